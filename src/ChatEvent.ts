@@ -1,0 +1,143 @@
+/**
+ * What the stream of an answer yields: deltas as they arrive, then exactly one `Finish`.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { ChatResponse, FinishReason, Usage } from "./ChatResponse.ts"
+
+/**
+ * The next piece of the answer's text. Never empty.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TextDelta {
+  readonly _tag: "TextDelta"
+  readonly text: string
+}
+
+/**
+ * The next piece of the model's reasoning. Never empty.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReasoningDelta {
+  readonly _tag: "ReasoningDelta"
+  readonly text: string
+}
+
+/**
+ * The next piece of the model's refusal to answer. Never empty.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RefusalDelta {
+  readonly _tag: "RefusalDelta"
+  readonly text: string
+}
+
+/**
+ * The next piece of a tool call.
+ *
+ * `index` counts the calls of this answer from 0, whatever the server numbers them. `id` and `name` are all that is
+ * known so far, empty until the server sends them; `arguments` is this delta's piece only.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolCallDelta {
+  readonly _tag: "ToolCallDelta"
+  readonly index: number
+  readonly id: string
+  readonly name: string
+  readonly arguments: string
+}
+
+/**
+ * The token counts so far. A later one replaces an earlier one: counts are never to be added up.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UsageUpdate {
+  readonly _tag: "UsageUpdate"
+  readonly usage: Usage
+}
+
+/**
+ * The end of the answer, with the whole of it. Exactly one comes, and nothing after it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Finish {
+  readonly _tag: "Finish"
+  readonly reason: FinishReason
+  /** The server's own word, undefined where it sent none. */
+  readonly rawReason: string | undefined
+  readonly response: ChatResponse
+}
+
+/**
+ * Any event of an answer's stream.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ChatEvent = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageUpdate | Finish
+
+/**
+ * A {@link Finish} as JSON.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FinishEncoded extends Omit<Finish, "response"> {
+  readonly response: typeof ChatResponse.Encoded
+}
+
+const tagged = <Tag extends string, Fields extends Schema.Struct.Fields>(tag: Tag, fields: Fields) =>
+  Schema.Struct({ _tag: Schema.Literal(tag), ...fields })
+
+/**
+ * The Schema of {@link ChatEvent}, for programs that carry events over a wire of their own.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ChatEvent: Schema.Schema<ChatEvent, Exclude<ChatEvent, Finish> | FinishEncoded> = Schema.Union(
+  tagged("TextDelta", { text: Schema.String }),
+  tagged("ReasoningDelta", { text: Schema.String }),
+  tagged("RefusalDelta", { text: Schema.String }),
+  tagged("ToolCallDelta", {
+    index: Schema.Int,
+    id: Schema.String,
+    name: Schema.String,
+    arguments: Schema.String
+  }),
+  tagged("UsageUpdate", { usage: Usage }),
+  tagged("Finish", {
+    reason: FinishReason,
+    rawReason: Schema.UndefinedOr(Schema.String),
+    response: ChatResponse
+  })
+)
+
+/**
+ * Whether an event is the end of the answer.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isFinish = (event: ChatEvent): event is Finish => event._tag === "Finish"
+
+/**
+ * Whether an event is a piece of the answer's text.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isTextDelta = (event: ChatEvent): event is TextDelta => event._tag === "TextDelta"

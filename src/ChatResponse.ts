@@ -1,0 +1,168 @@
+/**
+ * The whole answer of a model: its text, reasoning, refusal, tool calls, why it ended, and what it cost.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * Why an answer ended.
+ *
+ * - `stop`: the model was done, or met a stop sequence.
+ * - `length`: the limit of output tokens, or of the context, was reached.
+ * - `tool-calls`: the model asks for tools to be run.
+ * - `content-filter`: the provider withheld or cut the answer.
+ * - `error`: the server said that generation failed.
+ * - `interrupted`: the program stopped the answer.
+ * - `other`: a reason that this library has no name for; see `rawFinishReason`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type FinishReason = "stop" | "length" | "tool-calls" | "content-filter" | "error" | "interrupted" | "other"
+
+/**
+ * The Schema of {@link FinishReason}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const FinishReason: Schema.Schema<FinishReason> = Schema.Literal(
+  "stop",
+  "length",
+  "tool-calls",
+  "content-filter",
+  "error",
+  "interrupted",
+  "other"
+)
+
+/**
+ * Tokens that a request used.
+ *
+ * Counts are whole tokens, 0 where the server did not say. `inputTokens` includes `cachedTokens`; whether
+ * `outputTokens` includes `reasoningTokens` is the server's choice, so the two are never added here.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Usage {
+  readonly inputTokens: number
+  readonly outputTokens: number
+  /** What the server reports, else input plus output. */
+  readonly totalTokens: number
+  readonly reasoningTokens: number
+  readonly cachedTokens: number
+  /** Whether the counts are this library's estimate because the server sent none. */
+  readonly estimated: boolean
+  /** The server's own object, unchanged. `null` where there was none. */
+  readonly raw: unknown
+}
+
+const Count = Schema.NonNegative
+
+/**
+ * The Schema of {@link Usage}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Usage: Schema.Schema<Usage> = Schema.Struct({
+  inputTokens: Count,
+  outputTokens: Count,
+  totalTokens: Count,
+  reasoningTokens: Count,
+  cachedTokens: Count,
+  estimated: Schema.Boolean,
+  raw: Schema.Unknown
+})
+
+/**
+ * No tokens at all: the usage of a conversation that has not begun.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const emptyUsage: Usage = {
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  reasoningTokens: 0,
+  cachedTokens: 0,
+  estimated: false,
+  raw: null
+}
+
+/**
+ * Adds two usages count by count. The sum is an estimate where either is, and has no `raw`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const addUsage = (self: Usage, that: Usage): Usage => ({
+  inputTokens: self.inputTokens + that.inputTokens,
+  outputTokens: self.outputTokens + that.outputTokens,
+  totalTokens: self.totalTokens + that.totalTokens,
+  reasoningTokens: self.reasoningTokens + that.reasoningTokens,
+  cachedTokens: self.cachedTokens + that.cachedTokens,
+  estimated: self.estimated || that.estimated,
+  raw: null
+})
+
+/**
+ * A tool that the model asks for.
+ *
+ * `arguments` is the model's own text, usually JSON. It can be empty, and it can be cut where the finish reason is
+ * `length`: decode it with a Schema before use.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolCall {
+  /** Ties the tool's result to this call. Empty where the server gave none. */
+  readonly id: string
+  readonly name: string
+  readonly arguments: string
+}
+
+/**
+ * The Schema of {@link ToolCall}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ToolCall: Schema.Schema<ToolCall> = Schema.Struct({
+  id: Schema.String,
+  name: Schema.String,
+  arguments: Schema.String
+})
+
+/**
+ * An answer, folded from all that the server sent.
+ *
+ * The same fields serve a part of an answer: an error's `partial` is what had arrived when it failed, with the finish
+ * reason `error`, and an interrupted turn's response has the finish reason `interrupted`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatResponse")({
+  /** The answer's text, empty where there is none. */
+  text: Schema.String,
+  /** What the model thought aloud, apart from its text. Empty where the server tells none. */
+  reasoning: Schema.String,
+  /** Why the model would not answer, in its own words. Empty where it did not refuse. */
+  refusal: Schema.String,
+  toolCalls: Schema.Array(ToolCall),
+  /** The deprecated single call of OpenAI's `functions`, kept for servers that still answer with it. */
+  functionCall: Schema.optional(Schema.Struct({ name: Schema.String, arguments: Schema.String })),
+  finishReason: FinishReason,
+  /** The server's own word for the reason, the last one that it sent. Undefined where it sent none. */
+  rawFinishReason: Schema.UndefinedOr(Schema.String),
+  /** Undefined where the server sent no usage. */
+  usage: Schema.UndefinedOr(Usage),
+  /** The completion's id, empty where the server gave none. */
+  id: Schema.String,
+  /** The model that answered, as the server names it. Empty where it does not. */
+  model: Schema.String
+}) {}

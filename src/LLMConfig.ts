@@ -1,0 +1,243 @@
+/**
+ * Every setting of a chat: where the server is, what to ask of it, how long to wait.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Rec from "effect/Record"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Str from "effect/String"
+import { ApiKey, BaseUrl, encodeDuration, normaliseBaseUrl, Timeout, withDefault } from "./internal/settings.ts"
+import * as Provider from "./Provider.ts"
+
+const orNull = (schema: Schema.Schema<number>, fallback: number) => withDefault(Schema.NullOr(schema), fallback)
+
+const timeout = (fallback: Duration.DurationInput) => withDefault(Timeout, Duration.decode(fallback))
+
+const fields = {
+  /** Where the API lives, up to the part before `/chat/completions`: http or https, without query or credentials. */
+  baseUrl: BaseUrl,
+  /** The secret for the Authorization header. Absent or empty: no such header, as local servers want it. */
+  apiKey: Schema.optionalWith(Schema.Redacted(ApiKey), { exact: true }),
+  /** Default `deepseek-chat`. */
+  model: withDefault(Schema.NonEmptyTrimmedString, "deepseek-chat"),
+  /** Randomness, 0 to 2. Default 0.7. */
+  temperature: orNull(Schema.Number.pipe(Schema.between(0, 2)), 0.7),
+  /** Nucleus sampling, 0 to 1. Default 1. */
+  topP: orNull(Schema.Number.pipe(Schema.between(0, 1)), 1),
+  /** The most tokens of an answer, 1 or more. Default 8192. */
+  maxTokens: orNull(Schema.Int.pipe(Schema.positive()), 8192),
+  /** −2 to 2; above 0 discourages repetition. Default 0. */
+  frequencyPenalty: orNull(Schema.Number.pipe(Schema.between(-2, 2)), 0),
+  /** −2 to 2; above 0 encourages new topics. Default 0. */
+  presencePenalty: orNull(Schema.Number.pipe(Schema.between(-2, 2)), 0),
+  /** The first message of every request; empty for none. Default `你是一个严谨的助手`. */
+  systemPrompt: withDefault(Schema.String, "你是一个严谨的助手"),
+  /** The server's name in spans and metrics, such as `openai`. Default `openai-compatible`. */
+  provider: withDefault(Schema.NonEmptyTrimmedString, "openai-compatible"),
+  /** How this server's wire differs from the common one. The presets of `Provider` bring it. */
+  wire: withDefault(Provider.Wire, Provider.Wire.make({})),
+  /** Further headers of each request. Their values are secrets. */
+  headers: withDefault(Schema.Record({ key: Schema.String, value: Schema.Redacted(Schema.String) }), {}),
+  /** Further members of each request's JSON, which win over the library's own. */
+  extraBody: withDefault(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {}),
+  /** From the request to the answer's first piece; of a call without a stream, to its first byte. Default 5 minutes. */
+  firstTokenTimeout: timeout("5 minutes"),
+  /** The longest silence within an answer. Default 1 minute. */
+  idleTimeout: timeout("1 minute"),
+  /** The whole call, retries and their waits included. Default infinite. */
+  totalTimeout: timeout(Duration.infinity),
+  /** How often a call is tried again before its first event, 0 to 100. Default 2. */
+  maxRetries: withDefault(Schema.Int.pipe(Schema.between(0, 100)), 2),
+  /** The wait before the first retry; it doubles with each, with jitter. Default 500 milliseconds. */
+  retryBaseDelay: timeout("500 millis"),
+  /** The longest wait of the library's own choice. Default 8 seconds. */
+  retryMaxDelay: timeout("8 seconds"),
+  /** The longest wait that a server may ask for: beyond it the call fails at once. Default 1 minute. */
+  maxRetryAfter: timeout("1 minute"),
+  /** What becomes of an interrupted turn: the part that came is kept, or the turn is undone. Default `keep`. */
+  onInterrupt: withDefault(Schema.Literal("keep", "rollback"), "keep"),
+  /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
+  turnPolicy: withDefault(Schema.Literal("queue", "reject", "replace"), "queue"),
+  /** The longest server-sent event, in characters. Default 16 Mi. */
+  maxEventSize: withDefault(Schema.Int.pipe(Schema.positive()), 16 * 1024 * 1024),
+  /** The longest answer that is no stream, in bytes. Default 64 Mi. */
+  maxBodySize: withDefault(Schema.Int.pipe(Schema.positive()), 64 * 1024 * 1024)
+}
+
+/**
+ * The settings of a chat.
+ *
+ * A sampling field that is `null` is not sent, which leaves the choice to the server. `Schema.encode` gives plain JSON
+ * with the key in clear, `Schema.decode` reads it; printed, logged or inspected a config shows `<redacted>`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(fields) {
+  constructor(props: Schema.Struct.Constructor<typeof fields>, options?: Schema.MakeOptions) {
+    super({ ...props, baseUrl: normaliseBaseUrl(props.baseUrl) }, options)
+  }
+}
+
+type Encoded = Schema.Schema.Encoded<typeof LLMConfig>
+
+type DurationField =
+  | "firstTokenTimeout"
+  | "idleTimeout"
+  | "totalTimeout"
+  | "retryBaseDelay"
+  | "retryMaxDelay"
+  | "maxRetryAfter"
+
+type Loose<T> = { readonly [K in keyof T]: T[K] | undefined }
+
+/**
+ * The settings as a program writes them: only `baseUrl` is needed, a key and headers may be plain or redacted, and
+ * durations are anything that Effect takes for one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options
+  extends Loose<Omit<Encoded, DurationField | "apiKey" | "baseUrl" | "headers">>, DurationOptions
+{
+  readonly baseUrl: string
+  readonly apiKey?: string | Redacted.Redacted | undefined
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
+}
+
+type DurationOptions = { readonly [K in DurationField]?: Duration.DurationInput | undefined }
+
+const reveal = (secret: string | Redacted.Redacted): string =>
+  typeof secret === "string" ? secret : Redacted.value(secret)
+
+const toEncoded = (options: Options): Readonly<Record<string, unknown>> => {
+  const { apiKey, firstTokenTimeout, headers, idleTimeout, maxRetryAfter, retryBaseDelay, ...rest } = options
+  const { retryMaxDelay, totalTimeout, ...plain } = rest
+  const durations = { firstTokenTimeout, idleTimeout, maxRetryAfter, retryBaseDelay, retryMaxDelay, totalTimeout }
+  const key = apiKey === undefined ? "" : reveal(apiKey).trim()
+  const encoded: Record<string, unknown> = {
+    ...plain,
+    ...Rec.map(durations, (duration) => duration === undefined ? undefined : encodeDuration(duration)),
+    apiKey: key === "" ? undefined : key,
+    headers: headers === undefined ? undefined : Rec.map(headers, reveal)
+  }
+  return Rec.filter(encoded, Predicate.isNotUndefined)
+}
+
+/**
+ * Settings from what a program wrote, with every default filled in. Fails with the field, the value and the rule that
+ * it breaks, and never with the key.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const decode = (options: Options): Either.Either<LLMConfig, ParseResult.ParseError> =>
+  options instanceof LLMConfig ? Either.right(options) : decodeUnknown(toEncoded(options))
+
+const decodeUnknown = Schema.decodeUnknownEither(LLMConfig)
+
+/**
+ * Like {@link decode}, for settings that stand in the program's text: throws the `ParseError`, as the constructors of
+ * Schema classes do.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options): LLMConfig => Either.getOrThrowWith(decode(options), (error) => error)
+
+const variable = (name: string) =>
+  Config.string(name).pipe(
+    Config.option,
+    Config.map((value) => Option.filter(Option.map(value, Str.trim), Str.isNonEmpty))
+  )
+
+const variables = Config.all({
+  provider: variable("LLM_PROVIDER"),
+  baseUrl: variable("LLM_BASE_URL"),
+  apiKey: variable("LLM_API_KEY"),
+  openaiBaseUrl: variable("OPENAI_BASE_URL"),
+  openaiApiKey: variable("OPENAI_API_KEY"),
+  text: Config.all({
+    model: variable("LLM_MODEL"),
+    systemPrompt: variable("LLM_SYSTEM_PROMPT"),
+    firstTokenTimeout: variable("LLM_FIRST_TOKEN_TIMEOUT"),
+    idleTimeout: variable("LLM_IDLE_TIMEOUT"),
+    totalTimeout: variable("LLM_TOTAL_TIMEOUT")
+  }),
+  number: Config.all({
+    temperature: variable("LLM_TEMPERATURE"),
+    topP: variable("LLM_TOP_P"),
+    maxTokens: variable("LLM_MAX_TOKENS"),
+    frequencyPenalty: variable("LLM_FREQUENCY_PENALTY"),
+    presencePenalty: variable("LLM_PRESENCE_PENALTY"),
+    maxRetries: variable("LLM_MAX_RETRIES")
+  })
+})
+
+const toNumber = (text: string): number | string | null => {
+  if (text === "null" || text === "none") return null
+  const number = Number(text)
+  return Number.isNaN(number) ? text : number
+}
+
+const variableName = (field: string): string => `LLM_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+
+const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  return ConfigError.InvalidData([variableName(`${issue?.path[0]?.toString() ?? "config"}`)], issue?.message ?? error.message)
+}
+
+/**
+ * The settings as the environment names them.
+ *
+ * `LLM_BASE_URL` (or `LLM_PROVIDER`, the name of a preset of `Provider`), `LLM_API_KEY`, `LLM_MODEL`,
+ * `LLM_SYSTEM_PROMPT`, `LLM_TEMPERATURE`, `LLM_TOP_P`, `LLM_MAX_TOKENS`, `LLM_FREQUENCY_PENALTY`,
+ * `LLM_PRESENCE_PENALTY` (`null` for not sent), `LLM_MAX_RETRIES`, and `LLM_FIRST_TOKEN_TIMEOUT`, `LLM_IDLE_TIMEOUT`,
+ * `LLM_TOTAL_TIMEOUT` (such as `30 seconds`). `OPENAI_BASE_URL` is the fallback of the address. `OPENAI_API_KEY` is the
+ * fallback of the key, but only towards the address of `OPENAI_BASE_URL` or OpenAI itself: a key is never sent to a
+ * server that it was not meant for.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const config: Config.Config<LLMConfig> = Config.mapOrFail(variables, (given) => {
+  const preset = Option.map(given.provider, (name) => Rec.get(Provider.presets, name))
+  if (Option.isSome(preset) && Option.isNone(preset.value)) {
+    const known = Object.keys(Provider.presets).join(", ")
+    return Either.left(
+      ConfigError.InvalidData(["LLM_PROVIDER"], `Expected one of ${known}, actual ${Option.getOrElse(given.provider, () => "")}`)
+    )
+  }
+  const found = Option.flatten(preset)
+  const own = Option.orElse(given.baseUrl, () => Option.map(found, (preset) => preset.baseUrl))
+  const baseUrl = Option.orElse(own, () => given.openaiBaseUrl)
+  if (Option.isNone(baseUrl)) {
+    return Either.left(
+      ConfigError.MissingData(["LLM_BASE_URL"], "Expected the address of a server, such as http://localhost:11434/v1")
+    )
+  }
+  const openaiKeyFits = Option.isNone(own) || Option.contains(given.openaiBaseUrl, baseUrl.value) ||
+    hostOf(baseUrl.value) === "api.openai.com"
+  const apiKey = Option.orElse(given.apiKey, () => openaiKeyFits ? given.openaiApiKey : Option.none())
+  return Either.mapLeft(
+    decodeUnknown({
+      ...Option.getOrElse(found, () => ({})),
+      ...Rec.getSomes(given.text),
+      ...Rec.map(Rec.getSomes(given.number), toNumber),
+      ...Rec.getSomes({ apiKey }),
+      baseUrl: baseUrl.value
+    }),
+    invalid
+  )
+})
+
+const hostOf = (url: string): string => URL.canParse(url) ? new URL(url).host : ""

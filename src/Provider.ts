@@ -1,0 +1,297 @@
+/**
+ * Known servers as plain data: where each lives, and how its wire differs.
+ *
+ * Spread one into a config: `LLMConfig.make({ ...Provider.ollama, model: "qwen3" })`. A server that is not here works
+ * too: `baseUrl` is all it needs, and {@link Wire} says what can be set.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { withDefault } from "./internal/settings.ts"
+
+/**
+ * A request field that a server may refuse, by its name in this library.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type OptionalField =
+  | "temperature"
+  | "topP"
+  | "maxTokens"
+  | "frequencyPenalty"
+  | "presencePenalty"
+  | "seed"
+  | "stop"
+  | "user"
+  | "parallelToolCalls"
+
+/**
+ * How a server's wire differs from the common one. Every field has a default that suits most servers.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
+  /** The JSON name of `maxTokens`. OpenAI's newer models take only the latter. Default `max_tokens`. */
+  maxTokensField: withDefault(Schema.Literal("max_tokens", "max_completion_tokens"), "max_tokens"),
+  /** The role of the system message. Default `system`, which every server but OpenAI's reasoning models wants. */
+  systemRole: withDefault(Schema.Literal("system", "developer", "user"), "system"),
+  /** Whether a stream is asked for its usage with `stream_options`, which Mistral refuses (422). Default true. */
+  streamOptions: withDefault(Schema.Boolean, true),
+  /** Fields that this server refuses: they are never sent. Default none. */
+  omit: withDefault(
+    Schema.Array(
+      Schema.Literal(
+        "temperature",
+        "topP",
+        "maxTokens",
+        "frequencyPenalty",
+        "presencePenalty",
+        "seed",
+        "stop",
+        "user",
+        "parallelToolCalls"
+      )
+    ),
+    []
+  ),
+  /** Under which name earlier reasoning is sent back. DeepSeek demands it, Mistral refuses it. Default `none`. */
+  reasoningEcho: withDefault(Schema.Literal("none", "reasoning_content", "reasoning"), "none"),
+  /** What `askObject` asks for: a JSON Schema, just JSON, or nothing but words. Default `json_schema`. */
+  structuredOutput: withDefault(Schema.Literal("json_schema", "json_object", "none"), "json_schema"),
+  /** Whether inline `<think>` text at the start of an answer is reasoning. Default false: text stays as it came. */
+  thinkTags: withDefault(Schema.Boolean, false),
+  /** Whether a stream may just end, with neither a finish reason nor `[DONE]`. Default false: that is truncation. */
+  endOfStreamIsComplete: withDefault(Schema.Boolean, false),
+  /** The header that carries the key: `Authorization: Bearer …`, or Azure's `api-key`. Default `authorization`. */
+  authHeader: withDefault(Schema.Literal("authorization", "api-key"), "authorization"),
+  /** Query parameters of the address, such as Azure's `api-version`. Default none. */
+  query: withDefault(Schema.Record({ key: Schema.String, value: Schema.String }), {})
+}) {}
+
+/**
+ * What a preset brings to a config.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Preset {
+  /** The server's name in spans and metrics: OpenTelemetry's well-known value where there is one. */
+  readonly provider: string
+  readonly baseUrl: string
+  readonly wire: Wire
+}
+
+const preset = (
+  provider: string,
+  baseUrl: string,
+  wire: Partial<typeof Wire.Type> = {}
+): Preset => ({ provider, baseUrl, wire: Wire.make(wire) })
+
+const penalties: ReadonlyArray<OptionalField> = ["frequencyPenalty", "presencePenalty"]
+
+/**
+ * DeepSeek. Its thinking models want their reasoning back, and it has JSON mode without a schema.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const deepseek: Preset = preset("deepseek", "https://api.deepseek.com/v1", {
+  reasoningEcho: "reasoning_content",
+  structuredOutput: "json_object"
+})
+
+/**
+ * OpenAI's chat models.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const openai: Preset = preset("openai", "https://api.openai.com/v1", {
+  maxTokensField: "max_completion_tokens"
+})
+
+/**
+ * OpenAI's reasoning models, which refuse sampling fields and call the system message `developer`.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const openaiReasoning: Preset = preset("openai", "https://api.openai.com/v1", {
+  maxTokensField: "max_completion_tokens",
+  systemRole: "developer",
+  omit: ["temperature", "topP", ...penalties]
+})
+
+/**
+ * One deployment on Azure OpenAI, addressed by the names of its resource and deployment.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const azure = (options: {
+  readonly resource: string
+  readonly deployment: string
+  /** Default `2024-10-21`. */
+  readonly apiVersion?: string | undefined
+}): Preset =>
+  preset(
+    "azure.ai.openai",
+    `https://${options.resource}.openai.azure.com/openai/deployments/${encodeURIComponent(options.deployment)}`,
+    {
+      maxTokensField: "max_completion_tokens",
+      authHeader: "api-key",
+      query: { "api-version": options.apiVersion ?? "2024-10-21" }
+    }
+  )
+
+/**
+ * Ollama on this machine.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const ollama: Preset = preset("ollama", "http://localhost:11434/v1")
+
+/**
+ * vLLM on this machine.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const vllm: Preset = preset("vllm", "http://localhost:8000/v1")
+
+/**
+ * The server of llama.cpp on this machine.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const llamacpp: Preset = preset("llama.cpp", "http://localhost:8080/v1")
+
+/**
+ * LM Studio on this machine.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const lmstudio: Preset = preset("lmstudio", "http://localhost:1234/v1")
+
+/**
+ * OpenRouter, which hands earlier reasoning on to the model behind it.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const openrouter: Preset = preset("openrouter", "https://openrouter.ai/api/v1", { reasoningEcho: "reasoning" })
+
+/**
+ * Groq.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const groq: Preset = preset("groq", "https://api.groq.com/openai/v1", {
+  maxTokensField: "max_completion_tokens"
+})
+
+/**
+ * Mistral, which refuses `stream_options` and fields that it does not know, and always sends usage.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const mistral: Preset = preset("mistral_ai", "https://api.mistral.ai/v1", {
+  streamOptions: false,
+  omit: [...penalties, "seed", "user"]
+})
+
+/**
+ * xAI, whose reasoning models refuse the penalties.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const xai: Preset = preset("x_ai", "https://api.x.ai/v1", { omit: penalties })
+
+/**
+ * Cerebras, which refuses the penalties.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const cerebras: Preset = preset("cerebras", "https://api.cerebras.ai/v1", {
+  maxTokensField: "max_completion_tokens",
+  omit: penalties
+})
+
+/**
+ * Together.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const together: Preset = preset("together", "https://api.together.xyz/v1")
+
+/**
+ * Fireworks.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const fireworks: Preset = preset("fireworks", "https://api.fireworks.ai/inference/v1")
+
+/**
+ * Perplexity, which sends usage with every chunk unasked.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const perplexity: Preset = preset("perplexity", "https://api.perplexity.ai", { streamOptions: false })
+
+/**
+ * Moonshot, whose thinking models want their reasoning back.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const moonshot: Preset = preset("moonshot_ai", "https://api.moonshot.ai/v1", {
+  reasoningEcho: "reasoning_content"
+})
+
+/**
+ * Google's Gemini through its OpenAI-compatible address, which refuses the penalties.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.googleapis.com/v1beta/openai", {
+  omit: penalties
+})
+
+/**
+ * The presets with a fixed address, by the name that `LLM_PROVIDER` takes.
+ *
+ * @since 0.1.0
+ * @category presets
+ */
+export const presets: Readonly<Record<string, Preset>> = {
+  deepseek,
+  openai,
+  "openai-reasoning": openaiReasoning,
+  ollama,
+  vllm,
+  llamacpp,
+  lmstudio,
+  openrouter,
+  groq,
+  mistral,
+  xai,
+  cerebras,
+  together,
+  fireworks,
+  perplexity,
+  moonshot,
+  gemini
+}

@@ -1,0 +1,73 @@
+/**
+ * The rules of single settings: what is accepted, how it is put into normal form, how a refusal reads.
+ */
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+
+/** Trailing slashes, and the path that this library adds itself, go; `/v1` stays as given. */
+export const normaliseBaseUrl = (baseUrl: string): string =>
+  baseUrl.trim().replace(/\/+$/, "").replace(/\/chat\/completions$/, "").replace(/\/+$/, "")
+
+const baseUrlProblem = (baseUrl: string): string | true => {
+  const text = baseUrl.trim()
+  if (!URL.canParse(text)) return `baseUrl must be an http or https URL, actual ${JSON.stringify(baseUrl)}`
+  const url = new URL(text)
+  if (url.username !== "" || url.password !== "") {
+    return `baseUrl must not contain credentials (give apiKey instead), actual host ${JSON.stringify(url.host)}`
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    return `baseUrl must be an http or https URL, actual ${JSON.stringify(baseUrl)}`
+  }
+  if (url.search !== "" || text.includes("?")) {
+    return `baseUrl must not contain a query (give wire.query instead), actual host ${JSON.stringify(url.host)}`
+  }
+  if (url.hash !== "" || text.includes("#")) {
+    return `baseUrl must not contain a fragment, actual host ${JSON.stringify(url.host)}`
+  }
+  return true
+}
+
+/** An http or https URL without query, fragment or credentials. A refusal shows no part that could be a secret. */
+export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({
+  message: () => "baseUrl must be an http or https URL"
+}).pipe(Schema.filter(baseUrlProblem))
+
+/** A key that fits into a header. A refusal never shows it. */
+export const ApiKey: Schema.Schema<string> = Schema.String.pipe(
+  Schema.filter((key) => /^[\x21-\x7e]*$/.test(key.trim())),
+  Schema.annotations({ message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" })
+)
+
+/** A duration above zero, as JSON: milliseconds, or text such as `30 seconds` or `Infinity`. */
+export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema.transformOrFail(
+  Schema.Union(Schema.Number, Schema.String),
+  Schema.DurationFromSelf.pipe(Schema.greaterThanDuration(Duration.zero)),
+  {
+    strict: true,
+    decode: (input, _, ast) => {
+      const duration = Duration.decodeUnknown(/^infinity$/i.test(`${input}`) ? Duration.infinity : input)
+      return Option.isSome(duration)
+        ? ParseResult.succeed(duration.value)
+        : ParseResult.fail(
+          new ParseResult.Type(ast, input, "Expected milliseconds, or a text such as \"30 seconds\" or \"Infinity\"")
+        )
+    },
+    encode: (duration) => ParseResult.succeed(encodeDuration(duration))
+  }
+)
+
+/** The JSON of a duration, which has no number for the infinite one. */
+export const encodeDuration = (input: Duration.DurationInput): number | string => {
+  const duration = Duration.decodeUnknown(input)
+  if (Option.isNone(duration)) return String(input)
+  return Duration.isFinite(duration.value) ? Duration.toMillis(duration.value) : "Infinity"
+}
+
+/** A field that may be left out, in JSON and by a program alike. */
+export const withDefault = <S extends Schema.Schema.All>(
+  schema: S,
+  fallback: Schema.Schema.Type<S>
+): Schema.optionalWith<S, { exact: true; default: () => Schema.Schema.Type<S> }> =>
+  Schema.optionalWith(schema, { exact: true, default: () => fallback })
