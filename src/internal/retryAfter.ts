@@ -1,0 +1,152 @@
+/**
+ * How long a server asks to be left alone, and the name it gave to a request.
+ *
+ * @internal
+ */
+import type { ErrorInfo } from "./errorBody.ts"
+
+/** Response headers with lower-case names. */
+export type HeaderFields = Readonly<Record<string, string | undefined>>
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+const number = (text: string | undefined): number | undefined => {
+  const trimmed = text?.trim() ?? ""
+  return /^(?:\d+\.?\d*|\.\d+)$/.test(trimmed) ? Number(trimmed) : undefined
+}
+
+// The obsolete asctime form has no zone and still means GMT; `Date.parse` would take it as local time.
+const httpDate = (text: string | undefined): number | undefined => {
+  const trimmed = text?.trim() ?? ""
+  const isDate = /^[A-Za-z]{3,9},? .*\d{2}:\d{2}:\d{2}|^\d{4}-\d{2}-\d{2}T/.test(trimmed)
+  const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})$/i.test(trimmed) ? trimmed : `${trimmed} GMT`
+  const at = isDate ? Date.parse(zoned) : Number.NaN
+  return Number.isNaN(at) ? undefined : at
+}
+
+/**
+ * The wait in milliseconds that the response headers (lower-case names) ask for.
+ *
+ * `retry-after-ms` is the more precise and wins, except that its 0 gives way to a `retry-after`: Azure sends
+ * `retry-after-ms: 0` with `retry-after: 1`, and calling again at once would be sooner than the server said.
+ *
+ * @internal
+ */
+export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined => {
+  const precise = number(headers["retry-after-ms"])
+  if (precise !== undefined && precise > 0) {
+    return Math.ceil(precise)
+  }
+  const header = headers["retry-after"]
+  const seconds = number(header)
+  if (seconds !== undefined) {
+    return Math.ceil(seconds * 1_000)
+  }
+  const at = httpDate(header)
+  return at === undefined ? precise : Math.max(0, at - nowMillis)
+}
+
+const part = String
+  .raw`\d+(?:\.\d+)?\s*(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])`
+const duration = String.raw`((?:${part}[\s,]*(?:and\s+)?)+)`
+
+const stated: ReadonlyArray<RegExp> = [
+  // OpenAI, Groq: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Gemini: "Please retry in 33.5s";
+  // Moonshot: "please try again after 1 seconds"
+  new RegExp(
+    String.raw`(?:try(?:ing)? again|retry(?:ing)?)\s+(?:in|after)\s+(?:about\s+|approximately\s+)?${duration}`,
+    "i"
+  ),
+  // GitHub Models: "Please wait 5000 seconds before retrying"
+  new RegExp(String.raw`\bwait\s+(?:for\s+)?(?:about\s+|another\s+|at least\s+)?${duration}`, "i"),
+  // Gemini: "Your quota will reset after 13h19m1s"
+  new RegExp(String.raw`\bresets?\s+(?:in|after)\s+${duration}`, "i"),
+  // Google's RetryInfo quoted in a message: "retryDelay": "34s"
+  new RegExp(String.raw`retryDelay\\?["']?\s*:\s*\\?["']?${duration}`, "i"),
+  // Chinese gateways: 请在 10 秒后重试
+  /(\d+(?:\.\d+)?\s*(?:毫秒|秒|分钟|小时))\s*(?:之)?后(?:再|重)?试/
+]
+
+const unitOf = (name: string): number => {
+  const word = name.toLowerCase()
+  if (word.startsWith("ms") || word.startsWith("milli") || word === "毫秒") {
+    return 1
+  }
+  const chinese: Readonly<Record<string, number>> = { 秒: 1_000, 分钟: 60_000, 小时: 3_600_000 }
+  return chinese[word] ?? units[word.slice(0, 1)] ?? 1_000
+}
+
+const durationMillis = (text: string): number | undefined => {
+  const bare = number(text)
+  if (bare !== undefined) {
+    return Math.ceil(bare * 1_000)
+  }
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)\s*(毫秒|秒|分钟|小时|[a-z]+)/gi)]
+  const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * unitOf(unit ?? "s"), 0)
+  // Rounded to the microsecond first: 2.007 * 1000 must not become 2008 by a floating-point tail.
+  return parts.length === 0 ? undefined : Math.ceil(Number(total.toFixed(3)))
+}
+
+// Errors that echo the request can be megabytes long; the wait is never that far in.
+const maxSearched = 8_000
+
+/**
+ * The wait in milliseconds that the error itself states, as a field or in words. Ranks below the headers.
+ *
+ * @internal
+ */
+export const retryAfterFromInfo = (info: ErrorInfo): number | undefined => {
+  const field = info.retryDelay === undefined ? undefined : durationMillis(info.retryDelay)
+  if (field !== undefined) {
+    return field
+  }
+  const message = info.message.slice(0, maxSearched)
+  for (const pattern of stated) {
+    const found = pattern.exec(message)?.[1]
+    if (found !== undefined) {
+      return durationMillis(found)
+    }
+  }
+  return info.upstream === undefined ? undefined : retryAfterFromInfo(info.upstream)
+}
+
+// In order of how well support staff know them; the id of the content delivery network comes last.
+const requestIdHeaders: ReadonlyArray<string> = [
+  "x-request-id", // OpenAI, Groq, xAI, Together, vLLM
+  "request-id", // Anthropic
+  "x-requestid",
+  "apim-request-id", // Azure
+  "x-ms-request-id", // Azure
+  "x-amzn-requestid", // Bedrock
+  "x-amz-request-id",
+  "mistral-correlation-id", // Mistral
+  "x-kong-request-id", // Mistral
+  "x-ds-trace-id", // DeepSeek
+  "msh-request-id", // Moonshot
+  "x-log-id", // Z.ai
+  "x-siliconcloud-trace-id", // SiliconFlow
+  "x-tt-logid", // Volcengine
+  "x-dashscope-request-id", // Alibaba
+  "nvcf-reqid", // NVIDIA
+  "x-generation-id", // OpenRouter
+  "x-inference-id",
+  "x-correlation-id",
+  "x-trace-id",
+  "x-vercel-id",
+  "cf-ray" // Cloudflare
+]
+
+/**
+ * The id under which the server knows the request, from response headers with lower-case names.
+ *
+ * @internal
+ */
+export const requestId = (headers: HeaderFields): string | undefined => {
+  for (const name of requestIdHeaders) {
+    const id = headers[name]?.trim()
+    if (id !== undefined && id !== "") {
+      return id
+    }
+  }
+  return undefined
+}
