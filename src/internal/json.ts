@@ -1,0 +1,34 @@
+/**
+ * Readers over parsed JSON of unknown shape: what is absent, null or of another type reads as undefined.
+ */
+
+/** An object of JSON. */
+export type JsonRecord = Readonly<Record<string, unknown>>
+
+export const isRecord = (value: unknown): value is JsonRecord =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+export const asRecord = (value: unknown): JsonRecord | undefined => isRecord(value) ? value : undefined
+
+export const asArray = (value: unknown): ReadonlyArray<unknown> | undefined => Array.isArray(value) ? value : undefined
+
+export const asString = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
+
+/** A text with something in it. Servers send `""` where they mean null. */
+export const asText = (value: unknown): string | undefined =>
+  typeof value === "string" && value !== "" ? value : undefined
+
+/** A number of things: zero or more, also where it comes as text. */
+export const asCount = (value: unknown): number | undefined => {
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value
+  return typeof number === "number" && Number.isFinite(number) ? Math.max(0, number) : undefined
+}
+
+/** JSON, or undefined for what is none. */
+export const parseJson = (text: string): { readonly value: unknown } | undefined => {
+  try {
+    return { value: JSON.parse(text) }
+  } catch {
+    return undefined
+  }
+}
