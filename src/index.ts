@@ -1,0 +1,68 @@
+/**
+ * The chat layer for Effect programs.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * What a single call may ask for.
+ *
+ * @since 0.1.0
+ */
+export * as CallOptions from "./CallOptions.ts"
+
+/**
+ * The wire: one request, whole or streamed.
+ *
+ * @since 0.1.0
+ */
+export * as ChatCompletions from "./ChatCompletions.ts"
+
+/**
+ * Every error.
+ *
+ * @since 0.1.0
+ */
+export * as ChatError from "./ChatError.ts"
+
+/**
+ * What the stream of an answer yields.
+ *
+ * @since 0.1.0
+ */
+export * as ChatEvent from "./ChatEvent.ts"
+
+/**
+ * The messages of a conversation.
+ *
+ * @since 0.1.0
+ */
+export * as ChatMessage from "./ChatMessage.ts"
+
+/**
+ * The whole answer of a model.
+ *
+ * @since 0.1.0
+ */
+export * as ChatResponse from "./ChatResponse.ts"
+
+/**
+ * One conversation.
+ *
+ * @since 0.1.0
+ */
+export * as LLMChat from "./LLMChat.ts"
+
+/**
+ * Every setting of a chat.
+ *
+ * @since 0.1.0
+ */
+export * as LLMConfig from "./LLMConfig.ts"
+
+/**
+ * Known servers as plain data.
+ *
+ * @since 0.1.0
+ */
+export * as Provider from "./Provider.ts"

@@ -1,0 +1,73 @@
+/**
+ * A loopback HTTP server that answers with given bytes, in given pieces, and counts its requests.
+ */
+import { Effect, type Scope } from "effect"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+
+/** What is played back. */
+export interface Playback {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  /** One network write each. */
+  readonly pieces: ReadonlyArray<Uint8Array>
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+const play = async (playback: Playback, response: ServerResponse): Promise<void> => {
+  response.writeHead(playback.status, playback.headers)
+  for (const piece of playback.pieces) {
+    response.write(piece)
+    await nextTurn()
+  }
+  response.end()
+}
+
+/** A server whose answers come from a function of the request. Its address ends in `/v1`. */
+export const serve = (
+  answer: (request: IncomingMessage, count: number) => Playback
+): Effect.Effect<{ readonly url: string; readonly requests: () => number }, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.async<{ readonly url: string; readonly requests: () => number; readonly close: () => void }>((resume) => {
+      let count = 0
+      const server = createServer((request, response) => {
+        request.resume()
+        request.on("end", () => void play(answer(request, count++), response))
+      })
+      server.listen(0, "127.0.0.1", () => {
+        const { port } = server.address() as AddressInfo
+        resume(Effect.succeed({
+          url: `http://127.0.0.1:${port}/v1`,
+          requests: () => count,
+          close: () => {
+            server.closeAllConnections()
+            server.close()
+          }
+        }))
+      })
+    }),
+    (server) => Effect.sync(server.close)
+  )
+
+/** Bytes in pieces of 1 to `most`, cut by a generator of numbers in [0, 1). */
+export const cut = (bytes: Uint8Array, most: number, random: () => number): ReadonlyArray<Uint8Array> => {
+  const pieces: Array<Uint8Array> = []
+  for (let at = 0; at < bytes.length;) {
+    const end = at + 1 + Math.floor(random() * most)
+    pieces.push(bytes.subarray(at, end))
+    at = end
+  }
+  return pieces
+}
+
+/** A repeatable generator of numbers in [0, 1) (mulberry32). */
+export const generator = (seed: number): () => number => {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
