@@ -1,0 +1,128 @@
+/**
+ * One conversation with a model: single questions, turns with history, streaming.
+ *
+ * A turn is atomic. Its user message and its answer enter the history together, once, when the answer is whole; a turn
+ * that fails leaves the history as it was. One turn runs at a time.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as ConfigError from "effect/ConfigError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as ParseResult from "effect/ParseResult"
+import type * as Stream from "effect/Stream"
+import type { CallOptions } from "./CallOptions.ts"
+import * as ChatCompletions from "./ChatCompletions.ts"
+import type { ChatError } from "./ChatError.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
+import type { ChatMessage, Prompt } from "./ChatMessage.ts"
+import type { ChatResponse, Usage } from "./ChatResponse.ts"
+import * as Chat from "./internal/chat.ts"
+import { Conversation } from "./internal/conversation.ts"
+import * as LLMConfig from "./LLMConfig.ts"
+
+/**
+ * What a conversation offers.
+ *
+ * The `ask` methods send the system prompt and the question, and neither read nor write the history. The `chat` methods
+ * are turns: they wait for the turn before them (or do what the config's `turnPolicy` says), send the history, and add
+ * to it. A turn that is interrupted, because its fiber is, its consumer leaves the stream, or `stop` is called, follows
+ * the config's `onInterrupt`: `keep` stores what had arrived of the answer, with the finish reason `interrupted`, and
+ * `rollback` stores nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  readonly config: LLMConfig.LLMConfig
+  /** A single question, its answer whole. */
+  readonly ask: (prompt: Prompt, options?: CallOptions) => Effect.Effect<ChatResponse, ChatError>
+  /** A single question, the pieces of its answer's text as they arrive. */
+  readonly askStream: (prompt: Prompt, options?: CallOptions) => Stream.Stream<string, ChatError>
+  /** A single question, all events of its answer. */
+  readonly askEvents: (prompt: Prompt, options?: CallOptions) => Stream.Stream<ChatEvent, ChatError>
+  /** A turn, its answer whole. After `stop` the response has the finish reason `interrupted`. */
+  readonly chat: (prompt: Prompt, options?: CallOptions) => Effect.Effect<ChatResponse, ChatError>
+  /** A turn, the pieces of its answer's text as they arrive. The history has the turn before the stream ends. */
+  readonly chatStream: (prompt: Prompt, options?: CallOptions) => Stream.Stream<string, ChatError>
+  /** A turn, all events of its answer. The history has the turn before `Finish` is told. */
+  readonly chatEvents: (prompt: Prompt, options?: CallOptions) => Stream.Stream<ChatEvent, ChatError>
+  /** The messages so far, the system message first: whole turns only. */
+  readonly history: Effect.Effect<ReadonlyArray<ChatMessage>>
+  /** The tokens of all turns so far, as far as the server told them. */
+  readonly usage: Effect.Effect<Usage>
+  /** Changes the system prompt from the next request on. The history stays. */
+  readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void>
+  /** Forgets all turns so far and keeps the system prompt. A turn that is running is added when it ends. */
+  readonly clearHistory: Effect.Effect<void>
+  /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */
+  readonly stop: Effect.Effect<void>
+}
+
+/**
+ * The tag of a conversation.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class LLMChat extends Context.Tag("effect-chat/LLMChat")<LLMChat, Service>() {}
+
+/**
+ * The most tokens of an answer where `make` and `layer` are given plain options that do not say.
+ */
+const plainMaxTokens = 2048
+
+/**
+ * A conversation of its own. Fails with the field, the value and the rule where a setting is bad.
+ *
+ * Plain options that do not say `maxTokens` get 2048; an `LLMConfig` has 8192.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: LLMConfig.LLMConfig | LLMConfig.Options
+): Effect.Effect<Service, ParseResult.ParseError, HttpClient.HttpClient> =>
+  Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, options))
+
+/**
+ * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromCompletions = (
+  completions: ChatCompletions.Service,
+  options: LLMConfig.LLMConfig | LLMConfig.Options
+): Effect.Effect<Service, ParseResult.ParseError> => {
+  const settings = options instanceof LLMConfig.LLMConfig ? options : withPlainDefaults(options)
+  return Effect.map(LLMConfig.decode(settings), (config) =>
+    Chat.make(completions, config, Effect.succeed(new Conversation(config))))
+}
+
+const withPlainDefaults = (options: LLMConfig.Options): LLMConfig.Options =>
+  options.maxTokens === undefined ? { ...options, maxTokens: plainMaxTokens } : options
+
+/**
+ * A conversation as a layer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: LLMConfig.LLMConfig | LLMConfig.Options
+): Layer.Layer<LLMChat, ParseResult.ParseError, HttpClient.HttpClient> => Layer.effect(LLMChat, make(options))
+
+/**
+ * A conversation with the settings of the environment; see `LLMConfig.config` for their names.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig: Layer.Layer<
+  LLMChat,
+  ConfigError.ConfigError | ParseResult.ParseError,
+  HttpClient.HttpClient
+> = Layer.effect(LLMChat, Effect.flatMap(LLMConfig.config, make))

@@ -1,0 +1,119 @@
+/**
+ * One turn of a conversation: from its place in line to the one commit that ends it.
+ *
+ * A turn ends once, in one of four ways: completed, failed, stopped by the conversation, or abandoned by its consumer.
+ * Whoever ends it commits what is to be kept and frees the lock; the others find it ended.
+ */
+import type * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
+import type { ChatError } from "../ChatError.ts"
+import type { ChatEvent } from "../ChatEvent.ts"
+import type { ChatResponse } from "../ChatResponse.ts"
+import type { Conversation, Opening } from "./conversation.ts"
+import { Partial } from "./partial.ts"
+import type { Holder } from "./turnLock.ts"
+import { Wait } from "./wait.ts"
+
+/** Why a turn's wait ended: it was stopped. */
+export interface Stopped {
+  readonly _tag: "Stopped"
+}
+
+/** A turn that holds its conversation's lock. */
+export class Turn implements Holder {
+  private readonly conversation: Conversation
+  private readonly opening: Opening
+  private readonly wire: Scope.CloseableScope
+  private readonly waiting: Wait<Stopped>
+  private readonly told = new Partial()
+  private readonly settled: Deferred.Deferred<void> = Deferred.unsafeMake(FiberId.none)
+  private ended = false
+
+  constructor(
+    conversation: Conversation,
+    opening: Opening,
+    wire: Scope.CloseableScope,
+    runtime: Runtime.Runtime<never>
+  ) {
+    this.conversation = conversation
+    this.opening = opening
+    this.wire = wire
+    this.waiting = new Wait(runtime)
+  }
+
+  /** Waits for the wire, or for the turn to be stopped. */
+  wait<A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E | Stopped> {
+    return this.waiting.for(Scope.extend(effect, this.wire))
+  }
+
+  /** Remembers what the consumer is told. */
+  tell(events: Chunk.Chunk<ChatEvent>): void {
+    this.told.add(events)
+  }
+
+  /** What was told before the turn was stopped, once that is settled. */
+  get interrupted(): Effect.Effect<ChatResponse> {
+    return Effect.map(Deferred.await(this.settled), () => this.told.response)
+  }
+
+  /** The answer is whole. */
+  complete(response: ChatResponse): Effect.Effect<void> {
+    return this.end(this.conversation.commit(this.opening, response))
+  }
+
+  /** The answer failed: the history stays as it was. */
+  fail(error: ChatError): Effect.Effect<void> {
+    return this.end(this.conversation.spend(error.partial?.usage))
+  }
+
+  /** The conversation ends the turn. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => {
+    if (!this.ended) this.waiting.end({ _tag: "Stopped" })
+    return Effect.zipRight(this.abandon, Scope.close(this.wire, Exit.void))
+  })
+
+  /** The turn ends before its answer does. */
+  readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
+    const response = this.told.response
+    return this.end(
+      this.conversation.config.onInterrupt === "keep"
+        ? this.conversation.commit(this.opening, response)
+        : this.conversation.spend(response.usage)
+    )
+  })
+
+  private end(commit: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.ended) return Deferred.await(this.settled)
+      this.ended = true
+      return commit.pipe(
+        Effect.ensuring(Effect.sync(() => {
+          this.conversation.lock.release(this)
+          Deferred.unsafeDone(this.settled, Effect.void)
+        })),
+        Effect.uninterruptible
+      )
+    })
+  }
+}
+
+/** Waits for this conversation's next turn. It is abandoned with its scope, unless it ended before. */
+export const begin = (
+  conversation: Conversation,
+  opening: Opening
+): Effect.Effect<Turn, ChatError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const scope = yield* Effect.scope
+      const wire = yield* Scope.make()
+      const turn = new Turn(conversation, opening, wire, yield* Effect.runtime<never>())
+      yield* restore(conversation.lock.acquire(turn, conversation.config.turnPolicy))
+      yield* Scope.addFinalizer(scope, Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
+      return turn
+    })
+  )
