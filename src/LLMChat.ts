@@ -98,8 +98,10 @@ export const fromCompletions = (
   options: LLMConfig.LLMConfig | LLMConfig.Options
 ): Effect.Effect<Service, ParseResult.ParseError> => {
   const settings = options instanceof LLMConfig.LLMConfig ? options : withPlainDefaults(options)
-  return Effect.map(LLMConfig.decode(settings), (config) =>
-    Chat.make(completions, config, Effect.succeed(new Conversation(config))))
+  return Effect.map(
+    LLMConfig.decode(settings),
+    (config) => Chat.make(completions, config, Effect.succeed(new Conversation(config)))
+  )
 }
 
 const withPlainDefaults = (options: LLMConfig.Options): LLMConfig.Options =>

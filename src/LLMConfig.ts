@@ -193,7 +193,10 @@ const variableName = (field: string): string => `LLM_${field.replace(/[A-Z]/g, (
 
 const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
   const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-  return ConfigError.InvalidData([variableName(`${issue?.path[0]?.toString() ?? "config"}`)], issue?.message ?? error.message)
+  return ConfigError.InvalidData(
+    [variableName(`${issue?.path[0]?.toString() ?? "config"}`)],
+    issue?.message ?? error.message
+  )
 }
 
 /**
@@ -214,7 +217,10 @@ export const config: Config.Config<LLMConfig> = Config.mapOrFail(variables, (giv
   if (Option.isSome(preset) && Option.isNone(preset.value)) {
     const known = Object.keys(Provider.presets).join(", ")
     return Either.left(
-      ConfigError.InvalidData(["LLM_PROVIDER"], `Expected one of ${known}, actual ${Option.getOrElse(given.provider, () => "")}`)
+      ConfigError.InvalidData(
+        ["LLM_PROVIDER"],
+        `Expected one of ${known}, actual ${Option.getOrElse(given.provider, () => "")}`
+      )
     )
   }
   const found = Option.flatten(preset)

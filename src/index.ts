@@ -33,6 +33,13 @@ export * as ChatError from "./ChatError.ts"
 export * as ChatEvent from "./ChatEvent.ts"
 
 /**
+ * Many conversations by id.
+ *
+ * @since 0.1.0
+ */
+export * as ChatManager from "./ChatManager.ts"
+
+/**
  * The messages of a conversation.
  *
  * @since 0.1.0

@@ -72,17 +72,20 @@ const fails = ({ expected, status }: Case, outcome: Outcome): void => {
 
 const seed = 20261122
 
-describe.skipIf(!isPresent)(`Corpus of recorded answers${isPresent ? "" : " (skipped: ../shared/corpus is absent)"}`, () => {
-  for (const recorded of cases) {
-    const check = recorded.kind === "success" ? agrees : fails
+describe.skipIf(!isPresent)(
+  `Corpus of recorded answers${isPresent ? "" : " (skipped: ../shared/corpus is absent)"}`,
+  () => {
+    for (const recorded of cases) {
+      const check = recorded.kind === "success" ? agrees : fails
 
-    it.effect(`${recorded.id} is read as recorded when it comes whole`, () =>
-      Effect.map(play(recorded, [recorded.body]), (outcome) => check(recorded, outcome)))
+      it.effect(`${recorded.id} is read as recorded when it comes whole`, () =>
+        Effect.map(play(recorded, [recorded.body]), (outcome) => check(recorded, outcome)))
 
-    it.effect(`${recorded.id} is read as recorded when it comes in random pieces`, () => {
-      const most = Math.max(8, Math.ceil(recorded.body.length / 100))
-      const pieces = cut(recorded.body, most, generator(seed))
-      return Effect.map(play(recorded, pieces), (outcome) => check(recorded, outcome))
-    })
+      it.effect(`${recorded.id} is read as recorded when it comes in random pieces`, () => {
+        const most = Math.max(8, Math.ceil(recorded.body.length / 100))
+        const pieces = cut(recorded.body, most, generator(seed))
+        return Effect.map(play(recorded, pieces), (outcome) => check(recorded, outcome))
+      })
+    }
   }
-})
+)

@@ -8,18 +8,25 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallOptions } from "../CallOptions.ts"
 import type * as ChatCompletions from "../ChatCompletions.ts"
-import type { ChatError } from "../ChatError.ts"
+import type { BusyError, ChatError } from "../ChatError.ts"
 import { type ChatEvent, type Finish, isFinish, isTextDelta } from "../ChatEvent.ts"
-import { fromPrompt, type Prompt } from "../ChatMessage.ts"
+import { fromPrompt } from "../ChatMessage.ts"
 import type { ChatResponse } from "../ChatResponse.ts"
-import type { LLMConfig } from "../LLMConfig.ts"
 import type { Service } from "../LLMChat.ts"
-import type { Conversation } from "./conversation.ts"
+import type { LLMConfig } from "../LLMConfig.ts"
+import type { Conversation, Opening } from "./conversation.ts"
 import { type Pull, toStream } from "./pull.ts"
 import * as Turn from "./turn.ts"
 
 /** Lends the conversation to one method call: it is in use until the scope closes. */
 export type Checkout = Effect.Effect<Conversation, never, Scope.Scope>
+
+/** A turn whose time has come. */
+interface Begun {
+  readonly conversation: Conversation
+  readonly opening: Opening
+  readonly turn: Turn.Turn
+}
 
 /** A chat over the conversation that is checked out for every call anew. */
 export const make = (completions: ChatCompletions.Service, config: LLMConfig, checkout: Checkout): Service => {
@@ -28,20 +35,33 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
 
   const ask: Service["ask"] = (prompt, options) =>
     use((conversation) =>
-      Effect.flatMap(conversation.question(fromPrompt(prompt)), (messages) =>
-        completions.complete({ config: conversation.config, messages, options }))
+      Effect.flatMap(
+        conversation.question(fromPrompt(prompt)),
+        (messages) => completions.complete({ config: conversation.config, messages, options })
+      )
     )
 
   const askEvents: Service["askEvents"] = (prompt, options) =>
-    Stream.unwrapScoped(Effect.map(checkout, (conversation) =>
-      Stream.unwrap(Effect.map(conversation.question(fromPrompt(prompt)), (messages) =>
-        completions.stream({ config: conversation.config, messages, options })))))
+    Stream.unwrapScoped(
+      Effect.map(checkout, (conversation) =>
+        Stream.unwrap(Effect.map(conversation.question(fromPrompt(prompt)), (messages) =>
+          completions.stream({ config: conversation.config, messages, options }))))
+    )
+
+  /** A conversation that ends while a turn waits for it leaves the turn to the one that comes after. */
+  const begin = (opening: Opening): Effect.Effect<Begun, BusyError, Scope.Scope> =>
+    checkout.pipe(
+      Effect.flatMap((conversation) =>
+        Effect.map(Turn.begin(conversation, opening), (turn) => ({ conversation, opening, turn }))
+      ),
+      Effect.catchTag("Closed", () => begin(opening))
+    )
 
   const chat: Service["chat"] = (prompt, options) =>
-    use((conversation) => whole(completions, conversation, prompt, options))
+    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => whole(completions, begun, options)))
 
   const chatEvents: Service["chatEvents"] = (prompt, options) =>
-    toStream(Effect.flatMap(checkout, (conversation) => events(completions, conversation, prompt, options)))
+    toStream(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
 
   return {
     config,
@@ -55,7 +75,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
     usage: use((conversation) => conversation.usage),
     updateSystemPrompt: (prompt) => use((conversation) => conversation.updateSystemPrompt(prompt)),
     clearHistory: use((conversation) => conversation.clear),
-    stop: use((conversation) => conversation.lock.holder?.stop ?? Effect.void)
+    stop: use((conversation) => conversation.stop)
   }
 }
 
@@ -73,13 +93,10 @@ const tokens = (events: Stream.Stream<ChatEvent, ChatError>): Stream.Stream<stri
 /** A turn whose answer comes whole. */
 const whole = (
   completions: ChatCompletions.Service,
-  conversation: Conversation,
-  prompt: Prompt,
+  { conversation, opening, turn }: Begun,
   options: CallOptions | undefined
 ): Effect.Effect<ChatResponse, ChatError, Scope.Scope> =>
   Effect.gen(function*() {
-    const opening = fromPrompt(prompt)
-    const turn = yield* Turn.begin(conversation, opening)
     const messages = yield* conversation.sent(opening)
     const answer = turn.wait(completions.complete({ config: conversation.config, messages, options }))
     return yield* Effect.uninterruptibleMask((restore) =>
@@ -94,13 +111,10 @@ const whole = (
 /** A turn whose answer is told as it comes. */
 const events = (
   completions: ChatCompletions.Service,
-  conversation: Conversation,
-  prompt: Prompt,
+  { conversation, opening, turn }: Begun,
   options: CallOptions | undefined
 ): Effect.Effect<Pull<ChatEvent, ChatError>, ChatError, Scope.Scope> =>
   Effect.gen(function*() {
-    const opening = fromPrompt(prompt)
-    const turn = yield* Turn.begin(conversation, opening)
     const messages = yield* conversation.sent(opening)
     const wire = yield* Effect.either(
       turn.wait(Stream.toPull(completions.stream({ config: conversation.config, messages, options })))

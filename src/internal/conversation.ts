@@ -22,6 +22,7 @@ interface State {
 export class Conversation {
   readonly config: LLMConfig
   readonly lock: TurnLock = new TurnLock()
+  private dismissed = false
   private readonly state: Ref.Ref<State>
 
   constructor(config: LLMConfig) {
@@ -57,9 +58,30 @@ export class Conversation {
     return Ref.update(this.state, (state) => ({ ...state, messages: [] }))
   }
 
+  /** Ends the turn that runs, if one does. */
+  get stop(): Effect.Effect<void> {
+    return Effect.suspend(() => this.lock.holder?.stop ?? Effect.void)
+  }
+
+  /** Ends the conversation: the turn that runs is stopped, and those that wait for it go elsewhere. */
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.lock.close()
+      return this.stop
+    })
+  }
+
+  /** Ends the conversation, and the turn that runs leaves nothing behind. */
+  get dismiss(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.dismissed = true
+      return this.close
+    })
+  }
+
   /** Adds a turn, if its answer says anything. */
   commit(opening: Opening, response: ChatResponse): Effect.Effect<void> {
-    const answer = fromResponse(response)
+    const answer = this.dismissed ? undefined : fromResponse(response)
     return Ref.update(this.state, (state) => ({
       ...state,
       messages: answer === undefined ? state.messages : [...state.messages, ...opening, answer],

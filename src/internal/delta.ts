@@ -89,7 +89,8 @@ export const reasoningOf = (delta: JsonRecord): string | undefined =>
 export const refusalOf = (delta: JsonRecord): string | undefined =>
   asText(delta["refusal"]) ??
     asText(
-      partsText(asArray(delta["content"]) ?? [], (part) => part["type"] === "refusal" ? asText(part["refusal"]) : undefined)
+      partsText(asArray(delta["content"]) ?? [], (part) =>
+        part["type"] === "refusal" ? asText(part["refusal"]) : undefined)
     )
 
 const argumentsOf = (value: unknown): string => {
@@ -116,7 +117,9 @@ export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> => 
 }
 
 /** The deprecated single call in a delta. */
-export const functionCallOf = (delta: JsonRecord): { readonly name: string; readonly arguments: string } | undefined => {
+export const functionCallOf = (
+  delta: JsonRecord
+): { readonly name: string; readonly arguments: string } | undefined => {
   const call = asRecord(delta["function_call"])
   if (call === undefined) return undefined
   const said = { name: asString(call["name"]) ?? "", arguments: argumentsOf(call["arguments"]) }
@@ -125,7 +128,8 @@ export const functionCallOf = (delta: JsonRecord): { readonly name: string; read
 
 /** The usage in a chunk, wherever the server puts it: Moonshot on the choice, Groq under `x_groq`. */
 export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usage | undefined => {
-  const usage = asRecord(chunk["usage"]) ?? asRecord(choice?.["usage"]) ?? asRecord(asRecord(chunk["x_groq"])?.["usage"])
+  const usage = asRecord(chunk["usage"]) ?? asRecord(choice?.["usage"]) ??
+    asRecord(asRecord(chunk["x_groq"])?.["usage"])
   return usage === undefined || Object.keys(usage).length === 0 ? undefined : toUsage(usage)
 }
 

@@ -109,15 +109,15 @@ export const fromTransport = (context: Context, what: string, cause: unknown): C
   })
 
 const phases = {
-  firstToken: "sent nothing of its answer",
-  idle: "fell silent in its answer",
-  total: "did not end its answer"
+  firstToken: "sent nothing of its answer within",
+  idle: "sent nothing more of its answer for",
+  total: "did not end its answer within"
 }
 
 /** A limit was passed. */
 export const fromTimeout = (context: Context, { limit, phase }: Passed): ChatError.ChatError =>
   new ChatError.TimeoutError({
-    ...details(context, `The server ${phases[phase]} within ${Duration.format(limit)}`, ""),
+    ...details(context, `The server ${phases[phase]} ${Duration.format(limit)}`, ""),
     phase,
     limit
   })

@@ -17,7 +17,11 @@ const isTransient = (error: ChatError): boolean =>
  * The library's own wait doubles from `retryBaseDelay` with every try, is spread by 20 % either way, and is capped by
  * `retryMaxDelay`. A server's wait is never shortened: one beyond `maxRetryAfter` ends the call.
  */
-export const delay = (config: LLMConfig, error: ChatError, retries: number): Effect.Effect<Duration.Duration, ChatError> => {
+export const delay = (
+  config: LLMConfig,
+  error: ChatError,
+  retries: number
+): Effect.Effect<Duration.Duration, ChatError> => {
   if (!isTransient(error) || retries >= config.maxRetries) return Effect.fail(error)
   const asked = error.retryAfter ?? Duration.zero
   if (Duration.greaterThan(asked, config.maxRetryAfter)) return Effect.fail(error)

@@ -11,12 +11,12 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
-import type { ChatError } from "../ChatError.ts"
+import type { BusyError, ChatError } from "../ChatError.ts"
 import type { ChatEvent } from "../ChatEvent.ts"
 import type { ChatResponse } from "../ChatResponse.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import { Partial } from "./partial.ts"
-import type { Holder } from "./turnLock.ts"
+import type { Closed, Holder } from "./turnLock.ts"
 import { Wait } from "./wait.ts"
 
 /** Why a turn's wait ended: it was stopped. */
@@ -106,7 +106,7 @@ export class Turn implements Holder {
 export const begin = (
   conversation: Conversation,
   opening: Opening
-): Effect.Effect<Turn, ChatError, Scope.Scope> =>
+): Effect.Effect<Turn, BusyError | Closed, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const scope = yield* Effect.scope

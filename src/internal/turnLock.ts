@@ -10,15 +10,21 @@ export interface Holder {
   readonly stop: Effect.Effect<void>
 }
 
+/** The conversation is over: whoever waits for a turn of it begins anew. */
+export interface Closed {
+  readonly _tag: "Closed"
+}
+
 interface Waiter {
   readonly holder: Holder
-  readonly resume: (effect: Effect.Effect<void, BusyError>) => void
+  readonly resume: (effect: Effect.Effect<void, BusyError | Closed>) => void
 }
 
 /** The lock of one conversation. */
 export class TurnLock {
   private current: Holder | undefined
   private waiting: Array<Waiter> = []
+  private isClosed = false
 
   /** The turn that runs, if one does. */
   get holder(): Holder | undefined {
@@ -26,13 +32,20 @@ export class TurnLock {
   }
 
   /** Takes the lock by the conversation's policy. An interrupted wait leaves the line. */
-  acquire(holder: Holder, policy: "queue" | "reject" | "replace"): Effect.Effect<void, BusyError> {
+  acquire(holder: Holder, policy: "queue" | "reject" | "replace"): Effect.Effect<void, BusyError | Closed> {
     return Effect.suspend(() => {
+      if (this.isClosed) return Effect.fail(closed)
       if (this.current === undefined || policy === "queue") return this.queue(holder)
       return policy === "reject"
         ? Effect.fail(new BusyError({ message: "The conversation is in a turn" }))
         : this.replace(this.current, holder)
     })
+  }
+
+  /** Sends everybody who waits away, and whoever comes. */
+  close(): void {
+    this.isClosed = true
+    this.dismiss(Effect.fail(closed))
   }
 
   /** Gives the lock to the next in line, or gives up a place in the line. */
@@ -46,7 +59,7 @@ export class TurnLock {
     }
   }
 
-  private queue(holder: Holder): Effect.Effect<void, BusyError> {
+  private queue(holder: Holder): Effect.Effect<void, BusyError | Closed> {
     return Effect.async((resume) => {
       if (this.current === undefined) {
         this.current = holder
@@ -60,12 +73,16 @@ export class TurnLock {
   }
 
   /** Whoever waits has waited for a turn that is no longer wanted. */
-  private replace(current: Holder, holder: Holder): Effect.Effect<void, BusyError> {
-    const dismissed = this.waiting
-    this.waiting = []
-    for (const waiter of dismissed) {
-      waiter.resume(Effect.fail(new BusyError({ message: "A newer turn took this one's place" })))
-    }
+  private replace(current: Holder, holder: Holder): Effect.Effect<void, BusyError | Closed> {
+    this.dismiss(Effect.fail(new BusyError({ message: "A newer turn took this one's place" })))
     return Effect.zipRight(current.stop, this.acquire(holder, "replace"))
   }
+
+  private dismiss(reason: Effect.Effect<never, BusyError | Closed>): void {
+    const dismissed = this.waiting
+    this.waiting = []
+    for (const waiter of dismissed) waiter.resume(reason)
+  }
 }
+
+const closed: Closed = { _tag: "Closed" }

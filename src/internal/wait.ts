@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 
 /**
  * The one wait of a reader, and the reason to end it.
@@ -18,7 +19,8 @@ export class Wait<Reason> {
   private leave: ((reason: Reason) => void) | undefined
 
   constructor(runtime: Runtime.Runtime<never>, onSettle: () => void = () => {}) {
-    this.runtime = runtime
+    // The runtime may have been taken where interruption is off, and what is waited for must never be.
+    this.runtime = Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption)
     this.onSettle = onSettle
   }
 

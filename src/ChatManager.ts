@@ -1,0 +1,145 @@
+/**
+ * Many conversations by id, side by side: one per user, group or thread.
+ *
+ * A session that nobody uses for the `timeout` leaves memory, and so does the least recently used idle one beyond the
+ * `capacity`. A session in use never does. What `getChat` gives stays good: its next use brings the conversation back.
+ *
+ * @since 0.1.0
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as ChatCompletions from "./ChatCompletions.ts"
+import * as Chat from "./internal/chat.ts"
+import * as Registry from "./internal/registry.ts"
+import { encodeDuration, Timeout } from "./internal/settings.ts"
+import type * as LLMChat from "./LLMChat.ts"
+import * as LLMConfig from "./LLMConfig.ts"
+
+/**
+ * What becomes of sessions.
+ *
+ * - `Created`: a conversation came into memory.
+ * - `Evicted`: it left memory, because it was idle for the `timeout` or because of the `capacity`.
+ * - `Removed`: `removeChat` ended it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SessionEvent =
+  | { readonly _tag: "Created"; readonly id: string }
+  | { readonly _tag: "Evicted"; readonly id: string; readonly reason: "idle" | "capacity" }
+  | { readonly _tag: "Removed"; readonly id: string }
+
+/**
+ * The settings of a manager.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** What a conversation has that brings no config of its own. */
+  readonly config: LLMConfig.LLMConfig | LLMConfig.Options
+  /** How long a session may be idle. Counts from its last use, not from `getChat`. Default infinite. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** How many sessions may be in memory, 1 or more. Sessions in use count, but stay. Default infinite. */
+  readonly capacity?: number | undefined
+}
+
+/**
+ * What a manager offers. Ids are data: any text is one, the empty text included.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Service {
+  /**
+   * The conversation with this id, which is created if there is none. `config` is what it is created with, now or when
+   * it comes back after an eviction; a conversation that is in memory keeps its own.
+   */
+  readonly getChat: (
+    id: string,
+    options?: { readonly config?: LLMConfig.LLMConfig | undefined }
+  ) => Effect.Effect<LLMChat.Service>
+  /**
+   * Ends the conversation with this id and forgets it; whether there was one. A turn that is running is stopped and not
+   * kept. Whoever still holds the chat begins a new conversation with it.
+   */
+  readonly removeChat: (id: string) => Effect.Effect<boolean>
+  /** Whether the conversation is in memory. */
+  readonly has: (id: string) => Effect.Effect<boolean>
+  /** How many conversations are in memory. */
+  readonly size: Effect.Effect<number>
+  /** The ids of the conversations in memory, oldest first. */
+  readonly ids: Effect.Effect<ReadonlyArray<string>>
+  /** What becomes of sessions from now on. */
+  readonly events: Stream.Stream<SessionEvent>
+}
+
+/**
+ * The tag of a manager.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class ChatManager extends Context.Tag("effect-chat/ChatManager")<ChatManager, Service>() {}
+
+const Limits = Schema.Struct({
+  timeout: Timeout,
+  capacity: Schema.Int.pipe(Schema.positive())
+})
+
+const decodeLimits = ({ capacity = Number.MAX_SAFE_INTEGER, timeout = Duration.infinity }: Options) =>
+  Schema.decodeUnknown(Limits)({ capacity, timeout: encodeDuration(timeout) })
+
+/**
+ * A manager that lives as long as its scope. Its end stops the turns that are running, by each config's `onInterrupt`.
+ * Fails with the field, the value and the rule where a setting is bad.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options
+): Effect.Effect<Service, ParseResult.ParseError, HttpClient.HttpClient | Scope.Scope> =>
+  Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, options))
+
+/**
+ * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromCompletions = (
+  completions: ChatCompletions.Service,
+  options: Options
+): Effect.Effect<Service, ParseResult.ParseError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const defaults = yield* LLMConfig.decode(options.config)
+    const registry = yield* Registry.make(yield* decodeLimits(options))
+    return {
+      getChat: (id, { config = defaults } = {}) =>
+        Effect.map(registry.create(id, config), () => Chat.make(completions, config, registry.checkout(id, config))),
+      removeChat: registry.remove,
+      has: registry.has,
+      size: registry.size,
+      ids: registry.ids,
+      events: registry.events
+    }
+  })
+
+/**
+ * A manager as a layer.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: Options
+): Layer.Layer<ChatManager, ParseResult.ParseError, HttpClient.HttpClient> => Layer.scoped(ChatManager, make(options))

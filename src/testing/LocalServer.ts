@@ -1,0 +1,357 @@
+/**
+ * A small OpenAI-compatible server on loopback, for tests and first steps without a key.
+ *
+ * No model is inside. It answers from the messages of the request alone, so its answers are the same every time and
+ * show whether the history was sent: it repeats the prompt with the number of the turn, and recalls what was said when
+ * it is asked ("my name is Ada", later "what is my name?"). What it accepts, refuses and streams is what OpenAI does.
+ *
+ * It serves `POST /v1/chat/completions` (streaming and not), `GET /v1/models` and `GET /v1/models/{id}`. Three model
+ * names are faults, and are accepted whatever `models` says:
+ *
+ * - `effect-chat-silent` sends the headers of a stream and nothing else;
+ * - `effect-chat-stall` streams three tokens, then nothing more, and does not end;
+ * - `effect-chat-cut` streams three tokens and ends without a finish reason and without `[DONE]`.
+ *
+ * Not streaming, the first two never answer and the third ends in the middle of its JSON.
+ *
+ * @since 0.1.0
+ */
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerError from "@effect/platform/HttpServerError"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Parse from "./internal/chatRequest.ts"
+import * as Completion from "./internal/completion.ts"
+import * as EventStream from "./internal/eventStream.ts"
+import { recall } from "./internal/recall.ts"
+import { json } from "./internal/requestBody.ts"
+
+/**
+ * A server that runs.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export interface Service {
+  /** The base URL for a client, for example `http://127.0.0.1:54321/v1`. */
+  readonly url: string
+  /** The last 100 requests, oldest first, refused ones included. */
+  readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
+  /** Answers that are being streamed or held back. One that its client has left is no longer counted. */
+  readonly activeAnswers: Effect.Effect<number>
+}
+
+/**
+ * The local server: its address and what it was asked.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class LocalServer extends Context.Tag("effect-chat/testing/LocalServer")<LocalServer, Service>() {}
+
+/**
+ * A request as it arrived.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RecordedRequest {
+  /** The `x-request-id` of its response. */
+  readonly id: string
+  readonly method: string
+  /** The path with its query. */
+  readonly path: string
+  /** Names in lower case, without `authorization`. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The key of the `authorization` header, if there was one. */
+  readonly apiKey: Redacted.Redacted | undefined
+  /** The body parsed as JSON; `undefined` when it is empty or no JSON. */
+  readonly body: unknown
+}
+
+/**
+ * A message of the conversation, as far as an answer needs it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Message {
+  /** `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
+  readonly role: string
+  /** The text of the content: text parts joined, other parts left out, empty when there is none. */
+  readonly content: string
+}
+
+/**
+ * A function that the request offers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Tool {
+  readonly name: string
+  /** The JSON Schema of the arguments; `undefined` when the request gives none. */
+  readonly parameters: unknown
+}
+
+/**
+ * A request for a completion that was found to be in order.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ChatRequest {
+  readonly model: string
+  /** At least one. */
+  readonly messages: ReadonlyArray<Message>
+  readonly stream: boolean
+  /** Whether the stream ends with a chunk of usage. */
+  readonly includeUsage: boolean
+  /** `max_completion_tokens`, else `max_tokens`; the answer is cut there with the finish reason `length`. */
+  readonly maxTokens: number | undefined
+  /** The answer ends before the first of these. */
+  readonly stop: ReadonlyArray<string>
+  readonly tools: ReadonlyArray<Tool>
+  readonly toolChoice: "none" | "auto" | "required" | { readonly name: string }
+  readonly responseFormat: "text" | "json_object" | { readonly schema: unknown }
+  /** The whole body as it came. */
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+/**
+ * How the server behaves.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The key that requests must carry as `Authorization: Bearer …`. Default: any or none. */
+  readonly apiKey?: Redacted.Redacted | string | undefined
+  /** The models that exist. Default: any name is accepted, and the list shows `effect-chat-local`. */
+  readonly models?: ReadonlyArray<string> | undefined
+  /** The wait before each token of a stream. Default zero: tokens are written in batches. */
+  readonly tokenDelay?: Duration.DurationInput | undefined
+  /**
+   * The text of an answer, in place of what the server says itself. With `response_format: json_object` it becomes the
+   * property `answer`. When it throws, the response is a 500.
+   */
+  readonly answer?: ((request: ChatRequest) => string) | undefined
+}
+
+const kept = 100
+
+/**
+ * Serves on the `HttpServer` until the scope closes; streams under way end then. Fails with a
+ * `ServeError` when the server listens on a Unix socket, which has no URL.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<Service, HttpServerError.ServeError, HttpServer.HttpServer | Scope.Scope> =>
+  Effect.gen(function*() {
+    const { address } = yield* HttpServer.HttpServer
+    if (address._tag === "UnixAddress") {
+      return yield* new HttpServerError.ServeError({ cause: new Error(`no URL for the Unix socket ${address.path}`) })
+    }
+    const done = yield* Deferred.make<void>()
+    let isDone = false
+    const server: Server = {
+      apiKey: typeof options.apiKey === "string" ? Redacted.make(options.apiKey) : options.apiKey,
+      models: options.models,
+      delay: Duration.decode(options.tokenDelay ?? Duration.zero),
+      answer: options.answer ?? recall,
+      stop: { isDone: () => isDone, wait: Deferred.await(done) },
+      requests: [],
+      served: 0,
+      active: 0
+    }
+    yield* HttpServer.serveEffect(handle(server))
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        isDone = true
+        return Deferred.succeed(done, undefined)
+      })
+    )
+    return {
+      url: `http://${hostname(address.hostname)}:${address.port}/v1`,
+      requests: Effect.sync(() => server.requests.slice()),
+      activeAnswers: Effect.sync(() => server.active)
+    }
+  })
+
+/**
+ * The server as a layer over any `HttpServer`: `NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })`
+ * takes a free port that only this machine reaches.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options?: Options
+): Layer.Layer<LocalServer, HttpServerError.ServeError, HttpServer.HttpServer> =>
+  Layer.scoped(LocalServer, make(options))
+
+const hostname = (host: string): string => {
+  if (host === "0.0.0.0" || host === "::" || host === "") return "127.0.0.1"
+  return host.includes(":") ? `[${host}]` : host
+}
+
+interface Server {
+  readonly apiKey: Redacted.Redacted | undefined
+  readonly models: ReadonlyArray<string> | undefined
+  readonly delay: Duration.Duration
+  readonly answer: (request: ChatRequest) => string
+  readonly stop: EventStream.Stop
+  readonly requests: Array<RecordedRequest>
+  served: number
+  active: number
+}
+
+type Handler = Effect.Effect<HttpServerResponse.HttpServerResponse>
+
+const handle = (server: Server) =>
+  Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const id = `req_${++server.served}`
+    const text = yield* Effect.option(request.text)
+    const { authorization, ...headers } = request.headers
+    const key = /^Bearer +(.*)$/i.exec(authorization ?? "")?.[1]
+    const apiKey = key === undefined ? undefined : Redacted.make(key)
+    const body = text._tag === "Some" ? text.value : ""
+    server.requests.push({ id, method: request.method, path: request.url, headers, apiKey, body: json(body) })
+    if (server.requests.length > kept) server.requests.shift()
+    const refused = authenticate(server, apiKey)
+    const response = yield* refused ?? route(server, request.method, request.url, body, id)
+    return HttpServerResponse.setHeader(response, "x-request-id", id)
+  })
+
+const authenticate = (server: Server, apiKey: Redacted.Redacted | undefined): Handler | undefined => {
+  if (server.apiKey === undefined) return undefined
+  if (apiKey === undefined) {
+    const hint = "You need to provide your API key in an Authorization header using Bearer auth."
+    return error({ status: 401, message: `You didn't provide an API key. ${hint}`, param: null, code: null })
+  }
+  return Redacted.value(apiKey) === Redacted.value(server.apiKey)
+    ? undefined
+    : error({ status: 401, message: "Incorrect API key provided.", param: null, code: "invalid_api_key" })
+}
+
+const route = (server: Server, method: string, url: string, body: string, id: string): Handler => {
+  const path = url.split("?", 1)[0] ?? ""
+  const only = (allowed: string, handler: () => Handler) => method === allowed ? handler() : notAllowed(method, path)
+  if (path === "/v1/chat/completions") return only("POST", () => completions(server, body, id))
+  if (path === "/v1/models") return only("GET", () => listModels(server))
+  const name = path.startsWith("/v1/models/") ? decode(path.slice("/v1/models/".length)) : ""
+  if (name !== "") return only("GET", () => exists(server, name) ? ok(model(name)) : unknownModel(name))
+  return error({ status: 404, message: `Invalid URL (${method} ${path})`, param: null, code: null })
+}
+
+const notAllowed = (method: string, path: string): Handler => {
+  const hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
+  const message = `Not allowed to ${method} on ${path} ${hint}`
+  return error({ status: 405, message, param: null, code: "method_not_supported" })
+}
+
+const faults = ["effect-chat-silent", "effect-chat-stall", "effect-chat-cut"]
+
+const exists = ({ models }: Server, name: string): boolean =>
+  models === undefined || models.includes(name) || faults.includes(name)
+
+const unknownModel = (name: string): Handler => {
+  const message = `The model \`${name}\` does not exist or you do not have access to it.`
+  return error({ status: 404, message, param: null, code: "model_not_found" })
+}
+
+const model = (id: string) => ({ id, object: "model", created: 0, owned_by: "effect-chat (no model is inside)" })
+
+const listModels = ({ models }: Server): Handler =>
+  ok({ object: "list", data: (models ?? ["effect-chat-local"]).map(model) })
+
+const completions = (server: Server, body: string, id: string): Handler => {
+  const request = Parse.parse(body)
+  if (Parse.isRefusal(request)) return error(request)
+  if (!exists(server, request.model)) return unknownModel(request.model)
+  return Effect.gen(function*() {
+    const completion = yield* Effect.try(() => Completion.complete(request, server.answer))
+    const created = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+    const envelope = { id: `chatcmpl-${id}`, created, model: request.model }
+    return yield* request.stream
+      ? Effect.succeed(streamed(server, request, completion, envelope))
+      : whole(server, request, completion, envelope)
+  }).pipe(Effect.catchAll((problem) => error({ status: 500, message: String(problem.cause), param: null, code: null })))
+}
+
+const streamed = (
+  server: Server,
+  request: ChatRequest,
+  completion: Completion.Completion,
+  envelope: Completion.Envelope
+): HttpServerResponse.HttpServerResponse => {
+  const { model } = request
+  const faulty = model === "effect-chat-stall" || model === "effect-chat-cut"
+  const endless = model === "effect-chat-stall" || model === "effect-chat-silent"
+  const bytes = model === "effect-chat-silent" ? EventStream.silent(server.stop) : EventStream.make({
+    events: Completion.toEvents(completion, envelope, request.includeUsage),
+    pieces: faulty ? completion.pieces.slice(0, 3) : completion.pieces,
+    delay: server.delay,
+    ending: !faulty ? "tail" : endless ? "silence" : "nothing",
+    stop: server.stop
+  })
+  return HttpServerResponse.stream(Stream.flatMap(Stream.scoped(counted(server)), () => bytes), {
+    contentType: "text/event-stream; charset=utf-8",
+    // An endless stream ends with the server, which would then wait for the connection to be given up.
+    headers: endless ? { "cache-control": "no-cache", connection: "close" } : { "cache-control": "no-cache" }
+  })
+}
+
+const counted = (server: Server): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => void server.active++),
+    () => Effect.sync(() => void server.active--)
+  )
+
+const whole = (
+  server: Server,
+  request: ChatRequest,
+  completion: Completion.Completion,
+  envelope: Completion.Envelope
+): Handler => {
+  const text = Completion.toJson(completion, envelope)
+  const send = (text: string) => HttpServerResponse.text(text, { contentType: "application/json" })
+  if (request.model === "effect-chat-cut") return Effect.succeed(send(text.slice(0, text.length / 2)))
+  // The platform runs handlers without interruption; a client that leaves must end this wait.
+  return request.model === "effect-chat-silent" || request.model === "effect-chat-stall"
+    ? counted(server).pipe(
+      Effect.zipRight(Effect.interruptible(server.stop.wait)),
+      Effect.scoped,
+      Effect.as(HttpServerResponse.empty({ status: 503 }))
+    )
+    : Effect.succeed(send(text))
+}
+
+const ok = (body: unknown): Handler => Effect.succeed(HttpServerResponse.unsafeJson(body))
+
+const error = ({ status, ...rest }: Parse.Refusal): Handler => {
+  const type = status >= 500 ? "server_error" : "invalid_request_error"
+  const { code, message, param } = rest
+  return Effect.succeed(HttpServerResponse.unsafeJson({ error: { message, type, param, code } }, { status }))
+}
+
+const decode = (segment: string): string => {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return segment
+  }
+}

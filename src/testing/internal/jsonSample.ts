@@ -1,0 +1,129 @@
+import { isRecord } from "./chatRequest.ts"
+
+type Json = Readonly<Record<string, unknown>>
+
+/**
+ * The smallest value that a JSON Schema accepts, always the same one: required properties only, the first of an `enum`
+ * or a union, arrays as short as they may be. Patterns are not looked at.
+ */
+export const sample = (schema: unknown): unknown => build(schema, "text", { root: schema, depth: 0 })
+
+interface Place {
+  readonly root: unknown
+  readonly depth: number
+}
+
+const build = (schema: unknown, name: string, place: Place): unknown => {
+  if (!isRecord(schema) || place.depth > 32) return null
+  const deeper = { root: place.root, depth: place.depth + 1 }
+  if (typeof schema.$ref === "string") return build(resolve(schema.$ref, place.root), name, deeper)
+  if ("const" in schema) return schema.const
+  if (Array.isArray(schema.enum)) return schema.enum[0]
+  const union = schema.anyOf ?? schema.oneOf
+  // Deep down a recursive union ends: its last member is the one that does not recur in what generators write.
+  if (Array.isArray(union)) return build(union.at(place.depth < 8 ? 0 : -1), name, deeper)
+  if (Array.isArray(schema.allOf)) return build(merge(schema), name, deeper)
+  switch (typeOf(schema)) {
+    case "object":
+      return object(schema, deeper)
+    case "array":
+      return array(schema, name, deeper)
+    case "string":
+      return string(schema, name)
+    case "number":
+    case "integer":
+      return number(schema)
+    case "boolean":
+      return true
+    default:
+      return null
+  }
+}
+
+const typeOf = (schema: Json): unknown => {
+  if (Array.isArray(schema.type)) return schema.type[0]
+  return schema.type ?? (isRecord(schema.properties) ? "object" : isRecord(schema.items) ? "array" : undefined)
+}
+
+const resolve = (ref: string, root: unknown): unknown => {
+  let found = root
+  for (const key of ref.replace(/^#\/?/, "").split("/").filter((key) => key !== "")) {
+    const name = decodeURIComponent(key).replaceAll("~1", "/").replaceAll("~0", "~")
+    found = isRecord(found) && Object.hasOwn(found, name) ? found[name] : undefined
+  }
+  return found
+}
+
+const merge = ({ allOf, ...own }: Json): Json => {
+  let merged = own
+  for (const part of Array.isArray(allOf) ? allOf.filter(isRecord) : []) {
+    merged = {
+      ...merged,
+      ...part,
+      ...(isRecord(merged.properties) && isRecord(part.properties)
+        ? { properties: { ...merged.properties, ...part.properties } }
+        : {}),
+      ...(Array.isArray(merged.required) && Array.isArray(part.required)
+        ? { required: [...merged.required, ...part.required] }
+        : {})
+    }
+  }
+  return merged
+}
+
+const object = (schema: Json, place: Place): unknown => {
+  const properties = isRecord(schema.properties) ? schema.properties : {}
+  const required = Array.isArray(schema.required) ? schema.required.map(String) : []
+  return Object.fromEntries(required.map((key) => [
+    key,
+    build(Object.hasOwn(properties, key) ? properties[key] : undefined, key, place)
+  ]))
+}
+
+const array = (schema: Json, name: string, place: Place): unknown => {
+  const first: ReadonlyArray<unknown> = Array.isArray(schema.prefixItems) ? schema.prefixItems : []
+  const length = Math.max(count(schema.minItems, 0), first.length)
+  return Array.from({ length }, (_, index) => build(first[index] ?? schema.items, name, place))
+}
+
+const formats: Readonly<Record<string, string>> = {
+  "date-time": "2000-01-01T00:00:00Z",
+  date: "2000-01-01",
+  time: "00:00:00Z",
+  duration: "PT1S",
+  email: "ada@example.com",
+  hostname: "example.com",
+  ipv4: "127.0.0.1",
+  ipv6: "::1",
+  uri: "https://example.com",
+  uuid: "00000000-0000-4000-8000-000000000000"
+}
+
+const string = (schema: Json, name: string): string =>
+  formats[String(schema.format)] ??
+    name.padEnd(count(schema.minLength, 0), "x").slice(0, count(schema.maxLength, Infinity))
+
+const number = (schema: Json): number => {
+  const step = count(schema.multipleOf, typeOf(schema) === "integer" ? 1 : 0)
+  const above = count(schema.exclusiveMinimum, -Infinity)
+  const below = count(schema.exclusiveMaximum, Infinity)
+  const low = Math.max(count(schema.minimum, -Infinity), above)
+  const high = Math.min(count(schema.maximum, Infinity), below)
+  if (fits(0, low, high, above, below)) return 0
+  if (step === 0) {
+    if (!Number.isFinite(low)) return high - 1
+    if (low > above) return low
+    return Number.isFinite(high) ? (low + high) / 2 : low + 1
+  }
+  if (!Number.isFinite(low)) {
+    const highest = Math.floor(high / step) * step
+    return highest === below ? highest - step : highest
+  }
+  const lowest = Math.ceil(low / step) * step
+  return lowest === above ? lowest + step : lowest
+}
+
+const fits = (value: number, low: number, high: number, above: number, below: number): boolean =>
+  value >= low && value <= high && value !== above && value !== below
+
+const count = (value: unknown, otherwise: number): number => typeof value === "number" ? value : otherwise

@@ -1,0 +1,37 @@
+import type * as HttpBody from "@effect/platform/HttpBody"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+
+/** The text of a request's body; fails with what the body's own stream or encoder failed with. */
+export const text = (body: HttpBody.HttpBody): Effect.Effect<string, unknown> => {
+  switch (body._tag) {
+    case "Empty":
+      return Effect.succeed("")
+    case "Uint8Array":
+      return Effect.succeed(new TextDecoder().decode(body.body))
+    case "Raw":
+      return Effect.succeed(rawText(body.body))
+    case "FormData":
+      return Effect.tryPromise({ try: () => new Response(body.formData).text(), catch: (cause) => cause })
+    case "Stream": {
+      const decoder = new TextDecoder()
+      return Stream.runFold(body.stream, "", (all, bytes) => all + decoder.decode(bytes, { stream: true })).pipe(
+        Effect.map((all) => all + decoder.decode())
+      )
+    }
+  }
+}
+
+const rawText = (body: unknown): string => {
+  if (body instanceof Uint8Array) return new TextDecoder().decode(body)
+  return typeof body === "string" || body instanceof URLSearchParams ? body.toString() : ""
+}
+
+/** Parsed JSON, or `undefined` when the text is not JSON. */
+export const json = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
