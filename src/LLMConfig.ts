@@ -82,6 +82,8 @@ const fields = {
  * @category models
  */
 export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(fields) {
+  // Guards against constructors of another shape, which decoding would call wrongly. This one has the class's own.
+  // @effect-diagnostics-next-line overriddenSchemaConstructor:off
   constructor(props: Schema.Struct.Constructor<typeof fields>, options?: Schema.MakeOptions) {
     super({ ...props, baseUrl: normaliseBaseUrl(props.baseUrl) }, options)
   }
@@ -114,12 +116,20 @@ export interface Options
   readonly headers?: Readonly<Record<string, string | Redacted.Redacted>> | undefined
 }
 
+/**
+ * Some settings, to change those of a config.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Overrides = { readonly [K in keyof Options]?: Options[K] | undefined }
+
 type DurationOptions = { readonly [K in DurationField]?: Duration.DurationInput | undefined }
 
 const reveal = (secret: string | Redacted.Redacted): string =>
   typeof secret === "string" ? secret : Redacted.value(secret)
 
-const toEncoded = (options: Options): Readonly<Record<string, unknown>> => {
+const toEncoded = (options: Overrides): Readonly<Record<string, unknown>> => {
   const { apiKey, firstTokenTimeout, headers, idleTimeout, maxRetryAfter, retryBaseDelay, ...rest } = options
   const { retryMaxDelay, totalTimeout, ...plain } = rest
   const durations = { firstTokenTimeout, idleTimeout, maxRetryAfter, retryBaseDelay, retryMaxDelay, totalTimeout }
@@ -153,6 +163,19 @@ const decodeUnknown = Schema.decodeUnknownEither(LLMConfig)
  * @category constructors
  */
 export const make = (options: Options): LLMConfig => Either.getOrThrowWith(decode(options), (error) => error)
+
+/**
+ * The config with some settings changed, under the same rules. `undefined` leaves a setting as it is.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const override = (
+  self: LLMConfig,
+  overrides: Overrides
+): Either.Either<LLMConfig, ParseResult.ParseError> => decodeUnknown({ ...encode(self), ...toEncoded(overrides) })
+
+const encode = Schema.encodeSync(LLMConfig)
 
 const variable = (name: string) =>
   Config.string(name).pipe(

@@ -126,11 +126,10 @@ class Answer {
         })
       )
     }
-    const decoder = new Decoder({
-      ...this.config,
-      ...this.config.wire,
-      contentType: headers["content-type"]
-    })
+    const { maxBodySize, maxEventSize, wire } = this.config
+    const { endOfStreamIsComplete, thinkTags } = wire
+    const contentType = headers["content-type"]
+    const decoder = new Decoder({ contentType, endOfStreamIsComplete, maxBodySize, maxEventSize, thinkTags })
     this.reading = { exchange, decoder }
     return this.read(this.reading)
   }
