@@ -265,6 +265,29 @@ export class HistoryStoreError extends Schema.TaggedError<HistoryStoreError>(
 }
 
 /**
+ * Somebody else wrote to the stored conversation since it was read: the turn is not stored. `partial` is its answer. The
+ * conversation is read anew with its next use.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConflictError extends Schema.TaggedError<ConflictError>(
+  "effect-chat/ChatError/ConflictError"
+)("ConflictError", {
+  ...details,
+  conversationId: Schema.String,
+  /** The version that the write was made for. */
+  expectedVersion: Schema.Int,
+  /** The version that is stored; 0 where none is. */
+  actualVersion: Schema.Int
+}) {
+  /** Whether the same call can succeed later, unchanged. */
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
  * The conversation is in a turn and its policy is `reject`, or the turn was put off by a newer one (`replace`).
  *
  * @since 0.1.0
@@ -300,6 +323,7 @@ export type ChatError =
   | TruncatedError
   | MalformedResponseError
   | HistoryStoreError
+  | ConflictError
   | BusyError
 
 const members = [
@@ -317,6 +341,7 @@ const members = [
   TruncatedError,
   MalformedResponseError,
   HistoryStoreError,
+  ConflictError,
   BusyError
 ] as const
 

@@ -54,6 +54,13 @@ export * as ChatMessage from "./ChatMessage.ts"
 export * as ChatResponse from "./ChatResponse.ts"
 
 /**
+ * Where conversations are kept.
+ *
+ * @since 0.1.0
+ */
+export * as HistoryStore from "./HistoryStore.ts"
+
+/**
  * One conversation.
  *
  * @since 0.1.0

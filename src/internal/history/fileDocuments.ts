@@ -1,0 +1,52 @@
+/**
+ * Documents as files of a folder, each replaced whole: written beside, synced, and moved into its place.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { HistoryStoreError } from "../../ChatError.ts"
+import type { Documents } from "./documentStore.ts"
+import { storeFailed } from "./errors.ts"
+
+const suffix = ".json"
+
+/** The documents of this folder. */
+export const make = (
+  directory: string
+): Effect.Effect<Documents, HistoryStoreError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const fileOf = (name: string): string => path.join(directory, `${name}${suffix}`)
+    yield* fs.makeDirectory(directory, { recursive: true }).pipe(
+      Effect.mapError((cause) => storeFailed(directory, "given a folder", cause))
+    )
+    const bytes = new TextEncoder()
+    return {
+      read: (name) =>
+        fs.readFileString(fileOf(name)).pipe(
+          Effect.asSome,
+          Effect.catchTag(
+            "SystemError",
+            (error) => error.reason === "NotFound" ? Effect.succeedNone : Effect.fail(error)
+          )
+        ),
+      write: (name, text) => {
+        const file = fileOf(name)
+        const beside = `${file}.new`
+        return fs.open(beside, { flag: "w" }).pipe(
+          Effect.flatMap((handle) => Effect.zipRight(handle.writeAll(bytes.encode(text)), handle.sync)),
+          Effect.scoped,
+          Effect.zipRight(fs.rename(beside, file))
+        )
+      },
+      remove: (name) => fs.remove(fileOf(name)),
+      names: fs.readDirectory(directory).pipe(
+        Effect.map((files) =>
+          files.filter((file) => file.endsWith(suffix)).map((file) => file.slice(0, -suffix.length))
+        ),
+        Stream.fromIterableEffect
+      )
+    }
+  })

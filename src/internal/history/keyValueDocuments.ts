@@ -1,0 +1,57 @@
+/**
+ * Documents as entries of a KeyValueStore, which cannot list its keys: further entries do.
+ *
+ * A document is listed before it is there and until it is gone, so that a crash between the two leaves a name without a
+ * document, which a listing passes over, and never a document without its name.
+ */
+import type * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as Effect from "effect/Effect"
+import * as Hash from "effect/Hash"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { Documents } from "./documentStore.ts"
+
+/** How many entries list the others: each is read and written whole. */
+const lists = 256
+
+const Names = Schema.parseJson(Schema.Array(Schema.String))
+const decode = Schema.decodeUnknown(Names)
+const encode = Schema.encode(Names)
+
+/** The documents of this store. */
+export const make = (store: KeyValueStore.KeyValueStore): Documents => {
+  const lock = Effect.unsafeMakeSemaphore(1)
+  const keyOf = (name: string): string => `conversation-${name}`
+  const listKey = (list: number): string => `conversation-list-${list}`
+
+  const namesIn = (list: number): Effect.Effect<ReadonlyArray<string>, Error> =>
+    Effect.flatMap(store.get(listKey(list)), Option.match({ onNone: () => Effect.succeed([]), onSome: decode }))
+
+  const change = (
+    name: string,
+    f: (names: ReadonlyArray<string>) => ReadonlyArray<string>
+  ): Effect.Effect<void, Error> => {
+    const list = Math.abs(Hash.string(name)) % lists
+    return namesIn(list).pipe(
+      Effect.flatMap((names) => encode(f(names.filter((other) => other !== name)))),
+      Effect.flatMap((text) => store.set(listKey(list), text)),
+      lock.withPermits(1)
+    )
+  }
+
+  return {
+    read: (name) => store.get(keyOf(name)),
+    write: (name, text, isNew) =>
+      Effect.zipRight(
+        isNew ? change(name, (others) => [...others, name]) : Effect.void,
+        store.set(keyOf(name), text)
+      ),
+    remove: (name) => Effect.zipRight(store.remove(keyOf(name)), change(name, (others) => others)),
+    names: Stream.range(0, lists - 1).pipe(
+      Stream.mapEffect(namesIn),
+      Stream.flattenIterables,
+      Stream.filterEffect((name) => Effect.map(store.get(keyOf(name)), Option.isSome))
+    )
+  }
+}
