@@ -80,6 +80,19 @@ export interface CallOptions {
 }
 
 /**
+ * The options of a call whose answer is a value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ObjectOptions extends Omit<CallOptions, "responseFormat"> {
+  /** What the value is called towards the server. Default `answer`. */
+  readonly name?: string | undefined
+  /** Whether an answer that does not decode is sent back once, with what was wrong. Default false. */
+  readonly repair?: boolean | undefined
+}
+
+/**
  * A tool whose arguments have the shape of a Schema.
  *
  * @since 0.1.0

@@ -242,7 +242,11 @@ export class TruncatedError extends Schema.TaggedError<TruncatedError>(
  */
 export class MalformedResponseError extends Schema.TaggedError<MalformedResponseError>(
   "effect-chat/ChatError/MalformedResponseError"
-)("MalformedResponseError", details) {
+)("MalformedResponseError", {
+  ...details,
+  /** Where in an answer that was to be a value the Schema and the answer part. */
+  path: Schema.optional(Schema.Array(Schema.Union(Schema.String, Schema.Number)))
+}) {
   /** Whether the same call can succeed later, unchanged. */
   get isRetryable(): boolean {
     return false

@@ -12,8 +12,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as ParseResult from "effect/ParseResult"
+import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
-import type { CallOptions } from "./CallOptions.ts"
+import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
 import * as ChatCompletions from "./ChatCompletions.ts"
 import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
@@ -43,12 +44,27 @@ export interface Service {
   readonly askStream: (prompt: Prompt, options?: CallOptions) => Stream.Stream<string, ChatError>
   /** A single question, all events of its answer. */
   readonly askEvents: (prompt: Prompt, options?: CallOptions) => Stream.Stream<ChatEvent, ChatError>
+  /**
+   * A single question whose answer is a value of the Schema, which the server is asked to keep to. An answer that does
+   * not decode is a `MalformedResponseError` with the raw text (`body`) and the place (`path`).
+   */
+  readonly askObject: <A, I>(
+    prompt: Prompt,
+    schema: Schema.Schema<A, I>,
+    options?: ObjectOptions
+  ) => Effect.Effect<A, ChatError>
   /** A turn, its answer whole. After `stop` the response has the finish reason `interrupted`. */
   readonly chat: (prompt: Prompt, options?: CallOptions) => Effect.Effect<ChatResponse, ChatError>
   /** A turn, the pieces of its answer's text as they arrive. The history has the turn before the stream ends. */
   readonly chatStream: (prompt: Prompt, options?: CallOptions) => Stream.Stream<string, ChatError>
   /** A turn, all events of its answer. The history has the turn before `Finish` is told. */
   readonly chatEvents: (prompt: Prompt, options?: CallOptions) => Stream.Stream<ChatEvent, ChatError>
+  /** A turn whose answer is a value of the Schema. One that does not decode leaves the history as it was. */
+  readonly chatObject: <A, I>(
+    prompt: Prompt,
+    schema: Schema.Schema<A, I>,
+    options?: ObjectOptions
+  ) => Effect.Effect<A, ChatError>
   /** The messages so far, the system message first: whole turns only. */
   readonly history: Effect.Effect<ReadonlyArray<ChatMessage>>
   /** The tokens of all turns so far, as far as the server told them. */

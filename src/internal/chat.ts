@@ -3,19 +3,20 @@
  */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallOptions } from "../CallOptions.ts"
 import type * as ChatCompletions from "../ChatCompletions.ts"
-import type { BusyError, ChatError } from "../ChatError.ts"
-import { type ChatEvent, type Finish, isFinish, isTextDelta } from "../ChatEvent.ts"
-import { fromPrompt } from "../ChatMessage.ts"
+import { type BusyError, type ChatError, MalformedResponseError } from "../ChatError.ts"
+import { type ChatEvent, isTextDelta } from "../ChatEvent.ts"
+import { fromPrompt, type Prompt } from "../ChatMessage.ts"
 import type { ChatResponse } from "../ChatResponse.ts"
 import type { Service } from "../LLMChat.ts"
 import type { LLMConfig } from "../LLMConfig.ts"
 import type { Conversation, Opening } from "./conversation.ts"
-import { type Pull, toStream } from "./pull.ts"
+import * as Obj from "./object.ts"
+import { type Pull, toPull, toStream } from "./pull.ts"
+import { Telling } from "./telling.ts"
 import * as Turn from "./turn.ts"
 
 /** Lends the conversation to one method call: it is in use until the scope closes. */
@@ -41,6 +42,14 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
       )
     )
 
+  const askObject: Service["askObject"] = (prompt, schema, options = {}) =>
+    use((conversation) =>
+      Effect.flatMap(
+        conversation.question(fromPrompt(prompt)),
+        (messages) => Obj.complete(completions, { config: conversation.config, messages }, schema, options)
+      )
+    ).pipe(Effect.map(({ value }) => value))
+
   const askEvents: Service["askEvents"] = (prompt, options) =>
     Stream.unwrapScoped(
       Effect.map(checkout, (conversation) =>
@@ -57,8 +66,23 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
       Effect.catchTag("Closed", () => begin(opening))
     )
 
+  const turn = <A>(prompt: Prompt, f: (begun: Begun) => Effect.Effect<A, ChatError>): Effect.Effect<A, ChatError> =>
+    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), f))
+
   const chat: Service["chat"] = (prompt, options) =>
-    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => whole(completions, begun, options)))
+    turn(
+      prompt,
+      (begun) =>
+        whole(begun, (request) =>
+          Effect.map(completions.complete({ ...request, options }), (response) => ({ response, value: response })))
+    ).pipe(Effect.map(({ response }) =>
+      response
+    ))
+
+  const chatObject: Service["chatObject"] = (prompt, schema, options = {}) =>
+    turn(prompt, (begun) => whole(begun, (request) => Obj.complete(completions, request, schema, options))).pipe(
+      Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
+    )
 
   const chatEvents: Service["chatEvents"] = (prompt, options) =>
     toStream(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
@@ -68,9 +92,11 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
     ask: (prompt, options) => span("ask", ask(prompt, options)),
     askStream: (prompt, options) => tokens(askEvents(prompt, options)),
     askEvents,
+    askObject: (prompt, schema, options) => span("askObject", askObject(prompt, schema, options)),
     chat: (prompt, options) => span("chat", chat(prompt, options)),
     chatStream: (prompt, options) => tokens(chatEvents(prompt, options)),
     chatEvents,
+    chatObject: (prompt, schema, options) => span("chatObject", chatObject(prompt, schema, options)),
     history: use((conversation) => conversation.history),
     usage: use((conversation) => conversation.usage),
     updateSystemPrompt: (prompt) => use((conversation) => conversation.updateSystemPrompt(prompt)),
@@ -90,64 +116,37 @@ const tokens = (events: Stream.Stream<ChatEvent, ChatError>): Stream.Stream<stri
     return Chunk.unsafeFromArray(texts)
   })
 
-/** A turn whose answer comes whole. */
-const whole = (
-  completions: ChatCompletions.Service,
+/** A turn whose answer comes whole: the answer as it is kept, and its value unless the turn was stopped. */
+const whole = <A>(
   { conversation, opening, turn }: Begun,
-  options: CallOptions | undefined
-): Effect.Effect<ChatResponse, ChatError, Scope.Scope> =>
-  Effect.gen(function*() {
-    const messages = yield* conversation.sent(opening)
-    const answer = turn.wait(completions.complete({ config: conversation.config, messages, options }))
-    return yield* Effect.uninterruptibleMask((restore) =>
-      Effect.matchEffect(restore(answer), {
-        onSuccess: (response) => Effect.as(turn.complete(response), response),
-        onFailure: (error) =>
-          error._tag === "Stopped" ? turn.interrupted : Effect.zipRight(turn.fail(error), Effect.fail(error))
-      })
-    )
-  })
+  ask: (request: ChatCompletions.ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
+): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> =>
+  Effect.flatMap(
+    conversation.sent(opening),
+    (messages) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.matchEffect(restore(turn.wait(ask({ config: conversation.config, messages }))), {
+          onSuccess: ({ response, value }) =>
+            Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
+          onFailure: (error) =>
+            error._tag === "Stopped"
+              ? Effect.map(turn.interrupted, (response) => ({ response }))
+              : Effect.zipRight(turn.fail(error), Effect.fail(error))
+        })
+      )
+  )
+
+/** A turn that was stopped has no value to give. */
+const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseError> =>
+  Effect.fail(new MalformedResponseError({ message: "The turn was stopped before its answer was whole", partial }))
 
 /** A turn whose answer is told as it comes. */
 const events = (
   completions: ChatCompletions.Service,
   { conversation, opening, turn }: Begun,
   options: CallOptions | undefined
-): Effect.Effect<Pull<ChatEvent, ChatError>, ChatError, Scope.Scope> =>
-  Effect.gen(function*() {
-    const messages = yield* conversation.sent(opening)
-    const wire = yield* Effect.either(
-      turn.wait(Stream.toPull(completions.stream({ config: conversation.config, messages, options })))
-    )
-    let ended = false
-    const stopped = Effect.map(turn.interrupted, (response) => {
-      ended = true
-      return Chunk.of<ChatEvent>(interrupted(response))
-    })
-    if (wire._tag === "Left") return stopped
-    const pull = wire.right
-    return Effect.uninterruptibleMask((restore): Pull<ChatEvent, ChatError> => {
-      if (ended) return Effect.fail(Option.none())
-      return Effect.matchEffect(restore(turn.wait(pull)), {
-        onSuccess: (events) => {
-          turn.tell(events)
-          const last = Chunk.unsafeLast(events)
-          if (!isFinish(last)) return Effect.succeed(events)
-          ended = true
-          return Effect.as(turn.complete(last.response), events)
-        },
-        onFailure: (error): Pull<ChatEvent, ChatError> => {
-          if (error._tag === "Stopped") return stopped
-          if (error._tag === "None") return Effect.fail(error)
-          return Effect.zipRight(turn.fail(error.value), Effect.fail(error))
-        }
-      })
-    })
+): Effect.Effect<Pull<ChatEvent, ChatError>, never, Scope.Scope> =>
+  Effect.map(conversation.sent(opening), (messages) => {
+    const request = { config: conversation.config, messages, options }
+    return new Telling(turn, toPull(completions.stream(request), turn.wire)).pull
   })
-
-const interrupted = (response: ChatResponse): Finish => ({
-  _tag: "Finish",
-  reason: "interrupted",
-  rawReason: undefined,
-  response
-})

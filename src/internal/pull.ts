@@ -24,3 +24,13 @@ export const toStream = <A, E>(begin: Effect.Effect<Pull<A, E>, E, Scope.Scope>)
     )
     return Effect.suspend(() => begun ?? first)
   }))
+
+/** The pull of a stream that begins with its first one. What the stream holds is let go of with the scope. */
+export const toPull = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scope): Pull<A, E> => {
+  let begun: Pull<A, E> | undefined
+  const first = Effect.flatMap(Scope.extend(Stream.toPull(stream), scope), (pull) => {
+    begun = pull
+    return pull
+  })
+  return Effect.suspend(() => begun ?? first)
+}

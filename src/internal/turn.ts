@@ -18,6 +18,7 @@ import type { Conversation, Opening } from "./conversation.ts"
 import { Partial } from "./partial.ts"
 import type { Closed, Holder } from "./turnLock.ts"
 import { Wait } from "./wait.ts"
+import { cutCall, named } from "./wholeCalls.ts"
 
 /** Why a turn's wait ended: it was stopped. */
 export interface Stopped {
@@ -28,7 +29,8 @@ export interface Stopped {
 export class Turn implements Holder {
   private readonly conversation: Conversation
   private readonly opening: Opening
-  private readonly wire: Scope.CloseableScope
+  /** What the wire holds: let go of when the turn is stopped, and with the turn's scope. */
+  readonly wire: Scope.CloseableScope
   private readonly waiting: Wait<Stopped>
   private readonly told = new Partial()
   private readonly settled: Deferred.Deferred<void> = Deferred.unsafeMake(FiberId.none)
@@ -47,8 +49,8 @@ export class Turn implements Holder {
   }
 
   /** Waits for the wire, or for the turn to be stopped. */
-  wait<A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E | Stopped> {
-    return this.waiting.for(Scope.extend(effect, this.wire))
+  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Stopped> {
+    return this.waiting.for(effect)
   }
 
   /** Remembers what the consumer is told. */
@@ -61,9 +63,12 @@ export class Turn implements Holder {
     return Effect.map(Deferred.await(this.settled), () => this.told.response)
   }
 
-  /** The answer is whole. */
-  complete(response: ChatResponse): Effect.Effect<void> {
-    return this.end(this.conversation.commit(this.opening, response))
+  /** The answer is whole, and gives the response as the history has it. A tool call that was cut fails the turn. */
+  complete(response: ChatResponse): Effect.Effect<ChatResponse, ChatError> {
+    const error = cutCall(response)
+    if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
+    const answer = named(response)
+    return Effect.as(this.end(this.conversation.commit(this.opening, answer)), answer)
   }
 
   /** The answer failed: the history stays as it was. */
