@@ -4,6 +4,9 @@
  * A session that nobody uses for the `timeout` leaves memory, and so does the least recently used idle one beyond the
  * `capacity`. A session in use never does. What `getChat` gives stays good: its next use brings the conversation back.
  *
+ * With a `HistoryStore` in the context every turn is stored before it is done, and what comes back has its history, its
+ * usage and its settings. Without one a conversation lives in memory only, and comes back empty.
+ *
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -11,12 +14,17 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
+import type { HistoryStoreError } from "./ChatError.ts"
+import * as HistoryStore from "./HistoryStore.ts"
 import * as Chat from "./internal/chat.ts"
+import { Conversation } from "./internal/conversation.ts"
+import { store as forgetful } from "./internal/history/forgetful.ts"
 import * as Registry from "./internal/registry.ts"
 import { encodeDuration, Timeout } from "./internal/settings.ts"
 import type * as LLMChat from "./LLMChat.ts"
@@ -71,13 +79,15 @@ export interface Service {
    * Ends the conversation with this id and forgets it; whether there was one. A turn that is running is stopped and not
    * kept. Whoever still holds the chat begins a new conversation with it.
    */
-  readonly removeChat: (id: string) => Effect.Effect<boolean>
+  readonly removeChat: (id: string) => Effect.Effect<boolean, HistoryStoreError>
   /** Whether the conversation is in memory. */
   readonly has: (id: string) => Effect.Effect<boolean>
   /** How many conversations are in memory. */
   readonly size: Effect.Effect<number>
   /** The ids of the conversations in memory, oldest first. */
   readonly ids: Effect.Effect<ReadonlyArray<string>>
+  /** The ids of all stored conversations; of those in memory where there is no store. */
+  readonly list: Stream.Stream<string, HistoryStoreError>
   /** What becomes of sessions from now on. */
   readonly events: Stream.Stream<SessionEvent>
 }
@@ -122,14 +132,24 @@ export const fromCompletions = (
 ): Effect.Effect<Service, ParseResult.ParseError, Scope.Scope> =>
   Effect.gen(function*() {
     const defaults = yield* LLMConfig.decode(options.config)
+    const kept = yield* Effect.serviceOption(HistoryStore.HistoryStore)
+    const store = Option.getOrElse(kept, () => forgetful)
     const registry = yield* Registry.make(yield* decodeLimits(options))
     return {
-      getChat: (id, { config = defaults } = {}) =>
-        Effect.map(registry.create(id, config), () => Chat.make(completions, config, registry.checkout(id, config))),
-      removeChat: registry.remove,
+      getChat: (id, { config } = {}) => {
+        const begin = () =>
+          new Conversation({ id, store, config: config ?? defaults, isConfigGiven: config !== undefined })
+        return Effect.map(
+          registry.create(id, begin),
+          () => Chat.make(completions, config ?? defaults, registry.checkout(id, begin))
+        )
+      },
+      removeChat: (id) =>
+        Effect.zipWith(registry.remove(id), store.remove(id), (wasInMemory, wasStored) => wasInMemory || wasStored),
       has: registry.has,
       size: registry.size,
       ids: registry.ids,
+      list: Option.isSome(kept) ? store.list : Stream.unwrap(Effect.map(registry.ids, Stream.fromIterable)),
       events: registry.events
     }
   })

@@ -16,12 +16,13 @@ import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
 import * as ChatCompletions from "./ChatCompletions.ts"
-import type { ChatError } from "./ChatError.ts"
+import type { ChatError, ConflictError, HistoryStoreError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
 import * as Chat from "./internal/chat.ts"
 import { Conversation } from "./internal/conversation.ts"
+import { store } from "./internal/history/forgetful.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**
@@ -66,13 +67,18 @@ export interface Service {
     options?: ObjectOptions
   ) => Effect.Effect<A, ChatError>
   /** The messages so far, the system message first: whole turns only. */
-  readonly history: Effect.Effect<ReadonlyArray<ChatMessage>>
+  readonly history: Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError>
   /** The tokens of all turns so far, as far as the server told them. */
-  readonly usage: Effect.Effect<Usage>
+  readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** Changes the system prompt from the next request on. The history stays. */
-  readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void>
+  readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /** Forgets all turns so far and keeps the system prompt. A turn that is running is added when it ends. */
-  readonly clearHistory: Effect.Effect<void>
+  readonly clearHistory: Effect.Effect<void, HistoryStoreError | ConflictError>
+  /**
+   * Stores the turn that the store last failed to take, as a `HistoryStoreError` or `ConflictError` told; whether there
+   * was one. After a conflict it comes behind what was stored since. The next turn gives it up.
+   */
+  readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
   /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */
   readonly stop: Effect.Effect<void>
 }
@@ -114,10 +120,10 @@ export const fromCompletions = (
   options: LLMConfig.LLMConfig | LLMConfig.Options
 ): Effect.Effect<Service, ParseResult.ParseError> => {
   const settings = options instanceof LLMConfig.LLMConfig ? options : withPlainDefaults(options)
-  return Effect.map(
-    LLMConfig.decode(settings),
-    (config) => Chat.make(completions, config, Effect.succeed(new Conversation(config)))
-  )
+  return Effect.map(LLMConfig.decode(settings), (config) => {
+    const conversation = new Conversation({ id: "", store, config, isConfigGiven: true })
+    return Chat.make(completions, config, Effect.succeed(conversation))
+  })
 }
 
 const withPlainDefaults = (options: LLMConfig.Options): LLMConfig.Options =>

@@ -103,7 +103,8 @@ export const deepseek: Preset = preset("deepseek", "https://api.deepseek.com/v1"
 })
 
 /**
- * OpenAI's chat models.
+ * OpenAI's chat models, the newer of which refuse `max_tokens`
+ * ({@link https://github.com/pydantic/pydantic-ai/issues/1205 | pydantic-ai#1205}).
  *
  * @since 0.1.0
  * @category presets
@@ -125,7 +126,8 @@ export const openaiReasoning: Preset = preset("openai", "https://api.openai.com/
 })
 
 /**
- * One deployment on Azure OpenAI, addressed by the names of its resource and deployment.
+ * One deployment on Azure OpenAI, addressed by the names of its resource and deployment. Its newer models refuse
+ * `max_tokens` ({@link https://learn.microsoft.com/en-us/answers/questions/5840554/sudden-openai-errors-on-gpt-4o | Microsoft}).
  *
  * @since 0.1.0
  * @category presets
@@ -197,18 +199,22 @@ export const groq: Preset = preset("groq", "https://api.groq.com/openai/v1", {
 })
 
 /**
- * Mistral, which refuses `stream_options` and fields that it does not know, and always sends usage.
+ * Mistral, which always sends usage and refuses (422) fields that it does not know: `stream_options`
+ * ({@link https://github.com/openai/openai-agents-python/issues/442 | openai-agents-python#442}), `user` and `seed`,
+ * which it calls `random_seed` (give that in `extraBody`). It knows the penalties
+ * ({@link https://docs.rs/crate/mistral-openapi-client/latest/source/docs/ChatCompletionRequest.md | its OpenAPI}).
  *
  * @since 0.1.0
  * @category presets
  */
 export const mistral: Preset = preset("mistral_ai", "https://api.mistral.ai/v1", {
   streamOptions: false,
-  omit: [...penalties, "seed", "user"]
+  omit: ["seed", "user"]
 })
 
 /**
- * xAI, whose reasoning models refuse the penalties.
+ * xAI, whose reasoning models refuse the penalties, and `stop` too, which is sent where a call has it
+ * ({@link https://docs.x.ai/docs/guides/reasoning | docs.x.ai}).
  *
  * @since 0.1.0
  * @category presets
@@ -216,7 +222,7 @@ export const mistral: Preset = preset("mistral_ai", "https://api.mistral.ai/v1",
 export const xai: Preset = preset("x_ai", "https://api.x.ai/v1", { omit: penalties })
 
 /**
- * Cerebras, which refuses the penalties.
+ * Cerebras, which refuses (400) the penalties ({@link https://hexdocs.pm/req_llm/cerebras.html | req_llm}).
  *
  * @since 0.1.0
  * @category presets
@@ -261,13 +267,15 @@ export const moonshot: Preset = preset("moonshot_ai", "https://api.moonshot.ai/v
 })
 
 /**
- * Google's Gemini through its OpenAI-compatible address, which refuses the penalties.
+ * Google's Gemini through its OpenAI-compatible address, which does not know (400) the penalties
+ * ({@link https://github.com/n4ze3m/page-assist/issues/418 | page-assist#418}) and `seed`
+ * ({@link https://github.com/Vali-98/ChatterUI/issues/227 | ChatterUI#227}).
  *
  * @since 0.1.0
  * @category presets
  */
 export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.googleapis.com/v1beta/openai", {
-  omit: penalties
+  omit: [...penalties, "seed"]
 })
 
 /**

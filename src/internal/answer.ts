@@ -107,24 +107,25 @@ class Answer {
     this.scope = scope
     this.watch.attempt()
     return Effect.matchEffect(this.watch.wait(Exchange.open(this.client, this.config, this.request, scope)), {
-      onFailure: (error) =>
-        error._tag === "Passed"
-          ? this.timedOut(error)
-          : this.again(Failure.fromTransport(this.context(), "Could not reach", error.cause ?? error)),
+      onFailure: (error) => error._tag === "Passed" ? this.timedOut(error) : this.unreached(error),
       onSuccess: (exchange) => this.opened(exchange)
     })
   })
 
+  private unreached(error: HttpClientError.HttpClientError): Step {
+    return error._tag === "RequestError" && error.reason !== "Transport"
+      ? Effect.fail(Failure.fromRequest(this.context(), error.cause ?? error))
+      : this.again(Failure.fromTransport(this.context(), "Could not reach", error.cause ?? error))
+  }
+
   private opened(exchange: Exchange.Exchange): Step {
     const { headers, status } = exchange.response
     if (status < 200 || status >= 300) {
-      return Exchange.errorBody(exchange).pipe(
-        (body) => this.watch.wait(body),
-        Effect.matchEffect({
-          onFailure: (passed) => this.timedOut(passed),
-          onSuccess: (body) => this.again(Failure.fromStatus(this.context(exchange), body))
-        })
-      )
+      const body = Exchange.errorBody(exchange)
+      return Effect.matchEffect(this.watch.wait(body.read), {
+        onFailure: (passed) => Effect.fail(Failure.fromTimeout(this.context(exchange), passed, body.text())),
+        onSuccess: () => this.again(Failure.fromStatus(this.context(exchange), body.text()))
+      })
     }
     const { maxBodySize, maxEventSize, wire } = this.config
     const { endOfStreamIsComplete, thinkTags } = wire
@@ -162,7 +163,7 @@ class Answer {
   }
 
   private timedOut(passed: Watch.Passed): Step {
-    return Effect.fail(Failure.fromTimeout(this.context(this.reading?.exchange), passed))
+    return Effect.fail(Failure.fromTimeout(this.context(this.reading?.exchange), passed, ""))
   }
 
   private tell(
@@ -209,7 +210,10 @@ class Answer {
       this.watch.pause()
       return this.close.pipe(
         Effect.zipRight(this.watch.wait(Effect.sleep(delay))),
-        Effect.matchEffect({ onFailure: (passed) => this.timedOut(passed), onSuccess: () => this.begin })
+        Effect.matchEffect({
+          onFailure: (passed) => Effect.fail(Failure.fromTimeout(this.context(), passed, "", error)),
+          onSuccess: () => this.begin
+        })
       )
     })
   }

@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallOptions } from "../CallOptions.ts"
 import type * as ChatCompletions from "../ChatCompletions.ts"
-import { type BusyError, type ChatError, MalformedResponseError } from "../ChatError.ts"
+import { type BusyError, type ChatError, type HistoryStoreError, MalformedResponseError } from "../ChatError.ts"
 import { type ChatEvent, isTextDelta } from "../ChatEvent.ts"
 import { fromPrompt, type Prompt } from "../ChatMessage.ts"
 import type { ChatResponse } from "../ChatResponse.ts"
@@ -38,7 +38,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
     use((conversation) =>
       Effect.flatMap(
         conversation.question(fromPrompt(prompt)),
-        (messages) => completions.complete({ config: conversation.config, messages, options })
+        (request) => completions.complete({ ...request, options })
       )
     )
 
@@ -46,19 +46,19 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
     use((conversation) =>
       Effect.flatMap(
         conversation.question(fromPrompt(prompt)),
-        (messages) => Obj.complete(completions, { config: conversation.config, messages }, schema, options)
+        (request) => Obj.complete(completions, request, schema, options)
       )
     ).pipe(Effect.map(({ value }) => value))
 
   const askEvents: Service["askEvents"] = (prompt, options) =>
     Stream.unwrapScoped(
       Effect.map(checkout, (conversation) =>
-        Stream.unwrap(Effect.map(conversation.question(fromPrompt(prompt)), (messages) =>
-          completions.stream({ config: conversation.config, messages, options }))))
+        Stream.unwrap(Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
+          completions.stream({ ...request, options }))))
     )
 
   /** A conversation that ends while a turn waits for it leaves the turn to the one that comes after. */
-  const begin = (opening: Opening): Effect.Effect<Begun, BusyError, Scope.Scope> =>
+  const begin = (opening: Opening): Effect.Effect<Begun, BusyError | HistoryStoreError, Scope.Scope> =>
     checkout.pipe(
       Effect.flatMap((conversation) =>
         Effect.map(Turn.begin(conversation, opening), (turn) => ({ conversation, opening, turn }))
@@ -101,6 +101,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
     usage: use((conversation) => conversation.usage),
     updateSystemPrompt: (prompt) => use((conversation) => conversation.updateSystemPrompt(prompt)),
     clearHistory: use((conversation) => conversation.clear),
+    save: use((conversation) => conversation.save),
     stop: use((conversation) => conversation.stop)
   }
 }
@@ -122,10 +123,10 @@ const whole = <A>(
   ask: (request: ChatCompletions.ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
 ): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> =>
   Effect.flatMap(
-    conversation.sent(opening),
-    (messages) =>
+    conversation.request(opening),
+    (request) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.matchEffect(restore(turn.wait(ask({ config: conversation.config, messages }))), {
+        Effect.matchEffect(restore(turn.wait(ask(request))), {
           onSuccess: ({ response, value }) =>
             Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
           onFailure: (error) =>
@@ -145,8 +146,8 @@ const events = (
   completions: ChatCompletions.Service,
   { conversation, opening, turn }: Begun,
   options: CallOptions | undefined
-): Effect.Effect<Pull<ChatEvent, ChatError>, never, Scope.Scope> =>
-  Effect.map(conversation.sent(opening), (messages) => {
-    const request = { config: conversation.config, messages, options }
-    return new Telling(turn, toPull(completions.stream(request), turn.wire)).pull
-  })
+): Effect.Effect<Pull<ChatEvent, ChatError>, HistoryStoreError> =>
+  Effect.map(
+    conversation.request(opening),
+    (request) => new Telling(turn, toPull(completions.stream({ ...request, options }), turn.wire)).pull
+  )

@@ -8,7 +8,7 @@ import type { ChatEvent, Finish } from "../ChatEvent.ts"
 import type { ChatResponse } from "../ChatResponse.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
 import { Fold } from "./fold.ts"
-import { isRecord, type JsonRecord, parseJson } from "./json.ts"
+import { asRecord, isRecord, type JsonRecord, parseJson } from "./json.ts"
 import * as Sse from "./sse.ts"
 
 /** Why a body is no whole answer. */
@@ -33,6 +33,8 @@ const fieldAtStart = /^(?:data|event|id|retry|error)?:/
 /** Enough characters to tell a field's name from other text. */
 const longestField = 6
 
+const fields = ["data:", "event:", "error:", "id:", "retry:"]
+
 /** The reader of one body. Mutable: one answer is read by one reader. */
 export class Decoder {
   private readonly utf8 = new TextDecoder()
@@ -41,6 +43,7 @@ export class Decoder {
   private readonly options: Options
   private mode: Mode = "undecided"
   private whole = ""
+  private size = 0
   private finished = false
 
   constructor(options: Options) {
@@ -71,6 +74,7 @@ export class Decoder {
 
   /** Reads a chunk of the body, and appends what it says to `out`. */
   push(bytes: Uint8Array, out: Array<ChatEvent>): Problem | undefined {
+    this.size += bytes.length
     return this.finished ? undefined : this.text(this.utf8.decode(bytes, { stream: true }), out, false)
   }
 
@@ -79,13 +83,15 @@ export class Decoder {
     if (this.finished) return undefined
     const problem = this.text(this.utf8.decode(), out, true)
     if (problem !== undefined || this.isDone) return problem
-    if (this.mode === "whole") return this.readWhole(out)
-    const last = this.mode === "events" ? this.read(this.sse.end(), out) : undefined
+    const lines = this.mode === "whole" ? jsonLines(this.whole) : undefined
+    if (this.mode === "whole" && lines === undefined) return this.readWhole(out)
+    this.mode = "events"
+    const last = this.read(lines ?? this.sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
     if (this.fold.isFinished || (this.options.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
-    return {
+    return this.stray(out) ?? {
       _tag: "Truncated",
       message: this.partial === undefined
         ? "The server sent an empty answer"
@@ -111,7 +117,7 @@ export class Decoder {
   }
 
   private text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
-    if (this.mode === "events") return this.read(this.sse.push(text), out)
+    if (this.mode === "events") return this.read(this.sse.push(text), out, false)
     this.whole += text
     if (this.mode === "undecided") {
       this.whole = this.whole.trimStart()
@@ -120,10 +126,10 @@ export class Decoder {
     if (this.mode === "events") {
       const begun = this.whole
       this.whole = ""
-      return this.read(this.sse.push(begun), out)
+      return this.read(this.sse.push(begun), out, false)
     }
-    return this.whole.length > this.options.maxBodySize
-      ? malformed(`The answer is longer than ${this.options.maxBodySize} characters`, this.whole)
+    return this.mode === "whole" && this.size > this.options.maxBodySize
+      ? malformed(`The answer is longer than ${this.options.maxBodySize} bytes`, this.whole)
       : undefined
   }
 
@@ -135,9 +141,13 @@ export class Decoder {
     return atEnd || start.length === longestField ? "whole" : "undecided"
   }
 
-  private read(events: ReadonlyArray<Sse.ServerSentEvent>, out: Array<ChatEvent>): Problem | undefined {
+  private read(
+    events: ReadonlyArray<Sse.ServerSentEvent>,
+    out: Array<ChatEvent>,
+    atEnd: boolean
+  ): Problem | undefined {
     for (const event of events) {
-      const problem = this.event(event, out)
+      const problem = this.event(event, out, atEnd)
       if (problem !== undefined || this.finished) return problem
     }
     return this.sse.overflow()
@@ -145,21 +155,37 @@ export class Decoder {
       : undefined
   }
 
-  private event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>): Problem | undefined {
+  private event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
     if (event === "error") return said(fromBody(data, undefined), data)
-    if (isKeepAlive(data)) return undefined
+    if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (isDone(data)) return this.finish(out)
     const parsed = parseJson(data)
     if (parsed !== undefined) return this.chunk(parsed.value, data, out)
     const lines = data.split("\n")
-    if (lines.length === 1) return malformed("An event of the answer is no JSON", data)
-    // Some servers end an event with one line break where two belong: each line is an event then.
-    return this.read(lines.map((line) => ({ event, data: line })), out)
+    return lines.length === 1 ? noJson(data, atEnd) : this.lines(lines, event, out, atEnd)
+  }
+
+  /** Some servers end an event with one line break where two belong: each line is an event then. */
+  private lines(
+    lines: ReadonlyArray<string>,
+    event: string | undefined,
+    out: Array<ChatEvent>,
+    atEnd: boolean
+  ): Problem | undefined {
+    const problem = this.read(lines.map((data) => ({ event, data })), out, atEnd)
+    if (problem?._tag !== "Malformed") return problem
+    // A gateway may write an error into the midst of an event that it could not finish.
+    for (const line of lines) {
+      const info = fromStreamData(parseJson(line)?.value)
+      if (info !== undefined) return said(info, line)
+    }
+    return problem
   }
 
   private chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
     if (!isRecord(value)) {
-      if (typeof value === "string" && isKeepAlive(value)) return undefined
+      if (value === null || (typeof value === "string" && isKeepAlive(value))) return undefined
+      if (typeof value === "string" && isDone(value)) return this.finish(out)
       const info = fromStreamData(value)
       return info === undefined ? malformed("An event of the answer is no object", data) : said(info, data)
     }
@@ -167,9 +193,27 @@ export class Decoder {
       const info = fromStreamData(value)
       if (info !== undefined) return said(info, data)
     }
-    this.fold.add(value, this.isWhole, out)
-    const failure = this.fold.failure
-    return failure === undefined ? undefined : generationFailed(failure)
+    try {
+      this.fold.add(value, this.isWhole, out)
+      return undefined
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      return malformed("The answer is nested too deeply", data)
+    }
+  }
+
+  /** What a body of events says beside its events, where these say too little. */
+  private stray(out: Array<ChatEvent>): Problem | undefined {
+    const text = this.sse.stray().trim()
+    if (text === "" || fields.some((field) => field.startsWith(text))) return undefined
+    const parsed = parseJson(text)
+    if (this.partial === undefined) {
+      this.mode = "whole"
+      this.whole = text
+      return this.readWhole(out)
+    }
+    const info = fromStreamData(parsed?.value)
+    return info === undefined ? undefined : said(info, text)
   }
 
   private readWhole(out: Array<ChatEvent>): Problem | undefined {
@@ -191,14 +235,33 @@ export class Decoder {
   }
 }
 
-const isKeepAlive = (data: string): boolean => data === "" || data.startsWith(":") || data.trim() === ""
+/** The events of a stream that has a chunk a line and nothing else. */
+const jsonLines = (body: string): ReadonlyArray<Sse.ServerSentEvent> | undefined => {
+  const end = body.indexOf("\n")
+  if (end === -1 || !isRecord(parseJson(body.slice(0, end))?.value) || body.slice(end).trim() === "") return undefined
+  return body.split("\n").map((data) => ({ event: undefined, data }))
+}
 
-const isDone = (data: string): boolean => data.startsWith("[DONE]")
+const keepAliveName = /^(?:ping|heartbeat|keep-?alive)$/i
+
+const isKeepAlive = (data: string): boolean => {
+  if (data.startsWith("{")) return false
+  const text = data.trim()
+  return text === "" || text.startsWith(":") || keepAliveName.test(text)
+}
+
+const isDone = (data: string): boolean => data.startsWith("[DONE]") || data.trimStart().startsWith("[DONE]")
+
+/** What is no JSON: words about an error, the rest of an event that the end of the body cut off, or nonsense. */
+const noJson = (data: string, atEnd: boolean): Problem | undefined => {
+  if (/^\s*error\b/i.test(data)) return said(fromBody(data, undefined), data)
+  return atEnd && /^\s*[{["]/.test(data) ? undefined : malformed("An event of the answer is no JSON", data)
+}
 
 /** Regular chunks are told apart from errors by a look, not by a search. */
 const mayBeError = (chunk: JsonRecord): boolean =>
   !Array.isArray(chunk["choices"]) || (chunk["error"] !== undefined && chunk["error"] !== null) ||
-  chunk["object"] === "error"
+  chunk["object"] === "error" || isRecord(asRecord(chunk["choices"][0])?.["error"])
 
 const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
 

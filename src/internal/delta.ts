@@ -14,12 +14,27 @@ export interface ToolCallPiece {
   readonly arguments: string
 }
 
+const isFirst = (choice: JsonRecord): boolean => (asCount(choice["index"]) ?? 0) === 0
+
 /** The choice that is folded: the first one. With `n` above 1 the others are other answers. */
-export const firstChoice = (chunk: JsonRecord): JsonRecord | undefined => {
+export const firstChoice = (chunk: JsonRecord, isWhole: boolean): JsonRecord | undefined => {
   const choices = asArray(chunk["choices"])
   if (choices === undefined) return undefined
   for (const choice of choices) {
-    if (isRecord(choice) && (choice["index"] === 0 || asCount(choice["index"]) === undefined)) return choice
+    if (isRecord(choice) && isFirst(choice)) return choice
+  }
+  return isWhole ? asRecord(choices[0]) : undefined
+}
+
+/**
+ * The further choice of a document that holds the tool calls of the same answer: Copilot splits the answers of Claude
+ * so. Another answer, as with `n` above 1, has an index of its own.
+ */
+export const callsChoice = (document: JsonRecord, first: JsonRecord): JsonRecord | undefined => {
+  for (const choice of asArray(document["choices"]) ?? []) {
+    if (!isRecord(choice) || choice === first || !isFirst(choice)) continue
+    const calls = asArray(asRecord(choice["message"])?.["tool_calls"])
+    if (calls !== undefined && calls.length > 0) return choice
   }
   return undefined
 }
@@ -28,10 +43,11 @@ export const firstChoice = (chunk: JsonRecord): JsonRecord | undefined => {
  * What a choice adds. Perplexity sends both `delta` and `message`: in a stream the message repeats the whole, and in a
  * document the delta is empty. `text` is the answer of a legacy completion.
  */
-export const contentOf = (choice: JsonRecord, isWhole: boolean): JsonRecord | undefined => {
-  const [first, second] = isWhole ? ["message", "delta"] as const : ["delta", "message"] as const
-  const delta = asRecord(choice[first]) ?? asRecord(choice[second])
-  if (delta !== undefined) return delta
+export const contentOf = (choice: JsonRecord, isWhole: boolean, hasDeltas: boolean): JsonRecord | undefined => {
+  const delta = asRecord(choice["delta"])
+  const message = isWhole || !hasDeltas ? asRecord(choice["message"]) : undefined
+  const said = isWhole ? message ?? delta : delta ?? message
+  if (said !== undefined) return said
   const text = asText(choice["text"])
   return text === undefined ? undefined : { content: text }
 }
@@ -93,6 +109,7 @@ export const refusalOf = (delta: JsonRecord): string | undefined =>
         part["type"] === "refusal" ? asText(part["refusal"]) : undefined)
     )
 
+/** Text as it came; a value as JSON. Throws for a value that is nested without end. */
 const argumentsOf = (value: unknown): string => {
   if (typeof value === "string") return value
   return value === null || value === undefined ? "" : JSON.stringify(value)

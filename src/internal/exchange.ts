@@ -10,7 +10,7 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
@@ -61,17 +61,23 @@ const plain = (config: LLMConfig): Readonly<Record<string, string>> => Record.ma
 /**
  * Keeps the config's secrets where they belong: out of the HTTP client's spans, and with the origin that they are for.
  * `fetch` takes only Authorization away when it follows a redirect to another origin, so with other secrets it follows
- * none.
+ * none. What the program set for `fetch` around the call stays; what it set within the client's layer cannot be seen.
  */
 const guarded = (config: LLMConfig) => {
   const names = Object.keys(config.headers).map((name) => name.toLowerCase())
   if (config.wire.authHeader !== "authorization") names.push(config.wire.authHeader)
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    names.length === 0 ? effect : effect.pipe(
-      Effect.locallyWith(Headers.currentRedactedNames, (redacted) => [...redacted, ...names]),
-      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
-    )
+    names.length === 0 ?
+      effect :
+      Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (own) =>
+        effect.pipe(
+          Effect.locallyWith(Headers.currentRedactedNames, (redacted) => [...redacted, ...names]),
+          Effect.provideService(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(own), redirect: "manual" })
+        ))
 }
+
+const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
+  error._tag === "ResponseError" && error.reason === "StatusCode"
 
 /** Sends the request. Closing the scope takes it back, and lets go of its answer. */
 export const open = (
@@ -81,6 +87,8 @@ export const open = (
   scope: Scope.CloseableScope
 ): Effect.Effect<Exchange, HttpClientError.HttpClientError> =>
   HttpClient.withScope(client).execute(request).pipe(
+    // A client that the program made fail on bad statuses still has the answer that tells why.
+    Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
     guarded(config),
     Effect.flatMap((response) =>
       Effect.map(Stream.toPull(response.stream), (pull): Exchange => ({ response, pull, scope }))
@@ -104,17 +112,23 @@ export const drain = (exchange: Exchange): Effect.Effect<void> =>
     Effect.asVoid
   )
 
-/** The beginning of an error's body; what arrived of it where it breaks off. */
-export const errorBody = (exchange: Exchange): Effect.Effect<string> =>
-  Effect.suspend(() => {
-    const utf8 = new TextDecoder()
-    let text = ""
-    const next: Effect.Effect<string> = Effect.matchEffect(exchange.pull, {
-      onFailure: () => Effect.sync(() => text + utf8.decode()),
-      onSuccess: (bytes) => {
-        for (const chunk of bytes) text += utf8.decode(chunk, { stream: true })
-        return text.length < longestErrorBody ? next : Effect.succeed(text)
-      }
-    })
-    return next
+/** The beginning of an error's body, as far as it has arrived. */
+export interface ErrorBody {
+  /** Reads on to the end of the body, to where it breaks off, or to where it is long enough. */
+  readonly read: Effect.Effect<void>
+  readonly text: () => string
+}
+
+/** The body of an exchange whose status is an error's. */
+export const errorBody = (exchange: Exchange): ErrorBody => {
+  const utf8 = new TextDecoder()
+  let text = ""
+  const read: Effect.Effect<void> = Effect.matchEffect(exchange.pull, {
+    onFailure: () => Effect.sync(() => void (text += utf8.decode())),
+    onSuccess: (bytes) => {
+      for (const chunk of bytes) text += utf8.decode(chunk, { stream: true })
+      return text.length < longestErrorBody ? read : Effect.void
+    }
   })
+  return { read, text: () => text.slice(0, longestErrorBody) }
+}

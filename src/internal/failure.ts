@@ -13,8 +13,11 @@ import { type HeaderFields, requestId, retryAfterFromInfo, retryAfterMillis } fr
 import { scrub, scrubCause } from "./secrets.ts"
 import type { Passed } from "./watch.ts"
 
-/** How much of a body an error keeps, in characters. */
+/** How much of a body, or of a message, an error keeps, in characters. */
 const keptBody = 8192
+
+/** How much of it is searched for secrets, so that none is cut in two where the kept part ends. */
+const longestBody = 2 * keptBody
 
 /** What is known of the exchange that failed. */
 export interface Context {
@@ -43,10 +46,10 @@ const details = (context: Context, message: string, body: string): ChatError.Det
   const clean = (text: string): string => scrub(text, context.secrets)
   const id = requestId(context.headers)
   return {
-    message: clean(message),
+    message: clean(message.slice(0, longestBody)).slice(0, keptBody),
     ...(context.status === undefined ? {} : { status: context.status }),
-    ...(id === undefined ? {} : { requestId: id }),
-    ...(body === "" ? {} : { body: clean(body.slice(0, keptBody + 256)).slice(0, keptBody) }),
+    ...(id === undefined ? {} : { requestId: clean(id) }),
+    ...(body === "" ? {} : { body: clean(body.slice(0, longestBody)).slice(0, keptBody) }),
     ...(context.partial === undefined ? {} : { partial: context.partial })
   }
 }
@@ -114,14 +117,31 @@ const phases = {
   total: "did not end its answer within"
 }
 
-/** A limit was passed. */
-export const fromTimeout = (context: Context, { limit, phase }: Passed): ChatError.ChatError =>
+/** A limit was passed. `body` is what had come of an error's body, `cause` the error that a further try was to mend. */
+export const fromTimeout = (
+  context: Context,
+  { limit, phase }: Passed,
+  body: string,
+  cause?: ChatError.ChatError
+): ChatError.ChatError =>
   new ChatError.TimeoutError({
-    ...details(context, `The server ${phases[phase]} ${Duration.format(limit)}`, ""),
+    ...details(context, `The server ${phases[phase]} ${Duration.format(limit)}`, body),
+    ...(cause === undefined ? {} : { cause }),
     phase,
     limit
   })
 
-/** What must not be shown: the key, and the values of further headers. */
+/** The HTTP client could not make a request of what it was given. */
+export const fromRequest = (context: Context, cause: unknown): ChatError.ChatError =>
+  new ChatError.InvalidRequestError({
+    ...details(context, `The request to ${context.config.baseUrl} cannot be sent${chain(cause)}`, ""),
+    cause: scrubCause(cause, context.secrets)
+  })
+
+/** What must not be shown: the key, and the values of further headers, also without the scheme before a token. */
 export const secretsOf = (config: LLMConfig): ReadonlyArray<string> =>
-  [...(config.apiKey === undefined ? [] : [config.apiKey]), ...Object.values(config.headers)].map(Redacted.value)
+  [...(config.apiKey === undefined ? [] : [config.apiKey]), ...Object.values(config.headers)].flatMap((secret) => {
+    const value = Redacted.value(secret).trim()
+    const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
+    return token === undefined ? [value] : [value, token]
+  })

@@ -6,6 +6,7 @@
 import type { ChatEvent } from "../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Usage } from "../ChatResponse.ts"
 import {
+  callsChoice,
   contentOf,
   firstChoice,
   functionCallOf,
@@ -31,6 +32,8 @@ export class Fold {
   private id = ""
   private model = ""
   private rawFinishReason: string | undefined
+  private rawFailure: string | undefined
+  private hasDeltas = false
   private readonly thinkTags: ReturnType<typeof makeThinkTags> | undefined
 
   constructor(options: { readonly thinkTags: boolean }) {
@@ -42,21 +45,20 @@ export class Fold {
     return this.rawFinishReason !== undefined && this.rawFinishReason !== ""
   }
 
-  /** The server's word for a generation that failed, where it gave one. */
+  /** The server's word for a generation that failed, where it gave one. No later reason takes it back. */
   get failure(): string | undefined {
-    return this.isFinished && this.reason() === "error" ? this.rawFinishReason : undefined
+    return this.rawFailure
   }
 
   /** Takes a chunk in, or the whole answer as one, and appends what it says to `out`. */
   add(chunk: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
     if (this.id === "") this.id = asString(chunk["id"]) ?? ""
     if (this.model === "") this.model = asString(chunk["model"]) ?? ""
-    const choice = firstChoice(chunk)
+    const choice = firstChoice(chunk, isWhole)
     if (choice !== undefined) {
-      const delta = contentOf(choice, isWhole)
-      if (delta !== undefined) this.addDelta(delta, out)
-      const raw = asString(choice["finish_reason"])
-      if (raw !== undefined && (raw !== "" || this.rawFinishReason === undefined)) this.rawFinishReason = raw
+      this.addChoice(choice, isWhole, out)
+      const more = isWhole && this.calls.length === 0 ? callsChoice(chunk, choice) : undefined
+      if (more !== undefined) this.addChoice(more, isWhole, out)
     }
     const usage = usageOf(chunk, choice)
     if (usage !== undefined) {
@@ -92,13 +94,27 @@ export class Fold {
   /** What has arrived so far, undefined where that is nothing. */
   partial(): ChatResponse | undefined {
     const something = this.text !== "" || this.reasoning !== "" || this.refusal !== "" || this.calls.length > 0 ||
-      this.usage !== undefined
+      this.functionCall !== undefined || this.usage !== undefined
     return something ? this.response("error") : undefined
   }
 
   private reason(): FinishReason {
     if (this.isFinished) return toFinishReason(this.rawFinishReason ?? "")
     return this.calls.length > 0 ? "tool-calls" : "stop"
+  }
+
+  private addChoice(choice: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
+    const content = contentOf(choice, isWhole, this.hasDeltas)
+    if (content !== undefined) {
+      const told = out.length
+      this.addDelta(content, out)
+      if (content === choice["delta"] && out.length > told) this.hasDeltas = true
+    }
+    const raw = asString(choice["finish_reason"])
+    // Alibaba's own protocol has the text "null", which gateways hand on.
+    if (raw === undefined || raw === "null" || (raw === "" && this.rawFinishReason !== undefined)) return
+    this.rawFinishReason = raw
+    if (toFinishReason(raw) === "error") this.rawFailure ??= raw
   }
 
   private addDelta(delta: JsonRecord, out: Array<ChatEvent>): void {

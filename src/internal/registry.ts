@@ -8,12 +8,15 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../ChatManager.ts"
-import type { LLMConfig } from "../LLMConfig.ts"
 import type { Checkout } from "./chat.ts"
+import type { Conversation } from "./conversation.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
 /** How many sessions are evicted before other fibers get their turn. */
 const evictionBatch = 256
+
+/** Makes the conversation that a new session is for. */
+export type Begin = () => Conversation
 
 /** How long, and how many. */
 export interface Limits {
@@ -24,9 +27,9 @@ export interface Limits {
 /** The sessions of one manager. */
 export interface Registry {
   /** Makes sure that there is a session. */
-  readonly create: (id: string, config: LLMConfig) => Effect.Effect<void>
+  readonly create: (id: string, begin: Begin) => Effect.Effect<void>
   /** Lends the session out until the scope closes: it is created if need be, and not idle meanwhile. */
-  readonly checkout: (id: string, config: LLMConfig) => Checkout
+  readonly checkout: (id: string, begin: Begin) => Checkout
   readonly remove: (id: string) => Effect.Effect<boolean>
   readonly has: (id: string) => Effect.Effect<boolean>
   readonly size: Effect.Effect<number>
@@ -63,17 +66,17 @@ export const make = ({ capacity, timeout }: Limits): Effect.Effect<Registry, nev
       }
     }
 
-    const getOrCreate = (all: Sessions, id: string, config: LLMConfig, now: number): Session => {
+    const getOrCreate = (all: Sessions, id: string, begin: Begin, now: number): Session => {
       const existing = all.get(id)
       if (existing !== undefined) return existing
       tell({ _tag: "Created", id })
-      return all.create(id, config, now)
+      return all.create(id, begin(), now)
     }
 
-    const enter = (id: string, config: LLMConfig): Effect.Effect<Session> =>
+    const enter = (id: string, begin: Begin): Effect.Effect<Session> =>
       Effect.flatten(withSessions((all, now) => {
         if (!isOpen) return Effect.interrupt
-        const session = getOrCreate(all, id, config, now)
+        const session = getOrCreate(all, id, begin, now)
         all.enter(session)
         shrink(all)
         return Effect.succeed(session)
@@ -116,13 +119,13 @@ export const make = ({ capacity, timeout }: Limits): Effect.Effect<Registry, nev
     yield* Effect.addFinalizer(() => shutdown)
 
     return {
-      create: (id, config) =>
+      create: (id, begin) =>
         withSessions((all, now) => {
-          getOrCreate(all, id, config, now)
+          getOrCreate(all, id, begin, now)
           shrink(all)
         }).pipe(Effect.zipRight(someIdle.open)),
-      checkout: (id, config) =>
-        Effect.map(Effect.acquireRelease(enter(id, config), leave), (session) => session.conversation),
+      checkout: (id, begin) =>
+        Effect.map(Effect.acquireRelease(enter(id, begin), leave), (session) => session.conversation),
       remove: (id) =>
         Effect.flatten(withSessions((all) => {
           const session = all.get(id)

@@ -5,8 +5,7 @@
  * their last use. Every operation takes constant time. Mutable: a map that is copied on write costs more the more
  * sessions there are.
  */
-import type { LLMConfig } from "../LLMConfig.ts"
-import { Conversation } from "./conversation.ts"
+import type { Conversation } from "./conversation.ts"
 
 /** One conversation that is in memory. */
 export interface Session {
@@ -45,10 +44,10 @@ export class Sessions {
   }
 
   /** A new session, idle from now. */
-  create(id: string, config: LLMConfig, now: number): Session {
+  create(id: string, conversation: Conversation, now: number): Session {
     const session: Session = {
       id,
-      conversation: new Conversation(config),
+      conversation,
       users: 0,
       lastActivity: now,
       older: undefined,

@@ -2,7 +2,8 @@
  * Text → server-sent events, a whole network chunk at a time, by the rules of the WHATWG.
  *
  * Beyond those rules: an event that the end of the stream cuts off before its blank line still counts (llama.cpp leaves
- * out the last one), and a field named `error` is an error event (older llama.cpp builds).
+ * out the last one), a field named `error` is an error event (older llama.cpp builds), and a line of JSON without
+ * `data:` is an event (gateways that write an error into a stream). Other lines that are no fields are kept.
  */
 import { createParser } from "eventsource-parser"
 
@@ -16,23 +17,34 @@ export interface ServerSentEvent {
 export interface SseParser {
   readonly push: (text: string) => ReadonlyArray<ServerSentEvent>
   readonly end: () => ReadonlyArray<ServerSentEvent>
+  /** The lines so far that are no fields: what a server says that does not speak in events. */
+  readonly stray: () => string
   /** Whether an event was longer than allowed: nothing after it is to be trusted. */
   readonly overflow: () => boolean
 }
+
+/** How much is kept of lines that are no fields, in characters. */
+const longestStray = 16 * 1024
+
+const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 
 /** A parser for one stream. `maxEventSize` is in characters. */
 export const make = (maxEventSize: number): SseParser => {
   let events: Array<ServerSentEvent> = []
   let overflow = false
+  let stray = ""
   const parser = createParser({
     maxBufferSize: maxEventSize,
     onEvent: ({ data, event }) => {
       if (data.length > maxEventSize) overflow = true
-      events.push({ event, data })
+      if (!overflow) events.push({ event, data })
     },
-    onError: (error) => {
-      if (error.type === "max-buffer-size-exceeded") overflow = true
-      else if (error.field === "error") events.push({ event: "error", data: error.value ?? "" })
+    onError: ({ field, line = "", type, value = "" }) => {
+      if (type === "max-buffer-size-exceeded") overflow = true
+      if (overflow || type !== "unknown-field") return
+      if (field === "error") events.push({ event: "error", data: value })
+      else if (isJsonLine(line)) events.push({ event: undefined, data: line })
+      else if (stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
     }
   })
   const push = (text: string): ReadonlyArray<ServerSentEvent> => {
@@ -41,5 +53,5 @@ export const make = (maxEventSize: number): SseParser => {
     parser.feed(text)
     return events
   }
-  return { push, end: () => push("\n\n"), overflow: () => overflow }
+  return { push, end: () => push("\n\n"), stray: () => stray, overflow: () => overflow }
 }

@@ -11,10 +11,11 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
-import type { BusyError, ChatError } from "../ChatError.ts"
+import { type BusyError, type ChatError, ConflictError, HistoryStoreError } from "../ChatError.ts"
 import type { ChatEvent } from "../ChatEvent.ts"
 import type { ChatResponse } from "../ChatResponse.ts"
-import type { Conversation, Opening } from "./conversation.ts"
+import type { LLMConfig } from "../LLMConfig.ts"
+import type { Conversation, Opening, StoreError } from "./conversation.ts"
 import { Partial } from "./partial.ts"
 import type { Closed, Holder } from "./turnLock.ts"
 import { Wait } from "./wait.ts"
@@ -28,6 +29,7 @@ export interface Stopped {
 /** A turn that holds its conversation's lock. */
 export class Turn implements Holder {
   private readonly conversation: Conversation
+  private readonly config: LLMConfig
   private readonly opening: Opening
   /** What the wire holds: let go of when the turn is stopped, and with the turn's scope. */
   readonly wire: Scope.CloseableScope
@@ -38,11 +40,13 @@ export class Turn implements Holder {
 
   constructor(
     conversation: Conversation,
+    config: LLMConfig,
     opening: Opening,
     wire: Scope.CloseableScope,
     runtime: Runtime.Runtime<never>
   ) {
     this.conversation = conversation
+    this.config = config
     this.opening = opening
     this.wire = wire
     this.waiting = new Wait(runtime)
@@ -53,9 +57,13 @@ export class Turn implements Holder {
     return this.waiting.for(effect)
   }
 
-  /** Remembers what the consumer is told. */
-  tell(events: Chunk.Chunk<ChatEvent>): void {
-    this.told.add(events)
+  /** Remembers what the consumer is told, unless the turn has ended. */
+  tell(events: Chunk.Chunk<ChatEvent>): Effect.Effect<void, Stopped> {
+    return Effect.suspend(() => {
+      if (this.ended) return Effect.fail(stopped)
+      this.told.add(events)
+      return Effect.void
+    })
   }
 
   /** What was told before the turn was stopped, once that is settled. */
@@ -68,7 +76,10 @@ export class Turn implements Holder {
     const error = cutCall(response)
     if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
     const answer = named(response)
-    return Effect.as(this.end(this.conversation.commit(this.opening, answer)), answer)
+    return this.end(this.conversation.commit(this.opening, answer)).pipe(
+      Effect.mapError((error) => withPartial(error, answer)),
+      Effect.as(answer)
+    )
   }
 
   /** The answer failed: the history stays as it was. */
@@ -85,14 +96,15 @@ export class Turn implements Holder {
   /** The turn ends before its answer does. */
   readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
     const response = this.told.response
-    return this.end(
-      this.conversation.config.onInterrupt === "keep"
-        ? this.conversation.commit(this.opening, response)
-        : this.conversation.spend(response.usage)
+    if (this.config.onInterrupt === "rollback") return this.end(this.conversation.spend(response.usage))
+    // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
+    return Effect.catchAll(
+      this.end(this.conversation.commit(this.opening, response)),
+      (error) => Effect.logWarning("An interrupted turn could not be stored", error)
     )
   })
 
-  private end(commit: Effect.Effect<void>): Effect.Effect<void> {
+  private end<E>(commit: Effect.Effect<void, E>): Effect.Effect<void, E> {
     return Effect.suspend(() => {
       if (this.ended) return Deferred.await(this.settled)
       this.ended = true
@@ -111,14 +123,29 @@ export class Turn implements Holder {
 export const begin = (
   conversation: Conversation,
   opening: Opening
-): Effect.Effect<Turn, BusyError | Closed, Scope.Scope> =>
+): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const scope = yield* Effect.scope
       const wire = yield* Scope.make()
-      const turn = new Turn(conversation, opening, wire, yield* Effect.runtime<never>())
-      yield* restore(conversation.lock.acquire(turn, conversation.config.turnPolicy))
+      const config = yield* restore(conversation.config)
+      const turn = new Turn(conversation, config, opening, wire, yield* Effect.runtime<never>())
+      yield* restore(conversation.lock.acquire(turn, config.turnPolicy))
       yield* Scope.addFinalizer(scope, Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
       return turn
     })
   )
+
+/** The error with the answer that the store did not take. */
+const withPartial = (error: StoreError, partial: ChatResponse): StoreError => {
+  const { cause, conversationId, message } = error
+  return error._tag === "HistoryStoreError"
+    ? new HistoryStoreError({ message, conversationId, cause, partial })
+    : new ConflictError({
+      message,
+      conversationId,
+      expectedVersion: error.expectedVersion,
+      actualVersion: error.actualVersion,
+      partial
+    })
+}

@@ -1,7 +1,9 @@
 /**
  * One turn at a time, first come first served.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import { BusyError } from "../ChatError.ts"
 
 /** What the lock must know of a turn that holds it. */
@@ -17,7 +19,7 @@ export interface Closed {
 
 interface Waiter {
   readonly holder: Holder
-  readonly resume: (effect: Effect.Effect<void, BusyError | Closed>) => void
+  readonly turn: Deferred.Deferred<void, BusyError | Closed>
 }
 
 /** The lock of one conversation. */
@@ -31,7 +33,7 @@ export class TurnLock {
     return this.current
   }
 
-  /** Takes the lock by the conversation's policy. An interrupted wait leaves the line. */
+  /** Takes the lock by the conversation's policy. A wait that is interrupted is given up with `release`. */
   acquire(holder: Holder, policy: "queue" | "reject" | "replace"): Effect.Effect<void, BusyError | Closed> {
     return Effect.suspend(() => {
       if (this.isClosed) return Effect.fail(closed)
@@ -53,35 +55,36 @@ export class TurnLock {
     if (this.current === holder) {
       const next = this.waiting.shift()
       this.current = next?.holder
-      next?.resume(Effect.void)
+      if (next !== undefined) Deferred.unsafeDone(next.turn, Effect.void)
     } else {
       this.waiting = this.waiting.filter((waiter) => waiter.holder !== holder)
     }
   }
 
   private queue(holder: Holder): Effect.Effect<void, BusyError | Closed> {
-    return Effect.async((resume) => {
-      if (this.current === undefined) {
-        this.current = holder
-        resume(Effect.void)
-      } else {
-        this.waiting.push({ holder, resume })
-      }
-      // Interrupted between being handed the lock and going on, a turn holds it already.
-      return Effect.sync(() => this.release(holder))
-    })
+    if (this.current === undefined) {
+      this.current = holder
+      return Effect.void
+    }
+    const turn = Deferred.unsafeMake<void, BusyError | Closed>(FiberId.none)
+    this.waiting.push({ holder, turn })
+    return Effect.onInterrupt(Deferred.await(turn), () => Effect.sync(() => this.release(holder)))
   }
 
-  /** Whoever waits has waited for a turn that is no longer wanted. */
+  /**
+   * Whoever waits has waited for a turn that is no longer wanted. The line is joined before the turn is stopped: the
+   * stop takes its time, and who comes meanwhile is newer still.
+   */
   private replace(current: Holder, holder: Holder): Effect.Effect<void, BusyError | Closed> {
     this.dismiss(Effect.fail(new BusyError({ message: "A newer turn took this one's place" })))
-    return Effect.zipRight(current.stop, this.acquire(holder, "replace"))
+    const turn = this.queue(holder)
+    return Effect.zipRight(current.stop, turn)
   }
 
   private dismiss(reason: Effect.Effect<never, BusyError | Closed>): void {
     const dismissed = this.waiting
     this.waiting = []
-    for (const waiter of dismissed) waiter.resume(reason)
+    for (const { turn } of dismissed) Deferred.unsafeDone(turn, reason)
   }
 }
 
