@@ -58,6 +58,10 @@ export interface Options {
   readonly timeout?: Duration.DurationInput | undefined
   /** How many sessions may be in memory, 1 or more. Sessions in use count, but stay. Default infinite. */
   readonly capacity?: number | undefined
+  /**
+   * How long the turns that run may go on when the manager's scope closes, before they are interrupted. Default none.
+   */
+  readonly grace?: Duration.DurationInput | undefined
 }
 
 /**
@@ -102,14 +106,16 @@ export class ChatManager extends Context.Tag("effect-chat/ChatManager")<ChatMana
 
 const Limits = Schema.Struct({
   timeout: Timeout,
+  grace: Schema.DurationFromMillis,
   capacity: Schema.Int.pipe(Schema.positive())
 })
 
-const decodeLimits = ({ capacity = Number.MAX_SAFE_INTEGER, timeout = Duration.infinity }: Options) =>
-  Schema.decodeUnknown(Limits)({ capacity, timeout: encodeDuration(timeout) })
+const decodeLimits = ({ capacity = Number.MAX_SAFE_INTEGER, grace = 0, timeout = Duration.infinity }: Options) =>
+  Schema.decodeUnknown(Limits)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) })
 
 /**
- * A manager that lives as long as its scope. Its end stops the turns that are running, by each config's `onInterrupt`.
+ * A manager that lives as long as its scope. Its end interrupts the turns that still run after the `grace`, by each
+ * config's `onInterrupt`, and stores what is to be kept.
  * Fails with the field, the value and the rule where a setting is bad.
  *
  * @since 0.1.0

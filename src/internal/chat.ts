@@ -130,10 +130,10 @@ const whole = <A>(
           onSuccess: ({ response, value }) =>
             Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
           onFailure: (error) =>
-            error._tag === "Stopped"
-              ? Effect.map(turn.interrupted, (response) => ({ response }))
-              : Effect.zipRight(turn.fail(error), Effect.fail(error))
-        })
+            error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error))
+        }).pipe(
+          Effect.catchTag("Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
+        )
       )
   )
 

@@ -1,6 +1,7 @@
 /**
  * What a conversation is: its messages, where they are kept, and the one turn that it can be in.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SynchronizedRef from "effect/SynchronizedRef"
@@ -118,11 +119,15 @@ export class Conversation {
     return Effect.suspend(() => this.lock.holder?.stop ?? Effect.void)
   }
 
-  /** Ends the conversation: the turn that runs is stopped, and those that wait for it go elsewhere. */
-  get close(): Effect.Effect<void> {
+  /** Ends the conversation: the turn that runs may go on for a while, and those that wait for it go elsewhere. */
+  end(grace: Duration.Duration): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.lock.close()
-      return this.stop
+      const turn = this.lock.holder
+      if (turn === undefined) return Effect.void
+      return Duration.equals(grace, Duration.zero)
+        ? turn.stop
+        : turn.done.pipe(Effect.timeoutOption(grace), Effect.interruptible, Effect.zipRight(turn.stop))
     })
   }
 
@@ -130,7 +135,7 @@ export class Conversation {
   get dismiss(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.dismissed = true
-      return this.close
+      return this.end(Duration.zero)
     })
   }
 
@@ -197,12 +202,20 @@ export class Conversation {
   }
 
   private use<A>(f: (state: State) => A): Effect.Effect<A, HistoryStoreError> {
-    return Effect.map(
+    return Effect.flatMap(
+      SynchronizedRef.get(this.state),
+      (state) => state === undefined ? Effect.map(this.loaded, f) : Effect.succeed(f(state))
+    )
+  }
+
+  /** Only the load itself can be interrupted: a semaphore loses the permit of whoever is interrupted as it gets it. */
+  private get loaded(): Effect.Effect<State, HistoryStoreError> {
+    return Effect.uninterruptibleMask((restore) =>
       SynchronizedRef.modifyEffect(
         this.state,
-        (state) => Effect.map(state === undefined ? this.load : Effect.succeed(state), (state) => [state, state])
-      ),
-      f
+        (state) =>
+          Effect.map(state === undefined ? restore(this.load) : Effect.succeed(state), (state) => [state, state])
+      )
     )
   }
 

@@ -22,6 +22,8 @@ export type Begin = () => Conversation
 export interface Limits {
   readonly timeout: Duration.Duration
   readonly capacity: number
+  /** How long the turns that run may go on when the scope closes. */
+  readonly grace: Duration.Duration
 }
 
 /** The sessions of one manager. */
@@ -38,7 +40,7 @@ export interface Registry {
 }
 
 /** Sessions that live as long as the scope. */
-export const make = ({ capacity, timeout }: Limits): Effect.Effect<Registry, never, Scope.Scope> =>
+export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Registry, never, Scope.Scope> =>
   Effect.gen(function*() {
     const sessions = yield* SynchronizedRef.make(new Sessions())
     const events = yield* PubSub.unbounded<SessionEvent>()
@@ -46,9 +48,12 @@ export const make = ({ capacity, timeout }: Limits): Effect.Effect<Registry, nev
     const idleMillis = Duration.toMillis(timeout)
     let isOpen = true
 
+    // A semaphore loses the permit of whoever is interrupted as it gets it. Nobody holds this one for long.
     const withSessions = <A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> =>
-      Effect.clockWith((clock) =>
-        SynchronizedRef.modify(sessions, (all) => [f(all, clock.unsafeCurrentTimeMillis()), all])
+      Effect.uninterruptible(
+        Effect.clockWith((clock) =>
+          SynchronizedRef.modify(sessions, (all) => [f(all, clock.unsafeCurrentTimeMillis()), all])
+        )
       )
 
     const tell = (event: SessionEvent): void => {
@@ -111,9 +116,9 @@ export const make = ({ capacity, timeout }: Limits): Effect.Effect<Registry, nev
 
     const shutdown = withSessions((all) => {
       isOpen = false
-      return Array.from(all.all(), (session) => session.conversation.close)
+      return Array.from(all.all(), (session) => session.conversation.end(grace))
     }).pipe(
-      Effect.flatMap((closing) => Effect.all(closing, { concurrency: "unbounded", discard: true })),
+      Effect.flatMap((ends) => Effect.all(ends, { concurrency: "unbounded", discard: true })),
       Effect.zipRight(PubSub.shutdown(events))
     )
     yield* Effect.addFinalizer(() => shutdown)

@@ -8,9 +8,12 @@ import type { ChatError } from "../ChatError.ts"
 import { type ChatEvent, type Finish, isFinish } from "../ChatEvent.ts"
 import type { ChatResponse } from "../ChatResponse.ts"
 import type { Pull } from "./pull.ts"
-import type { Turn } from "./turn.ts"
+import type { Stopped, Turn } from "./turn.ts"
 
 type Step = Pull<ChatEvent, ChatError>
+
+/** A step that finds the turn stopped where it was stopped since the wire was heard. */
+type StepOfTurn = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError> | Stopped>
 
 /** The telling of one turn. Mutable: one turn is told to one consumer. */
 export class Telling {
@@ -30,29 +33,29 @@ export class Telling {
     if (this.ended) return Effect.fail(Option.none())
     return Effect.matchEffect(restore(this.turn.wait(this.wire)), {
       onSuccess: (events) => this.tell(events),
-      onFailure: (error): Step => {
-        if (error._tag === "None") return Effect.fail(error)
-        return error._tag === "Stopped"
-          ? this.stopped
-          : Effect.zipRight(this.turn.fail(error.value), Effect.fail(error))
-      }
-    })
+      onFailure: (error): StepOfTurn =>
+        error._tag === "Some"
+          ? Effect.zipRight(this.turn.fail(error.value), Effect.fail(error))
+          : Effect.fail(error)
+    }).pipe(Effect.catchTag("Stopped", () => this.stopped))
   })
 
-  private tell(events: Chunk.Chunk<ChatEvent>): Step {
-    this.turn.tell(events)
+  private tell(events: Chunk.Chunk<ChatEvent>): StepOfTurn {
     const last = Chunk.unsafeLast(events)
-    return isFinish(last) ? this.finish(Chunk.dropRight(events, 1), last.response) : Effect.succeed(events)
+    return isFinish(last)
+      ? this.finish(Chunk.dropRight(events, 1), last.response)
+      : Effect.as(this.turn.tell(events), events)
   }
 
   /** What was told before the end stays told, also where the turn fails at its end. */
-  private finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Step {
+  private finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): StepOfTurn {
     return Effect.matchEffect(this.turn.complete(answer), {
       onSuccess: (response) => {
         this.ended = true
         return Effect.succeed(Chunk.append(before, finishOf(response)))
       },
-      onFailure: (error): Step => {
+      onFailure: (error): StepOfTurn => {
+        if (error._tag === "Stopped") return Effect.fail(error)
         this.failed = error
         return Chunk.isEmpty(before) ? Effect.fail(Option.some(error)) : Effect.succeed(before)
       }

@@ -72,69 +72,76 @@ export class Turn implements Holder {
   }
 
   /** The answer is whole, and gives the response as the history has it. A tool call that was cut fails the turn. */
-  complete(response: ChatResponse): Effect.Effect<ChatResponse, ChatError> {
+  complete(response: ChatResponse): Effect.Effect<ChatResponse, ChatError | Stopped> {
     const error = cutCall(response)
     if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
     const answer = named(response)
-    return this.end(this.conversation.commit(this.opening, answer)).pipe(
-      Effect.mapError((error) => withPartial(error, answer)),
-      Effect.as(answer)
+    const commit = Effect.mapError(
+      this.conversation.commit(this.opening, answer),
+      (error) => withPartial(error, answer)
     )
+    return Effect.as(this.end(commit, Effect.fail(stopped)), answer)
   }
 
   /** The answer failed: the history stays as it was. */
-  fail(error: ChatError): Effect.Effect<void> {
-    return this.end(this.conversation.spend(error.partial?.usage))
+  fail(error: ChatError): Effect.Effect<void, Stopped> {
+    return this.end(this.conversation.spend(error.partial?.usage), Effect.fail(stopped))
   }
 
-  /** The conversation ends the turn. */
-  readonly stop: Effect.Effect<void> = Effect.suspend(() => {
-    if (!this.ended) this.waiting.end({ _tag: "Stopped" })
+  readonly done: Effect.Effect<void> = Deferred.await(this.settled)
+
+  /** The conversation ends the turn. Half of it would leave others waiting for the rest. */
+  readonly stop: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
+    if (!this.ended) this.waiting.end(stopped)
     return Effect.zipRight(this.abandon, Scope.close(this.wire, Exit.void))
-  })
+  }))
 
   /** The turn ends before its answer does. */
   readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
     const response = this.told.response
-    if (this.config.onInterrupt === "rollback") return this.end(this.conversation.spend(response.usage))
+    if (this.config.onInterrupt === "rollback") return this.end(this.conversation.spend(response.usage), this.done)
     // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
     return Effect.catchAll(
-      this.end(this.conversation.commit(this.opening, response)),
+      this.end(this.conversation.commit(this.opening, response), this.done),
       (error) => Effect.logWarning("An interrupted turn could not be stored", error)
     )
   })
 
-  private end<E>(commit: Effect.Effect<void, E>): Effect.Effect<void, E> {
-    return Effect.suspend(() => {
-      if (this.ended) return Deferred.await(this.settled)
+  /** Ends the turn, unless it has ended already. */
+  private end<E, E2>(
+    commit: Effect.Effect<void, E>,
+    otherwise: Effect.Effect<void, E2>
+  ): Effect.Effect<void, E | E2> {
+    return Effect.uninterruptible(Effect.suspend((): Effect.Effect<void, E | E2> => {
+      if (this.ended) return otherwise
       this.ended = true
-      return commit.pipe(
-        Effect.ensuring(Effect.sync(() => {
+      return Effect.ensuring(
+        commit,
+        Effect.sync(() => {
           this.conversation.lock.release(this)
           Deferred.unsafeDone(this.settled, Effect.void)
-        })),
-        Effect.uninterruptible
+        })
       )
-    })
+    }))
   }
 }
+
+const stopped: Stopped = { _tag: "Stopped" }
 
 /** Waits for this conversation's next turn. It is abandoned with its scope, unless it ended before. */
 export const begin = (
   conversation: Conversation,
   opening: Opening
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const scope = yield* Effect.scope
-      const wire = yield* Scope.make()
-      const config = yield* restore(conversation.config)
-      const turn = new Turn(conversation, config, opening, wire, yield* Effect.runtime<never>())
-      yield* restore(conversation.lock.acquire(turn, config.turnPolicy))
-      yield* Scope.addFinalizer(scope, Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
-      return turn
-    })
-  )
+  Effect.gen(function*() {
+    const wire = yield* Scope.make()
+    const config = yield* conversation.config
+    const turn = new Turn(conversation, config, opening, wire, yield* Effect.runtime<never>())
+    // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
+    yield* Effect.addFinalizer(() => Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
+    yield* conversation.lock.acquire(turn, config.turnPolicy)
+    return turn
+  })
 
 /** The error with the answer that the store did not take. */
 const withPartial = (error: StoreError, partial: ChatResponse): StoreError => {

@@ -10,6 +10,8 @@ import { BusyError } from "../ChatError.ts"
 export interface Holder {
   /** Ends the turn. The lock is free again when this is done. */
   readonly stop: Effect.Effect<void>
+  /** Waits for the turn's own end. */
+  readonly done: Effect.Effect<void>
 }
 
 /** The conversation is over: whoever waits for a turn of it begins anew. */

@@ -1,0 +1,45 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
+import { ChatManager, LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+
+const config = LLMConfig.make({ baseUrl: "http://server/v1" })
+
+const slow = ScriptedHttpClient.layer(
+  [ScriptedHttpClient.tokens(["one ", "two ", "three"], { delay: "1 second" })],
+  { repeatLast: true }
+)
+
+const closing = (grace: string) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const manager = yield* Scope.extend(
+      ChatManager.make({ config, grace: grace === "none" ? 0 : "10 seconds" }),
+      scope
+    )
+    const chat = yield* manager.getChat("ada")
+    const turn = yield* Effect.fork(Stream.runCollect(chat.chatEvents("count")))
+    yield* TestClock.adjust("1500 millis")
+    const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* TestClock.adjust("10 seconds")
+    yield* Fiber.join(close)
+    const last = Array.from(yield* Fiber.join(turn)).at(-1)
+    return last?._tag === "Finish" ? last : undefined
+  })
+
+describe("The end of a manager's scope", () => {
+  it.effect("interrupts the turns that run", () =>
+    Effect.gen(function*() {
+      const finish = yield* closing("none")
+
+      assert.strictEqual(finish?.reason, "interrupted")
+    }).pipe(Effect.provide(slow)))
+
+  it.effect("lets the turns that run come to their end within the grace", () =>
+    Effect.gen(function*() {
+      const finish = yield* closing("ten seconds")
+
+      assert.strictEqual(finish?.reason, "stop")
+      assert.strictEqual(finish?.response.text, "one two three")
+    }).pipe(Effect.provide(slow)))
+})
