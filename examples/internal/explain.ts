@@ -1,0 +1,39 @@
+/**
+ * What went wrong, in one line for a person.
+ */
+import type { HttpServerError } from "@effect/platform"
+import type { ConfigError, ParseResult } from "effect"
+import type { ChatError } from "effect-chat"
+import { oneLine } from "./visible.ts"
+
+/** Whatever can keep a chat from beginning or from going on. */
+export type Problem =
+  | ChatError.ChatError
+  | ConfigError.ConfigError
+  | ParseResult.ParseError
+  | HttpServerError.ServeError
+
+/** What the person can do about it. */
+const advice: Partial<Record<Problem["_tag"], string>> = {
+  AuthenticationError: " (Is LLM_API_KEY right?)",
+  NotFoundError: " (Are LLM_BASE_URL and LLM_MODEL right?)",
+  MalformedResponseError: " (Is LLM_BASE_URL the address of an OpenAI-compatible API?)",
+  TransportError: " (Is LLM_BASE_URL right, and does the server run?)"
+}
+
+const message = (problem: Problem): string => {
+  if (problem._tag === "ServeError") return `The embedded server does not start: ${String(problem.cause)}`
+  if (problem._tag !== "ConfigError") return problem.message
+  return problem._op === "And" || problem._op === "Or"
+    ? message(problem.left)
+    : `${problem.path.join(".")}: ${problem.message}`
+}
+
+/** The kind of the problem, its message, and what to do. */
+export const explain = (problem: Problem): string =>
+  `${problem._tag}: ${oneLine(message(problem))}${advice[problem._tag] ?? ""}`
+
+/** Whether asking again cannot help as long as the settings are what they are. */
+export const isOfSettings = ({ _tag }: ChatError.ChatError): boolean =>
+  _tag === "AuthenticationError" || _tag === "PermissionError" || _tag === "NotFoundError" ||
+  _tag === "InvalidRequestError" || _tag === "MalformedResponseError" || _tag === "TransportError"
