@@ -120,6 +120,8 @@ class Answer {
 
   private opened(exchange: Exchange.Exchange): Step {
     const { headers, status } = exchange.response
+    const elsewhere = Exchange.redirectedTo(exchange, this.config.baseUrl)
+    if (elsewhere !== undefined) return Effect.fail(Failure.fromRedirect(this.context(exchange), elsewhere, ""))
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
       return Effect.matchEffect(this.watch.wait(body.read), {

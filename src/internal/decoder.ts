@@ -91,7 +91,10 @@ export class Decoder {
     if (this.fold.isFinished || (this.options.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
-    return this.stray(out) ?? {
+    const beside = this.stray(out)
+    if (beside !== undefined || this.finished) return beside
+    this.fold.flush(out)
+    return {
       _tag: "Truncated",
       message: this.partial === undefined
         ? "The server sent an empty answer"
@@ -103,6 +106,8 @@ export class Decoder {
   finish(out: Array<ChatEvent>): Problem | undefined {
     const failure = this.fold.failure
     if (failure !== undefined) return generationFailed(failure)
+    const beside = this.mode === "events" && !this.fold.isFinished ? this.stray(out) : undefined
+    if (beside !== undefined || this.finished) return beside
     this.fold.flush(out)
     this.finished = true
     const response = this.fold.response()

@@ -170,6 +170,9 @@ const reasonPhrase =
   /^(?:bad request|unauthorized|forbidden|not found|conflict|payload too large|unprocessable entity|too many requests|internal server error|bad gateway|service unavailable|gateway timeout)$/i
 
 const fromErrorField = (error: unknown, outer: Fields, depth: number): ErrorInfo | undefined => {
+  if (depth <= 0) {
+    return undefined
+  }
   if (Predicate.isRecord(error)) {
     const info = fromFields(error, depth) ?? fromJson(error, depth - 1)
     return info && {
@@ -326,9 +329,9 @@ const isFlatError = (fields: Fields): boolean => {
  *
  * @internal
  */
-export const fromStreamData = (value: unknown): ErrorInfo | undefined => {
+export const fromStreamData = (value: unknown, depth: number = maxDepth): ErrorInfo | undefined => {
   if (Array.isArray(value)) {
-    return value.length === 0 ? undefined : fromStreamData(value[0])
+    return value.length === 0 || depth <= 0 ? undefined : fromStreamData(value[0], depth - 1)
   }
   if (!Predicate.isRecord(value)) {
     return undefined

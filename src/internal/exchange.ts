@@ -96,6 +96,13 @@ export const open = (
     Scope.extend(scope)
   )
 
+/** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
+export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | undefined => {
+  const source: unknown = "source" in response ? response.source : undefined
+  if (typeof Response === "undefined" || !(source instanceof Response) || !source.redirected) return undefined
+  return new URL(source.url).origin === new URL(baseUrl).origin ? undefined : source.url
+}
+
 /** Lets go of an answer that is not read further: its connection is closed. */
 export const close = (exchange: Exchange): Effect.Effect<void> => Scope.close(exchange.scope, Exit.void)
 

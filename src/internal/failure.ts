@@ -71,12 +71,14 @@ export const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatE
 /** An answer with a status that is no success. */
 export const fromStatus = (context: Context, body: string): ChatError.ChatError => {
   const status = context.status ?? 0
-  if (status >= 300 && status < 400) {
-    const target = context.headers["location"] ?? "nowhere"
-    const message = `The server redirects to ${target}: set baseUrl to where it lives`
-    return new ChatError.InvalidRequestError(details(context, message, body))
-  }
+  if (status >= 300 && status < 400) return fromRedirect(context, context.headers["location"] ?? "nowhere", body)
   return fromInfo(context, fromBody(body, context.headers["content-type"]), body)
+}
+
+/** The server sends its clients elsewhere, where neither key nor prompt was meant to go. */
+export const fromRedirect = (context: Context, target: string, body: string): ChatError.ChatError => {
+  const message = `The server redirects to ${target}: set baseUrl to where it lives`
+  return new ChatError.InvalidRequestError(details(context, message, body))
 }
 
 /** A 200 that is no whole answer. */

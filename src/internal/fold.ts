@@ -107,8 +107,9 @@ export class Fold {
     const content = contentOf(choice, isWhole, this.hasDeltas)
     if (content !== undefined) {
       const told = out.length
-      this.addDelta(content, out)
-      if (content === choice["delta"] && out.length > told) this.hasDeltas = true
+      const isDelta = content === choice["delta"]
+      this.addDelta(content, !isDelta, out)
+      if (isDelta && out.length > told) this.hasDeltas = true
     }
     const raw = asString(choice["finish_reason"])
     // Alibaba's own protocol has the text "null", which gateways hand on.
@@ -117,7 +118,7 @@ export class Fold {
     if (toFinishReason(raw) === "error") this.rawFailure ??= raw
   }
 
-  private addDelta(delta: JsonRecord, out: Array<ChatEvent>): void {
+  private addDelta(delta: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
     const reasoning = reasoningOf(delta)
     if (reasoning !== undefined) this.addReasoning(reasoning, out)
     const text = textOf(delta)
@@ -131,7 +132,7 @@ export class Fold {
       out.push({ _tag: "RefusalDelta", text: refusal })
     }
     for (const piece of toolCallsOf(delta)) {
-      const call = addPiece(this.calls, piece)
+      const call = addPiece(this.calls, piece, isWhole)
       if (call === undefined) continue
       out.push({ _tag: "ToolCallDelta", index: call.place, id: call.id, name: call.name, arguments: piece.arguments })
     }

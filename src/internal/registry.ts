@@ -15,6 +15,9 @@ import { type Session, Sessions } from "./sessions.ts"
 /** How many sessions are evicted before other fibers get their turn. */
 const evictionBatch = 256
 
+/** The longest sleep of the eviction, in milliseconds. What is longer than a timer can be, the live Clock takes for ever. */
+const longestSleep = 24 * 60 * 60 * 1000
+
 /** Makes the conversation that a new session is for. */
 export type Begin = () => Conversation
 
@@ -108,7 +111,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
       Effect.zipRight(evictExpired),
       Effect.flatMap((left) => {
         if (left === undefined) return someIdle.await
-        return left > 0 ? Effect.sleep(left) : Effect.yieldNow()
+        return left > 0 ? Effect.sleep(Math.min(left, longestSleep)) : Effect.yieldNow()
       }),
       Effect.forever
     )
@@ -128,7 +131,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
         withSessions((all, now) => {
           getOrCreate(all, id, begin, now)
           shrink(all)
-        }).pipe(Effect.zipRight(someIdle.open)),
+        }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
       checkout: (id, begin) =>
         Effect.map(Effect.acquireRelease(enter(id, begin), leave), (session) => session.conversation),
       remove: (id) =>
@@ -138,7 +141,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
           all.delete(session)
           tell({ _tag: "Removed", id })
           return Effect.as(session.conversation.dismiss, true)
-        })),
+        })).pipe(Effect.uninterruptible),
       has: (id) => withSessions((all) => all.get(id) !== undefined),
       size: withSessions((all) => all.size),
       ids: withSessions((all) => all.ids),

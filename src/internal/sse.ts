@@ -47,10 +47,17 @@ export const make = (maxEventSize: number): SseParser => {
       else if (stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
     }
   })
+  let endedWithCr = false
+  // The parser waits with a CR at the end of a chunk for what follows it: an event would be told one event late.
+  const withLf = (text: string): string => {
+    const rest = endedWithCr && text.startsWith("\n") ? text.slice(1) : text
+    if (text !== "") endedWithCr = text.endsWith("\r")
+    return rest.includes("\r") ? rest.replace(/\r\n?/g, "\n") : rest
+  }
   const push = (text: string): ReadonlyArray<ServerSentEvent> => {
     if (overflow) return []
     events = []
-    parser.feed(text)
+    parser.feed(withLf(text))
     return events
   }
   return { push, end: () => push("\n\n"), stray: () => stray, overflow: () => overflow }

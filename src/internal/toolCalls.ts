@@ -27,7 +27,7 @@ const lastWhere = (calls: ReadonlyArray<OpenCall>, test: (call: OpenCall) => boo
   return undefined
 }
 
-const isWhole = (call: OpenCall): boolean => parseJson(call.arguments) !== undefined
+const hasWhole = (call: OpenCall): boolean => parseJson(call.arguments) !== undefined
 
 /**
  * Whether a piece begins another call than the one that its index names: it brings another name, or it names the same
@@ -35,7 +35,7 @@ const isWhole = (call: OpenCall): boolean => parseJson(call.arguments) !== undef
  */
 const isAnother = (call: OpenCall, { arguments: more, id, name }: ToolCallPiece): boolean =>
   name !== undefined && call.name !== "" &&
-  (name !== call.name || (id === undefined && more.trimStart().startsWith("{") && isWhole(call)))
+  (name !== call.name || (id === undefined && more.trimStart().startsWith("{") && hasWhole(call)))
 
 const byId = (calls: ReadonlyArray<OpenCall>, { id, index, name }: ToolCallPiece): OpenCall | undefined =>
   lastWhere(
@@ -55,7 +55,7 @@ const goesOn = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece):
 const byPlace = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece): OpenCall | undefined => {
   if (index !== undefined) return lastWhere(calls, (call) => call.index === index)
   const last = calls[calls.length - 1]
-  return last === undefined || (name !== undefined && isWhole(last)) ? undefined : last
+  return last === undefined || (name !== undefined && hasWhole(last)) ? undefined : last
 }
 
 const find = (calls: ReadonlyArray<OpenCall>, piece: ToolCallPiece): OpenCall | undefined => {
@@ -63,9 +63,12 @@ const find = (calls: ReadonlyArray<OpenCall>, piece: ToolCallPiece): OpenCall | 
   return call === undefined || isAnother(call, piece) ? undefined : call
 }
 
-/** Adds a piece to the calls so far and returns the call that it belongs to. Undefined for a piece that says nothing. */
-export const addPiece = (calls: Array<OpenCall>, piece: ToolCallPiece): OpenCall | undefined => {
-  const found = find(calls, piece)
+/**
+ * Adds a piece to the calls so far and returns the call that it belongs to. Undefined for a piece that says nothing. In a
+ * document every piece is a call.
+ */
+export const addPiece = (calls: Array<OpenCall>, piece: ToolCallPiece, isWhole: boolean): OpenCall | undefined => {
+  const found = isWhole ? undefined : find(calls, piece)
   if (found === undefined) {
     if (piece.id === undefined && piece.name === undefined && piece.arguments === "") return undefined
     const call: OpenCall = {

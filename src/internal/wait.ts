@@ -61,9 +61,11 @@ export class Wait<Reason> {
       fiber.addObserver((exit) => {
         this.settle()
         // The wait can be ended after this, and before the reader goes on.
-        resume(Effect.suspend((): Effect.Effect<A, E | Reason> =>
-          this.reason === undefined ? exit : Effect.fail(this.reason)
-        ))
+        resume(
+          Effect.suspend((): Effect.Effect<A, E | Reason> =>
+            this.reason === undefined ? exit : Effect.fail(this.reason)
+          )
+        )
       })
     })
   }

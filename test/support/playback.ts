@@ -1,5 +1,5 @@
 /**
- * A loopback HTTP server that answers with given bytes, in given pieces, and counts its requests.
+ * A loopback HTTP server that answers with given bytes, in given pieces, and counts requests and connections.
  */
 import { Effect, type Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
@@ -11,6 +11,21 @@ export interface Playback {
   readonly headers: Readonly<Record<string, string>>
   /** One network write each. */
   readonly pieces: ReadonlyArray<Uint8Array>
+  /** What comes after them: the end (default), nothing any more, or a reset of the connection. */
+  readonly ending?: "end" | "stall" | "reset" | undefined
+}
+
+/** A server that plays back. */
+export interface Server {
+  /** Its address, which ends in `/v1`. */
+  readonly url: string
+  readonly requests: () => number
+  /** Connections so far. */
+  readonly connections: () => number
+  /** Connections that are open now. */
+  readonly open: () => number
+  /** Answers that their client left before their end. */
+  readonly left: () => number
 }
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -21,25 +36,44 @@ const play = async (playback: Playback, response: ServerResponse): Promise<void>
     response.write(piece)
     await nextTurn()
   }
-  response.end()
+  if (playback.ending === "stall") response.flushHeaders()
+  else if (playback.ending === "reset") response.socket?.resetAndDestroy()
+  else response.end()
 }
 
-/** A server whose answers come from a function of the request. Its address ends in `/v1`. */
+/** A server whose answers come from a function of the request; without one it never sends so much as a header. */
 export const serve = (
-  answer: (request: IncomingMessage, count: number) => Playback
-): Effect.Effect<{ readonly url: string; readonly requests: () => number }, never, Scope.Scope> =>
+  answer: (request: IncomingMessage, count: number) => Playback | undefined
+): Effect.Effect<Server, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.async<{ readonly url: string; readonly requests: () => number; readonly close: () => void }>((resume) => {
+    Effect.async<Server & { readonly close: () => void }>((resume) => {
       let count = 0
+      let connections = 0
+      let open = 0
+      let left = 0
       const server = createServer((request, response) => {
         request.resume()
-        request.on("end", () => void play(answer(request, count++), response))
+        response.on("close", () => {
+          if (!response.writableEnded) left++
+        })
+        request.on("end", () => {
+          const playback = answer(request, count++)
+          if (playback !== undefined) void play(playback, response)
+        })
+      })
+      server.on("connection", (socket) => {
+        connections++
+        open++
+        socket.on("close", () => open--)
       })
       server.listen(0, "127.0.0.1", () => {
         const { port } = server.address() as AddressInfo
         resume(Effect.succeed({
           url: `http://127.0.0.1:${port}/v1`,
           requests: () => count,
+          connections: () => connections,
+          open: () => open,
+          left: () => left,
           close: () => {
             server.closeAllConnections()
             server.close()

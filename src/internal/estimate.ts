@@ -1,0 +1,61 @@
+/**
+ * What a call took in tokens, where its server does not say.
+ *
+ * The formula is that of `TokenCounter.estimate`, for what is sent and for what came. Beside the messages count the tools
+ * and the answer's form, as the JSON that they are sent as, and 3 tokens with which the answer begins.
+ */
+import type { CallOptions } from "../CallOptions.ts"
+import { type ChatMessage, fromResponse } from "../ChatMessage.ts"
+import type { ChatResponse, Usage } from "../ChatResponse.ts"
+import { estimate, estimateText } from "../tokens/TokenCounter.ts"
+
+/** What chat formats put before an answer. */
+const priming = 3
+
+/** The tokens of a text, estimated from its characters. */
+export const estimateTokens = (text: string): number => estimateText(text)
+
+const ofJson = (value: unknown): number => value === undefined ? 0 : estimateTokens(JSON.stringify(value))
+
+const ofMessage = (message: ChatMessage): number => {
+  const count = estimate.count(message)
+  return typeof count === "number" ? count : 0
+}
+
+/** The tokens of what a call sends. */
+export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number =>
+  messages.reduce((sum, message) => sum + ofMessage(message), priming + ofJson(options.tools)) +
+  ofJson(options.responseFormat)
+
+const estimateOutput = (response: ChatResponse): number => {
+  const message = fromResponse(response)
+  return message === undefined ? estimateTokens(response.reasoning) : ofMessage(message)
+}
+
+/**
+ * The usage of an answer: the server's where the answer is whole and the server told it, else an estimate, marked so.
+ *
+ * Of an answer that was cut, what the server had told so far stands where it is more than the estimate.
+ */
+export const estimateUsage = (
+  messages: ReadonlyArray<ChatMessage>,
+  response: ChatResponse,
+  options?: CallOptions
+): Usage => {
+  const { finishReason, usage } = response
+  const isCut = finishReason === "interrupted" || finishReason === "error"
+  if (usage !== undefined && !isCut) return usage
+  const told = usage?.inputTokens ?? 0
+  const inputTokens = told > 0 ? told : estimateInput(messages, options)
+  const outputTokens = Math.max(usage?.outputTokens ?? 0, estimateOutput(response))
+  if (usage !== undefined && inputTokens === told && outputTokens === usage.outputTokens) return usage
+  return {
+    inputTokens,
+    outputTokens,
+    totalTokens: inputTokens + outputTokens,
+    reasoningTokens: Math.max(usage?.reasoningTokens ?? 0, estimateTokens(response.reasoning)),
+    cachedTokens: usage?.cachedTokens ?? 0,
+    estimated: true,
+    raw: usage?.raw ?? null
+  }
+}

@@ -1,0 +1,265 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Schema, Stream, Tracer } from "effect"
+import { CallOptions, ChatCompletions, ChatMessage, type LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { answer, type Asking, failure, layer, reply, requestOf, stream, streamFrom } from "./wire/ask.ts"
+import { completion, data, delta, done, ends, says } from "./wire/say.ts"
+
+const sent = (asking: Asking) =>
+  Effect.map(stream(says("a") + done, asking), (heard) => {
+    answer(heard)
+    return JSON.parse(heard.requests[0]?.text ?? "")
+  })
+
+describe("ChatCompletions", () => {
+  describe("what is sent of a message", () => {
+    const content = (parts: ReadonlyArray<ChatMessage.ContentPart>) =>
+      Effect.map(sent({ messages: [ChatMessage.user(parts)] }), (body) => body.messages[0].content)
+
+    it.effect("text", () =>
+      Effect.map(content([ChatMessage.text("look")]), (parts) => {
+        assert.deepStrictEqual(parts, [{ type: "text", text: "look" }])
+      }))
+
+    it.effect("an image by its address, with how closely to look", () =>
+      Effect.map(
+        content([ChatMessage.imageUrl("https://x.test/a.png"), ChatMessage.imageUrl("https://x.test/b.png", "low")]),
+        (parts) =>
+          assert.deepStrictEqual(parts, [
+            { type: "image_url", image_url: { url: "https://x.test/a.png" } },
+            { type: "image_url", image_url: { url: "https://x.test/b.png", detail: "low" } }
+          ])
+      ))
+
+    it.effect("an image by its bytes", () =>
+      Effect.map(content([ChatMessage.imageData(Uint8Array.of(1, 2, 3), "image/png")]), (parts) => {
+        assert.deepStrictEqual(parts, [{ type: "image_url", image_url: { url: "data:image/png;base64,AQID" } }])
+      }))
+
+    it.effect("a recording", () =>
+      Effect.map(content([ChatMessage.audio(Uint8Array.of(1, 2, 3), "wav")]), (parts) => {
+        assert.deepStrictEqual(parts, [{ type: "input_audio", input_audio: { data: "AQID", format: "wav" } }])
+      }))
+
+    it.effect("a file by its bytes, and by its id", () =>
+      Effect.map(
+        content([
+          ChatMessage.fileData(Uint8Array.of(1, 2, 3), "a.pdf", "application/pdf"),
+          ChatMessage.fileId("file-1")
+        ]),
+        (parts) =>
+          assert.deepStrictEqual(parts, [
+            { type: "file", file: { filename: "a.pdf", file_data: "data:application/pdf;base64,AQID" } },
+            { type: "file", file: { file_id: "file-1" } }
+          ])
+      ))
+  })
+
+  describe("what a call can ask for", () => {
+    const weather = CallOptions.tool({
+      name: "weather",
+      description: "The weather of a city",
+      parameters: Schema.Struct({ city: Schema.String }),
+      strict: true
+    })
+
+    it.effect("tools, which may have no parameters", () =>
+      Effect.map(sent({ options: { tools: [weather, { name: "now" }] } }), ({ tools }) => {
+        assert.lengthOf(tools, 2)
+        assert.strictEqual(tools[0].type, "function")
+        assert.strictEqual(tools[0].function.name, "weather")
+        assert.strictEqual(tools[0].function.description, "The weather of a city")
+        assert.isTrue(tools[0].function.strict)
+        assert.deepStrictEqual(tools[0].function.parameters.required, ["city"])
+        assert.deepStrictEqual(tools[1], {
+          type: "function",
+          function: { name: "now", parameters: { type: "object", properties: {} } }
+        })
+      }))
+
+    it.effect("no tools, which are not sent", () =>
+      Effect.map(sent({ options: { tools: [] } }), (body) => assert.notProperty(body, "tools")))
+
+    it.effect("a choice of tools", () =>
+      Effect.gen(function*() {
+        for (const toolChoice of ["auto", "none", "required"] as const) {
+          assert.strictEqual((yield* sent({ options: { tools: [weather], toolChoice } })).tool_choice, toolChoice)
+        }
+        const body = yield* sent({ options: { tools: [weather], toolChoice: { name: "weather" } } })
+        assert.deepStrictEqual(body.tool_choice, { type: "function", function: { name: "weather" } })
+      }))
+
+    it.effect("tool calls one at a time", () =>
+      Effect.map(sent({ options: { tools: [weather], parallelToolCalls: false } }), (body) => {
+        assert.isFalse(body.parallel_tool_calls)
+      }))
+
+    it.effect("a form of the answer", () =>
+      Effect.gen(function*() {
+        const json = yield* sent({ options: { responseFormat: { type: "json_object" } } })
+        assert.deepStrictEqual(json.response_format, { type: "json_object" })
+        const schema = { type: "object", properties: {} }
+        const strict = yield* sent({
+          options: { responseFormat: { type: "json_schema", name: "city", schema, strict: true } }
+        })
+        assert.deepStrictEqual(strict.response_format, {
+          type: "json_schema",
+          json_schema: { name: "city", schema, strict: true }
+        })
+      }))
+
+    it.effect("stop, seed, user", () =>
+      Effect.map(sent({ options: { stop: ["a", "b"], seed: 0, user: "u" } }), (body) => {
+        assert.deepStrictEqual(body.stop, ["a", "b"])
+        assert.strictEqual(body.seed, 0)
+        assert.strictEqual(body.user, "u")
+      }))
+
+    it.effect("its own settings over those of the config, null for the server's own", () =>
+      Effect.map(
+        sent({
+          options: { model: "m2", temperature: 0, topP: null, maxTokens: 5, frequencyPenalty: -2, presencePenalty: 2 }
+        }),
+        (body) => {
+          assert.strictEqual(body.model, "m2")
+          assert.strictEqual(body.temperature, 0)
+          assert.notProperty(body, "top_p")
+          assert.strictEqual(body.max_tokens, 5)
+          assert.strictEqual(body.frequency_penalty, -2)
+          assert.strictEqual(body.presence_penalty, 2)
+        }
+      ))
+
+    it.effect("further members, the call's over the config's over the library's; undefined takes one away", () =>
+      Effect.map(
+        sent({
+          config: { extraBody: { temperature: 1.5, top_k: 1, min_p: 0.1 } },
+          options: { extraBody: { top_k: 2, model: "m3", presence_penalty: undefined } }
+        }),
+        (body) => {
+          assert.strictEqual(body.temperature, 1.5)
+          assert.strictEqual(body.top_k, 2)
+          assert.strictEqual(body.min_p, 0.1)
+          assert.strictEqual(body.model, "m3")
+          assert.notProperty(body, "presence_penalty")
+        }
+      ))
+
+    const bad: ReadonlyArray<readonly [keyof LLMConfig.Options, unknown, RegExp]> = [
+      ["temperature", 2.5, /0 and 2.*2\.5/],
+      ["topP", -0.1, /0 and 1.*-0\.1/],
+      ["maxTokens", 0, /positive.*0/],
+      ["maxTokens", 1.5, /integer.*1\.5/],
+      ["frequencyPenalty", 3, /-2 and 2.*3/],
+      ["presencePenalty", Number.NaN, /NaN/],
+      ["model", "", /non empty|""/i]
+    ]
+    for (const [field, value, rule] of bad) {
+      it.effect(`${field} ${JSON.stringify(value)} is refused with field, value and rule, and nothing is sent`, () =>
+        Effect.map(
+          streamFrom([reply(done)], {
+            config: { apiKey: "sk-secret-1" },
+            options: JSON.parse(JSON.stringify({ [field]: value }), (_, member: unknown) => member ?? value)
+          }),
+          (heard) => {
+            const error = failure(heard, "InvalidRequestError")
+            assert.include(error.message, field)
+            assert.match(error.message, rule)
+            assert.notInclude(error.message, "sk-secret-1")
+            assert.lengthOf(heard.requests, 0)
+          }
+        ))
+    }
+
+    it.effect("a value that JSON has no form for is refused, and nothing is sent", () =>
+      Effect.map(streamFrom([reply(done)], { options: { extraBody: { big: 1n } } }), (heard) => {
+        failure(heard, "InvalidRequestError")
+        assert.lengthOf(heard.requests, 0)
+      }))
+
+    it.effect("headers of the config go out with the request, over the library's own", () =>
+      Effect.map(
+        stream(done, { config: { apiKey: "sk-1234", headers: { "x-title": "mine", authorization: "Basic abcd" } } }),
+        ({ requests: [request] }) => {
+          assert.strictEqual(request?.headers["x-title"], "mine")
+          assert.strictEqual(request?.headers["authorization"], "Basic abcd")
+        }
+      ))
+  })
+
+  describe("a stream", () => {
+    it.effect("asks nothing before it is run, and anew each time it is", () =>
+      Effect.gen(function*() {
+        const completions = yield* ChatCompletions.ChatCompletions
+        const script = yield* ScriptedHttpClient.ScriptedHttpClient
+        const events = completions.stream(requestOf())
+        assert.lengthOf(yield* script.requests, 0)
+        const first = yield* Stream.runCollect(events)
+        const second = yield* Stream.runCollect(events)
+        assert.deepStrictEqual(Array.from(first), Array.from(second))
+        assert.lengthOf(yield* script.requests, 2)
+      }).pipe(Effect.provide(layer(() => reply(says("a") + done)))))
+
+    it.effect("gives all that a read brought as one chunk", () =>
+      Effect.gen(function*() {
+        const completions = yield* ChatCompletions.ChatCompletions
+        const chunks = yield* completions.stream(requestOf()).pipe(Stream.chunks, Stream.runCount)
+        assert.strictEqual(chunks, 2)
+      }).pipe(Effect.provide(layer([reply([says("a").repeat(50), says("b") + ends() + done])]))))
+
+    it.effect("that is left closes its body", () =>
+      Effect.gen(function*() {
+        const completions = yield* ChatCompletions.ChatCompletions
+        const script = yield* ScriptedHttpClient.ScriptedHttpClient
+        yield* completions.stream(requestOf()).pipe(Stream.take(1), Stream.runDrain)
+        assert.strictEqual(yield* script.openBodies, 0)
+      }).pipe(Effect.provide(layer([ScriptedHttpClient.bytes([says("a"), says("b"), ScriptedHttpClient.never])]))))
+
+    it.effect("that failed after its first delta first gives what came, then the error", () =>
+      Effect.map(stream(says("a") + data(delta({ content: "b" }, { error: null })) + data({ error: "x" })), (heard) => {
+        assert.lengthOf(heard.events, 2)
+        failure(heard, "ServerError")
+      }))
+  })
+
+  it.effect("runs many calls at once without mixing them up", () =>
+    Effect.gen(function*() {
+      const completions = yield* ChatCompletions.ChatCompletions
+      const texts = yield* Effect.forEach(
+        Array.from({ length: 50 }, (_, i) => String(i)),
+        (text) => completions.complete(requestOf({ messages: [ChatMessage.user(text)] })),
+        { concurrency: "unbounded" }
+      )
+      texts.forEach((response, i) => assert.strictEqual(response.text, String(i)))
+    }).pipe(Effect.provide(layer((request) => {
+      const body = JSON.parse(request.text)
+      return ScriptedHttpClient.delayed(
+        Duration.zero,
+        ScriptedHttpClient.json(completion({ content: body.messages[0].content }))
+      )
+    }))))
+
+  it.effect("shows the key in no span", () => {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Layer.setTracer(Tracer.make({
+      span: (...args) => {
+        const span = native.span(...args)
+        spans.push(span)
+        return span
+      },
+      context: (execute) => execute()
+    }))
+    let native: Tracer.Tracer
+    return Effect.gen(function*() {
+      native = yield* Effect.tracer
+      const config = { apiKey: "sk-very-secret", headers: { "x-other": "other-secret" } }
+      for (const wire of [{}, { authHeader: "api-key" as const }]) {
+        yield* streamFrom([reply(says("a") + done)], { config, wire }).pipe(Effect.provide(tracer))
+      }
+      assert.isAbove(spans.length, 0)
+      const shown = spans.map((span) => JSON.stringify([...span.attributes])).join("\n")
+      assert.notInclude(shown, "sk-very-secret")
+      assert.notInclude(shown, "other-secret")
+    })
+  })
+})

@@ -1,0 +1,212 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { ChatMessage, type LLMConfig, Provider } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { completeFrom, streamFrom } from "./wire/ask.ts"
+import { completion, done, says } from "./wire/say.ts"
+
+const messages: ReadonlyArray<ChatMessage.ChatMessage> = [
+  ChatMessage.system("be brief"),
+  ChatMessage.user("hi"),
+  { role: "assistant", content: "hello", reasoning: "a greeting" },
+  ChatMessage.user("again")
+]
+
+const plain = [
+  { role: "system", content: "be brief" },
+  { role: "user", content: "hi" },
+  { role: "assistant", content: "hello" },
+  { role: "user", content: "again" }
+]
+
+const echoing = (name: string) =>
+  plain.map((message) => message.role === "assistant" ? { ...message, [name]: "a greeting" } : message)
+
+const sampling = { temperature: 0.7, top_p: 1, frequency_penalty: 0, presence_penalty: 0 }
+
+const streaming = { stream: true, stream_options: { include_usage: true } }
+
+const options = { seed: 7, stop: ["END"], user: "u1", parallelToolCalls: false }
+
+const optional = { seed: 7, stop: ["END"], user: "u1", parallel_tool_calls: false }
+
+const without = (fields: object, ...names: ReadonlyArray<string>) =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
+
+interface Expected {
+  readonly preset: Provider.Preset
+  readonly url: string
+  readonly provider: string
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+const expected: Readonly<Record<string, Expected>> = {
+  deepseek: {
+    preset: Provider.deepseek,
+    provider: "deepseek",
+    url: "https://api.deepseek.com/v1/chat/completions",
+    body: { messages: echoing("reasoning_content"), ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  openai: {
+    preset: Provider.openai,
+    provider: "openai",
+    url: "https://api.openai.com/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_completion_tokens: 8192, ...optional, ...streaming }
+  },
+  "openai-reasoning": {
+    preset: Provider.openaiReasoning,
+    provider: "openai",
+    url: "https://api.openai.com/v1/chat/completions",
+    body: {
+      messages: plain.map((message) => message.role === "system" ? { ...message, role: "developer" } : message),
+      max_completion_tokens: 8192,
+      ...optional,
+      ...streaming
+    }
+  },
+  ollama: {
+    preset: Provider.ollama,
+    provider: "ollama",
+    url: "http://localhost:11434/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  vllm: {
+    preset: Provider.vllm,
+    provider: "vllm",
+    url: "http://localhost:8000/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  llamacpp: {
+    preset: Provider.llamacpp,
+    provider: "llama.cpp",
+    url: "http://localhost:8080/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  lmstudio: {
+    preset: Provider.lmstudio,
+    provider: "lmstudio",
+    url: "http://localhost:1234/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  openrouter: {
+    preset: Provider.openrouter,
+    provider: "openrouter",
+    url: "https://openrouter.ai/api/v1/chat/completions",
+    body: { messages: echoing("reasoning"), ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  groq: {
+    preset: Provider.groq,
+    provider: "groq",
+    url: "https://api.groq.com/openai/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_completion_tokens: 8192, ...optional, ...streaming }
+  },
+  mistral: {
+    preset: Provider.mistral,
+    provider: "mistral_ai",
+    url: "https://api.mistral.ai/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...without(optional, "seed", "user"), stream: true }
+  },
+  xai: {
+    preset: Provider.xai,
+    provider: "x_ai",
+    url: "https://api.x.ai/v1/chat/completions",
+    body: { messages: plain, temperature: 0.7, top_p: 1, max_tokens: 8192, ...optional, ...streaming }
+  },
+  cerebras: {
+    preset: Provider.cerebras,
+    provider: "cerebras",
+    url: "https://api.cerebras.ai/v1/chat/completions",
+    body: { messages: plain, temperature: 0.7, top_p: 1, max_completion_tokens: 8192, ...optional, ...streaming }
+  },
+  together: {
+    preset: Provider.together,
+    provider: "together",
+    url: "https://api.together.xyz/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  fireworks: {
+    preset: Provider.fireworks,
+    provider: "fireworks",
+    url: "https://api.fireworks.ai/inference/v1/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  perplexity: {
+    preset: Provider.perplexity,
+    provider: "perplexity",
+    url: "https://api.perplexity.ai/chat/completions",
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, stream: true }
+  },
+  moonshot: {
+    preset: Provider.moonshot,
+    provider: "moonshot_ai",
+    url: "https://api.moonshot.ai/v1/chat/completions",
+    body: { messages: echoing("reasoning_content"), ...sampling, max_tokens: 8192, ...optional, ...streaming }
+  },
+  gemini: {
+    preset: Provider.gemini,
+    provider: "gcp.gemini",
+    url: "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
+    body: {
+      messages: plain,
+      temperature: 0.7,
+      top_p: 1,
+      max_tokens: 8192,
+      ...without(optional, "seed"),
+      ...streaming
+    }
+  },
+  azure: {
+    preset: Provider.azure({ resource: "contoso", deployment: "gpt 4o" }),
+    provider: "azure.ai.openai",
+    url: "https://contoso.openai.azure.com/openai/deployments/gpt%204o/chat/completions?api-version=2024-10-21",
+    body: { messages: plain, ...sampling, max_completion_tokens: 8192, ...optional, ...streaming }
+  }
+}
+
+const config = (preset: Provider.Preset): Partial<LLMConfig.Options> => ({ ...preset, model: "m1", apiKey: "sk-1234" })
+
+describe("Provider", () => {
+  for (const [name, { body, preset, provider, url }] of Object.entries(expected)) {
+    it.effect(`${name} is sent exactly what it takes`, () =>
+      Effect.map(
+        streamFrom([ScriptedHttpClient.bytes([says("a"), done])], { config: config(preset), messages, options }),
+        ({ requests: [request] }) => {
+          if (request === undefined) return assert.fail("no request")
+          assert.strictEqual(request.url, url)
+          assert.strictEqual(request.method, "POST")
+          assert.deepStrictEqual(JSON.parse(request.text), { model: "m1", ...body })
+          assert.strictEqual(preset.provider, provider)
+          if (name === "azure") {
+            assert.strictEqual(request.headers["api-key"], "sk-1234")
+            assert.notProperty(request.headers, "authorization")
+          } else {
+            assert.strictEqual(request.headers["authorization"], "Bearer sk-1234")
+            assert.notProperty(request.headers, "api-key")
+          }
+        }
+      ))
+  }
+
+  it.effect("a call without a stream asks no server for the usage of a stream", () =>
+    Effect.forEach(Object.values(expected), ({ preset }) =>
+      Effect.map(
+        completeFrom([ScriptedHttpClient.json(completion({ content: "a" }))], { config: config(preset) }),
+        ({ requests: [request] }) => {
+          const body = JSON.parse(request?.text ?? "")
+          assert.isFalse(body.stream)
+          assert.notProperty(body, "stream_options")
+        }
+      )))
+
+  it("every preset with a fixed address has its name in the list, and a test here", () => {
+    assert.sameMembers(Object.keys(Provider.presets), Object.keys(expected).filter((name) => name !== "azure"))
+    for (const [name, preset] of Object.entries(Provider.presets)) {
+      assert.strictEqual(expected[name]?.preset, preset)
+    }
+  })
+
+  it("Azure takes another version of its API", () => {
+    const { wire } = Provider.azure({ resource: "r", deployment: "d", apiVersion: "2025-01-01-preview" })
+    assert.deepStrictEqual(wire.query, { "api-version": "2025-01-01-preview" })
+  })
+})

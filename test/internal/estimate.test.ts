@@ -1,0 +1,108 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Arbitrary, FastCheck } from "effect"
+import * as CallOptions from "effect-chat/CallOptions"
+import * as ChatMessage from "effect-chat/ChatMessage"
+import { ChatResponse, type Usage } from "effect-chat/ChatResponse"
+import { estimateInput, estimateTokens, estimateUsage } from "../../src/internal/estimate.ts"
+
+const messages = [ChatMessage.system("You are kind."), ChatMessage.user("Hello, who are you?")]
+
+const usage = (inputTokens: number, outputTokens: number): Usage => ({
+  inputTokens,
+  outputTokens,
+  totalTokens: inputTokens + outputTokens,
+  reasoningTokens: 0,
+  cachedTokens: 0,
+  estimated: false,
+  raw: { prompt_tokens: inputTokens, completion_tokens: outputTokens }
+})
+
+const response = (fields: Partial<ChatResponse> = {}): ChatResponse =>
+  ChatResponse.make({
+    text: "I am a model.",
+    reasoning: "",
+    refusal: "",
+    toolCalls: [],
+    finishReason: "stop",
+    rawFinishReason: "stop",
+    usage: undefined,
+    id: "",
+    model: "",
+    ...fields
+  })
+
+describe("the estimate of a text", () => {
+  it("reckons about four letters a token, and a token a Chinese character", () => {
+    assert.strictEqual(estimateTokens(""), 0)
+    assert.strictEqual(estimateTokens("a".repeat(400)), 100)
+    assert.strictEqual(estimateTokens("你是一个严谨的助手"), 9)
+  })
+})
+
+describe("the estimate of what is sent", () => {
+  it("grows with every message, tool and form of the answer", () => {
+    const tool = CallOptions.tool({ name: "weather", parameters: ChatMessage.UserMessage })
+    const plain = estimateInput(messages)
+
+    assert.isAbove(plain, estimateInput(messages.slice(1)))
+    assert.isAbove(estimateInput(messages, { tools: [tool] }), plain)
+    assert.isAbove(
+      estimateInput(messages, { responseFormat: { type: "json_schema", name: "answer", schema: { type: "object" } } }),
+      plain
+    )
+    assert.strictEqual(estimateInput(messages, { temperature: 1 }), plain)
+  })
+})
+
+describe("the usage of an answer", () => {
+  it("is the server's where the server told it of a whole answer", () => {
+    const told = usage(20, 5)
+    assert.deepStrictEqual(estimateUsage(messages, response({ usage: told })), told)
+  })
+
+  it("is estimated, and says so, where the server told none", () => {
+    const estimated = estimateUsage(messages, response({ reasoning: "They ask who I am." }))
+    assert.isTrue(estimated.estimated)
+    assert.isNull(estimated.raw)
+    assert.strictEqual(estimated.inputTokens, estimateInput(messages))
+    assert.isAbove(estimated.outputTokens, estimateTokens("I am a model."))
+    assert.strictEqual(estimated.reasoningTokens, estimateTokens("They ask who I am."))
+    assert.strictEqual(estimated.totalTokens, estimated.inputTokens + estimated.outputTokens)
+  })
+
+  it("counts tool calls, and reasoning that no text follows", () => {
+    const toolCalls = [{ id: "1", name: "weather", arguments: "{\"city\":\"Hangzhou\"}" }]
+    assert.isAtLeast(estimateUsage(messages, response({ text: "", toolCalls })).outputTokens, 8)
+    assert.strictEqual(
+      estimateUsage(messages, response({ text: "", reasoning: "x".repeat(40) })).outputTokens,
+      10
+    )
+    assert.strictEqual(estimateUsage(messages, response({ text: "" })).outputTokens, 0)
+  })
+
+  for (const finishReason of ["interrupted", "error"] as const) {
+    it(`keeps of an answer that was cut (${finishReason}) what is more: the count so far, or the estimate`, () => {
+      const text = "word ".repeat(100)
+      const begun = estimateUsage(messages, response({ finishReason, text, usage: usage(20, 1) }))
+      assert.strictEqual(begun.inputTokens, 20)
+      assert.isAtLeast(begun.outputTokens, estimateTokens(text))
+      assert.isTrue(begun.estimated)
+      assert.deepStrictEqual(begun.raw, { prompt_tokens: 20, completion_tokens: 1 })
+
+      const counted = usage(20, 5000)
+      assert.deepStrictEqual(estimateUsage(messages, response({ finishReason, text, usage: counted })), counted)
+    })
+  }
+
+  it.prop(
+    "never is less than nothing, and always adds up",
+    [FastCheck.array(Arbitrary.make(ChatMessage.ChatMessage), { maxLength: 5 }), Arbitrary.make(ChatResponse)],
+    ([messages, response]) => {
+      const { inputTokens, outputTokens, totalTokens } = estimateUsage(messages, { ...response, usage: undefined })
+      assert.isAtLeast(inputTokens, 3)
+      assert.isAtLeast(outputTokens, 0)
+      assert.strictEqual(totalTokens, inputTokens + outputTokens)
+    },
+    { fastCheck: { numRuns: 50 } }
+  )
+})
