@@ -1,0 +1,741 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Duration, Effect, Fiber, Schedule, Stream, TestClock } from "effect"
+import { type ChatEvent, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { answer, echo, held, nothing, options, requests, sent, transcript, usage, withScript } from "./support/chats.ts"
+
+const { connectionError, delayed, json, never, reset, sse, tokens } = ScriptedHttpClient
+
+/** A stream of three words, a second before each. */
+const slow = (more?: ScriptedHttpClient.TokensOptions) =>
+  tokens(["one ", "two ", "three"], { delay: "1 second", ...more })
+
+const collect = <A, E>(stream: Stream.Stream<A, E>) => Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
+
+const tags = (events: ReadonlyArray<ChatEvent.ChatEvent>) => events.map((event) => event._tag)
+
+/** Runs the effect in a fiber until it has run for the duration. */
+const forkFor = <A, E, R>(effect: Effect.Effect<A, E, R>, duration: Duration.DurationInput) =>
+  Effect.zipLeft(Effect.fork(effect), TestClock.adjust(duration))
+
+const assertNothingHeld = Effect.map(held, (now) => assert.deepStrictEqual(now, nothing))
+
+const only = ["system: S"]
+
+describe("the history of a conversation", () => {
+  it.effect("begins with the system message alone", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      assert.deepStrictEqual(yield* transcript(chat), only)
+    }).pipe(withScript([])))
+
+  it.effect("is empty where the system prompt is", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options({ systemPrompt: "" }))
+
+      yield* chat.chat("hi")
+
+      assert.deepStrictEqual(yield* transcript(chat), ["user: hi", "assistant: re hi"])
+      assert.deepStrictEqual((yield* requests).map(sent), [["user: hi"]])
+    }).pipe(withScript(echo())))
+
+  it.effect("is a copy: what is read does not change", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      const before = yield* chat.history
+
+      yield* chat.chat("hi")
+
+      assert.lengthOf(before, 1)
+      assert.lengthOf(yield* chat.history, 3)
+    }).pipe(withScript(echo())))
+
+  it.effect("has the turn after an answer that came whole, and sends it with the next", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const first = yield* chat.chat("a")
+      const second = yield* chat.chat("b")
+
+      assert.strictEqual(first.text, "re a")
+      assert.strictEqual(second.finishReason, "stop")
+      assert.deepStrictEqual(yield* transcript(chat), [
+        "system: S",
+        "user: a",
+        "assistant: re a",
+        "user: b",
+        "assistant: re b"
+      ])
+      assert.deepStrictEqual(sent((yield* requests)[1]), ["system: S", "user: a", "assistant: re a", "user: b"])
+      yield* assertNothingHeld
+    }).pipe(withScript(echo())))
+
+  it.effect("has the turn after an answer that was streamed", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const told = yield* collect(chat.chatStream("a b"))
+
+      assert.deepStrictEqual(told, ["re ", "a ", "b"])
+      assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: a b", "assistant: re a b"])
+      yield* assertNothingHeld
+    }).pipe(withScript(echo())))
+
+  it.effect("has what the server said of the answer: model, finish reason, usage", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* Stream.runDrain(chat.chatStream("a"))
+
+      const last = (yield* chat.history).at(-1)
+      assert.deepInclude(last, { role: "assistant", content: "b", model: "scripted", finishReason: "length" })
+      assert.deepInclude(last?.role === "assistant" ? last.usage : undefined, { inputTokens: 3, outputTokens: 4 })
+    }).pipe(withScript([tokens(["b"], { finishReason: "length", usage: usage(3, 4) })])))
+
+  for (
+    const [what, response, tag] of [
+      ["an HTTP error", json({ error: { message: "no" } }, { status: 400 }), "InvalidRequestError"],
+      ["a refused connection", connectionError(), "TransportError"],
+      ["a truncated stream", tokens(["one ", "two"], { ending: "truncated" }), "TruncatedError"],
+      ["a reset in the middle of the body", tokens(["one ", "two"], { ending: reset() }), "TransportError"],
+      [
+        "an error event after the first token",
+        sse([
+          { choices: [{ index: 0, delta: { content: "one" } }] },
+          { error: { message: "overloaded", code: 500 } }
+        ]),
+        "ServerError"
+      ],
+      ["an event that is no JSON", sse(["{"]), "MalformedResponseError"],
+      ["silence", tokens(["one"], { ending: never }), "TimeoutError"],
+      ["no answer at all", delayed(Duration.infinity, tokens([])), "TimeoutError"]
+    ] as const
+  ) {
+    it.effect(`is as it was after ${what}`, () =>
+      Effect.gen(function*() {
+        const chat = yield* LLMChat.make(options())
+        yield* chat.chat("before")
+        const history = yield* transcript(chat)
+
+        const turn = yield* Effect.fork(Effect.flip(Stream.runDrain(chat.chatStream("a"))))
+        yield* TestClock.adjust("10 minutes")
+        const error = yield* Fiber.join(turn)
+
+        assert.strictEqual(error._tag, tag)
+        assert.deepStrictEqual(yield* transcript(chat), history)
+        yield* assertNothingHeld
+        yield* chat.chat("after")
+        assert.lengthOf(yield* transcript(chat), 5)
+      }).pipe(withScript((request, index) => index === 1 ? response : echo()(request))))
+  }
+
+  it.effect("is as it was after a whole answer that failed", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const error = yield* Effect.flip(chat.chat("a"))
+
+      assert.strictEqual(error._tag, "AuthenticationError")
+      assert.deepStrictEqual(yield* transcript(chat), only)
+    }).pipe(withScript([json({ error: { message: "no" } }, { status: 401 })])))
+
+  it.effect("has no turn whose answer is blank", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const whole = yield* chat.chat("a")
+      const told = yield* collect(chat.chatEvents("a"))
+
+      assert.strictEqual(whole.text, "")
+      assert.deepStrictEqual(tags(told), ["TextDelta", "Finish"])
+      assert.deepStrictEqual(yield* transcript(chat), only)
+    }).pipe(withScript([answer(""), tokens([" \n"])])))
+
+  it.effect("has the tool calls of an answer, and the results that the next turn brings", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const asked = yield* chat.chat("weather?")
+      yield* chat.chat([ChatMessage.toolResult("call_1", "sunny")])
+
+      assert.strictEqual(asked.finishReason, "tool-calls")
+      assert.deepStrictEqual((yield* chat.history).map((message) => message.role), [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant"
+      ])
+    }).pipe(withScript([
+      json({
+        choices: [{
+          index: 0,
+          message: {
+            role: "assistant",
+            content: null,
+            tool_calls: [{ id: "call_1", type: "function", function: { name: "weather", arguments: "{}" } }]
+          },
+          finish_reason: "tool_calls"
+        }]
+      }),
+      answer("It is sunny")
+    ])))
+
+  it.effect("keeps its turns and gets the new system prompt when that is updated", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      yield* chat.chat("a")
+
+      yield* chat.updateSystemPrompt("T")
+      yield* chat.chat("b")
+
+      assert.deepStrictEqual(sent((yield* requests)[1]), ["system: T", "user: a", "assistant: re a", "user: b"])
+      assert.strictEqual((yield* transcript(chat))[0], "system: T")
+    }).pipe(withScript(echo())))
+
+  it.effect("keeps the system prompt in force when it is cleared", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      yield* chat.updateSystemPrompt("T")
+      yield* chat.chat("a")
+
+      yield* chat.clearHistory
+
+      assert.deepStrictEqual(yield* transcript(chat), ["system: T"])
+    }).pipe(withScript(echo())))
+})
+
+describe("a turn that is interrupted", () => {
+  it.effect("keeps what a consumer was told that takes three tokens and leaves", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(collect(Stream.take(chat.chatStream("count"), 3)), "3 seconds")
+
+      assert.deepStrictEqual(yield* Fiber.join(turn), ["1 ", "2 ", "3 "])
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: count", "assistant: 1 2 3  [interrupted]"])
+      yield* assertNothingHeld
+    }).pipe(withScript([tokens(["1 ", "2 ", "3 ", "4 ", "5 "], { delay: "1 second" })])))
+
+  it.effect("keeps what was told before its fiber was interrupted", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(Stream.runDrain(chat.chatStream("a")), "2500 millis")
+      yield* Fiber.interrupt(turn)
+
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one two  [interrupted]"])
+      yield* assertNothingHeld
+    }).pipe(withScript([slow()])))
+
+  it.effect("leaves nothing when that is before the first token", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(Stream.runDrain(chat.chatStream("a")), "500 millis")
+      yield* Fiber.interrupt(turn)
+
+      assert.deepStrictEqual(yield* transcript(chat), only)
+      yield* assertNothingHeld
+    }).pipe(withScript([slow()])))
+
+  it.effect("leaves nothing when its answer was to come whole", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const timedOut = yield* forkFor(Effect.timeoutOption(chat.chat("a"), "1 second"), "1 second")
+
+      assert.strictEqual((yield* Fiber.join(timedOut))._tag, "None")
+      assert.deepStrictEqual(yield* transcript(chat), only)
+      yield* assertNothingHeld
+    }).pipe(withScript([delayed("5 seconds", answer("late"))])))
+
+  it.effect("leaves nothing where the config says rollback", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options({ onInterrupt: "rollback" }))
+
+      const left = yield* forkFor(Stream.runDrain(Stream.take(chat.chatStream("a"), 1)), "1 second")
+      yield* Fiber.join(left)
+      const interrupted = yield* forkFor(Stream.runDrain(chat.chatStream("a")), "2 seconds")
+      yield* Fiber.interrupt(interrupted)
+      yield* forkFor(Stream.runDrain(chat.chatStream("a")), "2 seconds")
+      yield* chat.stop
+
+      assert.deepStrictEqual(yield* transcript(chat), only)
+      yield* assertNothingHeld
+    }).pipe(withScript([slow(), slow(), slow()])))
+
+  it.effect("keeps the text of an answer that went on to call tools, and no call", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(Stream.runDrain(chat.chatEvents("a")), "1 second")
+      yield* Fiber.interrupt(turn)
+
+      const last = (yield* chat.history).at(-1)
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: Let me see [interrupted]"])
+      assert.isUndefined(last?.role === "assistant" ? last.toolCalls : [])
+    }).pipe(withScript([sse([
+      { choices: [{ index: 0, delta: { content: "Let me see" } }] },
+      {
+        choices: [{
+          index: 0,
+          delta: { tool_calls: [{ index: 0, id: "c", function: { name: "f", arguments: "{\"a\":" } }] }
+        }]
+      },
+      never
+    ])])))
+
+  it.effect("leaves nothing when all that was told is a tool call", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(Stream.runDrain(chat.chatEvents("a")), "1 second")
+      yield* Fiber.interrupt(turn)
+
+      assert.deepStrictEqual(yield* transcript(chat), only)
+    }).pipe(withScript([sse([
+      {
+        choices: [{ index: 0, delta: { tool_calls: [{ index: 0, id: "c", function: { name: "f", arguments: "" } }] } }]
+      },
+      never
+    ])])))
+
+  it.effect("is free for the next when its consumer fails", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(
+        Effect.flip(Stream.runForEach(chat.chatStream("a"), () => Effect.fail("consumer"))),
+        "1 second"
+      )
+
+      assert.strictEqual(yield* Fiber.join(turn), "consumer")
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one  [interrupted]"])
+      yield* assertNothingHeld
+    }).pipe(withScript([slow()])))
+})
+
+describe("stop", () => {
+  it.effect("ends the stream with Finish, and keeps what was told", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(collect(chat.chatEvents("a")), "1500 millis")
+      yield* chat.stop
+      const events = yield* Fiber.join(turn)
+
+      const last = events.at(-1)
+      assert.deepStrictEqual(tags(events), ["TextDelta", "Finish"])
+      assert.strictEqual(last?._tag === "Finish" ? last.reason : "", "interrupted")
+      assert.strictEqual(last?._tag === "Finish" ? last.response.text : "", "one ")
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one  [interrupted]"])
+      yield* assertNothingHeld
+    }).pipe(withScript([slow()])))
+
+  it.effect("ends a turn whose answer was to come whole with an interrupted response", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(chat.chat("a"), "1 second")
+      yield* chat.stop
+      const response = yield* Fiber.join(turn)
+
+      assert.strictEqual(response.finishReason, "interrupted")
+      assert.strictEqual(response.text, "")
+      assert.deepStrictEqual(yield* transcript(chat), only)
+      yield* assertNothingHeld
+    }).pipe(withScript([delayed("5 seconds", answer("late"))])))
+
+  it.effect("is done when the history has the turn and the connection is closed", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* forkFor(Stream.runDrain(chat.chatStream("a")), "1500 millis")
+      yield* chat.stop
+
+      assert.lengthOf(yield* transcript(chat), 3)
+      yield* assertNothingHeld
+    }).pipe(withScript([slow()])))
+
+  it.effect("ends a turn whose consumer does not pull, which finds the end with its next pull", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      const events = chat.chatEvents("a").pipe(Stream.tap(() => Effect.sleep("1 minute")))
+
+      const turn = yield* forkFor(collect(events), "10 seconds")
+      yield* chat.stop
+      const history = yield* transcript(chat)
+      yield* assertNothingHeld
+      yield* TestClock.adjust("10 minutes")
+
+      assert.deepStrictEqual(history, [...only, "user: a", "assistant: one  [interrupted]"])
+      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), ["TextDelta", "Finish"])
+      assert.deepStrictEqual(yield* transcript(chat), history)
+    }).pipe(withScript([slow()])))
+
+  it.effect("does nothing when no turn runs", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* chat.stop
+      yield* chat.chat("a")
+      yield* chat.stop
+
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: re a"])
+    }).pipe(withScript(echo())))
+
+  it.effect("may be called twice, at once or one after the other", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(collect(chat.chatEvents("a")), "1 second")
+      yield* Effect.all([chat.stop, chat.stop], { concurrency: "unbounded" })
+      yield* chat.stop
+
+      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), ["TextDelta", "Finish"])
+      assert.lengthOf(yield* transcript(chat), 3)
+    }).pipe(withScript([slow()])))
+
+  it.effect("ends the turn that runs, and not the ones that wait", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const first = yield* forkFor(collect(chat.chatEvents("a")), "1 second")
+      const second = yield* Effect.fork(chat.chat("b"))
+      yield* Effect.yieldNow()
+      yield* chat.stop
+
+      assert.strictEqual((yield* Fiber.join(first)).at(-1)?._tag, "Finish")
+      assert.strictEqual((yield* Fiber.join(second)).text, "done")
+      assert.deepStrictEqual(sent((yield* requests)[1]), ["system: S", "user: a", "assistant: one ", "user: b"])
+    }).pipe(withScript([slow(), answer("done")])))
+
+  it.effect("sends nothing when it comes while a retry waits", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(
+        options({ maxRetries: 2, retryBaseDelay: "10 seconds", retryMaxDelay: "1 minute" })
+      )
+
+      const turn = yield* forkFor(collect(chat.chatEvents("a")), "1 second")
+      yield* chat.stop
+      yield* TestClock.adjust("10 minutes")
+
+      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), ["Finish"])
+      assert.lengthOf(yield* requests, 1)
+      yield* assertNothingHeld
+    }).pipe(withScript([json({}, { status: 503 }), slow()])))
+
+  it.effect("holds nobody up when the client cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(chat.chat("a"), "1 second")
+      yield* chat.stop
+
+      assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
+    }).pipe(withScript(() => Effect.uninterruptible(Effect.as(Effect.sleep("1 hour"), answer("late"))))))
+})
+
+describe("the events of a turn", () => {
+  it.effect("end with Finish, exactly once, with the whole answer", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const events = yield* collect(chat.chatEvents("a"))
+
+      const last = events.at(-1)
+      assert.deepStrictEqual(tags(events), ["TextDelta", "TextDelta", "UsageUpdate", "Finish"])
+      assert.deepInclude(last?._tag === "Finish" ? last.response : {}, { text: "one two", finishReason: "stop" })
+    }).pipe(withScript([tokens(["one ", "two"], { usage: usage(1, 2) })])))
+
+  it.effect("tell of the end only when the history has the turn", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const seen = yield* collect(Stream.mapEffect(chat.chatEvents("a"), (event) =>
+        Effect.map(chat.history, (history) =>
+          [event._tag, history.length] as const)))
+
+      assert.deepStrictEqual(seen, [["TextDelta", 1], ["TextDelta", 1], ["Finish", 3]])
+    }).pipe(withScript([tokens(["one ", "two"], { delay: 0 })])))
+
+  it.effect("may be followed by another turn within the consumer once Finish was told", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* Stream.runForEach(
+        chat.chatEvents("a"),
+        (event) => event._tag === "Finish" ? chat.chat("b") : Effect.void
+      )
+
+      assert.lengthOf(yield* transcript(chat), 5)
+    }).pipe(withScript(echo())))
+})
+
+describe("the stream of a turn", () => {
+  it.effect("does nothing before it is run", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      chat.chatStream("a")
+      chat.chatEvents("a")
+      chat.askStream("a")
+      yield* chat.chat("b")
+
+      assert.lengthOf(yield* requests, 1)
+    }).pipe(withScript(echo())))
+
+  it.effect("makes a turn each time that it is run", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      const stream = chat.chatStream("a")
+
+      yield* Stream.runDrain(stream)
+      yield* Stream.runDrain(stream)
+
+      assert.deepStrictEqual(yield* transcript(chat), [
+        "system: S",
+        "user: a",
+        "assistant: re a",
+        "user: a",
+        "assistant: re a"
+      ])
+    }).pipe(withScript(echo())))
+
+  it.effect("is a new turn where it is retried after a failure", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const told = yield* collect(Stream.retry(chat.chatStream("a"), Schedule.recurs(1)))
+
+      assert.deepStrictEqual(told, ["x", "one"])
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one"])
+      yield* assertNothingHeld
+    }).pipe(withScript([tokens(["x"], { ending: "truncated" }), tokens(["one"])])))
+
+  const combined: Record<string, (stream: Stream.Stream<string, unknown>) => Stream.Stream<unknown, unknown>> = {
+    buffer: Stream.buffer({ capacity: 2 }),
+    rechunk: Stream.rechunk(2),
+    groupedWithin: Stream.groupedWithin(2, "10 seconds"),
+    merge: (stream) => Stream.merge(stream, Stream.make("other")),
+    timeout: Stream.timeout("1 minute"),
+    interruptWhen: Stream.interruptWhen(Effect.never),
+    "a span": Stream.withSpan("consumer"),
+    "flatMap": Stream.flatMap((text) => Stream.make(text, text)),
+    "mapEffect": Stream.mapEffect((text) => Effect.delay(Effect.succeed(text), "3 seconds"))
+  }
+  for (const [name, combine] of Object.entries(combined)) {
+    it.effect(`may be used with ${name}`, () =>
+      Effect.gen(function*() {
+        const chat = yield* LLMChat.make(options())
+
+        const turn = yield* forkFor(Stream.runDrain(combine(chat.chatStream("a"))), "1 minute")
+        yield* Fiber.join(turn)
+
+        assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one two three"])
+        yield* assertNothingHeld
+      }).pipe(withScript([slow()])))
+  }
+
+  it.effect("keeps what was told when Stream.timeout ends it, and is free at once", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(collect(Stream.timeout(chat.chatStream("a"), "2 seconds")), "10 seconds")
+
+      assert.deepStrictEqual(yield* Fiber.join(turn), ["one"])
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one [interrupted]"])
+      yield* assertNothingHeld
+    }).pipe(withScript([tokens(["one"], { ending: never })])))
+
+  it.scoped("goes to every consumer of a broadcast as one turn", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const [left, right] = yield* Stream.broadcast(chat.chatStream("a"), 2, 16)
+      const told = yield* forkFor(Effect.all([collect(left), collect(right)], { concurrency: 2 }), "5 seconds")
+
+      assert.deepStrictEqual(yield* Fiber.join(told), [["one ", "two ", "three"], ["one ", "two ", "three"]])
+      assert.lengthOf(yield* requests, 1)
+      assert.lengthOf(yield* transcript(chat), 3)
+    }).pipe(withScript([slow()])))
+
+  it.effect("lets go of the conversation before a stream that is concatenated begins", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(
+        collect(Stream.concat(Stream.take(chat.chatStream("a"), 1), chat.chatStream("b"))),
+        "10 seconds"
+      )
+
+      assert.deepStrictEqual(yield* Fiber.join(turn), ["one ", "one ", "two ", "three"])
+    }).pipe(withScript([slow(), slow()])))
+
+  it.effect("waits for a slow consumer without counting its time as the server's silence", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options({ idleTimeout: "10 seconds" }))
+
+      const turn = yield* forkFor(
+        collect(Stream.tap(chat.chatStream("a"), () => Effect.sleep("1 minute"))),
+        "5 minutes"
+      )
+
+      assert.deepStrictEqual(yield* Fiber.join(turn), ["one ", "two ", "three"])
+    }).pipe(withScript([slow()])))
+
+  it.effect("is not disturbed by reads that bring nothing", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const told = yield* collect(chat.chatStream("a"))
+
+      assert.deepStrictEqual(told, ["x"])
+    }).pipe(withScript([
+      ScriptedHttpClient.bytes([
+        new Uint8Array(0),
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n",
+        new Uint8Array(0),
+        "",
+        "data: [DONE]\n\n"
+      ])
+    ])))
+
+  it.effect("is whole in a region that cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(Effect.uninterruptible(Stream.runDrain(chat.chatStream("a"))), "5 seconds")
+
+      yield* Fiber.join(turn)
+      assert.lengthOf(yield* transcript(chat), 3)
+    }).pipe(withScript([slow()])))
+})
+
+describe("a question outside the history", () => {
+  it.effect("is sent with the system prompt alone and leaves no trace, whichever way it is asked", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      yield* chat.chat("a")
+
+      const whole = yield* chat.ask("q")
+      const streamed = yield* collect(chat.askStream("q"))
+      const events = yield* collect(chat.askEvents("q"))
+
+      assert.strictEqual(whole.text, "re q")
+      assert.strictEqual(streamed.join(""), "re q")
+      assert.strictEqual(tags(events).at(-1), "Finish")
+      assert.deepStrictEqual((yield* requests).slice(1).map(sent), [
+        ["system: S", "user: q"],
+        ["system: S", "user: q"],
+        ["system: S", "user: q"]
+      ])
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: re a"])
+      yield* assertNothingHeld
+    }).pipe(withScript(echo())))
+
+  it.effect("is answered while a turn runs, and not ended by stop", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const turn = yield* forkFor(Stream.runDrain(chat.chatStream("a")), "1500 millis")
+      const quick = yield* chat.ask("q")
+      const asked = yield* Effect.fork(chat.ask("q"))
+      yield* Effect.yieldNow()
+      yield* chat.stop
+      yield* TestClock.adjust("1 minute")
+
+      yield* Fiber.join(turn)
+      assert.strictEqual(quick.text, "now")
+      assert.strictEqual((yield* Fiber.join(asked)).text, "later")
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one  [interrupted]"])
+    }).pipe(withScript([slow(), answer("now"), delayed("10 seconds", answer("later"))])))
+
+  it.effect("is not counted in the usage of the conversation", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* chat.ask("q")
+
+      assert.strictEqual((yield* chat.usage).totalTokens, 0)
+    }).pipe(withScript([answer("b", { usage: usage(3, 4) })])))
+})
+
+describe("the usage of a conversation", () => {
+  it.effect("is the sum of its turns: those that ended, failed and were interrupted", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* chat.chat("whole")
+      yield* Stream.runDrain(chat.chatStream("streamed"))
+      const error = yield* Effect.flip(Stream.runDrain(chat.chatStream("failed")))
+      const turn = yield* forkFor(Stream.runDrain(chat.chatStream("interrupted")), "1 second")
+      yield* Fiber.interrupt(turn)
+
+      const counted = yield* chat.usage
+      assert.strictEqual(error.partial?.usage?.outputTokens, 300)
+      assert.strictEqual(error.partial?.text, "some")
+      assert.strictEqual(counted.inputTokens, 4)
+      assert.strictEqual(counted.outputTokens, 4321)
+      assert.strictEqual(counted.totalTokens, 4325)
+      assert.lengthOf(yield* transcript(chat), 7)
+    }).pipe(withScript([
+      answer("b", { usage: usage(1, 1) }),
+      tokens(["b"], { usage: usage(1, 20) }),
+      sse([{ choices: [{ index: 0, delta: { content: "some" } }], usage: usage(1, 300) }]),
+      sse([{ choices: [{ index: 0, delta: { content: "some" } }], usage: usage(1, 4000) }, never])
+    ])))
+
+  it.effect("outlives clearHistory", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      yield* chat.chat("a")
+
+      yield* chat.clearHistory
+
+      assert.strictEqual((yield* chat.usage).totalTokens, 7)
+    }).pipe(withScript([answer("b", { usage: usage(3, 4) })])))
+})
+
+describe("LLMChat.make", () => {
+  const maxTokens = (request: ScriptedHttpClient.CapturedRequest | undefined) =>
+    typeof request?.body === "object" && request.body !== null ? Reflect.get(request.body, "max_tokens") : undefined
+
+  it.effect("asks for 2048 tokens at most where plain options do not say, and for 8192 with an LLMConfig", () =>
+    Effect.gen(function*() {
+      const plain = yield* LLMChat.make(options())
+      const own = yield* LLMChat.make(options({ maxTokens: 7 }))
+      const none = yield* LLMChat.make(options({ maxTokens: null }))
+      const config = yield* LLMChat.make(LLMConfig.make(options()))
+
+      yield* Effect.forEach([plain, own, none, config], (chat) => chat.chat("a"))
+
+      assert.deepStrictEqual((yield* requests).map(maxTokens), [2048, 7, undefined, 8192])
+      assert.deepStrictEqual([plain.config.maxTokens, config.config.maxTokens], [2048, 8192])
+    }).pipe(withScript(echo())))
+
+  it.effect("fails with the field, the value and the range where a setting is bad", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(LLMChat.make(options({ temperature: 3 })))
+
+      assert.strictEqual(error._tag, "ParseError")
+      assert.include(error.message, "temperature")
+      assert.include(error.message, "3")
+      assert.include(error.message, "between 0 and 2")
+    }).pipe(withScript([])))
+
+  it.effect("gives conversations of their own, as layers do", () =>
+    Effect.gen(function*() {
+      const make = LLMChat.make(options())
+      const [one, two] = yield* Effect.all([make, make])
+
+      yield* one.chat("a")
+      const three = yield* Effect.provide(LLMChat.LLMChat, LLMChat.layer(options()))
+
+      assert.lengthOf(yield* one.history, 3)
+      assert.lengthOf(yield* two.history, 1)
+      assert.lengthOf(yield* three.history, 1)
+    }).pipe(withScript(echo())))
+})
