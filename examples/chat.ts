@@ -100,7 +100,7 @@ const dialogue = Effect.gen(function*() {
           hasAnswered = true
         }),
         Effect.catchAll((error) =>
-          error._tag === "OutputClosed" || (!hasAnswered && isOfSettings(error))
+          error._tag === "OutputError" || (!hasAnswered && isOfSettings(error))
             ? Effect.fail(error)
             : Console.error(explain(error))
         )
@@ -134,7 +134,7 @@ const Main = Chat.pipe(
 program.pipe(
   Effect.scoped,
   Effect.provide(Main),
-  Effect.catchTag("OutputClosed", () => Effect.void),
+  Effect.catchTag("OutputError", (error) => error.isGone ? Effect.void : Effect.fail(error)),
   Effect.tapErrorCause((cause) => {
     const failure = Cause.failureOption(cause)
     if (Option.isSome(failure)) return Console.error(explain(failure.value))

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Clock, Duration, Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
+import { Chunk, type Clock, Duration, Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
 import { ChatManager, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { echo, held, nothing, options, requests, sent, transcript, withScript } from "./support/chats.ts"

@@ -24,7 +24,7 @@ const cell = (compared: ReadonlyArray<Partial<Record<Aspect, boolean>>>, aspect:
 /** The table of `docs/conformance.md`: recordings that agree, of those that say something of the matter. */
 const table = (compared: ReadonlyArray<readonly [Case, Partial<Record<Aspect, boolean>>]>): string => {
   const row = (name: string, of: typeof compared): string => {
-    const all = of.map(([_, one]) => one)
+    const all = of.map((pair) => pair[1])
     return `| ${name} | ${of.length} | ${aspects.map((aspect) => cell(all, aspect)).join(" | ")} |`
   }
   const servers = Array.from(new Set(compared.map(([recorded]) => recorded.provider))).sort()

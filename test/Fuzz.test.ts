@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Chunk, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
+import { Cause, Chunk, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { ChatCompletions, ChatError, type ChatEvent, ChatMessage, ChatResponse, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { afterAll } from "vitest"
@@ -136,13 +136,15 @@ const play = ({ ending, isTight, pieces, source, stream }: Trial): Effect.Effect
     assert.isTrue(ChatError.isChatError(failures[0]), Cause.pretty(exit.cause))
     return { events, result: Option.getOrThrow(Cause.failureOption(exit.cause)) }
   }).pipe(
-    Effect.provide(ChatCompletions.layer),
-    Effect.provide(ScriptedHttpClient.layer([
-      ScriptedHttpClient.bytes([...pieces, ...endOf(ending)], {
-        status: source.status,
-        headers: { "content-type": source.contentType }
-      })
-    ])),
+    Effect.provide(Layer.provideMerge(
+      ChatCompletions.layer,
+      ScriptedHttpClient.layer([
+        ScriptedHttpClient.bytes([...pieces, ...endOf(ending)], {
+          status: source.status,
+          headers: { "content-type": source.contentType }
+        })
+      ])
+    )),
     Effect.scoped
   )
 

@@ -136,7 +136,7 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
             if (turnPolicy === "queue") assert.deepStrictEqual(asked, [...asked].sort((a, b) => a - b))
             assertTold(exits, lines(history))
           }).pipe(withScript(script(all))),
-        { fastCheck: { numRuns: 60 } }
+        { timeout: 60_000, fastCheck: { numRuns: 20 } }
       )
     }
   }

@@ -479,9 +479,8 @@ describe("the stream of a turn", () => {
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
-      chat.chatStream("a")
-      chat.chatEvents("a")
-      chat.askStream("a")
+      const streams = [chat.chatStream("a"), chat.chatEvents("a"), chat.askStream("a")]
+      assert.strictEqual(streams.length, 3)
       yield* chat.chat("b")
 
       assert.lengthOf(yield* requests, 1)

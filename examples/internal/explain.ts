@@ -4,6 +4,7 @@
 import type { HttpServerError } from "@effect/platform"
 import type { ConfigError, ParseResult } from "effect"
 import type { ChatError } from "effect-chat"
+import type { OutputError } from "./output.ts"
 import { oneLine } from "./visible.ts"
 
 /** Whatever can keep a chat from beginning or from going on. */
@@ -12,6 +13,7 @@ export type Problem =
   | ConfigError.ConfigError
   | ParseResult.ParseError
   | HttpServerError.ServeError
+  | OutputError
 
 /** What the person can do about it. */
 const advice: Partial<Record<Problem["_tag"], string>> = {

@@ -3,17 +3,24 @@
  */
 import { Data, Effect } from "effect"
 
-/** Nobody reads the output any more, as after `| head`. */
-export class OutputClosed extends Data.TaggedError("OutputClosed") {}
+/** The output takes no more: `isGone` where nobody reads it any longer, as after `| head`, which is no failure. */
+export class OutputError extends Data.TaggedError("OutputError")<{
+  readonly isGone: boolean
+  readonly message: string
+}> {}
 
 /** Without a listener Node would end the program with a stack trace; whoever writes is told by its callback. */
 process.stdout.on("error", () => {})
 
 /** Prints the text as it is, and waits until it is taken. */
-export const write = (text: string): Effect.Effect<void, OutputClosed> =>
+export const write = (text: string): Effect.Effect<void, OutputError> =>
   text === "" ? Effect.void : Effect.async((resume) => {
-    process.stdout.write(text, (error) => resume(error ? Effect.fail(new OutputClosed()) : Effect.void))
+    process.stdout.write(text, (error) => {
+      if (!error) return resume(Effect.void)
+      const isGone = "code" in error && error.code === "EPIPE"
+      return resume(Effect.fail(new OutputError({ isGone, message: error.message })))
+    })
   })
 
 /** Prints the text as a line. */
-export const writeLine = (text: string): Effect.Effect<void, OutputClosed> => write(`${text}\n`)
+export const writeLine = (text: string): Effect.Effect<void, OutputError> => write(`${text}\n`)

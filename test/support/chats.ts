@@ -2,7 +2,7 @@
  * What the tests of conversations share: answers, transcripts, and fibers that run an operation at a time.
  */
 import { type HttpClient } from "@effect/platform"
-import { Clock, Effect, type Fiber, Runtime, Scheduler } from "effect"
+import { Clock, Duration, Effect, type Fiber, Runtime, Scheduler } from "effect"
 import { type ChatError, type ChatMessage, type LLMChat, type LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 
@@ -139,25 +139,65 @@ export interface Stage {
   readonly brokeIn: () => boolean
   /** Runs the fibers until they wait for what is not there yet, or have ended. */
   readonly settle: () => void
+  /** Lets time pass for the fibers. */
+  readonly pass: (duration: Duration.DurationInput) => void
 }
 
-/** The TestClock loses its own lock to a fiber that is interrupted as it goes to sleep. Nobody on a stage sleeps long. */
-const stageRuntime = Effect.withClock(Effect.runtime<never>(), Clock.make())
+/** A clock that stands still until it is told to go on. The TestClock loses its lock to fibers that are interrupted. */
+const makeClock = () => {
+  let now = 0
+  let sleepers: Array<{ readonly at: number; readonly wake: () => void }> = []
+  const clock: Clock.Clock = Object.create(Clock.make(), {
+    unsafeCurrentTimeMillis: { value: () => now },
+    unsafeCurrentTimeNanos: { value: () => BigInt(now) * 1_000_000n },
+    currentTimeMillis: { value: Effect.sync(() => now) },
+    currentTimeNanos: { value: Effect.sync(() => BigInt(now) * 1_000_000n) },
+    sleep: {
+      value: (duration: Duration.DurationInput) =>
+        Effect.async<void>((resume) => {
+          const sleeper = { at: now + Duration.toMillis(duration), wake: () => resume(Effect.void) }
+          sleepers.push(sleeper)
+          return Effect.sync(() => {
+            sleepers = sleepers.filter((other) => other !== sleeper)
+          })
+        })
+    }
+  })
+  /** Goes on to the next time at which somebody wakes; whether there is one up to then. */
+  const wakeNext = (until: number): boolean => {
+    const at = Math.min(...sleepers.map((sleeper) => sleeper.at))
+    now = Math.min(at, until)
+    const woken = sleepers.filter((sleeper) => sleeper.at <= now)
+    sleepers = sleepers.filter((sleeper) => sleeper.at > now)
+    for (const { wake } of woken) wake()
+    return at <= until
+  }
+  return { clock, now: () => now, wakeNext }
+}
 
-/** A stage of its own. */
-export const makeStage: Effect.Effect<Stage> = Effect.map(stageRuntime, (runtime) => {
-  const scheduler = new Scheduling()
-  return {
-    fork: (effect) => Runtime.runFork(runtime)(effect, { scheduler, immediate: false }),
-    start: (effect) => Runtime.runFork(runtime)(effect, { scheduler }),
-    breakIn: (after, disturb) => scheduler.breakIn(after, disturb),
-    leaveAlone: () => scheduler.leaveAlone(),
-    brokeIn: () => scheduler.brokeIn,
-    settle: () => {
+/** A stage of its own, whose time is its own. */
+export const makeStage: Effect.Effect<Stage> = Effect.suspend(() => {
+  const { clock, now, wakeNext } = makeClock()
+  return Effect.map(Effect.withClock(Effect.runtime<never>(), clock), (runtime) => {
+    const scheduler = new Scheduling()
+    const settle = (): void => {
       for (let n = 0; scheduler.tasks.buckets.length > 0; n++) {
         if (n > 100_000) throw new Error("the fibers never come to rest")
         scheduler.step()
       }
     }
-  }
+    return {
+      fork: (effect) => Runtime.runFork(runtime)(effect, { scheduler, immediate: false }),
+      start: (effect) => Runtime.runFork(runtime)(effect, { scheduler }),
+      breakIn: (after, disturb) => scheduler.breakIn(after, disturb),
+      leaveAlone: () => scheduler.leaveAlone(),
+      brokeIn: () => scheduler.brokeIn,
+      settle,
+      pass: (duration) => {
+        const until = now() + Duration.toMillis(duration)
+        settle()
+        while (wakeNext(until)) settle()
+      }
+    }
+  })
 })
