@@ -106,11 +106,15 @@ export class ChatManager extends Context.Tag("effect-chat/ChatManager")<ChatMana
 
 const Limits = Schema.Struct({
   timeout: Timeout,
-  grace: Schema.DurationFromMillis,
-  capacity: Schema.Int.pipe(Schema.positive())
+  grace: Schema.Union(Timeout, Schema.DurationFromMillis),
+  capacity: Schema.Number.pipe(
+    Schema.filter((number) => number === Infinity || (Number.isInteger(number) && number > 0), {
+      message: ({ actual }) => `Expected a whole number above 0, or Infinity, actual ${String(actual)}`
+    })
+  )
 })
 
-const decodeLimits = ({ capacity = Number.MAX_SAFE_INTEGER, grace = 0, timeout = Duration.infinity }: Options) =>
+const decodeLimits = ({ capacity = Infinity, grace = 0, timeout = Duration.infinity }: Options) =>
   Schema.decodeUnknown(Limits)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) })
 
 /**

@@ -163,7 +163,7 @@ export class Decoder {
   private event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
     if (event === "error") return said(fromBody(data, undefined), data)
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
-    if (isDone(data)) return this.finish(out)
+    if (Sse.isDone(data)) return this.finish(out)
     const parsed = parseJson(data)
     if (parsed !== undefined) return this.chunk(parsed.value, data, out)
     const lines = data.split("\n")
@@ -190,7 +190,7 @@ export class Decoder {
   private chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
     if (!isRecord(value)) {
       if (value === null || (typeof value === "string" && isKeepAlive(value))) return undefined
-      if (typeof value === "string" && isDone(value)) return this.finish(out)
+      if (typeof value === "string" && Sse.isDone(value)) return this.finish(out)
       const info = fromStreamData(value)
       return info === undefined ? malformed("An event of the answer is no object", data) : said(info, data)
     }
@@ -254,8 +254,6 @@ const isKeepAlive = (data: string): boolean => {
   const text = data.trim()
   return text === "" || text.startsWith(":") || keepAliveName.test(text)
 }
-
-const isDone = (data: string): boolean => data.startsWith("[DONE]") || data.trimStart().startsWith("[DONE]")
 
 /** What is no JSON: words about an error, the rest of an event that the end of the body cut off, or nonsense. */
 const noJson = (data: string, atEnd: boolean): Problem | undefined => {

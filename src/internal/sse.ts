@@ -26,25 +26,32 @@ export interface SseParser {
 /** How much is kept of lines that are no fields, in characters. */
 const longestStray = 16 * 1024
 
+/** Whether an event says that the stream is over. */
+export const isDone = (data: string): boolean => data.trimStart().startsWith("[DONE]")
+
 const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 
 /** A parser for one stream. `maxEventSize` is in characters. */
 export const make = (maxEventSize: number): SseParser => {
   let events: Array<ServerSentEvent> = []
   let overflow = false
+  let over = false
   let stray = ""
   const parser = createParser({
     maxBufferSize: maxEventSize,
     onEvent: ({ data, event }) => {
       if (data.length > maxEventSize) overflow = true
-      if (!overflow) events.push({ event, data })
+      if (overflow) return
+      // What comes after the end is of no interest, whether it comes in the same chunk or later.
+      over ||= isDone(data)
+      events.push({ event, data })
     },
     onError: ({ field, line = "", type, value = "" }) => {
       if (type === "max-buffer-size-exceeded") overflow = true
       if (overflow || type !== "unknown-field") return
       if (field === "error") events.push({ event: "error", data: value })
       else if (isJsonLine(line)) events.push({ event: undefined, data: line })
-      else if (stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
+      else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
     }
   })
   let endedWithCr = false
