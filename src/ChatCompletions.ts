@@ -18,7 +18,7 @@ import type { ChatError } from "./ChatError.ts"
 import { type ChatEvent, isFinish } from "./ChatEvent.ts"
 import type { ChatMessage } from "./ChatMessage.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
-import * as Answer from "./internal/answer.ts"
+import * as Answer from "./internal/wire/answer.ts"
 import type { LLMConfig } from "./LLMConfig.ts"
 
 /**

@@ -20,8 +20,8 @@ import type { ChatError, ConflictError, HistoryStoreError } from "./ChatError.ts
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
-import * as Chat from "./internal/chat.ts"
-import { Conversation } from "./internal/conversation.ts"
+import * as Chat from "./internal/conversation/chat.ts"
+import { Conversation } from "./internal/conversation/conversation.ts"
 import { store } from "./internal/history/forgetful.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 

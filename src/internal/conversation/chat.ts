@@ -1,0 +1,153 @@
+/**
+ * The methods of a chat over any conversation that can be checked out: a single one, or a manager's session.
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { CallOptions } from "../../CallOptions.ts"
+import type * as ChatCompletions from "../../ChatCompletions.ts"
+import { type BusyError, type ChatError, type HistoryStoreError, MalformedResponseError } from "../../ChatError.ts"
+import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
+import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import type { Service } from "../../LLMChat.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import { type Pull, toPull, toStream } from "../pull.ts"
+import type { Conversation, Opening } from "./conversation.ts"
+import * as Obj from "./object.ts"
+import { Telling } from "./telling.ts"
+import * as Turn from "./turn.ts"
+
+/** Lends the conversation to one method call: it is in use until the scope closes. */
+export type Checkout = Effect.Effect<Conversation, never, Scope.Scope>
+
+/** A turn whose time has come. */
+interface Begun {
+  readonly conversation: Conversation
+  readonly opening: Opening
+  readonly turn: Turn.Turn
+}
+
+/** A chat over the conversation that is checked out for every call anew. */
+export const make = (completions: ChatCompletions.Service, config: LLMConfig, checkout: Checkout): Service => {
+  const use = <A, E>(f: (conversation: Conversation) => Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E> =>
+    Effect.scoped(Effect.flatMap(checkout, f))
+
+  const ask: Service["ask"] = (prompt, options) =>
+    use((conversation) =>
+      Effect.flatMap(
+        conversation.question(fromPrompt(prompt)),
+        (request) => completions.complete({ ...request, options })
+      )
+    )
+
+  const askObject: Service["askObject"] = (prompt, schema, options = {}) =>
+    use((conversation) =>
+      Effect.flatMap(
+        conversation.question(fromPrompt(prompt)),
+        (request) => Obj.complete(completions, request, schema, options)
+      )
+    ).pipe(Effect.map(({ value }) => value))
+
+  const askEvents: Service["askEvents"] = (prompt, options) =>
+    Stream.unwrapScoped(
+      Effect.map(checkout, (conversation) =>
+        Stream.unwrap(Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
+          completions.stream({ ...request, options }))))
+    )
+
+  /** A conversation that ends while a turn waits for it leaves the turn to the one that comes after. */
+  const begin = (opening: Opening): Effect.Effect<Begun, BusyError | HistoryStoreError, Scope.Scope> =>
+    checkout.pipe(
+      Effect.flatMap((conversation) =>
+        Effect.map(Turn.begin(conversation, opening), (turn) => ({ conversation, opening, turn }))
+      ),
+      Effect.catchTag("Closed", () => begin(opening))
+    )
+
+  const turn = <A>(prompt: Prompt, f: (begun: Begun) => Effect.Effect<A, ChatError>): Effect.Effect<A, ChatError> =>
+    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), f))
+
+  const chat: Service["chat"] = (prompt, options) =>
+    turn(
+      prompt,
+      (begun) =>
+        whole(begun, (request) =>
+          Effect.map(completions.complete({ ...request, options }), (response) => ({ response, value: response })))
+    ).pipe(Effect.map(({ response }) =>
+      response
+    ))
+
+  const chatObject: Service["chatObject"] = (prompt, schema, options = {}) =>
+    turn(prompt, (begun) => whole(begun, (request) => Obj.complete(completions, request, schema, options))).pipe(
+      Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
+    )
+
+  const chatEvents: Service["chatEvents"] = (prompt, options) =>
+    toStream(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
+
+  return {
+    config,
+    ask: (prompt, options) => span("ask", ask(prompt, options)),
+    askStream: (prompt, options) => tokens(askEvents(prompt, options)),
+    askEvents,
+    askObject: (prompt, schema, options) => span("askObject", askObject(prompt, schema, options)),
+    chat: (prompt, options) => span("chat", chat(prompt, options)),
+    chatStream: (prompt, options) => tokens(chatEvents(prompt, options)),
+    chatEvents,
+    chatObject: (prompt, schema, options) => span("chatObject", chatObject(prompt, schema, options)),
+    history: use((conversation) => conversation.history),
+    usage: use((conversation) => conversation.usage),
+    updateSystemPrompt: (prompt) => use((conversation) => conversation.updateSystemPrompt(prompt)),
+    clearHistory: use((conversation) => conversation.clear),
+    save: use((conversation) => conversation.save),
+    stop: use((conversation) => conversation.stop)
+  }
+}
+
+const span = <A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.withSpan(effect, `LLMChat.${name}`, { captureStackTrace: false })
+
+/** The text of events, a chunk at a time. */
+const tokens = (events: Stream.Stream<ChatEvent, ChatError>): Stream.Stream<string, ChatError> =>
+  Stream.mapChunks(events, (chunk) => {
+    const texts: Array<string> = []
+    for (const event of chunk) if (isTextDelta(event)) texts.push(event.text)
+    return Chunk.unsafeFromArray(texts)
+  })
+
+/** A turn whose answer comes whole: the answer as it is kept, and its value unless the turn was stopped. */
+const whole = <A>(
+  { conversation, opening, turn }: Begun,
+  ask: (request: ChatCompletions.ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
+): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> =>
+  Effect.flatMap(
+    conversation.request(opening),
+    (request) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.matchEffect(restore(turn.wait(ask(request))), {
+          onSuccess: ({ response, value }) =>
+            Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
+          onFailure: (error) =>
+            error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error))
+        }).pipe(
+          Effect.catchTag("Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
+        )
+      )
+  )
+
+/** A turn that was stopped has no value to give. */
+const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseError> =>
+  Effect.fail(new MalformedResponseError({ message: "The turn was stopped before its answer was whole", partial }))
+
+/** A turn whose answer is told as it comes. */
+const events = (
+  completions: ChatCompletions.Service,
+  { conversation, opening, turn }: Begun,
+  options: CallOptions | undefined
+): Effect.Effect<Pull<ChatEvent, ChatError>, HistoryStoreError> =>
+  Effect.map(
+    conversation.request(opening),
+    (request) => new Telling(turn, toPull(completions.stream({ ...request, options }), turn.wire)).pull
+  )

@@ -1,0 +1,261 @@
+/**
+ * What a conversation is: its messages, where they are kept, and the one turn that it can be in.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as SynchronizedRef from "effect/SynchronizedRef"
+import type { ChatRequest } from "../../ChatCompletions.ts"
+import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import { type ChatMessage, fromResponse, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
+import { addUsage, type ChatResponse, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import type * as HistoryStore from "../../HistoryStore.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import * as Settings from "../history/settings.ts"
+import { TurnLock } from "./turnLock.ts"
+
+/** What a turn begins with. */
+export type Opening = ReadonlyArray<UserMessage | ToolMessage>
+
+/** What can go wrong between a conversation and its store. */
+export type StoreError = HistoryStoreError | ConflictError
+
+/** Where a conversation is kept, and what it is begun with. */
+export interface Options {
+  readonly id: string
+  readonly store: HistoryStore.Service
+  readonly config: LLMConfig
+  /** Whether the config counts even where the conversation is stored with another one. */
+  readonly isConfigGiven: boolean
+}
+
+interface State {
+  readonly config: LLMConfig
+  /** Of what is stored; 0 where nothing is. */
+  readonly version: number
+  readonly systemPrompt: string
+  /** Whole turns in their order, without the system message. */
+  readonly messages: ReadonlyArray<ChatMessage>
+  readonly usage: Usage
+}
+
+/** A turn that the store did not take. */
+interface Unsaved {
+  readonly messages: ReadonlyArray<ChatMessage>
+  readonly usage: Usage | undefined
+  readonly version: number
+}
+
+/** One conversation. What is stored of it is read with its first use, and again after a conflict. */
+export class Conversation {
+  readonly lock: TurnLock = new TurnLock()
+  private readonly options: Options
+  private readonly state: SynchronizedRef.SynchronizedRef<State | undefined> = SynchronizedRef.unsafeMake<
+    State | undefined
+  >(undefined)
+  private unsaved: Unsaved | undefined
+  private dismissed = false
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** The settings that are in force. */
+  get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
+    return this.use((state) => state.config)
+  }
+
+  /** The messages, the system message first where there is one. */
+  get history(): Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError> {
+    return this.use((state) => withSystem(state, state.messages))
+  }
+
+  /** The tokens of all turns. */
+  get usage(): Effect.Effect<Usage, HistoryStoreError> {
+    return this.use((state) => state.usage)
+  }
+
+  /** What a question outside the history is sent with. */
+  question(opening: Opening): Effect.Effect<ChatRequest, HistoryStoreError> {
+    return this.use((state) => ({ config: state.config, messages: withSystem(state, opening) }))
+  }
+
+  /** What a turn is sent with. */
+  request(opening: Opening): Effect.Effect<ChatRequest, HistoryStoreError> {
+    return this.use((state) => ({
+      config: state.config,
+      messages: withSystem(state, [...state.messages, ...opening])
+    }))
+  }
+
+  updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
+    return this.write((state) =>
+      Effect.map(
+        this.options.store.setSystemPrompt({
+          id: this.options.id,
+          expectedVersion: state.version,
+          systemPrompt,
+          settings: Settings.fromConfig(state.config)
+        }),
+        (version) => ({ ...state, version, systemPrompt })
+      )
+    )
+  }
+
+  get clear(): Effect.Effect<void, StoreError> {
+    return this.write((state) => {
+      const cleared = { ...state, messages: [] }
+      // What is not stored has nothing there to clear.
+      if (state.version === 0) return Effect.succeed(cleared)
+      return Effect.map(
+        this.options.store.clear({ id: this.options.id, expectedVersion: state.version }),
+        (version) => ({ ...cleared, version })
+      )
+    })
+  }
+
+  /** Ends the turn that runs, if one does. */
+  get stop(): Effect.Effect<void> {
+    return Effect.suspend(() => this.lock.holder?.stop ?? Effect.void)
+  }
+
+  /** Ends the conversation: the turn that runs may go on for a while, and those that wait for it go elsewhere. */
+  end(grace: Duration.Duration): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.lock.close()
+      const turn = this.lock.holder
+      if (turn === undefined) return Effect.void
+      return Duration.equals(grace, Duration.zero)
+        ? turn.stop
+        : turn.done.pipe(Effect.timeoutOption(grace), Effect.interruptible, Effect.zipRight(turn.stop))
+    })
+  }
+
+  /** Ends the conversation, and the turn that runs leaves nothing behind. */
+  get dismiss(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.dismissed = true
+      return this.end(Duration.zero)
+    })
+  }
+
+  /** Adds a turn, if its answer says anything. It is stored when this is done. */
+  commit(opening: Opening, response: ChatResponse): Effect.Effect<void, StoreError> {
+    return Effect.suspend(() => {
+      const answer = this.dismissed ? undefined : fromResponse(response)
+      if (answer === undefined) return this.spend(response.usage)
+      const messages = [...opening, answer]
+      return this.write((state) => {
+        this.unsaved = { messages, usage: response.usage, version: state.version }
+        return this.append(state, messages, response.usage)
+      })
+    })
+  }
+
+  /** Tries again to store the turn that the store did not take; whether there was one. */
+  get save(): Effect.Effect<boolean, StoreError> {
+    return Effect.suspend(() => {
+      const unsaved = this.unsaved
+      if (unsaved === undefined) return Effect.succeed(false)
+      // The write may have been done although it failed. What is stored tells.
+      const reread = SynchronizedRef.set(this.state, undefined)
+      return Effect.as(
+        Effect.zipRight(
+          reread,
+          this.write((state) =>
+            isStored(state, unsaved) ? Effect.succeed(state) : this.append(state, unsaved.messages, unsaved.usage)
+          )
+        ),
+        true
+      )
+    })
+  }
+
+  /** Counts the tokens of a turn that left nothing else. */
+  spend(usage: Usage | undefined): Effect.Effect<void> {
+    return usage === undefined
+      ? Effect.void
+      : SynchronizedRef.update(
+        this.state,
+        (state) => state === undefined ? state : { ...state, usage: addUsage(state.usage, usage) }
+      )
+  }
+
+  private append(
+    state: State,
+    messages: ReadonlyArray<ChatMessage>,
+    cost: Usage | undefined
+  ): Effect.Effect<State, StoreError> {
+    const usage = cost === undefined ? state.usage : addUsage(state.usage, cost)
+    const turn = {
+      id: this.options.id,
+      expectedVersion: state.version,
+      messages,
+      usage,
+      systemPrompt: state.systemPrompt,
+      settings: Settings.fromConfig(state.config)
+    }
+    return Effect.map(this.options.store.append(turn), (version) => {
+      this.unsaved = undefined
+      return { ...state, version, usage, messages: [...state.messages, ...messages] }
+    })
+  }
+
+  private use<A>(f: (state: State) => A): Effect.Effect<A, HistoryStoreError> {
+    return Effect.flatMap(
+      SynchronizedRef.get(this.state),
+      (state) => state === undefined ? Effect.map(this.loaded, f) : Effect.succeed(f(state))
+    )
+  }
+
+  /** Only the load itself can be interrupted: a semaphore loses the permit of whoever is interrupted as it gets it. */
+  private get loaded(): Effect.Effect<State, HistoryStoreError> {
+    return Effect.uninterruptibleMask((restore) =>
+      SynchronizedRef.modifyEffect(
+        this.state,
+        (state) =>
+          Effect.map(state === undefined ? restore(this.load) : Effect.succeed(state), (state) => [state, state])
+      )
+    )
+  }
+
+  /** One write at a time. After a conflict the conversation is what is stored. */
+  private write(f: (state: State) => Effect.Effect<State, StoreError>): Effect.Effect<void, StoreError> {
+    return SynchronizedRef.updateEffect(
+      this.state,
+      (state) => Effect.flatMap(state === undefined ? this.load : Effect.succeed(state), f)
+    ).pipe(
+      Effect.tapErrorTag("ConflictError", () => SynchronizedRef.set(this.state, undefined)),
+      Effect.uninterruptible
+    )
+  }
+
+  private get load(): Effect.Effect<State, HistoryStoreError> {
+    const { config, id, isConfigGiven, store } = this.options
+    return Effect.flatMap(
+      store.load(id),
+      Option.match({
+        onNone: () =>
+          Effect.succeed({ config, version: 0, systemPrompt: config.systemPrompt, messages: [], usage: emptyUsage }),
+        onSome: (stored) =>
+          Effect.map(isConfigGiven ? Effect.succeed(config) : Settings.toConfig(stored, config), (config) => ({
+            config,
+            version: stored.version,
+            systemPrompt: stored.systemPrompt,
+            messages: stored.messages,
+            usage: stored.usage
+          }))
+      })
+    )
+  }
+}
+
+const withSystem = (
+  { systemPrompt }: State,
+  messages: ReadonlyArray<ChatMessage>
+): ReadonlyArray<ChatMessage> => systemPrompt === "" ? messages.slice() : [system(systemPrompt), ...messages]
+
+/** Whether the turn is the last one that is stored, and came there since. */
+const isStored = (state: State, unsaved: Unsaved): boolean =>
+  state.version > unsaved.version &&
+  JSON.stringify(state.messages.slice(-unsaved.messages.length)) === JSON.stringify(unsaved.messages)

@@ -1,0 +1,139 @@
+/**
+ * Answers that are values: a Schema becomes what is asked of the server, and the answer's text is decoded by it.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as JSONSchema from "effect/JSONSchema"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import type { CallOptions, JsonSchema, ObjectOptions, ResponseFormat } from "../../CallOptions.ts"
+import type * as ChatCompletions from "../../ChatCompletions.ts"
+import { type ChatError, MalformedResponseError } from "../../ChatError.ts"
+import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import { asArray, asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
+
+/** A whole answer, and the value that its text stands for. */
+export interface Decoded<A> {
+  readonly response: ChatResponse
+  readonly value: A
+}
+
+/** Servers want an object at the root: another shape goes under this name. */
+const wrapper = "value"
+
+/** Asks for an answer that decodes. With `repair` the model is told once what was wrong. */
+export const complete = <A, I>(
+  completions: ChatCompletions.Service,
+  request: ChatCompletions.ChatRequest,
+  schema: Schema.Schema<A, I>,
+  { name = "answer", repair = false, ...options }: ObjectOptions
+): Effect.Effect<Decoded<A>, ChatError> => {
+  const asked = ask(schema)
+  const responseFormat = formatOf(request.config.wire.structuredOutput, name, asked.schema)
+  const withFormat: CallOptions = responseFormat === undefined ? options : { ...options, responseFormat }
+  const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<Decoded<A>, ChatError> =>
+    Effect.flatMap(
+      completions.complete({ ...request, messages, options: withFormat }),
+      (response) => Effect.map(decode(schema, asked.isWrapped, response), (value) => ({ response, value }))
+    )
+  const messages = responseFormat?.type === "json_schema"
+    ? request.messages
+    : withInstruction(request.messages, asked.schema)
+  if (!repair) return attempt(messages)
+  return Effect.catchTag(
+    attempt(messages),
+    "MalformedResponseError",
+    (error) =>
+      error.partial === undefined || error.partial.text === ""
+        ? Effect.fail(error)
+        : attempt([
+          ...messages,
+          assistant(error.partial.text),
+          user(`${error.message}\nAnswer again, with the JSON alone.`)
+        ])
+  )
+}
+
+/** The JSON Schema of what is asked, with an object at its root. */
+const ask = <A, I>(schema: Schema.Schema<A, I>): { readonly schema: JsonSchema; readonly isWrapped: boolean } => {
+  const definitions: Record<string, JSONSchema.JsonSchema7> = {}
+  const root: JsonRecord = { ...JSONSchema.fromAST(schema.ast, { definitions, topLevelReferenceStrategy: "skip" }) }
+  const isWrapped = root["type"] !== "object"
+  const shape = isWrapped
+    ? { type: "object", properties: { [wrapper]: root }, required: [wrapper], additionalProperties: false }
+    : root
+  return { isWrapped, schema: Object.keys(definitions).length === 0 ? shape : { ...shape, $defs: definitions } }
+}
+
+const formatOf = (
+  kind: "json_schema" | "json_object" | "none",
+  name: string,
+  schema: JsonSchema
+): ResponseFormat | undefined => {
+  if (kind === "none") return undefined
+  return kind === "json_object"
+    ? { type: "json_object" }
+    : { type: "json_schema", name, schema, strict: isStrict(schema) }
+}
+
+/** Whether every object says all of its members and needs each, as OpenAI's strict mode demands. */
+const isStrict = (value: unknown): boolean => {
+  const items = asArray(value)
+  if (items !== undefined) return items.every(isStrict)
+  if (!isRecord(value)) return true
+  if ("$ref" in value && Object.keys(value).length > 1) return false
+  if ("patternProperties" in value || "oneOf" in value || "prefixItems" in value) return false
+  const properties = asRecord(value["properties"])
+  if (value["type"] === "object") {
+    const required = asArray(value["required"]) ?? []
+    const names = Object.keys(properties ?? {})
+    if (value["additionalProperties"] !== false || !names.every((name) => required.includes(name))) return false
+  }
+  return Object.values(value).every(isStrict)
+}
+
+/** For servers that take no schema, the schema is said in words: in what is sent, not in what is kept. */
+const withInstruction = (messages: ReadonlyArray<ChatMessage>, schema: JsonSchema): ReadonlyArray<ChatMessage> => {
+  const words = `Answer with JSON alone, by this JSON Schema:\n${JSON.stringify(schema)}`
+  const [first, ...rest] = messages
+  return first?.role === "system" ? [system(`${first.content}\n\n${words}`), ...rest] : [system(words), ...messages]
+}
+
+/** Models that are asked for JSON in words like to put it into a fence, or between sentences. */
+const jsonIn = (text: string): string => {
+  const fenced = /```(?:json)?\s*\n([\s\S]*?)```/.exec(text)?.[1] ?? text
+  if (parseJson(fenced) !== undefined) return fenced
+  const start = fenced.search(/[{[]/)
+  const end = Math.max(fenced.lastIndexOf("}"), fenced.lastIndexOf("]"))
+  return start === -1 || end < start ? fenced : fenced.slice(start, end + 1)
+}
+
+const decode = <A, I>(
+  schema: Schema.Schema<A, I>,
+  isWrapped: boolean,
+  response: ChatResponse
+): Effect.Effect<A, MalformedResponseError> => {
+  const fail = (message: string, path: ReadonlyArray<PropertyKey>) =>
+    Effect.fail(
+      new MalformedResponseError({
+        message,
+        path: path.map((key) => typeof key === "number" ? key : String(key)),
+        body: response.text,
+        partial: response
+      })
+    )
+  if (response.refusal !== "") return fail(`The model refused: ${response.refusal}`, [])
+  const parsed = parseJson(jsonIn(response.text))
+  if (parsed === undefined) {
+    return fail(`The answer is no JSON${response.finishReason === "length" ? ", it was cut at its limit" : ""}`, [])
+  }
+  const { value } = parsed
+  const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
+  const decoded = Schema.decodeUnknownEither(schema)(content)
+  if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(decoded.left)
+  const path = issue?.path ?? []
+  const where = path.length === 0 ? "" : ` at ${path.map(String).join(".")}`
+  return fail(`The answer does not have the form that was asked for${where}: ${issue?.message ?? ""}`, path)
+}

@@ -1,0 +1,78 @@
+/**
+ * A turn whose answer is told as it comes: the wire's events, and what becomes of the turn at their end.
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ChatError } from "../../ChatError.ts"
+import { type ChatEvent, type Finish, isFinish } from "../../ChatEvent.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import type { Pull } from "../pull.ts"
+import type { Stopped, Turn } from "./turn.ts"
+
+type Step = Pull<ChatEvent, ChatError>
+
+/** A step that finds the turn stopped where it was stopped since the wire was heard. */
+type StepOfTurn = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError> | Stopped>
+
+/** The telling of one turn. Mutable: one turn is told to one consumer. */
+export class Telling {
+  private readonly turn: Turn
+  private readonly wire: Step
+  private ended = false
+  private failed: ChatError | undefined
+
+  constructor(turn: Turn, wire: Step) {
+    this.turn = turn
+    this.wire = wire
+  }
+
+  /** The next events. Between the wire's last event and the commit nobody can interrupt. */
+  readonly pull: Step = Effect.uninterruptibleMask((restore) => {
+    if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
+    if (this.ended) return Effect.fail(Option.none())
+    return Effect.matchEffect(restore(this.turn.wait(this.wire)), {
+      onSuccess: (events) => this.tell(events),
+      onFailure: (error): StepOfTurn =>
+        error._tag === "Some"
+          ? Effect.zipRight(this.turn.fail(error.value), Effect.fail(error))
+          : Effect.fail(error)
+    }).pipe(Effect.catchTag("Stopped", () => this.stopped))
+  })
+
+  private tell(events: Chunk.Chunk<ChatEvent>): StepOfTurn {
+    const last = Chunk.unsafeLast(events)
+    return isFinish(last)
+      ? this.finish(Chunk.dropRight(events, 1), last.response)
+      : Effect.as(this.turn.tell(events), events)
+  }
+
+  /** What was told before the end stays told, also where the turn fails at its end. */
+  private finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): StepOfTurn {
+    return Effect.matchEffect(this.turn.complete(answer), {
+      onSuccess: (response) => {
+        this.ended = true
+        return Effect.succeed(Chunk.append(before, finishOf(response)))
+      },
+      onFailure: (error): StepOfTurn => {
+        if (error._tag === "Stopped") return Effect.fail(error)
+        this.failed = error
+        return Chunk.isEmpty(before) ? Effect.fail(Option.some(error)) : Effect.succeed(before)
+      }
+    })
+  }
+
+  private readonly stopped: Step = Effect.suspend(() =>
+    Effect.map(this.turn.interrupted, (response) => {
+      this.ended = true
+      return Chunk.of<ChatEvent>(finishOf(response))
+    })
+  )
+}
+
+const finishOf = (response: ChatResponse): Finish => ({
+  _tag: "Finish",
+  reason: response.finishReason,
+  rawReason: response.rawFinishReason,
+  response
+})

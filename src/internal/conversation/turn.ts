@@ -1,0 +1,158 @@
+/**
+ * One turn of a conversation: from its place in line to the one commit that ends it.
+ *
+ * A turn ends once, in one of four ways: completed, failed, stopped by the conversation, or abandoned by its consumer.
+ * Whoever ends it commits what is to be kept and frees the lock; the others find it ended.
+ */
+import type * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
+import { type BusyError, type ChatError, ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type { ChatEvent } from "../../ChatEvent.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import { Wait } from "../wait.ts"
+import type { Conversation, Opening, StoreError } from "./conversation.ts"
+import { Partial } from "./partial.ts"
+import type { Closed, Holder } from "./turnLock.ts"
+import { cutCall, named } from "./wholeCalls.ts"
+
+/** Why a turn's wait ended: it was stopped. */
+export interface Stopped {
+  readonly _tag: "Stopped"
+}
+
+/** A turn that holds its conversation's lock. */
+export class Turn implements Holder {
+  private readonly conversation: Conversation
+  private readonly config: LLMConfig
+  private readonly opening: Opening
+  /** What the wire holds: let go of when the turn is stopped, and with the turn's scope. */
+  readonly wire: Scope.CloseableScope
+  private readonly waiting: Wait<Stopped>
+  private readonly told = new Partial()
+  private readonly settled: Deferred.Deferred<void> = Deferred.unsafeMake(FiberId.none)
+  private ended = false
+
+  constructor(
+    conversation: Conversation,
+    config: LLMConfig,
+    opening: Opening,
+    wire: Scope.CloseableScope,
+    runtime: Runtime.Runtime<never>
+  ) {
+    this.conversation = conversation
+    this.config = config
+    this.opening = opening
+    this.wire = wire
+    this.waiting = new Wait(runtime)
+  }
+
+  /** Waits for the wire, or for the turn to be stopped. */
+  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Stopped> {
+    return this.waiting.for(effect)
+  }
+
+  /** Remembers what the consumer is told, unless the turn has ended. */
+  tell(events: Chunk.Chunk<ChatEvent>): Effect.Effect<void, Stopped> {
+    return Effect.suspend(() => {
+      if (this.ended) return Effect.fail(stopped)
+      this.told.add(events)
+      return Effect.void
+    })
+  }
+
+  /** What was told before the turn was stopped, once that is settled. */
+  get interrupted(): Effect.Effect<ChatResponse> {
+    return Effect.map(Deferred.await(this.settled), () => this.told.response)
+  }
+
+  /** The answer is whole, and gives the response as the history has it. A tool call that was cut fails the turn. */
+  complete(response: ChatResponse): Effect.Effect<ChatResponse, ChatError | Stopped> {
+    const error = cutCall(response)
+    if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
+    const answer = named(response)
+    const commit = Effect.mapError(
+      this.conversation.commit(this.opening, answer),
+      (error) => withPartial(error, answer)
+    )
+    return Effect.as(this.end(commit, Effect.fail(stopped)), answer)
+  }
+
+  /** The answer failed: the history stays as it was. */
+  fail(error: ChatError): Effect.Effect<void, Stopped> {
+    return this.end(this.conversation.spend(error.partial?.usage), Effect.fail(stopped))
+  }
+
+  readonly done: Effect.Effect<void> = Deferred.await(this.settled)
+
+  /** The conversation ends the turn. Half of it would leave others waiting for the rest. */
+  readonly stop: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
+    if (!this.ended) this.waiting.end(stopped)
+    return Effect.zipRight(this.abandon, Scope.close(this.wire, Exit.void))
+  }))
+
+  /** The turn ends before its answer does. */
+  readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
+    const response = this.told.response
+    if (this.config.onInterrupt === "rollback") return this.end(this.conversation.spend(response.usage), this.done)
+    // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
+    return Effect.catchAll(
+      this.end(this.conversation.commit(this.opening, response), this.done),
+      (error) => Effect.logWarning("An interrupted turn could not be stored", error)
+    )
+  })
+
+  /** Ends the turn, unless it has ended already. */
+  private end<E, E2>(
+    commit: Effect.Effect<void, E>,
+    otherwise: Effect.Effect<void, E2>
+  ): Effect.Effect<void, E | E2> {
+    return Effect.uninterruptible(Effect.suspend((): Effect.Effect<void, E | E2> => {
+      if (this.ended) return otherwise
+      this.ended = true
+      return Effect.ensuring(
+        commit,
+        Effect.sync(() => {
+          this.conversation.lock.release(this)
+          Deferred.unsafeDone(this.settled, Effect.void)
+        })
+      )
+    }))
+  }
+}
+
+const stopped: Stopped = { _tag: "Stopped" }
+
+/** Waits for this conversation's next turn. It is abandoned with its scope, unless it ended before. */
+export const begin = (
+  conversation: Conversation,
+  opening: Opening
+): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const wire = yield* Scope.make()
+    const config = yield* conversation.config
+    const turn = new Turn(conversation, config, opening, wire, yield* Effect.runtime<never>())
+    // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
+    yield* Effect.addFinalizer(() => Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
+    yield* conversation.lock.acquire(turn, config.turnPolicy)
+    return turn
+  })
+
+/** The error with the answer that the store did not take. */
+const withPartial = (error: StoreError, partial: ChatResponse): StoreError => {
+  const { cause, conversationId, message } = error
+  return error._tag === "HistoryStoreError"
+    ? new HistoryStoreError({ message, conversationId, cause, partial })
+    : new ConflictError({
+      message,
+      conversationId,
+      expectedVersion: error.expectedVersion,
+      actualVersion: error.actualVersion,
+      partial
+    })
+}

@@ -1,0 +1,39 @@
+/**
+ * The tool calls of an answer that enters a history, where results must be able to name them and servers to read them.
+ */
+import { TruncatedError } from "../../ChatError.ts"
+import { ChatResponse, type ToolCall } from "../../ChatResponse.ts"
+import { parseJson } from "../json.ts"
+
+/** The error of an answer whose last tool call was cut at its limit, undefined where all calls are whole. */
+export const cutCall = (response: ChatResponse): TruncatedError | undefined => {
+  const last = response.toolCalls.at(-1)
+  if (response.finishReason !== "length" || last === undefined || isWhole(last)) return undefined
+  return new TruncatedError({
+    message: `The call of the tool ${JSON.stringify(last.name)} was cut at the limit of the answer's tokens`,
+    partial: response
+  })
+}
+
+/** A call without arguments comes as empty text. */
+const isWhole = (call: ToolCall): boolean => call.arguments.trim() === "" || parseJson(call.arguments) !== undefined
+
+/** The answer with an id for every call: some servers give none, and a result needs one to go by. */
+export const named = (response: ChatResponse): ChatResponse => {
+  if (response.toolCalls.every((call) => call.id !== "")) return response
+  const toolCalls = response.toolCalls.map((call, index) => call.id === "" ? { ...call, id: `call_${index}` } : call)
+  return ChatResponse.make({ ...fieldsOf(response), toolCalls }, true)
+}
+
+const fieldsOf = (response: ChatResponse): ConstructorParameters<typeof ChatResponse>[0] => ({
+  text: response.text,
+  reasoning: response.reasoning,
+  refusal: response.refusal,
+  toolCalls: response.toolCalls,
+  ...(response.functionCall === undefined ? {} : { functionCall: response.functionCall }),
+  finishReason: response.finishReason,
+  rawFinishReason: response.rawFinishReason,
+  usage: response.usage,
+  id: response.id,
+  model: response.model
+})

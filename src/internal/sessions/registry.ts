@@ -1,0 +1,150 @@
+/**
+ * Who is in memory: creates sessions, lends them out, and evicts those that are idle for too long or too many.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as SynchronizedRef from "effect/SynchronizedRef"
+import type { SessionEvent } from "../../ChatManager.ts"
+import type { Checkout } from "../conversation/chat.ts"
+import type { Conversation } from "../conversation/conversation.ts"
+import { type Session, Sessions } from "./sessions.ts"
+
+/** How many sessions are evicted before other fibers get their turn. */
+const evictionBatch = 256
+
+/** The longest sleep of the eviction, in milliseconds. What is longer than a timer can be, the live Clock takes for ever. */
+const longestSleep = 24 * 60 * 60 * 1000
+
+/** Makes the conversation that a new session is for. */
+export type Begin = () => Conversation
+
+/** How long, and how many. */
+export interface Limits {
+  readonly timeout: Duration.Duration
+  readonly capacity: number
+  /** How long the turns that run may go on when the scope closes. */
+  readonly grace: Duration.Duration
+}
+
+/** The sessions of one manager. */
+export interface Registry {
+  /** Makes sure that there is a session. */
+  readonly create: (id: string, begin: Begin) => Effect.Effect<void>
+  /** Lends the session out until the scope closes: it is created if need be, and not idle meanwhile. */
+  readonly checkout: (id: string, begin: Begin) => Checkout
+  readonly remove: (id: string) => Effect.Effect<boolean>
+  readonly has: (id: string) => Effect.Effect<boolean>
+  readonly size: Effect.Effect<number>
+  readonly ids: Effect.Effect<ReadonlyArray<string>>
+  readonly events: Stream.Stream<SessionEvent>
+}
+
+/** Sessions that live as long as the scope. */
+export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Registry, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const sessions = yield* SynchronizedRef.make(new Sessions())
+    const events = yield* PubSub.unbounded<SessionEvent>()
+    const someIdle = yield* Effect.makeLatch(false)
+    const idleMillis = Duration.toMillis(timeout)
+    let isOpen = true
+
+    // A semaphore loses the permit of whoever is interrupted as it gets it. Nobody holds this one for long.
+    const withSessions = <A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> =>
+      Effect.uninterruptible(
+        Effect.clockWith((clock) =>
+          SynchronizedRef.modify(sessions, (all) => [f(all, clock.unsafeCurrentTimeMillis()), all])
+        )
+      )
+
+    const tell = (event: SessionEvent): void => {
+      events.unsafeOffer(event)
+    }
+
+    const evict = (all: Sessions, session: Session, reason: "idle" | "capacity"): void => {
+      all.delete(session)
+      tell({ _tag: "Evicted", id: session.id, reason })
+    }
+
+    const shrink = (all: Sessions): void => {
+      for (let idle = all.longestIdle; idle !== undefined && all.size > capacity; idle = all.longestIdle) {
+        evict(all, idle, "capacity")
+      }
+    }
+
+    const getOrCreate = (all: Sessions, id: string, begin: Begin, now: number): Session => {
+      const existing = all.get(id)
+      if (existing !== undefined) return existing
+      tell({ _tag: "Created", id })
+      return all.create(id, begin(), now)
+    }
+
+    const enter = (id: string, begin: Begin): Effect.Effect<Session> =>
+      Effect.flatten(withSessions((all, now) => {
+        if (!isOpen) return Effect.interrupt
+        const session = getOrCreate(all, id, begin, now)
+        all.enter(session)
+        shrink(all)
+        return Effect.succeed(session)
+      }))
+
+    const leave = (session: Session): Effect.Effect<void> =>
+      withSessions((all, now) => {
+        all.leave(session, now)
+        shrink(all)
+      }).pipe(Effect.zipRight(someIdle.open))
+
+    /** Evicts a batch of those whose time is over, and gives the time that the next one has left. */
+    const evictExpired = withSessions((all, now) => {
+      let idle = all.longestIdle
+      for (let n = 0; n < evictionBatch && idle !== undefined && idle.lastActivity + idleMillis <= now; n++) {
+        evict(all, idle, "idle")
+        idle = all.longestIdle
+      }
+      return idle === undefined ? undefined : idle.lastActivity + idleMillis - now
+    })
+
+    // The latch is closed before the look, so that a session that becomes idle after it opens it again.
+    const evictForever = someIdle.close.pipe(
+      Effect.zipRight(evictExpired),
+      Effect.flatMap((left) => {
+        if (left === undefined) return someIdle.await
+        return left > 0 ? Effect.sleep(Math.min(left, longestSleep)) : Effect.yieldNow()
+      }),
+      Effect.forever
+    )
+    if (Duration.isFinite(timeout)) yield* Effect.forkScoped(evictForever)
+
+    const shutdown = withSessions((all) => {
+      isOpen = false
+      return Array.from(all.all(), (session) => session.conversation.end(grace))
+    }).pipe(
+      Effect.flatMap((ends) => Effect.all(ends, { concurrency: "unbounded", discard: true })),
+      Effect.zipRight(PubSub.shutdown(events))
+    )
+    yield* Effect.addFinalizer(() => shutdown)
+
+    return {
+      create: (id, begin) =>
+        withSessions((all, now) => {
+          getOrCreate(all, id, begin, now)
+          shrink(all)
+        }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
+      checkout: (id, begin) =>
+        Effect.map(Effect.acquireRelease(enter(id, begin), leave), (session) => session.conversation),
+      remove: (id) =>
+        Effect.flatten(withSessions((all) => {
+          const session = all.get(id)
+          if (session === undefined) return Effect.succeed(false)
+          all.delete(session)
+          tell({ _tag: "Removed", id })
+          return Effect.as(session.conversation.dismiss, true)
+        })).pipe(Effect.uninterruptible),
+      has: (id) => withSessions((all) => all.get(id) !== undefined),
+      size: withSessions((all) => all.size),
+      ids: withSessions((all) => all.ids),
+      events: Stream.fromPubSub(events)
+    }
+  })

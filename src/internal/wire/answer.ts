@@ -1,0 +1,235 @@
+/**
+ * One answer from its first try to its end: opens exchanges, decodes what they bring, tries again while nothing was
+ * told, and keeps to the time limits.
+ */
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Chunk from "effect/Chunk"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type { ChatRequest } from "../../ChatCompletions.ts"
+import type { ChatError } from "../../ChatError.ts"
+import type { ChatEvent } from "../../ChatEvent.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import { Decoder, type Problem } from "./decoder.ts"
+import * as Exchange from "./exchange.ts"
+import * as Failure from "./failure.ts"
+import { withOverrides } from "./overrides.ts"
+import { toBody } from "./request.ts"
+import * as Retry from "./retry.ts"
+import * as Watch from "./watch.ts"
+
+/** The next events of an answer: never none of them, `Finish` the last of all. Fails with none when there are no more. */
+export type Pull = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError>>
+
+type Step = Effect.Effect<Chunk.Chunk<ChatEvent>, ChatError>
+
+/** An exchange whose answer is being read. */
+interface Reading {
+  readonly exchange: Exchange.Exchange
+  readonly decoder: Decoder
+}
+
+/** Asks for an answer. Nothing is sent before the first pull; closing the scope lets go of the connection. */
+export const open = (
+  client: HttpClient.HttpClient,
+  { config, messages, options = {} }: ChatRequest,
+  stream: boolean
+): Effect.Effect<Pull, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const clock = yield* Effect.clock
+    const watch = yield* Watch.make(config)
+    const prepared = yield* withOverrides(config, options).pipe(
+      Effect.flatMap((settings) =>
+        Effect.map(
+          Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
+          (request) => new Answer(client, settings, request, clock, watch)
+        )
+      ),
+      Effect.either
+    )
+    if (prepared._tag === "Left") return Effect.fail(Option.some(prepared.left))
+    const answer = prepared.right
+    yield* Effect.addFinalizer(() => answer.close)
+    return answer.pull
+  })
+
+class Answer {
+  private readonly client: HttpClient.HttpClient
+  private readonly config: LLMConfig
+  private readonly request: HttpClientRequest.HttpClientRequest
+  private readonly clock: Clock.Clock
+  private readonly watch: Watch.Watch
+  private readonly secrets: ReadonlyArray<string>
+  private scope: Scope.CloseableScope | undefined
+  private reading: Reading | undefined
+  private retries = 0
+  /** Events that are no deltas, held back until a delta is told: an error before it can still be mended. */
+  private held: Array<ChatEvent> = []
+  private told = false
+  private ended = false
+  private failed: ChatError | undefined
+
+  constructor(
+    client: HttpClient.HttpClient,
+    config: LLMConfig,
+    request: HttpClientRequest.HttpClientRequest,
+    clock: Clock.Clock,
+    watch: Watch.Watch
+  ) {
+    this.client = client
+    this.config = config
+    this.request = request
+    this.clock = clock
+    this.watch = watch
+    this.secrets = Failure.secretsOf(config)
+  }
+
+  readonly pull: Pull = Effect.suspend(() => {
+    if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
+    if (this.ended) return Effect.fail(Option.none())
+    return Effect.mapError(this.reading === undefined ? this.begin : this.read(this.reading), Option.some)
+  })
+
+  /** Lets go of the connection, if there is one. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    const scope = this.scope
+    this.scope = undefined
+    this.reading = undefined
+    return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+  })
+
+  private readonly begin: Step = Effect.flatMap(Scope.make(), (scope) => {
+    this.scope = scope
+    this.watch.attempt()
+    return Effect.matchEffect(this.watch.wait(Exchange.open(this.client, this.config, this.request, scope)), {
+      onFailure: (error) => error._tag === "Passed" ? this.timedOut(error) : this.unreached(error),
+      onSuccess: (exchange) => this.opened(exchange)
+    })
+  })
+
+  private unreached(error: HttpClientError.HttpClientError): Step {
+    return error._tag === "RequestError" && error.reason !== "Transport"
+      ? Effect.fail(Failure.fromRequest(this.context(), error.cause ?? error))
+      : this.again(Failure.fromTransport(this.context(), "Could not reach", error.cause ?? error))
+  }
+
+  private opened(exchange: Exchange.Exchange): Step {
+    const { headers, status } = exchange.response
+    const elsewhere = Exchange.redirectedTo(exchange, this.config.baseUrl)
+    if (elsewhere !== undefined) return Effect.fail(Failure.fromRedirect(this.context(exchange), elsewhere, ""))
+    if (status < 200 || status >= 300) {
+      const body = Exchange.errorBody(exchange)
+      return Effect.matchEffect(this.watch.wait(body.read), {
+        onFailure: (passed) => Effect.fail(Failure.fromTimeout(this.context(exchange), passed, body.text())),
+        onSuccess: () => this.again(Failure.fromStatus(this.context(exchange), body.text()))
+      })
+    }
+    const { maxBodySize, maxEventSize, wire } = this.config
+    const { endOfStreamIsComplete, thinkTags } = wire
+    const contentType = headers["content-type"]
+    const decoder = new Decoder({ contentType, endOfStreamIsComplete, maxBodySize, maxEventSize, thinkTags })
+    this.reading = { exchange, decoder }
+    return this.read(this.reading)
+  }
+
+  private read(reading: Reading): Step {
+    const { decoder, exchange } = reading
+    return Effect.matchEffect(this.watch.wait(exchange.pull), {
+      onSuccess: (bytes) => {
+        const events: Array<ChatEvent> = []
+        let problem: Problem | undefined
+        for (const chunk of bytes) {
+          problem = decoder.push(chunk, events)
+          if (problem !== undefined || decoder.isDone) break
+        }
+        this.watch.life()
+        return this.tell(reading, events, problem, false)
+      },
+      onFailure: (error) => {
+        const events: Array<ChatEvent> = []
+        if (error._tag === "None") return this.tell(reading, events, decoder.end(events), true)
+        // The answer is whole once its finish reason was heard, however its connection ends.
+        if (decoder.isComplete) return this.tell(reading, events, decoder.finish(events), true)
+        return error._tag === "Passed" ? this.timedOut(error) : Effect.fail(this.broken(reading, error.value))
+      }
+    })
+  }
+
+  private broken(reading: Reading, error: HttpClientError.HttpClientError): ChatError {
+    return Failure.fromTransport(this.context(reading.exchange), "The connection broke to", error.cause ?? error)
+  }
+
+  private timedOut(passed: Watch.Passed): Step {
+    return Effect.fail(Failure.fromTimeout(this.context(this.reading?.exchange), passed, ""))
+  }
+
+  private tell(
+    reading: Reading,
+    events: Array<ChatEvent>,
+    problem: Problem | undefined,
+    bodyEnded: boolean
+  ): Step {
+    const { decoder, exchange } = reading
+    if (events.some(isProgress)) this.told = true
+    if (this.told || decoder.isWhole) this.watch.answer()
+    const all = this.held.length === 0 ? events : this.held.concat(events)
+    if (problem !== undefined) {
+      const error = Failure.fromProblem(this.context(exchange), problem)
+      if (!this.told) return this.again(error)
+      this.failed = error
+      return all.length === 0 ? Effect.fail(error) : this.give(all)
+    }
+    if (decoder.isDone) {
+      this.ended = true
+      return bodyEnded ? this.give(all) : Effect.zipRight(this.drain(exchange), this.give(all))
+    }
+    if (this.told && all.length > 0) return this.give(all)
+    this.held = all
+    return this.read(reading)
+  }
+
+  /** The rest of a whole answer's body is of no interest, but its connection is. */
+  private drain(exchange: Exchange.Exchange): Effect.Effect<void> {
+    this.scope = undefined
+    return Exchange.drain(exchange)
+  }
+
+  private give(events: Array<ChatEvent>): Step {
+    this.held = []
+    return Effect.succeed(Chunk.unsafeFromArray(events))
+  }
+
+  /** Tries again, if the error is one that a later try can mend. */
+  private again(error: ChatError): Step {
+    return Effect.flatMap(Retry.delay(this.config, error, this.retries), (delay) => {
+      this.retries++
+      this.held = []
+      this.watch.pause()
+      return this.close.pipe(
+        Effect.zipRight(this.watch.wait(Effect.sleep(delay))),
+        Effect.matchEffect({
+          onFailure: (passed) => Effect.fail(Failure.fromTimeout(this.context(), passed, "", error)),
+          onSuccess: () => this.begin
+        })
+      )
+    })
+  }
+
+  private context(exchange?: Exchange.Exchange): Failure.Context {
+    return {
+      config: this.config,
+      secrets: this.secrets,
+      status: exchange?.response.status,
+      headers: exchange?.response.headers ?? {},
+      now: this.clock.unsafeCurrentTimeMillis(),
+      partial: this.reading?.decoder.partial
+    }
+  }
+}
+
+const isProgress = (event: ChatEvent): boolean => event._tag !== "UsageUpdate"

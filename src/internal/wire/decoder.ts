@@ -1,0 +1,277 @@
+/**
+ * Bytes of a 200's body → ChatEvents, a whole network chunk at a time.
+ *
+ * What the body is, is read off the body: servers answer a request for a stream with plain JSON, label a stream as JSON,
+ * and send an error or a page of HTML with status 200. A stream and a completion end in the same fold.
+ */
+import type { ChatEvent, Finish } from "../../ChatEvent.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
+import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
+import { Fold } from "./fold.ts"
+import * as Sse from "./sse.ts"
+
+/** Why a body is no whole answer. */
+export type Problem =
+  | { readonly _tag: "ServerSaid"; readonly info: ErrorInfo; readonly body: string }
+  | { readonly _tag: "Malformed"; readonly message: string; readonly body: string }
+  | { readonly _tag: "Truncated"; readonly message: string }
+
+/** How a body is to be read. */
+export interface Options {
+  readonly contentType: string | undefined
+  readonly maxEventSize: number
+  readonly maxBodySize: number
+  readonly thinkTags: boolean
+  readonly endOfStreamIsComplete: boolean
+}
+
+type Mode = "undecided" | "events" | "whole"
+
+const fieldAtStart = /^(?:data|event|id|retry|error)?:/
+
+/** Enough characters to tell a field's name from other text. */
+const longestField = 6
+
+const fields = ["data:", "event:", "error:", "id:", "retry:"]
+
+/** The reader of one body. Mutable: one answer is read by one reader. */
+export class Decoder {
+  private readonly utf8 = new TextDecoder()
+  private readonly fold: Fold
+  private readonly sse: Sse.SseParser
+  private readonly options: Options
+  private mode: Mode = "undecided"
+  private whole = ""
+  private size = 0
+  private finished = false
+
+  constructor(options: Options) {
+    this.options = options
+    this.fold = new Fold(options)
+    this.sse = Sse.make(options.maxEventSize)
+  }
+
+  /** Whether `Finish` was said: what follows of the body means nothing. */
+  get isDone(): boolean {
+    return this.finished
+  }
+
+  /** Whether the answer is whole even if the body should break off now. */
+  get isComplete(): boolean {
+    return this.finished || (this.fold.isFinished && this.mode === "events")
+  }
+
+  /** Whether the answer is one document, which says nothing before its end. */
+  get isWhole(): boolean {
+    return this.mode === "whole"
+  }
+
+  /** What has arrived of the answer, undefined where that is nothing. */
+  get partial(): ChatResponse | undefined {
+    return this.fold.partial()
+  }
+
+  /** Reads a chunk of the body, and appends what it says to `out`. */
+  push(bytes: Uint8Array, out: Array<ChatEvent>): Problem | undefined {
+    this.size += bytes.length
+    return this.finished ? undefined : this.text(this.utf8.decode(bytes, { stream: true }), out, false)
+  }
+
+  /** Takes note of the body's end: the answer is whole, or there is a problem. */
+  end(out: Array<ChatEvent>): Problem | undefined {
+    if (this.finished) return undefined
+    const problem = this.text(this.utf8.decode(), out, true)
+    if (problem !== undefined || this.isDone) return problem
+    const lines = this.mode === "whole" ? jsonLines(this.whole) : undefined
+    if (this.mode === "whole" && lines === undefined) return this.readWhole(out)
+    this.mode = "events"
+    const last = this.read(lines ?? this.sse.end(), out, true)
+    if (last !== undefined || this.isDone) return last
+    if (this.fold.isFinished || (this.options.endOfStreamIsComplete && this.partial !== undefined)) {
+      return this.finish(out)
+    }
+    const beside = this.stray(out)
+    if (beside !== undefined || this.finished) return beside
+    this.fold.flush(out)
+    return {
+      _tag: "Truncated",
+      message: this.partial === undefined
+        ? "The server sent an empty answer"
+        : "The answer ended with neither a finish reason nor [DONE]"
+    }
+  }
+
+  /** Says that the answer ended, which is for the caller to know where {@link isComplete} holds. */
+  finish(out: Array<ChatEvent>): Problem | undefined {
+    const failure = this.fold.failure
+    if (failure !== undefined) return generationFailed(failure)
+    const beside = this.mode === "events" && !this.fold.isFinished ? this.stray(out) : undefined
+    if (beside !== undefined || this.finished) return beside
+    this.fold.flush(out)
+    this.finished = true
+    const response = this.fold.response()
+    const finish: Finish = {
+      _tag: "Finish",
+      reason: response.finishReason,
+      rawReason: response.rawFinishReason,
+      response
+    }
+    out.push(finish)
+    return undefined
+  }
+
+  private text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
+    if (this.mode === "events") return this.read(this.sse.push(text), out, false)
+    this.whole += text
+    if (this.mode === "undecided") {
+      this.whole = this.whole.trimStart()
+      this.mode = this.decide(atEnd)
+    }
+    if (this.mode === "events") {
+      const begun = this.whole
+      this.whole = ""
+      return this.read(this.sse.push(begun), out, false)
+    }
+    return this.mode === "whole" && this.size > this.options.maxBodySize
+      ? malformed(`The answer is longer than ${this.options.maxBodySize} bytes`, this.whole)
+      : undefined
+  }
+
+  private decide(atEnd: boolean): Mode {
+    const start = this.whole.slice(0, longestField)
+    if (start === "") return "undecided"
+    if (/^[{["<]/.test(start)) return "whole"
+    if (this.options.contentType?.includes("event-stream") === true || fieldAtStart.test(start)) return "events"
+    return atEnd || start.length === longestField ? "whole" : "undecided"
+  }
+
+  private read(
+    events: ReadonlyArray<Sse.ServerSentEvent>,
+    out: Array<ChatEvent>,
+    atEnd: boolean
+  ): Problem | undefined {
+    for (const event of events) {
+      const problem = this.event(event, out, atEnd)
+      if (problem !== undefined || this.finished) return problem
+    }
+    return this.sse.overflow()
+      ? malformed(`A server-sent event is longer than ${this.options.maxEventSize} characters`, "")
+      : undefined
+  }
+
+  private event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
+    if (event === "error") return said(fromBody(data, undefined), data)
+    if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
+    if (Sse.isDone(data)) return this.finish(out)
+    const parsed = parseJson(data)
+    if (parsed !== undefined) return this.chunk(parsed.value, data, out)
+    const lines = data.split("\n")
+    return lines.length === 1 ? noJson(data, atEnd) : this.lines(lines, event, out, atEnd)
+  }
+
+  /** Some servers end an event with one line break where two belong: each line is an event then. */
+  private lines(
+    lines: ReadonlyArray<string>,
+    event: string | undefined,
+    out: Array<ChatEvent>,
+    atEnd: boolean
+  ): Problem | undefined {
+    const problem = this.read(lines.map((data) => ({ event, data })), out, atEnd)
+    if (problem?._tag !== "Malformed") return problem
+    // A gateway may write an error into the midst of an event that it could not finish.
+    for (const line of lines) {
+      const info = fromStreamData(parseJson(line)?.value)
+      if (info !== undefined) return said(info, line)
+    }
+    return problem
+  }
+
+  private chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
+    if (!isRecord(value)) {
+      if (value === null || (typeof value === "string" && isKeepAlive(value))) return undefined
+      if (typeof value === "string" && Sse.isDone(value)) return this.finish(out)
+      const info = fromStreamData(value)
+      return info === undefined ? malformed("An event of the answer is no object", data) : said(info, data)
+    }
+    if (mayBeError(value)) {
+      const info = fromStreamData(value)
+      if (info !== undefined) return said(info, data)
+    }
+    try {
+      this.fold.add(value, this.isWhole, out)
+      return undefined
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      return malformed("The answer is nested too deeply", data)
+    }
+  }
+
+  /** What a body of events says beside its events, where these say too little. */
+  private stray(out: Array<ChatEvent>): Problem | undefined {
+    const text = this.sse.stray().trim()
+    if (text === "" || fields.some((field) => field.startsWith(text))) return undefined
+    const parsed = parseJson(text)
+    if (this.partial === undefined) {
+      this.mode = "whole"
+      this.whole = text
+      return this.readWhole(out)
+    }
+    const info = fromStreamData(parsed?.value)
+    return info === undefined ? undefined : said(info, text)
+  }
+
+  private readWhole(out: Array<ChatEvent>): Problem | undefined {
+    const body = this.whole.trim()
+    const parsed = parseJson(body)
+    if (parsed === undefined) {
+      return body.startsWith("{") || body.startsWith("[")
+        ? { _tag: "Truncated", message: "The answer is JSON that breaks off" }
+        : said(fromBody(body, this.options.contentType), body)
+    }
+    const value = parsed.value
+    if (!isRecord(value) || !Array.isArray(value["choices"]) || value["choices"].length === 0) {
+      const info = fromStreamData(value) ?? fromBody(body, this.options.contentType)
+      return info.message === "" || !isRecord(value)
+        ? malformed("The answer is no completion", body)
+        : said(info, body)
+    }
+    return this.chunk(value, body, out) ?? this.finish(out)
+  }
+}
+
+/** The events of a stream that has a chunk a line and nothing else. */
+const jsonLines = (body: string): ReadonlyArray<Sse.ServerSentEvent> | undefined => {
+  const end = body.indexOf("\n")
+  if (end === -1 || !isRecord(parseJson(body.slice(0, end))?.value) || body.slice(end).trim() === "") return undefined
+  return body.split("\n").map((data) => ({ event: undefined, data }))
+}
+
+const keepAliveName = /^(?:ping|heartbeat|keep-?alive)$/i
+
+const isKeepAlive = (data: string): boolean => {
+  if (data.startsWith("{")) return false
+  const text = data.trim()
+  return text === "" || text.startsWith(":") || keepAliveName.test(text)
+}
+
+/** What is no JSON: words about an error, the rest of an event that the end of the body cut off, or nonsense. */
+const noJson = (data: string, atEnd: boolean): Problem | undefined => {
+  if (/^\s*error\b/i.test(data)) return said(fromBody(data, undefined), data)
+  return atEnd && /^\s*[{["]/.test(data) ? undefined : malformed("An event of the answer is no JSON", data)
+}
+
+/** Regular chunks are told apart from errors by a look, not by a search. */
+const mayBeError = (chunk: JsonRecord): boolean =>
+  !Array.isArray(chunk["choices"]) || (chunk["error"] !== undefined && chunk["error"] !== null) ||
+  chunk["object"] === "error" || isRecord(asRecord(chunk["choices"][0])?.["error"])
+
+const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
+
+const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
+
+const generationFailed = (reason: string): Problem =>
+  said(
+    { message: `The server ended the answer with "${reason}"`, code: reason, type: undefined, param: undefined },
+    ""
+  )

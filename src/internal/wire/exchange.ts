@@ -1,0 +1,141 @@
+/**
+ * One HTTP exchange: the request that is sent, and the answer that is opened for reading.
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as Headers from "@effect/platform/Headers"
+import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import type * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Record from "effect/Record"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as ChatError from "../../ChatError.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import type { JsonRecord } from "../json.ts"
+
+/** The longest body of an error that is read, in characters. */
+const longestErrorBody = 64 * 1024
+
+/** How long the rest of an answer may take to arrive once the answer is known to be whole. */
+const drainTime = "1 second"
+
+/** An answer that is open. Whoever holds it closes its scope. */
+export interface Exchange {
+  readonly response: HttpClientResponse.HttpClientResponse
+  readonly pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.HttpClientError>>
+  readonly scope: Scope.CloseableScope
+}
+
+/** The request for a completion. Fails where its body has no JSON. */
+export const toRequest = (
+  config: LLMConfig,
+  body: JsonRecord,
+  stream: boolean
+): Effect.Effect<HttpClientRequest.HttpClientRequest, ChatError.InvalidRequestError> =>
+  Effect.try({
+    try: () => JSON.stringify(body),
+    catch: (cause) =>
+      new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
+  }).pipe(Effect.map((json) =>
+    HttpClientRequest.post(`${config.baseUrl}/chat/completions`, {
+      urlParams: config.wire.query,
+      acceptJson: !stream,
+      headers: { ...(stream ? { accept: "text/event-stream" } : {}), ...authorization(config), ...plain(config) }
+    }).pipe(HttpClientRequest.bodyText(json, "application/json"))
+  ))
+
+const authorization = (config: LLMConfig): Readonly<Record<string, string>> => {
+  const key = config.apiKey === undefined ? "" : Redacted.value(config.apiKey).trim()
+  if (key === "") return {}
+  return config.wire.authHeader === "api-key" ? { "api-key": key } : { authorization: `Bearer ${key}` }
+}
+
+const plain = (config: LLMConfig): Readonly<Record<string, string>> => Record.map(config.headers, Redacted.value)
+
+/**
+ * Keeps the config's secrets where they belong: out of the HTTP client's spans, and with the origin that they are for.
+ * `fetch` takes only Authorization away when it follows a redirect to another origin, so with other secrets it follows
+ * none. What the program set for `fetch` around the call stays; what it set within the client's layer cannot be seen.
+ */
+const guarded = (config: LLMConfig) => {
+  const names = Object.keys(config.headers).map((name) => name.toLowerCase())
+  if (config.wire.authHeader !== "authorization") names.push(config.wire.authHeader)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    names.length === 0 ?
+      effect :
+      Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (own) =>
+        effect.pipe(
+          Effect.locallyWith(Headers.currentRedactedNames, (redacted) => [...redacted, ...names]),
+          Effect.provideService(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(own), redirect: "manual" })
+        ))
+}
+
+const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
+  error._tag === "ResponseError" && error.reason === "StatusCode"
+
+/** Sends the request. Closing the scope takes it back, and lets go of its answer. */
+export const open = (
+  client: HttpClient.HttpClient,
+  config: LLMConfig,
+  request: HttpClientRequest.HttpClientRequest,
+  scope: Scope.CloseableScope
+): Effect.Effect<Exchange, HttpClientError.HttpClientError> =>
+  HttpClient.withScope(client).execute(request).pipe(
+    // A client that the program made fail on bad statuses still has the answer that tells why.
+    Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
+    guarded(config),
+    Effect.flatMap((response) =>
+      Effect.map(Stream.toPull(response.stream), (pull): Exchange => ({ response, pull, scope }))
+    ),
+    Scope.extend(scope)
+  )
+
+/** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
+export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | undefined => {
+  const source: unknown = "source" in response ? response.source : undefined
+  if (typeof Response === "undefined" || !(source instanceof Response) || !source.redirected) return undefined
+  return new URL(source.url).origin === new URL(baseUrl).origin ? undefined : source.url
+}
+
+/** Lets go of an answer that is not read further: its connection is closed. */
+export const close = (exchange: Exchange): Effect.Effect<void> => Scope.close(exchange.scope, Exit.void)
+
+/**
+ * Lets go of an answer that is whole, in the background: what is left of its body is read, for a short while, so that
+ * the connection can serve again.
+ */
+export const drain = (exchange: Exchange): Effect.Effect<void> =>
+  Effect.forever(exchange.pull).pipe(
+    Effect.timeout(drainTime),
+    Effect.ignore,
+    Effect.ensuring(close(exchange)),
+    Effect.forkDaemon,
+    Effect.asVoid
+  )
+
+/** The beginning of an error's body, as far as it has arrived. */
+export interface ErrorBody {
+  /** Reads on to the end of the body, to where it breaks off, or to where it is long enough. */
+  readonly read: Effect.Effect<void>
+  readonly text: () => string
+}
+
+/** The body of an exchange whose status is an error's. */
+export const errorBody = (exchange: Exchange): ErrorBody => {
+  const utf8 = new TextDecoder()
+  let text = ""
+  const read: Effect.Effect<void> = Effect.matchEffect(exchange.pull, {
+    onFailure: () => Effect.sync(() => void (text += utf8.decode())),
+    onSuccess: (bytes) => {
+      for (const chunk of bytes) text += utf8.decode(chunk, { stream: true })
+      return text.length < longestErrorBody ? read : Effect.void
+    }
+  })
+  return { read, text: () => text.slice(0, longestErrorBody) }
+}

@@ -1,0 +1,149 @@
+/**
+ * What went wrong on the wire → the error that says so.
+ */
+import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
+import * as ChatError from "../../ChatError.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import { classify, type ErrorKind } from "./classify.ts"
+import type { Problem } from "./decoder.ts"
+import { type ErrorInfo, fromBody, statusText } from "./errorBody.ts"
+import { type HeaderFields, requestId, retryAfterFromInfo, retryAfterMillis } from "./retryAfter.ts"
+import { scrub, scrubCause } from "./secrets.ts"
+import type { Passed } from "./watch.ts"
+
+/** How much of a body, or of a message, an error keeps, in characters. */
+const keptBody = 8192
+
+/** How much of it is searched for secrets, so that none is cut in two where the kept part ends. */
+const longestBody = 2 * keptBody
+
+/** What is known of the exchange that failed. */
+export interface Context {
+  readonly config: LLMConfig
+  readonly secrets: ReadonlyArray<string>
+  readonly status: number | undefined
+  readonly headers: HeaderFields
+  /** The Clock's time in milliseconds, which a `Retry-After` date is relative to. */
+  readonly now: number
+  readonly partial: ChatResponse | undefined
+}
+
+const constructors = {
+  Authentication: ChatError.AuthenticationError,
+  Permission: ChatError.PermissionError,
+  NotFound: ChatError.NotFoundError,
+  InvalidRequest: ChatError.InvalidRequestError,
+  ContextLength: ChatError.ContextLengthError,
+  ContentFilter: ChatError.ContentFilterError,
+  RateLimit: ChatError.RateLimitError,
+  Quota: ChatError.QuotaError,
+  Server: ChatError.ServerError
+} satisfies Record<ErrorKind, unknown>
+
+const details = (context: Context, message: string, body: string): ChatError.Details => {
+  const clean = (text: string): string => scrub(text, context.secrets)
+  const id = requestId(context.headers)
+  return {
+    message: clean(message.slice(0, longestBody)).slice(0, keptBody),
+    ...(context.status === undefined ? {} : { status: context.status }),
+    ...(id === undefined ? {} : { requestId: clean(id) }),
+    ...(body === "" ? {} : { body: clean(body.slice(0, longestBody)).slice(0, keptBody) }),
+    ...(context.partial === undefined ? {} : { partial: context.partial })
+  }
+}
+
+/** What the server said went wrong, by status and body together. */
+export const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
+  const { code, type } = info
+  const millis = retryAfterMillis(context.headers, context.now) ?? retryAfterFromInfo(info)
+  const message = info.message === "" ? statusText(context.status ?? 200) : info.message
+  const fields = {
+    ...details(context, message, body),
+    ...(code === undefined ? {} : { code: scrub(code, context.secrets) }),
+    ...(type === undefined ? {} : { type: scrub(type, context.secrets) }),
+    ...(millis === undefined ? {} : { retryAfter: Duration.millis(millis) })
+  }
+  return new constructors[classify({ status: context.status, info })](fields)
+}
+
+/** An answer with a status that is no success. */
+export const fromStatus = (context: Context, body: string): ChatError.ChatError => {
+  const status = context.status ?? 0
+  if (status >= 300 && status < 400) return fromRedirect(context, context.headers["location"] ?? "nowhere", body)
+  return fromInfo(context, fromBody(body, context.headers["content-type"]), body)
+}
+
+/** The server sends its clients elsewhere, where neither key nor prompt was meant to go. */
+export const fromRedirect = (context: Context, target: string, body: string): ChatError.ChatError => {
+  const message = `The server redirects to ${target}: set baseUrl to where it lives`
+  return new ChatError.InvalidRequestError(details(context, message, body))
+}
+
+/** A 200 that is no whole answer. */
+export const fromProblem = (context: Context, problem: Problem): ChatError.ChatError => {
+  switch (problem._tag) {
+    case "ServerSaid":
+      return fromInfo(context, problem.info, problem.body)
+    case "Malformed":
+      return new ChatError.MalformedResponseError(details(context, problem.message, problem.body))
+    case "Truncated":
+      return new ChatError.TruncatedError(details(context, problem.message, ""))
+  }
+}
+
+/** The messages of an error and of those beneath it, without what repeats. */
+const chain = (cause: unknown): string => {
+  const seen: Array<string> = []
+  let next: unknown = cause
+  for (let depth = 0; depth < 5 && next instanceof Error; depth++) {
+    const inner: unknown = next instanceof AggregateError ? next.errors[0] : undefined
+    const text = next.message === "" && "code" in next ? String(next.code) : next.message
+    if (text !== "" && !seen.includes(text)) seen.push(text)
+    next = inner ?? next.cause
+  }
+  return seen.length === 0 ? "" : `: ${seen.join(": ")}`
+}
+
+/** The server was not reached, or the connection broke. */
+export const fromTransport = (context: Context, what: string, cause: unknown): ChatError.ChatError =>
+  new ChatError.TransportError({
+    ...details(context, `${what} ${context.config.baseUrl}${chain(cause)}`, ""),
+    cause: scrubCause(cause, context.secrets)
+  })
+
+const phases = {
+  firstToken: "sent nothing of its answer within",
+  idle: "sent nothing more of its answer for",
+  total: "did not end its answer within"
+}
+
+/** A limit was passed. `body` is what had come of an error's body, `cause` the error that a further try was to mend. */
+export const fromTimeout = (
+  context: Context,
+  { limit, phase }: Passed,
+  body: string,
+  cause?: ChatError.ChatError
+): ChatError.ChatError =>
+  new ChatError.TimeoutError({
+    ...details(context, `The server ${phases[phase]} ${Duration.format(limit)}`, body),
+    ...(cause === undefined ? {} : { cause }),
+    phase,
+    limit
+  })
+
+/** The HTTP client could not make a request of what it was given. */
+export const fromRequest = (context: Context, cause: unknown): ChatError.ChatError =>
+  new ChatError.InvalidRequestError({
+    ...details(context, `The request to ${context.config.baseUrl} cannot be sent${chain(cause)}`, ""),
+    cause: scrubCause(cause, context.secrets)
+  })
+
+/** What must not be shown: the key, and the values of further headers, also without the scheme before a token. */
+export const secretsOf = (config: LLMConfig): ReadonlyArray<string> =>
+  [...(config.apiKey === undefined ? [] : [config.apiKey]), ...Object.values(config.headers)].flatMap((secret) => {
+    const value = Redacted.value(secret).trim()
+    const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
+    return token === undefined ? [value] : [value, token]
+  })

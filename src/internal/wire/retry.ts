@@ -1,0 +1,33 @@
+/**
+ * Whether and when a call that failed before its first event is tried again.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import type { ChatError } from "../../ChatError.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+
+/** What a later try can mend. A broken answer is not among them: it may have been paid for. */
+const isTransient = (error: ChatError): boolean =>
+  error._tag === "RateLimitError" || error._tag === "ServerError" || error._tag === "TransportError"
+
+/**
+ * The wait before the next try, or the error where there is none.
+ *
+ * The library's own wait doubles from `retryBaseDelay` with every try, is spread by 20 % either way, and is capped by
+ * `retryMaxDelay`. A server's wait is never shortened: one beyond `maxRetryAfter` ends the call.
+ */
+export const delay = (
+  config: LLMConfig,
+  error: ChatError,
+  retries: number
+): Effect.Effect<Duration.Duration, ChatError> => {
+  if (!isTransient(error) || retries >= config.maxRetries) return Effect.fail(error)
+  const asked = error.retryAfter ?? Duration.zero
+  if (Duration.greaterThan(asked, config.maxRetryAfter)) return Effect.fail(error)
+  const own = Duration.times(config.retryBaseDelay, 2 ** retries)
+  return Effect.map(
+    Random.nextRange(0.8, 1.2),
+    (spread) => Duration.max(asked, Duration.min(config.retryMaxDelay, Duration.times(own, spread)))
+  )
+}

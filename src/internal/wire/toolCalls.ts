@@ -1,0 +1,92 @@
+/**
+ * Pieces of tool calls → whole calls.
+ *
+ * A piece belongs to the call with its id; else to the last call with its index; else, where servers give neither, to
+ * the last call unless it names a function. Ids come late, repeat, change or are absent; indexes are absent (Gemini),
+ * all 0 (Ollama), from 1, or used twice. Arguments stay text: whether they are whole is known at the answer's end only,
+ * and whole ones end a call only where a piece that names a function begins anew.
+ */
+import type { ToolCall } from "../../ChatResponse.ts"
+import { parseJson } from "../json.ts"
+import type { ToolCallPiece } from "./delta.ts"
+
+/** A call in the making. `place` counts the answer's calls from 0; `index` is the server's own number. */
+export interface OpenCall {
+  readonly place: number
+  readonly index: number | undefined
+  id: string
+  name: string
+  arguments: string
+}
+
+const lastWhere = (calls: ReadonlyArray<OpenCall>, test: (call: OpenCall) => boolean): OpenCall | undefined => {
+  for (let i = calls.length - 1; i >= 0; i--) {
+    const call = calls[i]
+    if (call !== undefined && test(call)) return call
+  }
+  return undefined
+}
+
+const hasWhole = (call: OpenCall): boolean => parseJson(call.arguments) !== undefined
+
+/**
+ * Whether a piece begins another call than the one that its index names: it brings another name, or it names the same
+ * function and begins its arguments anew after whole ones.
+ */
+const isAnother = (call: OpenCall, { arguments: more, id, name }: ToolCallPiece): boolean =>
+  name !== undefined && call.name !== "" &&
+  (name !== call.name || (id === undefined && more.trimStart().startsWith("{") && hasWhole(call)))
+
+const byId = (calls: ReadonlyArray<OpenCall>, { id, index, name }: ToolCallPiece): OpenCall | undefined =>
+  lastWhere(
+    calls,
+    (call) =>
+      call.id === id && (name === undefined || index === undefined || call.index === undefined || call.index === index)
+  )
+
+/** The call whose id comes late, or that goes on under another id: Poolside gives each piece an id of its own. */
+const goesOn = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece): OpenCall | undefined => {
+  const call = index === undefined ? calls[calls.length - 1] : lastWhere(calls, (call) => call.index === index)
+  if (call === undefined) return undefined
+  if (call.id === "") return name === undefined || index !== undefined ? call : undefined
+  return name === undefined && call.name !== "" ? call : undefined
+}
+
+const byPlace = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece): OpenCall | undefined => {
+  if (index !== undefined) return lastWhere(calls, (call) => call.index === index)
+  const last = calls[calls.length - 1]
+  return last === undefined || (name !== undefined && hasWhole(last)) ? undefined : last
+}
+
+const find = (calls: ReadonlyArray<OpenCall>, piece: ToolCallPiece): OpenCall | undefined => {
+  const call = piece.id === undefined ? byPlace(calls, piece) : byId(calls, piece) ?? goesOn(calls, piece)
+  return call === undefined || isAnother(call, piece) ? undefined : call
+}
+
+/**
+ * Adds a piece to the calls so far and returns the call that it belongs to. Undefined for a piece that says nothing. In a
+ * document every piece is a call.
+ */
+export const addPiece = (calls: Array<OpenCall>, piece: ToolCallPiece, isWhole: boolean): OpenCall | undefined => {
+  const found = isWhole ? undefined : find(calls, piece)
+  if (found === undefined) {
+    if (piece.id === undefined && piece.name === undefined && piece.arguments === "") return undefined
+    const call: OpenCall = {
+      place: calls.length,
+      index: piece.index,
+      id: piece.id ?? "",
+      name: piece.name ?? "",
+      arguments: piece.arguments
+    }
+    calls.push(call)
+    return call
+  }
+  if (found.id === "" && piece.id !== undefined) found.id = piece.id
+  if (found.name === "" && piece.name !== undefined) found.name = piece.name
+  found.arguments += piece.arguments
+  return found
+}
+
+/** The calls as they are now. */
+export const toToolCalls = (calls: ReadonlyArray<OpenCall>): ReadonlyArray<ToolCall> =>
+  calls.map((call) => ({ id: call.id, name: call.name, arguments: call.arguments }))

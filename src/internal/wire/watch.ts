@@ -1,0 +1,120 @@
+/**
+ * The time limits of one call, on the Effect Clock.
+ *
+ * One fiber a call sleeps until the next limit and looks whether it was passed, so that a network chunk costs no timer.
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import { Wait } from "../wait.ts"
+
+/** The limit that was passed. */
+export interface Passed {
+  readonly _tag: "Passed"
+  readonly phase: "firstToken" | "idle" | "total"
+  readonly limit: Duration.Duration
+}
+
+/** The limits of a call. */
+export interface Limits {
+  readonly firstTokenTimeout: Duration.Duration
+  readonly idleTimeout: Duration.Duration
+  readonly totalTimeout: Duration.Duration
+}
+
+interface Deadline extends Passed {
+  /** Milliseconds of the Clock; infinite where there is no limit. */
+  readonly at: number
+}
+
+/** Watches one call. */
+export class Watch {
+  private readonly limits: Limits
+  private readonly clock: Clock.Clock
+  private readonly waiting: Wait<Passed>
+  private readonly begun: number
+  private attemptBegun: number | undefined
+  private answered = false
+  private waitingSince: number | undefined
+  private lastLife = 0
+
+  constructor(limits: Limits, clock: Clock.Clock, runtime: Runtime.Runtime<never>) {
+    this.limits = limits
+    this.clock = clock
+    this.waiting = new Wait(runtime, () => {
+      this.waitingSince = undefined
+    })
+    this.begun = clock.unsafeCurrentTimeMillis()
+  }
+
+  /** An attempt begins: the time to its first token counts from now. */
+  attempt(): void {
+    this.attemptBegun = this.clock.unsafeCurrentTimeMillis()
+  }
+
+  /** The attempt failed: until the next one only the whole call's limit counts. */
+  pause(): void {
+    this.attemptBegun = undefined
+  }
+
+  /** The server sent something, if only a comment. */
+  life(): void {
+    this.lastLife = this.clock.unsafeCurrentTimeMillis()
+  }
+
+  /** The first token came: from now on the silence between chunks counts. */
+  answer(): void {
+    this.answered = true
+  }
+
+  /** Waits for an effect, but not past a limit. */
+  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed> {
+    return Effect.suspend(() => {
+      this.waitingSince = this.clock.unsafeCurrentTimeMillis()
+      return this.waiting.for(effect)
+    })
+  }
+
+  /** Sleeps from limit to limit until one is passed. */
+  readonly run: Effect.Effect<void> = Effect.suspend(() => {
+    const now = this.clock.unsafeCurrentTimeMillis()
+    const { idle, inForce } = this.deadlines(now)
+    const passed = inForce.find((deadline) => deadline.at <= now)
+    if (passed !== undefined) {
+      this.waiting.end(passed)
+      return Effect.void
+    }
+    // Silence can begin to count at any moment from now on, and can then not be too long before `idle`.
+    const wake = Math.min(idle, ...inForce.map((deadline) => deadline.at))
+    return Number.isFinite(wake) ? Effect.zipRight(Effect.sleep(wake - now), this.run) : Effect.void
+  })
+
+  private deadlines(now: number): { readonly idle: number; readonly inForce: ReadonlyArray<Deadline> } {
+    const { firstTokenTimeout, idleTimeout, totalTimeout } = this.limits
+    const total = this.deadline("total", totalTimeout, this.begun)
+    const other = this.answered
+      ? this.deadline("idle", idleTimeout, this.silentSince(now))
+      : this.deadline("firstToken", firstTokenTimeout, this.attemptBegun ?? now)
+    const inForce = other.at < total.at ? [other, total] : [total, other]
+    return { idle: now + Duration.toMillis(idleTimeout), inForce }
+  }
+
+  private deadline(phase: Passed["phase"], limit: Duration.Duration, from: number): Deadline {
+    return { _tag: "Passed", phase, limit, at: from + Duration.toMillis(limit) }
+  }
+
+  /** A consumer that takes its time is no silent server: only the time spent waiting counts. */
+  private silentSince(now: number): number {
+    return this.waitingSince === undefined ? now : Math.max(this.waitingSince, this.lastLife)
+  }
+}
+
+/** A watch over the call that runs in this scope. */
+export const make = (limits: Limits): Effect.Effect<Watch, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const watch = new Watch(limits, yield* Effect.clock, yield* Effect.runtime<never>())
+    yield* Effect.forkScoped(watch.run)
+    return watch
+  })

@@ -1,0 +1,84 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, TestClock } from "effect"
+import * as Watch from "../../../src/internal/wire/watch.ts"
+
+const limits = {
+  firstTokenTimeout: Duration.seconds(5),
+  idleTimeout: Duration.seconds(2),
+  totalTimeout: Duration.seconds(20)
+}
+
+const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(Effect.flip(effect))
+    yield* TestClock.adjust(millis - 1)
+    assert.isNull(fiber.unsafePoll())
+    yield* TestClock.adjust(1)
+    return yield* Fiber.join(fiber)
+  })
+
+describe("watch", () => {
+  it.scoped("before the first token only the time to it and the total count", () =>
+    Effect.gen(function*() {
+      const watch = yield* Watch.make(limits)
+      watch.attempt()
+      const passed = yield* passes(watch.wait(Effect.never), 5000)
+      assert.deepInclude(passed, { _tag: "Passed", phase: "firstToken", limit: limits.firstTokenTimeout })
+    }))
+
+  it.scoped("a sign of life does not move the time to the first token", () =>
+    Effect.gen(function*() {
+      const watch = yield* Watch.make(limits)
+      watch.attempt()
+      yield* Effect.fork(Effect.repeatN(Effect.delay(Effect.sync(() => watch.life()), "1 seconds"), 9))
+      assert.deepInclude(yield* passes(watch.wait(Effect.never), 5000), { phase: "firstToken" })
+    }))
+
+  it.scoped("after it a sign of life moves the time of silence", () =>
+    Effect.gen(function*() {
+      const watch = yield* Watch.make(limits)
+      watch.attempt()
+      watch.answer()
+      yield* Effect.fork(Effect.delay(Effect.sync(() => watch.life()), "1500 millis"))
+      assert.deepInclude(yield* passes(watch.wait(Effect.never), 3500), { phase: "idle" })
+    }))
+
+  it.scoped("time that is not spent waiting is no silence", () =>
+    Effect.gen(function*() {
+      const watch = yield* Watch.make(limits)
+      watch.attempt()
+      watch.answer()
+      yield* TestClock.adjust("15 seconds")
+      assert.deepInclude(yield* passes(watch.wait(Effect.never), 2000), { phase: "idle" })
+    }))
+
+  it.scoped("between two tries only the total counts", () =>
+    Effect.gen(function*() {
+      const watch = yield* Watch.make(limits)
+      watch.attempt()
+      watch.pause()
+      assert.deepInclude(yield* passes(watch.wait(Effect.never), 20_000), { phase: "total" })
+    }))
+
+  it.scoped("a limit that was passed while nobody waited ends the next wait at once", () =>
+    Effect.gen(function*() {
+      const watch = yield* Watch.make(limits)
+      watch.attempt()
+      yield* TestClock.adjust("30 seconds")
+      assert.deepInclude(yield* Effect.flip(watch.wait(Effect.void)), { _tag: "Passed" })
+    }))
+
+  it.scoped("what is waited for is interrupted when the limit passes, and nobody waits for that", () =>
+    Effect.gen(function*() {
+      let interrupted = false
+      const watch = yield* Watch.make(limits)
+      watch.attempt()
+      const stubborn = Effect.never.pipe(Effect.onInterrupt(() => {
+        interrupted = true
+        return Effect.never
+      }))
+      assert.deepInclude(yield* passes(watch.wait(stubborn), 5000), { phase: "firstToken" })
+      yield* Effect.yieldNow()
+      assert.isTrue(interrupted)
+    }))
+})
