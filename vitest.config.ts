@@ -7,6 +7,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^effect-chat$/, replacement: `${src}index.ts` },
+      { find: /^effect-chat\/sql$/, replacement: `${src}sql/index.ts` },
       { find: /^effect-chat\/testing$/, replacement: `${src}testing/index.ts` },
       { find: /^effect-chat\/(.+)$/, replacement: `${src}$1.ts` }
     ]

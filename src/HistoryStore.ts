@@ -117,11 +117,14 @@ export interface Service {
   readonly setSystemPrompt: (
     target: Target & { readonly systemPrompt: string; readonly settings: Settings }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /** Removes all turns, and keeps the conversation, its system prompt and its usage. */
+  /** Removes all turns, and keeps the conversation, its system prompt and its usage. Creates none: 0 is 0 then. */
   readonly clear: (target: Target) => Effect.Effect<number, HistoryStoreError | ConflictError>
   /** Removes the conversation for good, whatever its version; whether there was one. */
   readonly remove: (id: string) => Effect.Effect<boolean, HistoryStoreError>
-  /** The ids of all conversations, in an order of the store's own. Holds no more than a page of them in memory. */
+  /**
+   * The ids of all conversations, in an order of the store's own. One that is there all the while is told once, whatever
+   * is written meanwhile. Holds no more than a page of ids in memory, where the store beneath has pages.
+   */
   readonly list: Stream.Stream<string, HistoryStoreError>
 }
 
@@ -161,9 +164,11 @@ export const layerKeyValueStore: Layer.Layer<HistoryStore, never, KeyValueStore.
 
 /**
  * Conversations in a folder, which is created where it is missing: one JSON file each, that every write replaces whole.
+ * What is written is on the disk.
  *
- * Names of files are safe on every file system, whatever the ids are. The versions are checked within one program: give
- * a folder to one program at a time.
+ * A turn costs as much as its conversation is long, and `list` reads the names of all files at once: for long
+ * conversations, or many of them, take `effect-chat/sql`. Names of files are safe on every file system, whatever the ids
+ * are. The versions are checked within one program: give a folder to one program at a time.
  *
  * @since 0.1.0
  * @category layers

@@ -7,8 +7,10 @@ import { emptyUsage } from "../../ChatResponse.ts"
 import type { Append, Settings, StoredConversation, Target } from "../../HistoryStore.ts"
 import { conflict } from "./errors.ts"
 
-/** What is stored after a write. */
-export type Change = (stored: StoredConversation | undefined) => Either.Either<StoredConversation, ConflictError>
+/** What is stored after a write; `undefined` where there is nothing to write. */
+export type Change = (
+  stored: StoredConversation | undefined
+) => Either.Either<StoredConversation | undefined, ConflictError>
 
 const change = (
   { expectedVersion, id }: Target,
@@ -49,4 +51,7 @@ export const setSystemPrompt = (
     settings: settingsOf(stored, target.settings)
   }))
 
-export const clear = (target: Target): Change => change(target, (stored) => ({ ...stored, messages: [] }))
+export const clear = (target: Target): Change => {
+  const cleared = change(target, (stored) => ({ ...stored, messages: [] }))
+  return (stored) => stored === undefined && target.expectedVersion === 0 ? Either.right(undefined) : cleared(stored)
+}

@@ -9,15 +9,16 @@ import * as Stream from "effect/Stream"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import type { Service, StoredConversation } from "../../HistoryStore.ts"
 import * as Change from "./change.ts"
-import { toName } from "./documentName.ts"
-import { notDecodable, storeFailed } from "./errors.ts"
+import { fromName, toName } from "./documentName.ts"
+import { listFailed, notDecodable, notOf, storeFailed } from "./errors.ts"
 
 /** Texts by name. Names are lower case, short, and safe in a file system. */
 export interface Documents {
   readonly read: (name: string) => Effect.Effect<Option.Option<string>, Error>
   /** Replaces the text whole. `isNew` where none is there. */
   readonly write: (name: string, text: string, isNew: boolean) => Effect.Effect<void, Error>
-  readonly remove: (name: string) => Effect.Effect<void, Error>
+  /** Whether there was one. */
+  readonly remove: (name: string) => Effect.Effect<boolean, Error>
   readonly names: Stream.Stream<string, Error>
 }
 
@@ -31,11 +32,11 @@ export const make = (schema: Schema.Schema<StoredConversation>, documents: Docum
     const encode = Schema.encode(Schema.parseJson(schema))
     const locks = Array.from({ length: stripes }, () => Effect.unsafeMakeSemaphore(1))
 
-    const locked = <A, E>(id: string, f: (name: string) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
-      Effect.flatMap(toName(id), (name) => {
-        const lock = locks[Math.abs(Hash.string(name)) % stripes]
-        return lock === undefined ? f(name) : lock.withPermits(1)(f(name))
-      })
+    /** Whoever had the lock lets the next one have it: a semaphore gives it to who asks first after it is free. */
+    const locked = <A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+      const lock = locks[Math.abs(Hash.string(name)) % stripes]
+      return lock === undefined ? effect : Effect.ensuring(lock.withPermits(1)(effect), Effect.yieldNow())
+    }
 
     const read = (id: string, name: string): Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError> =>
       documents.read(name).pipe(
@@ -43,48 +44,58 @@ export const make = (schema: Schema.Schema<StoredConversation>, documents: Docum
         Effect.flatMap(Option.match({
           onNone: () => Effect.succeedNone,
           onSome: (text) => Effect.asSome(Effect.mapError(decode(text), (cause) => notDecodable(id, cause)))
-        }))
+        })),
+        Effect.filterOrFail(
+          Option.match({ onNone: () => true, onSome: (stored) => stored.id === id }),
+          () => notOf(id)
+        )
       )
 
-    const write = (id: string, change: Change.Change): Effect.Effect<number, ConflictError | HistoryStoreError> =>
-      locked(id, (name) =>
+    /** Who waits can be interrupted; who writes cannot. */
+    const write = <A, E>(id: string, f: (name: string) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.flatMap(toName(id), (name) => locked(name, Effect.uninterruptible(f(name))))
+
+    const change = (id: string, change: Change.Change): Effect.Effect<number, ConflictError | HistoryStoreError> =>
+      write(id, (name) =>
         Effect.gen(function*() {
           const stored = Option.getOrUndefined(yield* read(id, name))
           const next = yield* change(stored)
+          if (next === undefined) return 0
           yield* encode(next).pipe(
             Effect.flatMap((text) => documents.write(name, text, stored === undefined)),
             Effect.mapError((cause) => storeFailed(id, "written", cause))
           )
           return next.version
-        })).pipe(Effect.uninterruptible)
+        }))
 
     return {
-      load: (id) => Effect.flatMap(toName(id), (name) => read(id, name)),
-      append: (turn) => write(turn.id, Change.append(turn)),
-      setSystemPrompt: (target) => write(target.id, Change.setSystemPrompt(target)),
-      clear: (target) => write(target.id, Change.clear(target)),
+      // Alone, since documents may be written in place.
+      load: (id) => Effect.flatMap(toName(id), (name) => locked(name, read(id, name))),
+      append: (turn) => change(turn.id, Change.append(turn)),
+      setSystemPrompt: (target) => change(target.id, Change.setSystemPrompt(target)),
+      clear: (target) => change(target.id, Change.clear(target)),
       remove: (id) =>
-        locked(id, (name) =>
-          documents.read(name).pipe(
-            Effect.flatMap((text) =>
-              Effect.as(Option.isSome(text) ? documents.remove(name) : Effect.void, Option.isSome(text))
-            ),
-            Effect.mapError((cause) => storeFailed(id, "removed", cause))
-          )).pipe(Effect.uninterruptible),
+        write(id, (name) => Effect.mapError(documents.remove(name), (cause) => storeFailed(id, "removed", cause))),
       list: documents.names.pipe(
-        Stream.mapError((cause) => storeFailed("", "listed", cause)),
-        Stream.mapEffect((name) => idOf(documents, name)),
-        Stream.filterMap((id) => id)
+        Stream.mapEffect((name) => Effect.map(locked(name, idOf(documents, name)), Option.toArray)),
+        Stream.mapError(listFailed),
+        Stream.flattenIterables
       )
     }
   })
 
 const Id = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ id: Schema.String })))
 
-/** The id is in the document: a name does not tell it. One that cannot be read hides no others. */
-const idOf = (documents: Documents, name: string): Effect.Effect<Option.Option<string>, HistoryStoreError> =>
-  documents.read(name).pipe(
-    Effect.mapError((cause) => storeFailed(name, "listed", cause)),
-    Effect.map((text) => Option.map(Option.flatMap(text, Id), ({ id }) => id)),
-    Effect.tap((id) => Option.isNone(id) ? Effect.logWarning(`The document ${name} is no conversation`) : Effect.void)
-  )
+/** The id is in the name, else in the document. One that cannot be told hides no others. */
+const idOf = (documents: Documents, name: string): Effect.Effect<Option.Option<string>, Error> => {
+  const named = fromName(name)
+  if (Option.isSome(named)) return Effect.succeed(named)
+  return Effect.gen(function*() {
+    const text = yield* documents.read(name)
+    if (Option.isNone(text)) return Option.none()
+    const document = Id(text.value)
+    if (Option.isSome(document) && (yield* toName(document.value.id)) === name) return Option.some(document.value.id)
+    yield* Effect.logWarning(`The document ${name} is no conversation`)
+    return Option.none()
+  })
+}

@@ -5,24 +5,46 @@ import type * as ParseResult from "effect/ParseResult"
 import { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 
 /** An id as an error shows it: any text, and never pages of it. */
-const shown = (id: string): string => JSON.stringify(id.length > 64 ? `${id.slice(0, 64)}…` : id)
+const shown = (id: string): string => JSON.stringify(clipped(id, 64))
+
+/** What an error says, and what the one beneath it does. Never pages of either: they can quote what is stored. */
+const told = (cause: unknown): string => {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  const beneath = cause instanceof Error && cause.cause instanceof Error ? `: ${cause.cause.message}` : ""
+  return clipped(message + beneath, 512)
+}
+
+const clipped = (text: string, length: number): string => text.length > length ? `${text.slice(0, length)}…` : text
 
 /** The store did not do its part. */
 export const storeFailed = (conversationId: string, what: string, cause: unknown): HistoryStoreError =>
   new HistoryStoreError({
-    message: `The conversation ${shown(conversationId)} could not be ${what}: ${
-      cause instanceof Error ? cause.message : String(cause)
-    }`,
+    message: `The conversation ${shown(conversationId)} could not be ${what}: ${told(cause)}`,
     conversationId,
+    cause
+  })
+
+/** The store could not tell its conversations. */
+export const listFailed = (cause: unknown): HistoryStoreError =>
+  new HistoryStoreError({
+    message: `The conversations could not be listed: ${told(cause)}`,
+    conversationId: "",
     cause
   })
 
 /** What is stored is no conversation. */
 export const notDecodable = (conversationId: string, cause: ParseResult.ParseError): HistoryStoreError =>
   new HistoryStoreError({
-    message: `What is stored of the conversation ${shown(conversationId)} does not decode: ${cause.message}`,
+    message: `What is stored of the conversation ${shown(conversationId)} does not decode: ${told(cause)}`,
     conversationId,
     cause
+  })
+
+/** What is stored under the conversation's name is another one, such as a file that was renamed by hand. */
+export const notOf = (conversationId: string): HistoryStoreError =>
+  new HistoryStoreError({
+    message: `What is stored of the conversation ${shown(conversationId)} is another conversation`,
+    conversationId
   })
 
 /** The write was made for another version than the stored one. */

@@ -19,10 +19,19 @@ export const make = (
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const fileOf = (name: string): string => path.join(directory, `${name}${suffix}`)
+    const besideOf = (name: string): string => `${fileOf(name)}.new`
     yield* fs.makeDirectory(directory, { recursive: true }).pipe(
       Effect.mapError((cause) => storeFailed(directory, "given a folder", cause))
     )
     const bytes = new TextEncoder()
+
+    // A name is on the disk when its folder is. Not every system can sync one.
+    const sync = fs.open(directory).pipe(
+      Effect.flatMap((folder) => folder.sync),
+      Effect.scoped,
+      Effect.ignore
+    )
+
     return {
       read: (name) =>
         fs.readFileString(fileOf(name)).pipe(
@@ -33,15 +42,26 @@ export const make = (
           )
         ),
       write: (name, text) => {
-        const file = fileOf(name)
-        const beside = `${file}.new`
+        const beside = besideOf(name)
         return fs.open(beside, { flag: "w" }).pipe(
           Effect.flatMap((handle) => Effect.zipRight(handle.writeAll(bytes.encode(text)), handle.sync)),
           Effect.scoped,
-          Effect.zipRight(fs.rename(beside, file))
+          Effect.zipRight(fs.rename(beside, fileOf(name))),
+          Effect.tapError(() => Effect.ignore(fs.remove(beside, { force: true }))),
+          Effect.zipRight(sync)
         )
       },
-      remove: (name) => fs.remove(fileOf(name)),
+      // With what a crash may have left beside it.
+      remove: (name) =>
+        Effect.gen(function*() {
+          const file = fileOf(name)
+          const isThere = yield* fs.exists(file)
+          yield* fs.remove(besideOf(name), { force: true })
+          if (!isThere) return false
+          yield* fs.remove(file)
+          yield* sync
+          return true
+        }),
       names: fs.readDirectory(directory).pipe(
         Effect.map((files) =>
           files.filter((file) => file.endsWith(suffix)).map((file) => file.slice(0, -suffix.length))

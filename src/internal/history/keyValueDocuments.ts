@@ -25,8 +25,20 @@ export const make = (store: KeyValueStore.KeyValueStore): Documents => {
   const keyOf = (name: string): string => `conversation-${name}`
   const listKey = (list: number): string => `conversation-list-${list}`
 
+  /** A list that a crash has torn lists none: its conversations are still there, and others can be listed. */
   const namesIn = (list: number): Effect.Effect<ReadonlyArray<string>, Error> =>
-    Effect.flatMap(store.get(listKey(list)), Option.match({ onNone: () => Effect.succeed([]), onSome: decode }))
+    Effect.flatMap(
+      store.get(listKey(list)),
+      Option.match({
+        onNone: () => Effect.succeed([]),
+        onSome: (text) =>
+          Effect.catchAll(decode(text), () =>
+            Effect.as(
+              Effect.logWarning(`The entry ${listKey(list)} does not decode: its conversations are not listed`),
+              []
+            ))
+      })
+    )
 
   const change = (
     name: string,
@@ -47,11 +59,15 @@ export const make = (store: KeyValueStore.KeyValueStore): Documents => {
         isNew ? change(name, (others) => [...others, name]) : Effect.void,
         store.set(keyOf(name), text)
       ),
-    remove: (name) => Effect.zipRight(store.remove(keyOf(name)), change(name, (others) => others)),
+    remove: (name) =>
+      Effect.flatMap(store.has(keyOf(name)), (isThere) =>
+        isThere
+          ? store.remove(keyOf(name)).pipe(Effect.zipRight(change(name, (others) => others)), Effect.as(true))
+          : Effect.succeed(false)),
     names: Stream.range(0, lists - 1).pipe(
-      Stream.mapEffect(namesIn),
+      Stream.mapEffect((list) => lock.withPermits(1)(namesIn(list))),
       Stream.flattenIterables,
-      Stream.filterEffect((name) => Effect.map(store.get(keyOf(name)), Option.isSome))
+      Stream.filterEffect((name) => store.has(keyOf(name)))
     )
   }
 }

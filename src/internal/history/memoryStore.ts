@@ -15,6 +15,7 @@ export const make: Effect.Effect<Service> = Effect.sync((): Service => {
   const write = (id: string, change: Change.Change): Effect.Effect<number, ConflictError> =>
     Effect.suspend(() =>
       Effect.map(change(conversations.get(id)), (next) => {
+        if (next === undefined) return 0
         conversations.set(id, next)
         return next.version
       })

@@ -1,0 +1,89 @@
+/**
+ * The tables of conversations, and how they came to be.
+ */
+import * as Migrator from "@effect/sql/Migrator"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import { whenFree, withFaults } from "./faults.ts"
+
+const table = "effect_chat_migrations"
+
+/** Ids and prompts are escaped (see `text.ts`), usage, settings and messages are JSON. */
+const conversations = Effect.flatMap(SqlClient.SqlClient, (sql) => {
+  const time = sql.literal(sql.onDialectOrElse({ pg: () => "timestamptz", orElse: () => "text" }))
+  return Effect.zipRight(
+    sql`
+      CREATE TABLE effect_chat_conversations (
+        id text PRIMARY KEY,
+        long_id text,
+        version integer NOT NULL,
+        system_prompt text NOT NULL,
+        usage text NOT NULL,
+        settings text NOT NULL,
+        next_seq integer NOT NULL,
+        created_at ${time} NOT NULL,
+        updated_at ${time} NOT NULL
+      )`,
+    sql`
+      CREATE TABLE effect_chat_messages (
+        conversation text NOT NULL REFERENCES effect_chat_conversations (id) ON DELETE CASCADE,
+        seq integer NOT NULL,
+        message text NOT NULL,
+        PRIMARY KEY (conversation, seq)
+      )`
+  )
+})
+
+const migrations = { "0001_conversations": Effect.asVoid(conversations) }
+
+const latest = Object.keys(migrations).length
+
+/** Makes the tables what this program needs. Programs that start at the same time wait for one another. */
+export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, SqlClient.SqlClient> = Effect.gen(
+  function*() {
+    const sql = (yield* SqlClient.SqlClient).withoutTransforms()
+    if (yield* isCurrent(sql)) return
+    yield* sql.onDialectOrElse({
+      pg: () => oneByOne(sql),
+      sqlite: () => run,
+      orElse: () => unsupported
+    }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+    // Where another program is just migrating, the Migrator says that all is done before it is.
+    if (!(yield* isCurrent(sql))) {
+      return yield* new Migrator.MigrationError({ reason: "locked", message: "Another program is migrating" })
+    }
+  }
+).pipe(withFaults, whenFree)
+
+const run = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
+
+const unsupported = Effect.fail(
+  new Migrator.MigrationError({ reason: "failed", message: "Conversations are kept in SQLite or PostgreSQL" })
+)
+
+/** The Migrator's own look for its table ends a transaction, so the table has to be there before. */
+const oneByOne = (sql: SqlClient.SqlClient) =>
+  sql`SELECT pg_advisory_xact_lock(hashtext(${table}))`.pipe(
+    Effect.zipRight(sql`
+      CREATE TABLE IF NOT EXISTS ${sql(table)} (
+        migration_id integer PRIMARY KEY,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        name text NOT NULL
+      )`),
+    Effect.zipRight(run),
+    sql.withTransaction
+  )
+
+/** Whether there is nothing to do: with that, a program needs no right to create. */
+const isCurrent = (sql: SqlClient.SqlClient): Effect.Effect<boolean, SqlError> =>
+  Effect.gen(function*() {
+    const tables = yield* sql.onDialectOrElse({
+      pg: () => sql`SELECT 1 WHERE to_regclass(${table}) IS NOT NULL`,
+      sqlite: () => sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ${table}`,
+      orElse: () => Effect.succeed([])
+    })
+    if (tables.length === 0) return false
+    const done = yield* sql`SELECT 1 FROM ${sql(table)} WHERE migration_id >= ${latest} LIMIT 1`
+    return done.length > 0
+  })

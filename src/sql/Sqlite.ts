@@ -1,0 +1,64 @@
+/**
+ * Conversations in a SQLite file, with `libsql` inside: it comes with its binaries, so nothing is compiled.
+ *
+ * @since 0.1.0
+ */
+import * as Reactivity from "@effect/experimental/Reactivity"
+import type { MigrationError } from "@effect/sql/Migrator"
+import { SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as HistoryStore from "../HistoryStore.ts"
+import * as LibsqlClient from "../internal/history/sql/libsqlClient.ts"
+import * as SqlHistoryStore from "./SqlHistoryStore.ts"
+
+/**
+ * Where the file is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The file, which is created where it is missing (its folder is not), or `:memory:`. */
+  readonly filename: string
+}
+
+/**
+ * A store in a SQLite file. Programs on one machine may share the file.
+ *
+ * The file is in WAL mode, and a turn that is stored is on the disk. SQLite works in the program's own thread: a write
+ * takes it for as long as the disk needs. See {@link SqlHistoryStore} for the tables.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<HistoryStore.HistoryStore, SqlError | MigrationError> =>
+  Layer.scoped(
+    HistoryStore.HistoryStore,
+    LibsqlClient.make(options.filename).pipe(
+      Effect.flatMap((client) => Effect.provideService(SqlHistoryStore.make, SqlClient, client)),
+      Effect.map(apart)
+    )
+  ).pipe(Layer.provide(Reactivity.layer))
+
+/** `@effect/sql` has one tag for the transactions of all clients: one of another client must not take these over. */
+const apart = (store: HistoryStore.Service): HistoryStore.Service => {
+  const outside = Effect.mapInputContext(withoutTransaction)
+  return {
+    load: (id) => outside(store.load(id)),
+    append: (turn) => outside(store.append(turn)),
+    setSystemPrompt: (target) => outside(store.setSystemPrompt(target)),
+    clear: (target) => outside(store.clear(target)),
+    remove: (id) => outside(store.remove(id)),
+    list: Stream.mapInputContext(store.list, withoutTransaction)
+  }
+}
+
+const withoutTransaction = (context: Context.Context<never>): Context.Context<never> => {
+  const services = new Map(context.unsafeMap)
+  services.delete(TransactionConnection.key)
+  return Context.unsafeMake(services)
+}

@@ -1,0 +1,155 @@
+/**
+ * What a store keeps exactly as it is given: ids, texts, and everything that a message can have.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { assistant, type ChatMessage, toolResult, user } from "../../../ChatMessage.ts"
+import { HistoryStore, type Service } from "../../../HistoryStore.ts"
+import { type Case, equal, type Failure, freshId, listed, loaded, onOne, turn, turnOf, usageOf } from "./expect.ts"
+
+const loneSurrogates = "high \ud83d low \ude00 end \ud83d"
+
+/** Texts that something between a program and a disk may change. */
+const texts: Readonly<Record<string, string>> = {
+  "the empty text": "",
+  "spaces and line ends": "  \t\r\n a \r b \n ",
+  "NUL and other controls": "a\0b\u0001\u001b[31m\u007f\u2028\u2029",
+  "lone surrogates": loneSurrogates,
+  "emoji and signs that combine": "👩‍👩‍👧‍👦 e\u0301 é ﷺ 你好",
+  "quotes and escapes": "'\"`\\ \\0 \\u0041 \\\\ $1 ? %s ${x} '; DROP TABLE messages; --",
+  "a byte order mark": "\ufeff{}"
+}
+
+const allTexts = Object.values(texts)
+
+/** Ids that mean something to a file system, to JavaScript or to a database. */
+const odd = ["", " ", ".", "..", "../../x", "/etc/passwd", "C:\\x", "a/b", "__proto__", "constructor", "CON", "nul.txt"]
+
+/** Ids that something may take for one another. */
+const alike = [
+  ["a", "A", "ä", "Ä", "a\u0308", "ß", "SS", "ı", "i", "İ"],
+  ["x", "x ", " x", "x.", "x\0", "x\0y", "x/", "x%", "x%00", "x\\0", "x\\", "x\\\\", "x_", "x*"],
+  ["\ud83d", "\ude00", "\ud83d\ude00", "\ufffd", "\\ud83d", "id-x", "sha-x", "1", "01", "1.0"]
+].flat()
+
+const long = (end: string): string => "0123456789".repeat(1_000) + end
+
+/** Writes each of these, and finds each as it was written, alone and in the list. */
+const apart = (store: Service, ids: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
+  Effect.gen(function*() {
+    for (const [index, id] of ids.entries()) yield* store.append(turn(id, 0, { messages: turnOf(`${index}`) }))
+    for (const [index, id] of ids.entries()) {
+      const stored = yield* loaded(store, id)
+      yield* equal("The id", stored.id, id)
+      yield* equal("The messages", stored.messages, turnOf(`${index}`))
+    }
+    yield* equal("How often each is listed", yield* listed(store, ids), ids.map(() => 1))
+    for (const [index, id] of ids.entries()) {
+      yield* equal("Removing one", yield* store.remove(id), true)
+      const next = ids[index + 1]
+      if (next !== undefined) yield* equal("The next one's version", (yield* loaded(store, next)).version, 1)
+    }
+  })
+
+/** A case on these ids. Those that a run before may have left are removed first. */
+const onThese = (name: string, idsOf: (fresh: string) => ReadonlyArray<string>): Case => ({
+  name,
+  test: Effect.gen(function*() {
+    const store = yield* HistoryStore
+    const ids = idsOf(yield* freshId)
+    const removed = Effect.forEach(ids, store.remove, { discard: true })
+    yield* removed
+    yield* Effect.ensuring(apart(store, ids), Effect.ignore(removed))
+  })
+})
+
+const toolTurn: ReadonlyArray<ChatMessage> = [
+  user([
+    { type: "text", text: "What is in it?" },
+    { type: "image", url: "data:image/png;base64,AAAA", detail: "low" },
+    { type: "audio", data: "AAAA", format: "wav" },
+    { type: "file", filename: "a.pdf", data: "data:application/pdf;base64,AAAA" }
+  ]),
+  {
+    role: "assistant",
+    content: "",
+    reasoning: "I need two tools.",
+    toolCalls: [
+      { id: "call_1", name: "look", arguments: "{\"at\": \"\\u0000\"}" },
+      { id: "call_2", name: "look", arguments: "{\"at\":" }
+    ],
+    finishReason: "tool-calls",
+    model: "m-1",
+    usage: { ...usageOf(3), raw: { prompt_tokens: 3, details: { cached: null, list: [1, 2.5, "3"] } } }
+  },
+  toolResult("call_1", "a cat"),
+  toolResult("call_2", ""),
+  { role: "assistant", content: "A cat.", refusal: "No more.", finishReason: "interrupted" }
+]
+
+export const dataCases: ReadonlyArray<Case> = [
+  onThese("ids that mean something elsewhere are ids like others", () => odd),
+
+  onThese("ids that look alike are different conversations", (fresh) => alike.map((id) => `${fresh}${id}`)),
+
+  onThese("ids of any text are ids like others", (fresh) => allTexts.map((id) => `${fresh}${id}`)),
+
+  onThese("ids of ten thousand characters differ by their last one", (fresh) => [
+    ...["a", "b", "A", "\0", "\ud83d", "👍"].map((end) => fresh + long(end)),
+    fresh + long("").slice(0, 300),
+    fresh + long("").slice(0, 301)
+  ]),
+
+  ...Object.entries(texts).map(([name, text]) =>
+    onOne(`messages, prompt and settings can have ${name}`, (store, id) =>
+      Effect.gen(function*() {
+        const messages = [user(text), assistant(text), user([{ type: "text", text }]), toolResult(text, text)]
+        yield* store.append(turn(id, 0, { messages, systemPrompt: text, settings: { [`key ${text}`]: text } }))
+        const stored = yield* loaded(store, id)
+        yield* equal("The messages", stored.messages, messages)
+        yield* equal("The system prompt", stored.systemPrompt, text)
+        yield* equal("The settings", stored.settings, { [`key ${text}`]: text })
+        yield* store.setSystemPrompt({ id, expectedVersion: 1, systemPrompt: `${text}.`, settings: {} })
+        yield* equal("The new system prompt", (yield* loaded(store, id)).systemPrompt, `${text}.`)
+      }))
+  ),
+
+  onOne("tool calls, their results and all parts of messages stay as they are", (store, id) =>
+    Effect.gen(function*() {
+      yield* store.append(turn(id, 0, { messages: toolTurn }))
+      yield* store.append(turn(id, 1))
+      yield* equal("The messages", (yield* loaded(store, id)).messages, [...toolTurn, ...turnOf("turn 2")])
+    })),
+
+  onOne("the server's own usage stays as it is", (store, id) =>
+    Effect.gen(function*() {
+      const usage = {
+        ...usageOf(1e15),
+        estimated: true,
+        raw: { a: [{ b: "\0" }], "__proto__ ": 1, cost: 0.000_001, big: 9_007_199_254_740_991 }
+      }
+      yield* store.append(turn(id, 0, { usage }))
+      yield* equal("The usage", (yield* loaded(store, id)).usage, usage)
+    })),
+
+  onOne("messages of a million characters stay whole", (store, id) =>
+    Effect.gen(function*() {
+      const messages = [user("é".repeat(1_000_000)), assistant("long \"answer\"\n".repeat(80_000))]
+      yield* store.append(turn(id, 0, { messages, systemPrompt: "p".repeat(100_000) }))
+      yield* store.append(turn(id, 1))
+      const stored = yield* loaded(store, id)
+      yield* equal("The messages", stored.messages, [...messages, ...turnOf("turn 2")])
+      yield* equal(
+        "What is loaded after removing it",
+        yield* Effect.zipRight(store.remove(id), store.load(id)),
+        Option.none()
+      )
+    })),
+
+  onOne("a turn of three thousand messages is kept in its order", (store, id) =>
+    Effect.gen(function*() {
+      const messages = Array.from({ length: 1_500 }, (_, index) => turnOf(`${index}`)).flat()
+      yield* store.append(turn(id, 0, { messages }))
+      yield* equal("The messages", (yield* loaded(store, id)).messages, messages)
+    }))
+]

@@ -1,0 +1,166 @@
+/**
+ * What the cases of the store suite are made of: data, and expectations that fail with both sides.
+ */
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Stream from "effect/Stream"
+import type { ConflictError, HistoryStoreError } from "../../../ChatError.ts"
+import { assistant, type ChatMessage, user } from "../../../ChatMessage.ts"
+import { type Usage } from "../../../ChatResponse.ts"
+import { type Append, HistoryStore, type Service, type StoredConversation } from "../../../HistoryStore.ts"
+
+/**
+ * The store did something else than it should. Test frameworks show the difference of `actual` and `expected`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Mismatch extends Data.TaggedError("HistoryStoreMismatch")<{
+  readonly message: string
+  readonly actual: unknown
+  readonly expected: unknown
+}> {}
+
+/** What a case can fail with. */
+export type Failure = Mismatch | HistoryStoreError | ConflictError
+
+export const equal = (what: string, actual: unknown, expected: unknown): Effect.Effect<void, Mismatch> =>
+  Effect.suspend(() => {
+    const [is, shall] = [canonical(actual), canonical(expected)]
+    if (is === shall) return Effect.void
+    const message = `${what} is not what it should be`
+    if (is.length + shall.length < longest) return Effect.fail(new Mismatch({ message, actual, expected }))
+    let at = 0
+    while (is[at] === shall[at]) at++
+    const around = (text: string): string => text.slice(Math.max(0, at - 100), at + 100)
+    return Effect.fail(
+      new Mismatch({ message: `${message}, from character ${at} on`, actual: around(is), expected: around(shall) })
+    )
+  })
+
+/** Longer JSON is shown around the first difference: test frameworks take minutes for the difference of megabytes. */
+const longest = 50_000
+
+/** The same text for the same data, whatever the order of its keys. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.entries(part).sort(([a], [b]) => a < b ? -1 : 1)
+      : part) ?? "undefined"
+
+/** An id that no other case, and no other run, has. */
+export const freshId: Effect.Effect<string> = Effect.map(
+  Effect.replicateEffect(Random.nextIntBetween(0, 2 ** 31), 4),
+  (parts) => `suite-${parts.map((part) => part.toString(36).padStart(6, "0")).join("")}`
+)
+
+export const usageOf = (tokens: number): Usage => ({
+  inputTokens: tokens,
+  outputTokens: 2 * tokens,
+  totalTokens: 3 * tokens,
+  reasoningTokens: 0,
+  cachedTokens: 0,
+  estimated: false,
+  raw: null
+})
+
+/** The messages of a turn in which the user says this. */
+export const turnOf = (said: string): ReadonlyArray<ChatMessage> => [user(said), assistant(`You said: ${said}`)]
+
+/** A turn to append, complete but for its id and its version. */
+export const turn = (
+  id: string,
+  expectedVersion: number,
+  more?: Partial<Append>
+): Append => ({
+  id,
+  expectedVersion,
+  messages: turnOf(`turn ${expectedVersion + 1}`),
+  usage: usageOf(expectedVersion + 1),
+  systemPrompt: "Be brief.",
+  settings: { model: "m" },
+  ...more
+})
+
+/** The conversation, which has to be there. */
+export const loaded = (store: Service, id: string): Effect.Effect<StoredConversation, Failure> =>
+  Effect.flatMap(
+    store.load(id),
+    Option.match({
+      onNone: () =>
+        Effect.fail(
+          new Mismatch({
+            message: "A conversation that was stored is gone",
+            actual: undefined,
+            expected: id.slice(0, 99)
+          })
+        ),
+      onSome: Effect.succeed
+    })
+  )
+
+/** That a write is refused for its version, and how. */
+export const conflicts = <A>(
+  write: Effect.Effect<A, HistoryStoreError | ConflictError>,
+  expected: { readonly conversationId: string; readonly expectedVersion: number; readonly actualVersion: number }
+): Effect.Effect<void, Failure> =>
+  Effect.flatMap(Effect.sandbox(Effect.either(write)).pipe(Effect.mapError(defect)), (outcome) => {
+    const error = outcome._tag === "Left" ? outcome.left : undefined
+    const actual = error?._tag === "ConflictError"
+      ? {
+        conversationId: error.conversationId,
+        expectedVersion: error.expectedVersion,
+        actualVersion: error.actualVersion
+      }
+      : outcome
+    return equal("The outcome of a write for another version", actual, expected)
+  })
+
+const defect = (cause: Cause.Cause<never>): Mismatch =>
+  new Mismatch({ message: "A write died", actual: Cause.pretty(cause), expected: "a failure" })
+
+/** How often each of these ids is listed. */
+export const listed = (
+  store: Service,
+  ids: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<number>, HistoryStoreError> => {
+  const wanted = new Set(ids)
+  return store.list.pipe(
+    Stream.filter((id) => wanted.has(id)),
+    Stream.runCollect,
+    Effect.map((found) => ids.map((id) => Array.from(found).filter((other) => other === id).length))
+  )
+}
+
+/** One behaviour. */
+export interface Case {
+  readonly name: string
+  readonly test: Effect.Effect<void, Failure, HistoryStore>
+}
+
+/** A case on a conversation of its own, which is gone after it. */
+export const onOne = (
+  name: string,
+  test: (store: Service, id: string) => Effect.Effect<void, Failure>
+): Case => ({
+  name,
+  test: Effect.gen(function*() {
+    const store = yield* HistoryStore
+    const id = yield* freshId
+    yield* Effect.ensuring(test(store, id), Effect.ignore(store.remove(id)))
+  })
+})
+
+/** A case on several conversations of its own, which are gone after it. */
+export const onMany = (
+  name: string,
+  count: number,
+  test: (store: Service, ids: ReadonlyArray<string>) => Effect.Effect<void, Failure>
+): Case =>
+  onOne(name, (store, prefix) => {
+    const ids = Array.from({ length: count }, (_, index) => `${prefix}-${index}`)
+    return Effect.ensuring(test(store, ids), Effect.ignore(Effect.forEach(ids, store.remove, { concurrency: 10 })))
+  })

@@ -1,0 +1,185 @@
+/**
+ * What one writer can expect of a store.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Service } from "../../../HistoryStore.ts"
+import { conflicts, equal, listed, loaded, onMany, onOne, turn, turnOf, usageOf } from "./expect.ts"
+
+const usage = usageOf(0)
+
+/** Writes that were made for `expectedVersion`, one of each kind. */
+const writes = (store: Service, id: string, expectedVersion: number) => [
+  store.append(turn(id, expectedVersion)),
+  store.setSystemPrompt({ id, expectedVersion, systemPrompt: "Another.", settings: {} }),
+  store.clear({ id, expectedVersion })
+]
+
+export const writeCases = [
+  onOne("a conversation that was never written is none", (store, id) =>
+    Effect.gen(function*() {
+      yield* equal("What is loaded", yield* store.load(id), Option.none())
+      yield* equal("How often it is listed", yield* listed(store, [id]), [0])
+    })),
+
+  onOne("the first turn creates the conversation with version 1", (store, id) =>
+    Effect.gen(function*() {
+      yield* equal("The version", yield* store.append(turn(id, 0)), 1)
+      yield* equal("The conversation", yield* loaded(store, id), {
+        id,
+        version: 1,
+        systemPrompt: "Be brief.",
+        messages: turnOf("turn 1"),
+        usage: usageOf(1),
+        settings: { model: "m" }
+      })
+    })),
+
+  onOne("turns are kept in their order, and each raises the version by one", (store, id) =>
+    Effect.gen(function*() {
+      for (let version = 0; version < 12; version++) {
+        yield* equal("The version", yield* store.append(turn(id, version)), version + 1)
+      }
+      const { messages, version } = yield* loaded(store, id)
+      yield* equal("The version", version, 12)
+      yield* equal("The messages", messages, Array.from({ length: 12 }, (_, n) => turnOf(`turn ${n + 1}`)).flat())
+    })),
+
+  onOne(
+    "a turn replaces the usage and the system prompt, and keeps the first settings",
+    (store, id) =>
+      Effect.gen(function*() {
+        yield* store.append(turn(id, 0, { settings: { model: "first", temperature: 0.5, stop: ["a", null] } }))
+        yield* store.append(turn(id, 1, { settings: { model: "second" }, systemPrompt: "Be long.", usage: usageOf(7) }))
+        const stored = yield* loaded(store, id)
+        yield* equal("The settings", stored.settings, { model: "first", temperature: 0.5, stop: ["a", null] })
+        yield* equal("The system prompt", stored.systemPrompt, "Be long.")
+        yield* equal("The usage", stored.usage, usageOf(7))
+      })
+  ),
+
+  onOne("a turn without messages changes the usage and the version", (store, id) =>
+    Effect.gen(function*() {
+      yield* store.append(turn(id, 0, { messages: [] }))
+      yield* equal("The version", yield* store.append(turn(id, 1, { messages: [], usage: usageOf(5) })), 2)
+      const stored = yield* loaded(store, id)
+      yield* equal("The messages", stored.messages, [])
+      yield* equal("The usage", stored.usage, usageOf(5))
+    })),
+
+  onOne("a write for an older version is a conflict, and writes nothing", (store, id) =>
+    Effect.gen(function*() {
+      yield* store.append(turn(id, 0))
+      yield* store.append(turn(id, 1))
+      const before = yield* loaded(store, id)
+      for (const expectedVersion of [0, 1]) {
+        for (const write of writes(store, id, expectedVersion)) {
+          yield* conflicts(write, { conversationId: id, expectedVersion, actualVersion: 2 })
+        }
+      }
+      yield* equal("The conversation after it", yield* loaded(store, id), before)
+    })),
+
+  onOne(
+    "a write for a version that is not reached yet is a conflict, and writes nothing",
+    (store, id) =>
+      Effect.gen(function*() {
+        for (const write of writes(store, id, 3)) {
+          yield* conflicts(write, { conversationId: id, expectedVersion: 3, actualVersion: 0 })
+        }
+        yield* equal("What is loaded", yield* store.load(id), Option.none())
+        yield* store.append(turn(id, 0))
+        const before = yield* loaded(store, id)
+        for (const write of writes(store, id, 2)) {
+          yield* conflicts(write, { conversationId: id, expectedVersion: 2, actualVersion: 1 })
+        }
+        yield* equal("The conversation after it", yield* loaded(store, id), before)
+      })
+  ),
+
+  onOne("a system prompt can come first, and the turns after it", (store, id) =>
+    Effect.gen(function*() {
+      const version = yield* store.setSystemPrompt({
+        id,
+        expectedVersion: 0,
+        systemPrompt: "Speak Latin.",
+        settings: { model: "first" }
+      })
+      yield* equal("The version", version, 1)
+      yield* equal("The conversation", yield* loaded(store, id), {
+        id,
+        version: 1,
+        systemPrompt: "Speak Latin.",
+        messages: [],
+        usage,
+        settings: { model: "first" }
+      })
+      yield* store.append(turn(id, 1, { settings: { model: "second" } }))
+      const stored = yield* loaded(store, id)
+      yield* equal("The messages", stored.messages, turnOf("turn 2"))
+      yield* equal("The settings", stored.settings, { model: "first" })
+    })),
+
+  onOne("a new system prompt changes nothing else", (store, id) =>
+    Effect.gen(function*() {
+      yield* store.append(turn(id, 0))
+      const before = yield* loaded(store, id)
+      const settings = { model: "second" }
+      yield* equal(
+        "The version",
+        yield* store.setSystemPrompt({ id, expectedVersion: 1, systemPrompt: "", settings }),
+        2
+      )
+      yield* equal("The conversation", yield* loaded(store, id), { ...before, version: 2, systemPrompt: "" })
+    })),
+
+  onOne("clearing removes all turns and nothing else, and new turns begin anew", (store, id) =>
+    Effect.gen(function*() {
+      yield* store.append(turn(id, 0))
+      yield* store.append(turn(id, 1))
+      const before = yield* loaded(store, id)
+      yield* equal("The version", yield* store.clear({ id, expectedVersion: 2 }), 3)
+      yield* equal("The conversation", yield* loaded(store, id), { ...before, version: 3, messages: [] })
+      yield* store.append(turn(id, 3))
+      yield* equal("The messages", (yield* loaded(store, id)).messages, turnOf("turn 4"))
+    })),
+
+  onOne("clearing a conversation that is not stored makes none", (store, id) =>
+    Effect.gen(function*() {
+      yield* equal("The version", yield* store.clear({ id, expectedVersion: 0 }), 0)
+      yield* equal("What is loaded", yield* store.load(id), Option.none())
+      yield* equal("The version", yield* store.append(turn(id, 0)), 1)
+    })),
+
+  onOne("removing says whether there was one, and leaves nothing", (store, id) =>
+    Effect.gen(function*() {
+      yield* equal("Removing none", yield* store.remove(id), false)
+      yield* store.append(turn(id, 0))
+      yield* store.append(turn(id, 1))
+      yield* equal("Removing one", yield* store.remove(id), true)
+      yield* equal("What is loaded", yield* store.load(id), Option.none())
+      yield* equal("How often it is listed", yield* listed(store, [id]), [0])
+      yield* equal("Removing it once more", yield* store.remove(id), false)
+    })),
+
+  onOne("a removed conversation can begin anew, with nothing of the old one", (store, id) =>
+    Effect.gen(function*() {
+      yield* store.append(turn(id, 0, { settings: { model: "old" } }))
+      yield* store.append(turn(id, 1))
+      yield* store.remove(id)
+      yield* conflicts(store.append(turn(id, 2)), { conversationId: id, expectedVersion: 2, actualVersion: 0 })
+      yield* store.append(turn(id, 0, { messages: turnOf("new"), settings: { model: "new" } }))
+      const stored = yield* loaded(store, id)
+      yield* equal("The version", stored.version, 1)
+      yield* equal("The messages", stored.messages, turnOf("new"))
+      yield* equal("The settings", stored.settings, { model: "new" })
+    })),
+
+  onMany("every conversation that is stored is listed once, and no other", 30, (store, ids) =>
+    Effect.gen(function*() {
+      for (const id of ids) yield* store.append(turn(id, 0))
+      for (const id of ids.slice(20)) yield* store.remove(id)
+      for (const id of ids.slice(0, 10)) yield* store.clear({ id, expectedVersion: 1 })
+      yield* equal("How often each is listed", yield* listed(store, ids), ids.map((_, index) => index < 20 ? 1 : 0))
+    }))
+]

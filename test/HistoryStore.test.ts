@@ -1,0 +1,137 @@
+/**
+ * Every store, by the suite that is shipped for others' stores.
+ */
+import { FileSystem, KeyValueStore } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Effect, Exit, Layer, Option, Stream } from "effect"
+import { ChatMessage, ChatResponse, HistoryStore } from "effect-chat"
+import { SqlHistoryStore } from "effect-chat/sql"
+import * as Sqlite from "effect-chat/sql/Sqlite"
+import { HistoryStoreSuite } from "effect-chat/testing"
+import * as Postgres from "./support/postgres.ts"
+
+/** A layer of a temporary folder. */
+const inFolder = <A, E, R>(f: (directory: string) => Layer.Layer<A, E, R>) =>
+  Layer.unwrapScoped(
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      return f(yield* fs.makeTempDirectoryScoped({ prefix: "effect-chat-store-" }))
+    })
+  )
+
+const postgres = Layer.unwrapEffect(
+  Effect.gen(function*() {
+    const { createDatabase } = yield* Postgres.Postgres
+    return Layer.provide(SqlHistoryStore.layer, PgClient.layer({ url: yield* createDatabase }))
+  })
+).pipe(Layer.provide(Postgres.layer), Layer.orDie)
+
+const stores: Record<string, Layer.Layer<HistoryStore.HistoryStore, unknown>> = {
+  "HistoryStore.layerMemory": HistoryStore.layerMemory,
+  "HistoryStore.layerKeyValueStore in memory": HistoryStore.layerKeyValueStore.pipe(
+    Layer.provide(KeyValueStore.layerMemory)
+  ),
+  "HistoryStore.layerKeyValueStore on files": inFolder((directory) =>
+    HistoryStore.layerKeyValueStore.pipe(Layer.provide(KeyValueStore.layerFileSystem(directory)))
+  ).pipe(Layer.provide(NodeContext.layer)),
+  "HistoryStore.layerFileSystem": inFolder((directory) => HistoryStore.layerFileSystem({ directory })).pipe(
+    Layer.provide(NodeContext.layer)
+  ),
+  "Sqlite.layer": inFolder((directory) => Sqlite.layer({ filename: `${directory}/chats.db` })).pipe(
+    Layer.provide(NodeContext.layer)
+  ),
+  "Sqlite.layer in memory": Sqlite.layer({ filename: ":memory:" }),
+  ...(Postgres.unavailable === "" ? { "SqlHistoryStore.layer on PostgreSQL": postgres } : {})
+}
+
+if (Postgres.unavailable !== "") {
+  describe.skip(`SqlHistoryStore.layer on PostgreSQL${Postgres.unavailable}`, () => {
+    it.effect("passes the suite", () => Effect.void)
+  })
+}
+
+for (const [name, store] of Object.entries(stores)) {
+  layer(Layer.orDie(store), { excludeTestServices: true, timeout: 60_000 })(name, (it) => {
+    for (const { name, test } of HistoryStoreSuite.cases) it.effect(name, () => test, 30_000)
+  })
+}
+
+describe("HistoryStoreSuite", () => {
+  /** How many cases fail on a store that is memory with something else in it. */
+  const failures = (broken: (store: HistoryStore.Service) => Partial<HistoryStore.Service>) =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const exits = yield* Effect.forEach(HistoryStoreSuite.cases, ({ test }) =>
+        Effect.exit(Effect.provideService(test, HistoryStore.HistoryStore, { ...store, ...broken(store) })))
+      return HistoryStoreSuite.cases.filter((_, index) =>
+        Exit.isFailure(exits[index] ?? Exit.void)
+      ).map(({ name }) => name)
+    }).pipe(Effect.provide(HistoryStore.layerMemory))
+
+  it.live("passes on a store that holds conversations already, and leaves them alone", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const turn = {
+        id: "mine",
+        expectedVersion: 0,
+        messages: [ChatMessage.user("Hello"), ChatMessage.assistant("Hi")],
+        usage: ChatResponse.emptyUsage,
+        systemPrompt: "",
+        settings: {}
+      }
+      yield* store.append(turn)
+      yield* Effect.forEach(HistoryStoreSuite.cases, ({ test }) => test, { concurrency: "unbounded", discard: true })
+      yield* store.append({ ...turn, expectedVersion: 1 })
+      assert.deepStrictEqual(Array.from(yield* Stream.runCollect(store.list)), ["mine"])
+    }).pipe(Effect.provide(HistoryStore.layerMemory)))
+
+  it.live("tells what was expected and what was there", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const [, first] = HistoryStoreSuite.cases
+      assert(first !== undefined)
+      const error = yield* Effect.flip(first.test).pipe(
+        Effect.provideService(HistoryStore.HistoryStore, { ...store, append: () => Effect.succeed(7) })
+      )
+      assert(error instanceof HistoryStoreSuite.Mismatch)
+      assert.deepInclude(error, { actual: 7, expected: 1, message: "The version is not what it should be" })
+    }).pipe(Effect.provide(HistoryStore.layerMemory)))
+
+  it.live.each<[string, (store: HistoryStore.Service) => Partial<HistoryStore.Service>]>([
+    ["forgets to check versions", (store) => ({
+      append: (turn) =>
+        Effect.flatMap(
+          store.load(turn.id),
+          (stored) =>
+            store.append({
+              ...turn,
+              expectedVersion: Option.match(stored, { onNone: () => 0, onSome: ({ version }) => version })
+            })
+        )
+    })],
+    ["cuts texts at NUL", (store) => ({
+      append: (turn) => store.append({ ...turn, systemPrompt: turn.systemPrompt.replace(/\0[^]*/, "") })
+    })],
+    ["lists twice", (store) => ({
+      list: Stream.concat(store.list, store.list)
+    })],
+    ["takes ids for the same that differ in case", (store) => ({
+      append: (turn) => store.append({ ...turn, id: turn.id.toLowerCase() }),
+      load: (id) => store.load(id.toLowerCase())
+    })],
+    ["says that it removed what was not there", (store) => ({
+      remove: (id) => Effect.as(store.remove(id), true)
+    })],
+    ["loses the last message of a turn", (store) => ({
+      append: (turn) => store.append({ ...turn, messages: turn.messages.slice(0, -1) })
+    })],
+    ["replaces the settings", (store) => ({
+      load: (id) => Effect.map(store.load(id), Option.map((stored) => ({ ...stored, settings: {} })))
+    })]
+  ])("fails on a store that %s", ([, broken]) =>
+    Effect.gen(function*() {
+      assert.isAbove((yield* failures(broken)).length, 0)
+    }))
+})

@@ -1,0 +1,91 @@
+/**
+ * What the store does with a file that other programs use too.
+ */
+import { SqlError } from "@effect/sql"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer, Option, Schedule, TestClock } from "effect"
+import { HistoryStore } from "effect-chat"
+import * as Sqlite from "effect-chat/sql/Sqlite"
+import Database from "libsql"
+import { file, folder, turn } from "../support/databases.ts"
+
+describe("Sqlite.layer", () => {
+  it.scopedLive("waits for another program that writes, without stopping this one, and goes on", () =>
+    Effect.gen(function*() {
+      const { other, store } = yield* file
+      other.exec("BEGIN IMMEDIATE")
+      const write = yield* Effect.fork(store.append(turn("a", 0)))
+      const read = yield* Effect.repeat(
+        store.load("a"),
+        Schedule.intersect(Schedule.spaced("2 millis"), Schedule.recurs(20))
+      )
+      assert.isDefined(read)
+      assert.isTrue(Option.isNone(yield* Fiber.poll(write)))
+      other.exec("COMMIT")
+
+      assert.strictEqual(yield* Fiber.join(write), 1)
+      // Neither keeps a lock.
+      other.exec("BEGIN IMMEDIATE")
+      other.exec("ROLLBACK")
+      assert.strictEqual(yield* store.append(turn("a", 1)), 2)
+    }))
+
+  it.scoped("gives up after ten seconds, typed, and works again as soon as the file is free", () =>
+    Effect.gen(function*() {
+      const { other, store } = yield* file
+      other.exec("BEGIN IMMEDIATE")
+      const write = yield* Effect.fork(Effect.flip(store.append(turn("a", 0))))
+      yield* Effect.repeatN(Effect.zipRight(TestClock.adjust("100 millis"), Effect.yieldNow()), 110)
+
+      const error = yield* Fiber.join(write)
+      assert(error._tag === "HistoryStoreError")
+      assert.strictEqual(error.conversationId, "a")
+      assert.match(error.message, /locked/)
+      other.exec("ROLLBACK")
+      assert.strictEqual(yield* store.append(turn("a", 0)), 1)
+    }))
+
+  it.scopedLive("fails typed after its scope is closed", () =>
+    Effect.gen(function*() {
+      const filename = `${yield* folder}/chats.db`
+      const store = yield* Effect.provide(HistoryStore.HistoryStore, Sqlite.layer({ filename }))
+      assert.strictEqual((yield* Effect.flip(store.load("a")))._tag, "HistoryStoreError")
+      assert.strictEqual((yield* Effect.flip(store.append(turn("a", 0))))._tag, "HistoryStoreError")
+    }))
+
+  it.scoped("writes times of the Clock", () =>
+    Effect.gen(function*() {
+      const { other, store } = yield* file
+      yield* TestClock.setTime(Duration.toMillis("1 day"))
+      yield* store.append(turn("a", 0))
+      yield* TestClock.adjust("1 hour")
+      yield* store.append(turn("a", 1))
+      assert.deepStrictEqual(other.prepare("SELECT created_at, updated_at FROM effect_chat_conversations").all(), [
+        { created_at: "1970-01-02T00:00:00.000Z", updated_at: "1970-01-02T01:00:00.000Z" }
+      ])
+    }))
+
+  it.scoped("finds after a restart what it stored, and the file in WAL mode", () =>
+    Effect.gen(function*() {
+      const filename = `${yield* folder}/chats.db`
+      const store = Effect.provide(
+        Effect.flatMap(HistoryStore.HistoryStore, (store) => store.append(turn("a", 0))),
+        Sqlite.layer({ filename })
+      )
+      yield* store
+      const stored = yield* Effect.flatMap(HistoryStore.HistoryStore, (store) => store.load("a")).pipe(
+        Effect.flatten,
+        Effect.provide(Sqlite.layer({ filename }))
+      )
+      assert.strictEqual(stored.version, 1)
+      const other = new Database(filename)
+      assert.deepStrictEqual(other.prepare("PRAGMA journal_mode").all(), [{ journal_mode: "wal" }])
+      other.close()
+    }))
+
+  it.scoped("fails where there is no such folder", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Layer.build(Sqlite.layer({ filename: "/nowhere/at/all/chats.db" })))
+      assert.instanceOf(error, SqlError.SqlError)
+    }))
+})

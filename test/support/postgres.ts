@@ -1,0 +1,101 @@
+/**
+ * A PostgreSQL server of the tests' own: on loopback, on a free port, in a temporary folder, and gone after them.
+ *
+ * Its programs are found where Debian keeps them, or in PATH. They refuse to run as root: then they run as `postgres`,
+ * the user that Debian's package creates.
+ */
+import { PgClient } from "@effect/sql-pg"
+import { Context, Effect, Layer, Redacted, Schedule } from "effect"
+import { spawn } from "node:child_process"
+import { existsSync, readdirSync } from "node:fs"
+import { createServer } from "node:net"
+
+const debian = "/usr/lib/postgresql"
+
+/** The folder with `initdb` and `pg_ctl`, the newest version's. */
+const programs = [
+  ...(existsSync(debian) ? readdirSync(debian) : []).sort((a, b) => Number(b) - Number(a)).map((v) =>
+    `${debian}/${v}/bin`
+  ),
+  ...(process.env["PATH"] ?? "").split(":")
+].find((directory) => existsSync(`${directory}/initdb`) && existsSync(`${directory}/pg_ctl`))
+
+/** What a title says about tests that need a server. */
+export const unavailable = programs === undefined ? " (skipped: no PostgreSQL is installed)" : ""
+
+export interface Service {
+  /** A new database, and its address. */
+  readonly createDatabase: Effect.Effect<Redacted.Redacted>
+}
+
+export class Postgres extends Context.Tag("effect-chat/test/support/postgres/Postgres")<Postgres, Service>() {}
+
+const isRoot = process.getuid?.() === 0
+
+/** One word of a shell's line. */
+const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`
+
+/** A shell of a user who may run a server. Its standard input stays open. */
+const shell = (script: string) => {
+  const [command, ...words] = isRoot ? ["su", "postgres", "-s", "/bin/sh", "-c", script] : ["/bin/sh", "-c", script]
+  return spawn(command ?? "", words, { cwd: "/", stdio: ["pipe", "pipe", "pipe"] })
+}
+
+const freePort = Effect.async<number>((resume) => {
+  const server = createServer()
+  server.listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
+  })
+})
+
+/**
+ * A server in a folder of its own. It runs until its shell's input ends: also where the tests are killed, it is stopped
+ * and its folder removed.
+ */
+const start = (port: number) =>
+  Effect.async<ReturnType<typeof shell>, Error>((resume) => {
+    const program = (name: string) => quote(`${programs}/${name}`)
+    const options = `-p ${port} -h 127.0.0.1 -k $directory -c fsync=off -c max_connections=200`
+    const child = shell(`
+      directory=$(mktemp -d /tmp/effect-chat-pg-XXXXXX) || exit
+      trap 'rm -rf "$directory"' EXIT
+      ${program("initdb")} -D "$directory/data" -A trust -U test -E UTF8 -N &&
+      ${program("pg_ctl")} -w -D "$directory/data" -l "$directory/log" -o "${options}" start &&
+      echo running && cat >/dev/null
+      ${program("pg_ctl")} -D "$directory/data" -m fast stop >/dev/null 2>&1`)
+    let output = ""
+    child.stdout.on("data", (chunk) => {
+      output += String(chunk)
+      if (output.endsWith("running\n")) resume(Effect.succeed(child))
+    })
+    child.stderr.on("data", (chunk) => output += String(chunk))
+    child.on("exit", () => resume(Effect.fail(new Error(output))))
+  })
+
+const stop = (child: ReturnType<typeof shell>) =>
+  Effect.async<void>((resume) => {
+    child.on("exit", () => resume(Effect.void))
+    if (child.exitCode !== null) resume(Effect.void)
+    child.stdin.end()
+  })
+
+/** A server that runs. */
+export const layer: Layer.Layer<Postgres> = Layer.scoped(
+  Postgres,
+  Effect.gen(function*() {
+    // By now the port may be somebody else's: then the layer tries once more.
+    const port = yield* freePort
+    yield* Effect.acquireRelease(start(port), stop)
+    const address = (database: string) => Redacted.make(`postgres://test@127.0.0.1:${port}/${database}`)
+    let databases = 0
+    return {
+      createDatabase: Effect.gen(function*() {
+        const name = `test_${++databases}`
+        const sql = yield* PgClient.PgClient
+        yield* sql`CREATE DATABASE ${sql(name)}`
+        return address(name)
+      }).pipe(Effect.provide(PgClient.layer({ url: address("postgres"), maxConnections: 1 })), Effect.orDie)
+    }
+  })
+).pipe(Layer.retry(Schedule.recurs(2)), Layer.orDie)
