@@ -1,0 +1,185 @@
+/**
+ * Further servers, for when the first one cannot answer.
+ *
+ * A fallback is laid over a wire and gives a wire, for `LLMChat.fromCompletions` and `ChatManager.fromCompletions`. Over
+ * a wire with limits (`Limits.limit`) every attempt waits for its own place.
+ *
+ * @since 0.1.0
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type * as ChatCompletions from "./ChatCompletions.ts"
+import { type ChatError, isChatError } from "./ChatError.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
+import type { ChatResponse } from "./ChatResponse.ts"
+import type { LLMConfig } from "./LLMConfig.ts"
+
+/**
+ * Who is asked next, and when.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Who is asked after the request's own config, in this order: the same for all requests, or by the request. */
+  readonly configs:
+    | ReadonlyArray<LLMConfig>
+    | ((request: ChatCompletions.ChatRequest) => ReadonlyArray<LLMConfig>)
+  /** Whether the next one is asked after this error. Default {@link isWorthAnother}. */
+  readonly shouldFallback?: ((error: ChatError) => boolean) | undefined
+  /** Told whenever the next one is about to be asked. */
+  readonly onFallback?: ((attempt: FailedAttempt) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * An attempt that another one follows.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FailedAttempt {
+  readonly config: LLMConfig
+  readonly error: ChatError
+  /** Who is asked next. */
+  readonly next: LLMConfig
+}
+
+/**
+ * Whether another server may answer where this one failed: it refuses for now (`RateLimitError`), for good
+ * (`QuotaError`), fails (`ServerError`), is not reached (`TransportError`), or takes too long before it says anything
+ * (`TimeoutError`). What is wrong with the request, the key or the messages is not; nor is an answer that broke off,
+ * because it may have been paid for.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isWorthAnother = (error: ChatError): boolean => {
+  switch (error._tag) {
+    case "QuotaError":
+    case "RateLimitError":
+    case "ServerError":
+    case "TimeoutError":
+    case "TransportError":
+      return saysNothing(error.partial)
+    default:
+      return false
+  }
+}
+
+const saysNothing = (partial: ChatResponse | undefined): boolean =>
+  partial === undefined ||
+  (partial.text === "" && partial.reasoning === "" && partial.refusal === "" && partial.toolCalls.length === 0)
+
+/**
+ * The wire with further servers.
+ *
+ * The request's own config is asked first, with its retries; then the others, each with its own settings, retries and
+ * time limits. All get the same messages, so the system prompt is the first config's, and the same options but for
+ * `model`, which is the name of the first server's model. An error that is not worth another attempt fails the call at
+ * once.
+ *
+ * A stream never mixes answers: once an event was told, its errors are the caller's. Where all fail, the error is the
+ * last one's, and {@link attempts} gives all.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const make = (
+  completions: ChatCompletions.Service,
+  { configs, onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Options
+): ChatCompletions.Service => {
+  /** What comes after the error: the next server, or the end. */
+  const after = (trial: Trial, error: ChatError): Effect.Effect<Trial, ChatError> => {
+    const [next, ...rest] = trial.rest
+    if (next === undefined || !shouldFallback(error)) return Effect.fail(withEarlier(error, trial.earlier))
+    const { config } = trial.request
+    const earlier = [...trial.earlier, { config, error }]
+    return Effect.as(onFallback({ config, error, next }), { request: requestTo(next, trial.request), rest, earlier })
+  }
+
+  const complete = (trial: Trial): Effect.Effect<ChatResponse, ChatError> =>
+    Effect.catchAll(
+      completions.complete(trial.request),
+      (error) => Effect.flatMap(after(trial, error), complete)
+    )
+
+  // Not an ExecutionPlan: a step after the first is a retry, which begins anew when it fails after its first event.
+  const stream = (trial: Trial): Stream.Stream<ChatEvent, ChatError> =>
+    Stream.suspend(() => {
+      let hasTold = false
+      return completions.stream(trial.request).pipe(
+        Stream.mapChunks((events) => {
+          hasTold ||= Chunk.isNonEmpty(events)
+          return events
+        }),
+        Stream.catchAll((error) =>
+          hasTold
+            ? Stream.fail(withEarlier(error, trial.earlier))
+            : Stream.unwrap(Effect.map(after(trial, error), stream))
+        )
+      )
+    })
+
+  const first = (request: ChatCompletions.ChatRequest): Trial => ({
+    request,
+    rest: typeof configs === "function" ? configs(request) : configs,
+    earlier: []
+  })
+
+  return {
+    complete: (request) => Effect.suspend(() => complete(first(request))),
+    stream: (request) => Stream.suspend(() => stream(first(request)))
+  }
+}
+
+/** One attempt, what was tried before it, and what can be tried after it. */
+interface Trial {
+  readonly request: ChatCompletions.ChatRequest
+  readonly rest: ReadonlyArray<LLMConfig>
+  readonly earlier: ReadonlyArray<Omit<FailedAttempt, "next">>
+}
+
+const requestTo = (config: LLMConfig, request: ChatCompletions.ChatRequest): ChatCompletions.ChatRequest => ({
+  ...request,
+  config,
+  options: request.options === undefined ? undefined : { ...request.options, model: undefined }
+})
+
+/**
+ * The cause of an error that other attempts failed before.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class EarlierAttempts extends AggregateError {
+  override readonly name = "EarlierAttempts"
+  /** Their errors, the first one's first. `cause` is what the last attempt's own error had for one. */
+  declare readonly errors: Array<ChatError>
+}
+
+const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => {
+  if (earlier.length === 0) return error
+  const told = earlier.map(({ config, error }) =>
+    `${config.provider} (${config.model}): ${error._tag}: ${error.message}`
+  )
+  const cause = new EarlierAttempts(
+    earlier.map((attempt) => attempt.error),
+    `Asked before: ${told.join("; ")}`,
+    error.cause === undefined ? undefined : { cause: error.cause }
+  )
+  const copy: unknown = Reflect.construct(error.constructor, [
+    Object.assign({}, error, { message: error.message, cause })
+  ])
+  return isChatError(copy) ? copy : error
+}
+
+/**
+ * The errors of all attempts, the first one's first and the given one last. Of a call without a fallback it is the only
+ * one.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const attempts = (error: ChatError): ReadonlyArray<ChatError> =>
+  error.cause instanceof EarlierAttempts ? [...error.cause.errors, error] : [error]

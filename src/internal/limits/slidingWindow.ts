@@ -1,0 +1,75 @@
+/**
+ * So much in any minute: what began within the last 60 seconds never exceeds the limit.
+ *
+ * Effect's `RateLimiter` promises less. Its token bucket lets nearly twice the limit begin within the first minute, its
+ * fixed windows let twice the limit begin around the end of one; and counting tokens it refills at most one a
+ * millisecond, never ends where one call costs more than the limit, and takes nothing back.
+ */
+
+const minute = 60_000
+
+/** An amount that counts since a moment. */
+export interface Entry {
+  readonly at: number
+  amount: number
+}
+
+/** What was taken within the last minute. Times are milliseconds of the Clock. */
+export class SlidingWindow {
+  private readonly limit: number
+  private entries: Array<Entry> = []
+  /** Entries before this one no longer count. */
+  private oldest = 0
+  private sum = 0
+
+  /** An infinite limit is none. */
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  /** How long until the amount fits. More than the limit fits where nothing else counts. */
+  wait(amount: number, now: number): number {
+    if (this.limit === Infinity) return 0
+    this.forget(now)
+    let excess = this.sum + Math.min(amount, this.limit) - this.limit
+    let last: Entry | undefined
+    for (let i = this.oldest; excess > 0 && i < this.entries.length; i++) {
+      last = this.entries[i]
+      excess -= last?.amount ?? 0
+    }
+    return last === undefined ? 0 : last.at + minute - now
+  }
+
+  /** Counts the amount from now on, whether it fits or not. */
+  take(amount: number, now: number): Entry {
+    const entry = { at: now, amount }
+    if (this.limit !== Infinity && amount > 0) {
+      this.entries.push(entry)
+      this.sum += amount
+    }
+    return entry
+  }
+
+  /** Corrects an amount that was a guess. What is less is given back; what is more counts from now on. */
+  settle(entry: Entry, amount: number, now: number): void {
+    if (amount > entry.amount) {
+      this.take(amount - entry.amount, now)
+    } else {
+      this.forget(now)
+      if (this.limit !== Infinity && entry.at + minute > now) this.sum -= entry.amount - amount
+      entry.amount = amount
+    }
+  }
+
+  private forget(now: number): void {
+    for (let entry = this.entries[this.oldest]; entry !== undefined; entry = this.entries[this.oldest]) {
+      if (entry.at + minute > now) break
+      this.sum -= entry.amount
+      this.oldest++
+    }
+    if (this.oldest > 64 && this.oldest * 2 > this.entries.length) {
+      this.entries = this.entries.slice(this.oldest)
+      this.oldest = 0
+    }
+  }
+}

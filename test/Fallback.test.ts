@@ -1,0 +1,290 @@
+/**
+ * Further servers: who is asked, after which errors, and what the caller is told.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, FastCheck, Fiber, Inspectable, Stream, TestClock } from "effect"
+import { ChatCompletions, ChatError, type ChatEvent, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
+import * as Fallback from "effect-chat/Fallback"
+import * as Limits from "effect-chat/Limits"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { answer, held, nothing, options, requests, sent, streams, withScript } from "./support/chats.ts"
+
+const config = (name: string, more?: Partial<LLMConfig.Options>) =>
+  LLMConfig.make(options({ baseUrl: `http://${name}.test/v1`, model: `model-of-${name}`, provider: name, ...more }))
+
+const request = (more?: Partial<ChatCompletions.ChatRequest>): ChatCompletions.ChatRequest => ({
+  config: config("one"),
+  messages: [ChatMessage.system("S"), ChatMessage.user("hello")],
+  ...more
+})
+
+const others = [config("two"), config("three")]
+
+const withFallback = (more?: Partial<Fallback.Options>) =>
+  Effect.map(ChatCompletions.make, (completions) => Fallback.make(completions, { configs: others, ...more }))
+
+type Script = (request: ScriptedHttpClient.CapturedRequest) => ScriptedHttpClient.ScriptedResponse
+
+const hostOf = (request: ScriptedHttpClient.CapturedRequest): string => new URL(request.url).host.split(".")[0] ?? ""
+
+/** Each server's own script; one that is not named answers with its name. */
+const servers = (scripts: Record<string, Script>): ScriptedHttpClient.Script => (request) => {
+  const host = hostOf(request)
+  return scripts[host]?.(request) ?? says(`from ${host}`)(request)
+}
+
+const says = (text: string): Script => (request) =>
+  streams(request) ? ScriptedHttpClient.tokens(text.split(/(?<= )/)) : answer(text)
+
+const fails = (status: number, error: unknown = "no"): Script => () => ScriptedHttpClient.json({ error }, { status })
+
+const asked = Effect.map(requests, (all) => all.map(hostOf))
+
+/** The answer's text, and what was told of it, by a stream or without. */
+const modes: Record<
+  string,
+  (wire: ChatCompletions.Service, request: ChatCompletions.ChatRequest) => Effect.Effect<string, ChatError.ChatError>
+> = {
+  complete: (wire, request) => Effect.map(wire.complete(request), ({ text }) => text),
+  stream: (wire, request) =>
+    Stream.runFold(wire.stream(request), "", (text, event) => event._tag === "TextDelta" ? text + event.text : text)
+}
+
+const cut = (...parts: ReadonlyArray<string>): Script => () =>
+  ScriptedHttpClient.tokens(parts, { ending: ScriptedHttpClient.reset() })
+
+for (const [mode, run] of Object.entries(modes)) {
+  describe(`a fallback of a call (${mode})`, () => {
+    const goesOn: Record<string, Script> = {
+      "refuses for now": fails(429),
+      "has no quota left": fails(429, { message: "no", code: "insufficient_quota" }),
+      "wants to be paid": fails(402),
+      "fails": fails(500),
+      "is overloaded": fails(503),
+      "cannot be reached": () => ScriptedHttpClient.connectionError(),
+      "breaks off before it says anything": () => ScriptedHttpClient.bytes([ScriptedHttpClient.reset()]),
+      "says nothing in time": () => ScriptedHttpClient.delayed("1 hour", answer("late"))
+    }
+    for (const [what, script] of Object.entries(goesOn)) {
+      it.effect(`asks the next server when one ${what}`, () =>
+        Effect.gen(function*() {
+          const wire = yield* withFallback()
+          const fiber = yield* Effect.fork(run(wire, request({ config: config("one", { firstTokenTimeout: 1000 }) })))
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual(yield* Fiber.join(fiber), "from two")
+          assert.deepStrictEqual(yield* asked, ["one", "two"])
+          assert.deepStrictEqual(yield* held, nothing)
+        }).pipe(withScript(servers({ one: script }))))
+    }
+
+    const stops: Record<string, Script> = {
+      "refuses the key": fails(401),
+      "refuses the use": fails(403),
+      "does not know the model": fails(404),
+      "refuses the request": fails(400),
+      "says that the messages are too long": fails(400, { message: "no", code: "context_length_exceeded" }),
+      "refuses the prompt": fails(400, { message: "no", code: "content_filter" }),
+      "speaks another protocol": () => ScriptedHttpClient.json({ hello: "world" })
+    }
+    for (const [what, script] of Object.entries(stops)) {
+      it.effect(`asks nobody else when a server ${what}`, () =>
+        Effect.gen(function*() {
+          const wire = yield* withFallback()
+          const error = yield* Effect.flip(run(wire, request()))
+          assert.deepStrictEqual(yield* asked, ["one"])
+          assert.deepStrictEqual(Fallback.attempts(error), [error])
+          assert.isUndefined(error.cause)
+        }).pipe(withScript(servers({ one: script }))))
+    }
+
+    it.effect("asks in the given order until somebody answers", () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback()
+        assert.strictEqual(yield* run(wire, request()), "from three")
+        assert.deepStrictEqual(yield* asked, ["one", "two", "three"])
+      }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
+
+    it.effect("fails with the last error where nobody answers, and keeps those of all", () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback()
+        const error = yield* Effect.flip(run(wire, request()))
+        assert.strictEqual(error._tag, "TransportError")
+        assert.instanceOf(error, ChatError.TransportError)
+        assert.isTrue(error.isRetryable)
+        assert.deepStrictEqual(
+          Fallback.attempts(error).map(({ _tag }) => _tag),
+          ["RateLimitError", "ServerError", "TransportError"]
+        )
+        assert.strictEqual(Fallback.attempts(error).at(-1), error)
+
+        const { cause } = error
+        assert.instanceOf(cause, Fallback.EarlierAttempts)
+        assert.include(cause.message, "one (model-of-one): RateLimitError: slow down")
+        assert.include(cause.message, "two (model-of-two): ServerError")
+        assert.include(Inspectable.toStringUnknown(cause.cause), "ECONNREFUSED")
+      }).pipe(withScript(servers({
+        one: fails(429, "slow down"),
+        two: fails(500),
+        three: () => ScriptedHttpClient.connectionError()
+      }))))
+
+    it.effect("lets each server be retried as its config says, before the next is asked", () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback()
+        const fiber = yield* Effect.fork(run(wire, request({ config: config("one", { maxRetries: 2 }) })))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* Fiber.join(fiber), "from two")
+        assert.deepStrictEqual(yield* asked, ["one", "one", "one", "two"])
+      }).pipe(withScript(servers({ one: fails(500) }))))
+
+    it.effect("sends all the same messages and options, but to each its own model and sampling", () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback({ configs: [config("two", { temperature: 1.5 })] })
+        yield* run(wire, request({ options: { model: "another", seed: 7 } }))
+        const [first, second] = yield* requests
+        assert.deepStrictEqual(sent(second), sent(first))
+        assert.deepInclude(first?.body, { model: "another", seed: 7, temperature: 0.7 })
+        assert.deepInclude(second?.body, { model: "model-of-two", seed: 7, temperature: 1.5 })
+      }).pipe(withScript(servers({ one: fails(500) }))))
+
+    it.effect("follows the program's own rule", () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback({ shouldFallback: ({ _tag }) => _tag === "NotFoundError" })
+        const error = yield* Effect.flip(run(wire, request()))
+        assert.strictEqual(error._tag, "ServerError")
+        assert.deepStrictEqual(yield* asked, ["one", "two"])
+      }).pipe(withScript(servers({ one: fails(404), two: fails(500) }))))
+
+    it.effect("can choose the servers by the request", () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback({
+          configs: ({ config }) => config.provider === "one" ? [] : others
+        })
+        yield* Effect.flip(run(wire, request()))
+        assert.strictEqual(yield* run(wire, request({ config: config("zero") })), "from two")
+        assert.deepStrictEqual(yield* asked, ["one", "zero", "two"])
+      }).pipe(withScript(servers({ one: fails(500), zero: fails(500) }))))
+
+    it.effect("tells the program who failed and who is asked next", () =>
+      Effect.gen(function*() {
+        const told: Array<string> = []
+        const wire = yield* withFallback({
+          onFallback: ({ config, error, next }) =>
+            Effect.sync(() => told.push(`${config.provider} ${error._tag} ${next.provider}`))
+        })
+        yield* run(wire, request())
+        assert.deepStrictEqual(told, ["one ServerError two", "two RateLimitError three"])
+      }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
+
+    it.effect("asks nobody else when it is interrupted", () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback()
+        const fiber = yield* Effect.fork(run(wire, request()))
+        yield* TestClock.adjust(0)
+        assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
+        assert.deepStrictEqual(yield* asked, ["one"])
+        assert.deepStrictEqual(yield* held, nothing)
+      }).pipe(withScript(servers({ one: () => ScriptedHttpClient.delayed("1 hour", answer("late")) }))))
+
+    it.scoped("gives its place within the limits back before it waits for the next one", () =>
+      Effect.gen(function*() {
+        const completions = yield* ChatCompletions.make
+        const limited = yield* Limits.limit(completions, { concurrency: 1 })
+        const inside = Fallback.make(limited, { configs: others })
+        const outside = yield* Limits.limit(Fallback.make(completions, { configs: others }), { concurrency: 1 })
+        assert.strictEqual(yield* run(inside, request()), "from two")
+        assert.strictEqual(yield* run(outside, request()), "from two")
+      }).pipe(withScript(servers({ one: fails(500) }))))
+  })
+}
+
+describe("a fallback of a stream", () => {
+  it.effect("is none once something was told, and the error has what came", () =>
+    Effect.gen(function*() {
+      const wire = yield* withFallback({ shouldFallback: () => true })
+      const told: Array<string> = []
+      const error = yield* wire.stream(request()).pipe(
+        Stream.runForEach((event) => Effect.sync(() => told.push(event._tag))),
+        Effect.flip
+      )
+      assert.deepStrictEqual(told, ["TextDelta", "TextDelta"])
+      assert.strictEqual(error.partial?.text, "Hello wor")
+      assert.deepStrictEqual(yield* asked, ["one"])
+    }).pipe(withScript(servers({ one: cut("Hello ", "wor") }))))
+
+  it.effect("does not begin the second server's answer anew when that breaks off", () =>
+    Effect.gen(function*() {
+      const wire = yield* withFallback({ shouldFallback: () => true })
+      const told: Array<string> = []
+      const error = yield* wire.stream(request()).pipe(
+        Stream.runForEach((event) => Effect.sync(() => told.push(event._tag))),
+        Effect.flip
+      )
+      assert.deepStrictEqual(told, ["TextDelta"])
+      assert.deepStrictEqual(Fallback.attempts(error).map(({ _tag }) => _tag), ["ServerError", "TransportError"])
+      assert.strictEqual(error.partial?.text, "Hello")
+      assert.deepStrictEqual(yield* asked, ["one", "two"])
+    }).pipe(withScript(servers({ one: fails(500), two: cut("Hello") }))))
+
+  it.effect("lets go of the server that failed before the next is asked", () =>
+    Effect.gen(function*() {
+      const open: Array<number> = []
+      const script = yield* ScriptedHttpClient.ScriptedHttpClient
+      const wire = yield* withFallback({
+        onFallback: () => Effect.flatMap(script.openBodies, (count) => Effect.sync(() => open.push(count)))
+      })
+      const config1 = config("one", { firstTokenTimeout: "1 second" })
+      const fiber = yield* Effect.fork(Stream.runDrain(wire.stream(request({ config: config1 }))))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(open, [0])
+    }).pipe(withScript(servers({ one: () => ScriptedHttpClient.bytes([ScriptedHttpClient.never]) }))))
+
+  const outcome = FastCheck.oneof(
+    FastCheck.constantFrom(400, 401, 402, 429, 500).map((status) => ({ script: fails(status), tokens: 0 })),
+    FastCheck.record({ tokens: FastCheck.integer({ min: 0, max: 4 }), whole: FastCheck.boolean() })
+  )
+
+  it.effect.prop(
+    "never mixes two answers, whatever fails where",
+    [FastCheck.array(outcome, { minLength: 3, maxLength: 3 }), FastCheck.boolean()],
+    ([outcomes, always]) => {
+      const names = ["one", "two", "three"]
+      const scripts = Object.fromEntries(names.map((name, index): [string, Script] => {
+        const plan = outcomes[index]
+        if (plan === undefined) return [name, says(name)]
+        if ("script" in plan) return [name, plan.script]
+        const parts = Array.from({ length: plan.tokens }, (_, n) => `${name}${n} `)
+        return [name, plan.whole ? says(parts.join("")) : cut(...parts)]
+      }))
+      return Effect.gen(function*() {
+        const wire = yield* withFallback(always ? { shouldFallback: () => true } : {})
+        const events: Array<ChatEvent.ChatEvent> = []
+        const exit = yield* wire.stream(request()).pipe(
+          Stream.runForEach((event) => Effect.sync(() => events.push(event))),
+          Effect.exit
+        )
+        const text = events.map((event) => event._tag === "TextDelta" ? event.text : "").join("")
+        const last = (yield* asked).at(-1) ?? ""
+        assert.isTrue(text.split(" ").every((word) => word === "" || word.startsWith(last)), text)
+        const ends = events.filter(({ _tag }) => _tag === "Finish")
+        assert.strictEqual(ends.length, Exit.isSuccess(exit) ? 1 : 0)
+        assert.deepStrictEqual(yield* asked, names.slice(0, names.indexOf(last) + 1))
+        assert.deepStrictEqual(yield* held, nothing)
+      }).pipe(withScript(servers(scripts)))
+    },
+    { fastCheck: { numRuns: 100 }, timeout: 60_000 }
+  )
+})
+
+describe("a conversation over a fallback", () => {
+  it.effect("has one whole turn, whoever answered it", () =>
+    Effect.gen(function*() {
+      const wire = yield* withFallback()
+      const chat = yield* LLMChat.fromCompletions(wire, config("one"))
+      yield* chat.chat("hello")
+      yield* Stream.runDrain(chat.chatStream("again"))
+      const history = yield* chat.history
+      assert.deepStrictEqual(history.map(({ content }) => content), ["S", "hello", "from two", "again", "from two"])
+    }).pipe(withScript(servers({ one: fails(503) }))))
+})

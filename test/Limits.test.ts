@@ -1,0 +1,413 @@
+/**
+ * Limits over the wire: who waits, for how long, and what is left behind.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Clock, Effect, Exit, FastCheck, Fiber, FiberId, Scope, Stream, TestClock } from "effect"
+import { ChatCompletions, ChatEvent, ChatManager, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
+import * as Limits from "effect-chat/Limits"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { answer, echo, held, makeStage, nothing, options, requests, sent, usage, withScript } from "./support/chats.ts"
+
+const call = (text: string, conversation?: string, config: Partial<LLMConfig.Options> = {}) => ({
+  config: LLMConfig.make(options(config)),
+  messages: [ChatMessage.user(text)],
+  conversation
+})
+
+const limited = (limits: Limits.Options) =>
+  Effect.flatMap(ChatCompletions.make, (completions) => Limits.limit(completions, limits))
+
+/** What was asked so far, in its order. */
+const asked = Effect.map(requests, (all) => all.map((request) => sent(request)[0]?.replace("user: ", "")))
+
+const slow = (duration: number): ScriptedHttpClient.Script => (request) =>
+  ScriptedHttpClient.delayed(duration, echo()(request))
+
+const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.tap(Effect.fork(effect), () => settled)
+
+/** Lets all fibers run as far as they can. */
+const settled = TestClock.adjust(0)
+
+describe("a limit of concurrent calls", () => {
+  it.scoped("lets so many run, and the next one when one of them ends", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 2 })
+      yield* fork(Effect.forEach([1, 2, 3, 4, 5], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+
+      assert.deepStrictEqual(yield* asked, ["1", "2"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4", "5"])
+    }).pipe(withScript(slow(1000))))
+
+  it.scoped("gives every conversation its turn, however many calls another one queues", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      const many = Array.from({ length: 100 }, (_, n) => wire.complete(call(`a${n}`, "a")))
+      yield* fork(Effect.all(many, { concurrency: "unbounded" }))
+      yield* fork(wire.complete(call("b", "b")))
+      yield* fork(wire.complete(call("alone")))
+      yield* fork(wire.complete(call("alone too")))
+
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* asked, ["a0", "a1", "b", "alone", "alone too", "a2"])
+      yield* TestClock.adjust("2 minutes")
+      assert.lengthOf(yield* asked, 103)
+    }).pipe(withScript(slow(1000))))
+
+  it.scoped("counts a stream until its last event, even if its consumer stays", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      const pull = yield* Stream.toPull(wire.stream(call("a b")))
+      let events = yield* pull
+      const next = yield* Effect.fork(wire.complete(call("next")))
+      while (!Chunk.some(events, ChatEvent.isFinish)) {
+        yield* settled
+        assert.deepStrictEqual(yield* asked, ["a b"])
+        events = yield* pull
+      }
+      yield* Fiber.join(next)
+      assert.deepStrictEqual(yield* asked, ["a b", "next"])
+    }).pipe(withScript(echo())))
+
+  it.scoped("counts a stream until its consumer leaves", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      const reader = yield* fork(Stream.runDrain(wire.stream(call("endless"))))
+      const next = yield* fork(wire.complete(call("next")))
+      assert.deepStrictEqual(yield* asked, ["endless"])
+
+      yield* Fiber.interrupt(reader)
+      yield* Fiber.join(next)
+      yield* Stream.runDrain(Stream.take(wire.stream(call("endless")), 1))
+      yield* wire.complete(call("last"))
+      assert.deepStrictEqual(yield* held, nothing)
+    }).pipe(withScript((request) =>
+      sent(request)[0] === "user: endless"
+        ? ScriptedHttpClient.tokens(["a"], { ending: ScriptedHttpClient.never })
+        : echo()(request)
+    )))
+
+  it.scoped("counts a call that fails until it fails", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      const error = yield* Effect.flip(wire.complete(call("a")))
+      const second = yield* Effect.flip(Stream.runDrain(wire.stream(call("b"))))
+      const third = yield* wire.complete(call("c"))
+      assert.strictEqual(error._tag, "ServerError")
+      assert.strictEqual(second._tag, "TruncatedError")
+      assert.strictEqual(third.text, "fine")
+    }).pipe(withScript([
+      ScriptedHttpClient.json({ error: "broken" }, { status: 500 }),
+      ScriptedHttpClient.tokens(["a"], { ending: "truncated" }),
+      answer("fine")
+    ])))
+})
+
+describe("a limit of requests a minute", () => {
+  it.scoped("lets so many begin at once, and the next when the first is a minute old", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ requestsPerMinute: 3 })
+      yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+      yield* TestClock.adjust("30 seconds")
+      yield* fork(Effect.forEach([3, 4, 5, 6], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+
+      assert.deepStrictEqual(yield* asked, ["1", "2", "3"])
+      yield* TestClock.adjust("29999 millis")
+      assert.lengthOf(yield* asked, 3)
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4", "5"])
+      yield* TestClock.adjust("30 seconds")
+      assert.lengthOf(yield* asked, 6)
+    }).pipe(withScript(echo())))
+
+  it.effect.prop(
+    "is kept in any minute, whoever calls and leaves when, and nobody waits for nothing",
+    [
+      FastCheck.integer({ min: 1, max: 4 }),
+      FastCheck.integer({ min: 1, max: 8 }),
+      FastCheck.array(
+        FastCheck.record({
+          pause: FastCheck.integer({ min: 0, max: 20_000 }),
+          conversation: FastCheck.constantFrom("a", "b", undefined),
+          patience: FastCheck.option(FastCheck.integer({ min: 0, max: 50_000 }), { nil: undefined })
+        }),
+        { maxLength: 40 }
+      )
+    ],
+    ([concurrency, requestsPerMinute, calls]) => {
+      const begun: Array<number> = []
+      let running = 0
+      let most = 0
+      const script: ScriptedHttpClient.Script = (request) =>
+        Effect.gen(function*() {
+          begun.push(yield* Clock.currentTimeMillis)
+          most = Math.max(most, ++running)
+          yield* Effect.ensuring(Effect.sleep(7_000), Effect.sync(() => running--))
+          return echo()(request)
+        })
+      return Effect.gen(function*() {
+        const wire = yield* limited({ concurrency, requestsPerMinute })
+        let patient = 0
+        let answered = 0
+        for (const { conversation, patience, pause } of calls) {
+          yield* TestClock.adjust(pause)
+          const complete = wire.complete(call("x", conversation))
+          if (patience === undefined) {
+            patient++
+            yield* Effect.fork(Effect.tap(complete, () => Effect.sync(() => answered++)))
+          } else {
+            yield* Effect.fork(Effect.timeoutOption(complete, patience))
+          }
+        }
+        yield* TestClock.adjust("2 hours")
+        assert.strictEqual(answered, patient)
+        assert.strictEqual(running, 0)
+        assert.isAtMost(most, concurrency)
+        for (const [index, at] of begun.entries()) {
+          const first = begun[index - requestsPerMinute]
+          if (first !== undefined) assert.isAtLeast(at - first, 60_000)
+        }
+      }).pipe(Effect.scoped, withScript(script))
+    },
+    { fastCheck: { numRuns: 25 }, timeout: 60_000 }
+  )
+})
+
+describe("a limit of tokens a minute", () => {
+  const reserving = (tokensPerMinute: number, reserved: number) =>
+    limited({ tokensPerMinute, reserve: () => reserved, concurrency: 10 })
+
+  it.scoped("reserves what a call is likely to take, and gives back what it did not take", () =>
+    Effect.gen(function*() {
+      const wire = yield* reserving(1000, 400)
+      yield* fork(Effect.forEach([1, 2, 3, 4], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+
+      assert.deepStrictEqual(yield* asked, ["1", "2"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4"])
+    }).pipe(withScript(() => ScriptedHttpClient.delayed("1 second", answer("a", { usage: usage(60, 40) })))))
+
+  it.scoped("counts what a call took beyond its reservation", () =>
+    Effect.gen(function*() {
+      const wire = yield* reserving(1000, 10)
+      yield* Stream.runDrain(wire.stream(call("1")))
+      yield* fork(wire.complete(call("2")))
+
+      yield* TestClock.adjust("59 seconds")
+      assert.deepStrictEqual(yield* asked, ["1"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* asked, ["1", "2"])
+    }).pipe(withScript([ScriptedHttpClient.tokens(["a"], { usage: usage(1000, 500) }), answer("b")])))
+
+  it.scoped("lets a call that takes more than the limit go when nothing else counts", () =>
+    Effect.gen(function*() {
+      const wire = yield* reserving(100, 5000)
+      yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+      yield* TestClock.adjust("59 seconds")
+      assert.deepStrictEqual(yield* asked, ["1"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* asked, ["1", "2"])
+    }).pipe(withScript(slow(10_000_000))))
+
+  it.scoped("counts millions of tokens as exactly as tens", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ tokensPerMinute: 2_000_000, reserve: () => 100_000 })
+      yield* fork(
+        Effect.forEach(Array.from({ length: 41 }), () => wire.complete(call("x")), { concurrency: "unbounded" })
+      )
+      assert.lengthOf(yield* asked, 20)
+      yield* TestClock.adjust("1 minute")
+      assert.lengthOf(yield* asked, 40)
+      yield* TestClock.adjust("1 minute")
+      assert.lengthOf(yield* asked, 41)
+    }).pipe(withScript(slow(10_000_000))))
+})
+
+describe("what counts of a call that came to nothing", () => {
+  const sends = "a question of some words ".repeat(20)
+
+  /** Whether a call of the size begins at once after the first one, within a limit of 1000 tokens. */
+  const fits = (size: number, first: ScriptedHttpClient.ScriptedResponse) =>
+    Effect.gen(function*() {
+      const reserve = (request: ChatCompletions.ChatRequest) => request.messages[0]?.content === sends ? 900 : size
+      const wire = yield* limited({ tokensPerMinute: 1000, reserve })
+      const request = call(sends, undefined, { firstTokenTimeout: "1 second" })
+      const reader = yield* fork(Effect.exit(Stream.runDrain(wire.stream(request))))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(reader)
+      yield* fork(wire.complete(call("next")))
+      return (yield* asked).length === 2
+    }).pipe(Effect.scoped, withScript([first, answer("next")]))
+
+  it.effect("is nothing where the server refused it", () =>
+    Effect.gen(function*() {
+      assert.isTrue(yield* fits(1000, ScriptedHttpClient.json({ error: "no" }, { status: 400 })))
+      assert.isTrue(yield* fits(1000, ScriptedHttpClient.connectionError()))
+    }))
+
+  it.effect("is what it sent where the server took too long", () =>
+    Effect.gen(function*() {
+      const silent = ScriptedHttpClient.delayed("1 hour", answer("late"))
+      assert.isTrue(yield* fits(860, silent))
+      assert.isFalse(yield* fits(900, silent))
+    }))
+
+  it.effect("is what it sent and what came where its consumer left", () =>
+    Effect.gen(function*() {
+      const text = "an answer of some words ".repeat(40)
+      const cut = ScriptedHttpClient.tokens([text], { ending: ScriptedHttpClient.never })
+      assert.isTrue(yield* fits(600, cut))
+      assert.isFalse(yield* fits(660, cut))
+    }))
+})
+
+describe("a wait", () => {
+  it.scoped("can be interrupted, and leaves its place to the next", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1, requestsPerMinute: 2 })
+      yield* fork(wire.complete(call("first")))
+      const impatient = yield* fork(wire.complete(call("impatient")))
+      const reader = yield* fork(Stream.runDrain(wire.stream(call("reader"))))
+      yield* fork(wire.complete(call("patient")))
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(impatient)))
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(reader)))
+
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* asked, ["first", "patient"])
+    }).pipe(withScript(slow(1000))))
+
+  /** Operations between one break-in and the next. At 1 this finds no more, and takes minutes. */
+  const stride = 7
+
+  const atManyOperations = (
+    what: string,
+    run: (wire: ChatCompletions.Service) => Effect.Effect<unknown, unknown>
+  ) =>
+    it.effect(
+      `leaves no permit behind when ${what} is interrupted anywhere`,
+      () =>
+        Effect.gen(function*() {
+          let count = 0
+          for (let brokeIn = true; brokeIn; count += stride) {
+            const stage = yield* makeStage
+            yield* Effect.gen(function*() {
+              const scope = yield* Scope.make()
+              const completions = yield* ChatCompletions.make
+              const making = stage.start(Scope.extend(Limits.limit(completions, { concurrency: 1 }), scope))
+              stage.settle()
+              const wire = yield* Effect.flatten(Fiber.await(making))
+              const before = stage.start(wire.complete(call("before", "a")))
+              const fiber = stage.fork(run(wire))
+              const beside = stage.fork(wire.complete(call("beside", "b")))
+              stage.breakIn(count, () => fiber.unsafeInterruptAsFork(FiberId.none))
+              stage.settle()
+              brokeIn = stage.brokeIn()
+              assert.strictEqual(before.unsafePoll()?._tag, "Success", `before, after ${count} operations`)
+              assert.strictEqual(beside.unsafePoll()?._tag, "Success", `beside, after ${count} operations`)
+              assert.isNotNull(fiber.unsafePoll(), `the call hangs after ${count} operations`)
+              const next = stage.fork(Effect.zip(wire.complete(call("next")), wire.complete(call("and next"))))
+              stage.settle()
+              assert.strictEqual(next.unsafePoll()?._tag, "Success", `after ${count} operations`)
+              assert.deepStrictEqual(yield* held, nothing)
+              stage.start(Scope.close(scope, Exit.void))
+              stage.settle()
+            }).pipe(withScript(echo()))
+          }
+          assert.isAbove(count, 50)
+        }),
+      60_000
+    )
+
+  atManyOperations("a call", (wire) => wire.complete(call("a b", "b")))
+  atManyOperations("a stream", (wire) => Stream.runDrain(wire.stream(call("a b", "b"))))
+
+  it.scoped("counts against the call's total time", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      yield* fork(wire.complete(call("first")))
+      const second = yield* fork(Effect.flip(wire.complete(call("second", "a", { totalTimeout: "10 seconds" }))))
+      const third = yield* fork(
+        Effect.flip(Stream.runDrain(wire.stream(call("third", "b", { totalTimeout: "5 seconds" }))))
+      )
+
+      yield* TestClock.adjust("5 seconds")
+      const outside = yield* Fiber.join(third)
+      assert.strictEqual(outside._tag, "TimeoutError")
+      assert.strictEqual(outside.message, "The call was not let in within 5s")
+
+      yield* TestClock.adjust("5 seconds")
+      const inside = yield* Fiber.join(second)
+      assert.deepInclude(inside, { _tag: "TimeoutError", phase: "total" })
+      assert.strictEqual(inside.message, "The server did not end its answer within 10s, 8s of them in line")
+      assert.deepStrictEqual(yield* asked, ["first", "second"])
+
+      yield* fork(wire.complete(call("fourth")))
+      assert.deepStrictEqual(yield* asked, ["first", "second", "fourth"])
+    }).pipe(withScript(slow(8000))))
+
+  it.scoped("does not count against the time to the first token", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      yield* fork(wire.complete(call("first")))
+      const second = yield* fork(wire.complete(call("second", "a", { firstTokenTimeout: "10 seconds" })))
+      yield* TestClock.adjust("16 seconds")
+      assert.strictEqual((yield* Fiber.join(second)).text, "re second")
+    }).pipe(withScript(slow(8000))))
+})
+
+describe("a limit whose scope closes", () => {
+  it.scoped("interrupts who waits and who comes later, and lets run what runs", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const wire = yield* Scope.extend(limited({ concurrency: 1 }), scope)
+      const running = yield* fork(wire.complete(call("running")))
+      const waiting = yield* fork(wire.complete(call("waiting")))
+
+      yield* Scope.close(scope, Exit.void)
+      const late = yield* fork(Stream.runDrain(wire.stream(call("late"))))
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(waiting)))
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(late)))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(running)).text, "re running")
+    }).pipe(withScript(slow(1000))))
+})
+
+describe("a limit's settings", () => {
+  for (const bad of [{ concurrency: 0 }, { requestsPerMinute: -1 }, { tokensPerMinute: 1.5 }, { concurrency: NaN }]) {
+    const [field = ""] = Object.keys(bad)
+    it.scoped(`are refused with the field and the rule: ${field} ${Object.values(bad).join()}`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(limited(bad))
+        assert.strictEqual(error._tag, "ParseError")
+        assert.include(error.message, field)
+      }).pipe(withScript([])))
+  }
+
+  it.scoped("limit nothing where they are absent", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: undefined })
+      yield* fork(
+        Effect.forEach(Array.from({ length: 300 }), () => wire.complete(call("x")), { concurrency: "unbounded" })
+      )
+      assert.lengthOf(yield* asked, 300)
+    }).pipe(withScript(slow(1000))))
+})
+
+describe("conversations over a limit", () => {
+  it.scoped("wait for each other, and each keeps its own history", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      const chat = yield* LLMChat.fromCompletions(wire, options())
+      const manager = yield* ChatManager.fromCompletions(wire, { config: options() })
+      const [ada, bob] = yield* Effect.all([manager.getChat("ada"), manager.getChat("bob")])
+      yield* fork(
+        Effect.all([chat.chat("1"), ada.chat("2"), Stream.runDrain(bob.chatStream("3"))], { concurrency: "unbounded" })
+      )
+
+      assert.lengthOf(yield* requests, 1)
+      yield* TestClock.adjust("3 seconds")
+      for (const each of [chat, ada, bob]) assert.lengthOf(yield* each.history, 3)
+    }).pipe(withScript(slow(1000))))
+})
