@@ -1,0 +1,145 @@
+// What a token costs, through this library and through others: `npm run bench`, or `npm run bench -- ROUNDS [ONLY…]`
+// with ONLY of cpu, linear, at-once, first, ask, memory, import, size.
+//
+// The server runs in a process of its own, and so does each client, one after another, ROUNDS times (default 3). All
+// figures of a row are medians of the rounds; a ratio is the median of each round's ratio to the hand-written loop of
+// the same round. Writes results.json beside this file.
+import { execFileSync, fork, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, writeFileSync } from "node:fs"
+import { cpus } from "node:os"
+import { fileURLToPath } from "node:url"
+import { bundleSize } from "./size.mjs"
+
+const here = (/** @type {string} */ file) => fileURLToPath(new URL(file, import.meta.url))
+const say = (/** @type {string} */ line) => process.stdout.write(`${line}\n`)
+
+const [rounds = "3", ...chosen] = process.argv.slice(2)
+const wanted = (/** @type {string} */ what) => chosen.length === 0 || chosen.includes(what)
+
+if (!existsSync(here("node_modules"))) execFileSync("npm", ["ci", "--prefix", here(".")], { stdio: "inherit" })
+execFileSync("npm", ["run", "--silent", "build"], { cwd: here(".."), stdio: "inherit" })
+
+const server = fork(here("server.mjs"))
+const [{ port }] = await once(server, "message")
+const address = `http://127.0.0.1:${port}`
+
+/** @param {string} what @param {string} peer @param {ReadonlyArray<number>} numbers @param {string} [mode] */
+const measure = (what, peer, numbers, mode) => {
+  const { status, stderr, stdout } = spawnSync(
+    process.execPath,
+    [here("measure.mjs"), what, peer, address, ...numbers.map(String)],
+    { encoding: "utf8", env: { ...process.env, MODE: mode } }
+  )
+  if (status !== 0) throw new Error(`${what} ${peer}: ${stderr}`)
+  return JSON.parse(stdout)
+}
+
+/** @param {ReadonlyArray<number>} numbers */
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
+
+const loop = "loop"
+const ours = ["effect-chat-fetch", "effect-chat-undici"]
+const peers = [loop, ...ours, "openai", "ai-sdk", "langchain"]
+
+/** @type {Record<string, string>} */
+const names = {
+  loop: "loop by hand (fetch)",
+  "effect-chat-fetch": "effect-chat, FetchHttpClient",
+  "effect-chat-undici": "effect-chat, NodeHttpClient.layerUndici",
+  openai: "openai 7.57.0",
+  "ai-sdk": "ai 7.0.173 + @ai-sdk/openai-compatible 3.0.92",
+  langchain: "@langchain/openai 1.6.0"
+}
+
+/** @type {Record<string, unknown>} */
+const results = { node: process.version, cpu: cpus()[0]?.model, cpus: cpus().length, rounds: Number(rounds) }
+
+/**
+ * Measures peers round by round, prints a table, and keeps it.
+ *
+ * @param {string} title
+ * @param {string} unit
+ * @param {ReadonlyArray<string>} columns
+ * @param {ReadonlyArray<string>} rows
+ * @param {(peer: string, column: string) => number} figure
+ */
+const table = (title, unit, columns, rows, figure) => {
+  /** @type {Map<string, Array<number>>} */
+  const seen = new Map()
+  /** @type {Map<string, Array<number>>} */
+  const ratios = new Map()
+  const add = (/** @type {typeof seen} */ map, /** @type {string} */ key, /** @type {number} */ value) =>
+    map.set(key, [...(map.get(key) ?? []), value])
+  for (let round = 0; round < Number(rounds); round++) {
+    for (const column of columns) {
+      let base = NaN
+      for (const row of rows) {
+        const value = figure(row, column)
+        if (row === rows[0]) base = value
+        add(seen, `${row} ${column}`, value)
+        add(ratios, `${row} ${column}`, value / base)
+      }
+    }
+  }
+  const width = Math.max(...rows.map((row) => (names[row] ?? row).length))
+  say(`\n${title} (${unit})`)
+  say(`${"".padEnd(width)}${columns.map((column) => column.padStart(20)).join("")}`)
+  const kept = rows.map((row) => {
+    const cells = columns.map((column) => {
+      const key = `${row} ${column}`
+      return { column, median: median(seen.get(key) ?? []), ratio: median(ratios.get(key) ?? []), all: seen.get(key) }
+    })
+    const texts = cells.map(({ median, ratio }) => `${median.toFixed(2)}  ×${ratio.toFixed(2)}`.padStart(20))
+    say(`${(names[row] ?? row).padEnd(width)}${texts.join("")}`)
+    return { name: names[row] ?? row, cells }
+  })
+  results[title] = { unit, rows: kept }
+}
+
+if (wanted("cpu")) {
+  table("CPU a token, an answer of 20 000 tokens", "µs", ["burst", "paced"], peers, (peer, mode) =>
+    measure("cpu", peer, [20_000, mode === "burst" ? 9 : 3], mode).micros)
+}
+if (wanted("linear")) {
+  table("CPU a token, by the answer's length, in burst", "µs", ["10000", "100000"], [loop, ...ours, "openai"], (peer, n) =>
+    measure("cpu", peer, [Number(n), 9], "burst").micros)
+}
+if (wanted("at-once")) {
+  table("CPU a token, streams at once, an event a write", "µs", ["1", "1000"], [loop, ...ours, "openai"], (peer, n) =>
+    measure("at-once", peer, [Number(n)]).micros)
+}
+if (wanted("first")) {
+  table("Time to the first token, 200 requests", "ms", ["median"], [loop, ...ours, "openai"], (peer) =>
+    measure("first", peer, [200]).millis)
+}
+if (wanted("ask")) {
+  table("Answers that are no stream, one after another", "requests a second", ["rate"], [loop, ...ours, "openai"], (peer) =>
+    measure("ask", peer, [2000]).perSecond)
+}
+if (wanted("memory")) {
+  say("\nMemory over a stream of 1 GiB (MiB resident)")
+  results["Memory over a stream of 1 GiB"] = [loop, ...ours].map((peer) => {
+    const seen = measure("memory", peer, [1024])
+    say(`${(names[peer] ?? peer).padEnd(42)}start ${seen.start}, peak ${seen.peak}, the second half above the first ${
+      seen.growthInSecondHalf
+    }`)
+    return { name: names[peer], ...seen }
+  })
+}
+if (wanted("import")) {
+  const time = (/** @type {string} */ what) => {
+    const run = spawnSync(process.execPath, [here("import.mjs"), what], { encoding: "utf8" })
+    return Number(run.stdout)
+  }
+  table("Import", "ms", ["time"], ["the modules of effect and @effect/platform that it uses", "effect-chat"], (what) =>
+    time(what === "effect-chat" ? "library" : "modules"))
+}
+if (wanted("size")) {
+  const size = await bundleSize()
+  say(`\nSize of a bundle of the whole library, without effect: ${size.minified} bytes, ${size.gzipped} gzipped`)
+  results["Bundle"] = size
+}
+
+if (chosen.length === 0) writeFileSync(here("results.json"), `${JSON.stringify(results, null, 2)}\n`)
+server.disconnect()
