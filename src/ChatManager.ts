@@ -22,6 +22,7 @@ import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
 import type { HistoryStoreError } from "./ChatError.ts"
 import * as HistoryStore from "./HistoryStore.ts"
+import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
 import { Conversation } from "./internal/conversation/conversation.ts"
 import { store as forgetful } from "./internal/history/forgetful.ts"
@@ -62,6 +63,8 @@ export interface Options {
    * How long the turns that run may go on when the manager's scope closes, before they are interrupted. Default none.
    */
   readonly grace?: Duration.DurationInput | undefined
+  /** What turns send of their conversation's history. Default `HistoryWindow.all`. */
+  readonly window?: HistoryWindow.HistoryWindow | undefined
 }
 
 /**
@@ -142,13 +145,14 @@ export const fromCompletions = (
 ): Effect.Effect<Service, ParseResult.ParseError, Scope.Scope> =>
   Effect.gen(function*() {
     const defaults = yield* LLMConfig.decode(options.config)
+    const { window = HistoryWindow.all } = options
     const kept = yield* Effect.serviceOption(HistoryStore.HistoryStore)
     const store = Option.getOrElse(kept, () => forgetful)
     const registry = yield* Registry.make(yield* decodeLimits(options))
     return {
       getChat: (id, { config } = {}) => {
         const begin = () =>
-          new Conversation({ id, store, config: config ?? defaults, isConfigGiven: config !== undefined })
+          new Conversation({ id, store, config: config ?? defaults, isConfigGiven: config !== undefined, window })
         return Effect.map(
           registry.create(id, begin),
           () => Chat.make(completions, config ?? defaults, registry.checkout(id, begin))

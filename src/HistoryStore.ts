@@ -23,6 +23,7 @@ import type * as Stream from "effect/Stream"
 import type { ConflictError, HistoryStoreError } from "./ChatError.ts"
 import { ChatMessage } from "./ChatMessage.ts"
 import { Usage } from "./ChatResponse.ts"
+import { Summary } from "./HistoryWindow.ts"
 import * as DocumentStore from "./internal/history/documentStore.ts"
 import * as FileDocuments from "./internal/history/fileDocuments.ts"
 import * as KeyValueDocuments from "./internal/history/keyValueDocuments.ts"
@@ -41,6 +42,8 @@ export interface StoredConversation {
   readonly systemPrompt: string
   /** Whole turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
+  /** What the oldest messages came to, where a `HistoryWindow` had them summarized. They are kept all the same. */
+  readonly summary?: Summary | undefined
   /** The tokens of all turns. */
   readonly usage: Usage
   /** The settings that the conversation was begun with, as JSON without secrets. */
@@ -66,6 +69,7 @@ export const StoredConversation: Schema.Schema<StoredConversation> = Schema.Stru
   version: Schema.Int,
   systemPrompt: Schema.String,
   messages: Schema.Array(ChatMessage),
+  summary: Schema.optional(Summary),
   usage: Usage,
   settings: Schema.Record({ key: Schema.String, value: Schema.Unknown })
 })
@@ -117,7 +121,14 @@ export interface Service {
   readonly setSystemPrompt: (
     target: Target & { readonly systemPrompt: string; readonly settings: Settings }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /** Removes all turns, and keeps the conversation, its system prompt and its usage. Creates none: 0 is 0 then. */
+  /**
+   * Keeps a summary in the place of the one before it, and what the conversation's tokens came to with it. Creates none: 0
+   * is 0 then.
+   */
+  readonly setSummary: (
+    target: Target & { readonly summary: Summary; readonly usage: Usage }
+  ) => Effect.Effect<number, HistoryStoreError | ConflictError>
+  /** Removes all turns and their summary, and keeps the conversation, its system prompt and its usage. Creates none: 0 is 0 then. */
   readonly clear: (target: Target) => Effect.Effect<number, HistoryStoreError | ConflictError>
   /** Removes the conversation for good, whatever its version; whether there was one. */
   readonly remove: (id: string) => Effect.Effect<boolean, HistoryStoreError>

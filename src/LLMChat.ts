@@ -20,6 +20,7 @@ import type { ChatError, ConflictError, HistoryStoreError } from "./ChatError.ts
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
+import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
 import { Conversation } from "./internal/conversation/conversation.ts"
 import { store } from "./internal/history/forgetful.ts"
@@ -97,17 +98,29 @@ export class LLMChat extends Context.Tag("effect-chat/LLMChat")<LLMChat, Service
 const plainMaxTokens = 2048
 
 /**
+ * What a conversation has beside its settings.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** What turns send of the history. Default `HistoryWindow.all`. */
+  readonly window?: HistoryWindow.HistoryWindow | undefined
+}
+
+/**
  * A conversation of its own. Fails with the field, the value and the rule where a setting is bad.
  *
- * Plain options that do not say `maxTokens` get 2048; an `LLMConfig` has 8192.
+ * Plain settings that do not say `maxTokens` get 2048; an `LLMConfig` has 8192.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (
-  options: LLMConfig.LLMConfig | LLMConfig.Options
+  config: LLMConfig.LLMConfig | LLMConfig.Options,
+  options?: Options
 ): Effect.Effect<Service, ParseResult.ParseError, HttpClient.HttpClient> =>
-  Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, options))
+  Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, config, options))
 
 /**
  * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
@@ -117,17 +130,18 @@ export const make = (
  */
 export const fromCompletions = (
   completions: ChatCompletions.Service,
-  options: LLMConfig.LLMConfig | LLMConfig.Options
+  config: LLMConfig.LLMConfig | LLMConfig.Options,
+  { window = HistoryWindow.all }: Options = {}
 ): Effect.Effect<Service, ParseResult.ParseError> => {
-  const settings = options instanceof LLMConfig.LLMConfig ? options : withPlainDefaults(options)
+  const settings = config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config)
   return Effect.map(LLMConfig.decode(settings), (config) => {
-    const conversation = new Conversation({ id: "", store, config, isConfigGiven: true })
+    const conversation = new Conversation({ id: "", store, config, isConfigGiven: true, window })
     return Chat.make(completions, config, Effect.succeed(conversation))
   })
 }
 
-const withPlainDefaults = (options: LLMConfig.Options): LLMConfig.Options =>
-  options.maxTokens === undefined ? { ...options, maxTokens: plainMaxTokens } : options
+const withPlainDefaults = (config: LLMConfig.Options): LLMConfig.Options =>
+  config.maxTokens === undefined ? { ...config, maxTokens: plainMaxTokens } : config
 
 /**
  * A conversation as a layer.
@@ -136,8 +150,9 @@ const withPlainDefaults = (options: LLMConfig.Options): LLMConfig.Options =>
  * @category layers
  */
 export const layer = (
-  options: LLMConfig.LLMConfig | LLMConfig.Options
-): Layer.Layer<LLMChat, ParseResult.ParseError, HttpClient.HttpClient> => Layer.effect(LLMChat, make(options))
+  config: LLMConfig.LLMConfig | LLMConfig.Options,
+  options?: Options
+): Layer.Layer<LLMChat, ParseResult.ParseError, HttpClient.HttpClient> => Layer.effect(LLMChat, make(config, options))
 
 /**
  * A conversation with the settings of the environment; see `LLMConfig.config` for their names.
@@ -149,4 +164,4 @@ export const layerConfig: Layer.Layer<
   LLMChat,
   ConfigError.ConfigError | ParseResult.ParseError,
   HttpClient.HttpClient
-> = Layer.effect(LLMChat, Effect.flatMap(LLMConfig.config, make))
+> = Layer.effect(LLMChat, Effect.flatMap(LLMConfig.config, (config) => make(config)))

@@ -61,6 +61,13 @@ export * as ChatResponse from "./ChatResponse.ts"
 export * as HistoryStore from "./HistoryStore.ts"
 
 /**
+ * What is sent of a history.
+ *
+ * @since 0.1.0
+ */
+export * as HistoryWindow from "./HistoryWindow.ts"
+
+/**
  * One conversation.
  *
  * @since 0.1.0
@@ -80,3 +87,10 @@ export * as LLMConfig from "./LLMConfig.ts"
  * @since 0.1.0
  */
 export * as Provider from "./Provider.ts"
+
+/**
+ * What a message takes of a budget of tokens.
+ *
+ * @since 0.1.0
+ */
+export * as TokenCounter from "./tokens/TokenCounter.ts"

@@ -11,7 +11,7 @@
  * - A turn is one transaction. Programs may share a database: of two that write to one conversation at a time the second
  *   gets `ConflictError`. Where they only are in each other's way (SQLITE_BUSY, deadlocks, serialization failures), the
  *   transaction is tried anew for 10 seconds. In a transaction of your own, a turn is stored when yours is.
- * - Messages, usage and settings are JSON. Ids and system prompts are stored as they are, except that `\`, NUL and lone
+ * - Messages, summaries, usage and settings are JSON. Ids and system prompts are stored as they are, except that `\`, NUL and lone
  *   surrogates, which not every database can keep, are escaped as `\\`, `\0` and `\ud800`. An id of more than 255
  *   characters is in `long_id`, and its hash stands for it in `id`.
  *

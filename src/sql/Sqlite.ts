@@ -51,6 +51,7 @@ const apart = (store: HistoryStore.Service): HistoryStore.Service => {
     load: (id) => outside(store.load(id)),
     append: (turn) => outside(store.append(turn)),
     setSystemPrompt: (target) => outside(store.setSystemPrompt(target)),
+    setSummary: (target) => outside(store.setSummary(target)),
     clear: (target) => outside(store.clear(target)),
     remove: (id) => outside(store.remove(id)),
     list: Stream.mapInputContext(store.list, withoutTransaction)

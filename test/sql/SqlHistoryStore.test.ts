@@ -103,6 +103,7 @@ for (const [name, stored] of Object.entries(databases)) {
         const { query, store } = yield* Stored
         yield* query(`
           INSERT INTO effect_chat_conversations
+            (id, long_id, version, system_prompt, usage, settings, next_seq, created_at, updated_at)
           WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1201)
           SELECT 'page ' || n, NULL, 1, '', '{}', '{}', 0, ${time}, ${time} FROM numbers`)
         const listed = Array.from(yield* Stream.runCollect(store.list)).filter((id) => id.startsWith("page "))

@@ -3,6 +3,7 @@
  */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallOptions } from "../../CallOptions.ts"
@@ -16,6 +17,7 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import { type Pull, toPull, toStream } from "../pull.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import * as Obj from "./object.ts"
+import { send } from "./sending.ts"
 import { Telling } from "./telling.ts"
 import * as Turn from "./turn.ts"
 
@@ -73,19 +75,20 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
     turn(
       prompt,
       (begun) =>
-        whole(begun, (request) =>
+        whole(completions, begun, (request) =>
           Effect.map(completions.complete({ ...request, options }), (response) => ({ response, value: response })))
     ).pipe(Effect.map(({ response }) =>
       response
     ))
 
   const chatObject: Service["chatObject"] = (prompt, schema, options = {}) =>
-    turn(prompt, (begun) => whole(begun, (request) => Obj.complete(completions, request, schema, options))).pipe(
-      Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
-    )
+    turn(prompt, (begun) => whole(completions, begun, (request) => Obj.complete(completions, request, schema, options)))
+      .pipe(
+        Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
+      )
 
   const chatEvents: Service["chatEvents"] = (prompt, options) =>
-    toStream(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
+    toStream(Effect.map(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
 
   return {
     config,
@@ -119,22 +122,18 @@ const tokens = (events: Stream.Stream<ChatEvent, ChatError>): Stream.Stream<stri
 
 /** A turn whose answer comes whole: the answer as it is kept, and its value unless the turn was stopped. */
 const whole = <A>(
+  completions: ChatCompletions.Service,
   { conversation, opening, turn }: Begun,
   ask: (request: ChatCompletions.ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
 ): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> =>
-  Effect.flatMap(
-    conversation.request(opening),
-    (request) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.matchEffect(restore(turn.wait(ask(request))), {
-          onSuccess: ({ response, value }) =>
-            Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
-          onFailure: (error) =>
-            error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error))
-        }).pipe(
-          Effect.catchTag("Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
-        )
-      )
+  Effect.uninterruptibleMask((restore) =>
+    Effect.matchEffect(restore(turn.wait(send({ completions, conversation, opening }, ask))), {
+      onSuccess: ({ response, value }) => Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
+      onFailure: (error) =>
+        error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error))
+    }).pipe(
+      Effect.catchTag("Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
+    )
   )
 
 /** A turn that was stopped has no value to give. */
@@ -146,8 +145,22 @@ const events = (
   completions: ChatCompletions.Service,
   { conversation, opening, turn }: Begun,
   options: CallOptions | undefined
-): Effect.Effect<Pull<ChatEvent, ChatError>, HistoryStoreError> =>
-  Effect.map(
-    conversation.request(opening),
-    (request) => new Telling(turn, toPull(completions.stream({ ...request, options }), turn.wire)).pull
-  )
+): Pull<ChatEvent, ChatError> => {
+  /** The wire, once it told something. */
+  let wire: Pull<ChatEvent, ChatError> | undefined
+  const open = send({ completions, conversation, opening }, (request) => {
+    const pull = toPull(completions.stream({ ...request, options }), turn.wire)
+    return pull.pipe(
+      Effect.tap(() => Effect.sync(() => wire = pull)),
+      Effect.mapError(Option.getOrElse(() => over))
+    )
+  }).pipe(Effect.mapError((error) => error._tag === "Over" ? Option.none() : Option.some(error)))
+  return new Telling(turn, Effect.suspend(() => wire ?? open)).pull
+}
+
+/** The wire ended, and told nothing. */
+interface Over {
+  readonly _tag: "Over"
+}
+
+const over: Over = { _tag: "Over" }

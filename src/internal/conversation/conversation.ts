@@ -10,6 +10,7 @@ import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import { type ChatMessage, fromResponse, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import { addUsage, type ChatResponse, emptyUsage, type Usage } from "../../ChatResponse.ts"
 import type * as HistoryStore from "../../HistoryStore.ts"
+import type { HistoryWindow, Input, Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import * as Settings from "../history/settings.ts"
 import { TurnLock } from "./turnLock.ts"
@@ -27,6 +28,8 @@ export interface Options {
   readonly config: LLMConfig
   /** Whether the config counts even where the conversation is stored with another one. */
   readonly isConfigGiven: boolean
+  /** What turns send of the history. */
+  readonly window: HistoryWindow
 }
 
 interface State {
@@ -36,7 +39,14 @@ interface State {
   readonly systemPrompt: string
   /** Whole turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
+  readonly summary: Summary | undefined
   readonly usage: Usage
+}
+
+/** What a window chooses from, and the request that it chooses the messages of. */
+export interface Choice {
+  readonly input: Input
+  readonly request: Omit<ChatRequest, "messages">
 }
 
 /** A turn that the store did not take. */
@@ -60,6 +70,11 @@ export class Conversation {
     this.options = options
   }
 
+  /** What turns send of the history. */
+  get window(): HistoryWindow {
+    return this.options.window
+  }
+
   /** The settings that are in force. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
     return this.use((state) => state.config)
@@ -80,12 +95,29 @@ export class Conversation {
     return this.use((state) => ({ config: state.config, messages: withSystem(state, opening) }))
   }
 
-  /** What a turn is sent with. */
-  request(opening: Opening): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return this.use((state) => ({
-      config: state.config,
-      messages: withSystem(state, [...state.messages, ...opening])
+  /** What a turn is sent with, before the window chooses. */
+  choice(opening: Opening): Effect.Effect<Choice, HistoryStoreError> {
+    return this.use(({ config, messages, summary, systemPrompt }) => ({
+      input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
+      request: { config }
     }))
+  }
+
+  /** Keeps the summary of these messages, unless the history is another one by now. */
+  summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
+    return this.write((state) =>
+      state.messages === messages
+        ? Effect.map(
+          this.options.store.setSummary({
+            id: this.options.id,
+            expectedVersion: state.version,
+            summary,
+            usage: state.usage
+          }),
+          (version) => ({ ...state, version, summary })
+        )
+        : Effect.succeed(state)
+    ).pipe(Effect.catchTag("ConflictError", () => Effect.void))
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
@@ -104,7 +136,7 @@ export class Conversation {
 
   get clear(): Effect.Effect<void, StoreError> {
     return this.write((state) => {
-      const cleared = { ...state, messages: [] }
+      const cleared = { ...state, messages: [], summary: undefined }
       // What is not stored has nothing there to clear.
       if (state.version === 0) return Effect.succeed(cleared)
       return Effect.map(
@@ -236,13 +268,21 @@ export class Conversation {
       store.load(id),
       Option.match({
         onNone: () =>
-          Effect.succeed({ config, version: 0, systemPrompt: config.systemPrompt, messages: [], usage: emptyUsage }),
+          Effect.succeed({
+            config,
+            version: 0,
+            systemPrompt: config.systemPrompt,
+            messages: [],
+            summary: undefined,
+            usage: emptyUsage
+          }),
         onSome: (stored) =>
           Effect.map(isConfigGiven ? Effect.succeed(config) : Settings.toConfig(stored, config), (config) => ({
             config,
             version: stored.version,
             systemPrompt: stored.systemPrompt,
             messages: stored.messages,
+            summary: stored.summary,
             usage: stored.usage
           }))
       })

@@ -3,8 +3,9 @@
  */
 import * as Either from "effect/Either"
 import type { ConflictError } from "../../ChatError.ts"
-import { emptyUsage } from "../../ChatResponse.ts"
+import { emptyUsage, type Usage } from "../../ChatResponse.ts"
 import type { Append, Settings, StoredConversation, Target } from "../../HistoryStore.ts"
+import type { Summary } from "../../HistoryWindow.ts"
 import { conflict } from "./errors.ts"
 
 /** What is stored after a write; `undefined` where there is nothing to write. */
@@ -37,6 +38,7 @@ const settingsOf = (stored: StoredConversation, given: Settings): Settings =>
 export const append = (turn: Append): Change =>
   change(turn, (stored) => ({
     systemPrompt: turn.systemPrompt,
+    summary: stored.summary,
     messages: [...stored.messages, ...turn.messages],
     usage: turn.usage,
     settings: settingsOf(stored, turn.settings)
@@ -51,7 +53,12 @@ export const setSystemPrompt = (
     settings: settingsOf(stored, target.settings)
   }))
 
-export const clear = (target: Target): Change => {
-  const cleared = change(target, (stored) => ({ ...stored, messages: [] }))
-  return (stored) => stored === undefined && target.expectedVersion === 0 ? Either.right(undefined) : cleared(stored)
-}
+export const setSummary = (target: Target & { readonly summary: Summary; readonly usage: Usage }): Change =>
+  ofStored(target, change(target, (stored) => ({ ...stored, summary: target.summary, usage: target.usage })))
+
+export const clear = (target: Target): Change =>
+  ofStored(target, change(target, (stored) => ({ ...stored, messages: [], summary: undefined })))
+
+/** Nothing to change where nothing is stored, and nothing was expected to be. */
+const ofStored = ({ expectedVersion }: Target, change: Change): Change => (stored) =>
+  stored === undefined && expectedVersion === 0 ? Either.right(undefined) : change(stored)

@@ -73,6 +73,7 @@ export const make = (schema: Schema.Schema<StoredConversation>, documents: Docum
       load: (id) => Effect.flatMap(toName(id), (name) => locked(name, read(id, name))),
       append: (turn) => change(turn.id, Change.append(turn)),
       setSystemPrompt: (target) => change(target.id, Change.setSystemPrompt(target)),
+      setSummary: (target) => change(target.id, Change.setSummary(target)),
       clear: (target) => change(target.id, Change.clear(target)),
       remove: (id) =>
         write(id, (name) => Effect.mapError(documents.remove(name), (cause) => storeFailed(id, "removed", cause))),

@@ -11,6 +11,7 @@ export const store: Service = {
   load: () => Effect.succeedNone,
   append: accept,
   setSystemPrompt: accept,
+  setSummary: accept,
   clear: accept,
   remove: () => Effect.succeed(false),
   list: Stream.empty

@@ -24,6 +24,7 @@ export const make: Effect.Effect<Service> = Effect.sync((): Service => {
     load: (id) => Effect.sync(() => Option.fromNullable(conversations.get(id))),
     append: (turn) => write(turn.id, Change.append(turn)),
     setSystemPrompt: (target) => write(target.id, Change.setSystemPrompt(target)),
+    setSummary: (target) => write(target.id, Change.setSummary(target)),
     clear: (target) => write(target.id, Change.clear(target)),
     remove: (id) => Effect.sync(() => conversations.delete(id)),
     list: Stream.suspend(() => Stream.fromIterable(Array.from(conversations.keys())))

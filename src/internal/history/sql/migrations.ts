@@ -9,7 +9,7 @@ import { whenFree, withFaults } from "./faults.ts"
 
 const table = "effect_chat_migrations"
 
-/** Ids and prompts are escaped (see `text.ts`), usage, settings and messages are JSON. */
+/** Ids and prompts are escaped (see `text.ts`), usage, summaries, settings and messages are JSON. */
 const conversations = Effect.flatMap(SqlClient.SqlClient, (sql) => {
   const time = sql.literal(sql.onDialectOrElse({ pg: () => "timestamptz", orElse: () => "text" }))
   return Effect.zipRight(
@@ -20,6 +20,7 @@ const conversations = Effect.flatMap(SqlClient.SqlClient, (sql) => {
         version integer NOT NULL,
         system_prompt text NOT NULL,
         usage text NOT NULL,
+        summary text,
         settings text NOT NULL,
         next_seq integer NOT NULL,
         created_at ${time} NOT NULL,

@@ -17,6 +17,7 @@ import { ConflictError, type HistoryStoreError } from "../../../ChatError.ts"
 import { ChatMessage } from "../../../ChatMessage.ts"
 import { emptyUsage, Usage } from "../../../ChatResponse.ts"
 import type { Service, Target } from "../../../HistoryStore.ts"
+import { Summary } from "../../../HistoryWindow.ts"
 import { conflict, listFailed, notDecodable, storeFailed } from "../errors.ts"
 import { whenFree, withFaults } from "./faults.ts"
 import * as Statements from "./statements.ts"
@@ -26,6 +27,7 @@ type Fault = SqlError | MigrationError | ParseResult.ParseError
 
 const Settings = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
 const encodeSettings = Schema.encode(Settings)
+const encodeSummary = Schema.encode(Schema.parseJson(Summary))
 const encodeUsage = Schema.encode(Schema.parseJson(Usage))
 const encodeMessages = Schema.encode(Schema.Array(Schema.parseJson(ChatMessage)))
 
@@ -33,6 +35,7 @@ const decode = Schema.decodeUnknown(Schema.Struct({
   version: Schema.Int,
   systemPrompt: Schema.String,
   messages: Schema.Array(Schema.parseJson(ChatMessage)),
+  summary: Schema.NullOr(Schema.parseJson(Summary)),
   usage: Schema.parseJson(Usage),
   settings: Settings
 }))
@@ -83,10 +86,11 @@ export const make = (client: SqlClient): Service => {
           version: Number(head.version),
           systemPrompt: unescape(head.system_prompt),
           messages: rest.map(({ message }) => message),
+          summary: head.summary,
           usage: head.usage,
           settings: head.settings
         }).pipe(Effect.mapError((cause) => notDecodable(id, cause)))
-        return Option.some({ id, ...stored })
+        return Option.some({ id, ...stored, summary: stored.summary ?? undefined })
       }),
 
     append: (turn) =>
@@ -119,11 +123,20 @@ export const make = (client: SqlClient): Service => {
           return 1
         })),
 
+    setSummary: (target) =>
+      write(target.id, "written", (key) =>
+        Effect.gen(function*() {
+          if (target.expectedVersion === 0 && (yield* statements.version(key)) === 0) return 0
+          const columns = { summary: yield* encodeSummary(target.summary), usage: yield* encodeUsage(target.usage) }
+          yield* orConflict(target, key, statements.update(key, target.expectedVersion, columns, 0))
+          return target.expectedVersion + 1
+        })),
+
     clear: (target) =>
       write(target.id, "cleared", (key) =>
         Effect.gen(function*() {
           if (target.expectedVersion === 0 && (yield* statements.version(key)) === 0) return 0
-          yield* orConflict(target, key, statements.update(key, target.expectedVersion, {}, 0))
+          yield* orConflict(target, key, statements.update(key, target.expectedVersion, { summary: null }, 0))
           yield* statements.deleteMessages(key)
           return target.expectedVersion + 1
         })),

@@ -12,6 +12,7 @@ import type { Key } from "./text.ts"
 export interface Columns {
   readonly system_prompt?: string
   readonly usage?: string
+  readonly summary?: string | null
   readonly settings?: string
 }
 
@@ -21,6 +22,7 @@ export interface Row {
   readonly version: unknown
   readonly system_prompt: string
   readonly usage: unknown
+  readonly summary: unknown
   readonly settings: unknown
   readonly message: unknown
 }
@@ -52,7 +54,7 @@ export const make = (sql: SqlClient) => {
     /** The first version of a conversation. Gives the `seq` of its first message. */
     insert: (
       { key, longId }: Key,
-      columns: Required<Columns>,
+      columns: Required<Omit<Columns, "summary">>,
       messages: number
     ): Effect.Effect<Option.Option<number>, SqlError> =>
       Effect.gen(function*() {
@@ -110,10 +112,10 @@ export const make = (sql: SqlClient) => {
     /** A conversation and its messages: in one statement, so that nobody writes between the two. */
     select: ({ key }: Key): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
       sql<Row>`
-        SELECT -1 AS seq, version, system_prompt, usage, settings, NULL AS message
+        SELECT -1 AS seq, version, system_prompt, usage, summary, settings, NULL AS message
         FROM effect_chat_conversations WHERE id = ${key}
         UNION ALL
-        SELECT seq, NULL, NULL, NULL, NULL, message
+        SELECT seq, NULL, NULL, NULL, NULL, NULL, message
         FROM effect_chat_messages WHERE conversation = ${key}
         ORDER BY seq`,
 

@@ -44,11 +44,11 @@ export const equal = (what: string, actual: unknown, expected: unknown): Effect.
 /** Longer JSON is shown around the first difference: test frameworks take minutes for the difference of megabytes. */
 const longest = 50_000
 
-/** The same text for the same data, whatever the order of its keys. */
+/** The same text for the same data, whatever the order of its keys. What is undefined is absent. */
 const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, part: unknown) =>
     typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.entries(part).sort(([a], [b]) => a < b ? -1 : 1)
+      ? Object.entries(part).filter(([, value]) => value !== undefined).sort(([a], [b]) => a < b ? -1 : 1)
       : part) ?? "undefined"
 
 /** An id that no other case, and no other run, has. */

@@ -12,6 +12,7 @@ const usage = usageOf(0)
 const writes = (store: Service, id: string, expectedVersion: number) => [
   store.append(turn(id, expectedVersion)),
   store.setSystemPrompt({ id, expectedVersion, systemPrompt: "Another.", settings: {} }),
+  store.setSummary({ id, expectedVersion, summary: { text: "A summary.", replaces: 2 }, usage }),
   store.clear({ id, expectedVersion })
 ]
 
@@ -131,6 +132,46 @@ export const writeCases = [
         2
       )
       yield* equal("The conversation", yield* loaded(store, id), { ...before, version: 2, systemPrompt: "" })
+    })),
+
+  onOne(
+    "a summary is kept beside the messages, with the usage, until another one takes its place",
+    (store, id) =>
+      Effect.gen(function*() {
+        yield* store.append(turn(id, 0))
+        yield* store.append(turn(id, 1))
+        const before = yield* loaded(store, id)
+        const first = { text: "They said \"turn 1\" 👋", replaces: 2 }
+        const written = store.setSummary({ id, expectedVersion: 2, summary: first, usage: usageOf(9) })
+        yield* equal("The version", yield* written, 3)
+        yield* equal("The conversation", yield* loaded(store, id), {
+          ...before,
+          version: 3,
+          summary: first,
+          usage: usageOf(9)
+        })
+        yield* store.append(turn(id, 3))
+        yield* store.setSystemPrompt({ id, expectedVersion: 4, systemPrompt: "Be long.", settings: {} })
+        yield* equal("The summary after further writes", (yield* loaded(store, id)).summary, first)
+        const second = { text: "", replaces: 4 }
+        yield* store.setSummary({ id, expectedVersion: 5, summary: second, usage: usageOf(10) })
+        yield* equal("The second summary", (yield* loaded(store, id)).summary, second)
+      })
+  ),
+
+  onOne("clearing removes the summary too", (store, id) =>
+    Effect.gen(function*() {
+      yield* store.append(turn(id, 0))
+      yield* store.setSummary({ id, expectedVersion: 1, summary: { text: "Said.", replaces: 2 }, usage })
+      yield* store.clear({ id, expectedVersion: 2 })
+      yield* equal("The summary", (yield* loaded(store, id)).summary, undefined)
+    })),
+
+  onOne("a summary of a conversation that is not stored makes none", (store, id) =>
+    Effect.gen(function*() {
+      const summary = { text: "Nothing.", replaces: 0 }
+      yield* equal("The version", yield* store.setSummary({ id, expectedVersion: 0, summary, usage }), 0)
+      yield* equal("What is loaded", yield* store.load(id), Option.none())
     })),
 
   onOne("clearing removes all turns and nothing else, and new turns begin anew", (store, id) =>

@@ -1,0 +1,73 @@
+/**
+ * What a turn sends: as much of the history as the conversation's window chooses, and once more as much as the smaller
+ * window does where the server finds that too long.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as ChatCompletions from "../../ChatCompletions.ts"
+import type { ChatError } from "../../ChatError.ts"
+import type { ChatMessage } from "../../ChatMessage.ts"
+import * as HistoryWindow from "../../HistoryWindow.ts"
+import type { Conversation, Opening } from "./conversation.ts"
+
+/** Whose turn it is, what it begins with, and the wire that summaries are made over. */
+interface Sender {
+  readonly completions: ChatCompletions.Service
+  readonly conversation: Conversation
+  readonly opening: Opening
+}
+
+/** Sends what the window chooses. A second time only where the first one failed because of its length. */
+export const send = <A, E extends { readonly _tag: string }>(
+  sender: Sender,
+  f: (request: ChatCompletions.ChatRequest) => Effect.Effect<A, E | ChatError>
+): Effect.Effect<A, E | ChatError> =>
+  Effect.suspend(() => {
+    const { window } = sender.conversation
+    const { shrink } = window
+    if (shrink === undefined) return Effect.flatMap(choose(sender, window), f)
+    let sent: ReadonlyArray<ChatMessage> = []
+    return choose(sender, window).pipe(
+      Effect.flatMap((request) => {
+        sent = request.messages
+        return f(request)
+      }),
+      Effect.catchAll((error) =>
+        error._tag === "ContextLengthError"
+          ? Effect.flatMap(
+            choose(sender, shrink),
+            (request) => isSame(sent, request.messages) ? Effect.fail(error) : f(request)
+          )
+          : Effect.fail(error)
+      )
+    )
+  })
+
+/** The request with what the window chooses, after a summary is made where it is time for one. */
+const choose = (
+  { completions, conversation, opening }: Sender,
+  window: HistoryWindow.HistoryWindow
+): Effect.Effect<ChatCompletions.ChatRequest, ChatError> => {
+  const select = Effect.flatMap(
+    conversation.choice(opening),
+    ({ input, request }) => Effect.map(HistoryWindow.assemble(window, input), (messages) => ({ ...request, messages }))
+  )
+  const { compact } = window
+  if (compact === undefined) return select
+  return Effect.flatMap(conversation.choice(opening), ({ input, request }) =>
+    compact(input, (summary) =>
+      Effect.tap(
+        completions.complete({ ...request, ...summary }),
+        ({ usage }) => conversation.spend(usage)
+      )).pipe(
+        Effect.flatMap(Option.match({
+          onNone: () => Effect.void,
+          onSome: (summary) => conversation.summarize(input.messages, summary)
+        })),
+        Effect.zipRight(select)
+      ))
+}
+
+const isSame = (some: ReadonlyArray<ChatMessage>, others: ReadonlyArray<ChatMessage>): boolean =>
+  some.length === others.length &&
+  some.every((message, index) => message === others[index] || message.content === others[index]?.content)
