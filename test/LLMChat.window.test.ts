@@ -116,9 +116,16 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       const chat = yield* LLMChat.make(options(), { window: summarize })
       for (const prompt of ["one", "two", "three", "four"]) yield* say(chat, prompt)
       yield* chat.clearHistory
-      yield* say(chat, "again")
+      for (const prompt of ["a", "b", "c"]) yield* say(chat, prompt)
 
-      assert.deepStrictEqual(sent((yield* requests).at(-1)), ["system: S", "user: again"])
+      assert.deepStrictEqual(sent((yield* requests).at(-1)), [
+        "system: S",
+        "user: a",
+        "assistant: re a",
+        "user: b",
+        "assistant: re b",
+        "user: c"
+      ])
     }).pipe(withScript(summarizing)))
 
   it.effect("fails with the summary's error, and keeps the history, where the model makes none", () =>
