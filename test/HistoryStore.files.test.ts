@@ -26,7 +26,7 @@ const inFolder = <A, E>(
       HistoryStore.layerFileSystem({ directory }).pipe(Layer.provide(Layer.succeed(FileSystem.FileSystem, disk(fs))))
     )
     return yield* test({ fs, path: (file) => join(directory, file), store })
-  }).pipe(Effect.scoped, Effect.provide(NodeContext.layer), Effect.provide(quiet))
+  }).pipe(Effect.scoped, Effect.provide(Layer.merge(NodeContext.layer, quiet)))
 
 const quiet = Logger.replace(Logger.defaultLogger, Logger.none)
 

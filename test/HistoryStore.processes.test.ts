@@ -25,11 +25,14 @@ const worker = Effect.acquireRelease(
     return {
       child,
       work: (job: typeof Job.Type) =>
-        Effect.promise(async () => {
-          child.stdin.write(`${Schema.encodeSync(Job)(job)}\n`)
-          const { value } = await lines.next()
-          return Schema.decodeSync(Outcome)(String(value))
-        })
+        Effect.gen(function*() {
+          const line = yield* Schema.encode(Job)(job)
+          const { value } = yield* Effect.promise(() => {
+            child.stdin.write(`${line}\n`)
+            return lines.next()
+          })
+          return yield* Schema.decode(Outcome)(String(value))
+        }).pipe(Effect.orDie)
     }
   }),
   ({ child }) =>

@@ -5,7 +5,7 @@
  * the user that Debian's package creates.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Context, Effect, Layer, Redacted, Schedule } from "effect"
+import { Context, Data, Effect, Layer, Redacted, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
 import { createServer } from "node:net"
@@ -28,7 +28,7 @@ export interface Service {
   readonly createDatabase: Effect.Effect<Redacted.Redacted>
 }
 
-export class Postgres extends Context.Tag("effect-chat/test/support/postgres/Postgres")<Postgres, Service>() {}
+export class Postgres extends Context.Tag("effect-chat/test/support/postgres")<Postgres, Service>() {}
 
 const isRoot = process.getuid?.() === 0
 
@@ -40,6 +40,9 @@ const shell = (script: string) => {
   const [command, ...words] = isRoot ? ["su", "postgres", "-s", "/bin/sh", "-c", script] : ["/bin/sh", "-c", script]
   return spawn(command ?? "", words, { cwd: "/", stdio: ["pipe", "pipe", "pipe"] })
 }
+
+/** The server did not start: what its programs said. */
+class NotStarted extends Data.TaggedError("NotStarted")<{ readonly message: string }> {}
 
 const freePort = Effect.async<number>((resume) => {
   const server = createServer()
@@ -54,7 +57,7 @@ const freePort = Effect.async<number>((resume) => {
  * and its folder removed.
  */
 const start = (port: number) =>
-  Effect.async<ReturnType<typeof shell>, Error>((resume) => {
+  Effect.async<ReturnType<typeof shell>, NotStarted>((resume) => {
     const program = (name: string) => quote(`${programs}/${name}`)
     const options = `-p ${port} -h 127.0.0.1 -k $directory -c fsync=off -c max_connections=200`
     const child = shell(`
@@ -70,7 +73,7 @@ const start = (port: number) =>
       if (output.endsWith("running\n")) resume(Effect.succeed(child))
     })
     child.stderr.on("data", (chunk) => output += String(chunk))
-    child.on("exit", () => resume(Effect.fail(new Error(output))))
+    child.on("exit", () => resume(Effect.fail(new NotStarted({ message: output }))))
   })
 
 const stop = (child: ReturnType<typeof shell>) =>
