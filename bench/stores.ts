@@ -3,7 +3,8 @@
  * same SQL written by hand, over the same drivers.
  *
  * A turn is two messages of 600 characters in all, and a conversation has 20 of them. The two take turns in rounds of half
- * a second, and the medians of the rounds are printed, with their ratio. PostgreSQL runs on this machine and does not sync its disk; files and SQLite do.
+ * a second, and the medians of the rounds are printed, with their ratio. PostgreSQL runs on this machine and does not
+ * sync its disk; files and SQLite do.
  * Run with `npm run bench:stores -- [ROUNDS]`.
  */
 import { FileSystem } from "@effect/platform"
@@ -107,6 +108,7 @@ interface Pool {
     readonly release: () => void
   }>
   readonly end: () => Promise<void>
+  readonly on: (event: "error", listener: () => void) => void
 }
 const { Pool }: {
   readonly Pool: new(options: { readonly connectionString: string; readonly max: number }) => Pool
@@ -164,6 +166,8 @@ const subjects = Effect.gen(function*() {
     Effect.sync(() => new Pool({ connectionString: Redacted.value(url), max: atOnce })),
     (pool) => Effect.promise(() => pool.end())
   )
+  // Connections that the server closes before the pool does.
+  pool.on("error", () => {})
   return [...pairs, { name: "PostgreSQL", store, byHand: postgresByHand(pool) }]
 })
 
