@@ -20,6 +20,7 @@ import type { ChatError, ConflictError, HistoryStoreError } from "./ChatError.ts
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
+import * as Fallback from "./Fallback.ts"
 import * as Chat from "./internal/conversation/chat.ts"
 import { Conversation } from "./internal/conversation/conversation.ts"
 import { store } from "./internal/history/forgetful.ts"
@@ -33,6 +34,9 @@ import * as LLMConfig from "./LLMConfig.ts"
  * to it. A turn that is interrupted, because its fiber is, its consumer leaves the stream, or `stop` is called, follows
  * the config's `onInterrupt`: `keep` stores what had arrived of the answer, with the finish reason `interrupted`, and
  * `rollback` stores nothing.
+ *
+ * A turn's response, as its message in the history, has the `usage` of the turn: where the server told none it is an
+ * estimate, marked so. The response of a single question has what the server told.
  *
  * @since 0.1.0
  * @category models
@@ -68,7 +72,11 @@ export interface Service {
   ) => Effect.Effect<A, ChatError>
   /** The messages so far, the system message first: whole turns only. */
   readonly history: Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError>
-  /** The tokens of all turns so far, as far as the server told them. */
+  /**
+   * The tokens of all turns so far, those that failed or were interrupted included; single questions are not. Estimated
+   * (and marked so) where the server told none, or an answer was cut: by the characters of what was sent and of what
+   * came. A turn that ended before anything of its answer came counts as nothing.
+   */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** Changes the system prompt from the next request on. The history stays. */
   readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
@@ -81,6 +89,17 @@ export interface Service {
   readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
   /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */
   readonly stop: Effect.Effect<void>
+}
+
+/**
+ * What a conversation can have beside its config.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Further servers, for when the config's own cannot answer. Default none. */
+  readonly fallback?: Fallback.Options | undefined
 }
 
 /**
@@ -105,9 +124,10 @@ const plainMaxTokens = 2048
  * @category constructors
  */
 export const make = (
-  options: LLMConfig.LLMConfig | LLMConfig.Options
+  config: LLMConfig.LLMConfig | LLMConfig.Options,
+  options?: Options
 ): Effect.Effect<Service, ParseResult.ParseError, HttpClient.HttpClient> =>
-  Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, options))
+  Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, config, options))
 
 /**
  * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
@@ -117,14 +137,15 @@ export const make = (
  */
 export const fromCompletions = (
   completions: ChatCompletions.Service,
-  options: LLMConfig.LLMConfig | LLMConfig.Options
-): Effect.Effect<Service, ParseResult.ParseError> => {
-  const settings = options instanceof LLMConfig.LLMConfig ? options : withPlainDefaults(options)
-  return Effect.map(LLMConfig.decode(settings), (config) => {
-    const conversation = new Conversation({ id: "", store, config, isConfigGiven: true })
-    return Chat.make(completions, config, Effect.succeed(conversation))
+  config: LLMConfig.LLMConfig | LLMConfig.Options,
+  { fallback }: Options = {}
+): Effect.Effect<Service, ParseResult.ParseError> =>
+  Effect.gen(function*() {
+    const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
+    const wire = fallback === undefined ? completions : yield* Fallback.make(completions, fallback)
+    const conversation = new Conversation({ id: "", owner: {}, store, config: settings, isConfigGiven: true })
+    return Chat.make(wire, settings, Effect.succeed(conversation))
   })
-}
 
 const withPlainDefaults = (options: LLMConfig.Options): LLMConfig.Options =>
   options.maxTokens === undefined ? { ...options, maxTokens: plainMaxTokens } : options
@@ -136,8 +157,9 @@ const withPlainDefaults = (options: LLMConfig.Options): LLMConfig.Options =>
  * @category layers
  */
 export const layer = (
-  options: LLMConfig.LLMConfig | LLMConfig.Options
-): Layer.Layer<LLMChat, ParseResult.ParseError, HttpClient.HttpClient> => Layer.effect(LLMChat, make(options))
+  config: LLMConfig.LLMConfig | LLMConfig.Options,
+  options?: Options
+): Layer.Layer<LLMChat, ParseResult.ParseError, HttpClient.HttpClient> => Layer.effect(LLMChat, make(config, options))
 
 /**
  * A conversation with the settings of the environment; see `LLMConfig.config` for their names.
@@ -149,4 +171,4 @@ export const layerConfig: Layer.Layer<
   LLMChat,
   ConfigError.ConfigError | ParseResult.ParseError,
   HttpClient.HttpClient
-> = Layer.effect(LLMChat, Effect.flatMap(LLMConfig.config, make))
+> = Layer.effect(LLMChat, Effect.flatMap(LLMConfig.config, (config) => make(config)))

@@ -54,11 +54,25 @@ export * as ChatMessage from "./ChatMessage.ts"
 export * as ChatResponse from "./ChatResponse.ts"
 
 /**
+ * Further servers, for when the first one cannot answer.
+ *
+ * @since 0.1.0
+ */
+export * as Fallback from "./Fallback.ts"
+
+/**
  * Where conversations are kept.
  *
  * @since 0.1.0
  */
 export * as HistoryStore from "./HistoryStore.ts"
+
+/**
+ * Limits that many conversations share.
+ *
+ * @since 0.1.0
+ */
+export * as Limits from "./Limits.ts"
 
 /**
  * One conversation.

@@ -3,9 +3,16 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, FastCheck, Fiber, Inspectable, Stream, TestClock } from "effect"
-import { ChatCompletions, ChatError, type ChatEvent, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
-import * as Fallback from "effect-chat/Fallback"
-import * as Limits from "effect-chat/Limits"
+import {
+  ChatCompletions,
+  ChatError,
+  type ChatEvent,
+  ChatMessage,
+  Fallback,
+  Limits,
+  LLMChat,
+  LLMConfig
+} from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, held, nothing, options, requests, sent, streams, withScript } from "./support/chats.ts"
 
@@ -21,7 +28,7 @@ const request = (more?: Partial<ChatCompletions.ChatRequest>): ChatCompletions.C
 const others = [config("two"), config("three")]
 
 const withFallback = (more?: Partial<Fallback.Options>) =>
-  Effect.map(ChatCompletions.make, (completions) => Fallback.make(completions, { configs: others, ...more }))
+  Effect.flatMap(ChatCompletions.make, (completions) => Fallback.make(completions, { configs: others, ...more }))
 
 type Script = (request: ScriptedHttpClient.CapturedRequest) => ScriptedHttpClient.ScriptedResponse
 
@@ -190,8 +197,8 @@ for (const [mode, run] of Object.entries(modes)) {
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.make
         const limited = yield* Limits.limit(completions, { concurrency: 1 })
-        const inside = Fallback.make(limited, { configs: others })
-        const outside = yield* Limits.limit(Fallback.make(completions, { configs: others }), { concurrency: 1 })
+        const inside = yield* Fallback.make(limited, { configs: others })
+        const outside = yield* Limits.limit(yield* Fallback.make(completions, { configs: others }), { concurrency: 1 })
         assert.strictEqual(yield* run(inside, request()), "from two")
         assert.strictEqual(yield* run(outside, request()), "from two")
       }).pipe(withScript(servers({ one: fails(500) }))))

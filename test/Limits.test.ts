@@ -3,8 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Clock, Effect, Exit, FastCheck, Fiber, FiberId, Scope, Stream, TestClock } from "effect"
-import { ChatCompletions, ChatEvent, ChatManager, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
-import * as Limits from "effect-chat/Limits"
+import { ChatCompletions, ChatEvent, ChatManager, ChatMessage, Limits, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, held, makeStage, nothing, options, requests, sent, usage, withScript } from "./support/chats.ts"
 

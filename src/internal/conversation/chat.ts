@@ -74,13 +74,17 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
       prompt,
       (begun) =>
         whole(begun, (request) =>
-          Effect.map(completions.complete({ ...request, options }), (response) => ({ response, value: response })))
-    ).pipe(Effect.map(({ response }) =>
-      response
-    ))
+          Effect.map(
+            begun.turn.meter.over(completions).complete({ ...request, options }),
+            (response) => ({ response, value: response })
+          ))
+    ).pipe(Effect.map(({ response }) => response))
 
   const chatObject: Service["chatObject"] = (prompt, schema, options = {}) =>
-    turn(prompt, (begun) => whole(begun, (request) => Obj.complete(completions, request, schema, options))).pipe(
+    turn(
+      prompt,
+      (begun) => whole(begun, (request) => Obj.complete(begun.turn.meter.over(completions), request, schema, options))
+    ).pipe(
       Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
     )
 
@@ -149,5 +153,8 @@ const events = (
 ): Effect.Effect<Pull<ChatEvent, ChatError>, HistoryStoreError> =>
   Effect.map(
     conversation.request(opening),
-    (request) => new Telling(turn, toPull(completions.stream({ ...request, options }), turn.wire)).pull
+    (request) => {
+      const stream = turn.meter.over(completions).stream({ ...request, options })
+      return new Telling(turn, toPull(stream, turn.wire)).pull
+    }
   )
