@@ -11,8 +11,8 @@ import { LocalServer } from "effect-chat/testing"
 import * as Server from "./internal/server.ts"
 
 /** Two servers of this process. */
-class First extends Context.Tag("effect-chat/examples/First")<First, LocalServer.Service>() {}
-class Second extends Context.Tag("effect-chat/examples/Second")<Second, LocalServer.Service>() {}
+class First extends Context.Tag("effect-chat/examples/fallback/First")<First, LocalServer.Service>() {}
+class Second extends Context.Tag("effect-chat/examples/fallback/Second")<Second, LocalServer.Service>() {}
 
 const server = <Self>(tag: Context.Tag<Self, LocalServer.Service>, options?: LocalServer.Options) =>
   Layer.project(Server.layerLocal(options), LocalServer.LocalServer, tag, (service) => service)
