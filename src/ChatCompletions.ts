@@ -32,6 +32,11 @@ export interface ChatRequest {
   /** All that the model is to read, the system message included. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly options?: CallOptions | undefined
+  /**
+   * Whose call it is, for limits that are fair between conversations: calls with the same value are of one conversation,
+   * and a call without is of none. A manager's chats have their id here. Never sent.
+   */
+  readonly conversation?: string | object | undefined
 }
 
 /**

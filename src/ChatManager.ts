@@ -7,6 +7,9 @@
  * With a `HistoryStore` in the context every turn is stored before it is done, and what comes back has its history, its
  * usage and its settings. Without one a conversation lives in memory only, and comes back empty.
  *
+ * All conversations of a manager share its `limits` and its `fallback`. The fallback lies over the limits: every attempt
+ * waits for a place of its own, and gives it back before the next server is asked.
+ *
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
@@ -16,18 +19,22 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
+import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
 import type { HistoryStoreError } from "./ChatError.ts"
+import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
+import * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
 import { Conversation } from "./internal/conversation/conversation.ts"
 import { store as forgetful } from "./internal/history/forgetful.ts"
 import * as Registry from "./internal/sessions/registry.ts"
-import { encodeDuration, Timeout } from "./internal/settings.ts"
+import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
+import * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
@@ -63,6 +70,10 @@ export interface Options {
    * How long the turns that run may go on when the manager's scope closes, before they are interrupted. Default none.
    */
   readonly grace?: Duration.DurationInput | undefined
+  /** How many calls all conversations together may make. Who waits is served conversation by conversation. Default none. */
+  readonly limits?: Limits.Options | undefined
+  /** Further servers, for when the one of a conversation's config cannot answer. Default none. */
+  readonly fallback?: Fallback.Options | undefined
   /** What turns send of their conversation's history. Default `HistoryWindow.all`. */
   readonly window?: HistoryWindow.HistoryWindow | undefined
 }
@@ -95,6 +106,11 @@ export interface Service {
   readonly ids: Effect.Effect<ReadonlyArray<string>>
   /** The ids of all stored conversations; of those in memory where there is no store. */
   readonly list: Stream.Stream<string, HistoryStoreError>
+  /**
+   * The tokens of all turns of all conversations since the manager began: those that were evicted or removed since, and
+   * turns that failed or that no store took, included. Counts as `LLMChat.Service.usage` does.
+   */
+  readonly usage: Effect.Effect<Usage>
   /** What becomes of sessions from now on. */
   readonly events: Stream.Stream<SessionEvent>
 }
@@ -107,18 +123,14 @@ export interface Service {
  */
 export class ChatManager extends Context.Tag("effect-chat/ChatManager")<ChatManager, Service>() {}
 
-const Limits = Schema.Struct({
+const Lifetime = Schema.Struct({
   timeout: Timeout,
   grace: Schema.Union(Timeout, Schema.DurationFromMillis),
-  capacity: Schema.Number.pipe(
-    Schema.filter((number) => number === Infinity || (Number.isInteger(number) && number > 0), {
-      message: ({ actual }) => `Expected a whole number above 0, or Infinity, actual ${String(actual)}`
-    })
-  )
+  capacity: WholeOrInfinite
 })
 
-const decodeLimits = ({ capacity = Infinity, grace = 0, timeout = Duration.infinity }: Options) =>
-  Schema.decodeUnknown(Limits)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) })
+const decodeLifetime = ({ capacity = Infinity, grace = 0, timeout = Duration.infinity }: Options) =>
+  Schema.decodeUnknown(Lifetime)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) })
 
 /**
  * A manager that lives as long as its scope. Its end interrupts the turns that still run after the `grace`, by each
@@ -148,14 +160,24 @@ export const fromCompletions = (
     const { window = HistoryWindow.all } = options
     const kept = yield* Effect.serviceOption(HistoryStore.HistoryStore)
     const store = Option.getOrElse(kept, () => forgetful)
-    const registry = yield* Registry.make(yield* decodeLimits(options))
+    const wire = yield* shared(completions, options)
+    const total = yield* Ref.make(emptyUsage)
+    const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
+    const registry = yield* Registry.make(yield* decodeLifetime(options))
     return {
       getChat: (id, { config } = {}) => {
         const begin = () =>
-          new Conversation({ id, store, config: config ?? defaults, isConfigGiven: config !== undefined, window })
+          new Conversation({
+            id,
+            store,
+            config: config ?? defaults,
+            isConfigGiven: config !== undefined,
+            window,
+            onUsage
+          })
         return Effect.map(
           registry.create(id, begin),
-          () => Chat.make(completions, config ?? defaults, registry.checkout(id, begin))
+          () => Chat.make(wire, config ?? defaults, registry.checkout(id, begin))
         )
       },
       removeChat: (id) =>
@@ -164,8 +186,19 @@ export const fromCompletions = (
       size: registry.size,
       ids: registry.ids,
       list: Option.isSome(kept) ? store.list : Stream.unwrap(Effect.map(registry.ids, Stream.fromIterable)),
+      usage: Ref.get(total),
       events: registry.events
     }
+  })
+
+/** The wire of all conversations. Made before their registry, so that turns which wait still go on when that closes. */
+const shared = (
+  completions: ChatCompletions.Service,
+  { fallback, limits }: Options
+): Effect.Effect<ChatCompletions.Service, ParseResult.ParseError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const limited = limits === undefined ? completions : yield* Limits.limit(completions, limits)
+    return fallback === undefined ? limited : yield* Fallback.make(limited, fallback)
   })
 
 /**

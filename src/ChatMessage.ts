@@ -109,7 +109,9 @@ export interface AssistantMessage {
   readonly finishReason?: FinishReason | undefined
   /** The model that answered, as the server names it. */
   readonly model?: string | undefined
-  /** What the turn cost. */
+  /** Who answered; see `ChatResponse.provider`. */
+  readonly provider?: string | undefined
+  /** What the turn took, all of its calls together. An estimate where the server did not say, or the answer was cut. */
   readonly usage?: Usage | undefined
 }
 
@@ -205,6 +207,7 @@ export const AssistantMessage: Schema.Schema<AssistantMessage> = Schema.Struct({
   toolCalls: Schema.optional(Schema.Array(ToolCall)),
   finishReason: Schema.optional(FinishReason),
   model: Schema.optional(Schema.String),
+  provider: Schema.optional(Schema.String),
   usage: Schema.optional(Usage)
 })
 
@@ -361,6 +364,7 @@ export const fromResponse = (response: ChatResponse): AssistantMessage | undefin
     ...(toolCalls.length === 0 ? {} : { toolCalls }),
     finishReason: response.finishReason,
     ...(response.model === "" ? {} : { model: response.model }),
+    ...(response.provider === undefined ? {} : { provider: response.provider }),
     ...(response.usage === undefined ? {} : { usage: response.usage })
   }
 }

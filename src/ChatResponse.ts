@@ -53,7 +53,7 @@ export interface Usage {
   readonly totalTokens: number
   readonly reasoningTokens: number
   readonly cachedTokens: number
-  /** Whether the counts are this library's estimate because the server sent none. */
+  /** Whether the counts are this library's estimate, because the server sent none or the answer was cut. */
   readonly estimated: boolean
   /** The server's own object, unchanged. `null` where there was none. */
   readonly raw: unknown
@@ -110,6 +110,40 @@ export const addUsage = (self: Usage, that: Usage): Usage => ({
 })
 
 /**
+ * What a million tokens cost, in any currency.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Prices {
+  readonly input: number
+  readonly output: number
+  /** Of input tokens that the server had in its cache. Default: as all input. */
+  readonly cached?: number | undefined
+}
+
+/**
+ * What a usage costs, in the currency of the prices. An estimate where the usage is one.
+ *
+ * Reasoning costs as output does, also where the server counts it in `totalTokens` alone.
+ *
+ * @example
+ * import { ChatResponse } from "effect-chat"
+ *
+ * const usage = { ...ChatResponse.emptyUsage, inputTokens: 10_000, cachedTokens: 8000, outputTokens: 1000, totalTokens: 11_000 }
+ *
+ * assert.strictEqual(ChatResponse.cost(usage, { input: 0.5, cached: 0.25, output: 2 }), 0.005)
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const cost = (usage: Usage, { cached: cachedPrice, input, output }: Prices): number => {
+  const cached = Math.min(usage.cachedTokens, usage.inputTokens)
+  const answered = Math.max(usage.outputTokens, usage.totalTokens - usage.inputTokens)
+  return ((usage.inputTokens - cached) * input + cached * (cachedPrice ?? input) + answered * output) / 1_000_000
+}
+
+/**
  * A tool that the model asks for.
  *
  * `arguments` is the model's own text, usually JSON. It can be empty, and it can be cut where the finish reason is
@@ -164,5 +198,10 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   /** The completion's id, empty where the server gave none. */
   id: Schema.String,
   /** The model that answered, as the server names it. Empty where it does not. */
-  model: Schema.String
+  model: Schema.String,
+  /**
+   * Who answered: the `provider` of the config, or the origin of its `baseUrl` where it names none. Absent from the part
+   * of an interrupted turn.
+   */
+  provider: Schema.optional(Schema.String)
 }) {}

@@ -1,19 +1,25 @@
 /**
  * Further servers, for when the first one cannot answer.
  *
- * A fallback is laid over a wire and gives a wire, for `LLMChat.fromCompletions` and `ChatManager.fromCompletions`. Over
- * a wire with limits (`Limits.limit`) every attempt waits for its own place.
+ * `LLMChat.make` and `ChatManager.make` take a fallback as an option. {@link make} lays it over any wire and gives a wire.
+ * Over a wire with limits (`Limits.limit`) every attempt waits for its own place.
+ *
+ * `ChatResponse.provider` and `model` say who answered.
  *
  * @since 0.1.0
  */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
 import * as Stream from "effect/Stream"
 import type * as ChatCompletions from "./ChatCompletions.ts"
 import { type ChatError, isChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
-import type { LLMConfig } from "./LLMConfig.ts"
+import { saysNothing } from "./internal/conversation/partial.ts"
+import { serverName } from "./internal/serverName.ts"
+import * as LLMConfig from "./LLMConfig.ts"
 
 /**
  * Who is asked next, and when.
@@ -22,10 +28,13 @@ import type { LLMConfig } from "./LLMConfig.ts"
  * @category models
  */
 export interface Options {
-  /** Who is asked after the request's own config, in this order: the same for all requests, or by the request. */
+  /**
+   * Who is asked after the request's own config, in this order: the same for all requests, or by the request. Each has
+   * settings of its own, with the defaults of `LLMConfig`: nothing is taken from the first one, its key least of all.
+   */
   readonly configs:
-    | ReadonlyArray<LLMConfig>
-    | ((request: ChatCompletions.ChatRequest) => ReadonlyArray<LLMConfig>)
+    | ReadonlyArray<LLMConfig.LLMConfig | LLMConfig.Options>
+    | ((request: ChatCompletions.ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>)
   /** Whether the next one is asked after this error. Default {@link isWorthAnother}. */
   readonly shouldFallback?: ((error: ChatError) => boolean) | undefined
   /** Told whenever the next one is about to be asked. */
@@ -39,10 +48,10 @@ export interface Options {
  * @category models
  */
 export interface FailedAttempt {
-  readonly config: LLMConfig
+  readonly config: LLMConfig.LLMConfig
   readonly error: ChatError
   /** Who is asked next. */
-  readonly next: LLMConfig
+  readonly next: LLMConfig.LLMConfig
 }
 
 /**
@@ -61,18 +70,14 @@ export const isWorthAnother = (error: ChatError): boolean => {
     case "ServerError":
     case "TimeoutError":
     case "TransportError":
-      return saysNothing(error.partial)
+      return error.partial === undefined || saysNothing(error.partial)
     default:
       return false
   }
 }
 
-const saysNothing = (partial: ChatResponse | undefined): boolean =>
-  partial === undefined ||
-  (partial.text === "" && partial.reasoning === "" && partial.refusal === "" && partial.toolCalls.length === 0)
-
 /**
- * The wire with further servers.
+ * The wire with further servers. Fails with the place, the field, the value and the rule where a config is bad.
  *
  * The request's own config is asked first, with its retries; then the others, each with its own settings, retries and
  * time limits. All get the same messages, so the system prompt is the first config's, and the same options but for
@@ -87,7 +92,29 @@ const saysNothing = (partial: ChatResponse | undefined): boolean =>
  */
 export const make = (
   completions: ChatCompletions.Service,
-  { configs, onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Options
+  { configs, ...options }: Options
+): Either.Either<ChatCompletions.Service, ParseResult.ParseError> =>
+  typeof configs === "function"
+    ? Either.right(over(completions, configs, options))
+    : Either.map(
+      Either.all(configs.map(decode)),
+      (configs) => over(completions, () => configs, options)
+    )
+
+const decode = (
+  config: LLMConfig.LLMConfig | LLMConfig.Options,
+  index: number
+): Either.Either<LLMConfig.LLMConfig, ParseResult.ParseError> =>
+  Either.mapLeft(
+    LLMConfig.decode(config),
+    // Without what was given: it can have a key.
+    ({ issue }) => ParseResult.parseError(new ParseResult.Pointer(["configs", index], undefined, issue))
+  )
+
+const over = (
+  completions: ChatCompletions.Service,
+  configs: (request: ChatCompletions.ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>,
+  { onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Omit<Options, "configs">
 ): ChatCompletions.Service => {
   /** What comes after the error: the next server, or the end. */
   const after = (trial: Trial, error: ChatError): Effect.Effect<Trial, ChatError> => {
@@ -123,7 +150,7 @@ export const make = (
 
   const first = (request: ChatCompletions.ChatRequest): Trial => ({
     request,
-    rest: typeof configs === "function" ? configs(request) : configs,
+    rest: configs(request),
     earlier: []
   })
 
@@ -136,11 +163,14 @@ export const make = (
 /** One attempt, what was tried before it, and what can be tried after it. */
 interface Trial {
   readonly request: ChatCompletions.ChatRequest
-  readonly rest: ReadonlyArray<LLMConfig>
+  readonly rest: ReadonlyArray<LLMConfig.LLMConfig>
   readonly earlier: ReadonlyArray<Omit<FailedAttempt, "next">>
 }
 
-const requestTo = (config: LLMConfig, request: ChatCompletions.ChatRequest): ChatCompletions.ChatRequest => ({
+const requestTo = (
+  config: LLMConfig.LLMConfig,
+  request: ChatCompletions.ChatRequest
+): ChatCompletions.ChatRequest => ({
   ...request,
   config,
   options: request.options === undefined ? undefined : { ...request.options, model: undefined }
@@ -153,15 +183,24 @@ const requestTo = (config: LLMConfig, request: ChatCompletions.ChatRequest): Cha
  * @category errors
  */
 export class EarlierAttempts extends AggregateError {
+  /**
+   * The name of the class.
+   *
+   * @since 0.1.0
+   */
   override readonly name = "EarlierAttempts"
-  /** Their errors, the first one's first. `cause` is what the last attempt's own error had for one. */
+  /**
+   * Their errors, the first one's first. `cause` is what the last attempt's own error had for one.
+   *
+   * @since 0.1.0
+   */
   declare readonly errors: Array<ChatError>
 }
 
 const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => {
   if (earlier.length === 0) return error
   const told = earlier.map(({ config, error }) =>
-    `${config.provider} (${config.model}): ${error._tag}: ${error.message}`
+    `${serverName(config)} (${config.model}): ${error._tag}: ${error.message}`
   )
   const cause = new EarlierAttempts(
     earlier.map((attempt) => attempt.error),

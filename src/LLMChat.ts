@@ -20,6 +20,7 @@ import type { ChatError, ConflictError, HistoryStoreError } from "./ChatError.ts
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
+import * as Fallback from "./Fallback.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
 import { Conversation } from "./internal/conversation/conversation.ts"
@@ -34,6 +35,9 @@ import * as LLMConfig from "./LLMConfig.ts"
  * to it. A turn that is interrupted, because its fiber is, its consumer leaves the stream, or `stop` is called, follows
  * the config's `onInterrupt`: `keep` stores what had arrived of the answer, with the finish reason `interrupted`, and
  * `rollback` stores nothing.
+ *
+ * A turn's response, as its message in the history, has the `usage` of the turn: where the server told none it is an
+ * estimate, marked so. The response of a single question has what the server told.
  *
  * @since 0.1.0
  * @category models
@@ -69,7 +73,11 @@ export interface Service {
   ) => Effect.Effect<A, ChatError>
   /** The messages so far, the system message first: whole turns only. */
   readonly history: Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError>
-  /** The tokens of all turns so far, as far as the server told them. */
+  /**
+   * The tokens of all turns so far, those that failed or were interrupted included; single questions are not. Estimated
+   * (and marked so) where the server told none, or an answer was cut: by the characters of what was sent and of what
+   * came. A turn that ended before anything of its answer came counts as nothing.
+   */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** Changes the system prompt from the next request on. The history stays. */
   readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
@@ -82,6 +90,17 @@ export interface Service {
   readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
   /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */
   readonly stop: Effect.Effect<void>
+}
+
+/**
+ * What a conversation can have beside its config.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Further servers, for when the config's own cannot answer. Default none. */
+  readonly fallback?: Fallback.Options | undefined
 }
 
 /**
@@ -131,14 +150,14 @@ export const make = (
 export const fromCompletions = (
   completions: ChatCompletions.Service,
   config: LLMConfig.LLMConfig | LLMConfig.Options,
-  { window = HistoryWindow.all }: Options = {}
-): Effect.Effect<Service, ParseResult.ParseError> => {
-  const settings = config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config)
-  return Effect.map(LLMConfig.decode(settings), (config) => {
-    const conversation = new Conversation({ id: "", store, config, isConfigGiven: true, window })
-    return Chat.make(completions, config, Effect.succeed(conversation))
+  { fallback, window = HistoryWindow.all }: Options = {}
+): Effect.Effect<Service, ParseResult.ParseError> =>
+  Effect.gen(function*() {
+    const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
+    const wire = fallback === undefined ? completions : yield* Fallback.make(completions, fallback)
+    const conversation = new Conversation({ id: "", owner: {}, store, config: settings, isConfigGiven: true, window })
+    return Chat.make(wire, settings, Effect.succeed(conversation))
   })
-}
 
 const withPlainDefaults = (config: LLMConfig.Options): LLMConfig.Options =>
   config.maxTokens === undefined ? { ...config, maxTokens: plainMaxTokens } : config

@@ -14,7 +14,15 @@ import * as Rec from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Str from "effect/String"
-import { ApiKey, BaseUrl, encodeDuration, normaliseBaseUrl, Timeout, withDefault } from "./internal/settings.ts"
+import {
+  ApiKey,
+  BaseUrl,
+  encodeDuration,
+  normaliseBaseUrl,
+  Timeout,
+  unnamedProvider,
+  withDefault
+} from "./internal/settings.ts"
 import * as Provider from "./Provider.ts"
 
 const orNull = (schema: Schema.Schema<number>, fallback: number) => withDefault(Schema.NullOr(schema), fallback)
@@ -40,8 +48,8 @@ const fields = {
   presencePenalty: orNull(Schema.Number.pipe(Schema.between(-2, 2)), 0),
   /** The first message of every request; empty for none. Default `你是一个严谨的助手`. */
   systemPrompt: withDefault(Schema.String, "你是一个严谨的助手"),
-  /** The server's name in spans and metrics, such as `openai`. Default `openai-compatible`. */
-  provider: withDefault(Schema.NonEmptyTrimmedString, "openai-compatible"),
+  /** The server's name in responses, spans and metrics, such as `openai`. Default `openai-compatible`. */
+  provider: withDefault(Schema.NonEmptyTrimmedString, unnamedProvider),
   /** How this server's wire differs from the common one. The presets of `Provider` bring it. */
   wire: withDefault(Provider.Wire, Provider.Wire.make({})),
   /** Further headers of each request. Their values are secrets. */

@@ -1,8 +1,9 @@
 /**
  * Limits that many conversations share: how many calls run at a time, and how many requests and tokens begin in a minute.
  *
- * A limit is laid over a wire and gives a wire, for `LLMChat.fromCompletions` and `ChatManager.fromCompletions`. What one
- * server allows is one limit; servers with allowances of their own have limits of their own.
+ * A `ChatManager` takes limits as an option, for all of its conversations together. {@link limit} lays them over any
+ * wire and gives a wire, for `LLMChat.fromCompletions` and for managers that share one. What one server allows is one
+ * limit; servers with allowances of their own have limits of their own.
  *
  * @since 0.1.0
  */
@@ -20,10 +21,11 @@ import { estimateInput } from "./internal/estimate.ts"
 import * as Gate from "./internal/limits/gate.ts"
 import { Spending } from "./internal/limits/spending.ts"
 import * as Pull from "./internal/pull.ts"
+import { WholeOrInfinite } from "./internal/settings.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**
- * What is limited. What is absent is not.
+ * What is limited. What is absent or `Infinity` is not.
  *
  * @since 0.1.0
  * @category models
@@ -46,12 +48,10 @@ export interface Options {
   readonly reserve?: ((request: ChatCompletions.ChatRequest) => number) | undefined
 }
 
-const AtLeastOne = Schema.optional(Schema.Int.pipe(Schema.positive()))
-
 const Settings = Schema.Struct({
-  concurrency: AtLeastOne,
-  requestsPerMinute: AtLeastOne,
-  tokensPerMinute: AtLeastOne
+  concurrency: Schema.optional(WholeOrInfinite),
+  requestsPerMinute: Schema.optional(WholeOrInfinite),
+  tokensPerMinute: Schema.optional(WholeOrInfinite)
 })
 
 /** Reserved for an answer whose length is the server's choice. */
@@ -135,7 +135,7 @@ const admit = (
   Effect.gen(function*() {
     const limit = request.config.totalTimeout
     const begun = yield* Clock.currentTimeMillis
-    const place = yield* gate.join(conversationOf(request), tokens)
+    const place = yield* gate.join(request.conversation ?? {}, tokens)
     yield* Duration.isFinite(limit)
       ? Effect.timeoutFail(place.admitted, { duration: limit, onTimeout: () => timedOut(limit, limit) })
       : place.admitted
@@ -160,7 +160,3 @@ const timedOut = (limit: Duration.Duration, waited: Duration.Duration, error?: T
   const { cause, partial, requestId, status } = error ?? {}
   return new TimeoutError({ message, phase: "total", limit, status, requestId, partial, cause })
 }
-
-/** Calls of one conversation are one group; a call without is a group of its own. */
-const conversationOf = (request: ChatCompletions.ChatRequest): unknown =>
-  "conversation" in request && request.conversation !== undefined ? request.conversation : {}

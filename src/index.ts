@@ -54,6 +54,13 @@ export * as ChatMessage from "./ChatMessage.ts"
 export * as ChatResponse from "./ChatResponse.ts"
 
 /**
+ * Further servers, for when the first one cannot answer.
+ *
+ * @since 0.1.0
+ */
+export * as Fallback from "./Fallback.ts"
+
+/**
  * Where conversations are kept.
  *
  * @since 0.1.0
@@ -66,6 +73,13 @@ export * as HistoryStore from "./HistoryStore.ts"
  * @since 0.1.0
  */
 export * as HistoryWindow from "./HistoryWindow.ts"
+
+/**
+ * Limits that many conversations share.
+ *
+ * @since 0.1.0
+ */
+export * as Limits from "./Limits.ts"
 
 /**
  * One conversation.

@@ -2,10 +2,20 @@
  * Further servers: who is asked, after which errors, and what the caller is told.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, FastCheck, Fiber, Inspectable, Stream, TestClock } from "effect"
-import { ChatCompletions, ChatError, type ChatEvent, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
-import * as Fallback from "effect-chat/Fallback"
-import * as Limits from "effect-chat/Limits"
+import { Effect, Exit, FastCheck, Fiber, Inspectable, Option, Schema, Stream, TestClock } from "effect"
+import {
+  ChatCompletions,
+  ChatError,
+  type ChatEvent,
+  ChatManager,
+  ChatMessage,
+  type ChatResponse,
+  Fallback,
+  HistoryStore,
+  Limits,
+  LLMChat,
+  LLMConfig
+} from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, held, nothing, options, requests, sent, streams, withScript } from "./support/chats.ts"
 
@@ -21,7 +31,7 @@ const request = (more?: Partial<ChatCompletions.ChatRequest>): ChatCompletions.C
 const others = [config("two"), config("three")]
 
 const withFallback = (more?: Partial<Fallback.Options>) =>
-  Effect.map(ChatCompletions.make, (completions) => Fallback.make(completions, { configs: others, ...more }))
+  Effect.flatMap(ChatCompletions.make, (completions) => Fallback.make(completions, { configs: others, ...more }))
 
 type Script = (request: ScriptedHttpClient.CapturedRequest) => ScriptedHttpClient.ScriptedResponse
 
@@ -49,6 +59,9 @@ const modes: Record<
   stream: (wire, request) =>
     Stream.runFold(wire.stream(request), "", (text, event) => event._tag === "TextDelta" ? text + event.text : text)
 }
+
+/** The beginning of an answer that is never ended. */
+const unended = ScriptedHttpClient.sse([{ choices: [{ index: 0, delta: { content: "some" } }] }])
 
 const cut = (...parts: ReadonlyArray<string>): Script => () =>
   ScriptedHttpClient.tokens(parts, { ending: ScriptedHttpClient.reset() })
@@ -190,8 +203,8 @@ for (const [mode, run] of Object.entries(modes)) {
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.make
         const limited = yield* Limits.limit(completions, { concurrency: 1 })
-        const inside = Fallback.make(limited, { configs: others })
-        const outside = yield* Limits.limit(Fallback.make(completions, { configs: others }), { concurrency: 1 })
+        const inside = yield* Fallback.make(limited, { configs: others })
+        const outside = yield* Limits.limit(yield* Fallback.make(completions, { configs: others }), { concurrency: 1 })
         assert.strictEqual(yield* run(inside, request()), "from two")
         assert.strictEqual(yield* run(outside, request()), "from two")
       }).pipe(withScript(servers({ one: fails(500) }))))
@@ -277,7 +290,96 @@ describe("a fallback of a stream", () => {
   )
 })
 
+describe("who answered", () => {
+  const answers: Record<
+    string,
+    (
+      wire: ChatCompletions.Service,
+      request: ChatCompletions.ChatRequest
+    ) => Effect.Effect<ChatResponse.ChatResponse | undefined, ChatError.ChatError>
+  > = {
+    complete: (wire, request) => wire.complete(request),
+    stream: (wire, request) =>
+      Effect.map(Stream.runLast(wire.stream(request)), (last) => {
+        const event = Option.getOrUndefined(last)
+        return event?._tag === "Finish" ? event.response : undefined
+      })
+  }
+
+  for (const [mode, run] of Object.entries(answers)) {
+    it.effect(`is said by the response: the server's name, and its model (${mode})`, () =>
+      Effect.gen(function*() {
+        const wire = yield* withFallback()
+        assert.deepInclude(yield* run(wire, request()), { provider: "two", model: "scripted" })
+        const another = request({ config: config("four") })
+        assert.deepInclude(yield* run(wire, another), { provider: "four", model: "scripted" })
+      }).pipe(withScript(servers({ one: fails(500) }))))
+
+    it.effect(`is the origin of a server that its config has no name for (${mode})`, () =>
+      Effect.gen(function*() {
+        const nameless = LLMConfig.make({ baseUrl: "http://two.test:8080/v1/", maxRetries: 0 })
+        const wire = yield* withFallback({ configs: [nameless] })
+        assert.strictEqual((yield* run(wire, request()))?.provider, "http://two.test:8080")
+
+        const error = yield* Effect.flip(run(wire, request({ config: nameless })))
+        assert.strictEqual(error.partial?.provider, "http://two.test:8080")
+      }).pipe(withScript((request, index) => {
+        if (index === 0) return fails(500)(request)
+        return index === 1 ? says("a")(request) : unended
+      })))
+  }
+
+  it.effect("is kept with the message, and a message from before it could say so is read as it was", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config("one"), { fallback: { configs: others } })
+      yield* chat.chat("hello")
+
+      const message = (yield* chat.history).at(-1)
+      assert.deepInclude(message, { role: "assistant", provider: "two", model: "scripted" })
+      const json: unknown = JSON.parse(JSON.stringify(message))
+      assert.deepStrictEqual(yield* Schema.decodeUnknown(ChatMessage.ChatMessage)(json), message)
+      const old = { role: "assistant", content: "from before", finishReason: "stop", model: "m" }
+      assert.deepStrictEqual<unknown>(yield* Schema.decodeUnknown(ChatMessage.ChatMessage)(old), old)
+    }).pipe(withScript(servers({ one: fails(503) }))))
+})
+
 describe("a conversation over a fallback", () => {
+  it.effect("takes one as an option, which is refused with its place, the field and the rule", () =>
+    Effect.gen(function*() {
+      const chat = yield* Effect.provide(
+        LLMChat.LLMChat,
+        LLMChat.layer(config("one"), { fallback: { configs: others, shouldFallback: ({ status }) => status === 404 } })
+      )
+      assert.strictEqual((yield* chat.chat("hello")).text, "from two")
+
+      const bad = { baseUrl: "http://two.test/v1", maxTokens: 0 }
+      const error = yield* Effect.flip(LLMChat.make(config("one"), { fallback: { configs: [bad] } }))
+      assert.strictEqual(error._tag, "ParseError")
+      assert.include(error.message, "[\"configs\"][0]")
+      assert.include(error.message, "[\"maxTokens\"]")
+    }).pipe(withScript(servers({ one: fails(404) }))))
+
+  it.scoped("stores a turn once, whoever answered, and none where nobody did", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const manager = yield* ChatManager.make({ config: config("one"), fallback: { configs: others } })
+      const chat = yield* manager.getChat("ada")
+      yield* Stream.runDrain(chat.chatStream("hello"))
+      const error = yield* Effect.flip(Stream.runDrain(chat.chatStream("nobody")))
+
+      assert.lengthOf(Fallback.attempts(error), 3)
+      const stored = Option.getOrUndefined(yield* store.load("ada"))
+      assert.strictEqual(stored?.version, 1)
+      assert.deepStrictEqual(stored?.messages.map(({ content }) => content), ["hello", "from two"])
+    }).pipe(
+      Effect.provide(HistoryStore.layerMemory),
+      withScript(servers({
+        one: fails(503),
+        two: (request) => sent(request).at(-1) === "user: nobody" ? fails(500)(request) : says("from two")(request),
+        three: fails(429)
+      }))
+    ))
+
   it.effect("has one whole turn, whoever answered it", () =>
     Effect.gen(function*() {
       const wire = yield* withFallback()

@@ -18,7 +18,7 @@ const short = (most: number): ScriptedHttpClient.Script => (request) =>
 /** Summaries that count themselves, and answers that repeat the last message. */
 const summarizing: ScriptedHttpClient.Script = (request, index) =>
   sent(request).at(-1) === `user: ${instruction}` && !streams(request)
-    ? answer(`summary at ${index}`, { usage: usage(100, 10) })
+    ? answer(`summary at ${index}`, { usage: usage(100_000, 10) })
     : echo()(request)
 
 const instruction = "Sum up."
@@ -108,7 +108,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
         "user: five"
       ])
       assert.lengthOf(yield* chat.history, 11)
-      assert.deepInclude(yield* chat.usage, { totalTokens: 110 })
+      assert.isAbove((yield* chat.usage).totalTokens, 100_010, "those of the summary count")
     }).pipe(withScript(summarizing)))
 
   it.effect("summarizes nothing of a history that was cleared", () =>
@@ -159,7 +159,7 @@ describe("A summary", () => {
 
       const stored = Option.getOrUndefined(yield* store.load("ada"))
       assert.deepInclude(stored, { version: 4, summary: { text: "summary at 3", replaces: 4 } })
-      assert.strictEqual(stored?.usage.totalTokens, 110)
+      assert.isAbove(stored?.usage.totalTokens ?? 0, 100_010)
 
       yield* TestClock.adjust("2 minutes")
       assert.isFalse(yield* manager.has("ada"))

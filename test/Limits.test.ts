@@ -3,8 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Clock, Effect, Exit, FastCheck, Fiber, FiberId, Scope, Stream, TestClock } from "effect"
-import { ChatCompletions, ChatEvent, ChatManager, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
-import * as Limits from "effect-chat/Limits"
+import { ChatCompletions, ChatEvent, ChatManager, ChatMessage, Limits, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, held, makeStage, nothing, options, requests, sent, usage, withScript } from "./support/chats.ts"
 
@@ -396,6 +395,22 @@ describe("a limit's settings", () => {
 })
 
 describe("conversations over a limit", () => {
+  it.scoped("take turns, each chat of its own being one", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ concurrency: 1 })
+      const [ada, bob] = yield* Effect.all([
+        LLMChat.fromCompletions(wire, options()),
+        LLMChat.fromCompletions(wire, options())
+      ])
+      yield* fork(Effect.forEach(["a0", "a1", "a2"], (text) => ada.ask(text), { concurrency: "unbounded" }))
+      yield* fork(bob.chat("b0"))
+      yield* fork(Stream.runDrain(bob.askStream("b1")))
+
+      yield* TestClock.adjust("4 seconds")
+      const prompts = (yield* requests).map((request) => sent(request).at(-1)?.replace("user: ", ""))
+      assert.deepStrictEqual(prompts, ["a0", "a1", "b0", "a2", "b1"])
+    }).pipe(withScript(slow(1000))))
+
   it.scoped("wait for each other, and each keeps its own history", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })

@@ -52,6 +52,18 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(1e12, 0), 0)
   })
 
+  it("counts what is no number of tokens as nothing, or as more than the limit, and stays exact", () => {
+    const window = new SlidingWindow(100)
+    for (const [guess, taken] of [[NaN, 10], [Infinity, 10], [-5, 10], [0.5, 9.2], [10, 1e300], [10, NaN]] as const) {
+      window.settle(window.take(guess, 0), taken, 0)
+    }
+    assert.strictEqual(window.wait(1, 0), minute)
+    assert.strictEqual(window.wait(100, minute), 0)
+    window.take(40, minute)
+    assert.strictEqual(window.wait(60, minute), 0)
+    assert.strictEqual(window.wait(61, minute), minute)
+  })
+
   it.prop(
     "never lets more than the limit begin within any minute, and waits no longer than it must",
     [

@@ -6,6 +6,9 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
+/** The provider of a config that names none. */
+export const unnamedProvider = "openai-compatible"
+
 /** Trailing slashes, and the path that this library adds itself, go; `/v1` stays as given. */
 export const normaliseBaseUrl = (baseUrl: string): string =>
   baseUrl.trim().replace(/\/+$/, "").replace(/\/chat\/completions$/, "").replace(/\/+$/, "")
@@ -56,6 +59,13 @@ export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema
     },
     encode: (duration) => ParseResult.succeed(encodeDuration(duration))
   }
+)
+
+/** A whole number from 1 on, or no limit. */
+export const WholeOrInfinite: Schema.Schema<number> = Schema.Number.pipe(
+  Schema.filter((number) => number === Infinity || (Number.isInteger(number) && number > 0), {
+    message: ({ actual }) => `Expected a whole number above 0, or Infinity, actual ${String(actual)}`
+  })
 )
 
 /** The JSON of a duration, which has no number for the infinite one. */

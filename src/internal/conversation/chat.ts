@@ -76,16 +76,24 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
       prompt,
       (begun) =>
         whole(completions, begun, (request) =>
-          Effect.map(completions.complete({ ...request, options }), (response) => ({ response, value: response })))
-    ).pipe(Effect.map(({ response }) =>
-      response
-    ))
+          Effect.map(
+            begun.turn.meter.over(completions).complete({ ...request, options }),
+            (response) => ({ response, value: response })
+          ))
+    ).pipe(Effect.map(({ response }) => response))
 
   const chatObject: Service["chatObject"] = (prompt, schema, options = {}) =>
-    turn(prompt, (begun) => whole(completions, begun, (request) => Obj.complete(completions, request, schema, options)))
-      .pipe(
-        Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
-      )
+    turn(
+      prompt,
+      (begun) =>
+        whole(
+          completions,
+          begun,
+          (request) => Obj.complete(begun.turn.meter.over(completions), request, schema, options)
+        )
+    ).pipe(
+      Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
+    )
 
   const chatEvents: Service["chatEvents"] = (prompt, options) =>
     toStream(Effect.map(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
@@ -149,7 +157,7 @@ const events = (
   /** The wire, once it told something. */
   let wire: Pull<ChatEvent, ChatError> | undefined
   const open = send({ completions, conversation, opening }, (request) => {
-    const pull = toPull(completions.stream({ ...request, options }), turn.wire)
+    const pull = toPull(turn.meter.over(completions).stream({ ...request, options }), turn.wire)
     return pull.pipe(
       Effect.tap(() => Effect.sync(() => wire = pull)),
       Effect.mapError(Option.getOrElse(() => over))

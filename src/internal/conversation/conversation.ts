@@ -24,12 +24,16 @@ export type StoreError = HistoryStoreError | ConflictError
 /** Where a conversation is kept, and what it is begun with. */
 export interface Options {
   readonly id: string
+  /** Whose its calls are, where that is not said by the id. */
+  readonly owner?: object
   readonly store: HistoryStore.Service
   readonly config: LLMConfig
   /** Whether the config counts even where the conversation is stored with another one. */
   readonly isConfigGiven: boolean
   /** What turns send of the history. */
   readonly window: HistoryWindow
+  /** Told what each turn took. */
+  readonly onUsage?: (usage: Usage) => Effect.Effect<void>
 }
 
 interface State {
@@ -64,6 +68,8 @@ export class Conversation {
     State | undefined
   >(undefined)
   private unsaved: Unsaved | undefined
+  /** What turns took that left nothing else, and is stored with the next one. */
+  private unstored: Usage | undefined
   private dismissed = false
 
   constructor(options: Options) {
@@ -87,37 +93,39 @@ export class Conversation {
 
   /** The tokens of all turns. */
   get usage(): Effect.Effect<Usage, HistoryStoreError> {
-    return this.use((state) => state.usage)
+    return this.use((state) => add(state.usage, this.unstored))
   }
 
   /** What a question outside the history is sent with. */
   question(opening: Opening): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return this.use((state) => ({ config: state.config, messages: withSystem(state, opening) }))
+    return this.use((state) => ({
+      config: state.config,
+      messages: withSystem(state, opening),
+      conversation: this.owner
+    }))
   }
 
   /** What a turn is sent with, before the window chooses. */
   choice(opening: Opening): Effect.Effect<Choice, HistoryStoreError> {
     return this.use(({ config, messages, summary, systemPrompt }) => ({
       input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
-      request: { config }
+      request: { config, conversation: this.owner }
     }))
   }
 
   /** Keeps the summary of these messages, unless the history is another one by now. */
   summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
-    return this.write((state) =>
-      state.messages === messages
-        ? Effect.map(
-          this.options.store.setSummary({
-            id: this.options.id,
-            expectedVersion: state.version,
-            summary,
-            usage: state.usage
-          }),
-          (version) => ({ ...state, version, summary })
-        )
-        : Effect.succeed(state)
-    ).pipe(Effect.catchTag("ConflictError", () => Effect.void))
+    return this.write((state) => {
+      if (state.messages !== messages) return Effect.succeed(state)
+      const usage = add(state.usage, this.unstored)
+      return Effect.map(
+        this.options.store.setSummary({ id: this.options.id, expectedVersion: state.version, summary, usage }),
+        (version) => {
+          this.unstored = undefined
+          return { ...state, version, usage, summary }
+        }
+      )
+    }).pipe(Effect.catchTag("ConflictError", () => Effect.void))
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
@@ -177,10 +185,11 @@ export class Conversation {
       const answer = this.dismissed ? undefined : fromResponse(response)
       if (answer === undefined) return this.spend(response.usage)
       const messages = [...opening, answer]
-      return this.write((state) => {
+      const write = this.write((state) => {
         this.unsaved = { messages, usage: response.usage, version: state.version }
         return this.append(state, messages, response.usage)
       })
+      return Effect.zipRight(this.count(response.usage), write)
     })
   }
 
@@ -194,9 +203,12 @@ export class Conversation {
       return Effect.as(
         Effect.zipRight(
           reread,
-          this.write((state) =>
-            isStored(state, unsaved) ? Effect.succeed(state) : this.append(state, unsaved.messages, unsaved.usage)
-          )
+          this.write((state) => {
+            if (!isStored(state, unsaved)) return this.append(state, unsaved.messages, unsaved.usage)
+            this.unsaved = undefined
+            this.unstored = undefined
+            return Effect.succeed(state)
+          })
         ),
         true
       )
@@ -205,12 +217,23 @@ export class Conversation {
 
   /** Counts the tokens of a turn that left nothing else. */
   spend(usage: Usage | undefined): Effect.Effect<void> {
-    return usage === undefined
-      ? Effect.void
-      : SynchronizedRef.update(
-        this.state,
-        (state) => state === undefined ? state : { ...state, usage: addUsage(state.usage, usage) }
-      )
+    // Not during a write, which stores what it found.
+    const keep = SynchronizedRef.update(this.state, (state) => {
+      this.unstored = usage === undefined ? this.unstored : add(usage, this.unstored)
+      return state
+    })
+    return usage === undefined ? Effect.void : Effect.zipRight(this.count(usage), keep)
+  }
+
+  private count(usage: Usage | undefined): Effect.Effect<void> {
+    const { onUsage } = this.options
+    return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
+  }
+
+  /** Whose calls these are, where calls wait in line. */
+  private get owner(): object | string {
+    const { id, owner = id } = this.options
+    return owner
   }
 
   private append(
@@ -218,7 +241,7 @@ export class Conversation {
     messages: ReadonlyArray<ChatMessage>,
     cost: Usage | undefined
   ): Effect.Effect<State, StoreError> {
-    const usage = cost === undefined ? state.usage : addUsage(state.usage, cost)
+    const usage = add(add(state.usage, this.unstored), cost)
     const turn = {
       id: this.options.id,
       expectedVersion: state.version,
@@ -229,6 +252,7 @@ export class Conversation {
     }
     return Effect.map(this.options.store.append(turn), (version) => {
       this.unsaved = undefined
+      this.unstored = undefined
       return { ...state, version, usage, messages: [...state.messages, ...messages] }
     })
   }
@@ -289,6 +313,8 @@ export class Conversation {
     )
   }
 }
+
+const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
 
 const withSystem = (
   { systemPrompt }: State,

@@ -8,6 +8,7 @@ import type * as ChatCompletions from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import type { ChatMessage } from "../../ChatMessage.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
+import { estimateUsage } from "../estimate.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 
 /** Whose turn it is, what it begins with, and the wire that summaries are made over. */
@@ -58,7 +59,7 @@ const choose = (
     compact(input, (summary) =>
       Effect.tap(
         completions.complete({ ...request, ...summary }),
-        ({ usage }) => conversation.spend(usage)
+        (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
       )).pipe(
         Effect.flatMap(Option.match({
           onNone: () => Effect.void,

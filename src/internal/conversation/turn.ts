@@ -13,10 +13,12 @@ import type * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import { type BusyError, type ChatError, ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
-import type { ChatResponse } from "../../ChatResponse.ts"
+import type { ChatResponse, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { Wait } from "../wait.ts"
+import { change } from "./changedResponse.ts"
 import type { Conversation, Opening, StoreError } from "./conversation.ts"
+import { Meter } from "./meter.ts"
 import { Partial } from "./partial.ts"
 import type { Closed, Holder } from "./turnLock.ts"
 import { cutCall, named } from "./wholeCalls.ts"
@@ -35,6 +37,8 @@ export class Turn implements Holder {
   readonly wire: Scope.CloseableScope
   private readonly waiting: Wait<Stopped>
   private readonly told = new Partial()
+  /** Counts the calls that the turn makes. */
+  readonly meter: Meter = new Meter()
   private readonly settled: Deferred.Deferred<void> = Deferred.unsafeMake(FiberId.none)
   private ended = false
 
@@ -68,14 +72,14 @@ export class Turn implements Holder {
 
   /** What was told before the turn was stopped, once that is settled. */
   get interrupted(): Effect.Effect<ChatResponse> {
-    return Effect.map(Deferred.await(this.settled), () => this.told.response)
+    return Effect.map(Deferred.await(this.settled), () => this.part)
   }
 
   /** The answer is whole, and gives the response as the history has it. A tool call that was cut fails the turn. */
   complete(response: ChatResponse): Effect.Effect<ChatResponse, ChatError | Stopped> {
     const error = cutCall(response)
     if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
-    const answer = named(response)
+    const answer = withUsage(named(response), this.meter.whole(response))
     const commit = Effect.mapError(
       this.conversation.commit(this.opening, answer),
       (error) => withPartial(error, answer)
@@ -85,7 +89,7 @@ export class Turn implements Holder {
 
   /** The answer failed: the history stays as it was. */
   fail(error: ChatError): Effect.Effect<void, Stopped> {
-    return this.end(this.conversation.spend(error.partial?.usage), Effect.fail(stopped))
+    return this.end(this.conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped))
   }
 
   readonly done: Effect.Effect<void> = Deferred.await(this.settled)
@@ -98,7 +102,7 @@ export class Turn implements Holder {
 
   /** The turn ends before its answer does. */
   readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
-    const response = this.told.response
+    const response = this.part
     if (this.config.onInterrupt === "rollback") return this.end(this.conversation.spend(response.usage), this.done)
     // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
     return Effect.catchAll(
@@ -106,6 +110,12 @@ export class Turn implements Holder {
       (error) => Effect.logWarning("An interrupted turn could not be stored", error)
     )
   })
+
+  /** What was told so far, as an answer that was cut. */
+  private get part(): ChatResponse {
+    const response = this.told.response
+    return withUsage(response, this.meter.part(response))
+  }
 
   /** Ends the turn, unless it has ended already. */
   private end<E, E2>(
@@ -125,6 +135,9 @@ export class Turn implements Holder {
     }))
   }
 }
+
+const withUsage = (response: ChatResponse, usage: Usage | undefined): ChatResponse =>
+  usage === response.usage ? response : change(response, { usage })
 
 const stopped: Stopped = { _tag: "Stopped" }
 

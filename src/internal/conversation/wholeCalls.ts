@@ -2,8 +2,9 @@
  * The tool calls of an answer that enters a history, where results must be able to name them and servers to read them.
  */
 import { TruncatedError } from "../../ChatError.ts"
-import { ChatResponse, type ToolCall } from "../../ChatResponse.ts"
+import type { ChatResponse, ToolCall } from "../../ChatResponse.ts"
 import { parseJson } from "../json.ts"
+import { change } from "./changedResponse.ts"
 
 /** The error of an answer whose last tool call was cut at its limit, undefined where all calls are whole. */
 export const cutCall = (response: ChatResponse): TruncatedError | undefined => {
@@ -22,18 +23,5 @@ const isWhole = (call: ToolCall): boolean => call.arguments.trim() === "" || par
 export const named = (response: ChatResponse): ChatResponse => {
   if (response.toolCalls.every((call) => call.id !== "")) return response
   const toolCalls = response.toolCalls.map((call, index) => call.id === "" ? { ...call, id: `call_${index}` } : call)
-  return ChatResponse.make({ ...fieldsOf(response), toolCalls }, true)
+  return change(response, { toolCalls })
 }
-
-const fieldsOf = (response: ChatResponse): ConstructorParameters<typeof ChatResponse>[0] => ({
-  text: response.text,
-  reasoning: response.reasoning,
-  refusal: response.refusal,
-  toolCalls: response.toolCalls,
-  ...(response.functionCall === undefined ? {} : { functionCall: response.functionCall }),
-  finishReason: response.finishReason,
-  rawFinishReason: response.rawFinishReason,
-  usage: response.usage,
-  id: response.id,
-  model: response.model
-})

@@ -1,5 +1,8 @@
 /**
  * The gate in front of a server: lets calls in one by one, as its limits allow.
+ *
+ * The permits are those of an Effect `Semaphore`, which the gate alone takes: a semaphore serves whoever asks first, so
+ * that a conversation with a hundred calls would hold up all others. Who is next is the {@link Line}'s to say.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"

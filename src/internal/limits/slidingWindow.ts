@@ -1,12 +1,18 @@
 /**
  * So much in any minute: what began within the last 60 seconds never exceeds the limit.
  *
- * Effect's `RateLimiter` promises less. Its token bucket lets nearly twice the limit begin within the first minute, its
+ * In place of Effect's `RateLimiter`, which promises less. Its token bucket lets nearly twice the limit begin within the first minute, its
  * fixed windows let twice the limit begin around the end of one; and counting tokens it refills at most one a
  * millisecond, never ends where one call costs more than the limit, and takes nothing back.
  */
 
 const minute = 60_000
+
+/** Beyond every limit, and small enough that sums stay exact. */
+const most = 1e12
+
+/** An amount that sums can be kept of, whatever a program or a server took for a number of tokens. */
+const whole = (amount: number): number => amount > 0 ? Math.min(Math.ceil(amount), most) : 0
 
 /** An amount that counts since a moment. */
 export interface Entry {
@@ -31,7 +37,7 @@ export class SlidingWindow {
   wait(amount: number, now: number): number {
     if (this.limit === Infinity) return 0
     this.forget(now)
-    let excess = this.sum + Math.min(amount, this.limit) - this.limit
+    let excess = this.sum + Math.min(whole(amount), this.limit) - this.limit
     let last: Entry | undefined
     for (let i = this.oldest; excess > 0 && i < this.entries.length; i++) {
       last = this.entries[i]
@@ -42,16 +48,17 @@ export class SlidingWindow {
 
   /** Counts the amount from now on, whether it fits or not. */
   take(amount: number, now: number): Entry {
-    const entry = { at: now, amount }
-    if (this.limit !== Infinity && amount > 0) {
+    const entry = { at: now, amount: whole(amount) }
+    if (this.limit !== Infinity && entry.amount > 0) {
       this.entries.push(entry)
-      this.sum += amount
+      this.sum += entry.amount
     }
     return entry
   }
 
   /** Corrects an amount that was a guess. What is less is given back; what is more counts from now on. */
-  settle(entry: Entry, amount: number, now: number): void {
+  settle(entry: Entry, settled: number, now: number): void {
+    const amount = whole(settled)
     if (amount > entry.amount) {
       this.take(amount - entry.amount, now)
     } else {

@@ -15,6 +15,7 @@ import type { ChatRequest } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { serverName } from "../serverName.ts"
 import { Decoder, type Problem } from "./decoder.ts"
 import * as Exchange from "./exchange.ts"
 import * as Failure from "./failure.ts"
@@ -132,7 +133,14 @@ class Answer {
     const { maxBodySize, maxEventSize, wire } = this.config
     const { endOfStreamIsComplete, thinkTags } = wire
     const contentType = headers["content-type"]
-    const decoder = new Decoder({ contentType, endOfStreamIsComplete, maxBodySize, maxEventSize, thinkTags })
+    const decoder = new Decoder({
+      contentType,
+      endOfStreamIsComplete,
+      maxBodySize,
+      maxEventSize,
+      provider: serverName(this.config),
+      thinkTags
+    })
     this.reading = { exchange, decoder }
     return this.read(this.reading)
   }

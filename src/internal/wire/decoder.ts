@@ -8,7 +8,7 @@ import type { ChatEvent, Finish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
-import { Fold } from "./fold.ts"
+import { Fold, type Options as FoldOptions } from "./fold.ts"
 import * as Sse from "./sse.ts"
 
 /** Why a body is no whole answer. */
@@ -18,11 +18,10 @@ export type Problem =
   | { readonly _tag: "Truncated"; readonly message: string }
 
 /** How a body is to be read. */
-export interface Options {
+export interface Options extends FoldOptions {
   readonly contentType: string | undefined
   readonly maxEventSize: number
   readonly maxBodySize: number
-  readonly thinkTags: boolean
   readonly endOfStreamIsComplete: boolean
 }
 

@@ -21,6 +21,13 @@ import {
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
 import { addPiece, type OpenCall, toToolCalls } from "./toolCalls.ts"
 
+/** How an answer is to be folded. */
+export interface Options {
+  readonly thinkTags: boolean
+  /** Who answers. */
+  readonly provider?: string | undefined
+}
+
 /** The state of one answer. Mutable: one answer is folded by one reader. */
 export class Fold {
   private text = ""
@@ -35,8 +42,10 @@ export class Fold {
   private rawFailure: string | undefined
   private hasDeltas = false
   private readonly thinkTags: ReturnType<typeof makeThinkTags> | undefined
+  private readonly provider: string | undefined
 
-  constructor(options: { readonly thinkTags: boolean }) {
+  constructor(options: Options) {
+    this.provider = options.provider
     this.thinkTags = options.thinkTags ? makeThinkTags() : undefined
   }
 
@@ -75,6 +84,8 @@ export class Fold {
   /** The answer as it is now. `reason` stands in for the server's where the answer is not whole. */
   response(reason: FinishReason = this.reason()): ChatResponse {
     const response = {
+      ...(this.functionCall === undefined ? {} : { functionCall: this.functionCall }),
+      ...(this.provider === undefined ? {} : { provider: this.provider }),
       text: this.text,
       reasoning: this.reasoning,
       refusal: this.refusal,
@@ -85,10 +96,7 @@ export class Fold {
       id: this.id,
       model: this.model
     }
-    return ChatResponse.make(
-      this.functionCall === undefined ? response : { ...response, functionCall: this.functionCall },
-      true
-    )
+    return ChatResponse.make(response, true)
   }
 
   /** What has arrived so far, undefined where that is nothing. */

@@ -1,0 +1,58 @@
+/**
+ * What the calls of a turn take in tokens: what their servers say, else an estimate.
+ */
+import * as Effect from "effect/Effect"
+import type { ChatRequest, Service } from "../../ChatCompletions.ts"
+import { addUsage, type ChatResponse, type Usage } from "../../ChatResponse.ts"
+import { estimateUsage } from "../estimate.ts"
+import { saysNothing } from "./partial.ts"
+
+/** The meter of one turn. Mutable: the calls of a turn come one after another. */
+export class Meter {
+  private request: ChatRequest | undefined
+  private answer: ChatResponse | undefined
+  private earlier: Usage | undefined
+
+  /** The wire, whose calls are the turn's. */
+  over(completions: Service): Service {
+    return {
+      complete: (request) =>
+        Effect.suspend(() => {
+          this.begin(request)
+          return Effect.tap(completions.complete(request), (response) => {
+            this.answer = response
+          })
+        }),
+      stream: (request) => {
+        this.begin(request)
+        return completions.stream(request)
+      }
+    }
+  }
+
+  /** What the turn took with this answer, which is whole. */
+  whole(answer: ChatResponse): Usage | undefined {
+    return plus(this.earlier, this.usageOf(answer))
+  }
+
+  /** What the turn took with this part of its last answer. One of which nothing came counts as nothing. */
+  part(answer: ChatResponse | undefined): Usage | undefined {
+    if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.earlier
+    return plus(this.earlier, this.usageOf(answer))
+  }
+
+  private begin(request: ChatRequest): void {
+    if (this.answer !== undefined) this.earlier = this.whole(this.answer)
+    this.answer = undefined
+    this.request = request
+  }
+
+  private usageOf(answer: ChatResponse): Usage | undefined {
+    return this.request === undefined
+      ? answer.usage
+      : estimateUsage(this.request.messages, answer, this.request.options)
+  }
+}
+
+const plus = (earlier: Usage | undefined, usage: Usage | undefined): Usage | undefined =>
+  earlier === undefined || usage === undefined ? earlier ?? usage : addUsage(earlier, usage)
