@@ -13,7 +13,7 @@ import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Service } from "../../LLMChat.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { type Pull, toPull, toStream } from "../pull.ts"
+import { type Pull, toStream } from "../pull.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import * as Obj from "./object.ts"
 import { Telling } from "./telling.ts"
@@ -84,17 +84,22 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
       Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
     )
 
-  const chatEvents: Service["chatEvents"] = (prompt, options) =>
-    toStream(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
+  const told = (prompt: Prompt, options: CallOptions | undefined) =>
+    Effect.flatMap(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options))
+
+  const chatEvents: Service["chatEvents"] = (prompt, options) => toStream(told(prompt, options))
+
+  const chatStream: Service["chatStream"] = (prompt, options) =>
+    toStream(Effect.map(told(prompt, options), Effect.map(texts)))
 
   return {
     config,
     ask: (prompt, options) => span("ask", ask(prompt, options)),
-    askStream: (prompt, options) => tokens(askEvents(prompt, options)),
+    askStream: (prompt, options) => Stream.mapChunks(askEvents(prompt, options), texts),
     askEvents,
     askObject: (prompt, schema, options) => span("askObject", askObject(prompt, schema, options)),
     chat: (prompt, options) => span("chat", chat(prompt, options)),
-    chatStream: (prompt, options) => tokens(chatEvents(prompt, options)),
+    chatStream,
     chatEvents,
     chatObject: (prompt, schema, options) => span("chatObject", chatObject(prompt, schema, options)),
     history: use((conversation) => conversation.history),
@@ -109,13 +114,12 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
 const span = <A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.withSpan(effect, `LLMChat.${name}`, { captureStackTrace: false })
 
-/** The text of events, a chunk at a time. */
-const tokens = (events: Stream.Stream<ChatEvent, ChatError>): Stream.Stream<string, ChatError> =>
-  Stream.mapChunks(events, (chunk) => {
-    const texts: Array<string> = []
-    for (const event of chunk) if (isTextDelta(event)) texts.push(event.text)
-    return Chunk.unsafeFromArray(texts)
-  })
+/** The text of events. */
+const texts = (events: Chunk.Chunk<ChatEvent>): Chunk.Chunk<string> => {
+  const texts: Array<string> = []
+  for (const event of Chunk.toReadonlyArray(events)) if (isTextDelta(event)) texts.push(event.text)
+  return Chunk.unsafeFromArray(texts)
+}
 
 /** A turn whose answer comes whole: the answer as it is kept, and its value unless the turn was stopped. */
 const whole = <A>(
@@ -149,5 +153,5 @@ const events = (
 ): Effect.Effect<Pull<ChatEvent, ChatError>, HistoryStoreError> =>
   Effect.map(
     conversation.request(opening),
-    (request) => new Telling(turn, toPull(completions.stream({ ...request, options }), turn.wire)).pull
+    (request) => new Telling(turn, turn.listen(completions, { ...request, options })).pull
   )
