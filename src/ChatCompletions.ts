@@ -7,18 +7,16 @@
  * @since 0.1.0
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { CallOptions } from "./CallOptions.ts"
 import type { ChatError } from "./ChatError.ts"
-import { type ChatEvent, isFinish } from "./ChatEvent.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage } from "./ChatMessage.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
-import * as Answer from "./internal/wire/answer.ts"
+import { HttpWire } from "./internal/wire/http.ts"
 import type { LLMConfig } from "./LLMConfig.ts"
 
 /**
@@ -75,27 +73,8 @@ export class ChatCompletions extends Context.Tag("effect-chat/ChatCompletions")<
  */
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.map(
   HttpClient.HttpClient,
-  (client): Service => ({
-    complete: (request) =>
-      Effect.scoped(
-        Effect.flatMap(Answer.open(client, request, false), lastEvent)
-      ).pipe(Effect.withSpan("ChatCompletions.complete", { captureStackTrace: false })),
-    stream: (request) =>
-      Stream.fromPull(Answer.open(client, request, true)).pipe(
-        Stream.withSpan("ChatCompletions.stream", { captureStackTrace: false })
-      )
-  })
+  (client): Service => new HttpWire(client)
 )
-
-/** Pulls until the end of the answer, and gives the whole of it. */
-const lastEvent = (pull: Answer.Pull): Effect.Effect<ChatResponse, ChatError> =>
-  Effect.flatMap(
-    Effect.mapError(pull, Option.getOrThrowWith(() => new Error("an answer ends with Finish"))),
-    (events) => {
-      const last = Chunk.unsafeLast(events)
-      return isFinish(last) ? Effect.succeed(last.response) : lastEvent(pull)
-    }
-  )
 
 /**
  * The wire service as a layer.

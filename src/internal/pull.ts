@@ -1,6 +1,7 @@
 /**
  * Streams that are pulled a chunk at a time.
  */
+import * as Channel from "effect/Channel"
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,20 +11,27 @@ import * as Stream from "effect/Stream"
 /** The next elements, or none when there are no more. */
 export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
 
-/** A stream that begins with its first pull, where it can fail and be interrupted as any later one can. */
+/**
+ * A stream that begins with its first pull, where it can fail and be interrupted as any later one can.
+ *
+ * The same as `Stream.fromPull`, without the channel in a channel that costs each chunk there.
+ */
 export const toStream = <A, E>(begin: Effect.Effect<Pull<A, E>, E, Scope.Scope>): Stream.Stream<A, E> =>
-  Stream.fromPull(Effect.map(Effect.scope, (scope) => {
-    let begun: Pull<A, E> | undefined
-    const first = begin.pipe(
-      Scope.extend(scope),
-      Effect.mapError(Option.some),
-      Effect.flatMap((pull) => {
-        begun = pull
-        return pull
-      })
+  Stream.fromChannel(
+    Channel.acquireUseRelease(
+      Scope.make(),
+      (scope) => Channel.flatMap(Channel.fromEffect(Scope.extend(begin, scope)), toChannel),
+      (scope, exit) => Scope.close(scope, exit)
     )
-    return Effect.suspend(() => begun ?? first)
-  }))
+  )
+
+const toChannel = <A, E>(pull: Pull<A, E>): Channel.Channel<Chunk.Chunk<A>, unknown, E> => {
+  const step: Channel.Channel<Chunk.Chunk<A>, unknown, Option.Option<E>> = Channel.flatMap(
+    Channel.fromEffect(pull),
+    (chunk) => Channel.flatMap(Channel.write(chunk), () => step)
+  )
+  return Channel.catchAll(step, Option.match({ onNone: () => Channel.void, onSome: Channel.fail }))
+}
 
 /** The pull of a stream that begins with its first one. What the stream holds is let go of with the scope. */
 export const toPull = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scope): Pull<A, E> => {

@@ -1,5 +1,5 @@
 /**
- * Waiting for an effect that somebody else may end the wait for.
+ * Waiting for an effect or a callback, where somebody else may end the wait.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -9,37 +9,63 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 
-/**
- * The one wait of a reader, and the reason to end it.
- *
- * What is waited for runs in a fiber of its own: a wait that ends early does not wait for it to be interrupted, so a
- * client that cannot be interrupted holds nobody up.
- */
+/** Takes a result, and says whether somebody still waited for it. */
+export type Take<A, E> = (result: Effect.Effect<A, E>) => boolean
+
+/** The one wait of a reader, and the reason to end it. */
 export class Wait<Reason> {
   private readonly runtime: Runtime.Runtime<never>
-  private readonly onSettle: () => void
   private reason: Reason | undefined
   private leave: ((reason: Reason) => void) | undefined
 
-  constructor(runtime: Runtime.Runtime<never>, onSettle: () => void = () => {}) {
+  constructor(runtime: Runtime.Runtime<never>) {
     this.runtime = runtime.pipe(
       // The runtime may have been taken where interruption is off, and what is waited for must never be.
       Runtime.enableRuntimeFlag(RuntimeFlags.Interruption),
       // Whoever waits hears of a failure: it is not for the log.
       Runtime.setFiberRef(FiberRef.unhandledErrorLogLevel, Option.none())
     )
-    this.onSettle = onSettle
   }
 
-  /** Waits for the effect, or fails with the reason as soon as there is one. */
+  /** Whether the reader waits. */
+  get isWaiting(): boolean {
+    return this.leave !== undefined
+  }
+
+  /**
+   * Waits for the effect, or fails with the reason as soon as there is one.
+   *
+   * The effect runs in a fiber of its own: a wait that ends early does not wait for it to be interrupted, so a client
+   * that cannot be interrupted holds nobody up.
+   */
   for<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
     return Effect.uninterruptibleMask((restore) => {
       if (this.reason !== undefined) return Effect.fail(this.reason)
       const fiber = Runtime.runFork(this.runtime)(effect)
-      return Effect.onInterrupt(restore(this.join(fiber)), () => {
-        this.settle()
-        return Fiber.interrupt(fiber)
-      })
+      return Effect.onInterrupt(restore(this.join(fiber)), () => Fiber.interrupt(fiber))
+    })
+  }
+
+  /**
+   * Waits for a callback, or fails with the reason as soon as there is one. This costs no fiber. `onEnd` is called where
+   * the wait is ended.
+   */
+  until<A, E>(begin: (take: Take<A, E>) => void, onEnd?: () => void): Effect.Effect<A, E | Reason> {
+    return Effect.async((resume) => {
+      const settled = (): boolean => {
+        if (this.leave !== leave) return false
+        this.leave = undefined
+        return true
+      }
+      const leave = (reason: Reason): void => {
+        if (!settled()) return
+        onEnd?.()
+        resume(Effect.fail(reason))
+      }
+      this.leave = leave
+      if (this.reason === undefined) begin((result) => settled() && this.resume(resume, result))
+      else leave(this.reason)
+      return Effect.sync(settled)
     })
   }
 
@@ -50,28 +76,18 @@ export class Wait<Reason> {
   }
 
   private join<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E | Reason> {
-    return Effect.async((resume) => {
-      this.leave = (reason) => {
-        this.settle()
-        // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
-        fiber.unsafeInterruptAsFork(FiberId.none)
-        resume(Effect.fail(reason))
-      }
-      if (this.reason !== undefined) this.leave(this.reason)
-      fiber.addObserver((exit) => {
-        this.settle()
-        // The wait can be ended after this, and before the reader goes on.
-        resume(
-          Effect.suspend((): Effect.Effect<A, E | Reason> =>
-            this.reason === undefined ? exit : Effect.fail(this.reason)
-          )
-        )
-      })
-    })
+    return this.until<A, E>(
+      (take) => fiber.addObserver(take),
+      // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
+      () => fiber.unsafeInterruptAsFork(FiberId.none)
+    )
   }
 
-  private settle(): void {
-    this.leave = undefined
-    this.onSettle()
+  /** The wait can be ended after its result has come, and before the reader goes on. */
+  private resume<A, E>(resume: (effect: Effect.Effect<A, E | Reason>) => void, result: Effect.Effect<A, E>): true {
+    resume(
+      Effect.suspend((): Effect.Effect<A, E | Reason> => this.reason === undefined ? result : Effect.fail(this.reason))
+    )
+    return true
   }
 }

@@ -14,7 +14,7 @@ import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Service } from "../../LLMChat.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { type Pull, toPull, toStream } from "../pull.ts"
+import { type Pull, toStream } from "../pull.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import * as Obj from "./object.ts"
 import { send } from "./sending.ts"
@@ -95,17 +95,22 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
       Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
     )
 
-  const chatEvents: Service["chatEvents"] = (prompt, options) =>
-    toStream(Effect.map(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options)))
+  const told = (prompt: Prompt, options: CallOptions | undefined) =>
+    Effect.map(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options))
+
+  const chatEvents: Service["chatEvents"] = (prompt, options) => toStream(told(prompt, options))
+
+  const chatStream: Service["chatStream"] = (prompt, options) =>
+    toStream(Effect.map(told(prompt, options), Effect.map(texts)))
 
   return {
     config,
     ask: (prompt, options) => span("ask", ask(prompt, options)),
-    askStream: (prompt, options) => tokens(askEvents(prompt, options)),
+    askStream: (prompt, options) => Stream.mapChunks(askEvents(prompt, options), texts),
     askEvents,
     askObject: (prompt, schema, options) => span("askObject", askObject(prompt, schema, options)),
     chat: (prompt, options) => span("chat", chat(prompt, options)),
-    chatStream: (prompt, options) => tokens(chatEvents(prompt, options)),
+    chatStream,
     chatEvents,
     chatObject: (prompt, schema, options) => span("chatObject", chatObject(prompt, schema, options)),
     history: use((conversation) => conversation.history),
@@ -120,13 +125,12 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, ch
 const span = <A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.withSpan(effect, `LLMChat.${name}`, { captureStackTrace: false })
 
-/** The text of events, a chunk at a time. */
-const tokens = (events: Stream.Stream<ChatEvent, ChatError>): Stream.Stream<string, ChatError> =>
-  Stream.mapChunks(events, (chunk) => {
-    const texts: Array<string> = []
-    for (const event of chunk) if (isTextDelta(event)) texts.push(event.text)
-    return Chunk.unsafeFromArray(texts)
-  })
+/** The text of events. */
+const texts = (events: Chunk.Chunk<ChatEvent>): Chunk.Chunk<string> => {
+  const texts: Array<string> = []
+  for (const event of Chunk.toReadonlyArray(events)) if (isTextDelta(event)) texts.push(event.text)
+  return Chunk.unsafeFromArray(texts)
+}
 
 /** A turn whose answer comes whole: the answer as it is kept, and its value unless the turn was stopped. */
 const whole = <A>(
@@ -135,11 +139,14 @@ const whole = <A>(
   ask: (request: ChatCompletions.ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
 ): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.matchEffect(restore(turn.wait(send({ completions, conversation, opening }, ask))), {
-      onSuccess: ({ response, value }) => Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
-      onFailure: (error) =>
-        error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error))
-    }).pipe(
+    Effect.matchEffect(
+      restore(send({ completions, conversation, opening, turn }, (request) => turn.wait(ask(request)))),
+      {
+        onSuccess: ({ response, value }) => Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
+        onFailure: (error) =>
+          error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error))
+      }
+    ).pipe(
       Effect.catchTag("Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
     )
   )
@@ -156,13 +163,15 @@ const events = (
 ): Pull<ChatEvent, ChatError> => {
   /** The wire, once it told something. */
   let wire: Pull<ChatEvent, ChatError> | undefined
-  const open = send({ completions, conversation, opening }, (request) => {
-    const pull = toPull(turn.meter.over(completions).stream({ ...request, options }), turn.wire)
+  const open = send({ completions, conversation, opening, turn }, (request) => {
+    const pull = turn.listen(completions, { ...request, options })
     return pull.pipe(
       Effect.tap(() => Effect.sync(() => wire = pull)),
       Effect.mapError(Option.getOrElse(() => over))
     )
-  }).pipe(Effect.mapError((error) => error._tag === "Over" ? Option.none() : Option.some(error)))
+  }).pipe(
+    Effect.mapError((error) => error._tag === "Over" || error._tag === "Stopped" ? Option.none() : Option.some(error))
+  )
   return new Telling(turn, Effect.suspend(() => wire ?? open)).pull
 }
 

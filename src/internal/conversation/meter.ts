@@ -41,7 +41,8 @@ export class Meter {
     return plus(this.earlier, this.usageOf(answer))
   }
 
-  private begin(request: ChatRequest): void {
+  /** A call begins, after the one before it, which gave an answer or nothing. */
+  begin(request: ChatRequest): void {
     if (this.answer !== undefined) this.earlier = this.whole(this.answer)
     this.answer = undefined
     this.request = request

@@ -9,20 +9,23 @@ import type { ChatError } from "../../ChatError.ts"
 import type { ChatMessage } from "../../ChatMessage.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
 import { estimateUsage } from "../estimate.ts"
+import type { Stopped } from "../wire/watch.ts"
 import type { Conversation, Opening } from "./conversation.ts"
+import type { Turn } from "./turn.ts"
 
 /** Whose turn it is, what it begins with, and the wire that summaries are made over. */
 interface Sender {
   readonly completions: ChatCompletions.Service
   readonly conversation: Conversation
   readonly opening: Opening
+  readonly turn: Turn
 }
 
 /** Sends what the window chooses. A second time only where the first one failed because of its length. */
 export const send = <A, E extends { readonly _tag: string }>(
   sender: Sender,
   f: (request: ChatCompletions.ChatRequest) => Effect.Effect<A, E | ChatError>
-): Effect.Effect<A, E | ChatError> =>
+): Effect.Effect<A, E | ChatError | Stopped> =>
   Effect.suspend(() => {
     const { window } = sender.conversation
     const { shrink } = window
@@ -46,27 +49,30 @@ export const send = <A, E extends { readonly _tag: string }>(
 
 /** The request with what the window chooses, after a summary is made where it is time for one. */
 const choose = (
-  { completions, conversation, opening }: Sender,
+  { completions, conversation, opening, turn }: Sender,
   window: HistoryWindow.HistoryWindow
-): Effect.Effect<ChatCompletions.ChatRequest, ChatError> => {
+): Effect.Effect<ChatCompletions.ChatRequest, ChatError | Stopped> => {
   const select = Effect.flatMap(
     conversation.choice(opening),
     ({ input, request }) => Effect.map(HistoryWindow.assemble(window, input), (messages) => ({ ...request, messages }))
   )
   const { compact } = window
   if (compact === undefined) return select
-  return Effect.flatMap(conversation.choice(opening), ({ input, request }) =>
-    compact(input, (summary) =>
-      Effect.tap(
-        completions.complete({ ...request, ...summary }),
-        (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
-      )).pipe(
-        Effect.flatMap(Option.match({
-          onNone: () => Effect.void,
-          onSome: (summary) => conversation.summarize(input.messages, summary)
-        })),
-        Effect.zipRight(select)
-      ))
+  const compacted = Effect.flatMap(
+    conversation.choice(opening),
+    ({ input, request }) =>
+      compact(input, (summary) =>
+        Effect.tap(
+          completions.complete({ ...request, ...summary }),
+          (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
+        )).pipe(
+          Effect.flatMap(Option.match({
+            onNone: () => Effect.void,
+            onSome: (summary) => conversation.summarize(input.messages, summary)
+          }))
+        )
+  )
+  return Effect.zipRight(turn.wait(compacted), select)
 }
 
 const isSame = (some: ReadonlyArray<ChatMessage>, others: ReadonlyArray<ChatMessage>): boolean =>

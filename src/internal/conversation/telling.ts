@@ -8,12 +8,9 @@ import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, type Finish, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Pull } from "../pull.ts"
-import type { Stopped, Turn } from "./turn.ts"
+import type { Turn } from "./turn.ts"
 
 type Step = Pull<ChatEvent, ChatError>
-
-/** A step that finds the turn stopped where it was stopped since the wire was heard. */
-type StepOfTurn = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError> | Stopped>
 
 /** The telling of one turn. Mutable: one turn is told to one consumer. */
 export class Telling {
@@ -31,31 +28,40 @@ export class Telling {
   readonly pull: Step = Effect.uninterruptibleMask((restore) => {
     if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
     if (this.ended) return Effect.fail(Option.none())
-    return Effect.matchEffect(restore(this.turn.wait(this.wire)), {
+    if (this.turn.hasEnded) return this.stopped
+    return Effect.matchEffect(restore(this.wire), {
       onSuccess: (events) => this.tell(events),
-      onFailure: (error): StepOfTurn =>
-        error._tag === "Some"
-          ? Effect.zipRight(this.turn.fail(error.value), Effect.fail(error))
-          : Effect.fail(error)
-    }).pipe(Effect.catchTag("Stopped", () => this.stopped))
+      onFailure: (error) => {
+        if (error._tag === "Some") return this.fail(error.value)
+        return this.turn.hasEnded ? this.stopped : Effect.fail(error)
+      }
+    })
   })
 
-  private tell(events: Chunk.Chunk<ChatEvent>): StepOfTurn {
+  private tell(events: Chunk.Chunk<ChatEvent>): Step {
+    if (this.turn.hasEnded) return this.stopped
     const last = Chunk.unsafeLast(events)
-    return isFinish(last)
-      ? this.finish(Chunk.dropRight(events, 1), last.response)
-      : Effect.as(this.turn.tell(events), events)
+    if (isFinish(last)) return this.finish(Chunk.dropRight(events, 1), last.response)
+    this.turn.tell(events)
+    return Effect.succeed(events)
+  }
+
+  private fail(error: ChatError): Step {
+    return Effect.matchEffect(this.turn.fail(error), {
+      onFailure: () => this.stopped,
+      onSuccess: () => Effect.fail(Option.some(error))
+    })
   }
 
   /** What was told before the end stays told, also where the turn fails at its end. */
-  private finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): StepOfTurn {
+  private finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Step {
     return Effect.matchEffect(this.turn.complete(answer), {
       onSuccess: (response) => {
         this.ended = true
         return Effect.succeed(Chunk.append(before, finishOf(response)))
       },
-      onFailure: (error): StepOfTurn => {
-        if (error._tag === "Stopped") return Effect.fail(error)
+      onFailure: (error): Step => {
+        if (error._tag === "Stopped") return this.stopped
         this.failed = error
         return Chunk.isEmpty(before) ? Effect.fail(Option.some(error)) : Effect.succeed(before)
       }

@@ -9,24 +9,24 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
+import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type BusyError, type ChatError, ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { type Pull, toPull } from "../pull.ts"
 import { Wait } from "../wait.ts"
+import { HttpWire } from "../wire/http.ts"
+import type { CallWait, Stopped } from "../wire/watch.ts"
 import { change } from "./changedResponse.ts"
 import type { Conversation, Opening, StoreError } from "./conversation.ts"
 import { Meter } from "./meter.ts"
 import { Partial } from "./partial.ts"
 import type { Closed, Holder } from "./turnLock.ts"
 import { cutCall, named } from "./wholeCalls.ts"
-
-/** Why a turn's wait ended: it was stopped. */
-export interface Stopped {
-  readonly _tag: "Stopped"
-}
 
 /** A turn that holds its conversation's lock. */
 export class Turn implements Holder {
@@ -36,11 +36,13 @@ export class Turn implements Holder {
   /** What the wire holds: let go of when the turn is stopped, and with the turn's scope. */
   readonly wire: Scope.CloseableScope
   private readonly waiting: Wait<Stopped>
+  private readonly call: CallWait
   private readonly told = new Partial()
   /** Counts the calls that the turn makes. */
   readonly meter: Meter = new Meter()
   private readonly settled: Deferred.Deferred<void> = Deferred.unsafeMake(FiberId.none)
   private ended = false
+  private stopping = false
 
   constructor(
     conversation: Conversation,
@@ -54,6 +56,12 @@ export class Turn implements Holder {
     this.opening = opening
     this.wire = wire
     this.waiting = new Wait(runtime)
+    this.call = new Wait(runtime)
+  }
+
+  /** Whether the turn is over, or about to be. */
+  get hasEnded(): boolean {
+    return this.ended || this.stopping
   }
 
   /** Waits for the wire, or for the turn to be stopped. */
@@ -61,13 +69,17 @@ export class Turn implements Holder {
     return this.waiting.for(effect)
   }
 
-  /** Remembers what the consumer is told, unless the turn has ended. */
-  tell(events: Chunk.Chunk<ChatEvent>): Effect.Effect<void, Stopped> {
-    return Effect.suspend(() => {
-      if (this.ended) return Effect.fail(stopped)
-      this.told.add(events)
-      return Effect.void
-    })
+  /** The answer's events as they come, until the turn is stopped: there are none from then on. */
+  listen(completions: ChatCompletions.Service, request: ChatCompletions.ChatRequest): Pull<ChatEvent, ChatError> {
+    this.meter.begin(request)
+    if (completions instanceof HttpWire) return completions.pull(request, this.call, this.wire)
+    const pull = toPull(completions.stream(request), this.wire)
+    return Effect.mapError(this.wait(pull), (error) => error._tag === "Stopped" ? Option.none() : error)
+  }
+
+  /** Remembers what the consumer is told. */
+  tell(events: Chunk.Chunk<ChatEvent>): void {
+    this.told.add(events)
   }
 
   /** What was told before the turn was stopped, once that is settled. */
@@ -96,7 +108,11 @@ export class Turn implements Holder {
 
   /** The conversation ends the turn. Half of it would leave others waiting for the rest. */
   readonly stop: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
-    if (!this.ended) this.waiting.end(stopped)
+    if (!this.ended) {
+      this.stopping = true
+      this.waiting.end(stopped)
+      this.call.end(stopped)
+    }
     return Effect.zipRight(this.abandon, Scope.close(this.wire, Exit.void))
   }))
 

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import type { ChatRequest } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
@@ -24,10 +25,13 @@ import { toBody } from "./request.ts"
 import * as Retry from "./retry.ts"
 import * as Watch from "./watch.ts"
 
-/** The next events of an answer: never none of them, `Finish` the last of all. Fails with none when there are no more. */
+/**
+ * The next events of an answer: never none of them, `Finish` the last of all. Fails with none when there are no more, and
+ * where the caller stopped the call.
+ */
 export type Pull = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError>>
 
-type Step = Effect.Effect<Chunk.Chunk<ChatEvent>, ChatError>
+type Step = Effect.Effect<Chunk.Chunk<ChatEvent>, ChatError | Watch.Stopped>
 
 /** An exchange whose answer is being read. */
 interface Reading {
@@ -35,20 +39,25 @@ interface Reading {
   readonly decoder: Decoder
 }
 
-/** Asks for an answer. Nothing is sent before the first pull; closing the scope lets go of the connection. */
+/**
+ * Asks for an answer. Nothing is sent before the first pull; closing the scope lets go of the connection. A caller who
+ * wants to stop the call gives the wait. The requests belong to the span that is open now.
+ */
 export const open = (
   client: HttpClient.HttpClient,
   { config, messages, options = {} }: ChatRequest,
-  stream: boolean
+  stream: boolean,
+  wait?: Watch.CallWait
 ): Effect.Effect<Pull, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
-    const watch = yield* Watch.make(config)
+    const watch = yield* Watch.make(config, wait)
+    const span = Option.getOrUndefined(yield* Effect.serviceOption(Tracer.ParentSpan))
     const prepared = yield* withOverrides(config, options).pipe(
       Effect.flatMap((settings) =>
         Effect.map(
           Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
-          (request) => new Answer(client, settings, request, clock, watch)
+          (request) => new Answer(client, settings, request, clock, watch, span)
         )
       ),
       Effect.either
@@ -65,6 +74,7 @@ class Answer {
   private readonly request: HttpClientRequest.HttpClientRequest
   private readonly clock: Clock.Clock
   private readonly watch: Watch.Watch
+  private readonly span: Tracer.AnySpan | undefined
   private readonly secrets: ReadonlyArray<string>
   private scope: Scope.CloseableScope | undefined
   private reading: Reading | undefined
@@ -80,20 +90,22 @@ class Answer {
     config: LLMConfig,
     request: HttpClientRequest.HttpClientRequest,
     clock: Clock.Clock,
-    watch: Watch.Watch
+    watch: Watch.Watch,
+    span: Tracer.AnySpan | undefined
   ) {
     this.client = client
     this.config = config
     this.request = request
     this.clock = clock
     this.watch = watch
+    this.span = span
     this.secrets = Failure.secretsOf(config)
   }
 
   readonly pull: Pull = Effect.suspend(() => {
     if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
     if (this.ended) return Effect.fail(Option.none())
-    return Effect.mapError(this.reading === undefined ? this.begin : this.read(this.reading), Option.some)
+    return Effect.mapError(this.reading === undefined ? this.begin : this.read(this.reading), toOption)
   })
 
   /** Lets go of the connection, if there is one. */
@@ -107,10 +119,14 @@ class Answer {
   private readonly begin: Step = Effect.flatMap(Scope.make(), (scope) => {
     this.scope = scope
     this.watch.attempt()
-    return Effect.matchEffect(this.watch.wait(Exchange.open(this.client, this.config, this.request, scope)), {
-      onFailure: (error) => error._tag === "Passed" ? this.timedOut(error) : this.unreached(error),
-      onSuccess: (exchange) => this.opened(exchange)
-    })
+    const open = Exchange.open(this.client, this.config, this.request, scope)
+    return Effect.matchEffect(
+      this.watch.wait(this.span === undefined ? open : Effect.withParentSpan(open, this.span)),
+      {
+        onFailure: (error) => isEnd(error) ? this.halted(error) : this.unreached(error),
+        onSuccess: (exchange) => this.opened(exchange)
+      }
+    )
   })
 
   private unreached(error: HttpClientError.HttpClientError): Step {
@@ -126,7 +142,7 @@ class Answer {
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
       return Effect.matchEffect(this.watch.wait(body.read), {
-        onFailure: (passed) => Effect.fail(Failure.fromTimeout(this.context(exchange), passed, body.text())),
+        onFailure: (end) => this.halted(end, body.text(), exchange),
         onSuccess: () => this.again(Failure.fromStatus(this.context(exchange), body.text()))
       })
     }
@@ -147,7 +163,10 @@ class Answer {
 
   private read(reading: Reading): Step {
     const { decoder, exchange } = reading
-    return Effect.matchEffect(this.watch.wait(exchange.pull), {
+    const bytes = exchange.body === undefined
+      ? this.watch.wait(exchange.pull)
+      : this.watch.until(exchange.body.read)
+    return Effect.matchEffect(bytes, {
       onSuccess: (bytes) => {
         const events: Array<ChatEvent> = []
         let problem: Problem | undefined
@@ -162,8 +181,10 @@ class Answer {
         const events: Array<ChatEvent> = []
         if (error._tag === "None") return this.tell(reading, events, decoder.end(events), true)
         // The answer is whole once its finish reason was heard, however its connection ends.
-        if (decoder.isComplete) return this.tell(reading, events, decoder.finish(events), true)
-        return error._tag === "Passed" ? this.timedOut(error) : Effect.fail(this.broken(reading, error.value))
+        if (error._tag !== "Stopped" && decoder.isComplete) {
+          return this.tell(reading, events, decoder.finish(events), true)
+        }
+        return isEnd(error) ? this.halted(error, "", exchange) : Effect.fail(this.broken(reading, error.value))
       }
     })
   }
@@ -172,8 +193,8 @@ class Answer {
     return Failure.fromTransport(this.context(reading.exchange), "The connection broke to", error.cause ?? error)
   }
 
-  private timedOut(passed: Watch.Passed): Step {
-    return Effect.fail(Failure.fromTimeout(this.context(this.reading?.exchange), passed, ""))
+  private halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange): Step {
+    return Effect.fail(end._tag === "Stopped" ? end : Failure.fromTimeout(this.context(exchange), end, body))
   }
 
   private tell(
@@ -221,7 +242,8 @@ class Answer {
       return this.close.pipe(
         Effect.zipRight(this.watch.wait(Effect.sleep(delay))),
         Effect.matchEffect({
-          onFailure: (passed) => Effect.fail(Failure.fromTimeout(this.context(), passed, "", error)),
+          onFailure: (end) =>
+            Effect.fail(end._tag === "Stopped" ? end : Failure.fromTimeout(this.context(), end, "", error)),
           onSuccess: () => this.begin
         })
       )
@@ -239,5 +261,11 @@ class Answer {
     }
   }
 }
+
+const toOption = (error: ChatError | Watch.Stopped): Option.Option<ChatError> =>
+  error._tag === "Stopped" ? Option.none() : Option.some(error)
+
+const isEnd = (error: { readonly _tag: string }): error is Watch.Passed | Watch.Stopped =>
+  error._tag === "Passed" || error._tag === "Stopped"
 
 const isProgress = (event: ChatEvent): boolean => event._tag !== "UsageUpdate"

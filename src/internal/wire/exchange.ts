@@ -7,7 +7,6 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -18,6 +17,8 @@ import * as Stream from "effect/Stream"
 import * as ChatError from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { JsonRecord } from "../json.ts"
+import type { Pull } from "../pull.ts"
+import * as Body from "./body.ts"
 
 /** The longest body of an error that is read, in characters. */
 const longestErrorBody = 64 * 1024
@@ -28,7 +29,9 @@ const drainTime = "1 second"
 /** An answer that is open. Whoever holds it closes its scope. */
 export interface Exchange {
   readonly response: HttpClientResponse.HttpClientResponse
-  readonly pull: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<HttpClientError.HttpClientError>>
+  readonly pull: Pull<Uint8Array, HttpClientError.HttpClientError>
+  /** The body, where it can be read without `pull`. */
+  readonly body: Body.Body | undefined
   readonly scope: Scope.CloseableScope
 }
 
@@ -90,11 +93,49 @@ export const open = (
     // A client that the program made fail on bad statuses still has the answer that tells why.
     Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
     guarded(config),
-    Effect.flatMap((response) =>
-      Effect.map(Stream.toPull(response.stream), (pull): Exchange => ({ response, pull, scope }))
-    ),
+    Effect.flatMap((response) => {
+      const body = Body.of(response)
+      return Effect.map(
+        body === undefined ? pullOf(response) : pullOfBody(body),
+        (pull): Exchange => ({ response, pull, body, scope })
+      )
+    }),
     Scope.extend(scope)
   )
+
+const pullOfBody = (body: Body.Body): Effect.Effect<Exchange["pull"], never, Scope.Scope> =>
+  Effect.as(
+    Effect.addFinalizer(() => body.close),
+    Effect.async((resume) =>
+      body.read((result) => {
+        resume(result)
+        return true
+      })
+    )
+  )
+
+/** A pull that was left alone may still acquire something: the stream is closed after it, and nobody waits for that. */
+const pullOf = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<Exchange["pull"], never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const own = yield* Scope.make()
+    const pull = yield* Scope.extend(Stream.toPull(response.stream), own)
+    let isPulled = false
+    let isLeft = false
+    const close = Effect.suspend(() => isLeft && !isPulled ? Scope.close(own, Exit.void) : Effect.void)
+    const pulled = (is: boolean) => Effect.sync(() => void (isPulled = is))
+    yield* Effect.addFinalizer(() => {
+      isLeft = true
+      return close
+    })
+    return Effect.uninterruptibleMask((restore) =>
+      pulled(true).pipe(
+        Effect.zipRight(restore(pull)),
+        Effect.ensuring(Effect.zipRight(pulled(false), close))
+      )
+    )
+  })
 
 /** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
 export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | undefined => {

@@ -6,9 +6,8 @@
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import { Wait } from "../wait.ts"
+import { type Take, Wait } from "../wait.ts"
 
 /** The limit that was passed. */
 export interface Passed {
@@ -16,6 +15,14 @@ export interface Passed {
   readonly phase: "firstToken" | "idle" | "total"
   readonly limit: Duration.Duration
 }
+
+/** The caller ended the call. */
+export interface Stopped {
+  readonly _tag: "Stopped"
+}
+
+/** The wait of one call. */
+export type CallWait = Wait<Passed | Stopped>
 
 /** The limits of a call. */
 export interface Limits {
@@ -33,19 +40,17 @@ interface Deadline extends Passed {
 export class Watch {
   private readonly limits: Limits
   private readonly clock: Clock.Clock
-  private readonly waiting: Wait<Passed>
+  private readonly waiting: CallWait
   private readonly begun: number
   private attemptBegun: number | undefined
   private answered = false
-  private waitingSince: number | undefined
+  private waitingSince = 0
   private lastLife = 0
 
-  constructor(limits: Limits, clock: Clock.Clock, runtime: Runtime.Runtime<never>) {
+  constructor(limits: Limits, clock: Clock.Clock, waiting: CallWait) {
     this.limits = limits
     this.clock = clock
-    this.waiting = new Wait(runtime, () => {
-      this.waitingSince = undefined
-    })
+    this.waiting = waiting
     this.begun = clock.unsafeCurrentTimeMillis()
   }
 
@@ -70,10 +75,18 @@ export class Watch {
   }
 
   /** Waits for an effect, but not past a limit. */
-  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed> {
+  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed | Stopped> {
     return Effect.suspend(() => {
       this.waitingSince = this.clock.unsafeCurrentTimeMillis()
       return this.waiting.for(effect)
+    })
+  }
+
+  /** Waits for a callback, but not past a limit. */
+  until<A, E>(begin: (take: Take<A, E>) => void): Effect.Effect<A, E | Passed | Stopped> {
+    return this.waiting.until((take) => {
+      this.waitingSince = this.clock.unsafeCurrentTimeMillis()
+      begin(take)
     })
   }
 
@@ -107,14 +120,15 @@ export class Watch {
 
   /** A consumer that takes its time is no silent server: only the time spent waiting counts. */
   private silentSince(now: number): number {
-    return this.waitingSince === undefined ? now : Math.max(this.waitingSince, this.lastLife)
+    return this.waiting.isWaiting ? Math.max(this.waitingSince, this.lastLife) : now
   }
 }
 
-/** A watch over the call that runs in this scope. */
-export const make = (limits: Limits): Effect.Effect<Watch, never, Scope.Scope> =>
+/** A watch over the call that runs in this scope. A caller who wants to stop the call gives the wait. */
+export const make = (limits: Limits, waiting?: CallWait): Effect.Effect<Watch, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const watch = new Watch(limits, yield* Effect.clock, yield* Effect.runtime<never>())
-    yield* Effect.forkScoped(watch.run)
+    const watch = new Watch(limits, yield* Effect.clock, waiting ?? new Wait(yield* Effect.runtime<never>()))
+    // A call in a region that cannot be interrupted ends its watch all the same.
+    yield* Effect.forkScoped(Effect.interruptible(watch.run))
     return watch
   })

@@ -1,0 +1,131 @@
+/**
+ * Bodies that can be read without a stream around them: those of `fetch` and of Node's clients, by their own means.
+ *
+ * A network chunk costs so much less than through `response.stream` that this is worth knowing clients by their looks.
+ * What looks otherwise is read through `response.stream`.
+ */
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { isRecord } from "../json.ts"
+import type { Take } from "../wait.ts"
+
+type Bytes = Chunk.Chunk<Uint8Array>
+type Failure = Option.Option<HttpClientError.HttpClientError>
+
+/** A body that is open. It has one reader, who does one read at a time. */
+export interface Body {
+  /** Tells what the next read comes to, at once or later. What is not taken is there for the next read. */
+  readonly read: (take: Take<Bytes, Failure>) => void
+  /** Lets go of the body, wherever it is. */
+  readonly close: Effect.Effect<void>
+}
+
+/** The body of a response that looks like one of the known clients', undefined for others. */
+export const of = (response: HttpClientResponse.HttpClientResponse): Body | undefined => {
+  const source = sourceOf(response)
+  const failed = (cause: unknown): Exit.Exit<Bytes, Failure> =>
+    Exit.fail(
+      Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
+    )
+  if (typeof Response !== "undefined" && source instanceof Response) {
+    return source.body === null || source.body.locked ? undefined : ofWeb(source.body.getReader(), failed)
+  }
+  if (isReadable(source)) return ofNode(source, failed)
+  return isRecord(source) && isReadable(source["body"]) ? ofNode(source["body"], failed) : undefined
+}
+
+/** What the client made the response from, unless the program gave the response another stream. */
+const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
+  "source" in response && Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream")
+    ? response.source
+    : undefined
+
+type Failed = (cause: unknown) => Exit.Exit<Bytes, Failure>
+
+const end: Exit.Exit<Bytes, Failure> = Exit.fail(Option.none())
+
+/** Hands what is read to the reader, or keeps it until there is one. */
+class Hatch {
+  private take: Take<Bytes, Failure> | undefined
+  private kept: Exit.Exit<Bytes, Failure> | undefined
+
+  /** Whether somebody waits. */
+  get isWanted(): boolean {
+    return this.take !== undefined
+  }
+
+  /** Somebody waits from now on, unless what was kept is what is wanted. */
+  wanted(take: Take<Bytes, Failure>): void {
+    if (this.kept === undefined) this.take = take
+    else if (take(this.kept)) this.kept = undefined
+  }
+
+  give(result: Exit.Exit<Bytes, Failure>): void {
+    const take = this.take
+    this.take = undefined
+    if (take?.(result) !== true) this.kept = result
+  }
+}
+
+const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed): Body => {
+  const hatch = new Hatch()
+  let isReading = false
+  const settle = (result: Exit.Exit<Bytes, Failure>): void => {
+    isReading = false
+    hatch.give(result)
+  }
+  const onRead = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void =>
+    settle(done ? end : Exit.succeed(Chunk.of(value)))
+  const onError = (cause: unknown): void => settle(failed(cause))
+  return {
+    read: (take) => {
+      hatch.wanted(take)
+      if (isReading || !hatch.isWanted) return
+      isReading = true
+      reader.read().then(onRead, onError)
+    },
+    close: Effect.ignore(Effect.tryPromise(() => reader.cancel()))
+  }
+}
+
+/** What is used here of a Node stream of bytes. */
+interface Readable {
+  readonly readable: boolean
+  readonly read: () => unknown
+  readonly on: (event: "readable" | "end" | "close" | "error", listener: (cause?: unknown) => void) => unknown
+  readonly destroy: () => unknown
+}
+
+const isReadable = (value: unknown): value is Readable =>
+  isRecord(value) && value["readable"] === true && typeof value["read"] === "function" &&
+  typeof value["on"] === "function" && typeof value["destroy"] === "function"
+
+const ofNode = (readable: Readable, failed: Failed): Body => {
+  const hatch = new Hatch()
+  let over: Exit.Exit<Bytes, Failure> | undefined
+  const attempt = (): void => {
+    if (!hatch.isWanted) return
+    const bytes = readable.read()
+    const result = bytes instanceof Uint8Array ? Exit.succeed(Chunk.of(bytes)) : over
+    if (result !== undefined) hatch.give(result)
+  }
+  const settle = (result: Exit.Exit<Bytes, Failure>): void => {
+    over ??= result
+    attempt()
+  }
+  readable.on("readable", attempt)
+  readable.on("end", () => settle(end))
+  readable.on("close", () => settle(failed(new Error("The connection was closed"))))
+  readable.on("error", (cause) => settle(failed(cause)))
+  return {
+    read: (take) => {
+      hatch.wanted(take)
+      attempt()
+    },
+    close: Effect.sync(() => void readable.destroy())
+  }
+}
