@@ -108,7 +108,8 @@ const readDocument = (text: string): Reading => {
   if (parsed === undefined) return /^[{[]/.test(text) && !/[\r\n]/.test(text) ? { verdict: "cut", text: "" } : unsure
   const choices = member(parsed.value, "choices")
   if (!Array.isArray(choices) || choices.length !== 1 || !isPlain(parsed.value)) return unsure
-  const choice = firstChoice(parsed.value)
+  // The only choice of a document is its answer, whatever its index.
+  const [choice]: ReadonlyArray<unknown> = choices
   const verdict = failures.includes(reasonOf(choice)) ? "broken" : "whole"
   return { verdict, text: said(choice, ["message", "delta"]) }
 }
