@@ -34,6 +34,7 @@ export class Fold {
   private rawFinishReason: string | undefined
   private rawFailure: string | undefined
   private hasDeltas = false
+  private chose = false
   private readonly thinkTags: ReturnType<typeof makeThinkTags> | undefined
 
   constructor(options: { readonly thinkTags: boolean }) {
@@ -43,6 +44,11 @@ export class Fold {
   /** Whether the server said why the answer ended. */
   get isFinished(): boolean {
     return this.rawFinishReason !== undefined && this.rawFinishReason !== ""
+  }
+
+  /** Whether there was a choice, if only one that says nothing: else there is no answer. */
+  get hasChoice(): boolean {
+    return this.chose
   }
 
   /** The server's word for a generation that failed, where it gave one. No later reason takes it back. */
@@ -56,6 +62,7 @@ export class Fold {
     if (this.model === "") this.model = asString(chunk["model"]) ?? ""
     const choice = firstChoice(chunk, isWhole)
     if (choice !== undefined) {
+      this.chose = true
       this.addChoice(choice, isWhole, out)
       const more = isWhole && this.calls.length === 0 ? callsChoice(chunk, choice) : undefined
       if (more !== undefined) this.addChoice(more, isWhole, out)
