@@ -46,6 +46,36 @@ describe("An answer that is to be a value", () => {
       assert.deepNestedInclude((yield* requests)[0]?.body, { "response_format.json_schema.strict": false })
     }).pipe(withScript([answer(ada)])))
 
+  const strictness: Readonly<Record<string, readonly [Schema.Schema.Any, boolean]>> = {
+    "nullable members, lists and literals": [
+      Schema.Struct({ a: Schema.NullOr(Schema.String), b: Schema.Array(Schema.Int), c: Schema.Literal("x", "y") }),
+      true
+    ],
+    "a union of objects": [
+      Schema.Struct({ a: Schema.Union(Schema.Struct({ b: Schema.String }), Schema.Struct({ c: Schema.Number })) }),
+      true
+    ],
+    "a member that has the name of a keyword": [Schema.Struct({ oneOf: Schema.String, not: Schema.Number }), true],
+    "a limit to a text's length": [Schema.Struct({ a: Schema.NonEmptyString }), false],
+    "a member that may be anything": [Schema.Struct({ a: Schema.Unknown }), false],
+    "a tuple": [Schema.Struct({ a: Schema.Tuple(Schema.String, Schema.Number) }), false],
+    "a record": [Schema.Struct({ a: Schema.Record({ key: Schema.String, value: Schema.Number }) }), false],
+    "a member that may be absent within a list": [
+      Schema.Struct({ a: Schema.Array(Schema.Struct({ b: Schema.optional(Schema.String) })) }),
+      false
+    ]
+  }
+  for (const [name, [schema, strict]] of Object.entries(strictness)) {
+    it.effect(`is ${strict ? "" : "not "}asked for strictly where it has ${name}`, () =>
+      Effect.gen(function*() {
+        const chat = yield* LLMChat.make(config)
+
+        yield* Effect.ignore(chat.askObject("who?", Schema.make<unknown, unknown>(schema.ast)))
+
+        assert.deepNestedInclude((yield* requests)[0]?.body, { "response_format.json_schema.strict": strict })
+      }).pipe(withScript([answer("{}")])))
+  }
+
   it.effect("has an object around it where the Schema is of another shape", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)

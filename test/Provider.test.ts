@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ChatMessage, type LLMConfig, Provider } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
+import { generated } from "./support/generated.ts"
 import { completeFrom, streamFrom } from "./wire/ask.ts"
 import { completion, done, says } from "./wire/say.ts"
 
@@ -165,7 +166,30 @@ const expected: Readonly<Record<string, Expected>> = {
 
 const config = (preset: Provider.Preset): Partial<LLMConfig.Options> => ({ ...preset, model: "m1", apiKey: "sk-1234" })
 
+const columns: Readonly<Record<string, (preset: Provider.Preset) => string>> = {
+  address: ({ baseUrl }) => baseUrl,
+  "maximum of tokens": ({ wire }) => wire.maxTokensField,
+  "system message": ({ wire }) => wire.systemRole,
+  stream_options: ({ wire }) => wire.streamOptions ? "yes" : "no",
+  "never sent": ({ wire }) => wire.omit.join(", "),
+  "earlier reasoning": ({ wire }) => wire.reasoningEcho,
+  "values asked for by": ({ wire }) => wire.structuredOutput,
+  "key in": ({ wire }) => wire.authHeader,
+  query: ({ wire }) => new URLSearchParams(wire.query).toString()
+}
+
+const table = (): string =>
+  [
+    `| preset | ${Object.keys(columns).join(" | ")} |`,
+    `|${" --- |".repeat(Object.keys(columns).length + 1)}`,
+    ...Object.entries(expected).map(([name, { preset }]) =>
+      `| ${name} | ${Object.values(columns).map((cell) => cell(preset)).join(" | ")} |`
+    )
+  ].join("\n")
+
 describe("Provider", () => {
+  it.effect("the presets are as docs/providers.md says", () => generated("providers.md", table()))
+
   for (const [name, { body, preset, provider, url }] of Object.entries(expected)) {
     it.effect(`${name} is sent exactly what it takes`, () =>
       Effect.map(

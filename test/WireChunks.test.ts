@@ -204,6 +204,12 @@ describe("chunks", () => {
         (heard) => assert.strictEqual(answer(heard).text, "abc")
       ))
 
+    it.effect("content may be a single part, or a list with texts in it", () =>
+      Effect.map(
+        stream(data(delta({ content: { type: "text", text: "a" } })) + data(delta({ content: ["b"] })) + ends()),
+        (heard) => assert.strictEqual(answer(heard).text, "ab")
+      ))
+
     it.effect("thinking in a list of parts is reasoning (Mistral)", () =>
       Effect.map(
         stream(

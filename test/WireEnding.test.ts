@@ -131,6 +131,15 @@ describe("the end of an answer", () => {
         assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
       }))
 
+    it.effect("[DONE] after nothing is an empty answer", () =>
+      Effect.forEach(
+        [done, `: keep-alive\n\n${done}`, data({ choices: [] }) + done],
+        (body) =>
+          Effect.map(stream(body), (heard) => {
+            assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
+          })
+      ))
+
     it.effect("nothing but comments is an empty answer", () =>
       Effect.map(stream(": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n"), (heard) => {
         assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
@@ -163,6 +172,9 @@ describe("the end of an answer", () => {
       ["function_call", "tool-calls"],
       ["content_filter", "content-filter"],
       ["SAFETY", "content-filter"],
+      ["content_filter: PROHIBITED_CONTENT", "content-filter"],
+      ["guardrail_intervened", "content-filter"],
+      ["refusal", "content-filter"],
       ["repetition", "other"],
       ["__proto__", "other"],
       ["constructor", "other"]

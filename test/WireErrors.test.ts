@@ -78,6 +78,18 @@ const shapes: Readonly<Record<string, Shape>> = {
     type: "server_error"
   },
   "a detail": { body: data({ detail: "it broke" }), message: "it broke" },
+  "an error in Groq's own member": {
+    body: data({ choices: [], x_groq: { id: "r1", error: "it broke" } }),
+    message: "it broke"
+  },
+  "an error in Groq's own member beside a finish reason": {
+    body: data({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }], x_groq: { id: "r1", error: "it broke" } }),
+    message: "it broke"
+  },
+  "an event named error whose words have no name that is known": {
+    body: "event: error\ndata: {\"reason_code\":\"E1\",\"words\":\"it broke\"}\n\n",
+    message: "{\"reason_code\":\"E1\",\"words\":\"it broke\"}"
+  },
   "words that say error": { body: "data: error: it broke\n\n", message: "error: it broke" },
   "a line of JSON without data": {
     body: "{\"error\":{\"message\":\"it broke\",\"code\":\"boom\"}}\n\n",
@@ -222,6 +234,16 @@ describe("JSON as the answer to a request for a stream", () => {
     Effect.map(complete(JSON.stringify(JSON.parse(document), null, 2)), (heard) => {
       assert.strictEqual(answer(heard).text, "Hello")
     }))
+
+  it.effect("a completion in a list of one, or in the envelope of a gateway, is an answer", () =>
+    Effect.forEach(
+      [
+        `[${document}]`,
+        `{"code":200,"msg":"success","data":${document}}`,
+        `{"result":${document},"success":true,"errors":[],"messages":[]}`
+      ],
+      (body) => Effect.map(complete(body), (heard) => assert.strictEqual(answer(heard).text, "Hello"))
+    ))
 
   it.effect("JSON that is no completion and says nothing is malformed, and its body is kept", () =>
     Effect.map(complete("{\"id\":\"x\",\"object\":\"list\",\"model\":\"m\"}"), (heard) => {

@@ -200,6 +200,24 @@ describe("tool calls in a stream", () => {
   it.effect("the name may be repeated on each piece where there is no index and no id", () =>
     become(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
 
+  it.effect("the name may come in pieces before the arguments begin (Gemini)", () =>
+    Effect.zipRight(
+      become(
+        streamed({ index: 0, id: "t1", name: "edit_ex" }, { index: 0, name: "isting_file" }, { index: 0, args: "{}" }),
+        ["t1", "edit_existing_file", "{}"]
+      ),
+      become(
+        streamed({ index: 0, id: "t1", name: "get_" }, { index: 0, id: "t1", name: "weather", args: "{}" }),
+        ["t1", "get_weather", "{}"]
+      )
+    ))
+
+  it.effect("the name may be repeated, and longer each time", () =>
+    become(
+      streamed({ index: 0, id: "t1", name: "get" }, { index: 0, name: "get_weather" }, { index: 0, args: "{}" }),
+      ["t1", "get_weather", "{}"]
+    ))
+
   it.effect("null, empty ids and names on those that go on say nothing", () =>
     become(
       streamed(

@@ -2,7 +2,7 @@
  * What a recording was read as, held against what it must be read as, aspect by aspect.
  */
 import { FetchHttpClient } from "@effect/platform"
-import { Effect, Either, Layer, Stream } from "effect"
+import { Duration, Effect, Either, Layer, Stream } from "effect"
 import { ChatCompletions, type ChatError, ChatMessage, type ChatResponse, LLMConfig } from "effect-chat"
 import type { Case } from "./corpus.ts"
 import { serve } from "./playback.ts"
@@ -46,7 +46,16 @@ const streamed = (completions: ChatCompletions.Service, request: ChatCompletions
   })
 
 /** What is compared. */
-export const aspects = ["outcome", "text", "reasoning", "finish reason", "usage", "tool calls", "error"] as const
+export const aspects = [
+  "outcome",
+  "id and model",
+  "text",
+  "reasoning",
+  "finish reason",
+  "usage",
+  "tool calls",
+  "error"
+] as const
 
 /** One thing that is compared. */
 export type Aspect = typeof aspects[number]
@@ -72,6 +81,7 @@ const ofAnswer = (recorded: Case, outcome: Outcome): Partial<Record<Aspect, bool
       ? Either.isLeft(outcome) && outcome.left._tag === "TruncatedError"
       : Either.isRight(outcome),
     text: answer?.text === (expected.text ?? "") && answer.refusal === (expected.refusal ?? ""),
+    "id and model": (expected.id ?? "") === answer?.id && (expected.model ?? "") === answer?.model,
     reasoning: answer?.reasoning === (expected.reasoning ?? ""),
     "finish reason": (answer?.rawFinishReason ?? null) === expected.finishReason,
     usage: usage === null
@@ -89,15 +99,30 @@ const ofAnswer = (recorded: Case, outcome: Outcome): Partial<Record<Aspect, bool
   }
 }
 
-const ofError = ({ expected, status }: Case, outcome: Outcome): Partial<Record<Aspect, boolean>> => {
+/** The words as recorded; white space around them is no part of them. */
+const saysOf = (message: string, recorded: string): boolean => message.trim() === recorded.trim()
+
+/** The wait that the headers ask for, in milliseconds. */
+const retryAfterOf = ({ headers }: Case): number | undefined => {
+  const precise = Number(headers["retry-after-ms"] ?? 0)
+  if (precise > 0) return precise
+  return headers["retry-after"] === undefined ? undefined : Number(headers["retry-after"]) * 1000
+}
+
+const ofError = (recorded: Case, outcome: Outcome): Partial<Record<Aspect, boolean>> => {
+  const { expected, status } = recorded
   if (Either.isRight(outcome)) return { outcome: false }
   const error = outcome.left
   const code = expected.errorCode ?? undefined
+  const type = expected.errorType ?? undefined
   return {
     outcome: error.status === status,
     text: expected.partialText === undefined || error.partial?.text === expected.partialText,
-    error: (expected.errorMessage === null || error.message === expected.errorMessage.trim()) &&
-      (code === undefined || error.code === String(code))
+    ...(expected.reasoning === null ? {} : { reasoning: error.partial?.reasoning === expected.reasoning }),
+    error: (expected.errorMessage === null || saysOf(error.message, expected.errorMessage)) &&
+      (code === undefined || error.code === String(code)) &&
+      (type === undefined || error.type === type) &&
+      same(error.retryAfter && Duration.toMillis(error.retryAfter), retryAfterOf(recorded))
   }
 }
 

@@ -108,7 +108,8 @@ const readDocument = (text: string): Reading => {
   if (parsed === undefined) return /^[{[]/.test(text) && !/[\r\n]/.test(text) ? { verdict: "cut", text: "" } : unsure
   const choices = member(parsed.value, "choices")
   if (!Array.isArray(choices) || choices.length !== 1 || !isPlain(parsed.value)) return unsure
-  const choice = firstChoice(parsed.value)
+  // The only choice of a document is its answer, whatever its index.
+  const [choice]: ReadonlyArray<unknown> = choices
   const verdict = failures.includes(reasonOf(choice)) ? "broken" : "whole"
   return { verdict, text: said(choice, ["message", "delta"]) }
 }
@@ -118,10 +119,12 @@ const readStream = (stream: string): Reading => {
   if (events === undefined) return unsure
   let text = ""
   let isFinished = false
+  let isBegun = false
   for (const [at, { data, name }] of events.entries()) {
     if (name !== "" || data.includes("\n")) return unsure
     if (data.trim() === "" || data.startsWith(":")) continue
-    if (data.startsWith("[DONE]")) return { verdict: "whole", text }
+    // What has no choice has no answer that could be whole.
+    if (data.startsWith("[DONE]")) return { verdict: isBegun ? "whole" : "cut", text }
     const parsed = parse(data)
     if (parsed === undefined) {
       const isLast = at === events.length - 1
@@ -136,6 +139,7 @@ const readStream = (stream: string): Reading => {
       // A chunk of usage alone is plain too.
       if (!isPlain(parsed.value) || choice !== undefined) return unsure
     }
+    isBegun ||= choice !== undefined
     text += said(choice, ["delta", "message"])
     const reason = reasonOf(choice)
     if (failures.includes(reason)) return { verdict: "broken", text }

@@ -77,20 +77,27 @@ const formatOf = (
     : { type: "json_schema", name, schema, strict: isStrict(schema) }
 }
 
-/** Whether every object says all of its members and needs each, as OpenAI's strict mode demands. */
-const isStrict = (value: unknown): boolean => {
-  const items = asArray(value)
-  if (items !== undefined) return items.every(isStrict)
-  if (!isRecord(value)) return true
-  if ("$ref" in value && Object.keys(value).length > 1) return false
-  if ("patternProperties" in value || "oneOf" in value || "prefixItems" in value) return false
-  const properties = asRecord(value["properties"])
-  if (value["type"] === "object") {
-    const required = asArray(value["required"]) ?? []
-    const names = Object.keys(properties ?? {})
-    if (value["additionalProperties"] !== false || !names.every((name) => required.includes(name))) return false
+/** What OpenAI's strict mode takes in a schema. A server refuses (400) a strict schema that has more. */
+const strictKeywords = new Set(
+  `$ref $defs $id $schema title description examples default type properties required additionalProperties items anyOf
+   enum const pattern format minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems`.split(
+    /\s+/
+  )
+)
+
+/** Whether OpenAI's strict mode takes a schema: every object says all of its members and needs each. */
+const isStrict = (schema: unknown): boolean => {
+  if (!isRecord(schema) || !Object.keys(schema).every((keyword) => strictKeywords.has(keyword))) return false
+  if ("$ref" in schema) return Object.keys(schema).length === 1
+  const members = asRecord(schema["properties"]) ?? {}
+  if (schema["type"] === "object") {
+    const required = asArray(schema["required"]) ?? []
+    if (schema["additionalProperties"] !== false) return false
+    if (!Object.keys(members).every((name) => required.includes(name))) return false
   }
-  return Object.values(value).every(isStrict)
+  const inner = [members, asRecord(schema["$defs"]) ?? {}, asArray(schema["anyOf"]) ?? []].flatMap(Object.values)
+  const items = "items" in schema ? [schema["items"]] : []
+  return ["type", "anyOf", "enum", "const"].some((keyword) => keyword in schema) && [...inner, ...items].every(isStrict)
 }
 
 /** For servers that take no schema, the schema is said in words: in what is sent, not in what is kept. */

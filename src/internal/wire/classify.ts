@@ -55,7 +55,8 @@ const contextLength: Rule = {
     /tokens in the prompt cannot exceed/i, // Cohere
     /(?:too large|too long) for .{0,60}(?:max(?:imum)?|size|limit):? ?[\d,]+ (?:maximum context|tokens)/i, // GitHub Models, Mistral
     /[\d,]+ tokens,? but the configured context/i, // llama.cpp derivatives
-    /(?:greater than|exceeds?|longer than) (?:the )?(?:max_seq_len|max_model_len|n_ctx|maximum sequence length)/i, // TabbyAPI, vLLM
+    /(?:greater than|exceeds?|longer than|less than) (?:the )?(?:max_seq_len|max_model_len|n_ctx|maximum sequence length)/i, // TabbyAPI, vLLM, SiliconFlow
+    /max(?:imum)? tokens of [\d,]+ exceeded/i, // Snowflake
     /messages\[\d+\]\.content.{0,60}string too long/i, // OpenAI
     /上下文.{0,12}(?:超|过长|限制|上限)|超(?:出|过|长).{0,16}(?:上下文|最大(?:输入)?长度|长度限制)/, // Chinese gateways
     /(?:输入|提示词|消息|对话|prompt)(?:的|内容|文本|总?长度| ?tokens? ?(?:数量?)?){0,3} ?(?:过长|超长|太长|超出|超过)/i // Z.ai, Baidu, Tencent
@@ -68,7 +69,7 @@ const throttling =
 
 const quota: Rule = {
   names:
-    /insufficient(?:user)?(?:quota|balance|credits?|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(?:spend|budget|usage|credit)(?:ing)?limit(?:exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|^(?:1113|1308|1309|1310)$/,
+    /insufficient(?:user)?(?:quota|balance|credits?|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(?:spend|budget|usage|credit)(?:ing)?limit(?:exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|tokenquotafailed|tokenquotareached|^(?:1113|1308|1309|1310)$/,
   wordings: [
     /exceeded your (?:current|monthly) (?:quota|usage|included|credits?)/i, // OpenAI, Hugging Face
     /insufficient[ _](?:account[ _])?(?:quota|balance|credits?|funds)/i, // OpenAI, DeepSeek, MiniMax, Z.ai
@@ -81,17 +82,19 @@ const quota: Rule = {
     /account (?:is |has been )?(?:in arrears|overdue|not active, please check your billing)|account is in good standing/i, // Alibaba, OpenAI
     /free (?:tier|quota|allocated quota)[^.]{0,40}(?:exhausted|exceeded|used up)/i, // Alibaba
     /please recharge|top up your|failure to pay/i, // Moonshot, Fireworks
+    /out of (?:\w+ ){0,2}quota|used up your (?:\w+ ){0,2}(?:allocation|quota|credits?)/i, // Azure, Cloudflare
     /余额不足|余额.{0,6}(?:耗尽|用完)|欠费|额度(?:不足|已?用(?:完|尽)|已?耗尽)|套餐.{0,6}(?:到期|过期|用完|用尽)|使用上限|请.{0,4}充值/ // Z.ai, new-api
   ]
 }
 
 const contentFilter: Rule = {
   names:
-    /contentfilter|contentpolicy|usagepolicy|cyberpolicy|contentmoderation|responsibleai|datainspectionfailed|moderationblocked|sensitivecontent|guardrail|safetycheckfailed|unsafecontent|promptblocked|prohibitedcontent|^1301$/,
+    /contentfilter|contentpolicy|usagepolicy|cyberpolicy|contentmoderation|responsibleai|datainspectionfailed|moderationblocked|sensitivecontent|guardrail|safetycheckfailed|unsafecontent|promptblocked|prohibitedcontent|censorship|^1301$/,
   wordings: [
     /content[ _-](?:management|filter(?:ing)?)[ _-]?polic|content_filter|filtered due to/i, // Azure, Anthropic
     /(?:prompt|input|content|request|message)s? (?:was|were|has been|have been) flagged|requires moderation/i, // OpenAI, OpenRouter
     /violat\w* (?:of )?(?:our |the |openai'?s? )?(?:\w+ )?(?:usage|content|safety|community|use) (?:guidelines|polic)/i, // xAI, OpenAI
+    /content filter(?:ing)? (?:was |is )?triggered|content violates/i, // SAP, iFlytek
     /safety system|(?:prompt|response|output|input|content) (?:was |is )?blocked (?:due to|by|for|because)/i, // OpenAI, Gemini, Cloudflare
     /inappropriate content|potentially unsafe|sensitive content|content exists risk|considered high risk|(?:in|out)put new_sensitive/i, // Alibaba, Z.ai, DeepSeek, Moonshot, MiniMax
     /敏感(?:内容|信息|词)|不安全|违规内容|内容(?:安全|审核|违规)/ // Z.ai, Baidu, Tencent
@@ -106,6 +109,7 @@ const modelMissing: Rule = {
     /\bmodels?\b(?: name| id)?[ :=/]*["'`[]?[\w./:@+-]*["'`\]]?,? (?:is |was |does |do |could |can )?(?:not? ?(?:be )?|doesn'?t )(?:found|exist)/i, // OpenAI, vLLM, Ollama, DeepSeek, Gemini
     /\bmodels?\b(?: name| id)?[ :=/]*["'`[]?[\w./:@+-]*["'`\]]?,? (?:is|was|has been|are) (?:deprecated|decommissioned|retired|shut down|no longer|not (?:available|loaded|deployed|a valid model))/i, // OpenAI, Groq, LM Studio
     /not a valid model|(?:invalid|unknown|no such|unsupported) model\b(?! (?:output|response|param))/i, // OpenRouter, Mistral, LiteLLM, GitHub
+    /model (?:identifier|id|name) is invalid|unexpected endpoint|no route for/i, // Bedrock, LM Studio, Cloudflare
     /requested model is not supported|no models? (?:is |are )?loaded|try pulling it/i, // GitHub Copilot, LM Studio, Ollama
     /no available channels? for model|unable to access (?:non-serverless )?model/i, // new-api, Together
     /模型.{0,40}(?:不存在|未找到|不可用|已下线)|无可用渠道/ // Z.ai, Alibaba, new-api
@@ -114,17 +118,19 @@ const modelMissing: Rule = {
 
 const authentication: Rule = {
   names:
-    /(?:invalid|incorrect|missing|expired|no)(?:api)?key|apikey(?:invalid|expired|missing|notfound)|authentication(?:error|failed|required)|invalidauth|^unauthorized|unauthenticated|invalidtoken|tokenexpired/,
+    /(?:invalid|incorrect|missing|expired|no)(?:api)?key|apikey(?:invalid|expired|missing|notfound)|authentication(?:error|failed|required)|invalidauth|^authfailure|^unauthorized|unauthenticated|invalidtoken|tokenexpired/,
   wordings: [
-    /(?:invalid|incorrect|missing|expired|wrong|revoked|malformed|unknown|no|valid) (?:\w+ ){0,2}(?:api[ _-]?key|access token|authentication|bearer|credentials?)\b/i, // OpenAI, xAI, Mistral, OpenRouter
+    /(?:invalid|incorrect|missing|expired|wrong|revoked|malformed|unknown|no|valid) (?:\w+ ){0,2}(?:api[ _-]?key|access token|authentication|bearer|authorization|credentials?)\b/i, // OpenAI, xAI, Mistral, OpenRouter
     /api[ _-]?key\b.{0,40}(?:invalid|not valid|incorrect|expired|missing|required|not found|revoked|disabled|not provided)/i, // Gemini, DeepSeek, SiliconFlow
+    /(?:access|security) token\b.{0,40}(?:invalid|expired|missing)|unregistered callers/i, // Baidu, Bedrock, Gemini
     /provide an api key|login fail|authentication (?:fail|required|parameter not)|not authenticated/i, // OpenAI, MiniMax, DeepSeek
     /(?:无效|错误|过期|缺少)的?.{0,6}(?:令牌|密钥|api ?key)|(?:令牌|密钥|token).{0,8}(?:无效|过期|不正确|非法)|身份验证失败|鉴权失败/i // Z.ai, new-api
   ]
 }
 
 const permission: Rule = {
-  names: /permissiondenied|permissionerror|unsupportedcountry|accessdenied|notauthorized|insufficientpermissions?/,
+  names:
+    /permissiondenied|permissionerror|unsupportedcountry|accessdenied|notauthorized|insufficientpermissions?|organizationrestricted/,
   wordings: [
     /(?:country|region|location|territory)\b.{0,40}(?:not supported|unsupported|not available)|unsupported (?:country|region)|not (?:available|supported) in your (?:country|region|location)/i, // OpenAI, Gemini
     /insufficient (?:permissions?|scopes?)|missing scopes?|(?:not|n't) have (?:sufficient )?(?:permissions?|access)|not (?:allowed|permitted|authorized|authorised) to|permission denied/i, // OpenAI, Bedrock, Hugging Face
@@ -134,9 +140,9 @@ const permission: Rule = {
 
 const rateLimit: Rule = {
   names:
-    /ratelimit|toomanyrequests|throttl|(?:request|token)quotaexceeded|limitrequests|requestlimitexceeded|^resourceexhausted$|concurrencylimit/,
+    /ratelimit|toomanyrequests|throttl|(?:request|token)quotaexceeded|limitrequests|requestlimitexceeded|^resourceexhausted$|concurrencylimit|^10(?:39|41)$/,
   wordings: [
-    /rate[ -]?limit(?:ed|ing)?\b|too many requests|throttl|too many tokens, please wait|requests? per (?:second|minute)|limit reached for RPM/i, // Bedrock gateways, MiniMax
+    /rate[ -]?limit(?:ed|ing)?\b|too many requests|throttl|too many tokens, please wait|requests? per (?:second|minute)|limit reached for RPM|request limit reached/i, // Bedrock gateways, MiniMax, Baidu
     /限流|请求.{0,6}频繁|速率限制|频率.{0,4}(?:过高|限制)|并发.{0,8}(?:过高|超|限制)/ // Z.ai, Volcengine
   ]
 }
@@ -145,6 +151,9 @@ const overloaded = /overloaded|capacityexceeded|nocapacity|engineoverloaded/
 const serverFault = /servererror|internal|^apierror$|timeout|unavailable|upstream/
 const badRequest =
   /invalidrequest|badrequest|validation|invalidparam|invalidargument|unprocessable|tooluse|^invalid|unsupportedvalue/
+
+/** Said without a status or a code that would tell it: MiniMax, TGI. */
+const refusal = /^invalid (?:params?|parameters?|request|argument|input)\b|validation error/i
 
 /** What the rules look at: the error and the one behind it. */
 interface Facts {
@@ -210,7 +219,7 @@ const isContextLength = (facts: Facts, status: number | undefined): boolean => {
 }
 
 const byBody = (facts: Facts): ErrorKind =>
-  named(facts, badRequest) && !named(facts, serverFault) ? "InvalidRequest" : "Server"
+  (named(facts, badRequest) || refusal.test(facts.text)) && !named(facts, serverFault) ? "InvalidRequest" : "Server"
 
 const byStatus = (status: number | undefined, facts: Facts): ErrorKind => {
   if (status === undefined) {

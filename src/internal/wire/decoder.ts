@@ -7,6 +7,7 @@
 import type { ChatEvent, Finish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
+import { documentOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
 import { Fold, type Options as FoldOptions } from "./fold.ts"
 import * as Sse from "./sse.ts"
@@ -107,6 +108,7 @@ export class Decoder {
     if (failure !== undefined) return generationFailed(failure)
     const beside = this.mode === "events" && !this.fold.isFinished ? this.stray(out) : undefined
     if (beside !== undefined || this.finished) return beside
+    if (!this.fold.hasChoice) return { _tag: "Truncated", message: "The server sent an empty answer" }
     this.fold.flush(out)
     this.finished = true
     const response = this.fold.response()
@@ -228,7 +230,7 @@ export class Decoder {
         ? { _tag: "Truncated", message: "The answer is JSON that breaks off" }
         : said(fromBody(body, this.options.contentType), body)
     }
-    const value = parsed.value
+    const value = documentOf(parsed.value)
     if (!isRecord(value) || !Array.isArray(value["choices"]) || value["choices"].length === 0) {
       const info = fromStreamData(value) ?? fromBody(body, this.options.contentType)
       return info.message === "" || !isRecord(value)
@@ -263,7 +265,8 @@ const noJson = (data: string, atEnd: boolean): Problem | undefined => {
 /** Regular chunks are told apart from errors by a look, not by a search. */
 const mayBeError = (chunk: JsonRecord): boolean =>
   !Array.isArray(chunk["choices"]) || (chunk["error"] !== undefined && chunk["error"] !== null) ||
-  chunk["object"] === "error" || isRecord(asRecord(chunk["choices"][0])?.["error"])
+  chunk["object"] === "error" || isRecord(asRecord(chunk["choices"][0])?.["error"]) ||
+  asRecord(chunk["x_groq"])?.["error"] !== undefined
 
 const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
 

@@ -52,6 +52,16 @@ export const contentOf = (choice: JsonRecord, isWhole: boolean, hasDeltas: boole
   return text === undefined ? undefined : { content: text }
 }
 
+const envelopes = ["data", "result", "response", "output"]
+
+/** The completion in a document: some servers send it in a list, some gateways in an envelope of their own. */
+export const documentOf = (value: unknown): unknown => {
+  const document: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value
+  if (!isRecord(document) || Array.isArray(document["choices"])) return document
+  const inner = envelopes.map((name) => asRecord(document[name])).find((one) => asArray(one?.["choices"]) !== undefined)
+  return inner ?? document
+}
+
 /** The text of a part list, by the types that count as such. */
 const partsText = (parts: ReadonlyArray<unknown>, read: (part: JsonRecord) => string | undefined): string => {
   let text = ""
@@ -85,8 +95,9 @@ const textOrParts = (value: unknown): string | undefined => {
 export const textOf = (delta: JsonRecord): string | undefined => {
   const content = delta["content"]
   if (typeof content === "string") return content === "" ? undefined : content
-  const parts = asArray(content)
-  return parts === undefined ? undefined : asText(partsText(parts, plainText))
+  const parts = isRecord(content) ? [content] : asArray(content)
+  const texts = parts?.map((part) => typeof part === "string" ? { text: part } : part)
+  return texts === undefined ? undefined : asText(partsText(texts, plainText))
 }
 
 /** OpenRouter's `reasoning_details`: the readable ones; encrypted ones have no text. */
@@ -197,6 +208,8 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
   recitation: "content-filter",
   prohibited_content: "content-filter",
   blocklist: "content-filter",
+  guardrail_intervened: "content-filter",
+  refusal: "content-filter",
   error: "error",
   abort: "error",
   aborted: "error",
@@ -207,6 +220,7 @@ const finishReasons: Readonly<Record<string, FinishReason>> = {
 
 /** The name of a server's reason. */
 export const toFinishReason = (raw: string): FinishReason => {
-  const key = raw.toLowerCase()
+  // Gemini says more after a colon: "content_filter: PROHIBITED_CONTENT".
+  const key = raw.toLowerCase().replace(/:.*/s, "")
   return Object.hasOwn(finishReasons, key) ? finishReasons[key] ?? "other" : "other"
 }

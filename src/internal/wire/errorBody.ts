@@ -32,11 +32,14 @@ const maxDepth = 6
 
 // In order: who has several means the first.
 const messageKeys =
-  "message Message msg error_msg error_message errorMessage detail details error_description description faultstring status_msg errors title reason"
+  "message Message msg error_msg error_message errorMessage detail details error_description description faultstring status_msg errors title reason helicone-message"
     .split(" ")
 const codeKeys = ["code", "Code", "error_code", "errorCode", "errorcode"]
 const typeKeys = ["type", "error_type"]
-const statusKeys = ["status_code", "statusCode", "raw_status_code", "http_status", "http_code", "status", "code"]
+const statusKeys = "status_code statusCode raw_status_code http_status http_status_code http_code httpCode status code"
+  .split(" ")
+// Gateways that answer { success, data } put their errors there as well.
+const wrapperKeys = ["data", "result", "response"]
 
 const nonEmpty = (value: unknown): string | undefined =>
   typeof value === "string" && value.trim() !== "" ? value : undefined
@@ -239,7 +242,8 @@ export const fromJson = (value: unknown, depth: number = maxDepth): ErrorInfo | 
     fromEnvelope(value, depth) ??
     (said === undefined && Predicate.isRecord(value.detail) ? fromJson(value.detail, depth - 1) : undefined) ??
     (said === undefined && Array.isArray(value.errors) ? fromErrorField(value.errors, value, depth) : undefined) ??
-    fromFields(value, depth)
+    fromFields(value, depth) ??
+    firstOf(value, wrapperKeys, (inner) => Predicate.isRecord(inner) ? fromJson(inner, depth - 1) : undefined)
 }
 
 const fromServerSentEvents = (text: string, depth: number): ErrorInfo | undefined => {
@@ -345,7 +349,9 @@ export const fromStreamData = (value: unknown, depth: number = maxDepth): ErrorI
     return fromJson(value) ?? plain("")
   }
   // OpenRouter may put the error on the choice that failed.
-  const failed = choices?.map((choice) => fieldsOf(choice).error).find((error) => Predicate.isRecord(error))
+  const failed = choices?.map((choice) => fieldsOf(choice).error).find((error) => Predicate.isRecord(error)) ??
+    // Groq says so why it ended a stream early.
+    nonEmpty(fieldsOf(value.x_groq).error)
   return (failed === undefined ? undefined : fromJson({ error: failed })) ??
     fromEnvelope(value, maxDepth) ??
     (choices === undefined && isFlatError(value) ? fromJson(value) ?? plain("") : undefined)

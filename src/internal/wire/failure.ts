@@ -54,11 +54,15 @@ const details = (context: Context, message: string, body: string): ChatError.Det
   }
 }
 
+/** An error without words that are known as such: its status says most, and within a success its body does. */
+const wordsFor = ({ status = 200 }: Context, body: string): string =>
+  (status < 300 ? body.trim() : "") || statusText(status)
+
 /** What the server said went wrong, by status and body together. */
 export const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
   const { code, type } = info
   const millis = retryAfterMillis(context.headers, context.now) ?? retryAfterFromInfo(info)
-  const message = info.message === "" ? statusText(context.status ?? 200) : info.message
+  const message = info.message === "" ? wordsFor(context, body) : info.message
   const fields = {
     ...details(context, message, body),
     ...(code === undefined ? {} : { code: scrub(code, context.secrets) }),

@@ -41,6 +41,7 @@ export class Fold {
   private rawFinishReason: string | undefined
   private rawFailure: string | undefined
   private hasDeltas = false
+  private chose = false
   private readonly thinkTags: ReturnType<typeof makeThinkTags> | undefined
   private readonly provider: string | undefined
 
@@ -54,6 +55,11 @@ export class Fold {
     return this.rawFinishReason !== undefined && this.rawFinishReason !== ""
   }
 
+  /** Whether there was a choice, if only one that says nothing: else there is no answer. */
+  get hasChoice(): boolean {
+    return this.chose
+  }
+
   /** The server's word for a generation that failed, where it gave one. No later reason takes it back. */
   get failure(): string | undefined {
     return this.rawFailure
@@ -65,6 +71,7 @@ export class Fold {
     if (this.model === "") this.model = asString(chunk["model"]) ?? ""
     const choice = firstChoice(chunk, isWhole)
     if (choice !== undefined) {
+      this.chose = true
       this.addChoice(choice, isWhole, out)
       const more = isWhole && this.calls.length === 0 ? callsChoice(chunk, choice) : undefined
       if (more !== undefined) this.addChoice(more, isWhole, out)

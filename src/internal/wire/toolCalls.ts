@@ -29,13 +29,19 @@ const lastWhere = (calls: ReadonlyArray<OpenCall>, test: (call: OpenCall) => boo
 
 const hasWhole = (call: OpenCall): boolean => parseJson(call.arguments) !== undefined
 
+/** Names come in pieces as well (Gemini): before the arguments begin, and with no id that would be another call's. */
+const isMoreName = (call: OpenCall, { arguments: more, id, index }: ToolCallPiece): boolean =>
+  index !== undefined && call.arguments === "" && (id === undefined ? more === "" : id === call.id)
+
 /**
  * Whether a piece begins another call than the one that its index names: it brings another name, or it names the same
  * function and begins its arguments anew after whole ones.
  */
-const isAnother = (call: OpenCall, { arguments: more, id, name }: ToolCallPiece): boolean =>
-  name !== undefined && call.name !== "" &&
-  (name !== call.name || (id === undefined && more.trimStart().startsWith("{") && hasWhole(call)))
+const isAnother = (call: OpenCall, piece: ToolCallPiece): boolean => {
+  const { arguments: more, id, name } = piece
+  return name !== undefined && call.name !== "" && !isMoreName(call, piece) &&
+    (name !== call.name || (id === undefined && more.trimStart().startsWith("{") && hasWhole(call)))
+}
 
 const byId = (calls: ReadonlyArray<OpenCall>, { id, index, name }: ToolCallPiece): OpenCall | undefined =>
   lastWhere(
@@ -56,6 +62,12 @@ const byPlace = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece)
   if (index !== undefined) return lastWhere(calls, (call) => call.index === index)
   const last = calls[calls.length - 1]
   return last === undefined || (name !== undefined && hasWhole(last)) ? undefined : last
+}
+
+/** A name that is repeated is one name, also where it is longer each time. */
+const withName = (call: OpenCall, name: string): string => {
+  if (call.name === "" || (call.arguments === "" && name.startsWith(call.name))) return name
+  return call.arguments === "" ? call.name + name : call.name
 }
 
 const find = (calls: ReadonlyArray<OpenCall>, piece: ToolCallPiece): OpenCall | undefined => {
@@ -82,7 +94,7 @@ export const addPiece = (calls: Array<OpenCall>, piece: ToolCallPiece, isWhole: 
     return call
   }
   if (found.id === "" && piece.id !== undefined) found.id = piece.id
-  if (found.name === "" && piece.name !== undefined) found.name = piece.name
+  if (piece.name !== undefined) found.name = withName(found, piece.name)
   found.arguments += piece.arguments
   return found
 }

@@ -116,7 +116,10 @@ describe("an overflow of the context", () => {
       code: 502,
       metadata: { raw: "{\"error\":{\"message\":\"prompt is too long: 9 tokens > 8 maximum\"}}" }
     }],
-    [undefined, "the request exceeds the available context size"]
+    [undefined, "the request exceeds the available context size"],
+    // SiliconFlow, Snowflake
+    [400, { message: "length of prompt_tokens (40000) must be less than max_seq_len (32768).", code: 20015 }],
+    [400, { message: "max tokens of 4096 exceeded", error_code: "390400" }]
   ])
 
   it("is not seen in a throttling that says too many tokens", () => {
@@ -192,7 +195,12 @@ describe("an account that is empty", () => {
     ],
     [429, "You are using a Trial key, which is limited to 1000 API calls / month."],
     [429, "Quota exceeded for metric: generate_content_free_tier_requests, limit: 0, model: x\nPlease retry in 17.3s."],
-    [200, { message: "insufficient balance (1008)" }]
+    [200, { message: "insufficient balance (1008)" }],
+    // new-api, watsonx, Azure, Cloudflare
+    [403, { message: "token quota is not enough", code: "pre_consume_token_quota_failed" }],
+    [403, { message: "This request would exceed the token quota for this month", code: "token_quota_reached" }],
+    [403, "Out of call volume quota for CognitiveServices. Quota will be replenished in 12.03:12:03."],
+    [429, "you have used up your daily free allocation of 10,000 neurons, please upgrade to the paid plan"]
   ])
 
   rows("RateLimit", [
@@ -241,7 +249,11 @@ describe("an account that is empty", () => {
     [200, { message: "Provider returned error", code: 429 }],
     [200, { message: "rate limit reached for RPM (1002)" }],
     [400, "您的请求过于频繁"],
-    [undefined, "Rate limit reached"]
+    [undefined, "Rate limit reached"],
+    // Baidu, MiniMax
+    [200, { message: "Open api daily request limit reached", code: 17 }],
+    [200, { message: "Open api qps request limit reached", code: 18 }],
+    [200, { message: "token limit", code: "1039" }]
   ])
 })
 
@@ -269,7 +281,11 @@ describe("content that was refused", () => {
       message: "Your chosen model requires moderation and your input was flagged",
       metadata: { reasons: ["violence"], flagged_input: "…" }
     }],
-    [200, { message: "input new_sensitive (1026)" }]
+    [200, { message: "input new_sensitive (1026)" }],
+    // SAP, StepFun, iFlytek
+    [400, "Azure OpenAI content filter triggered"],
+    [451, { message: "The content you provided or machine outputted is blocked.", type: "censorship_blocked" }],
+    [200, { message: "The input content violates policy", code: 10013 }]
   ])
 })
 
@@ -298,7 +314,11 @@ describe("a model that is not there", () => {
     [400, { message: "模型不存在，请检查模型代码", code: "1211" }],
     [401, { type: "ModelError", message: "Model x not supported" }],
     [503, { message: "No available channel for model x under group default", code: "model_not_found" }],
-    [undefined, "model \"x\" not found, try pulling it first"]
+    [undefined, "model \"x\" not found, try pulling it first"],
+    // Bedrock, LM Studio, Cloudflare
+    [400, "The provided model identifier is invalid."],
+    [200, "Unexpected endpoint or method. (POST /chat/completions)"],
+    [200, { message: "No route for that URI", code: 7000 }]
   ])
 
   rows("InvalidRequest", [
@@ -335,7 +355,13 @@ describe("a key and what it may do", () => {
     [403, { message: "x", code: "invalid_api_key" }],
     [200, { message: "login fail: Please carry the API secret key in the 'Authorization' field" }],
     [200, { message: "无效的令牌", type: "new_api_error" }],
-    [undefined, { message: "invalid x-api-key", type: "authentication_error" }]
+    [undefined, { message: "invalid x-api-key", type: "authentication_error" }],
+    // Baidu, Tencent, Bedrock, Gemini
+    [200, { message: "Access token invalid or no longer valid", code: 110 }],
+    [200, { message: "The SecretId is not found", code: "AuthFailure.SecretIdNotFound" }],
+    [403, "The security token included in the request is invalid."],
+    [403, { message: "Method doesn't allow unregistered callers", status: "PERMISSION_DENIED" }],
+    [400, "Missing or invalid Authorization header."]
   ])
 
   rows("Permission", [
@@ -350,7 +376,8 @@ describe("a key and what it may do", () => {
     [400, "User location is not supported for the API use."],
     [400, "You don't have access to the model with the specified model ID."],
     [451, ""],
-    [undefined, { message: "x", type: "permission_error" }]
+    [undefined, { message: "x", type: "permission_error" }],
+    [400, { message: "Organization has been restricted.", code: "organization_restricted" }]
   ])
 })
 
@@ -382,11 +409,18 @@ describe("an error inside a 200", () => {
     assert.strictEqual(kindOf(200, { message: "x", code: "tool_use_failed", status_code: 400 }), "InvalidRequest")
     assert.strictEqual(kindOf(200, { message: "x", code: 401 }), "Authentication")
     assert.strictEqual(kindOf(200, { message: "x", code: "503" }), "Server")
+    assert.strictEqual(kindOf(200, { message: "x", http_status_code: 422 }), "InvalidRequest")
+    assert.strictEqual(kindOf(200, { message: "x", httpCode: 401 }), "Authentication")
   })
 
   it("is classed by its type where it states no status", () => {
     assert.strictEqual(kindOf(200, { message: "x", type: "invalid_request_error" }), "InvalidRequest")
     assert.strictEqual(kindOf(200, { message: "x", type: "not_found_error" }), "NotFound")
+  })
+
+  it("is classed by its words where it states neither", () => {
+    assert.strictEqual(kindOf(200, "invalid params, chat content is empty (2013)"), "InvalidRequest")
+    assert.strictEqual(kindOf(200, "Input validation error: `temperature` must be strictly positive"), "InvalidRequest")
   })
 
   it("is not let off by a status in the body when the HTTP status says otherwise", () => {

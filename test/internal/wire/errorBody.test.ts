@@ -102,6 +102,15 @@ describe("fromJson reads every shape of an error body", () => {
     ["fault", { fault: { faultstring: "no", detail: { errorcode: "keys.Missing" } } }, "no", "keys.Missing", undefined],
     ["base_resp", { base_resp: { status_code: 1004, status_msg: "no" } }, "no", "1004", undefined],
     ["a JSON string that holds JSON", "{\"error\":{\"message\":\"no\"}}", "no", undefined, undefined],
+    ["an error in data", { success: false, data: { message: "no", code: "AB03" } }, "no", "AB03", undefined],
+    ["an error in a result", { result: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    [
+      "a message with a gateway's name before it",
+      { "helicone-message": "no", "support": "write to us", "helicone-error": "e" },
+      "no",
+      undefined,
+      undefined
+    ],
     ["a JSON string", "no", "no", undefined, undefined]
   ]
   for (const [name, body, message, code, type] of shapes) {
