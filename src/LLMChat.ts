@@ -74,9 +74,9 @@ export interface Service {
   /** The messages so far, the system message first: whole turns only. */
   readonly history: Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError>
   /**
-   * The tokens of all turns so far, those that failed or were interrupted included; single questions are not. Estimated
-   * (and marked so) where the server told none, or an answer was cut: by the characters of what was sent and of what
-   * came. A turn that ended before anything of its answer came counts as nothing.
+   * The tokens of all turns so far, those that failed or were interrupted and the summaries of a window included; single
+   * questions are not. Estimated (and marked so) where the server told none, or an answer was cut: by the characters of
+   * what was sent and of what came. A turn that ended before anything of its answer came counts as nothing.
    */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** Changes the system prompt from the next request on. The history stays. */
@@ -90,17 +90,6 @@ export interface Service {
   readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
   /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */
   readonly stop: Effect.Effect<void>
-}
-
-/**
- * What a conversation can have beside its config.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  /** Further servers, for when the config's own cannot answer. Default none. */
-  readonly fallback?: Fallback.Options | undefined
 }
 
 /**
@@ -125,6 +114,8 @@ const plainMaxTokens = 2048
 export interface Options {
   /** What turns send of the history. Default `HistoryWindow.all`. */
   readonly window?: HistoryWindow.HistoryWindow | undefined
+  /** Further servers, for when the settings' own cannot answer. Default none. */
+  readonly fallback?: Fallback.Options | undefined
 }
 
 /**

@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Stream, TestClock } from "effect"
-import { ChatError, ChatManager, HistoryStore, HistoryWindow, LLMChat, LLMConfig } from "effect-chat"
+import { ChatError, ChatManager, type ChatMessage, HistoryStore, HistoryWindow, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, options, requests, sent, streams, transcript, usage, withScript } from "./support/chats.ts"
 
@@ -18,12 +18,16 @@ const short = (most: number): ScriptedHttpClient.Script => (request) =>
 /** Summaries that count themselves, and answers that repeat the last message. */
 const summarizing: ScriptedHttpClient.Script = (request, index) =>
   sent(request).at(-1) === `user: ${instruction}` && !streams(request)
-    ? answer(`summary at ${index}`, { usage: usage(100_000, 10) })
+    ? answer(`summary at ${index}`, { usage: usage(100, 10) })
     : echo()(request)
 
 const instruction = "Sum up."
 
 const summarize = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction })
+
+/** The tokens of the turns in a history. */
+const ofTurns = (messages: ReadonlyArray<ChatMessage.ChatMessage>): number =>
+  messages.reduce((sum, message) => sum + (message.role === "assistant" ? message.usage?.totalTokens ?? 0 : 0), 0)
 
 /** The ways to have a turn. */
 const ways: ReadonlyArray<
@@ -108,7 +112,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
         "user: five"
       ])
       assert.lengthOf(yield* chat.history, 11)
-      assert.isAbove((yield* chat.usage).totalTokens, 100_010, "those of the summary count")
+      assert.strictEqual((yield* chat.usage).totalTokens - ofTurns(yield* chat.history), 110)
     }).pipe(withScript(summarizing)))
 
   it.effect("summarizes nothing of a history that was cleared", () =>
@@ -149,6 +153,18 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
 describe("A summary", () => {
   const config = LLMConfig.make(options())
 
+  it.effect("counts in the usage of its conversation, by an estimate where the server tells none", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config, { window: summarize })
+      for (const prompt of ["one", "two"]) yield* chat.chat(prompt)
+      assert.strictEqual((yield* chat.usage).totalTokens, ofTurns(yield* chat.history))
+      for (const prompt of ["three", "four"]) yield* chat.chat(prompt)
+
+      const spent = yield* chat.usage
+      assert.isTrue(spent.estimated)
+      assert.isAbove(spent.totalTokens, ofTurns(yield* chat.history) + 10)
+    }).pipe(withScript(echo())))
+
   it.scoped("is stored at once, and is there after an eviction and for another program", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
@@ -159,7 +175,8 @@ describe("A summary", () => {
 
       const stored = Option.getOrUndefined(yield* store.load("ada"))
       assert.deepInclude(stored, { version: 4, summary: { text: "summary at 3", replaces: 4 } })
-      assert.isAbove(stored?.usage.totalTokens ?? 0, 100_010)
+      assert.strictEqual((stored?.usage.totalTokens ?? 0) - ofTurns(stored?.messages ?? []), 110)
+      assert.strictEqual((yield* manager.usage).totalTokens, stored?.usage.totalTokens)
 
       yield* TestClock.adjust("2 minutes")
       assert.isFalse(yield* manager.has("ada"))
