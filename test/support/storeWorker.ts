@@ -28,7 +28,10 @@ export const storeOf = (database: string) =>
     ? Layer.provide(SqlHistoryStore.layer, PgClient.layer({ url: Redacted.make(database), maxConnections: 2 }))
     : Sqlite.layer({ filename: database })
 
-/** Adds turns to the conversation, each at its newest version. Gives how often somebody else was faster. */
+/**
+ * Adds turns to the conversation, which it takes for a new one, each at the newest version it knows of. Gives how often
+ * somebody else was faster: of two that begin together, one is at least once.
+ */
 const work = ({ conversation, database, turns, writer }: typeof Job.Type) =>
   Effect.gen(function*() {
     const store = yield* HistoryStore.HistoryStore
@@ -36,7 +39,7 @@ const work = ({ conversation, database, turns, writer }: typeof Job.Type) =>
       store.load(conversation),
       Option.match({ onNone: () => 0, onSome: (stored) => stored.version })
     )
-    let [conflicts, done, expectedVersion] = [0, 0, yield* version]
+    let [conflicts, done, expectedVersion] = [0, 0, 0]
     while (done < turns) {
       const said = `${writer} ${done}`
       const outcome = yield* Effect.either(store.append({
