@@ -90,6 +90,11 @@ const shapes: Readonly<Record<string, Shape>> = {
     body: "event: error\ndata: {\"reason_code\":\"E1\",\"words\":\"it broke\"}\n\n",
     message: "{\"reason_code\":\"E1\",\"words\":\"it broke\"}"
   },
+  "a text beside an error code (FastChat)": {
+    body: data({ text: "it broke", error_code: 50001 }),
+    message: "it broke",
+    code: "50001"
+  },
   "words that say error": { body: "data: error: it broke\n\n", message: "error: it broke" },
   "a line of JSON without data": {
     body: "{\"error\":{\"message\":\"it broke\",\"code\":\"boom\"}}\n\n",
@@ -180,7 +185,7 @@ describe("an error inside a 200", () => {
     ))
 
   it.effect("an error field of null, false or nothing is no error", () =>
-    Effect.forEach([null, false, "", {}], (error) =>
+    Effect.forEach([null, false, "", {}, { message: "", type: "", param: null, code: 0 }], (error) =>
       Effect.map(
         stream(data(delta({ content: "Hi" }, { error })) + ends() + done),
         (heard) => assert.strictEqual(answer(heard).text, "Hi")

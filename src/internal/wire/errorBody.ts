@@ -32,7 +32,7 @@ const maxDepth = 6
 
 // In order: who has several means the first.
 const messageKeys =
-  "message Message msg error_msg error_message errorMessage detail details error_description description faultstring status_msg errors title reason helicone-message"
+  "message Message msg error_msg error_message errorMessage detail details error_description description faultstring status_msg errors title reason text helicone-message"
     .split(" ")
 const codeKeys = ["code", "Code", "error_code", "errorCode", "errorcode"]
 const typeKeys = ["type", "error_type"]
@@ -315,6 +315,9 @@ const isSet = (value: unknown): boolean =>
 
 const isSuccessCode = (code: unknown): boolean => /^(?:0|2\d\d|success|ok)$/i.test(label(code) ?? "0")
 
+/** Names that stand in objects that are no errors as well. */
+const notes = { description: undefined, title: undefined, reason: undefined, text: undefined }
+
 /** An object without `choices` that says something: not usage, not a status line, not another protocol's chunk. */
 const isFlatError = (fields: Fields): boolean => {
   const chunk = typeof fields.object === "string" && fields.object !== "error"
@@ -324,8 +327,8 @@ const isFlatError = (fields: Fields): boolean => {
   }
   return isSet(fields.code)
     ? !isSuccessCode(fields.code)
-    : messageIn({ ...fields, description: undefined, title: undefined, reason: undefined }, maxDepth) !== undefined ||
-      nonEmpty(fields.error_code) !== undefined
+    : isSet(fields.error_code) ||
+      messageIn({ ...fields, ...notes }, maxDepth) !== undefined
 }
 
 /**
@@ -341,7 +344,7 @@ export const fromStreamData = (value: unknown, depth: number = maxDepth): ErrorI
     return undefined
   }
   const choices = Array.isArray(value.choices) ? value.choices : undefined
-  const empty = Predicate.isRecord(value.error) && Object.keys(value.error).length === 0
+  const empty = Predicate.isRecord(value.error) && !Object.values(value.error).some(isSet)
   if (isSet(value.error) && !(empty && choices !== undefined)) {
     return fromJson(value) ?? plain("")
   }
