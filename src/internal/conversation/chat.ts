@@ -151,7 +151,7 @@ const events = (
   { conversation, opening, turn }: Begun,
   options: CallOptions | undefined
 ): Effect.Effect<Pull<ChatEvent, ChatError>, HistoryStoreError> =>
-  Effect.map(
-    conversation.request(opening),
-    (request) => new Telling(turn, turn.listen(completions, { ...request, options })).pull
+  conversation.request(opening).pipe(
+    Effect.flatMap((request) => turn.listen(completions, { ...request, options })),
+    Effect.map((wire) => new Telling(turn, wire).pull)
   )
