@@ -18,6 +18,8 @@ const longestPause = 1024
 /** Where the text of a chunk begins, most probably. */
 const opening = /"content"\s*:\s*"/
 
+const oneLine = /^data:[^\r\n]+\n\n$/
+
 const longestPattern = 4096
 
 /** The template of one answer. Mutable: one answer is read by one reader. */
@@ -62,8 +64,7 @@ export class Template {
     this.patience = this.hits === 0 ? Math.min(longestPause, this.patience * 2 + 1) : 0
     this.pause = this.patience
     this.hits = 0
-    // One line of data.
-    if (event.length > longestPattern || !event.startsWith("data:") || event.indexOf("\n") !== event.length - 2) return
+    if (event.length > longestPattern || !oneLine.test(event)) return
     const match = opening.exec(event)
     if (match === null) return
     const begin = match.index + match[0].length
