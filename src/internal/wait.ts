@@ -17,6 +17,7 @@ export class Wait<Reason> {
   private readonly runtime: Runtime.Runtime<never>
   private reason: Reason | undefined
   private leave: ((reason: Reason) => void) | undefined
+  private reader: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
   constructor(runtime: Runtime.Runtime<never>) {
     this.runtime = runtime.pipe(
@@ -27,9 +28,9 @@ export class Wait<Reason> {
     )
   }
 
-  /** Whether the reader waits. */
+  /** Whether the reader waits. One that was interrupted does not. */
   get isWaiting(): boolean {
-    return this.leave !== undefined
+    return this.leave !== undefined && this.reader?.unsafePoll() === null
   }
 
   /**
@@ -51,22 +52,25 @@ export class Wait<Reason> {
    * the wait is ended.
    */
   until<A, E>(begin: (take: Take<A, E>) => void, onEnd?: () => void): Effect.Effect<A, E | Reason> {
-    return Effect.async((resume) => {
-      const settled = (): boolean => {
-        if (this.leave !== leave) return false
-        this.leave = undefined
-        return true
-      }
-      const leave = (reason: Reason): void => {
-        if (!settled()) return
-        onEnd?.()
-        resume(Effect.fail(reason))
-      }
-      this.leave = leave
-      if (this.reason === undefined) begin((result) => settled() && this.resume(resume, result))
-      else leave(this.reason)
-      return Effect.sync(settled)
-    })
+    return Effect.withFiberRuntime((reader) =>
+      // An interruption is seen by the reader's end: to be told of it would cost more than all the rest.
+      Effect.async((resume) => {
+        const leave = (reason: Reason): void => {
+          this.leave = undefined
+          onEnd?.()
+          resume(Effect.fail(reason))
+        }
+        this.reader = reader
+        this.leave = leave
+        if (this.reason !== undefined) return leave(this.reason)
+        begin((result) => {
+          if (this.leave !== leave || !this.isWaiting) return false
+          this.leave = undefined
+          resume(this.unlessEnded(result))
+          return true
+        })
+      })
+    )
   }
 
   /** Ends the wait, and every later one, with this reason. */
@@ -84,10 +88,9 @@ export class Wait<Reason> {
   }
 
   /** The wait can be ended after its result has come, and before the reader goes on. */
-  private resume<A, E>(resume: (effect: Effect.Effect<A, E | Reason>) => void, result: Effect.Effect<A, E>): true {
-    resume(
-      Effect.suspend((): Effect.Effect<A, E | Reason> => this.reason === undefined ? result : Effect.fail(this.reason))
+  private unlessEnded<A, E>(result: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
+    return Effect.suspend((): Effect.Effect<A, E | Reason> =>
+      this.reason === undefined ? result : Effect.fail(this.reason)
     )
-    return true
   }
 }

@@ -164,11 +164,12 @@ const events = (
   /** The wire, once it told something. */
   let wire: Pull<ChatEvent, ChatError> | undefined
   const open = send({ completions, conversation, opening, turn }, (request) => {
-    const pull = turn.listen(completions, { ...request, options })
-    return pull.pipe(
-      Effect.tap(() => Effect.sync(() => wire = pull)),
-      Effect.mapError(Option.getOrElse(() => over))
-    )
+    const listening = turn.listen(completions, { ...request, options })
+    return Effect.flatMap(listening, (pull) =>
+      pull.pipe(
+        Effect.tap(() => Effect.sync(() => wire = pull)),
+        Effect.mapError(Option.getOrElse(() => over))
+      ))
   }).pipe(
     Effect.mapError((error) => error._tag === "Over" || error._tag === "Stopped" ? Option.none() : Option.some(error))
   )

@@ -70,11 +70,16 @@ export class Turn implements Holder {
   }
 
   /** The answer's events as they come, until the turn is stopped: there are none from then on. */
-  listen(completions: ChatCompletions.Service, request: ChatCompletions.ChatRequest): Pull<ChatEvent, ChatError> {
+  listen(
+    completions: ChatCompletions.Service,
+    request: ChatCompletions.ChatRequest
+  ): Effect.Effect<Pull<ChatEvent, ChatError>> {
     this.meter.begin(request)
-    if (completions instanceof HttpWire) return completions.pull(request, this.call, this.wire)
+    if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.call), this.wire)
     const pull = toPull(completions.stream(request), this.wire)
-    return Effect.mapError(this.wait(pull), (error) => error._tag === "Stopped" ? Option.none() : error)
+    return Effect.succeed(
+      Effect.mapError(this.wait(pull), (error) => error._tag === "Stopped" ? Option.none() : error)
+    )
   }
 
   /** Remembers what the consumer is told. */
@@ -99,9 +104,12 @@ export class Turn implements Holder {
     return Effect.as(this.end(commit, Effect.fail(stopped)), answer)
   }
 
-  /** The answer failed: the history stays as it was. */
+  /** The answer failed: the history stays as it was, and the wire is let go of. */
   fail(error: ChatError): Effect.Effect<void, Stopped> {
-    return this.end(this.conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped))
+    return Effect.zipRight(
+      this.end(this.conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped)),
+      Scope.close(this.wire, Exit.fail(error))
+    )
   }
 
   readonly done: Effect.Effect<void> = Deferred.await(this.settled)

@@ -31,8 +31,6 @@ import * as Watch from "./watch.ts"
  */
 export type Pull = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError>>
 
-type Step = Effect.Effect<Chunk.Chunk<ChatEvent>, ChatError | Watch.Stopped>
-
 /** An exchange whose answer is being read. */
 interface Reading {
   readonly exchange: Exchange.Exchange
@@ -105,7 +103,7 @@ class Answer {
   readonly pull: Pull = Effect.suspend(() => {
     if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
     if (this.ended) return Effect.fail(Option.none())
-    return Effect.mapError(this.reading === undefined ? this.begin : this.read(this.reading), toOption)
+    return this.reading === undefined ? this.begin : this.read(this.reading)
   })
 
   /** Lets go of the connection, if there is one. */
@@ -116,7 +114,7 @@ class Answer {
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
 
-  private readonly begin: Step = Effect.flatMap(Scope.make(), (scope) => {
+  private readonly begin: Pull = Effect.flatMap(Scope.make(), (scope) => {
     this.scope = scope
     this.watch.attempt()
     const open = Exchange.open(this.client, this.config, this.request, scope)
@@ -129,16 +127,16 @@ class Answer {
     )
   })
 
-  private unreached(error: HttpClientError.HttpClientError): Step {
+  private unreached(error: HttpClientError.HttpClientError): Pull {
     return error._tag === "RequestError" && error.reason !== "Transport"
-      ? Effect.fail(Failure.fromRequest(this.context(), error.cause ?? error))
+      ? failWith(Failure.fromRequest(this.context(), error.cause ?? error))
       : this.again(Failure.fromTransport(this.context(), "Could not reach", error.cause ?? error))
   }
 
-  private opened(exchange: Exchange.Exchange): Step {
+  private opened(exchange: Exchange.Exchange): Pull {
     const { headers, status } = exchange.response
     const elsewhere = Exchange.redirectedTo(exchange, this.config.baseUrl)
-    if (elsewhere !== undefined) return Effect.fail(Failure.fromRedirect(this.context(exchange), elsewhere, ""))
+    if (elsewhere !== undefined) return failWith(Failure.fromRedirect(this.context(exchange), elsewhere, ""))
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
       return Effect.matchEffect(this.watch.wait(body.read), {
@@ -161,7 +159,7 @@ class Answer {
     return this.read(this.reading)
   }
 
-  private read(reading: Reading): Step {
+  private read(reading: Reading): Pull {
     const { decoder, exchange } = reading
     const bytes = exchange.body === undefined
       ? this.watch.wait(exchange.pull)
@@ -184,7 +182,7 @@ class Answer {
         if (error._tag !== "Stopped" && decoder.isComplete) {
           return this.tell(reading, events, decoder.finish(events), true)
         }
-        return isEnd(error) ? this.halted(error, "", exchange) : Effect.fail(this.broken(reading, error.value))
+        return isEnd(error) ? this.halted(error, "", exchange) : failWith(this.broken(reading, error.value))
       }
     })
   }
@@ -193,8 +191,10 @@ class Answer {
     return Failure.fromTransport(this.context(reading.exchange), "The connection broke to", error.cause ?? error)
   }
 
-  private halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange): Step {
-    return Effect.fail(end._tag === "Stopped" ? end : Failure.fromTimeout(this.context(exchange), end, body))
+  private halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
+    return end._tag === "Stopped"
+      ? Effect.fail(Option.none())
+      : failWith(Failure.fromTimeout(this.context(exchange), end, body, cause))
   }
 
   private tell(
@@ -202,7 +202,7 @@ class Answer {
     events: Array<ChatEvent>,
     problem: Problem | undefined,
     bodyEnded: boolean
-  ): Step {
+  ): Pull {
     const { decoder, exchange } = reading
     if (events.some(isProgress)) this.told = true
     if (this.told || decoder.isWhole) this.watch.answer()
@@ -211,7 +211,7 @@ class Answer {
       const error = Failure.fromProblem(this.context(exchange), problem)
       if (!this.told) return this.again(error)
       this.failed = error
-      return all.length === 0 ? Effect.fail(error) : this.give(all)
+      return all.length === 0 ? failWith(error) : this.give(all)
     }
     if (decoder.isDone) {
       this.ended = true
@@ -228,25 +228,27 @@ class Answer {
     return Exchange.drain(exchange)
   }
 
-  private give(events: Array<ChatEvent>): Step {
+  private give(events: Array<ChatEvent>): Pull {
     this.held = []
     return Effect.succeed(Chunk.unsafeFromArray(events))
   }
 
   /** Tries again, if the error is one that a later try can mend. */
-  private again(error: ChatError): Step {
-    return Effect.flatMap(Retry.delay(this.config, error, this.retries), (delay) => {
-      this.retries++
-      this.held = []
-      this.watch.pause()
-      return this.close.pipe(
-        Effect.zipRight(this.watch.wait(Effect.sleep(delay))),
-        Effect.matchEffect({
-          onFailure: (end) =>
-            Effect.fail(end._tag === "Stopped" ? end : Failure.fromTimeout(this.context(), end, "", error)),
-          onSuccess: () => this.begin
-        })
-      )
+  private again(error: ChatError): Pull {
+    return Effect.matchEffect(Retry.delay(this.config, error, this.retries), {
+      onFailure: failWith,
+      onSuccess: (delay) => {
+        this.retries++
+        this.held = []
+        this.watch.pause()
+        return this.close.pipe(
+          Effect.zipRight(this.watch.wait(Effect.sleep(delay))),
+          Effect.matchEffect({
+            onFailure: (end) => this.halted(end, "", undefined, error),
+            onSuccess: () => this.begin
+          })
+        )
+      }
     })
   }
 
@@ -262,8 +264,7 @@ class Answer {
   }
 }
 
-const toOption = (error: ChatError | Watch.Stopped): Option.Option<ChatError> =>
-  error._tag === "Stopped" ? Option.none() : Option.some(error)
+const failWith = (error: ChatError): Pull => Effect.fail(Option.some(error))
 
 const isEnd = (error: { readonly _tag: string }): error is Watch.Passed | Watch.Stopped =>
   error._tag === "Passed" || error._tag === "Stopped"

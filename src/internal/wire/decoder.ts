@@ -7,10 +7,11 @@
 import type { ChatEvent, Finish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
-import { documentOf } from "./delta.ts"
+import { documentOf, plainTextOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
 import { Fold, type Options as FoldOptions } from "./fold.ts"
 import * as Sse from "./sse.ts"
+import { Template } from "./template.ts"
 
 /** Why a body is no whole answer. */
 export type Problem =
@@ -40,8 +41,11 @@ export class Decoder {
   private readonly utf8 = new TextDecoder()
   private readonly fold: Fold
   private readonly sse: Sse.SseParser
+  private readonly template: Template
   private readonly options: Options
   private mode: Mode = "undecided"
+  /** Whether the last event has ended and no other has begun. */
+  private isBetween = false
   private whole = ""
   private size = 0
   private finished = false
@@ -50,6 +54,7 @@ export class Decoder {
     this.options = options
     this.fold = new Fold(options)
     this.sse = Sse.make(options.maxEventSize)
+    this.template = new Template(options.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
 
   /** Whether `Finish` was said: what follows of the body means nothing. */
@@ -123,7 +128,7 @@ export class Decoder {
   }
 
   private text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
-    if (this.mode === "events") return this.read(this.sse.push(text), out, false)
+    if (this.mode === "events") return this.events(text, out)
     this.whole += text
     if (this.mode === "undecided") {
       this.whole = this.whole.trimStart()
@@ -132,7 +137,7 @@ export class Decoder {
     if (this.mode === "events") {
       const begun = this.whole
       this.whole = ""
-      return this.read(this.sse.push(begun), out, false)
+      return this.events(begun, out)
     }
     return this.mode === "whole" && this.size > this.options.maxBodySize
       ? malformed(`The answer is longer than ${this.options.maxBodySize} bytes`, this.whole)
@@ -145,6 +150,26 @@ export class Decoder {
     if (/^[{["<]/.test(start)) return "whole"
     if (this.options.contentType?.includes("event-stream") === true || fieldAtStart.test(start)) return "events"
     return atEnd || start.length === longestField ? "whole" : "undecided"
+  }
+
+  /** Reads events one by one: those that the template fits, and all others in full. */
+  private events(text: string, out: Array<ChatEvent>): Problem | undefined {
+    const tell = (piece: string): void => this.fold.addPlain(piece, out)
+    let at = 0
+    while (at < text.length) {
+      if (this.isBetween) at = this.template.read(text, at, tell)
+      if (at === text.length) break
+      const end = text.indexOf("\n\n", at)
+      const next = end === -1 ? text.length : end + 2
+      const event = text.slice(at, next)
+      const told = out.length
+      const problem = this.read(this.sse.push(event), out, false)
+      if (problem !== undefined || this.finished) return problem
+      if (this.isBetween && end !== -1 && out.length === told + 1) this.template.learn(event)
+      this.isBetween = end !== -1
+      at = next
+    }
+    return undefined
   }
 
   private read(

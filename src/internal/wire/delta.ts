@@ -161,6 +161,21 @@ export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usag
   return usage === undefined || Object.keys(usage).length === 0 ? undefined : toUsage(usage)
 }
 
+/**
+ * The text of a stream's chunk that says a text and nothing else: whatever has come before, such a chunk changes nothing
+ * but the text once another with the same around its text was heard.
+ */
+export const plainTextOf = (chunk: JsonRecord): string | undefined => {
+  const choice = asArray(chunk["choices"])?.length === 1 ? firstChoice(chunk, false) : undefined
+  const delta = asRecord(choice?.["delta"])
+  const reason = asText(choice?.["finish_reason"])
+  if (choice === undefined || delta === undefined || (reason !== undefined && reason !== "null")) return undefined
+  const saysMore = reasoningOf(delta) !== undefined || refusalOf(delta) !== undefined ||
+    toolCallsOf(delta).length > 0 ||
+    functionCallOf(delta) !== undefined || usageOf(chunk, choice) !== undefined
+  return saysMore ? undefined : asText(delta["content"])
+}
+
 const toUsage = (raw: JsonRecord): Usage => {
   const input = asCount(raw["prompt_tokens"]) ?? asCount(raw["input_tokens"]) ?? 0
   const output = asCount(raw["completion_tokens"]) ?? asCount(raw["output_tokens"]) ?? 0

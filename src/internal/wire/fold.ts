@@ -83,6 +83,13 @@ export class Fold {
     }
   }
 
+  /** Takes in a delta that is known to hold a text, which is not empty, and nothing else. */
+  addPlain(text: string, out: Array<ChatEvent>): void {
+    const told = out.length
+    this.addContent(text, out)
+    if (out.length > told) this.hasDeltas = true
+  }
+
   /** What is held back until more is known, such as the half of a tag, is said now. */
   flush(out: Array<ChatEvent>): void {
     if (this.thinkTags !== undefined) this.addPieces(this.thinkTags.end(), out)
@@ -137,10 +144,7 @@ export class Fold {
     const reasoning = reasoningOf(delta)
     if (reasoning !== undefined) this.addReasoning(reasoning, out)
     const text = textOf(delta)
-    if (text !== undefined) {
-      if (this.thinkTags === undefined) this.addText(text, out)
-      else this.addPieces(this.thinkTags.push(text), out)
-    }
+    if (text !== undefined) this.addContent(text, out)
     const refusal = refusalOf(delta)
     if (refusal !== undefined) {
       this.refusal += refusal
@@ -158,6 +162,11 @@ export class Fold {
         arguments: (this.functionCall?.arguments ?? "") + call.arguments
       }
     }
+  }
+
+  private addContent(text: string, out: Array<ChatEvent>): void {
+    if (this.thinkTags === undefined) this.addText(text, out)
+    else this.addPieces(this.thinkTags.push(text), out)
   }
 
   private addText(text: string, out: Array<ChatEvent>): void {

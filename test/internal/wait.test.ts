@@ -1,0 +1,51 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber } from "effect"
+import { type Take, Wait } from "../../src/internal/wait.ts"
+
+const make = Effect.map(Effect.runtime<never>(), (runtime) => new Wait<"over">(runtime))
+
+describe("wait", () => {
+  it.effect("a callback's result is taken once", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      const takes: Array<Take<number, never>> = []
+      const fiber = yield* Effect.fork(wait.until<number, never>((take) => takes.push(take)))
+      yield* Effect.yieldNow()
+      assert.isTrue(wait.isWaiting)
+      assert.deepStrictEqual(takes.map((take) => [take(Effect.succeed(1)), take(Effect.succeed(2))]), [[true, false]])
+      assert.isFalse(wait.isWaiting)
+      assert.strictEqual(yield* Fiber.join(fiber), 1)
+    }))
+
+  it.effect("a reader that was interrupted does not wait, and takes nothing", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      const takes: Array<Take<number, never>> = []
+      const fiber = yield* Effect.fork(wait.until<number, never>((take) => takes.push(take)))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(fiber)
+      assert.isFalse(wait.isWaiting)
+      assert.deepStrictEqual(takes.map((take) => take(Effect.succeed(1))), [false])
+    }))
+
+  it.effect("an end counts over a result that the reader has not seen, and for every later wait", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      const fiber = yield* Effect.fork(wait.until<number, never>((take) => {
+        take(Effect.succeed(1))
+        wait.end("over")
+      }))
+      assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("over" as const))
+      assert.deepStrictEqual(yield* Effect.exit(wait.until<number, never>(() => {})), Exit.fail("over" as const))
+      assert.deepStrictEqual(yield* Effect.exit(wait.for(Effect.never)), Exit.fail("over" as const))
+    }))
+
+  it.effect("an end does not wait for an effect that cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      const fiber = yield* Effect.fork(wait.for(Effect.uninterruptible(Effect.never)))
+      yield* Effect.yieldNow()
+      wait.end("over")
+      assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("over" as const))
+    }))
+})
