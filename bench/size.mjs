@@ -1,11 +1,11 @@
-// How much of a bundle is this library's own code: everything that `import { LLMChat } from "effect-chat"` reaches, and
-// the parser of events with it; `effect` and `@effect/*` are the program's already.
+// How much of a bundle is this library's own code, the parser of events with it; `effect` and `@effect/*` are the
+// program's already.
 import { build } from "esbuild"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 
-/** @param {string} [code] */
-export const bundleSize = async (code = "export * from './index.js'") => {
+/** What a bundle of some code that imports `./index.js` has of this library. @param {string} code */
+export const bundleSize = async (code) => {
   const { outputFiles } = await build({
     stdin: { contents: code, resolveDir: fileURLToPath(new URL("../dist", import.meta.url)) },
     bundle: true,

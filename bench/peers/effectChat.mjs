@@ -17,7 +17,10 @@ export const over = (client) => {
           length += text.length
           onText(text)
         }
-        const read = Stream.runForEachChunk(chat.chatStream("Hi"), (texts) => Effect.sync(() => Chunk.forEach(texts, each)))
+        const read = Stream.runForEachChunk(
+          chat.chatStream("Hi"),
+          (texts) => Effect.sync(() => Chunk.forEach(texts, each))
+        )
         // Every answer is the first of its conversation: the others send no history either.
         await runtime.runPromise(Effect.zipRight(chat.clearHistory, read))
         return length

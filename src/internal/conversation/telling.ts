@@ -28,15 +28,16 @@ export class Telling {
   readonly pull: Step = Effect.uninterruptibleMask((restore) => {
     if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
     if (this.ended) return Effect.fail(Option.none())
-    if (this.turn.hasEnded) return this.stopped
-    return Effect.matchEffect(restore(this.wire), {
-      onSuccess: (events) => this.tell(events),
-      onFailure: (error) => {
-        if (error._tag === "Some") return this.fail(error.value)
-        return this.turn.hasEnded ? this.stopped : Effect.fail(error)
-      }
-    })
+    return this.turn.hasEnded ? this.stopped : Effect.matchEffect(restore(this.wire), this.heard)
   })
+
+  private readonly heard = {
+    onSuccess: (events: Chunk.Chunk<ChatEvent>): Step => this.tell(events),
+    onFailure: (error: Option.Option<ChatError>): Step => {
+      if (error._tag === "Some") return this.fail(error.value)
+      return this.turn.hasEnded ? this.stopped : Effect.fail(error)
+    }
+  }
 
   private tell(events: Chunk.Chunk<ChatEvent>): Step {
     if (this.turn.hasEnded) return this.stopped

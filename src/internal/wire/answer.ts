@@ -76,6 +76,8 @@ class Answer {
   private readonly secrets: ReadonlyArray<string>
   private scope: Scope.CloseableScope | undefined
   private reading: Reading | undefined
+  /** Begins, or reads on. Made once an exchange, for it is used for every network chunk. */
+  private next: Pull
   private retries = 0
   /** Events that are no deltas, held back until a delta is told: an error before it can still be mended. */
   private held: Array<ChatEvent> = []
@@ -98,12 +100,13 @@ class Answer {
     this.watch = watch
     this.span = span
     this.secrets = Failure.secretsOf(config)
+    this.next = this.begin
   }
 
   readonly pull: Pull = Effect.suspend(() => {
     if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
     if (this.ended) return Effect.fail(Option.none())
-    return this.reading === undefined ? this.begin : this.read(this.reading)
+    return this.next
   })
 
   /** Lets go of the connection, if there is one. */
@@ -111,6 +114,7 @@ class Answer {
     const scope = this.scope
     this.scope = undefined
     this.reading = undefined
+    this.next = this.begin
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
 
@@ -156,7 +160,8 @@ class Answer {
       thinkTags
     })
     this.reading = { exchange, decoder }
-    return this.read(this.reading)
+    this.next = this.read(this.reading)
+    return this.next
   }
 
   private read(reading: Reading): Pull {
@@ -204,7 +209,7 @@ class Answer {
     bodyEnded: boolean
   ): Pull {
     const { decoder, exchange } = reading
-    if (events.some(isProgress)) this.told = true
+    this.told ||= events.some(isProgress)
     if (this.told || decoder.isWhole) this.watch.answer()
     const all = this.held.length === 0 ? events : this.held.concat(events)
     if (problem !== undefined) {
@@ -219,7 +224,7 @@ class Answer {
     }
     if (this.told && all.length > 0) return this.give(all)
     this.held = all
-    return this.read(reading)
+    return this.next
   }
 
   /** The rest of a whole answer's body is of no interest, but its connection is. */

@@ -119,7 +119,9 @@ const ofNode = (readable: Readable, failed: Failed): Body => {
   }
   readable.on("readable", attempt)
   readable.on("end", () => settle(end))
-  readable.on("close", () => settle(failed(new Error("The connection was closed"))))
+  readable.on("close", () => {
+    if (over === undefined) settle(failed(new Error("The connection was closed")))
+  })
   readable.on("error", (cause) => settle(failed(cause)))
   return {
     read: (take) => {
