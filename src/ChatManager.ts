@@ -166,10 +166,11 @@ export const fromCompletions = (
     const registry = yield* Registry.make(yield* decodeLifetime(options))
     return {
       getChat: (id, { config } = {}) => {
-        const begin = () =>
+        const begin: Registry.Begin = (after) =>
           new Conversation({
             id,
             store,
+            after,
             config: config ?? defaults,
             isConfigGiven: config !== undefined,
             window,
@@ -180,8 +181,7 @@ export const fromCompletions = (
           () => Chat.make(wire, config ?? defaults, registry.checkout(id, begin))
         )
       },
-      removeChat: (id) =>
-        Effect.zipWith(registry.remove(id), store.remove(id), (wasInMemory, wasStored) => wasInMemory || wasStored),
+      removeChat: (id) => registry.remove(id, store.remove(id)),
       has: registry.has,
       size: registry.size,
       ids: registry.ids,

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
+import { Effect, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
 import { ChatError, ChatManager, HistoryStore, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 
@@ -24,6 +24,20 @@ const failing = Effect.gen(function*() {
       })
   }
   return { mode, service }
+})
+
+/** A store that takes a second for each write. */
+const slow = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => {
+  const late = Effect.delay("1 second")
+  return {
+    load: store.load,
+    append: (turn) => late(store.append(turn)),
+    setSystemPrompt: (target) => late(store.setSystemPrompt(target)),
+    setSummary: (target) => late(store.setSummary(target)),
+    clear: (target) => late(store.clear(target)),
+    remove: (id) => late(store.remove(id)),
+    list: store.list
+  }
 })
 
 const roles = (messages: ReadonlyArray<{ readonly role: string }>): string => messages.map((m) => m.role).join(" ")
@@ -149,5 +163,44 @@ describe("A conversation with a store", () => {
 
       assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), [])
       assert.strictEqual(roles(yield* chat.history), "system")
+    }).pipe(Effect.provide(TestLayer)))
+})
+
+describe("removeChat with a store", () => {
+  it.scoped("lets the turns that waited begin when the conversation is gone, and not before", () =>
+    Effect.gen(function*() {
+      const manager = yield* Effect.provideServiceEffect(ChatManager.make({ config }), HistoryStore.HistoryStore, slow)
+      const chat = yield* manager.getChat("ada")
+      const turns = yield* Effect.forEach(["one", "two", "three"], (prompt) => Effect.fork(chat.chat(prompt)))
+      yield* TestClock.adjust("1500 millis")
+
+      const removal = yield* Effect.fork(manager.removeChat("ada"))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.isTrue(yield* Fiber.join(removal))
+      yield* Effect.forEach(turns, Fiber.join)
+      const { requests } = yield* ScriptedHttpClient.ScriptedHttpClient
+      assert.notInclude((yield* requests).at(-1)?.text, "one")
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("is followed by nothing of what was being written", () =>
+    Effect.gen(function*() {
+      const store = yield* slow
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, {
+        ...store,
+        remove: (yield* HistoryStore.HistoryStore).remove
+      })
+      const chat = yield* manager.getChat("ada")
+      yield* Effect.fork(chat.updateSystemPrompt("Be long."))
+      yield* Effect.fork(chat.updateSystemPrompt("Be longer."))
+      yield* TestClock.adjust("500 millis")
+
+      const removal = yield* Effect.fork(manager.removeChat("ada"))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.isTrue(yield* Fiber.join(removal))
+      assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), [])
+      assert.strictEqual((yield* chat.history)[0]?.content, "Be brief.")
     }).pipe(Effect.provide(TestLayer)))
 })

@@ -27,6 +27,8 @@ export interface Options {
   /** Whose its calls are, where that is not said by the id. */
   readonly owner?: object
   readonly store: HistoryStore.Service
+  /** What must be over before the conversation is read: the removal of the one before it. */
+  readonly after?: Effect.Effect<void> | undefined
   readonly config: LLMConfig
   /** Whether the config counts even where the conversation is stored with another one. */
   readonly isConfigGiven: boolean
@@ -171,11 +173,12 @@ export class Conversation {
     })
   }
 
-  /** Ends the conversation, and the turn that runs leaves nothing behind. */
+  /** Ends the conversation: the turn that runs leaves nothing behind, and nothing is written once this is done. */
   get dismiss(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.dismissed = true
-      return this.end(Duration.zero)
+      const written = SynchronizedRef.update(this.state, (state) => state)
+      return Effect.zipRight(this.end(Duration.zero), written)
     })
   }
 
@@ -275,11 +278,14 @@ export class Conversation {
     )
   }
 
-  /** One write at a time. After a conflict the conversation is what is stored. */
+  /** One write at a time, and none of what is to be removed. After a conflict the conversation is what is stored. */
   private write(f: (state: State) => Effect.Effect<State, StoreError>): Effect.Effect<void, StoreError> {
     return SynchronizedRef.updateEffect(
       this.state,
-      (state) => Effect.flatMap(state === undefined ? this.load : Effect.succeed(state), f)
+      (state) =>
+        this.dismissed
+          ? Effect.succeed(state)
+          : Effect.flatMap(state === undefined ? this.load : Effect.succeed(state), f)
     ).pipe(
       Effect.tapErrorTag("ConflictError", () => SynchronizedRef.set(this.state, undefined)),
       Effect.uninterruptible
@@ -287,9 +293,9 @@ export class Conversation {
   }
 
   private get load(): Effect.Effect<State, HistoryStoreError> {
-    const { config, id, isConfigGiven, store } = this.options
+    const { after, config, id, isConfigGiven, store } = this.options
     return Effect.flatMap(
-      store.load(id),
+      after === undefined ? store.load(id) : Effect.zipRight(after, store.load(id)),
       Option.match({
         onNone: () =>
           Effect.succeed({
