@@ -85,7 +85,7 @@ export interface Service {
   readonly clearHistory: Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
    * Stores the turn that the store last failed to take, as a `HistoryStoreError` or `ConflictError` told; whether there
-   * was one. After a conflict it comes behind what was stored since. The next turn gives it up.
+   * was one. After a conflict it comes behind what was stored since. The next turn gives it up, and so does `clearHistory`.
    */
   readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
   /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */

@@ -12,10 +12,12 @@ const TestLayer = Layer.merge(HistoryStore.layerMemory, echo)
 /** A store whose writes fail while the flag is up. `afterwards` fails them when they are done. */
 const failing = Effect.gen(function*() {
   const store = yield* HistoryStore.HistoryStore
-  const mode = yield* Ref.make<"works" | "fails" | "fails afterwards">("works")
+  const mode = yield* Ref.make<"works" | "fails" | "fails afterwards" | "reads fail">("works")
   const broken = (id: string) => new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: id })
   const service: HistoryStore.Service = {
     ...store,
+    load: (id) =>
+      Effect.flatMap(Ref.get(mode), (mode) => mode === "reads fail" ? Effect.fail(broken(id)) : store.load(id)),
     append: (turn) =>
       Effect.flatMap(Ref.get(mode), (mode) => {
         if (mode === "fails") return Effect.fail(broken(turn.id))
@@ -149,6 +151,64 @@ describe("A conversation with a store", () => {
       yield* chat.save
 
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("stays in memory with the turn that its store did not take, until that is saved or given up", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config, capacity: 1, timeout: "1 minute" }),
+        HistoryStore.HistoryStore,
+        service
+      )
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails")
+      yield* Effect.flip(chat.chat("one"))
+      yield* Ref.set(mode, "works")
+      yield* Effect.flatMap(manager.getChat("bob"), (bob) => bob.chat("two"))
+      yield* TestClock.adjust("2 minutes")
+
+      assert.deepStrictEqual(yield* manager.ids, ["ada"])
+      assert.isTrue(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* manager.ids, [])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("saves no turn from before it was cleared", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails")
+      yield* Effect.flip(chat.chat("one"))
+      yield* Ref.set(mode, "works")
+
+      yield* chat.clearHistory
+
+      assert.isFalse(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("can save a turn later though what is stored could not be read at its end", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      const others = yield* Effect.flatMap(ChatManager.make({ config }), (other) => other.getChat("ada"))
+      const turn = yield* Stream.toPull(chat.chatEvents("one"))
+      yield* turn
+      yield* others.chat("two")
+      assert.strictEqual((yield* Effect.flip(chat.updateSystemPrompt("Be long.")))._tag, "ConflictError")
+      yield* Ref.set(mode, "reads fail")
+
+      const error = yield* Effect.flip(turn)
+
+      assert.strictEqual(Option.getOrUndefined(error)?._tag, "HistoryStoreError")
+      assert.strictEqual(Option.getOrUndefined(error)?.partial?.text, "answer 1")
+      yield* Ref.set(mode, "works")
+      assert.isTrue(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system user assistant user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
   it.scoped("is gone for good when it is removed, and is listed until then", () =>

@@ -59,6 +59,7 @@ export interface Choice {
 interface Unsaved {
   readonly messages: ReadonlyArray<ChatMessage>
   readonly usage: Usage | undefined
+  /** What was stored before the write: infinite where there was none. */
   readonly version: number
 }
 
@@ -81,6 +82,11 @@ export class Conversation {
   /** What turns send of the history. */
   get window(): HistoryWindow {
     return this.options.window
+  }
+
+  /** Whether the conversation has a turn that the store did not take. */
+  get isUnsaved(): boolean {
+    return this.unsaved !== undefined
   }
 
   /** The settings that are in force. */
@@ -146,13 +152,14 @@ export class Conversation {
 
   get clear(): Effect.Effect<void, StoreError> {
     return this.write((state) => {
-      const cleared = { ...state, messages: [], summary: undefined }
       // What is not stored has nothing there to clear.
-      if (state.version === 0) return Effect.succeed(cleared)
-      return Effect.map(
-        this.options.store.clear({ id: this.options.id, expectedVersion: state.version }),
-        (version) => ({ ...cleared, version })
-      )
+      const clear = state.version === 0
+        ? Effect.succeed(0)
+        : this.options.store.clear({ id: this.options.id, expectedVersion: state.version })
+      return Effect.map(clear, (version) => {
+        this.unsaved = undefined
+        return { ...state, version, messages: [], summary: undefined }
+      })
     })
   }
 
@@ -187,12 +194,18 @@ export class Conversation {
     return Effect.suspend(() => {
       const answer = this.dismissed ? undefined : fromResponse(response)
       if (answer === undefined) return this.spend(response.usage)
+      const { usage } = response
       const messages = [...opening, answer]
       const write = this.write((state) => {
-        this.unsaved = { messages, usage: response.usage, version: state.version }
-        return this.append(state, messages, response.usage)
+        this.unsaved = { messages, usage, version: state.version }
+        return this.append(state, messages, usage)
       })
-      return Effect.zipRight(this.count(response.usage), write)
+      // What is stored may have to be read before, and that can fail.
+      const kept = Effect.tapError(write, () =>
+        Effect.sync(() => {
+          if (this.unsaved?.messages !== messages) this.unsaved = { messages, usage, version: Infinity }
+        }))
+      return Effect.zipRight(this.count(usage), kept)
     })
   }
 
