@@ -76,7 +76,9 @@ export interface Service {
   /**
    * The tokens of all turns so far, those that failed or were interrupted and the summaries of a window included; single
    * questions are not. Estimated (and marked so) where the server told none, or an answer was cut: by the characters of
-   * what was sent and of what came. A turn that ended before anything of its answer came counts as nothing.
+   * what was sent and of what came. A turn that ended before anything of its answer came counts as nothing. Where there
+   * is a store, it has the tokens of a turn that left no message from the next turn or summary on: they are forgotten if
+   * the conversation leaves memory before.
    */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** Changes the system prompt from the next request on. The history stays. */
