@@ -11,9 +11,10 @@ const versioned = (name) => {
 }
 
 /** @param {unknown} error */
-const errorOf = (error) => error instanceof Error
-  ? { name: error.constructor.name, message: error.message }
-  : { name: typeof error, message: typeof error === "string" ? error : JSON.stringify(error) }
+const errorOf = (error) =>
+  error instanceof Error
+    ? { name: error.constructor.name, message: error.message }
+    : { name: typeof error, message: typeof error === "string" ? error : JSON.stringify(error) }
 
 const prompt = "Hi"
 const parameters = { type: /** @type {const} */ ("object"), properties: {} }

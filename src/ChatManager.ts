@@ -2,7 +2,8 @@
  * Many conversations by id, side by side: one per user, group or thread.
  *
  * A session that nobody uses for the `timeout` leaves memory, and so does the least recently used idle one beyond the
- * `capacity`. A session in use never does. What `getChat` gives stays good: its next use brings the conversation back.
+ * `capacity`. A session in use never does, nor one that has a turn which its store did not take. What `getChat` gives
+ * stays good: its next use brings the conversation back.
  *
  * With a `HistoryStore` in the context every turn is stored before it is done, and what comes back has its history, its
  * usage and its settings. Without one a conversation lives in memory only, and comes back empty.
@@ -64,7 +65,7 @@ export interface Options {
   readonly config: LLMConfig.LLMConfig | LLMConfig.Options
   /** How long a session may be idle. Counts from its last use, not from `getChat`. Default infinite. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** How many sessions may be in memory, 1 or more. Sessions in use count, but stay. Default infinite. */
+  /** How many sessions may be in memory, 1 or more. Sessions that cannot leave count, but stay. Default infinite. */
   readonly capacity?: number | undefined
   /**
    * How long the turns that run may go on when the manager's scope closes, before they are interrupted. Default none.
@@ -166,10 +167,11 @@ export const fromCompletions = (
     const registry = yield* Registry.make(yield* decodeLifetime(options))
     return {
       getChat: (id, { config } = {}) => {
-        const begin = () =>
+        const begin: Registry.Begin = (after) =>
           new Conversation({
             id,
             store,
+            after,
             config: config ?? defaults,
             isConfigGiven: config !== undefined,
             window,
@@ -180,8 +182,7 @@ export const fromCompletions = (
           () => Chat.make(wire, config ?? defaults, registry.checkout(id, begin))
         )
       },
-      removeChat: (id) =>
-        Effect.zipWith(registry.remove(id), store.remove(id), (wasInMemory, wasStored) => wasInMemory || wasStored),
+      removeChat: (id) => registry.remove(id, store.remove(id)),
       has: registry.has,
       size: registry.size,
       ids: registry.ids,

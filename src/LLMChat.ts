@@ -76,7 +76,9 @@ export interface Service {
   /**
    * The tokens of all turns so far, those that failed or were interrupted and the summaries of a window included; single
    * questions are not. Estimated (and marked so) where the server told none, or an answer was cut: by the characters of
-   * what was sent and of what came. A turn that ended before anything of its answer came counts as nothing.
+   * what was sent and of what came. A turn that ended before anything of its answer came counts as nothing. Where there
+   * is a store, it has the tokens of a turn that left no message from the next turn or summary on: they are forgotten if
+   * the conversation leaves memory before.
    */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** Changes the system prompt from the next request on. The history stays. */
@@ -85,7 +87,7 @@ export interface Service {
   readonly clearHistory: Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
    * Stores the turn that the store last failed to take, as a `HistoryStoreError` or `ConflictError` told; whether there
-   * was one. After a conflict it comes behind what was stored since. The next turn gives it up.
+   * was one. After a conflict it comes behind what was stored since. The next turn gives it up, and so does `clearHistory`.
    */
   readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
   /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
+import { Effect, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
 import { ChatError, ChatManager, HistoryStore, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 
@@ -12,10 +12,12 @@ const TestLayer = Layer.merge(HistoryStore.layerMemory, echo)
 /** A store whose writes fail while the flag is up. `afterwards` fails them when they are done. */
 const failing = Effect.gen(function*() {
   const store = yield* HistoryStore.HistoryStore
-  const mode = yield* Ref.make<"works" | "fails" | "fails afterwards">("works")
+  const mode = yield* Ref.make<"works" | "fails" | "fails afterwards" | "reads fail">("works")
   const broken = (id: string) => new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: id })
   const service: HistoryStore.Service = {
     ...store,
+    load: (id) =>
+      Effect.flatMap(Ref.get(mode), (mode) => mode === "reads fail" ? Effect.fail(broken(id)) : store.load(id)),
     append: (turn) =>
       Effect.flatMap(Ref.get(mode), (mode) => {
         if (mode === "fails") return Effect.fail(broken(turn.id))
@@ -24,6 +26,20 @@ const failing = Effect.gen(function*() {
       })
   }
   return { mode, service }
+})
+
+/** A store that takes a second for each write. */
+const slow = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => {
+  const late = Effect.delay("1 second")
+  return {
+    load: store.load,
+    append: (turn) => late(store.append(turn)),
+    setSystemPrompt: (target) => late(store.setSystemPrompt(target)),
+    setSummary: (target) => late(store.setSummary(target)),
+    clear: (target) => late(store.clear(target)),
+    remove: (id) => late(store.remove(id)),
+    list: store.list
+  }
 })
 
 const roles = (messages: ReadonlyArray<{ readonly role: string }>): string => messages.map((m) => m.role).join(" ")
@@ -137,6 +153,64 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
+  it.scoped("stays in memory with the turn that its store did not take, until that is saved or given up", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config, capacity: 1, timeout: "1 minute" }),
+        HistoryStore.HistoryStore,
+        service
+      )
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails")
+      yield* Effect.flip(chat.chat("one"))
+      yield* Ref.set(mode, "works")
+      yield* Effect.flatMap(manager.getChat("bob"), (bob) => bob.chat("two"))
+      yield* TestClock.adjust("2 minutes")
+
+      assert.deepStrictEqual(yield* manager.ids, ["ada"])
+      assert.isTrue(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* manager.ids, [])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("saves no turn from before it was cleared", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails")
+      yield* Effect.flip(chat.chat("one"))
+      yield* Ref.set(mode, "works")
+
+      yield* chat.clearHistory
+
+      assert.isFalse(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("can save a turn later though what is stored could not be read at its end", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      const others = yield* Effect.flatMap(ChatManager.make({ config }), (other) => other.getChat("ada"))
+      const turn = yield* Stream.toPull(chat.chatEvents("one"))
+      yield* turn
+      yield* others.chat("two")
+      assert.strictEqual((yield* Effect.flip(chat.updateSystemPrompt("Be long.")))._tag, "ConflictError")
+      yield* Ref.set(mode, "reads fail")
+
+      const error = yield* Effect.flip(turn)
+
+      assert.strictEqual(Option.getOrUndefined(error)?._tag, "HistoryStoreError")
+      assert.strictEqual(Option.getOrUndefined(error)?.partial?.text, "answer 1")
+      yield* Ref.set(mode, "works")
+      assert.isTrue(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system user assistant user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
   it.scoped("is gone for good when it is removed, and is listed until then", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config, timeout: "1 minute" })
@@ -149,5 +223,44 @@ describe("A conversation with a store", () => {
 
       assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), [])
       assert.strictEqual(roles(yield* chat.history), "system")
+    }).pipe(Effect.provide(TestLayer)))
+})
+
+describe("removeChat with a store", () => {
+  it.scoped("lets the turns that waited begin when the conversation is gone, and not before", () =>
+    Effect.gen(function*() {
+      const manager = yield* Effect.provideServiceEffect(ChatManager.make({ config }), HistoryStore.HistoryStore, slow)
+      const chat = yield* manager.getChat("ada")
+      const turns = yield* Effect.forEach(["one", "two", "three"], (prompt) => Effect.fork(chat.chat(prompt)))
+      yield* TestClock.adjust("1500 millis")
+
+      const removal = yield* Effect.fork(manager.removeChat("ada"))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.isTrue(yield* Fiber.join(removal))
+      yield* Effect.forEach(turns, Fiber.join)
+      const { requests } = yield* ScriptedHttpClient.ScriptedHttpClient
+      assert.notInclude((yield* requests).at(-1)?.text, "one")
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("is followed by nothing of what was being written", () =>
+    Effect.gen(function*() {
+      const store = yield* slow
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, {
+        ...store,
+        remove: (yield* HistoryStore.HistoryStore).remove
+      })
+      const chat = yield* manager.getChat("ada")
+      yield* Effect.fork(chat.updateSystemPrompt("Be long."))
+      yield* Effect.fork(chat.updateSystemPrompt("Be longer."))
+      yield* TestClock.adjust("500 millis")
+
+      const removal = yield* Effect.fork(manager.removeChat("ada"))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.isTrue(yield* Fiber.join(removal))
+      assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), [])
+      assert.strictEqual((yield* chat.history)[0]?.content, "Be brief.")
     }).pipe(Effect.provide(TestLayer)))
 })

@@ -4,6 +4,7 @@
 import * as Channel from "effect/Channel"
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -40,5 +41,36 @@ export const toPull = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scope): P
     begun = pull
     return pull
   })
+  return Effect.suspend(() => begun ?? first)
+}
+
+/**
+ * Like {@link toPull}, for a reader who can close the scope while a pull that was interrupted still runs: what the stream
+ * holds is let go of when that has ended. Closed in the middle of a pull, a stream loses what that is about to acquire.
+ */
+export const toPullApart = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scope): Pull<A, E> => {
+  let begun: Pull<A, E> | undefined
+  let isPulling = false
+  let isClosed = false
+  const begin = (own: Scope.CloseableScope): Effect.Effect<Pull<A, E>> => {
+    const pull = toPull(stream, own)
+    const letGo = Effect.suspend(() => isClosed && !isPulling ? Scope.close(own, Exit.void) : Effect.void)
+    const step: Pull<A, E> = Effect.uninterruptibleMask((restore) => {
+      isPulling = true
+      return Effect.onExit(restore(pull), () => {
+        isPulling = false
+        return letGo
+      })
+    })
+    begun = step
+    const close = Effect.suspend(() => {
+      isClosed = true
+      return letGo
+    })
+    return Effect.as(Scope.addFinalizer(scope, close), step)
+  }
+  const first = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Scope.make(), (own) => Effect.flatMap(begin(own), restore))
+  )
   return Effect.suspend(() => begun ?? first)
 }

@@ -27,6 +27,8 @@ export interface Options {
   /** Whose its calls are, where that is not said by the id. */
   readonly owner?: object
   readonly store: HistoryStore.Service
+  /** What must be over before the conversation is read: the removal of the one before it. */
+  readonly after?: Effect.Effect<void> | undefined
   readonly config: LLMConfig
   /** Whether the config counts even where the conversation is stored with another one. */
   readonly isConfigGiven: boolean
@@ -57,6 +59,7 @@ export interface Choice {
 interface Unsaved {
   readonly messages: ReadonlyArray<ChatMessage>
   readonly usage: Usage | undefined
+  /** What was stored before the write: infinite where there was none. */
   readonly version: number
 }
 
@@ -79,6 +82,11 @@ export class Conversation {
   /** What turns send of the history. */
   get window(): HistoryWindow {
     return this.options.window
+  }
+
+  /** Whether the conversation has a turn that the store did not take. */
+  get isUnsaved(): boolean {
+    return this.unsaved !== undefined
   }
 
   /** The settings that are in force. */
@@ -144,13 +152,14 @@ export class Conversation {
 
   get clear(): Effect.Effect<void, StoreError> {
     return this.write((state) => {
-      const cleared = { ...state, messages: [], summary: undefined }
       // What is not stored has nothing there to clear.
-      if (state.version === 0) return Effect.succeed(cleared)
-      return Effect.map(
-        this.options.store.clear({ id: this.options.id, expectedVersion: state.version }),
-        (version) => ({ ...cleared, version })
-      )
+      const clear = state.version === 0
+        ? Effect.succeed(0)
+        : this.options.store.clear({ id: this.options.id, expectedVersion: state.version })
+      return Effect.map(clear, (version) => {
+        this.unsaved = undefined
+        return { ...state, version, messages: [], summary: undefined }
+      })
     })
   }
 
@@ -171,11 +180,12 @@ export class Conversation {
     })
   }
 
-  /** Ends the conversation, and the turn that runs leaves nothing behind. */
+  /** Ends the conversation: the turn that runs leaves nothing behind, and nothing is written once this is done. */
   get dismiss(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.dismissed = true
-      return this.end(Duration.zero)
+      const written = SynchronizedRef.update(this.state, (state) => state)
+      return Effect.zipRight(this.end(Duration.zero), written)
     })
   }
 
@@ -184,12 +194,18 @@ export class Conversation {
     return Effect.suspend(() => {
       const answer = this.dismissed ? undefined : fromResponse(response)
       if (answer === undefined) return this.spend(response.usage)
+      const { usage } = response
       const messages = [...opening, answer]
       const write = this.write((state) => {
-        this.unsaved = { messages, usage: response.usage, version: state.version }
-        return this.append(state, messages, response.usage)
+        this.unsaved = { messages, usage, version: state.version }
+        return this.append(state, messages, usage)
       })
-      return Effect.zipRight(this.count(response.usage), write)
+      // What is stored may have to be read before, and that can fail.
+      const kept = Effect.tapError(write, () =>
+        Effect.sync(() => {
+          if (this.unsaved?.messages !== messages) this.unsaved = { messages, usage, version: Infinity }
+        }))
+      return Effect.zipRight(this.count(usage), kept)
     })
   }
 
@@ -275,11 +291,14 @@ export class Conversation {
     )
   }
 
-  /** One write at a time. After a conflict the conversation is what is stored. */
+  /** One write at a time, and none of what is to be removed. After a conflict the conversation is what is stored. */
   private write(f: (state: State) => Effect.Effect<State, StoreError>): Effect.Effect<void, StoreError> {
     return SynchronizedRef.updateEffect(
       this.state,
-      (state) => Effect.flatMap(state === undefined ? this.load : Effect.succeed(state), f)
+      (state) =>
+        this.dismissed
+          ? Effect.succeed(state)
+          : Effect.flatMap(state === undefined ? this.load : Effect.succeed(state), f)
     ).pipe(
       Effect.tapErrorTag("ConflictError", () => SynchronizedRef.set(this.state, undefined)),
       Effect.uninterruptible
@@ -287,9 +306,9 @@ export class Conversation {
   }
 
   private get load(): Effect.Effect<State, HistoryStoreError> {
-    const { config, id, isConfigGiven, store } = this.options
+    const { after, config, id, isConfigGiven, store } = this.options
     return Effect.flatMap(
-      store.load(id),
+      after === undefined ? store.load(id) : Effect.zipRight(after, store.load(id)),
       Option.match({
         onNone: () =>
           Effect.succeed({

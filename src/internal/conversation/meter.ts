@@ -35,8 +35,12 @@ export class Meter {
     return plus(this.earlier, this.usageOf(answer))
   }
 
-  /** What the turn took with this part of its last answer. One of which nothing came counts as nothing. */
-  part(answer: ChatResponse | undefined): Usage | undefined {
+  /**
+   * What the turn took with this part of its last answer, or with the whole where that had come. One of which nothing
+   * came counts as nothing.
+   */
+  part(told: ChatResponse | undefined): Usage | undefined {
+    const answer = this.answer ?? told
     if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.earlier
     return plus(this.earlier, this.usageOf(answer))
   }

@@ -62,9 +62,12 @@ const choose = (
     conversation.choice(opening),
     ({ input, request }) =>
       compact(input, (summary) =>
-        Effect.tap(
-          completions.complete({ ...request, ...summary }),
-          (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
+        // Whoever is interrupted as the summary comes has paid for it.
+        Effect.uninterruptibleMask((restore) =>
+          Effect.tap(
+            restore(completions.complete({ ...request, ...summary })),
+            (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
+          )
         )).pipe(
           Effect.flatMap(Option.match({
             onNone: () => Effect.void,

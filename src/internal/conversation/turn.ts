@@ -17,7 +17,7 @@ import { type BusyError, type ChatError, ConflictError, HistoryStoreError } from
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { type Pull, toPull } from "../pull.ts"
+import { type Pull, toPullApart } from "../pull.ts"
 import { Wait } from "../wait.ts"
 import { HttpWire } from "../wire/http.ts"
 import type { CallWait, Stopped } from "../wire/watch.ts"
@@ -76,7 +76,7 @@ export class Turn implements Holder {
   ): Effect.Effect<Pull<ChatEvent, ChatError>> {
     this.meter.begin(request)
     if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.call), this.wire)
-    const pull = toPull(completions.stream(request), this.wire)
+    const pull = toPullApart(completions.stream(request), this.wire)
     return Effect.succeed(
       Effect.mapError(this.wait(pull), (error) => error._tag === "Stopped" ? Option.none() : error)
     )

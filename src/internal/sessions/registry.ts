@@ -10,6 +10,7 @@ import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../ChatManager.ts"
 import type { Checkout } from "../conversation/chat.ts"
 import type { Conversation } from "../conversation/conversation.ts"
+import { Removals } from "./removals.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
 /** How many sessions are evicted before other fibers get their turn. */
@@ -18,8 +19,8 @@ const evictionBatch = 256
 /** The longest sleep of the eviction, in milliseconds. What is longer than a timer can be, the live Clock takes for ever. */
 const longestSleep = 24 * 60 * 60 * 1000
 
-/** Makes the conversation that a new session is for. */
-export type Begin = () => Conversation
+/** Makes the conversation that a new session is for. What is stored of it counts from when `after` is done. */
+export type Begin = (after: Effect.Effect<void> | undefined) => Conversation
 
 /** How long, and how many. */
 export interface Limits {
@@ -35,7 +36,8 @@ export interface Registry {
   readonly create: (id: string, begin: Begin) => Effect.Effect<void>
   /** Lends the session out until the scope closes: it is created if need be, and not idle meanwhile. */
   readonly checkout: (id: string, begin: Begin) => Checkout
-  readonly remove: (id: string) => Effect.Effect<boolean>
+  /** Ends the session, and does `forget` then; whether there was one to end or to forget. */
+  readonly remove: <E>(id: string, forget: Effect.Effect<boolean, E>) => Effect.Effect<boolean, E>
   readonly has: (id: string) => Effect.Effect<boolean>
   readonly size: Effect.Effect<number>
   readonly ids: Effect.Effect<ReadonlyArray<string>>
@@ -49,6 +51,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     const events = yield* PubSub.unbounded<SessionEvent>()
     const someIdle = yield* Effect.makeLatch(false)
     const idleMillis = Duration.toMillis(timeout)
+    const removals = new Removals()
     let isOpen = true
 
     // A semaphore loses the permit of whoever is interrupted as it gets it. Nobody holds this one for long.
@@ -78,7 +81,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
       const existing = all.get(id)
       if (existing !== undefined) return existing
       tell({ _tag: "Created", id })
-      return all.create(id, begin(), now)
+      return all.create(id, begin(removals.last(id)), now)
     }
 
     const enter = (id: string, begin: Begin): Effect.Effect<Session> =>
@@ -134,13 +137,13 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
         }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
       checkout: (id, begin) =>
         Effect.map(Effect.acquireRelease(enter(id, begin), leave), (session) => session.conversation),
-      remove: (id) =>
+      remove: (id, forget) =>
         Effect.flatten(withSessions((all) => {
           const session = all.get(id)
-          if (session === undefined) return Effect.succeed(false)
+          if (session === undefined) return removals.add(id, forget)
           all.delete(session)
           tell({ _tag: "Removed", id })
-          return Effect.as(session.conversation.dismiss, true)
+          return removals.add(id, Effect.as(Effect.zipRight(session.conversation.dismiss, forget), true))
         })).pipe(Effect.uninterruptible),
       has: (id) => withSessions((all) => all.get(id) !== undefined),
       size: withSessions((all) => all.size),

@@ -65,11 +65,12 @@ export class Sessions {
     this.unlink(session)
   }
 
-  /** A call has used the session, which is idle if it was the last one. */
+  /** A call has used the session, which is idle if it was the last one. What no store has is not left behind. */
   leave(session: Session, now: number): void {
     session.users--
     session.lastActivity = now
-    if (session.users === 0 && this.byId.get(session.id) === session) this.append(session)
+    if (session.users > 0 || session.conversation.isUnsaved) return
+    if (this.byId.get(session.id) === session) this.append(session)
   }
 
   delete(session: Session): void {
