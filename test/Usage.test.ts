@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Ref, Schema, Stream, TestClock } from "effect"
-import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, LLMChat } from "effect-chat"
+import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, HistoryWindow, LLMChat } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { estimateInput, estimateTokens } from "../src/internal/estimate.ts"
 import { answer, options, usage, withScript } from "./support/chats.ts"
@@ -207,6 +207,77 @@ describe("The usage of a conversation with a store", () => {
       assert.strictEqual((yield* manager.usage).totalTokens, 101 + 11 + 11)
       assert.strictEqual(Option.getOrUndefined(yield* store.load("ada"))?.usage.totalTokens, 101 + 11 + 11)
       assert.lengthOf(yield* chat.history, 5)
+    }).pipe(Effect.provide(TestLayer)))
+})
+
+describe.each([["was done", true], ["was not done", false]])("A write that failed and %s", (_, isDone) => {
+  const TestLayer = Layer.merge(
+    HistoryStore.layerMemory,
+    ScriptedHttpClient.layer((request) =>
+      answer("a", { usage: request.text.includes("Sum up.") ? usage(100, 10) : usage(1, 10) })
+    )
+  )
+
+  /** A conversation whose writes fail while the flag is up. */
+  const make = Effect.gen(function*() {
+    const store = yield* HistoryStore.HistoryStore
+    const fails = yield* Ref.make(false)
+    const broken = new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: "ada" })
+    const write = <A>(done: Effect.Effect<A, ChatError.HistoryStoreError | ChatError.ConflictError>) =>
+      Effect.flatMap(
+        Ref.get(fails),
+        (fails) => fails ? Effect.zipRight(isDone ? done : Effect.void, Effect.fail(broken)) : done
+      )
+    const service: HistoryStore.Service = {
+      ...store,
+      append: (turn) => write(store.append(turn)),
+      setSystemPrompt: (target) => write(store.setSystemPrompt(target)),
+      setSummary: (target) => write(store.setSummary(target))
+    }
+    const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction: "Sum up." })
+    const manager = yield* Effect.provideService(
+      ChatManager.make({ config: options(), window }),
+      HistoryStore.HistoryStore,
+      service
+    )
+    const chat = yield* manager.getChat("ada")
+    const totals = Effect.map(
+      Effect.all([chat.usage, manager.usage, Effect.map(store.load("ada"), Option.getOrThrow)]),
+      ([ofChat, ofManager, { usage }]) => [ofChat.totalTokens, ofManager.totalTokens, usage.totalTokens]
+    )
+    return { chat, fails, totals }
+  })
+
+  it.scoped("is no conflict for the turn that comes after, and what it gives up counts once", () =>
+    Effect.gen(function*() {
+      const { chat, fails, totals } = yield* make
+      yield* chat.chat("one")
+      yield* Ref.set(fails, true)
+      yield* Effect.flip(chat.updateSystemPrompt("P"))
+      yield* Effect.flip(chat.chat("two"))
+      assert.strictEqual((yield* chat.usage).totalTokens, 22)
+      yield* Ref.set(fails, false)
+
+      yield* chat.chat("three")
+
+      assert.deepStrictEqual(yield* totals, [33, 33, 33])
+      assert.strictEqual((yield* chat.history)[0]?.content, isDone ? "P" : "S")
+      assert.lengthOf(yield* chat.history, isDone ? 7 : 5)
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("counts a summary once for each time that it was made", () =>
+    Effect.gen(function*() {
+      const { chat, fails, totals } = yield* make
+      for (const prompt of ["one", "two", "three"]) yield* chat.chat(prompt)
+      yield* Ref.set(fails, true)
+      yield* Effect.flip(chat.chat("four"))
+      assert.strictEqual((yield* chat.usage).totalTokens, 33 + 110)
+      yield* Ref.set(fails, false)
+
+      yield* chat.chat("four")
+
+      const made = isDone ? 1 : 2
+      assert.deepStrictEqual(yield* totals, [44 + made * 110, 44 + made * 110, 44 + made * 110])
     }).pipe(Effect.provide(TestLayer)))
 })
 

@@ -63,7 +63,15 @@ interface Unsaved {
   readonly version: number
 }
 
-/** One conversation. What is stored of it is read with its first use, and again after a conflict. */
+/** What a write was to store. */
+interface Doubt {
+  /** The tokens of all turns, where the write had them. */
+  readonly usage?: Usage
+  /** Those among them that were not stored before. */
+  readonly unstored?: Usage | undefined
+}
+
+/** One conversation. What is stored of it is read with its first use, and again after a write that failed. */
 export class Conversation {
   readonly lock: TurnLock = new TurnLock()
   private readonly options: Options
@@ -73,6 +81,8 @@ export class Conversation {
   private unsaved: Unsaved | undefined
   /** What turns took that left nothing else, and is stored with the next one. */
   private unstored: Usage | undefined
+  /** A write that failed, and may have been done all the same. What is stored tells. */
+  private doubt: Doubt | undefined
   private dismissed = false
 
   constructor(options: Options) {
@@ -101,7 +111,7 @@ export class Conversation {
 
   /** The tokens of all turns. */
   get usage(): Effect.Effect<Usage, HistoryStoreError> {
-    return this.use((state) => add(state.usage, this.unstored))
+    return this.use((state) => [this.unstored, this.doubt?.unstored, this.unsaved?.usage].reduce(add, state.usage))
   }
 
   /** What a question outside the history is sent with. */
@@ -115,10 +125,12 @@ export class Conversation {
 
   /** What a turn is sent with, before the window chooses. */
   choice(opening: Opening): Effect.Effect<Choice, HistoryStoreError> {
-    return this.use(({ config, messages, summary, systemPrompt }) => ({
+    const certain = Effect.suspend(() => this.doubt === undefined ? Effect.void : this.forget)
+    const choose = this.use(({ config, messages, summary, systemPrompt }): Choice => ({
       input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
       request: { config, conversation: this.owner }
     }))
+    return Effect.zipRight(certain, choose)
   }
 
   /** Keeps the summary of these messages, unless the history is another one by now. */
@@ -126,12 +138,10 @@ export class Conversation {
     return this.write((state) => {
       if (state.messages !== messages) return Effect.succeed(state)
       const usage = add(state.usage, this.unstored)
+      const { id, store } = this.options
       return Effect.map(
-        this.options.store.setSummary({ id: this.options.id, expectedVersion: state.version, summary, usage }),
-        (version) => {
-          this.unstored = undefined
-          return { ...state, version, usage, summary }
-        }
+        this.storing(usage, store.setSummary({ id, expectedVersion: state.version, summary, usage })),
+        (version) => ({ ...state, version, usage, summary })
       )
     }).pipe(Effect.catchTag("ConflictError", () => Effect.void))
   }
@@ -157,7 +167,7 @@ export class Conversation {
         ? Effect.succeed(0)
         : this.options.store.clear({ id: this.options.id, expectedVersion: state.version })
       return Effect.map(clear, (version) => {
-        this.unsaved = undefined
+        this.giveUp()
         return { ...state, version, messages: [], summary: undefined }
       })
     })
@@ -197,13 +207,16 @@ export class Conversation {
       const { usage } = response
       const messages = [...opening, answer]
       const write = this.write((state) => {
+        this.giveUp()
         this.unsaved = { messages, usage, version: state.version }
         return this.append(state, messages, usage)
       })
       // What is stored may have to be read before, and that can fail.
       const kept = Effect.tapError(write, () =>
         Effect.sync(() => {
-          if (this.unsaved?.messages !== messages) this.unsaved = { messages, usage, version: Infinity }
+          if (this.unsaved?.messages === messages) return
+          this.giveUp()
+          this.unsaved = { messages, usage, version: Infinity }
         }))
       return Effect.zipRight(this.count(usage), kept)
     })
@@ -214,20 +227,10 @@ export class Conversation {
     return Effect.suspend(() => {
       const unsaved = this.unsaved
       if (unsaved === undefined) return Effect.succeed(false)
-      // The write may have been done although it failed. What is stored tells.
-      const reread = SynchronizedRef.set(this.state, undefined)
-      return Effect.as(
-        Effect.zipRight(
-          reread,
-          this.write((state) => {
-            if (!isStored(state, unsaved)) return this.append(state, unsaved.messages, unsaved.usage)
-            this.unsaved = undefined
-            this.unstored = undefined
-            return Effect.succeed(state)
-          })
-        ),
-        true
+      const write = this.write((state) =>
+        this.unsaved === unsaved ? this.append(state, unsaved.messages, unsaved.usage) : Effect.succeed(state)
       )
+      return Effect.as(Effect.zipRight(this.forget, write), true)
     })
   }
 
@@ -266,11 +269,46 @@ export class Conversation {
       systemPrompt: state.systemPrompt,
       settings: Settings.fromConfig(state.config)
     }
-    return Effect.map(this.options.store.append(turn), (version) => {
+    return Effect.map(this.storing(usage, this.options.store.append(turn)), (version) => {
       this.unsaved = undefined
-      this.unstored = undefined
       return { ...state, version, usage, messages: [...state.messages, ...messages] }
     })
+  }
+
+  /** A write that has the tokens of all turns. */
+  private storing(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
+    const { unstored } = this
+    return Effect.tapBoth(write, {
+      onSuccess: () => Effect.sync(() => this.unstored = undefined),
+      onFailure: (error) =>
+        Effect.sync(() => {
+          if (error._tag === "ConflictError") return
+          this.unstored = undefined
+          this.doubt = { usage, unstored }
+        })
+    })
+  }
+
+  /** The turn that the store did not take stays what it is: one that took tokens and left nothing. */
+  private giveUp(): void {
+    if (this.unsaved?.usage !== undefined) this.unstored = add(this.unsaved.usage, this.unstored)
+    this.unsaved = undefined
+  }
+
+  /** Has what is stored read again with the next use. */
+  private get forget(): Effect.Effect<void> {
+    return Effect.uninterruptible(SynchronizedRef.set(this.state, undefined))
+  }
+
+  /** What is stored tells which writes were done although they failed. */
+  private settle(state: State): State {
+    const { doubt, unsaved } = this
+    this.doubt = undefined
+    if (doubt?.unstored !== undefined && !isSame(doubt.usage, state.usage)) {
+      this.unstored = add(doubt.unstored, this.unstored)
+    }
+    if (unsaved !== undefined && isStored(state, unsaved)) this.unsaved = undefined
+    return state
   }
 
   private use<A>(f: (state: State) => A): Effect.Effect<A, HistoryStoreError> {
@@ -291,16 +329,17 @@ export class Conversation {
     )
   }
 
-  /** One write at a time, and none of what is to be removed. After a conflict the conversation is what is stored. */
+  /** One write at a time, and none of what is to be removed. After one that failed the conversation is what is stored. */
   private write(f: (state: State) => Effect.Effect<State, StoreError>): Effect.Effect<void, StoreError> {
     return SynchronizedRef.updateEffect(
       this.state,
       (state) =>
         this.dismissed
           ? Effect.succeed(state)
-          : Effect.flatMap(state === undefined ? this.load : Effect.succeed(state), f)
+          : Effect.flatMap(state === undefined || this.doubt !== undefined ? this.load : Effect.succeed(state), f)
     ).pipe(
-      Effect.tapErrorTag("ConflictError", () => SynchronizedRef.set(this.state, undefined)),
+      Effect.tapErrorTag("ConflictError", () => this.forget),
+      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.doubt ??= {})),
       Effect.uninterruptible
     )
   }
@@ -329,7 +368,7 @@ export class Conversation {
             usage: stored.usage
           }))
       })
-    )
+    ).pipe(Effect.map((state) => this.settle(state)))
   }
 }
 
@@ -343,4 +382,6 @@ const withSystem = (
 /** Whether the turn is the last one that is stored, and came there since. */
 const isStored = (state: State, unsaved: Unsaved): boolean =>
   state.version > unsaved.version &&
-  JSON.stringify(state.messages.slice(-unsaved.messages.length)) === JSON.stringify(unsaved.messages)
+  isSame(state.messages.slice(-unsaved.messages.length), unsaved.messages)
+
+const isSame = (some: unknown, other: unknown): boolean => JSON.stringify(some) === JSON.stringify(other)
