@@ -46,6 +46,7 @@ class Watch {
   private firstToken = 0
   private readonly before = process.memoryUsage.rss()
   private memory = this.before
+  // @effect-diagnostics-next-line globalTimers:off -- the same watch for clients without Effect
   private readonly sampling = setInterval(() => {
     this.memory = Math.max(this.memory, process.memoryUsage.rss())
   }, 100)
@@ -133,7 +134,7 @@ const clients: Readonly<Record<string, Client>> = {
 const serve = Effect.gen(function*() {
   const { url } = yield* LocalServer.LocalServer
   process.stdout.write(`${url}\n`)
-  yield* Effect.never
+  return yield* Effect.never
 }).pipe(
   Effect.provide(
     LocalServer.layer({ tokenDelay: delay, answer: ({ messages }) => answerTo(messages.at(-1)?.content ?? "") }).pipe(
