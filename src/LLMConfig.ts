@@ -18,6 +18,7 @@ import {
   ApiKey,
   BaseUrl,
   encodeDuration,
+  Headers,
   normaliseBaseUrl,
   Timeout,
   unnamedProvider,
@@ -53,7 +54,7 @@ const fields = {
   /** How this server's wire differs from the common one. The presets of `Provider` bring it. */
   wire: withDefault(Provider.Wire, Provider.Wire.make({})),
   /** Further headers of each request. Their values are secrets. */
-  headers: withDefault(Schema.Record({ key: Schema.String, value: Schema.Redacted(Schema.String) }), {}),
+  headers: withDefault(Headers, {}),
   /** Further members of each request's JSON, which win over the library's own. */
   extraBody: withDefault(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {}),
   /** From the request to the answer's first piece; of a call without a stream, to its first byte. Default 5 minutes. */

@@ -284,21 +284,12 @@ describe("the refusal of a setting", () => {
     { model: "" },
     { headers: { "x-token": token, "x-other": 5 } },
     { apiKey: `${key} ${key}` },
-    { headers: 5 }
+    { headers: 5 },
+    { apiKey: [key] },
+    { headers: { "x-token": [token] } },
+    { headers: [token] },
+    { headers: token }
   ]
-
-  it.fails("shows no key that is no text", () => {
-    const decoded = Schema.decodeUnknownEither(LLMConfig.LLMConfig)({ baseUrl: "http://host", apiKey: [key] })
-
-    assertSecret([String(decoded)], "a refusal")
-  })
-
-  it.fails("shows no header that is no text", () => {
-    const headers = { "x-token": [token] }
-    const decoded = Schema.decodeUnknownEither(LLMConfig.LLMConfig)({ baseUrl: "http://host", headers })
-
-    assertSecret([String(decoded)], "a refusal")
-  })
 
   for (const fields of wrong) {
     it(`shows no key and no header: ${Object.keys(fields).join()} ${JSON.stringify(fields).length}`, () => {

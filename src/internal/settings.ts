@@ -37,11 +37,22 @@ export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({
   message: () => "baseUrl must be an http or https URL"
 }).pipe(Schema.filter(baseUrlProblem))
 
-/** A key that fits into a header. A refusal never shows it. */
-export const ApiKey: Schema.Schema<string> = Schema.String.pipe(
+const refusedKey = { message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" }
+
+/** A key that fits into a header. A refusal never shows it, whatever it is. */
+export const ApiKey: Schema.Schema<string> = Schema.String.annotations(refusedKey).pipe(
   Schema.filter((key) => /^[\x21-\x7e]*$/.test(key.trim())),
-  Schema.annotations({ message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" })
+  Schema.annotations(refusedKey)
 )
+
+const HeaderValue = Schema.Redacted(
+  Schema.String.annotations({ message: () => "a header must be a text, actual <redacted>" })
+)
+
+/** Headers whose values are secrets. A refusal shows none of them, whatever they are. */
+export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue }).annotations({
+  message: () => "headers must be texts by name, actual <redacted>"
+})
 
 /** A duration above zero, as JSON: milliseconds, or text such as `30 seconds` or `Infinity`. */
 export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema.transformOrFail(
@@ -54,7 +65,11 @@ export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema
       return Option.isSome(duration)
         ? ParseResult.succeed(duration.value)
         : ParseResult.fail(
-          new ParseResult.Type(ast, input, "Expected milliseconds, or a text such as \"30 seconds\" or \"Infinity\"")
+          new ParseResult.Type(
+            ast,
+            input,
+            `Expected milliseconds, or a text such as "30 seconds" or "Infinity", actual ${JSON.stringify(input)}`
+          )
         )
     },
     encode: (duration) => ParseResult.succeed(encodeDuration(duration))
