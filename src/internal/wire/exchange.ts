@@ -13,11 +13,10 @@ import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import * as ChatError from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { JsonRecord } from "../json.ts"
-import type { Pull } from "../pull.ts"
+import { type Pull, toPullApart } from "../pull.ts"
 import * as Body from "./body.ts"
 
 /** The longest body of an error that is read, in characters. */
@@ -96,7 +95,7 @@ export const open = (
     Effect.flatMap((response) => {
       const body = Body.of(response)
       return Effect.map(
-        body === undefined ? pullOf(response) : pullOfBody(body),
+        body === undefined ? Effect.succeed(toPullApart(response.stream, scope)) : pullOfBody(body),
         (pull): Exchange => ({ response, pull, body, scope })
       )
     }),
@@ -113,29 +112,6 @@ const pullOfBody = (body: Body.Body): Effect.Effect<Exchange["pull"], never, Sco
       })
     )
   )
-
-/** A pull that was left alone may still acquire something: the stream is closed after it, and nobody waits for that. */
-const pullOf = (
-  response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<Exchange["pull"], never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const own = yield* Scope.make()
-    const pull = yield* Scope.extend(Stream.toPull(response.stream), own)
-    let isPulled = false
-    let isLeft = false
-    const close = Effect.suspend(() => isLeft && !isPulled ? Scope.close(own, Exit.void) : Effect.void)
-    const pulled = (is: boolean) => Effect.sync(() => void (isPulled = is))
-    yield* Effect.addFinalizer(() => {
-      isLeft = true
-      return close
-    })
-    return Effect.uninterruptibleMask((restore) =>
-      pulled(true).pipe(
-        Effect.zipRight(restore(pull)),
-        Effect.ensuring(Effect.zipRight(pulled(false), close))
-      )
-    )
-  })
 
 /** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
 export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | undefined => {
