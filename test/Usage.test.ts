@@ -5,7 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Ref, Schema, Stream, TestClock } from "effect"
 import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, HistoryWindow, LLMChat } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { estimateInput, estimateTokens } from "../src/internal/estimate.ts"
+import { estimateInput } from "../src/internal/estimate.ts"
+import { estimateText } from "../src/tokens/TokenCounter.ts"
 import { answer, options, usage, withScript } from "./support/chats.ts"
 
 const { never, sse, tokens } = ScriptedHttpClient
@@ -30,7 +31,7 @@ const cutAfterASecond = <A, E>(turn: Effect.Effect<A, E>) =>
 /** What an answer of this text takes where the server tells no usage. 4 tokens are the message's own. */
 const estimated = (sent: ReadonlyArray<ChatMessage.ChatMessage>, text: string) => {
   const inputTokens = estimateInput(sent)
-  const outputTokens = estimateTokens(text) + 4
+  const outputTokens = estimateText(text) + 4
   return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, estimated: true, raw: null }
 }
 

@@ -12,10 +12,7 @@ import { estimate, estimateText } from "../tokens/TokenCounter.ts"
 /** What chat formats put before an answer. */
 const priming = 3
 
-/** The tokens of a text, estimated from its characters. */
-export const estimateTokens = (text: string): number => estimateText(text)
-
-const ofJson = (value: unknown): number => value === undefined ? 0 : estimateTokens(JSON.stringify(value))
+const ofJson = (value: unknown): number => value === undefined ? 0 : estimateText(JSON.stringify(value))
 
 const ofMessage = (message: ChatMessage): number => {
   const count = estimate.count(message)
@@ -29,7 +26,7 @@ export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: Cal
 
 const estimateOutput = (response: ChatResponse): number => {
   const message = fromResponse(response)
-  return message === undefined ? estimateTokens(response.reasoning) : ofMessage(message)
+  return message === undefined ? estimateText(response.reasoning) : ofMessage(message)
 }
 
 /**
@@ -53,7 +50,7 @@ export const estimateUsage = (
     inputTokens,
     outputTokens,
     totalTokens: inputTokens + outputTokens,
-    reasoningTokens: Math.max(usage?.reasoningTokens ?? 0, estimateTokens(response.reasoning)),
+    reasoningTokens: Math.max(usage?.reasoningTokens ?? 0, estimateText(response.reasoning)),
     cachedTokens: usage?.cachedTokens ?? 0,
     estimated: true,
     raw: usage?.raw ?? null

@@ -3,7 +3,8 @@ import { Arbitrary, FastCheck } from "effect"
 import * as CallOptions from "effect-chat/CallOptions"
 import * as ChatMessage from "effect-chat/ChatMessage"
 import { ChatResponse, type Usage } from "effect-chat/ChatResponse"
-import { estimateInput, estimateTokens, estimateUsage } from "../../src/internal/estimate.ts"
+import { estimateInput, estimateUsage } from "../../src/internal/estimate.ts"
+import { estimateText } from "../../src/tokens/TokenCounter.ts"
 
 const messages = [ChatMessage.system("You are kind."), ChatMessage.user("Hello, who are you?")]
 
@@ -33,9 +34,9 @@ const response = (fields: Partial<ChatResponse> = {}): ChatResponse =>
 
 describe("the estimate of a text", () => {
   it("reckons about four letters a token, and a token a Chinese character", () => {
-    assert.strictEqual(estimateTokens(""), 0)
-    assert.strictEqual(estimateTokens("a".repeat(400)), 100)
-    assert.strictEqual(estimateTokens("你是一个严谨的助手"), 9)
+    assert.strictEqual(estimateText(""), 0)
+    assert.strictEqual(estimateText("a".repeat(400)), 100)
+    assert.strictEqual(estimateText("你是一个严谨的助手"), 9)
   })
 })
 
@@ -65,8 +66,8 @@ describe("the usage of an answer", () => {
     assert.isTrue(estimated.estimated)
     assert.isNull(estimated.raw)
     assert.strictEqual(estimated.inputTokens, estimateInput(messages))
-    assert.isAbove(estimated.outputTokens, estimateTokens("I am a model."))
-    assert.strictEqual(estimated.reasoningTokens, estimateTokens("They ask who I am."))
+    assert.isAbove(estimated.outputTokens, estimateText("I am a model."))
+    assert.strictEqual(estimated.reasoningTokens, estimateText("They ask who I am."))
     assert.strictEqual(estimated.totalTokens, estimated.inputTokens + estimated.outputTokens)
   })
 
@@ -85,7 +86,7 @@ describe("the usage of an answer", () => {
       const text = "word ".repeat(100)
       const begun = estimateUsage(messages, response({ finishReason, text, usage: usage(20, 1) }))
       assert.strictEqual(begun.inputTokens, 20)
-      assert.isAtLeast(begun.outputTokens, estimateTokens(text))
+      assert.isAtLeast(begun.outputTokens, estimateText(text))
       assert.isTrue(begun.estimated)
       assert.deepStrictEqual(begun.raw, { prompt_tokens: 20, completion_tokens: 1 })
 

@@ -61,7 +61,7 @@ const start = (port: number) =>
     const program = (name: string) => quote(`${programs}/${name}`)
     const options = `-p ${port} -h 127.0.0.1 -k $directory -c fsync=off -c max_connections=200`
     const child = shell(`
-      directory=$(mktemp -d /tmp/effect-chat-pg-XXXXXX) || exit
+      directory=$(mktemp -d) || exit
       trap 'rm -rf "$directory"' EXIT
       ${program("initdb")} -D "$directory/data" -A trust -U test -E UTF8 -N &&
       ${program("pg_ctl")} -w -D "$directory/data" -l "$directory/log" -o "${options}" start &&
