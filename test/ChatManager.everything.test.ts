@@ -4,15 +4,13 @@
  */
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, type Fiber, FiberId, Layer, Option, Scope, Stream } from "effect"
+import { Effect, Exit, type Fiber, FiberId, Layer, Option, Scope, Stream } from "effect"
 import { type ChatError, ChatManager, HistoryStore, HistoryWindow, type LLMChat } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, echo, held, makeStage, nothing, options, sent, type Stage, streams, usage } from "./support/chats.ts"
+import { answer, echo, held, nothing, options, sent, streams, usage } from "./support/chats.ts"
+import { atOperations, run, someOf, type Stage } from "./support/stage.ts"
 
 type Services = HistoryStore.HistoryStore | HttpClient.HttpClient | ScriptedHttpClient.ScriptedHttpClient
-
-/** A turn has thousands of operations: every so many of them are a sample. */
-const step = process.env["EVERY_OPERATION"] === "1" ? 1 : 37
 
 const instruction = "Sum up."
 
@@ -40,15 +38,6 @@ const script: ScriptedHttpClient.Script = (request) => {
 }
 
 const refusal = (status: number, error: object) => ScriptedHttpClient.json({ error }, { status })
-
-/** What the effect gives when it runs on the stage; it must come to an end there. */
-const run = <A, E>(stage: Stage, effect: Effect.Effect<A, E>, name: string): A => {
-  const fiber = stage.fork(effect)
-  stage.settle()
-  const exit = fiber.unsafePoll()
-  if (exit === null) return assert.fail(`${name} hangs`)
-  return Exit.isSuccess(exit) ? exit.value : assert.fail(`${name} fails: ${String(exit)}`)
-}
 
 interface Scene {
   readonly stage: Stage
@@ -85,39 +74,27 @@ const assertSound = ({ chat, manager, stage, turn }: Scene) =>
     return spent.totalTokens
   })
 
-/** Plays the scene with a disturbance after so many operations, and more, until it ends before it is disturbed. */
+/** Plays the scene with a disturbance between operations, of which there are thousands: a sample of them. */
 const atEach = (
   say: (chat: LLMChat.Service) => Effect.Effect<unknown, ChatError.ChatError>,
   disturb: (scene: Scene) => void,
   isForgotten: boolean
-) =>
-  Effect.gen(function*() {
-    const wrong: Array<string> = []
-    for (let after = 0; after < 20_000; after += step) {
-      const stage = yield* makeStage
-      const scene = Effect.gen(function*() {
-        const { chat, manager, scope } = yield* begin(stage)
-        const turn = stage.fork(say(chat))
-        stage.breakIn(after, () => disturb({ stage, manager, chat, turn }))
-        stage.settle()
-        stage.leaveAlone()
-        const spent = yield* assertSound({ stage, manager, chat, turn })
-        const all = run(stage, manager.usage, "the manager's usage").totalTokens
-        if (!isForgotten) assert.strictEqual(spent + usage(3, 4).total_tokens, all)
-        run(stage, Scope.close(scope, Exit.void), "the end")
-        assert.deepStrictEqual(yield* held, nothing)
-      })
-      const exit = yield* Effect.exit(
-        Effect.provide(scene, Layer.merge(HistoryStore.layerMemory, ScriptedHttpClient.layer(script)))
-      )
-      if (Exit.isFailure(exit)) wrong.push(`after ${after} operations: ${Cause.pretty(exit.cause)}`)
-      if (!stage.brokeIn()) {
-        assert.isAbove(after, 1_000)
-        break
-      }
-    }
-    assert.deepStrictEqual([wrong.length, ...wrong.slice(0, 2)], [0])
-  })
+) => {
+  const scene = (stage: Stage, after: number) =>
+    Effect.gen(function*() {
+      const { chat, manager, scope } = yield* begin(stage)
+      const turn = stage.fork(say(chat))
+      stage.breakIn(after, () => disturb({ stage, manager, chat, turn }))
+      stage.settle()
+      stage.leaveAlone()
+      const spent = yield* assertSound({ stage, manager, chat, turn })
+      const all = run(stage, manager.usage, "the manager's usage").totalTokens
+      if (!isForgotten) assert.strictEqual(spent + usage(3, 4).total_tokens, all)
+      run(stage, Scope.close(scope, Exit.void), "the end")
+      assert.deepStrictEqual(yield* held, nothing)
+    }).pipe(Effect.provide(Layer.merge(HistoryStore.layerMemory, ScriptedHttpClient.layer(script))))
+  return Effect.map(atOperations(someOf(37), scene), (operations) => assert.isAbove(operations, 1_000))
+}
 
 const turns: Record<string, (chat: LLMChat.Service) => Effect.Effect<unknown, ChatError.ChatError>> = {
   "a turn whose answer comes whole": (chat) => chat.chat("four"),

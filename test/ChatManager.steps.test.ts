@@ -3,45 +3,25 @@
  */
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, type Fiber, FiberId, Scope, Stream } from "effect"
+import { Effect, Exit, type Fiber, FiberId, Scope, Stream } from "effect"
 import { ChatManager, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { echo, held, makeStage, nothing, options, type Stage, withScript } from "./support/chats.ts"
+import { echo, held, nothing, options, withScript } from "./support/chats.ts"
+import { atOperations, mostly, run, type Stage } from "./support/stage.ts"
 
 type Scripted = HttpClient.HttpClient | ScriptedHttpClient.ScriptedHttpClient
 
 const config = LLMConfig.make(options())
 
-/** Where locks are taken every operation counts; on the wire, which has far more of them, a sample does. */
-const next = (after: number): number => after + (after < 200 || process.env["EVERY_OPERATION"] === "1" ? 1 : 13)
-
-/** Plays the scene with a disturbance after 0, 1, 2… operations, until it ends before it is disturbed. */
+/** Plays the scene with a disturbance between any two operations. */
 const atEveryOperation = (scene: (stage: Stage, after: number) => Effect.Effect<void, unknown, Scripted>) =>
-  Effect.gen(function*() {
-    const wrong: Array<string> = []
-    for (let after = 0; after < 10_000; after = next(after)) {
-      const stage = yield* makeStage
-      const exit = yield* Effect.exit(withScript(answers)(scene(stage, after)))
-      if (Exit.isFailure(exit)) wrong.push(`after ${after} operations: ${Cause.pretty(exit.cause)}`)
-      if (!stage.brokeIn()) break
-    }
-    assert.deepStrictEqual([wrong.length, ...wrong.slice(0, 2)], [0])
-  })
+  atOperations(mostly, (stage, after) => withScript(answers)(scene(stage, after)))
 
 /** Echoes, but for a prompt that is never answered to its end. */
 const answers: ScriptedHttpClient.Script = (request) =>
   request.text.includes("endless")
     ? ScriptedHttpClient.tokens(["endless"], { ending: ScriptedHttpClient.never })
     : echo()(request)
-
-/** What the effect gives when it runs on the stage; it must come to an end there. */
-const run = <A, E>(stage: Stage, effect: Effect.Effect<A, E>, name: string): A => {
-  const fiber = stage.fork(effect)
-  stage.settle()
-  const exit = fiber.unsafePoll()
-  if (exit === null) return assert.fail(`${name} hangs`)
-  return Exit.isSuccess(exit) ? exit.value : assert.fail(`${name} fails: ${String(exit)}`)
-}
 
 /** A manager that lives on the stage. */
 const make = (stage: Stage, more?: Partial<ChatManager.Options>) =>

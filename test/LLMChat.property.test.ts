@@ -5,7 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, FastCheck, type Fiber, FiberId, Stream } from "effect"
 import { type ChatError, type ChatResponse, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, held, lines, makeStage, nothing, options, sent, streams, withScript } from "./support/chats.ts"
+import { answer, held, lines, nothing, options, sent, streams, withScript } from "./support/chats.ts"
+import { makeStage } from "./support/stage.ts"
 
 const { delay, delayed, json, never, reset, sse, tokens } = ScriptedHttpClient
 

@@ -3,45 +3,24 @@
  */
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, type Fiber, FiberId, Stream } from "effect"
+import { Effect, type Fiber, FiberId, Stream } from "effect"
 import { type ChatEvent, LLMChat, LLMConfig } from "effect-chat"
 import { type ScriptedHttpClient } from "effect-chat/testing"
-import { echo, held, makeStage, nothing, options, type Stage, transcript, withScript } from "./support/chats.ts"
+import { echo, held, nothing, options, transcript, withScript } from "./support/chats.ts"
+import { atOperations, ended, mostly, type Stage, value } from "./support/stage.ts"
 
 type Scripted = HttpClient.HttpClient | ScriptedHttpClient.ScriptedHttpClient
 
-/** Where the lock is taken every operation counts; on the wire, which has far more of them, a sample does. */
-const next = (after: number): number => after + (after < 200 || process.env["EVERY_OPERATION"] === "1" ? 1 : 13)
-
-/** Plays the scene with a disturbance after 0, 1, 2… operations, until it ends before it is disturbed. */
+/** Plays the scene with a disturbance between any two operations, of which there are many. */
 const atEveryOperation = (scene: (stage: Stage, after: number) => Effect.Effect<void, unknown, Scripted>) =>
-  Effect.gen(function*() {
-    const wrong: Array<string> = []
-    for (let after = 0; after < 10_000; after = next(after)) {
-      const stage = yield* makeStage
-      const exit = yield* Effect.exit(withScript(echo())(scene(stage, after)))
-      if (Exit.isFailure(exit)) wrong.push(`after ${after} operations: ${Cause.pretty(exit.cause)}`)
-      if (!stage.brokeIn()) {
-        assert.isAbove(after, 100)
-        break
-      }
-    }
-    assert.deepStrictEqual([wrong.length, ...wrong.slice(0, 2)], [0])
-  })
+  Effect.map(
+    atOperations(mostly, (stage, after) => withScript(echo())(scene(stage, after))),
+    (operations) => assert.isAbove(operations, 100)
+  )
 
 const configs = {
   queue: LLMConfig.make(options()),
   replace: LLMConfig.make(options({ turnPolicy: "replace" }))
-}
-
-const ended = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, name: string): Exit.Exit<A, E> => {
-  const exit = fiber.unsafePoll()
-  return exit === null ? assert.fail(`${name} hangs`) : exit
-}
-
-const value = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, name: string): A => {
-  const exit = ended(fiber, name)
-  return Exit.isSuccess(exit) ? exit.value : assert.fail(`${name} fails: ${String(exit)}`)
 }
 
 /** The history, read on the stage: a read that hangs must not hang the test. */

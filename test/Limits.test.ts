@@ -5,7 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Clock, Effect, Exit, FastCheck, Fiber, FiberId, Scope, Stream, TestClock } from "effect"
 import { ChatCompletions, ChatEvent, ChatManager, ChatMessage, Limits, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, echo, held, makeStage, nothing, options, requests, sent, usage, withScript } from "./support/chats.ts"
+import { answer, echo, held, nothing, options, requests, sent, usage, withScript } from "./support/chats.ts"
+import { makeStage } from "./support/stage.ts"
 
 const call = (text: string, conversation?: string, config: Partial<LLMConfig.Options> = {}) => ({
   config: LLMConfig.make(options(config)),
