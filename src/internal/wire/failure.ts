@@ -59,7 +59,7 @@ const wordsFor = ({ status = 200 }: Context, body: string): string =>
   (status < 300 ? body.trim() : "") || statusText(status)
 
 /** What the server said went wrong, by status and body together. */
-export const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
+const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
   const { code, type } = info
   const millis = retryAfterMillis(context.headers, context.now) ?? retryAfterFromInfo(info)
   const message = info.message === "" ? wordsFor(context, body) : info.message
