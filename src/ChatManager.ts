@@ -179,7 +179,7 @@ export const fromCompletions = (
           })
         return Effect.map(
           registry.create(id, begin),
-          () => Chat.make(wire, config ?? defaults, registry.checkout(id, begin))
+          () => Chat.make(wire, config ?? defaults, registry.lender(id, begin))
         )
       },
       removeChat: (id) => registry.remove(id, store.remove(id)),

@@ -149,7 +149,10 @@ export const fromCompletions = (
     const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
     const wire = fallback === undefined ? completions : yield* Fallback.make(completions, fallback)
     const conversation = new Conversation({ id: "", owner: {}, store, config: settings, isConfigGiven: true, window })
-    return Chat.make(wire, settings, Effect.succeed(conversation))
+    return Chat.make(wire, settings, {
+      use: (f) => Effect.suspend(() => f(conversation)),
+      checkout: Effect.succeed(conversation)
+    })
   })
 
 const withPlainDefaults = (config: LLMConfig.Options): LLMConfig.Options =>

@@ -65,7 +65,8 @@ export const toPullApart = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scop
     begun = step
     const close = Effect.suspend(() => {
       isClosed = true
-      return letGo
+      // A pull that was interrupted ends with its fiber's next turn: where it does, this is done when all is let go of.
+      return isPulling ? Effect.yieldNow() : letGo
     })
     return Effect.as(Scope.addFinalizer(scope, close), step)
   }

@@ -1,6 +1,7 @@
 /**
  * Waiting for an effect or a callback, where somebody else may end the wait.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
@@ -40,11 +41,12 @@ export class Wait<Reason> {
    * that cannot be interrupted holds nobody up.
    */
   for<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
-    return Effect.uninterruptibleMask((restore) => {
-      if (this.reason !== undefined) return Effect.fail(this.reason)
-      const fiber = Runtime.runFork(this.runtime)(effect)
-      return Effect.onInterrupt(restore(this.join(fiber)), () => Fiber.interrupt(fiber))
-    })
+    return this.forOn(this.runtime, effect)
+  }
+
+  /** Like `for`, with these services in place of those that the wait was made with. */
+  forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
+    return this.forOn(Runtime.updateContext(this.runtime, () => services), effect)
   }
 
   /**
@@ -77,6 +79,19 @@ export class Wait<Reason> {
   end(reason: Reason): void {
     this.reason = reason
     this.leave?.(reason)
+  }
+
+  /** Runs an effect beside the reader. */
+  beside<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
+    return Runtime.runFork(this.runtime)(effect)
+  }
+
+  private forOn<A, E, R>(runtime: Runtime.Runtime<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
+    return Effect.uninterruptibleMask((restore) => {
+      if (this.reason !== undefined) return Effect.fail(this.reason)
+      const fiber = Runtime.runFork(runtime)(effect)
+      return Effect.onInterrupt(restore(this.join(fiber)), () => Fiber.interrupt(fiber))
+    })
   }
 
   private join<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E | Reason> {

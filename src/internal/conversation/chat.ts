@@ -21,8 +21,13 @@ import { send } from "./sending.ts"
 import { Telling } from "./telling.ts"
 import * as Turn from "./turn.ts"
 
-/** Lends the conversation to one method call: it is in use until the scope closes. */
-export type Checkout = Effect.Effect<Conversation, never, Scope.Scope>
+/** Lends the conversation to a method call, which it is in use by meanwhile. */
+export interface Lender {
+  /** Lends it to one effect. */
+  readonly use: <A, E>(f: (conversation: Conversation) => Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Lends it until the scope closes. */
+  readonly checkout: Effect.Effect<Conversation, never, Scope.Scope>
+}
 
 /** A turn whose time has come. */
 interface Begun {
@@ -31,11 +36,8 @@ interface Begun {
   readonly turn: Turn.Turn
 }
 
-/** A chat over the conversation that is checked out for every call anew. */
-export const make = (completions: ChatCompletions.Service, config: LLMConfig, checkout: Checkout): Service => {
-  const use = <A, E>(f: (conversation: Conversation) => Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E> =>
-    Effect.scoped(Effect.flatMap(checkout, f))
-
+/** A chat over the conversation that is lent for every call anew. */
+export const make = (completions: ChatCompletions.Service, config: LLMConfig, { checkout, use }: Lender): Service => {
   const ask: Service["ask"] = (prompt, options) =>
     use((conversation) =>
       Effect.flatMap(

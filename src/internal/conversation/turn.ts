@@ -73,7 +73,7 @@ export class Turn implements Holder {
   listen(
     completions: ChatCompletions.Service,
     request: ChatCompletions.ChatRequest
-  ): Effect.Effect<Pull<ChatEvent, ChatError>> {
+  ): Effect.Effect<Pull<ChatEvent, ChatError>, ChatError> {
     this.meter.begin(request)
     if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.call), this.wire)
     const pull = toPullApart(completions.stream(request), this.wire)
@@ -175,7 +175,7 @@ export const begin = (
     const config = yield* conversation.config
     const turn = new Turn(conversation, config, opening, wire, yield* Effect.runtime<never>())
     // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
-    yield* Effect.addFinalizer(() => Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
+    yield* Scope.addFinalizer(yield* Effect.scope, Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     return turn
   })

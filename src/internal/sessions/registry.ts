@@ -4,11 +4,11 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../ChatManager.ts"
-import type { Checkout } from "../conversation/chat.ts"
+import type { Lender } from "../conversation/chat.ts"
 import type { Conversation } from "../conversation/conversation.ts"
 import { Removals } from "./removals.ts"
 import { type Session, Sessions } from "./sessions.ts"
@@ -34,8 +34,8 @@ export interface Limits {
 export interface Registry {
   /** Makes sure that there is a session. */
   readonly create: (id: string, begin: Begin) => Effect.Effect<void>
-  /** Lends the session out until the scope closes: it is created if need be, and not idle meanwhile. */
-  readonly checkout: (id: string, begin: Begin) => Checkout
+  /** Lends the session out: it is created if need be, and not idle meanwhile. */
+  readonly lender: (id: string, begin: Begin) => Lender
   /** Ends the session, and does `forget` then; whether there was one to end or to forget. */
   readonly remove: <E>(id: string, forget: Effect.Effect<boolean, E>) => Effect.Effect<boolean, E>
   readonly has: (id: string) => Effect.Effect<boolean>
@@ -135,8 +135,14 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
           getOrCreate(all, id, begin, now)
           shrink(all)
         }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
-      checkout: (id, begin) =>
-        Effect.map(Effect.acquireRelease(enter(id, begin), leave), (session) => session.conversation),
+      lender: (id, begin) => ({
+        use: (f) => Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave),
+        checkout: Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) =>
+          Effect.flatMap(
+            enter(id, begin),
+            (session) => Effect.as(Scope.addFinalizer(scope, leave(session)), session.conversation)
+          )))
+      }),
       remove: (id, forget) =>
         Effect.flatten(withSessions((all) => {
           const session = all.get(id)

@@ -6,15 +6,15 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Chunk from "effect/Chunk"
-import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import * as Tracer from "effect/Tracer"
 import type { ChatRequest } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
-import type { ChatEvent } from "../../ChatEvent.ts"
+import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { serverName } from "../serverName.ts"
 import { Decoder, type Problem } from "./decoder.ts"
@@ -38,42 +38,36 @@ interface Reading {
 }
 
 /**
- * Asks for an answer. Nothing is sent before the first pull; closing the scope lets go of the connection. A caller who
- * wants to stop the call gives the wait. The requests belong to the span that is open now.
+ * Asks for an answer. Nothing is sent before the first pull, and whoever opens it closes it. A caller who wants to stop
+ * the call gives the wait. The requests belong to the span that is open now.
  */
 export const open = (
   client: HttpClient.HttpClient,
   { config, messages, options = {} }: ChatRequest,
   stream: boolean,
   wait?: Watch.CallWait
-): Effect.Effect<Pull, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const clock = yield* Effect.clock
-    const watch = yield* Watch.make(config, wait)
-    const span = Option.getOrUndefined(yield* Effect.serviceOption(Tracer.ParentSpan))
-    const prepared = yield* withOverrides(config, options).pipe(
-      Effect.flatMap((settings) =>
-        Effect.map(
-          Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
-          (request) => new Answer(client, settings, request, clock, watch, span)
-        )
-      ),
-      Effect.either
+): Effect.Effect<Answer, ChatError> =>
+  withOverrides(config, options).pipe(
+    Effect.flatMap((settings) =>
+      Effect.flatMap(
+        Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
+        (request) =>
+          Effect.zipWith(
+            Effect.context<never>(),
+            Watch.make(config, wait),
+            (services, watch) => new Answer(client, settings, request, services, watch)
+          )
+      )
     )
-    if (prepared._tag === "Left") return Effect.fail(Option.some(prepared.left))
-    const answer = prepared.right
-    yield* Effect.addFinalizer(() => answer.close)
-    return answer.pull
-  })
+  )
 
-class Answer {
+/** An answer, pulled by one reader. */
+export class Answer {
   private readonly client: HttpClient.HttpClient
   private readonly config: LLMConfig
   private readonly request: HttpClientRequest.HttpClientRequest
-  private readonly clock: Clock.Clock
+  private readonly services: Context.Context<never>
   private readonly watch: Watch.Watch
-  private readonly span: Tracer.AnySpan | undefined
-  private readonly secrets: ReadonlyArray<string>
   private scope: Scope.CloseableScope | undefined
   private reading: Reading | undefined
   /** Begins, or reads on. Made once an exchange, for it is used for every network chunk. */
@@ -89,17 +83,14 @@ class Answer {
     client: HttpClient.HttpClient,
     config: LLMConfig,
     request: HttpClientRequest.HttpClientRequest,
-    clock: Clock.Clock,
-    watch: Watch.Watch,
-    span: Tracer.AnySpan | undefined
+    services: Context.Context<never>,
+    watch: Watch.Watch
   ) {
     this.client = client
     this.config = config
     this.request = request
-    this.clock = clock
+    this.services = services
     this.watch = watch
-    this.span = span
-    this.secrets = Failure.secretsOf(config)
     this.next = this.begin
   }
 
@@ -109,8 +100,27 @@ class Answer {
     return this.next
   })
 
+  /** Pulls until the end, and gives the whole of it. */
+  get whole(): Effect.Effect<ChatResponse, ChatError> {
+    return Effect.flatMap(
+      Effect.mapError(this.pull, Option.getOrThrowWith(() => new Error("an answer ends with Finish"))),
+      (events) => {
+        const last = Chunk.unsafeLast(events)
+        return isFinish(last) ? Effect.succeed(last.response) : this.whole
+      }
+    )
+  }
+
+  /** Ends the call, wherever it is. */
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.watch.end()
+      return this.letGo
+    })
+  }
+
   /** Lets go of the connection, if there is one. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+  private readonly letGo: Effect.Effect<void> = Effect.suspend(() => {
     const scope = this.scope
     this.scope = undefined
     this.reading = undefined
@@ -121,9 +131,11 @@ class Answer {
   private readonly begin: Pull = Effect.flatMap(Scope.make(), (scope) => {
     this.scope = scope
     this.watch.attempt()
-    const open = Exchange.open(this.client, this.config, this.request, scope)
     return Effect.matchEffect(
-      this.watch.wait(this.span === undefined ? open : Effect.withParentSpan(open, this.span)),
+      this.watch.waitWith(
+        Context.add(this.services, Scope.Scope, scope),
+        Exchange.open(this.client, this.config, this.request, scope)
+      ),
       {
         onFailure: (error) => isEnd(error) ? this.halted(error) : this.unreached(error),
         onSuccess: (exchange) => this.opened(exchange)
@@ -138,7 +150,7 @@ class Answer {
   }
 
   private opened(exchange: Exchange.Exchange): Pull {
-    const { headers, status } = exchange.response
+    const { status } = exchange.response
     const elsewhere = Exchange.redirectedTo(exchange, this.config.baseUrl)
     if (elsewhere !== undefined) return failWith(Failure.fromRedirect(this.context(exchange), elsewhere, ""))
     if (status < 200 || status >= 300) {
@@ -150,9 +162,11 @@ class Answer {
     }
     const { maxBodySize, maxEventSize, wire } = this.config
     const { endOfStreamIsComplete, thinkTags } = wire
-    const contentType = headers["content-type"]
     const decoder = new Decoder({
-      contentType,
+      // Looked at where the body does not say what it is: clients make a response's headers anew for every look.
+      get contentType() {
+        return exchange.response.headers["content-type"]
+      },
       endOfStreamIsComplete,
       maxBodySize,
       maxEventSize,
@@ -182,7 +196,11 @@ class Answer {
       },
       onFailure: (error) => {
         const events: Array<ChatEvent> = []
-        if (error._tag === "None") return this.tell(reading, events, decoder.end(events), true)
+        if (error._tag === "None") {
+          // A body that was read to its end holds nothing: to take its request back would only cost time.
+          if (exchange.body !== undefined) this.scope = undefined
+          return this.tell(reading, events, decoder.end(events), true)
+        }
         // The answer is whole once its finish reason was heard, however its connection ends.
         if (error._tag !== "Stopped" && decoder.isComplete) {
           return this.tell(reading, events, decoder.finish(events), true)
@@ -246,7 +264,7 @@ class Answer {
         this.retries++
         this.held = []
         this.watch.pause()
-        return this.close.pipe(
+        return this.letGo.pipe(
           Effect.zipRight(this.watch.wait(Effect.sleep(delay))),
           Effect.matchEffect({
             onFailure: (end) => this.halted(end, "", undefined, error),
@@ -260,10 +278,10 @@ class Answer {
   private context(exchange?: Exchange.Exchange): Failure.Context {
     return {
       config: this.config,
-      secrets: this.secrets,
+      secrets: Failure.secretsOf(this.config),
       status: exchange?.response.status,
       headers: exchange?.response.headers ?? {},
-      now: this.clock.unsafeCurrentTimeMillis(),
+      now: this.watch.now,
       partial: this.reading?.decoder.partial
     }
   }

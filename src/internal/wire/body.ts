@@ -11,15 +11,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { isRecord } from "../json.ts"
-import type { Take } from "../wait.ts"
 
 type Bytes = Chunk.Chunk<Uint8Array>
 type Failure = Option.Option<HttpClientError.HttpClientError>
 
+/** Takes what was read, and says whether it did. */
+type Take = (result: Exit.Exit<Bytes, Failure>) => boolean
+
 /** A body that is open. It has one reader, who does one read at a time. */
 export interface Body {
   /** Tells what the next read comes to, at once or later. What is not taken is there for the next read. */
-  readonly read: (take: Take<Bytes, Failure>) => void
+  readonly read: (take: Take) => void
   /** Lets go of the body, wherever it is. */
   readonly close: Effect.Effect<void>
 }
@@ -38,6 +40,14 @@ export const of = (response: HttpClientResponse.HttpClientResponse): Body | unde
   return isRecord(source) && isReadable(source["body"]) ? ofNode(source["body"], failed) : undefined
 }
 
+/** Reads what is left of a body for nobody, and tells when that is over. */
+export const skip = (body: Body, onEnd: () => void): void =>
+  body.read((result) => {
+    if (Exit.isSuccess(result)) skip(body, onEnd)
+    else onEnd()
+    return true
+  })
+
 /** What the client made the response from, unless the program gave the response another stream. */
 const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
   "source" in response && Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream")
@@ -50,7 +60,7 @@ const end: Exit.Exit<Bytes, Failure> = Exit.fail(Option.none())
 
 /** Hands what is read to the reader, or keeps it until there is one. */
 class Hatch {
-  private take: Take<Bytes, Failure> | undefined
+  private take: Take | undefined
   private kept: Exit.Exit<Bytes, Failure> | undefined
 
   /** Whether somebody waits. */
@@ -59,7 +69,7 @@ class Hatch {
   }
 
   /** Somebody waits from now on, unless what was kept is what is wanted. */
-  wanted(take: Take<Bytes, Failure>): void {
+  wanted(take: Take): void {
     if (this.kept === undefined) this.take = take
     else if (take(this.kept)) this.kept = undefined
   }

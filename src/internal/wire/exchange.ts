@@ -9,6 +9,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
@@ -81,36 +82,31 @@ const guarded = (config: LLMConfig) => {
 const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
   error._tag === "ResponseError" && error.reason === "StatusCode"
 
-/** Sends the request. Closing the scope takes it back, and lets go of its answer. */
+/** Sends the request. Closing the scope, which is the one at hand, takes it back and lets go of its answer. */
 export const open = (
   client: HttpClient.HttpClient,
   config: LLMConfig,
   request: HttpClientRequest.HttpClientRequest,
   scope: Scope.CloseableScope
-): Effect.Effect<Exchange, HttpClientError.HttpClientError> =>
+): Effect.Effect<Exchange, HttpClientError.HttpClientError, Scope.Scope> =>
   HttpClient.withScope(client).execute(request).pipe(
     // A client that the program made fail on bad statuses still has the answer that tells why.
     Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
     guarded(config),
-    Effect.flatMap((response) => {
+    Effect.flatMap((response): Effect.Effect<Exchange> => {
       const body = Body.of(response)
-      return Effect.map(
-        body === undefined ? Effect.succeed(toPullApart(response.stream, scope)) : pullOfBody(body),
-        (pull): Exchange => ({ response, pull, body, scope })
-      )
-    }),
-    Scope.extend(scope)
+      return body === undefined
+        ? Effect.succeed({ response, pull: toPullApart(response.stream, scope), body, scope })
+        : Effect.as(Scope.addFinalizer(scope, body.close), { response, pull: pullOfBody(body), body, scope })
+    })
   )
 
-const pullOfBody = (body: Body.Body): Effect.Effect<Exchange["pull"], never, Scope.Scope> =>
-  Effect.as(
-    Effect.addFinalizer(() => body.close),
-    Effect.async((resume) =>
-      body.read((result) => {
-        resume(result)
-        return true
-      })
-    )
+const pullOfBody = (body: Body.Body): Exchange["pull"] =>
+  Effect.async((resume) =>
+    body.read((result) => {
+      resume(result)
+      return true
+    })
   )
 
 /** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
@@ -127,14 +123,18 @@ export const close = (exchange: Exchange): Effect.Effect<void> => Scope.close(ex
  * Lets go of an answer that is whole, in the background: what is left of its body is read, for a short while, so that
  * the connection can serve again.
  */
-export const drain = (exchange: Exchange): Effect.Effect<void> =>
-  Effect.forever(exchange.pull).pipe(
-    Effect.timeout(drainTime),
-    Effect.ignore,
-    Effect.ensuring(close(exchange)),
-    Effect.forkDaemon,
-    Effect.asVoid
+export const drain = (exchange: Exchange): Effect.Effect<void> => {
+  const { body, pull } = exchange
+  if (body === undefined) {
+    return Effect.asVoid(Effect.forkDaemon(
+      Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close(exchange)))
+    ))
+  }
+  return Effect.map(
+    Effect.forkDaemon(Effect.interruptible(Effect.zipRight(Effect.sleep(drainTime), close(exchange)))),
+    (deadline) => Body.skip(body, () => deadline.unsafeInterruptAsFork(FiberId.none))
   )
+}
 
 /** The beginning of an error's body, as far as it has arrived. */
 export interface ErrorBody {

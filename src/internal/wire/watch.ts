@@ -4,9 +4,11 @@
  * One fiber a call sleeps until the next limit and looks whether it was passed, so that a network chunk costs no timer.
  */
 import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { type Take, Wait } from "../wait.ts"
 
 /** The limit that was passed. */
@@ -46,12 +48,25 @@ export class Watch {
   private answered = false
   private waitingSince = 0
   private lastLife = 0
+  private readonly sleeper: Fiber.RuntimeFiber<void>
 
   constructor(limits: Limits, clock: Clock.Clock, waiting: CallWait) {
     this.limits = limits
     this.clock = clock
     this.waiting = waiting
     this.begun = clock.unsafeCurrentTimeMillis()
+    this.sleeper = waiting.beside(this.run)
+  }
+
+  /** The call is over: no limit counts any more. */
+  end(): void {
+    // At once, not from another fiber: nobody waits for this.
+    this.sleeper.unsafeInterruptAsFork(FiberId.none)
+  }
+
+  /** Milliseconds of the Clock. */
+  get now(): number {
+    return this.clock.unsafeCurrentTimeMillis()
   }
 
   /** An attempt begins: the time to its first token counts from now. */
@@ -82,6 +97,17 @@ export class Watch {
     })
   }
 
+  /** Waits for an effect that has these services, but not past a limit. */
+  waitWith<A, E, R>(
+    services: Context.Context<R>,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Passed | Stopped> {
+    return Effect.suspend(() => {
+      this.waitingSince = this.clock.unsafeCurrentTimeMillis()
+      return this.waiting.forWith(services, effect)
+    })
+  }
+
   /** Waits for a callback, but not past a limit. */
   until<A, E>(begin: (take: Take<A, E>) => void): Effect.Effect<A, E | Passed | Stopped> {
     return this.waiting.until((take) => {
@@ -91,7 +117,7 @@ export class Watch {
   }
 
   /** Sleeps from limit to limit until one is passed. */
-  readonly run: Effect.Effect<void> = Effect.suspend(() => {
+  private readonly run: Effect.Effect<void> = Effect.suspend(() => {
     const now = this.clock.unsafeCurrentTimeMillis()
     const { idle, inForce } = this.deadlines(now)
     const passed = inForce.find((deadline) => deadline.at <= now)
@@ -124,11 +150,10 @@ export class Watch {
   }
 }
 
-/** A watch over the call that runs in this scope. A caller who wants to stop the call gives the wait. */
-export const make = (limits: Limits, waiting?: CallWait): Effect.Effect<Watch, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const watch = new Watch(limits, yield* Effect.clock, waiting ?? new Wait(yield* Effect.runtime<never>()))
-    // A call in a region that cannot be interrupted ends its watch all the same.
-    yield* Effect.forkScoped(Effect.interruptible(watch.run))
-    return watch
-  })
+/** A watch over a call that begins now, for its caller to end. A caller who wants to stop the call gives the wait. */
+export const make = (limits: Limits, waiting?: CallWait): Effect.Effect<Watch> =>
+  Effect.clockWith((clock) =>
+    waiting === undefined
+      ? Effect.map(Effect.runtime<never>(), (runtime) => new Watch(limits, clock, new Wait(runtime)))
+      : Effect.sync(() => new Watch(limits, clock, waiting))
+  )

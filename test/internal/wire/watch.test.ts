@@ -18,7 +18,7 @@ const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
   })
 
 describe("watch", () => {
-  it.scoped("before the first token only the time to it and the total count", () =>
+  it.effect("before the first token only the time to it and the total count", () =>
     Effect.gen(function*() {
       const watch = yield* Watch.make(limits)
       watch.attempt()
@@ -26,7 +26,7 @@ describe("watch", () => {
       assert.deepInclude(passed, { _tag: "Passed", phase: "firstToken", limit: limits.firstTokenTimeout })
     }))
 
-  it.scoped("a sign of life does not move the time to the first token", () =>
+  it.effect("a sign of life does not move the time to the first token", () =>
     Effect.gen(function*() {
       const watch = yield* Watch.make(limits)
       watch.attempt()
@@ -34,7 +34,7 @@ describe("watch", () => {
       assert.deepInclude(yield* passes(watch.wait(Effect.never), 5000), { phase: "firstToken" })
     }))
 
-  it.scoped("after it a sign of life moves the time of silence", () =>
+  it.effect("after it a sign of life moves the time of silence", () =>
     Effect.gen(function*() {
       const watch = yield* Watch.make(limits)
       watch.attempt()
@@ -43,7 +43,7 @@ describe("watch", () => {
       assert.deepInclude(yield* passes(watch.wait(Effect.never), 3500), { phase: "idle" })
     }))
 
-  it.scoped("time that is not spent waiting is no silence", () =>
+  it.effect("time that is not spent waiting is no silence", () =>
     Effect.gen(function*() {
       const watch = yield* Watch.make(limits)
       watch.attempt()
@@ -52,7 +52,7 @@ describe("watch", () => {
       assert.deepInclude(yield* passes(watch.wait(Effect.never), 2000), { phase: "idle" })
     }))
 
-  it.scoped("between two tries only the total counts", () =>
+  it.effect("between two tries only the total counts", () =>
     Effect.gen(function*() {
       const watch = yield* Watch.make(limits)
       watch.attempt()
@@ -60,7 +60,7 @@ describe("watch", () => {
       assert.deepInclude(yield* passes(watch.wait(Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.scoped("a limit that was passed while nobody waited ends the next wait at once", () =>
+  it.effect("a limit that was passed while nobody waited ends the next wait at once", () =>
     Effect.gen(function*() {
       const watch = yield* Watch.make(limits)
       watch.attempt()
@@ -68,7 +68,7 @@ describe("watch", () => {
       assert.deepInclude(yield* Effect.flip(watch.wait(Effect.void)), { _tag: "Passed" })
     }))
 
-  it.scoped("what is waited for is interrupted when the limit passes, and nobody waits for that", () =>
+  it.effect("what is waited for is interrupted when the limit passes, and nobody waits for that", () =>
     Effect.gen(function*() {
       let interrupted = false
       const watch = yield* Watch.make(limits)
