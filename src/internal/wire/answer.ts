@@ -11,12 +11,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import type { ChatRequest } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { serverName } from "../serverName.ts"
+import { Wait } from "../wait.ts"
 import { Decoder, type Problem } from "./decoder.ts"
 import * as Exchange from "./exchange.ts"
 import * as Failure from "./failure.ts"
@@ -39,27 +41,27 @@ interface Reading {
 
 /**
  * Asks for an answer. Nothing is sent before the first pull, and whoever opens it closes it. A caller who wants to stop
- * the call gives the wait. The requests belong to the span that is open now.
+ * the call gives the wait. The requests belong to the span.
  */
 export const open = (
   client: HttpClient.HttpClient,
   { config, messages, options = {} }: ChatRequest,
   stream: boolean,
+  span: Tracer.Span,
   wait?: Watch.CallWait
 ): Effect.Effect<Answer, ChatError> =>
-  withOverrides(config, options).pipe(
-    Effect.flatMap((settings) =>
-      Effect.flatMap(
-        Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
-        (request) =>
-          Effect.zipWith(
-            Effect.context<never>(),
-            Watch.make(config, wait),
-            (services, watch) => new Answer(client, settings, request, services, watch)
-          )
-      )
-    )
-  )
+  Effect.flatMap(withOverrides(config, options), (settings) =>
+    Effect.flatMap(
+      Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
+      (request) =>
+        Effect.flatMap(Effect.runtime<never>(), (runtime) =>
+          Effect.map(Effect.clock, (clock) => {
+            // Provided where a request is made, and not around it all: that costs more than most of what is here.
+            const services = Context.add(runtime.context, Tracer.ParentSpan, span)
+            const watch = new Watch.Watch(config, clock, wait ?? new Wait(runtime))
+            return new Answer(client, settings, request, services, watch)
+          }))
+    ))
 
 /** An answer, pulled by one reader. */
 export class Answer {

@@ -3,6 +3,7 @@
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
+import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -48,9 +49,13 @@ export const toRequest = (
   }).pipe(Effect.map((json) =>
     HttpClientRequest.post(`${config.baseUrl}/chat/completions`, {
       urlParams: config.wire.query,
-      acceptJson: !stream,
-      headers: { ...(stream ? { accept: "text/event-stream" } : {}), ...authorization(config), ...plain(config) }
-    }).pipe(HttpClientRequest.bodyText(json, "application/json"))
+      headers: {
+        accept: stream ? "text/event-stream" : "application/json",
+        ...authorization(config),
+        ...plain(config)
+      },
+      body: HttpBody.text(json, "application/json")
+    })
   ))
 
 const authorization = (config: LLMConfig): Readonly<Record<string, string>> => {

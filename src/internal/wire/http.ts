@@ -22,15 +22,12 @@ export class HttpWire implements Service {
   }
 
   readonly complete = (request: ChatRequest): Effect.Effect<ChatResponse, ChatError> =>
-    Effect.withSpan(
+    Effect.useSpan("ChatCompletions.complete", { captureStackTrace: false }, (span) =>
       Effect.acquireUseRelease(
-        Answer.open(this.client, request, false),
+        Answer.open(this.client, request, false, span),
         (answer) => answer.whole,
         (answer) => answer.close
-      ),
-      "ChatCompletions.complete",
-      { captureStackTrace: false }
-    )
+      ))
 
   readonly stream = (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> => toStream(this.open(request))
 
@@ -39,13 +36,15 @@ export class HttpWire implements Service {
    * a fiber of its own to be left.
    */
   readonly open = (request: ChatRequest, wait?: CallWait): Effect.Effect<Answer.Pull, ChatError, Scope.Scope> =>
-    Effect.withSpanScoped(
-      Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) =>
-        Effect.flatMap(
-          Answer.open(this.client, request, true, wait),
-          (answer) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull)
-        ))),
-      "ChatCompletions.stream",
-      { captureStackTrace: false }
+    Effect.uninterruptible(
+      Effect.flatMap(
+        Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }),
+        (span) =>
+          Effect.flatMap(
+            Answer.open(this.client, request, true, span, wait),
+            (answer) =>
+              Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull))
+          )
+      )
     )
 }

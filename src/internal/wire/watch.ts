@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { type Take, Wait } from "../wait.ts"
+import type { Take, Wait } from "../wait.ts"
 
 /** The limit that was passed. */
 export interface Passed {
@@ -38,7 +38,7 @@ interface Deadline extends Passed {
   readonly at: number
 }
 
-/** Watches one call. */
+/** Watches one call, from now until its caller ends it. */
 export class Watch {
   private readonly limits: Limits
   private readonly clock: Clock.Clock
@@ -149,11 +149,3 @@ export class Watch {
     return this.waiting.isWaiting ? Math.max(this.waitingSince, this.lastLife) : now
   }
 }
-
-/** A watch over a call that begins now, for its caller to end. A caller who wants to stop the call gives the wait. */
-export const make = (limits: Limits, waiting?: CallWait): Effect.Effect<Watch> =>
-  Effect.clockWith((clock) =>
-    waiting === undefined
-      ? Effect.map(Effect.runtime<never>(), (runtime) => new Watch(limits, clock, new Wait(runtime)))
-      : Effect.sync(() => new Watch(limits, clock, waiting))
-  )

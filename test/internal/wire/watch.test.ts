@@ -1,12 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, TestClock } from "effect"
-import * as Watch from "../../../src/internal/wire/watch.ts"
+import { Wait } from "../../../src/internal/wait.ts"
+import { Watch } from "../../../src/internal/wire/watch.ts"
 
 const limits = {
   firstTokenTimeout: Duration.seconds(5),
   idleTimeout: Duration.seconds(2),
   totalTimeout: Duration.seconds(20)
 }
+
+const make = Effect.flatMap(
+  Effect.runtime<never>(),
+  (runtime) => Effect.clockWith((clock) => Effect.sync(() => new Watch(limits, clock, new Wait(runtime))))
+)
 
 const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
   Effect.gen(function*() {
@@ -20,7 +26,7 @@ const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
 describe("watch", () => {
   it.effect("before the first token only the time to it and the total count", () =>
     Effect.gen(function*() {
-      const watch = yield* Watch.make(limits)
+      const watch = yield* make
       watch.attempt()
       const passed = yield* passes(watch.wait(Effect.never), 5000)
       assert.deepInclude(passed, { _tag: "Passed", phase: "firstToken", limit: limits.firstTokenTimeout })
@@ -28,7 +34,7 @@ describe("watch", () => {
 
   it.effect("a sign of life does not move the time to the first token", () =>
     Effect.gen(function*() {
-      const watch = yield* Watch.make(limits)
+      const watch = yield* make
       watch.attempt()
       yield* Effect.fork(Effect.repeatN(Effect.delay(Effect.sync(() => watch.life()), "1 seconds"), 9))
       assert.deepInclude(yield* passes(watch.wait(Effect.never), 5000), { phase: "firstToken" })
@@ -36,7 +42,7 @@ describe("watch", () => {
 
   it.effect("after it a sign of life moves the time of silence", () =>
     Effect.gen(function*() {
-      const watch = yield* Watch.make(limits)
+      const watch = yield* make
       watch.attempt()
       watch.answer()
       yield* Effect.fork(Effect.delay(Effect.sync(() => watch.life()), "1500 millis"))
@@ -45,7 +51,7 @@ describe("watch", () => {
 
   it.effect("time that is not spent waiting is no silence", () =>
     Effect.gen(function*() {
-      const watch = yield* Watch.make(limits)
+      const watch = yield* make
       watch.attempt()
       watch.answer()
       yield* TestClock.adjust("15 seconds")
@@ -54,7 +60,7 @@ describe("watch", () => {
 
   it.effect("between two tries only the total counts", () =>
     Effect.gen(function*() {
-      const watch = yield* Watch.make(limits)
+      const watch = yield* make
       watch.attempt()
       watch.pause()
       assert.deepInclude(yield* passes(watch.wait(Effect.never), 20_000), { phase: "total" })
@@ -62,7 +68,7 @@ describe("watch", () => {
 
   it.effect("a limit that was passed while nobody waited ends the next wait at once", () =>
     Effect.gen(function*() {
-      const watch = yield* Watch.make(limits)
+      const watch = yield* make
       watch.attempt()
       yield* TestClock.adjust("30 seconds")
       assert.deepInclude(yield* Effect.flip(watch.wait(Effect.void)), { _tag: "Passed" })
@@ -71,7 +77,7 @@ describe("watch", () => {
   it.effect("what is waited for is interrupted when the limit passes, and nobody waits for that", () =>
     Effect.gen(function*() {
       let interrupted = false
-      const watch = yield* Watch.make(limits)
+      const watch = yield* make
       watch.attempt()
       const stubborn = Effect.never.pipe(Effect.onInterrupt(() => {
         interrupted = true
