@@ -1,3 +1,4 @@
+import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Schema, Stream, Tracer } from "effect"
 import { CallOptions, ChatCompletions, ChatMessage, type LLMConfig } from "effect-chat"
@@ -220,6 +221,45 @@ describe("ChatCompletions", () => {
         assert.lengthOf(heard.events, 2)
         failure(heard, "ServerError")
       }))
+  })
+
+  describe("a request", () => {
+    /** Calls over a client of its own, which answers with this body, and gives the request's signal. */
+    const signalOf = (body: string, use: (completions: ChatCompletions.Service) => Effect.Effect<unknown, unknown>) =>
+      Effect.gen(function*() {
+        const signals: Array<AbortSignal> = []
+        const client = HttpClient.make((request, _, signal) => {
+          signals.push(signal)
+          return Effect.sync(() => HttpClientResponse.fromWeb(request, new Response(body)))
+        })
+        const completions = yield* Effect.provideService(ChatCompletions.make, HttpClient.HttpClient, client)
+        yield* use(completions)
+        yield* Effect.yieldNow()
+        return signals.map((signal) => signal.aborted)
+      })
+
+    it.live("is not taken back once its answer has come to the end of its body", () =>
+      Effect.gen(function*() {
+        const whole = yield* signalOf(
+          JSON.stringify(completion({ content: "a" })),
+          (completions) => completions.complete(requestOf())
+        )
+        assert.deepStrictEqual(whole, [false])
+        const told = yield* signalOf(
+          says("a") + done,
+          (completions) => Stream.runDrain(completions.stream(requestOf()))
+        )
+        assert.deepStrictEqual(told, [false])
+      }))
+
+    it.live("is taken back where its answer is left", () =>
+      Effect.map(
+        signalOf(
+          says("a"),
+          (completions) => Stream.runDrain(Stream.take(completions.stream(requestOf()), 1))
+        ),
+        (aborted) => assert.deepStrictEqual(aborted, [true])
+      ))
   })
 
   it.effect("runs many calls at once without mixing them up", () =>

@@ -164,6 +164,27 @@ describe("sockets", () => {
       )
 
       live(
+        "the connection of a document serves the next one",
+        withServer(
+          () => ({ status: 200, headers: {}, pieces: [bytes(JSON.stringify(completion({ content: "a" })))] }),
+          (server) =>
+            Effect.gen(function*() {
+              const completions = yield* ChatCompletions.ChatCompletions
+              for (let i = 0; i < 4; i++) {
+                assert.strictEqual(
+                  (yield* completions.complete(requestOf({ config: { baseUrl: server.url } }))).text,
+                  "a"
+                )
+                // A client may take its connection to be busy until the answer has been told.
+                yield* Effect.sleep("20 millis")
+              }
+              assert.strictEqual(server.requests(), 4)
+              assert.strictEqual(server.connections(), 1)
+            })
+        )
+      )
+
+      live(
         "the connection of an error serves the next try",
         withServer(
           (_, count) =>
