@@ -177,11 +177,13 @@ if (wanted("size")) {
     "import * from \"effect-chat\"": "export * from './index.js'"
   }
   say("\nOwn code in a bundle (bytes)")
+  say(`${"".padEnd(38)}${"minified".padStart(10)}${"gzipped".padStart(10)}   with imports and eventsource-parser`)
   /** @type {Array<unknown>} */
   const kept = []
   for (const [name, code] of Object.entries(sizes)) {
     const size = await bundleSize(code)
-    say(`${name.padEnd(42)}${size.minified} minified, ${size.gzipped} gzipped`)
+    const cells = [size.own.minified, size.own.gzipped, size.all.minified, size.all.gzipped]
+    say(`${name.padEnd(38)}${cells.map((bytes) => String(bytes).padStart(10)).join("")}`)
     kept.push({ name, ...size })
   }
   results["Own code in a bundle"] = kept
