@@ -10,7 +10,7 @@ const dist = new URL("../dist/", import.meta.url)
 const walk = (file, seen, outside) => {
   if (seen.has(file.href)) return
   seen.add(file.href)
-  for (const [, name = ""] of readFileSync(file, "utf8").matchAll(/^(?:im|ex)port [^;]*?from "([^"]+)"/gm)) {
+  for (const [, name = ""] of readFileSync(file, "utf8").matchAll(/^(?:im|ex)port [^;]*?from ["']([^"']+)["']/gm)) {
     if (name.startsWith(".")) walk(new URL(name, file), seen, outside)
     else outside.add(name)
   }

@@ -47,6 +47,8 @@ const names = {
   loop: "loop by hand (fetch)",
   "effect-chat-fetch": "effect-chat, FetchHttpClient",
   "effect-chat-undici": "effect-chat, NodeHttpClient.layerUndici",
+  "bare-fetch": "FetchHttpClient alone",
+  "bare-undici": "NodeHttpClient.layerUndici alone",
   openai: "openai 7.57.0",
   "ai-sdk": "ai 7.0.173 + @ai-sdk/openai-compatible 3.0.92",
   langchain: "@langchain/openai 1.6.0"
@@ -63,15 +65,16 @@ const results = { node: process.version, cpu: cpus()[0]?.model, cpus: cpus().len
  * @param {ReadonlyArray<string>} columns
  * @param {ReadonlyArray<string>} rows
  * @param {(peer: string, column: string) => number} figure
+ * @param {number} [times] how often a round is run, where single ones differ much
  */
-const table = (title, unit, columns, rows, figure) => {
+const table = (title, unit, columns, rows, figure, times = 1) => {
   /** @type {Map<string, Array<number>>} */
   const seen = new Map()
   /** @type {Map<string, Array<number>>} */
   const ratios = new Map()
   const add = (/** @type {typeof seen} */ map, /** @type {string} */ key, /** @type {number} */ value) =>
     map.set(key, [...(map.get(key) ?? []), value])
-  for (let round = 0; round < Number(rounds); round++) {
+  for (let round = 0; round < Number(rounds) * times; round++) {
     for (const column of columns) {
       let base = NaN
       for (const row of rows) {
@@ -138,8 +141,9 @@ if (wanted("ask")) {
     "Answers that are no stream, one after another",
     "requests a second",
     ["rate"],
-    [loop, ...ours, "openai"],
-    (peer) => measure("ask", peer, [2000]).perSecond
+    [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
+    (peer) => measure("ask", peer, [1000]).perSecond,
+    3
   )
 }
 if (wanted("memory")) {
@@ -173,11 +177,13 @@ if (wanted("size")) {
     "import * from \"effect-chat\"": "export * from './index.js'"
   }
   say("\nOwn code in a bundle (bytes)")
+  say(`${"".padEnd(38)}${"minified".padStart(10)}${"gzipped".padStart(10)}   with imports and eventsource-parser`)
   /** @type {Array<unknown>} */
   const kept = []
   for (const [name, code] of Object.entries(sizes)) {
     const size = await bundleSize(code)
-    say(`${name.padEnd(42)}${size.minified} minified, ${size.gzipped} gzipped`)
+    const cells = [size.own.minified, size.own.gzipped, size.all.minified, size.all.gzipped]
+    say(`${name.padEnd(38)}${cells.map((bytes) => String(bytes).padStart(10)).join("")}`)
     kept.push({ name, ...size })
   }
   results["Own code in a bundle"] = kept

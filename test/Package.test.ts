@@ -21,6 +21,7 @@ const tsc = `${root}/node_modules/typescript/bin/tsc`
 
 const Manifest = Schema.parseJson(Schema.Struct({
   peerDependencies: Schema.Record({ key: Schema.String, value: Schema.String }),
+  peerDependenciesMeta: Schema.Record({ key: Schema.String, value: Schema.Struct({ optional: Schema.Boolean }) }),
   devDependencies: Schema.Record({ key: Schema.String, value: Schema.String })
 }))
 
@@ -65,11 +66,20 @@ const pack = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const stage = yield* fs.makeTempDirectoryScoped()
-  for (const file of ["package.json", "README.md", "LICENSE", "src"]) {
+  const files = [
+    "package.json",
+    "README.md",
+    "LICENSE",
+    "src",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "rollup.config.mjs"
+  ]
+  for (const file of files) {
     yield* fs.copy(path.join(root, file), path.join(stage, file))
   }
-  yield* succeed(root, ["node", tsc, "-p", "tsconfig.build.json", "--outDir", path.join(stage, "dist")])
-  yield* succeed(stage, ["npm", "pack", "--ignore-scripts"])
+  yield* fs.symlink(path.join(root, "node_modules"), path.join(stage, "node_modules"))
+  yield* succeed(stage, ["npm", "pack"])
   const tarball = (yield* fs.readDirectory(stage)).find((file) => file.endsWith(".tgz"))
   return path.join(stage, tarball ?? "there is no tarball")
 })
@@ -96,7 +106,7 @@ class Consumer extends Effect.Service<Consumer>()("effect-chat/test/Package.test
       yield* pack,
       ...peers
     ])
-    return { directory, installed, write }
+    return { directory, installed, optional: Object.keys(manifest.peerDependenciesMeta), write }
   })
 }) {}
 
@@ -240,6 +250,83 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
       assert.strictEqual((yield* succeed(directory, ["node", "same.mjs"])).trim(), "true")
     }), 30_000)
 
+  it.effect("shares its classes among all its entry points", () =>
+    Effect.gen(function*() {
+      const { directory, write } = yield* Consumer
+      yield* write(
+        "shared.mjs",
+        `import { ChatError, HistoryStore, LLMChat } from "effect-chat"
+         import { ConflictError } from "effect-chat/ChatError"
+         import * as Sqlite from "effect-chat/sql/Sqlite"
+         import { HistoryStoreSuite, ScriptedHttpClient } from "effect-chat/testing"
+         import { Effect, Layer } from "effect"
+
+         const program = Effect.gen(function*() {
+           const store = yield* HistoryStore.HistoryStore
+           const conflict = yield* Effect.flip(store.clear({ id: "a", expectedVersion: 7 }))
+           const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", model: "m" })
+           const failure = yield* Effect.flip(chat.ask("Hi"))
+           for (const { test } of HistoryStoreSuite.cases.slice(0, 3)) yield* test
+           return [ChatError.ConflictError === ConflictError, conflict instanceof ConflictError, failure._tag]
+         })
+         const client = ScriptedHttpClient.layer([ScriptedHttpClient.text("", { status: 401 })])
+         const store = Sqlite.layer({ filename: "shared.sqlite" })
+         const shared = await Effect.runPromise(Effect.provide(program, Layer.merge(client, store)))
+         console.log(shared.join())`
+      )
+      assert.strictEqual((yield* succeed(directory, ["node", "shared.mjs"])).trim(), "true,true,AuthenticationError")
+    }), 30_000)
+
+  const needed: ReadonlyArray<readonly [entry: string, ...packages: ReadonlyArray<string>]> = [
+    ["effect-chat"],
+    ["effect-chat/testing"],
+    ["effect-chat/tokens/GptTokenizer"],
+    ["effect-chat/sql", "@effect/experimental", "@effect/sql"]
+  ]
+  for (const [entry, ...peers] of needed) {
+    it.effect(`loads ${peers.join(", ") || "no optional peer"} for ${entry}`, () =>
+      Effect.gen(function*() {
+        const { directory, optional, write } = yield* Consumer
+        yield* write(
+          "hooks.mjs",
+          `import { writeSync } from "node:fs"
+           export const load = (url, context, next) => {
+             writeSync(1, url + "\\n")
+             return next(url, context)
+           }`
+        )
+        yield* write(
+          "loads.mjs",
+          `import { register } from "node:module"
+           register("./hooks.mjs", import.meta.url)
+           await import("${entry}")`
+        )
+        const loaded = (yield* succeed(directory, ["node", "loads.mjs"])).split("\n")
+        assert.isTrue(loaded.some((url) => url.includes("/effect-chat/dist/internal/core.js")))
+        const found = optional.filter((name) => loaded.some((url) => url.includes(`/node_modules/${name}/`)))
+        assert.deepStrictEqual(found, peers)
+      }), 30_000)
+  }
+
+  it.effect("has source maps that lead to the sources in it", () =>
+    Effect.gen(function*() {
+      const { directory, write } = yield* Consumer
+      yield* write(
+        "maps.mjs",
+        `import { existsSync, readdirSync, readFileSync } from "node:fs"
+         const dist = new URL("node_modules/effect-chat/dist/", import.meta.url)
+         const maps = readdirSync(dist, { recursive: true }).filter((file) => file.endsWith(".map"))
+         const sources = maps.flatMap((map) => {
+           const url = new URL(map, dist)
+           const { sourceRoot = "", sources } = JSON.parse(readFileSync(url, "utf8"))
+           return sources.map((source) => new URL(sourceRoot + source, url))
+         })
+         const missing = sources.filter((source) => !source.pathname.endsWith(".ts") || !existsSync(source))
+         console.log(missing.join("\\n") || (sources.length > 100 ? "right" : "there are few sources"))`
+      )
+      assert.strictEqual((yield* succeed(directory, ["node", "maps.mjs"])).trim(), "right")
+    }), 30_000)
+
   it.effect("opens every public module and closes every internal one", () =>
     Effect.gen(function*() {
       const { directory, write } = yield* Consumer
@@ -261,10 +348,10 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
       assert.strictEqual((yield* succeed(directory, ["node", "closed.mjs"])).trim(), "right")
     }), 30_000)
 
-  it.effect("bundles LLMChat without testing, Node or whole barrels", () =>
+  it.effect("bundles LLMChat without other services, testing, Node or whole barrels", () =>
     Effect.gen(function*() {
       const { directory } = yield* Consumer
-      const { metafile } = yield* Effect.promise(() =>
+      const { metafile, outputFiles } = yield* Effect.promise(() =>
         esbuild.build({
           absWorkingDir: directory,
           bundle: true,
@@ -283,6 +370,8 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
       const imports = outputs.flatMap((output) => output.imports.map(({ path }) => path))
 
       assert.include(bundled, "node_modules/effect-chat/dist/LLMChat.js")
+      const services = outputFiles.flatMap(({ text }) => text.match(/Context\.Tag\("[^"]+"\)/g) ?? [])
+      assert.deepStrictEqual(services, [`Context.Tag("effect-chat/LLMChat")`])
       assert.deepStrictEqual(bundled.filter((file) => file.includes("/testing/")), [])
       assert.deepStrictEqual(
         imports.filter((name) => /^(node:|@effect\/platform-node|effect$|@effect\/platform$)/.test(name)),
