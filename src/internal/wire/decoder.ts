@@ -29,8 +29,6 @@ export interface Options extends FoldOptions {
 
 type Mode = "undecided" | "events" | "whole"
 
-const fieldAtStart = /^(?:data|event|id|retry|error)?:/
-
 /** Enough characters to tell a field's name from other text. */
 const longestField = 6
 
@@ -148,7 +146,7 @@ export class Decoder {
     const start = this.whole.slice(0, longestField)
     if (start === "") return "undecided"
     if (/^[{["<]/.test(start)) return "whole"
-    if (this.options.contentType?.includes("event-stream") === true || fieldAtStart.test(start)) return "events"
+    if (this.options.contentType?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
     return atEnd || start.length === longestField ? "whole" : "undecided"
   }
 
