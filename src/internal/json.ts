@@ -39,6 +39,13 @@ export const asCount = (value: unknown): number | undefined => {
   return typeof number === "number" && Number.isFinite(number) ? Math.max(0, number) : undefined
 }
 
+/** The same without the fields that are undefined. */
+export const defined = <A extends object>(fields: A): A => {
+  const rest = { ...fields }
+  for (const key in rest) if (rest[key] === undefined) delete rest[key]
+  return rest
+}
+
 /** JSON, or undefined for what is none. */
 export const parseJson = (text: string): { readonly value: unknown } | undefined => {
   try {

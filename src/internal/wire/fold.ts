@@ -5,7 +5,7 @@
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"
-import { asString, asText, type JsonRecord } from "../json.ts"
+import { asString, asText, defined, type JsonRecord } from "../json.ts"
 import {
   callsChoice,
   contentOf,
@@ -97,9 +97,9 @@ export class Fold {
 
   /** The answer as it is now. `reason` stands in for the server's where the answer is not whole. */
   response(reason: FinishReason = this.reason()): ChatResponse {
-    const response = {
-      ...(this.functionCall === undefined ? {} : { functionCall: this.functionCall }),
-      ...(this.provider === undefined ? {} : { provider: this.provider }),
+    const response = defined({
+      functionCall: this.functionCall,
+      provider: this.provider,
       text: this.text,
       reasoning: this.reasoning,
       refusal: this.refusal,
@@ -109,7 +109,7 @@ export class Fold {
       usage: this.usage,
       id: this.id,
       model: this.model
-    }
+    })
     return ChatResponse.make(response, true)
   }
 

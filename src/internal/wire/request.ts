@@ -64,9 +64,9 @@ const toAssistant = (message: AssistantMessage, wire: Wire): JsonRecord => {
     role: "assistant",
     // Empty text beside tool calls is refused by some servers, null by none.
     content: content === "" ? null : content,
-    ...(reasoning === undefined || wire.reasoningEcho === "none" ? {} : { [wire.reasoningEcho]: reasoning }),
-    ...(refusal === undefined ? {} : { refusal }),
-    ...(toolCalls === undefined || toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(toCall) })
+    ...(wire.reasoningEcho === "none" ? {} : { [wire.reasoningEcho]: reasoning }),
+    refusal,
+    tool_calls: toolCalls === undefined || toolCalls.length === 0 ? undefined : toolCalls.map(toCall)
   }
 }
 
