@@ -8,10 +8,11 @@ import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
+import type * as ParseResult from "effect/ParseResult"
 import * as Rec from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { issueOf } from "./internal/issue.ts"
 import { asText, defined } from "./internal/json.ts"
 import {
   ApiKey,
@@ -213,11 +214,8 @@ const toNumber = (text: string | undefined): number | string | null | undefined 
 }
 
 const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
-  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-  return ConfigError.InvalidData(
-    [variableName(`${issue?.path[0]?.toString() ?? "config"}`)],
-    issue?.message ?? error.message
-  )
+  const { message, path: [field = "config"] } = issueOf(error)
+  return ConfigError.InvalidData([variableName(String(field))], message)
 }
 
 /**

@@ -350,7 +350,7 @@ export class Conversation {
       after === undefined ? store.load(id) : Effect.zipRight(after, store.load(id)),
       Option.match({
         onNone: () =>
-          Effect.succeed({
+          Effect.succeed<State>({
             config,
             version: 0,
             systemPrompt: config.systemPrompt,
@@ -359,14 +359,10 @@ export class Conversation {
             usage: emptyUsage
           }),
         onSome: (stored) =>
-          Effect.map(isConfigGiven ? Effect.succeed(config) : Settings.toConfig(stored, config), (config) => ({
-            config,
-            version: stored.version,
-            systemPrompt: stored.systemPrompt,
-            messages: stored.messages,
-            summary: stored.summary,
-            usage: stored.usage
-          }))
+          Effect.map(
+            isConfigGiven ? Effect.succeed(config) : Settings.toConfig(stored, config),
+            (config): State => ({ ...stored, config, summary: stored.summary })
+          )
       })
     ).pipe(Effect.map((state) => this.settle(state)))
   }

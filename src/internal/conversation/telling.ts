@@ -5,8 +5,9 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ChatError } from "../../ChatError.ts"
-import { type ChatEvent, type Finish, isFinish } from "../../ChatEvent.ts"
+import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import { finishOf } from "../finish.ts"
 import type { Pull } from "../pull.ts"
 import type { Turn } from "./turn.ts"
 
@@ -76,10 +77,3 @@ export class Telling {
     })
   )
 }
-
-const finishOf = (response: ChatResponse): Finish => ({
-  _tag: "Finish",
-  reason: response.finishReason,
-  rawReason: response.rawFinishReason,
-  response
-})

@@ -13,16 +13,17 @@ import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
-import { type BusyError, type ChatError, ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type { BusyError, ChatError, HistoryStoreError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { change as changeError } from "../changedError.ts"
 import { type Pull, toPullApart } from "../pull.ts"
 import { Wait } from "../wait.ts"
 import { HttpWire } from "../wire/http.ts"
 import type { CallWait, Stopped } from "../wire/watch.ts"
 import { change } from "./changedResponse.ts"
-import type { Conversation, Opening, StoreError } from "./conversation.ts"
+import type { Conversation, Opening } from "./conversation.ts"
 import { Meter } from "./meter.ts"
 import { Partial } from "./partial.ts"
 import type { Closed, Holder } from "./turnLock.ts"
@@ -99,7 +100,8 @@ export class Turn implements Holder {
     const answer = withUsage(named(response), this.meter.whole(response))
     const commit = Effect.mapError(
       this.conversation.commit(this.opening, answer),
-      (error) => withPartial(error, answer)
+      // The error has the answer that the store did not take.
+      (error) => changeError(error, { partial: answer })
     )
     return Effect.as(this.end(commit, Effect.fail(stopped)), answer)
   }
@@ -179,17 +181,3 @@ export const begin = (
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     return turn
   })
-
-/** The error with the answer that the store did not take. */
-const withPartial = (error: StoreError, partial: ChatResponse): StoreError => {
-  const { cause, conversationId, message } = error
-  return error._tag === "HistoryStoreError"
-    ? new HistoryStoreError({ message, conversationId, cause, partial })
-    : new ConflictError({
-      message,
-      conversationId,
-      expectedVersion: error.expectedVersion,
-      actualVersion: error.actualVersion,
-      partial
-    })
-}

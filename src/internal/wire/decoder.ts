@@ -4,8 +4,9 @@
  * What the body is, is read off the body: servers answer a request for a stream with plain JSON, label a stream as JSON,
  * and send an error or a page of HTML with status 200. A stream and a completion end in the same fold.
  */
-import type { ChatEvent, Finish } from "../../ChatEvent.ts"
+import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import { finishOf } from "../finish.ts"
 import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
 import { documentOf, plainTextOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
@@ -97,12 +98,7 @@ export class Decoder {
     const beside = this.stray(out)
     if (beside !== undefined || this.finished) return beside
     this.fold.flush(out)
-    return {
-      _tag: "Truncated",
-      message: this.partial === undefined
-        ? "The server sent an empty answer"
-        : "The answer ended with neither a finish reason nor [DONE]"
-    }
+    return this.partial === undefined ? empty : truncated("The answer ended with neither a finish reason nor [DONE]")
   }
 
   /** Says that the answer ended, which is for the caller to know where {@link isComplete} holds. */
@@ -111,17 +107,10 @@ export class Decoder {
     if (failure !== undefined) return generationFailed(failure)
     const beside = this.mode === "events" && !this.fold.isFinished ? this.stray(out) : undefined
     if (beside !== undefined || this.finished) return beside
-    if (!this.fold.hasChoice) return { _tag: "Truncated", message: "The server sent an empty answer" }
+    if (!this.fold.hasChoice) return empty
     this.fold.flush(out)
     this.finished = true
-    const response = this.fold.response()
-    const finish: Finish = {
-      _tag: "Finish",
-      reason: response.finishReason,
-      rawReason: response.rawFinishReason,
-      response
-    }
-    out.push(finish)
+    out.push(finishOf(this.fold.response()))
     return undefined
   }
 
@@ -250,7 +239,7 @@ export class Decoder {
     const parsed = parseJson(body)
     if (parsed === undefined) {
       return body.startsWith("{") || body.startsWith("[")
-        ? { _tag: "Truncated", message: "The answer is JSON that breaks off" }
+        ? truncated("The answer is JSON that breaks off")
         : said(fromBody(body, this.options.contentType), body)
     }
     const value = documentOf(parsed.value)
@@ -295,8 +284,9 @@ const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", 
 
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 
+const truncated = (message: string): Problem => ({ _tag: "Truncated", message })
+
+const empty = truncated("The server sent an empty answer")
+
 const generationFailed = (reason: string): Problem =>
-  said(
-    { message: `The server ended the answer with "${reason}"`, code: reason, type: undefined, param: undefined },
-    ""
-  )
+  said({ message: `The server ended the answer with "${reason}"`, code: reason }, "")

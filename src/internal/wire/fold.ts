@@ -67,8 +67,8 @@ export class Fold {
 
   /** Takes a chunk in, or the whole answer as one, and appends what it says to `out`. */
   add(chunk: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
-    if (this.id === "") this.id = asString(chunk["id"]) ?? ""
-    if (this.model === "") this.model = asString(chunk["model"]) ?? ""
+    this.id ||= asText(chunk["id"]) ?? ""
+    this.model ||= asText(chunk["model"]) ?? ""
     const choice = firstChoice(chunk, isWhole)
     if (choice !== undefined) {
       this.chose = true

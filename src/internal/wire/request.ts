@@ -100,15 +100,10 @@ const toTool = (tool: Tool): JsonRecord => ({
   }
 })
 
-const toResponseFormat = (format: ResponseFormat): JsonRecord =>
-  format.type === "json_schema"
+const toResponseFormat = ({ type, ...format }: ResponseFormat): JsonRecord =>
+  type === "json_schema"
     ? {
-      type: "json_schema",
-      json_schema: {
-        name: format.name,
-        description: format.description,
-        schema: format.schema,
-        strict: format.strict
-      }
+      type,
+      json_schema: format
     }
-    : { type: format.type }
+    : { type }
