@@ -22,7 +22,9 @@ export const asText = (value: unknown): string | undefined =>
 export const fieldsOf = (value: unknown): JsonRecord => isRecord(value) ? value : {}
 
 /** The items of a list: none of what is no list. */
-export const itemsOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : []
+export const itemsOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : none
+
+const none: ReadonlyArray<unknown> = []
 
 /** The first thing that is read of some items. */
 export const first = <A, B>(items: ReadonlyArray<A>, read: (item: A) => B | undefined): B | undefined => {

@@ -19,7 +19,8 @@ const isFirst = (choice: JsonRecord): boolean => (asCount(choice["index"]) ?? 0)
 /** The choice that is folded: the first one. With `n` above 1 the others are other answers. */
 export const firstChoice = (chunk: JsonRecord, isWhole: boolean): JsonRecord | undefined => {
   const choices = itemsOf(chunk["choices"])
-  return choices.filter(isRecord).find(isFirst) ?? (isWhole ? asRecord(choices[0]) : undefined)
+  return first(choices, (choice) => isRecord(choice) && isFirst(choice) ? choice : undefined) ??
+    (isWhole ? asRecord(choices[0]) : undefined)
 }
 
 /**
@@ -89,9 +90,11 @@ export const textOf = (delta: JsonRecord): string | undefined => {
 /** OpenRouter's `reasoning_details`: the readable ones; encrypted ones have no text. */
 const detail = (part: JsonRecord): string | undefined => asText(part["text"]) ?? asText(part["summary"])
 
+const reasoningNames = ["reasoning_content", "reasoning", "reasoning_text", "thinking"]
+
 /** The reasoning in a delta. Servers that send it under two names repeat themselves: the first name that says something counts. */
 export const reasoningOf = (delta: JsonRecord): string | undefined =>
-  first(["reasoning_content", "reasoning", "reasoning_text", "thinking"], (name) => asText(delta[name])) ??
+  first(reasoningNames, (name) => asText(delta[name])) ??
     partsText(delta["content"], thought) ??
     partsText(delta["reasoning_details"], detail)
 
