@@ -9,6 +9,7 @@
 import * as Encoding from "effect/Encoding"
 import * as Schema from "effect/Schema"
 import { type ChatResponse, FinishReason, ToolCall, Usage } from "./ChatResponse.ts"
+import { asText, defined } from "./internal/json.ts"
 
 /**
  * A piece of text.
@@ -356,15 +357,15 @@ export const fromPrompt = (prompt: Prompt): ReadonlyArray<UserMessage | ToolMess
 export const fromResponse = (response: ChatResponse): AssistantMessage | undefined => {
   const { refusal, toolCalls } = response
   if (response.text.trim() === "" && refusal.trim() === "" && toolCalls.length === 0) return undefined
-  return {
+  return defined<AssistantMessage>({
     role: "assistant",
     content: response.text,
-    ...(response.reasoning === "" ? {} : { reasoning: response.reasoning }),
-    ...(refusal === "" ? {} : { refusal }),
-    ...(toolCalls.length === 0 ? {} : { toolCalls }),
+    reasoning: asText(response.reasoning),
+    refusal: asText(refusal),
+    toolCalls: toolCalls.length === 0 ? undefined : toolCalls,
     finishReason: response.finishReason,
-    ...(response.model === "" ? {} : { model: response.model }),
-    ...(response.provider === undefined ? {} : { provider: response.provider }),
-    ...(response.usage === undefined ? {} : { usage: response.usage })
-  }
+    model: asText(response.model),
+    provider: response.provider,
+    usage: response.usage
+  })
 }

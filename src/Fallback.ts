@@ -14,9 +14,10 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Stream from "effect/Stream"
 import type * as ChatCompletions from "./ChatCompletions.ts"
-import { type ChatError, isChatError } from "./ChatError.ts"
+import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
+import { change } from "./internal/changedError.ts"
 import { saysNothing } from "./internal/conversation/partial.ts"
 import { serverName } from "./internal/serverName.ts"
 import * as LLMConfig from "./LLMConfig.ts"
@@ -207,10 +208,7 @@ const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => 
     `Asked before: ${told.join("; ")}`,
     error.cause === undefined ? undefined : { cause: error.cause }
   )
-  const copy: unknown = Reflect.construct(error.constructor, [
-    Object.assign({}, error, { message: error.message, cause })
-  ])
-  return isChatError(copy) ? copy : error
+  return change(error, { cause })
 }
 
 /**

@@ -8,12 +8,12 @@ import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
-import * as Predicate from "effect/Predicate"
+import type * as ParseResult from "effect/ParseResult"
 import * as Rec from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as Str from "effect/String"
+import { issueOf } from "./internal/issue.ts"
+import { asText, defined } from "./internal/json.ts"
 import {
   ApiKey,
   BaseUrl,
@@ -28,6 +28,10 @@ import * as Provider from "./Provider.ts"
 
 const orNull = (schema: Schema.Schema<number>, fallback: number) => withDefault(Schema.NullOr(schema), fallback)
 
+const within = (schema: Schema.Schema<number>, least: number, most: number) => schema.pipe(Schema.between(least, most))
+
+const Positive = Schema.Int.pipe(Schema.positive())
+
 const timeout = (fallback: Duration.DurationInput) => withDefault(Timeout, Duration.decode(fallback))
 
 const fields = {
@@ -38,15 +42,15 @@ const fields = {
   /** Default `deepseek-chat`. */
   model: withDefault(Schema.NonEmptyTrimmedString, "deepseek-chat"),
   /** Randomness, 0 to 2. Default 0.7. */
-  temperature: orNull(Schema.Number.pipe(Schema.between(0, 2)), 0.7),
+  temperature: orNull(within(Schema.Number, 0, 2), 0.7),
   /** Nucleus sampling, 0 to 1. Default 1. */
-  topP: orNull(Schema.Number.pipe(Schema.between(0, 1)), 1),
+  topP: orNull(within(Schema.Number, 0, 1), 1),
   /** The most tokens of an answer, 1 or more. Default 8192. */
-  maxTokens: orNull(Schema.Int.pipe(Schema.positive()), 8192),
+  maxTokens: orNull(Positive, 8192),
   /** −2 to 2; above 0 discourages repetition. Default 0. */
-  frequencyPenalty: orNull(Schema.Number.pipe(Schema.between(-2, 2)), 0),
+  frequencyPenalty: orNull(within(Schema.Number, -2, 2), 0),
   /** −2 to 2; above 0 encourages new topics. Default 0. */
-  presencePenalty: orNull(Schema.Number.pipe(Schema.between(-2, 2)), 0),
+  presencePenalty: orNull(within(Schema.Number, -2, 2), 0),
   /** The first message of every request; empty for none. Default `你是一个严谨的助手`. */
   systemPrompt: withDefault(Schema.String, "你是一个严谨的助手"),
   /** The server's name in responses, spans and metrics, such as `openai`. Default `openai-compatible`. */
@@ -64,7 +68,7 @@ const fields = {
   /** The whole call, retries and their waits included. Default infinite. */
   totalTimeout: timeout(Duration.infinity),
   /** How often a call is tried again before its first event, 0 to 100. Default 2. */
-  maxRetries: withDefault(Schema.Int.pipe(Schema.between(0, 100)), 2),
+  maxRetries: withDefault(within(Schema.Int, 0, 100), 2),
   /** The wait before the first retry; it doubles with each, with jitter. Default 500 milliseconds. */
   retryBaseDelay: timeout("500 millis"),
   /** The longest wait of the library's own choice. Default 8 seconds. */
@@ -76,9 +80,9 @@ const fields = {
   /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
   turnPolicy: withDefault(Schema.Literal("queue", "reject", "replace"), "queue"),
   /** The longest server-sent event, in characters. Default 16 Mi. */
-  maxEventSize: withDefault(Schema.Int.pipe(Schema.positive()), 16 * 1024 * 1024),
+  maxEventSize: withDefault(Positive, 16 * 1024 * 1024),
   /** The longest answer that is no stream, in bytes. Default 64 Mi. */
-  maxBodySize: withDefault(Schema.Int.pipe(Schema.positive()), 64 * 1024 * 1024)
+  maxBodySize: withDefault(Positive, 64 * 1024 * 1024)
 }
 
 /**
@@ -138,19 +142,16 @@ type DurationOptions = { readonly [K in DurationField]?: Duration.DurationInput 
 const reveal = (secret: string | Redacted.Redacted): string =>
   typeof secret === "string" ? secret : Redacted.value(secret)
 
-const toEncoded = (options: Overrides): Readonly<Record<string, unknown>> => {
-  const { apiKey, firstTokenTimeout, headers, idleTimeout, maxRetryAfter, retryBaseDelay, ...rest } = options
-  const { retryMaxDelay, totalTimeout, ...plain } = rest
-  const durations = { firstTokenTimeout, idleTimeout, maxRetryAfter, retryBaseDelay, retryMaxDelay, totalTimeout }
-  const key = apiKey === undefined ? "" : reveal(apiKey).trim()
-  const encoded: Record<string, unknown> = {
-    ...plain,
-    ...Rec.map(durations, (duration) => duration === undefined ? undefined : encodeDuration(duration)),
-    apiKey: key === "" ? undefined : key,
-    headers: headers === undefined ? undefined : Rec.map(headers, reveal)
-  }
-  return Rec.filter(encoded, Predicate.isNotUndefined)
-}
+const toEncoded = ({ apiKey = "", headers, ...rest }: Overrides): Readonly<Record<string, unknown>> =>
+  defined({
+    ...Rec.map<string, unknown, unknown>(rest, toJson),
+    apiKey: asText(reveal(apiKey).trim()),
+    headers: headers && Rec.map(headers, reveal)
+  })
+
+/** Durations come in forms that JSON does not have. */
+const toJson = (value: unknown): unknown =>
+  Duration.isDuration(value) || typeof value === "bigint" || Array.isArray(value) ? encodeDuration(value) : value
 
 /**
  * Settings from what a program wrote, with every default filled in. Fails with the field, the value and the rule that
@@ -186,49 +187,35 @@ export const override = (
 
 const encode = Schema.encodeSync(LLMConfig)
 
+/** A variable that is set to something. */
 const variable = (name: string) =>
-  Config.string(name).pipe(
-    Config.option,
-    Config.map((value) => Option.filter(Option.map(value, Str.trim), Str.isNonEmpty))
-  )
+  Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
 
-const variables = Config.all({
+const variableName = (field: string): string => `LLM_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+
+/** The variables of fields, by the fields' names. */
+const variables = (fields: string) =>
+  Config.all(Object.fromEntries(fields.split(" ").map((field) => [field, variable(variableName(field))])))
+
+const environment = Config.all({
   provider: variable("LLM_PROVIDER"),
-  baseUrl: variable("LLM_BASE_URL"),
-  apiKey: variable("LLM_API_KEY"),
+  ownBaseUrl: variable("LLM_BASE_URL"),
+  ownApiKey: variable("LLM_API_KEY"),
   openaiBaseUrl: variable("OPENAI_BASE_URL"),
   openaiApiKey: variable("OPENAI_API_KEY"),
-  text: Config.all({
-    model: variable("LLM_MODEL"),
-    systemPrompt: variable("LLM_SYSTEM_PROMPT"),
-    firstTokenTimeout: variable("LLM_FIRST_TOKEN_TIMEOUT"),
-    idleTimeout: variable("LLM_IDLE_TIMEOUT"),
-    totalTimeout: variable("LLM_TOTAL_TIMEOUT")
-  }),
-  number: Config.all({
-    temperature: variable("LLM_TEMPERATURE"),
-    topP: variable("LLM_TOP_P"),
-    maxTokens: variable("LLM_MAX_TOKENS"),
-    frequencyPenalty: variable("LLM_FREQUENCY_PENALTY"),
-    presencePenalty: variable("LLM_PRESENCE_PENALTY"),
-    maxRetries: variable("LLM_MAX_RETRIES")
-  })
+  texts: variables("model systemPrompt firstTokenTimeout idleTimeout totalTimeout"),
+  numbers: variables("temperature topP maxTokens frequencyPenalty presencePenalty maxRetries")
 })
 
-const toNumber = (text: string): number | string | null => {
+const toNumber = (text: string | undefined): number | string | null | undefined => {
   if (text === "null" || text === "none") return null
   const number = Number(text)
   return Number.isNaN(number) ? text : number
 }
 
-const variableName = (field: string): string => `LLM_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-
 const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
-  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-  return ConfigError.InvalidData(
-    [variableName(`${issue?.path[0]?.toString() ?? "config"}`)],
-    issue?.message ?? error.message
-  )
+  const { message, path: [field = "config"] } = issueOf(error)
+  return ConfigError.InvalidData([variableName(String(field))], message)
 }
 
 /**
@@ -244,36 +231,24 @@ const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
  * @since 0.1.0
  * @category config
  */
-export const config: Config.Config<LLMConfig> = Config.mapOrFail(variables, (given) => {
-  const preset = Option.map(given.provider, (name) => Rec.get(Provider.presets, name))
-  if (Option.isSome(preset) && Option.isNone(preset.value)) {
+export const config: Config.Config<LLMConfig> = Config.mapOrFail(environment, (given) => {
+  const { openaiBaseUrl, ownBaseUrl, provider } = given
+  const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))
+  if (provider !== undefined && preset === undefined) {
     const known = Object.keys(Provider.presets).join(", ")
-    return Either.left(
-      ConfigError.InvalidData(
-        ["LLM_PROVIDER"],
-        `Expected one of ${known}, actual ${Option.getOrElse(given.provider, () => "")}`
-      )
-    )
+    return Either.left(ConfigError.InvalidData(["LLM_PROVIDER"], `Expected one of ${known}, actual ${provider}`))
   }
-  const found = Option.flatten(preset)
-  const own = Option.orElse(given.baseUrl, () => Option.map(found, (preset) => preset.baseUrl))
-  const baseUrl = Option.orElse(own, () => given.openaiBaseUrl)
-  if (Option.isNone(baseUrl)) {
+  const own = ownBaseUrl ?? preset?.baseUrl
+  const baseUrl = own ?? openaiBaseUrl
+  if (baseUrl === undefined) {
     return Either.left(
       ConfigError.MissingData(["LLM_BASE_URL"], "Expected the address of a server, such as http://localhost:11434/v1")
     )
   }
-  const openaiKeyFits = Option.isNone(own) || Option.contains(given.openaiBaseUrl, baseUrl.value) ||
-    hostOf(baseUrl.value) === "api.openai.com"
-  const apiKey = Option.orElse(given.apiKey, () => openaiKeyFits ? given.openaiApiKey : Option.none())
+  const openaiKeyFits = own === undefined || own === openaiBaseUrl || hostOf(own) === "api.openai.com"
+  const apiKey = given.ownApiKey ?? (openaiKeyFits ? given.openaiApiKey : undefined)
   return Either.mapLeft(
-    decodeUnknown({
-      ...Option.getOrElse(found, () => ({})),
-      ...Rec.getSomes(given.text),
-      ...Rec.map(Rec.getSomes(given.number), toNumber),
-      ...Rec.getSomes({ apiKey }),
-      baseUrl: baseUrl.value
-    }),
+    decodeUnknown(defined({ ...preset, ...given.texts, ...Rec.map(given.numbers, toNumber), apiKey, baseUrl })),
     invalid
   )
 })

@@ -18,10 +18,34 @@ export const asString = (value: unknown): string | undefined => typeof value ===
 export const asText = (value: unknown): string | undefined =>
   typeof value === "string" && value !== "" ? value : undefined
 
+/** The fields of an object: none of what is no object. */
+export const fieldsOf = (value: unknown): JsonRecord => isRecord(value) ? value : {}
+
+/** The items of a list: none of what is no list. */
+export const itemsOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : none
+
+const none: ReadonlyArray<unknown> = []
+
+/** The first thing that is read of some items. */
+export const first = <A, B>(items: ReadonlyArray<A>, read: (item: A) => B | undefined): B | undefined => {
+  for (const item of items) {
+    const found = read(item)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 /** A number of things: zero or more, also where it comes as text. */
 export const asCount = (value: unknown): number | undefined => {
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value
   return typeof number === "number" && Number.isFinite(number) ? Math.max(0, number) : undefined
+}
+
+/** The same without the fields that are undefined. */
+export const defined = <A extends object>(fields: A): A => {
+  const rest = { ...fields }
+  for (const key in rest) if (rest[key] === undefined) delete rest[key]
+  return rest
 }
 
 /** JSON, or undefined for what is none. */

@@ -15,21 +15,14 @@ export const normaliseBaseUrl = (baseUrl: string): string =>
 
 const baseUrlProblem = (baseUrl: string): string | true => {
   const text = baseUrl.trim()
-  if (!URL.canParse(text)) return `baseUrl must be an http or https URL, actual ${JSON.stringify(baseUrl)}`
-  const url = new URL(text)
-  if (url.username !== "" || url.password !== "") {
-    return `baseUrl must not contain credentials (give apiKey instead), actual host ${JSON.stringify(url.host)}`
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const has = (what: string) => `baseUrl must not contain ${what}, actual host ${JSON.stringify(url?.host)}`
+  if (url?.username || url?.password) return has("credentials (give apiKey instead)")
+  if (!/^https?:$/.test(url?.protocol ?? "")) {
     return `baseUrl must be an http or https URL, actual ${JSON.stringify(baseUrl)}`
   }
-  if (url.search !== "" || text.includes("?")) {
-    return `baseUrl must not contain a query (give wire.query instead), actual host ${JSON.stringify(url.host)}`
-  }
-  if (url.hash !== "" || text.includes("#")) {
-    return `baseUrl must not contain a fragment, actual host ${JSON.stringify(url.host)}`
-  }
-  return true
+  if (text.includes("?")) return has("a query (give wire.query instead)")
+  return text.includes("#") ? has("a fragment") : true
 }
 
 /** An http or https URL without query, fragment or credentials. A refusal shows no part that could be a secret. */
@@ -60,18 +53,16 @@ export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema
   Schema.DurationFromSelf.pipe(Schema.greaterThanDuration(Duration.zero)),
   {
     strict: true,
-    decode: (input, _, ast) => {
-      const duration = Duration.decodeUnknown(/^infinity$/i.test(`${input}`) ? Duration.infinity : input)
-      return Option.isSome(duration)
-        ? ParseResult.succeed(duration.value)
-        : ParseResult.fail(
+    decode: (input, _, ast) =>
+      ParseResult.fromOption(
+        Duration.decodeUnknown(/^infinity$/i.test(`${input}`) ? Duration.infinity : input),
+        () =>
           new ParseResult.Type(
             ast,
             input,
             `Expected milliseconds, or a text such as "30 seconds" or "Infinity", actual ${JSON.stringify(input)}`
           )
-        )
-    },
+      ),
     encode: (duration) => ParseResult.succeed(encodeDuration(duration))
   }
 )
@@ -84,7 +75,7 @@ export const WholeOrInfinite: Schema.Schema<number> = Schema.Number.pipe(
 )
 
 /** The JSON of a duration, which has no number for the infinite one. */
-export const encodeDuration = (input: Duration.DurationInput): number | string => {
+export const encodeDuration = (input: unknown): number | string => {
   const duration = Duration.decodeUnknown(input)
   if (Option.isNone(duration)) return String(input)
   return Duration.isFinite(duration.value) ? Duration.toMillis(duration.value) : "Infinity"

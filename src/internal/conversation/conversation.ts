@@ -74,83 +74,83 @@ interface Doubt {
 /** One conversation. What is stored of it is read with its first use, and again after a write that failed. */
 export class Conversation {
   readonly lock: TurnLock = new TurnLock()
-  private readonly options: Options
-  private readonly state: SynchronizedRef.SynchronizedRef<State | undefined> = SynchronizedRef.unsafeMake<
+  readonly #options: Options
+  readonly #state: SynchronizedRef.SynchronizedRef<State | undefined> = SynchronizedRef.unsafeMake<
     State | undefined
   >(undefined)
-  private unsaved: Unsaved | undefined
+  #unsaved: Unsaved | undefined
   /** What turns took that left nothing else, and is stored with the next one. */
-  private unstored: Usage | undefined
+  #unstored: Usage | undefined
   /** A write that failed, and may have been done all the same. What is stored tells. */
-  private doubt: Doubt | undefined
-  private dismissed = false
+  #doubt: Doubt | undefined
+  #dismissed = false
 
   constructor(options: Options) {
-    this.options = options
+    this.#options = options
   }
 
   /** What turns send of the history. */
   get window(): HistoryWindow {
-    return this.options.window
+    return this.#options.window
   }
 
   /** Whether the conversation has a turn that the store did not take. */
   get isUnsaved(): boolean {
-    return this.unsaved !== undefined
+    return this.#unsaved !== undefined
   }
 
   /** The settings that are in force. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
-    return this.use((state) => state.config)
+    return this.#use((state) => state.config)
   }
 
   /** The messages, the system message first where there is one. */
   get history(): Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError> {
-    return this.use((state) => withSystem(state, state.messages))
+    return this.#use((state) => withSystem(state, state.messages))
   }
 
   /** The tokens of all turns. */
   get usage(): Effect.Effect<Usage, HistoryStoreError> {
-    return this.use((state) => [this.unstored, this.doubt?.unstored, this.unsaved?.usage].reduce(add, state.usage))
+    return this.#use((state) => [this.#unstored, this.#doubt?.unstored, this.#unsaved?.usage].reduce(add, state.usage))
   }
 
   /** What a question outside the history is sent with. */
   question(opening: Opening): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return this.use((state) => ({
+    return this.#use((state) => ({
       config: state.config,
       messages: withSystem(state, opening),
-      conversation: this.owner
+      conversation: this.#owner
     }))
   }
 
   /** What a turn is sent with, before the window chooses. */
   choice(opening: Opening): Effect.Effect<Choice, HistoryStoreError> {
-    const certain = Effect.suspend(() => this.doubt === undefined ? Effect.void : this.forget)
-    const choose = this.use(({ config, messages, summary, systemPrompt }): Choice => ({
+    const certain = Effect.suspend(() => this.#doubt === undefined ? Effect.void : this.#forget)
+    const choose = this.#use(({ config, messages, summary, systemPrompt }): Choice => ({
       input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
-      request: { config, conversation: this.owner }
+      request: { config, conversation: this.#owner }
     }))
     return Effect.zipRight(certain, choose)
   }
 
   /** Keeps the summary of these messages, unless the history is another one by now. */
   summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
-    return this.write((state) => {
+    return this.#write((state) => {
       if (state.messages !== messages) return Effect.succeed(state)
-      const usage = add(state.usage, this.unstored)
-      const { id, store } = this.options
+      const usage = add(state.usage, this.#unstored)
+      const { id, store } = this.#options
       return Effect.map(
-        this.storing(usage, store.setSummary({ id, expectedVersion: state.version, summary, usage })),
+        this.#storing(usage, store.setSummary({ id, expectedVersion: state.version, summary, usage })),
         (version) => ({ ...state, version, usage, summary })
       )
     }).pipe(Effect.catchTag("ConflictError", () => Effect.void))
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
-    return this.write((state) =>
+    return this.#write((state) =>
       Effect.map(
-        this.options.store.setSystemPrompt({
-          id: this.options.id,
+        this.#options.store.setSystemPrompt({
+          id: this.#options.id,
           expectedVersion: state.version,
           systemPrompt,
           settings: Settings.fromConfig(state.config)
@@ -161,13 +161,13 @@ export class Conversation {
   }
 
   get clear(): Effect.Effect<void, StoreError> {
-    return this.write((state) => {
+    return this.#write((state) => {
       // What is not stored has nothing there to clear.
       const clear = state.version === 0
         ? Effect.succeed(0)
-        : this.options.store.clear({ id: this.options.id, expectedVersion: state.version })
+        : this.#options.store.clear({ id: this.#options.id, expectedVersion: state.version })
       return Effect.map(clear, (version) => {
-        this.giveUp()
+        this.#giveUp()
         return { ...state, version, messages: [], summary: undefined }
       })
     })
@@ -193,8 +193,8 @@ export class Conversation {
   /** Ends the conversation: the turn that runs leaves nothing behind, and nothing is written once this is done. */
   get dismiss(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.dismissed = true
-      const written = SynchronizedRef.update(this.state, (state) => state)
+      this.#dismissed = true
+      const written = SynchronizedRef.update(this.#state, (state) => state)
       return Effect.zipRight(this.end(Duration.zero), written)
     })
   }
@@ -202,155 +202,156 @@ export class Conversation {
   /** Adds a turn, if its answer says anything. It is stored when this is done. */
   commit(opening: Opening, response: ChatResponse): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
-      const answer = this.dismissed ? undefined : fromResponse(response)
+      const answer = this.#dismissed ? undefined : fromResponse(response)
       if (answer === undefined) return this.spend(response.usage)
       const { usage } = response
       const messages = [...opening, answer]
-      const write = this.write((state) => {
-        this.giveUp()
-        this.unsaved = { messages, usage, version: state.version }
-        return this.append(state, messages, usage)
+      const write = this.#write((state) => {
+        this.#giveUp()
+        this.#unsaved = { messages, usage, version: state.version }
+        return this.#append(state, messages, usage)
       })
       // What is stored may have to be read before, and that can fail.
       const kept = Effect.tapError(write, () =>
         Effect.sync(() => {
-          if (this.unsaved?.messages === messages) return
-          this.giveUp()
-          this.unsaved = { messages, usage, version: Infinity }
+          if (this.#unsaved?.messages === messages) return
+          this.#giveUp()
+          this.#unsaved = { messages, usage, version: Infinity }
         }))
-      return Effect.zipRight(this.count(usage), kept)
+      return Effect.zipRight(this.#count(usage), kept)
     })
   }
 
   /** Tries again to store the turn that the store did not take; whether there was one. */
   get save(): Effect.Effect<boolean, StoreError> {
     return Effect.suspend(() => {
-      const unsaved = this.unsaved
+      const unsaved = this.#unsaved
       if (unsaved === undefined) return Effect.succeed(false)
-      const write = this.write((state) =>
-        this.unsaved === unsaved ? this.append(state, unsaved.messages, unsaved.usage) : Effect.succeed(state)
+      const write = this.#write((state) =>
+        this.#unsaved === unsaved ? this.#append(state, unsaved.messages, unsaved.usage) : Effect.succeed(state)
       )
-      return Effect.as(Effect.zipRight(this.forget, write), true)
+      return Effect.as(Effect.zipRight(this.#forget, write), true)
     })
   }
 
   /** Counts the tokens of a turn that left nothing else. */
   spend(usage: Usage | undefined): Effect.Effect<void> {
     // Not during a write, which stores what it found.
-    const keep = SynchronizedRef.update(this.state, (state) => {
-      this.unstored = usage === undefined ? this.unstored : add(usage, this.unstored)
+    const keep = SynchronizedRef.update(this.#state, (state) => {
+      this.#unstored = usage === undefined ? this.#unstored : add(usage, this.#unstored)
       return state
     })
-    return usage === undefined ? Effect.void : Effect.zipRight(this.count(usage), keep)
+    return usage === undefined ? Effect.void : Effect.zipRight(this.#count(usage), keep)
   }
 
-  private count(usage: Usage | undefined): Effect.Effect<void> {
-    const { onUsage } = this.options
+  #count(usage: Usage | undefined): Effect.Effect<void> {
+    const { onUsage } = this.#options
     return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
   }
 
   /** Whose calls these are, where calls wait in line. */
-  private get owner(): object | string {
-    const { id, owner = id } = this.options
+  get #owner(): object | string {
+    const { id, owner = id } = this.#options
     return owner
   }
 
-  private append(
+  #append(
     state: State,
     messages: ReadonlyArray<ChatMessage>,
     cost: Usage | undefined
   ): Effect.Effect<State, StoreError> {
-    const usage = add(add(state.usage, this.unstored), cost)
+    const usage = add(add(state.usage, this.#unstored), cost)
     const turn = {
-      id: this.options.id,
+      id: this.#options.id,
       expectedVersion: state.version,
       messages,
       usage,
       systemPrompt: state.systemPrompt,
       settings: Settings.fromConfig(state.config)
     }
-    return Effect.map(this.storing(usage, this.options.store.append(turn)), (version) => {
-      this.unsaved = undefined
+    return Effect.map(this.#storing(usage, this.#options.store.append(turn)), (version) => {
+      this.#unsaved = undefined
       return { ...state, version, usage, messages: [...state.messages, ...messages] }
     })
   }
 
   /** A write that has the tokens of all turns. */
-  private storing(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
-    const { unstored } = this
+  #storing(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
+    const unstored = this.#unstored
     return Effect.tapBoth(write, {
-      onSuccess: () => Effect.sync(() => this.unstored = undefined),
+      onSuccess: () => Effect.sync(() => this.#unstored = undefined),
       onFailure: (error) =>
         Effect.sync(() => {
           if (error._tag === "ConflictError") return
-          this.unstored = undefined
-          this.doubt = { usage, unstored }
+          this.#unstored = undefined
+          this.#doubt = { usage, unstored }
         })
     })
   }
 
   /** The turn that the store did not take stays what it is: one that took tokens and left nothing. */
-  private giveUp(): void {
-    if (this.unsaved?.usage !== undefined) this.unstored = add(this.unsaved.usage, this.unstored)
-    this.unsaved = undefined
+  #giveUp(): void {
+    if (this.#unsaved?.usage !== undefined) this.#unstored = add(this.#unsaved.usage, this.#unstored)
+    this.#unsaved = undefined
   }
 
   /** Has what is stored read again with the next use. */
-  private get forget(): Effect.Effect<void> {
-    return Effect.uninterruptible(SynchronizedRef.set(this.state, undefined))
+  get #forget(): Effect.Effect<void> {
+    return Effect.uninterruptible(SynchronizedRef.set(this.#state, undefined))
   }
 
   /** What is stored tells which writes were done although they failed. */
-  private settle(state: State): State {
-    const { doubt, unsaved } = this
-    this.doubt = undefined
+  #settle(state: State): State {
+    const doubt = this.#doubt
+    const unsaved = this.#unsaved
+    this.#doubt = undefined
     if (doubt?.unstored !== undefined && !isSame(doubt.usage, state.usage)) {
-      this.unstored = add(doubt.unstored, this.unstored)
+      this.#unstored = add(doubt.unstored, this.#unstored)
     }
-    if (unsaved !== undefined && isStored(state, unsaved)) this.unsaved = undefined
+    if (unsaved !== undefined && isStored(state, unsaved)) this.#unsaved = undefined
     return state
   }
 
-  private use<A>(f: (state: State) => A): Effect.Effect<A, HistoryStoreError> {
+  #use<A>(f: (state: State) => A): Effect.Effect<A, HistoryStoreError> {
     return Effect.flatMap(
-      SynchronizedRef.get(this.state),
-      (state) => state === undefined ? Effect.map(this.loaded, f) : Effect.succeed(f(state))
+      SynchronizedRef.get(this.#state),
+      (state) => state === undefined ? Effect.map(this.#loaded, f) : Effect.succeed(f(state))
     )
   }
 
   /** Only the load itself can be interrupted: a semaphore loses the permit of whoever is interrupted as it gets it. */
-  private get loaded(): Effect.Effect<State, HistoryStoreError> {
+  get #loaded(): Effect.Effect<State, HistoryStoreError> {
     return Effect.uninterruptibleMask((restore) =>
       SynchronizedRef.modifyEffect(
-        this.state,
+        this.#state,
         (state) =>
-          Effect.map(state === undefined ? restore(this.load) : Effect.succeed(state), (state) => [state, state])
+          Effect.map(state === undefined ? restore(this.#load) : Effect.succeed(state), (state) => [state, state])
       )
     )
   }
 
   /** One write at a time, and none of what is to be removed. After one that failed the conversation is what is stored. */
-  private write(f: (state: State) => Effect.Effect<State, StoreError>): Effect.Effect<void, StoreError> {
+  #write(f: (state: State) => Effect.Effect<State, StoreError>): Effect.Effect<void, StoreError> {
     return SynchronizedRef.updateEffect(
-      this.state,
+      this.#state,
       (state) =>
-        this.dismissed
+        this.#dismissed
           ? Effect.succeed(state)
-          : Effect.flatMap(state === undefined || this.doubt !== undefined ? this.load : Effect.succeed(state), f)
+          : Effect.flatMap(state === undefined || this.#doubt !== undefined ? this.#load : Effect.succeed(state), f)
     ).pipe(
-      Effect.tapErrorTag("ConflictError", () => this.forget),
-      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.doubt ??= {})),
+      Effect.tapErrorTag("ConflictError", () => this.#forget),
+      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#doubt ??= {})),
       Effect.uninterruptible
     )
   }
 
-  private get load(): Effect.Effect<State, HistoryStoreError> {
-    const { after, config, id, isConfigGiven, store } = this.options
+  get #load(): Effect.Effect<State, HistoryStoreError> {
+    const { after, config, id, isConfigGiven, store } = this.#options
     return Effect.flatMap(
       after === undefined ? store.load(id) : Effect.zipRight(after, store.load(id)),
       Option.match({
         onNone: () =>
-          Effect.succeed({
+          Effect.succeed<State>({
             config,
             version: 0,
             systemPrompt: config.systemPrompt,
@@ -359,16 +360,12 @@ export class Conversation {
             usage: emptyUsage
           }),
         onSome: (stored) =>
-          Effect.map(isConfigGiven ? Effect.succeed(config) : Settings.toConfig(stored, config), (config) => ({
-            config,
-            version: stored.version,
-            systemPrompt: stored.systemPrompt,
-            messages: stored.messages,
-            summary: stored.summary,
-            usage: stored.usage
-          }))
+          Effect.map(
+            isConfigGiven ? Effect.succeed(config) : Settings.toConfig(stored, config),
+            (config): State => ({ ...stored, config, summary: stored.summary })
+          )
       })
-    ).pipe(Effect.map((state) => this.settle(state)))
+    ).pipe(Effect.map((state) => this.#settle(state)))
   }
 }
 

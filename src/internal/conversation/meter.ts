@@ -9,9 +9,9 @@ import { saysNothing } from "./partial.ts"
 
 /** The meter of one turn. Mutable: the calls of a turn come one after another. */
 export class Meter {
-  private request: ChatRequest | undefined
-  private answer: ChatResponse | undefined
-  private earlier: Usage | undefined
+  #request: ChatRequest | undefined
+  #answer: ChatResponse | undefined
+  #earlier: Usage | undefined
 
   /** The wire, whose calls are the turn's. */
   over(completions: Service): Service {
@@ -20,7 +20,7 @@ export class Meter {
         Effect.suspend(() => {
           this.begin(request)
           return Effect.tap(completions.complete(request), (response) => {
-            this.answer = response
+            this.#answer = response
           })
         }),
       stream: (request) => {
@@ -32,7 +32,7 @@ export class Meter {
 
   /** What the turn took with this answer, which is whole. */
   whole(answer: ChatResponse): Usage | undefined {
-    return plus(this.earlier, this.usageOf(answer))
+    return plus(this.#earlier, this.#usageOf(answer))
   }
 
   /**
@@ -40,22 +40,22 @@ export class Meter {
    * came counts as nothing.
    */
   part(told: ChatResponse | undefined): Usage | undefined {
-    const answer = this.answer ?? told
-    if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.earlier
-    return plus(this.earlier, this.usageOf(answer))
+    const answer = this.#answer ?? told
+    if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.#earlier
+    return plus(this.#earlier, this.#usageOf(answer))
   }
 
   /** A call begins, after the one before it, which gave an answer or nothing. */
   begin(request: ChatRequest): void {
-    if (this.answer !== undefined) this.earlier = this.whole(this.answer)
-    this.answer = undefined
-    this.request = request
+    if (this.#answer !== undefined) this.#earlier = this.whole(this.#answer)
+    this.#answer = undefined
+    this.#request = request
   }
 
-  private usageOf(answer: ChatResponse): Usage | undefined {
-    return this.request === undefined
+  #usageOf(answer: ChatResponse): Usage | undefined {
+    return this.#request === undefined
       ? answer.usage
-      : estimateUsage(this.request.messages, answer, this.request.options)
+      : estimateUsage(this.#request.messages, answer, this.#request.options)
   }
 }
 

@@ -4,14 +4,14 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as JSONSchema from "effect/JSONSchema"
-import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { CallOptions, JsonSchema, ObjectOptions, ResponseFormat } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type ChatError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { asArray, asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
+import { issueOf } from "../issue.ts"
+import { fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 
 /** A whole answer, and the value that its text stands for. */
 export interface Decoded<A> {
@@ -89,13 +89,11 @@ const strictKeywords = new Set(
 const isStrict = (schema: unknown): boolean => {
   if (!isRecord(schema) || !Object.keys(schema).every((keyword) => strictKeywords.has(keyword))) return false
   if ("$ref" in schema) return Object.keys(schema).length === 1
-  const members = asRecord(schema["properties"]) ?? {}
-  if (schema["type"] === "object") {
-    const required = asArray(schema["required"]) ?? []
-    if (schema["additionalProperties"] !== false) return false
-    if (!Object.keys(members).every((name) => required.includes(name))) return false
-  }
-  const inner = [members, asRecord(schema["$defs"]) ?? {}, asArray(schema["anyOf"]) ?? []].flatMap(Object.values)
+  const { $defs, additionalProperties, anyOf, properties, required, type } = schema
+  const members = Object.keys(fieldsOf(properties))
+  const isOpen = additionalProperties !== false || !members.every((name) => itemsOf(required).includes(name))
+  if (type === "object" && isOpen) return false
+  const inner = [fieldsOf(properties), fieldsOf($defs), itemsOf(anyOf)].flatMap(Object.values)
   const items = "items" in schema ? [schema["items"]] : []
   return ["type", "anyOf", "enum", "const"].some((keyword) => keyword in schema) && [...inner, ...items].every(isStrict)
 }
@@ -121,7 +119,7 @@ const decode = <A, I>(
   isWrapped: boolean,
   response: ChatResponse
 ): Effect.Effect<A, MalformedResponseError> => {
-  const fail = (message: string, path: ReadonlyArray<PropertyKey>) =>
+  const fail = (message: string, path: ReadonlyArray<PropertyKey> = []) =>
     Effect.fail(
       new MalformedResponseError({
         message,
@@ -130,17 +128,16 @@ const decode = <A, I>(
         partial: response
       })
     )
-  if (response.refusal !== "") return fail(`The model refused: ${response.refusal}`, [])
+  if (response.refusal !== "") return fail(`The model refused: ${response.refusal}`)
   const parsed = parseJson(jsonIn(response.text))
   if (parsed === undefined) {
-    return fail(`The answer is no JSON${response.finishReason === "length" ? ", it was cut at its limit" : ""}`, [])
+    return fail(`The answer is no JSON${response.finishReason === "length" ? ", it was cut at its limit" : ""}`)
   }
   const { value } = parsed
   const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
   const decoded = Schema.decodeUnknownEither(schema)(content)
   if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
-  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(decoded.left)
-  const path = issue?.path ?? []
+  const { message, path } = issueOf(decoded.left)
   const where = path.length === 0 ? "" : ` at ${path.map(String).join(".")}`
-  return fail(`The answer does not have the form that was asked for${where}: ${issue?.message ?? ""}`, path)
+  return fail(`The answer does not have the form that was asked for${where}: ${message}`, path)
 }

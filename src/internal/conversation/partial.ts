@@ -11,26 +11,26 @@ export const saysNothing = ({ functionCall, reasoning, refusal, text, toolCalls 
 
 /** Collects events. Mutable: one turn is told by one reader. */
 export class Partial {
-  private text = ""
-  private reasoning = ""
-  private refusal = ""
-  private usage: Usage | undefined
+  #text = ""
+  #reasoning = ""
+  #refusal = ""
+  #usage: Usage | undefined
 
   /** Takes in what was told. */
   add(events: Chunk.Chunk<ChatEvent>): void {
     for (const event of events) {
       switch (event._tag) {
         case "TextDelta":
-          this.text += event.text
+          this.#text += event.text
           break
         case "ReasoningDelta":
-          this.reasoning += event.text
+          this.#reasoning += event.text
           break
         case "RefusalDelta":
-          this.refusal += event.text
+          this.#refusal += event.text
           break
         case "UsageUpdate":
-          this.usage = event.usage
+          this.#usage = event.usage
       }
     }
   }
@@ -42,13 +42,13 @@ export class Partial {
   get response(): ChatResponse {
     return ChatResponse.make(
       {
-        text: this.text,
-        reasoning: this.reasoning,
-        refusal: this.refusal,
+        text: this.#text,
+        reasoning: this.#reasoning,
+        refusal: this.#refusal,
         toolCalls: [],
         finishReason: "interrupted",
         rawFinishReason: undefined,
-        usage: this.usage,
+        usage: this.#usage,
         id: "",
         model: ""
       },

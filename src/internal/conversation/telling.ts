@@ -5,8 +5,9 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ChatError } from "../../ChatError.ts"
-import { type ChatEvent, type Finish, isFinish } from "../../ChatEvent.ts"
+import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import { finishOf } from "../finish.ts"
 import type { Pull } from "../pull.ts"
 import type { Turn } from "./turn.ts"
 
@@ -14,72 +15,65 @@ type Step = Pull<ChatEvent, ChatError>
 
 /** The telling of one turn. Mutable: one turn is told to one consumer. */
 export class Telling {
-  private readonly turn: Turn
-  private readonly wire: Step
-  private ended = false
-  private failed: ChatError | undefined
+  readonly #turn: Turn
+  readonly #wire: Step
+  #ended = false
+  #failed: ChatError | undefined
 
   constructor(turn: Turn, wire: Step) {
-    this.turn = turn
-    this.wire = wire
+    this.#turn = turn
+    this.#wire = wire
   }
 
   /** The next events. Between the wire's last event and the commit nobody can interrupt. */
   readonly pull: Step = Effect.uninterruptibleMask((restore) => {
-    if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
-    if (this.ended) return Effect.fail(Option.none())
-    return this.turn.hasEnded ? this.stopped : Effect.matchEffect(restore(this.wire), this.heard)
+    if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
+    if (this.#ended) return Effect.fail(Option.none())
+    return this.#turn.hasEnded ? this.#stopped : Effect.matchEffect(restore(this.#wire), this.#heard)
   })
 
-  private readonly heard = {
-    onSuccess: (events: Chunk.Chunk<ChatEvent>): Step => this.tell(events),
+  readonly #heard = {
+    onSuccess: (events: Chunk.Chunk<ChatEvent>): Step => this.#tell(events),
     onFailure: (error: Option.Option<ChatError>): Step => {
-      if (error._tag === "Some") return this.fail(error.value)
-      return this.turn.hasEnded ? this.stopped : Effect.fail(error)
+      if (error._tag === "Some") return this.#fail(error.value)
+      return this.#turn.hasEnded ? this.#stopped : Effect.fail(error)
     }
   }
 
-  private tell(events: Chunk.Chunk<ChatEvent>): Step {
-    if (this.turn.hasEnded) return this.stopped
+  #tell(events: Chunk.Chunk<ChatEvent>): Step {
+    if (this.#turn.hasEnded) return this.#stopped
     const last = Chunk.unsafeLast(events)
-    if (isFinish(last)) return this.finish(Chunk.dropRight(events, 1), last.response)
-    this.turn.tell(events)
+    if (isFinish(last)) return this.#finish(Chunk.dropRight(events, 1), last.response)
+    this.#turn.tell(events)
     return Effect.succeed(events)
   }
 
-  private fail(error: ChatError): Step {
-    return Effect.matchEffect(this.turn.fail(error), {
-      onFailure: () => this.stopped,
+  #fail(error: ChatError): Step {
+    return Effect.matchEffect(this.#turn.fail(error), {
+      onFailure: () => this.#stopped,
       onSuccess: () => Effect.fail(Option.some(error))
     })
   }
 
   /** What was told before the end stays told, also where the turn fails at its end. */
-  private finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Step {
-    return Effect.matchEffect(this.turn.complete(answer), {
+  #finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Step {
+    return Effect.matchEffect(this.#turn.complete(answer), {
       onSuccess: (response) => {
-        this.ended = true
+        this.#ended = true
         return Effect.succeed(Chunk.append(before, finishOf(response)))
       },
       onFailure: (error): Step => {
-        if (error._tag === "Stopped") return this.stopped
-        this.failed = error
+        if (error._tag === "Stopped") return this.#stopped
+        this.#failed = error
         return Chunk.isEmpty(before) ? Effect.fail(Option.some(error)) : Effect.succeed(before)
       }
     })
   }
 
-  private readonly stopped: Step = Effect.suspend(() =>
-    Effect.map(this.turn.interrupted, (response) => {
-      this.ended = true
+  readonly #stopped: Step = Effect.suspend(() =>
+    Effect.map(this.#turn.interrupted, (response) => {
+      this.#ended = true
       return Chunk.of<ChatEvent>(finishOf(response))
     })
   )
 }
-
-const finishOf = (response: ChatResponse): Finish => ({
-  _tag: "Finish",
-  reason: response.finishReason,
-  rawReason: response.rawFinishReason,
-  response
-})

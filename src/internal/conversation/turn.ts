@@ -13,16 +13,17 @@ import * as Option from "effect/Option"
 import type * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
-import { type BusyError, type ChatError, ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type { BusyError, ChatError, HistoryStoreError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { change as changeError } from "../changedError.ts"
 import { type Pull, toPullApart } from "../pull.ts"
 import { Wait } from "../wait.ts"
 import { HttpWire } from "../wire/http.ts"
 import type { CallWait, Stopped } from "../wire/watch.ts"
 import { change } from "./changedResponse.ts"
-import type { Conversation, Opening, StoreError } from "./conversation.ts"
+import type { Conversation, Opening } from "./conversation.ts"
 import { Meter } from "./meter.ts"
 import { Partial } from "./partial.ts"
 import type { Closed, Holder } from "./turnLock.ts"
@@ -30,19 +31,19 @@ import { cutCall, named } from "./wholeCalls.ts"
 
 /** A turn that holds its conversation's lock. */
 export class Turn implements Holder {
-  private readonly conversation: Conversation
-  private readonly config: LLMConfig
-  private readonly opening: Opening
+  readonly #conversation: Conversation
+  readonly #config: LLMConfig
+  readonly #opening: Opening
   /** What the wire holds: let go of when the turn is stopped, and with the turn's scope. */
   readonly wire: Scope.CloseableScope
-  private readonly waiting: Wait<Stopped>
-  private readonly call: CallWait
-  private readonly told = new Partial()
+  readonly #waiting: Wait<Stopped>
+  readonly #call: CallWait
+  readonly #told = new Partial()
   /** Counts the calls that the turn makes. */
   readonly meter: Meter = new Meter()
-  private readonly settled: Deferred.Deferred<void> = Deferred.unsafeMake(FiberId.none)
-  private ended = false
-  private stopping = false
+  readonly #settled: Deferred.Deferred<void> = Deferred.unsafeMake(FiberId.none)
+  #ended = false
+  #stopping = false
 
   constructor(
     conversation: Conversation,
@@ -51,22 +52,22 @@ export class Turn implements Holder {
     wire: Scope.CloseableScope,
     runtime: Runtime.Runtime<never>
   ) {
-    this.conversation = conversation
-    this.config = config
-    this.opening = opening
+    this.#conversation = conversation
+    this.#config = config
+    this.#opening = opening
     this.wire = wire
-    this.waiting = new Wait(runtime)
-    this.call = new Wait(runtime)
+    this.#waiting = new Wait(runtime)
+    this.#call = new Wait(runtime)
   }
 
   /** Whether the turn is over, or about to be. */
   get hasEnded(): boolean {
-    return this.ended || this.stopping
+    return this.#ended || this.#stopping
   }
 
   /** Waits for the wire, or for the turn to be stopped. */
   wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Stopped> {
-    return this.waiting.for(effect)
+    return this.#waiting.for(effect)
   }
 
   /** The answer's events as they come, until the turn is stopped: there are none from then on. */
@@ -75,7 +76,7 @@ export class Turn implements Holder {
     request: ChatCompletions.ChatRequest
   ): Effect.Effect<Pull<ChatEvent, ChatError>, ChatError> {
     this.meter.begin(request)
-    if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.call), this.wire)
+    if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.#call), this.wire)
     const pull = toPullApart(completions.stream(request), this.wire)
     return Effect.succeed(
       Effect.mapError(this.wait(pull), (error) => error._tag === "Stopped" ? Option.none() : error)
@@ -84,12 +85,12 @@ export class Turn implements Holder {
 
   /** Remembers what the consumer is told. */
   tell(events: Chunk.Chunk<ChatEvent>): void {
-    this.told.add(events)
+    this.#told.add(events)
   }
 
   /** What was told before the turn was stopped, once that is settled. */
   get interrupted(): Effect.Effect<ChatResponse> {
-    return Effect.map(Deferred.await(this.settled), () => this.part)
+    return Effect.map(Deferred.await(this.#settled), () => this.#part)
   }
 
   /** The answer is whole, and gives the response as the history has it. A tool call that was cut fails the turn. */
@@ -98,62 +99,63 @@ export class Turn implements Holder {
     if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
     const answer = withUsage(named(response), this.meter.whole(response))
     const commit = Effect.mapError(
-      this.conversation.commit(this.opening, answer),
-      (error) => withPartial(error, answer)
+      this.#conversation.commit(this.#opening, answer),
+      // The error has the answer that the store did not take.
+      (error) => changeError(error, { partial: answer })
     )
-    return Effect.as(this.end(commit, Effect.fail(stopped)), answer)
+    return Effect.as(this.#end(commit, Effect.fail(stopped)), answer)
   }
 
   /** The answer failed: the history stays as it was, and the wire is let go of. */
   fail(error: ChatError): Effect.Effect<void, Stopped> {
     return Effect.zipRight(
-      this.end(this.conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped)),
+      this.#end(this.#conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped)),
       Scope.close(this.wire, Exit.fail(error))
     )
   }
 
-  readonly done: Effect.Effect<void> = Deferred.await(this.settled)
+  readonly done: Effect.Effect<void> = Deferred.await(this.#settled)
 
   /** The conversation ends the turn. Half of it would leave others waiting for the rest. */
   readonly stop: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
-    if (!this.ended) {
-      this.stopping = true
-      this.waiting.end(stopped)
-      this.call.end(stopped)
+    if (!this.#ended) {
+      this.#stopping = true
+      this.#waiting.end(stopped)
+      this.#call.end(stopped)
     }
     return Effect.zipRight(this.abandon, Scope.close(this.wire, Exit.void))
   }))
 
   /** The turn ends before its answer does. */
   readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
-    const response = this.part
-    if (this.config.onInterrupt === "rollback") return this.end(this.conversation.spend(response.usage), this.done)
+    const response = this.#part
+    if (this.#config.onInterrupt === "rollback") return this.#end(this.#conversation.spend(response.usage), this.done)
     // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
     return Effect.catchAll(
-      this.end(this.conversation.commit(this.opening, response), this.done),
+      this.#end(this.#conversation.commit(this.#opening, response), this.done),
       (error) => Effect.logWarning("An interrupted turn could not be stored", error)
     )
   })
 
   /** What was told so far, as an answer that was cut. */
-  private get part(): ChatResponse {
-    const response = this.told.response
+  get #part(): ChatResponse {
+    const response = this.#told.response
     return withUsage(response, this.meter.part(response))
   }
 
   /** Ends the turn, unless it has ended already. */
-  private end<E, E2>(
+  #end<E, E2>(
     commit: Effect.Effect<void, E>,
     otherwise: Effect.Effect<void, E2>
   ): Effect.Effect<void, E | E2> {
     return Effect.uninterruptible(Effect.suspend((): Effect.Effect<void, E | E2> => {
-      if (this.ended) return otherwise
-      this.ended = true
+      if (this.#ended) return otherwise
+      this.#ended = true
       return Effect.ensuring(
         commit,
         Effect.sync(() => {
-          this.conversation.lock.release(this)
-          Deferred.unsafeDone(this.settled, Effect.void)
+          this.#conversation.lock.release(this)
+          Deferred.unsafeDone(this.#settled, Effect.void)
         })
       )
     }))
@@ -179,17 +181,3 @@ export const begin = (
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     return turn
   })
-
-/** The error with the answer that the store did not take. */
-const withPartial = (error: StoreError, partial: ChatResponse): StoreError => {
-  const { cause, conversationId, message } = error
-  return error._tag === "HistoryStoreError"
-    ? new HistoryStoreError({ message, conversationId, cause, partial })
-    : new ConflictError({
-      message,
-      conversationId,
-      expectedVersion: error.expectedVersion,
-      actualVersion: error.actualVersion,
-      partial
-    })
-}

@@ -4,8 +4,9 @@
  * What the body is, is read off the body: servers answer a request for a stream with plain JSON, label a stream as JSON,
  * and send an error or a page of HTML with status 200. A stream and a completion end in the same fold.
  */
-import type { ChatEvent, Finish } from "../../ChatEvent.ts"
+import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import { finishOf } from "../finish.ts"
 import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
 import { documentOf, plainTextOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
@@ -29,8 +30,6 @@ export interface Options extends FoldOptions {
 
 type Mode = "undecided" | "events" | "whole"
 
-const fieldAtStart = /^(?:data|event|id|retry|error)?:/
-
 /** Enough characters to tell a field's name from other text. */
 const longestField = 6
 
@@ -38,172 +37,160 @@ const fields = ["data:", "event:", "error:", "id:", "retry:"]
 
 /** The reader of one body. Mutable: one answer is read by one reader. */
 export class Decoder {
-  private readonly utf8 = new TextDecoder()
-  private readonly fold: Fold
-  private readonly sse: Sse.SseParser
-  private readonly template: Template
-  private readonly options: Options
-  private mode: Mode = "undecided"
+  readonly #utf8 = new TextDecoder()
+  readonly #fold: Fold
+  readonly #sse: Sse.SseParser
+  readonly #template: Template
+  readonly #options: Options
+  #mode: Mode = "undecided"
   /** Whether the last event has ended and no other has begun. */
-  private isBetween = false
-  private whole = ""
-  private size = 0
-  private finished = false
+  #isBetween = false
+  #whole = ""
+  #size = 0
+  #finished = false
 
   constructor(options: Options) {
-    this.options = options
-    this.fold = new Fold(options)
-    this.sse = Sse.make(options.maxEventSize)
-    this.template = new Template(options.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
+    this.#options = options
+    this.#fold = new Fold(options)
+    this.#sse = Sse.make(options.maxEventSize)
+    this.#template = new Template(options.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
 
   /** Whether `Finish` was said: what follows of the body means nothing. */
   get isDone(): boolean {
-    return this.finished
+    return this.#finished
   }
 
   /** Whether the answer is whole even if the body should break off now. */
   get isComplete(): boolean {
-    return this.finished || (this.fold.isFinished && this.mode === "events")
+    return this.#finished || (this.#fold.isFinished && this.#mode === "events")
   }
 
   /** Whether the answer is one document, which says nothing before its end. */
   get isWhole(): boolean {
-    return this.mode === "whole"
+    return this.#mode === "whole"
   }
 
   /** What has arrived of the answer, undefined where that is nothing. */
   get partial(): ChatResponse | undefined {
-    return this.fold.partial()
+    return this.#fold.partial()
   }
 
   /** Reads a chunk of the body, and appends what it says to `out`. */
   push(bytes: Uint8Array, out: Array<ChatEvent>): Problem | undefined {
-    this.size += bytes.length
-    return this.finished ? undefined : this.text(this.utf8.decode(bytes, { stream: true }), out, false)
+    this.#size += bytes.length
+    return this.#finished ? undefined : this.#text(this.#utf8.decode(bytes, { stream: true }), out, false)
   }
 
   /** Takes note of the body's end: the answer is whole, or there is a problem. */
   end(out: Array<ChatEvent>): Problem | undefined {
-    if (this.finished) return undefined
-    const problem = this.text(this.utf8.decode(), out, true)
+    if (this.#finished) return undefined
+    const problem = this.#text(this.#utf8.decode(), out, true)
     if (problem !== undefined || this.isDone) return problem
-    const lines = this.mode === "whole" ? jsonLines(this.whole) : undefined
-    if (this.mode === "whole" && lines === undefined) return this.readWhole(out)
-    this.mode = "events"
-    const last = this.read(lines ?? this.sse.end(), out, true)
+    const lines = this.#mode === "whole" ? jsonLines(this.#whole) : undefined
+    if (this.#mode === "whole" && lines === undefined) return this.#readWhole(out)
+    this.#mode = "events"
+    const last = this.#read(lines ?? this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
-    if (this.fold.isFinished || (this.options.endOfStreamIsComplete && this.partial !== undefined)) {
+    if (this.#fold.isFinished || (this.#options.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
-    const beside = this.stray(out)
-    if (beside !== undefined || this.finished) return beside
-    this.fold.flush(out)
-    return {
-      _tag: "Truncated",
-      message: this.partial === undefined
-        ? "The server sent an empty answer"
-        : "The answer ended with neither a finish reason nor [DONE]"
-    }
+    const beside = this.#stray(out)
+    if (beside !== undefined || this.#finished) return beside
+    this.#fold.flush(out)
+    return this.partial === undefined ? empty : truncated("The answer ended with neither a finish reason nor [DONE]")
   }
 
   /** Says that the answer ended, which is for the caller to know where {@link isComplete} holds. */
   finish(out: Array<ChatEvent>): Problem | undefined {
-    const failure = this.fold.failure
+    const failure = this.#fold.failure
     if (failure !== undefined) return generationFailed(failure)
-    const beside = this.mode === "events" && !this.fold.isFinished ? this.stray(out) : undefined
-    if (beside !== undefined || this.finished) return beside
-    if (!this.fold.hasChoice) return { _tag: "Truncated", message: "The server sent an empty answer" }
-    this.fold.flush(out)
-    this.finished = true
-    const response = this.fold.response()
-    const finish: Finish = {
-      _tag: "Finish",
-      reason: response.finishReason,
-      rawReason: response.rawFinishReason,
-      response
-    }
-    out.push(finish)
+    const beside = this.#mode === "events" && !this.#fold.isFinished ? this.#stray(out) : undefined
+    if (beside !== undefined || this.#finished) return beside
+    if (!this.#fold.hasChoice) return empty
+    this.#fold.flush(out)
+    this.#finished = true
+    out.push(finishOf(this.#fold.response()))
     return undefined
   }
 
-  private text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
-    if (this.mode === "events") return this.events(text, out)
-    this.whole += text
-    if (this.mode === "undecided") {
-      this.whole = this.whole.trimStart()
-      this.mode = this.decide(atEnd)
+  #text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
+    if (this.#mode === "events") return this.#events(text, out)
+    this.#whole += text
+    if (this.#mode === "undecided") {
+      this.#whole = this.#whole.trimStart()
+      this.#mode = this.#decide(atEnd)
     }
-    if (this.mode === "events") {
-      const begun = this.whole
-      this.whole = ""
-      return this.events(begun, out)
+    if (this.#mode === "events") {
+      const begun = this.#whole
+      this.#whole = ""
+      return this.#events(begun, out)
     }
-    return this.mode === "whole" && this.size > this.options.maxBodySize
-      ? malformed(`The answer is longer than ${this.options.maxBodySize} bytes`, this.whole)
+    return this.#mode === "whole" && this.#size > this.#options.maxBodySize
+      ? malformed(`The answer is longer than ${this.#options.maxBodySize} bytes`, this.#whole)
       : undefined
   }
 
-  private decide(atEnd: boolean): Mode {
-    const start = this.whole.slice(0, longestField)
+  #decide(atEnd: boolean): Mode {
+    const start = this.#whole.slice(0, longestField)
     if (start === "") return "undecided"
     if (/^[{["<]/.test(start)) return "whole"
-    if (this.options.contentType?.includes("event-stream") === true || fieldAtStart.test(start)) return "events"
+    if (this.#options.contentType?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
     return atEnd || start.length === longestField ? "whole" : "undecided"
   }
 
   /** Reads events one by one: those that the template fits, and all others in full. */
-  private events(text: string, out: Array<ChatEvent>): Problem | undefined {
-    const tell = (piece: string): void => this.fold.addPlain(piece, out)
+  #events(text: string, out: Array<ChatEvent>): Problem | undefined {
+    const tell = (piece: string): void => this.#fold.addPlain(piece, out)
     let at = 0
     while (at < text.length) {
-      if (this.isBetween) at = this.template.read(text, at, tell)
+      if (this.#isBetween) at = this.#template.read(text, at, tell)
       if (at === text.length) break
       const end = text.indexOf("\n\n", at)
       const next = end === -1 ? text.length : end + 2
       const event = text.slice(at, next)
       const told = out.length
-      const problem = this.read(this.sse.push(event), out, false)
-      if (problem !== undefined || this.finished) return problem
-      if (this.isBetween && end !== -1 && out.length === told + 1) this.template.learn(event)
-      this.isBetween = end !== -1
+      const problem = this.#read(this.#sse.push(event), out, false)
+      if (problem !== undefined || this.#finished) return problem
+      if (this.#isBetween && end !== -1 && out.length === told + 1) this.#template.learn(event)
+      this.#isBetween = end !== -1
       at = next
     }
     return undefined
   }
 
-  private read(
+  #read(
     events: ReadonlyArray<Sse.ServerSentEvent>,
     out: Array<ChatEvent>,
     atEnd: boolean
   ): Problem | undefined {
     for (const event of events) {
-      const problem = this.event(event, out, atEnd)
-      if (problem !== undefined || this.finished) return problem
+      const problem = this.#event(event, out, atEnd)
+      if (problem !== undefined || this.#finished) return problem
     }
-    return this.sse.overflow()
-      ? malformed(`A server-sent event is longer than ${this.options.maxEventSize} characters`, "")
+    return this.#sse.overflow()
+      ? malformed(`A server-sent event is longer than ${this.#options.maxEventSize} characters`, "")
       : undefined
   }
 
-  private event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
+  #event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
     if (event === "error") return said(fromBody(data, undefined), data)
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (Sse.isDone(data)) return this.finish(out)
     const parsed = parseJson(data)
-    if (parsed !== undefined) return this.chunk(parsed.value, data, out)
+    if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
     const lines = data.split("\n")
-    return lines.length === 1 ? noJson(data, atEnd) : this.lines(lines, event, out, atEnd)
+    return lines.length === 1 ? noJson(data, atEnd) : this.#lines(lines, event, out, atEnd)
   }
 
   /** Some servers end an event with one line break where two belong: each line is an event then. */
-  private lines(
+  #lines(
     lines: ReadonlyArray<string>,
     event: string | undefined,
     out: Array<ChatEvent>,
     atEnd: boolean
   ): Problem | undefined {
-    const problem = this.read(lines.map((data) => ({ event, data })), out, atEnd)
+    const problem = this.#read(lines.map((data) => ({ event, data })), out, atEnd)
     if (problem?._tag !== "Malformed") return problem
     // A gateway may write an error into the midst of an event that it could not finish.
     for (const line of lines) {
@@ -213,7 +200,7 @@ export class Decoder {
     return problem
   }
 
-  private chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
+  #chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
     if (!isRecord(value)) {
       if (value === null || (typeof value === "string" && isKeepAlive(value))) return undefined
       if (typeof value === "string" && Sse.isDone(value)) return this.finish(out)
@@ -225,7 +212,7 @@ export class Decoder {
       if (info !== undefined) return said(info, data)
     }
     try {
-      this.fold.add(value, this.isWhole, out)
+      this.#fold.add(value, this.isWhole, out)
       return undefined
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
@@ -234,35 +221,35 @@ export class Decoder {
   }
 
   /** What a body of events says beside its events, where these say too little. */
-  private stray(out: Array<ChatEvent>): Problem | undefined {
-    const text = this.sse.stray().trim()
+  #stray(out: Array<ChatEvent>): Problem | undefined {
+    const text = this.#sse.stray().trim()
     if (text === "" || fields.some((field) => field.startsWith(text))) return undefined
     const parsed = parseJson(text)
     if (this.partial === undefined) {
-      this.mode = "whole"
-      this.whole = text
-      return this.readWhole(out)
+      this.#mode = "whole"
+      this.#whole = text
+      return this.#readWhole(out)
     }
     const info = fromStreamData(parsed?.value)
     return info === undefined ? undefined : said(info, text)
   }
 
-  private readWhole(out: Array<ChatEvent>): Problem | undefined {
-    const body = this.whole.trim()
+  #readWhole(out: Array<ChatEvent>): Problem | undefined {
+    const body = this.#whole.trim()
     const parsed = parseJson(body)
     if (parsed === undefined) {
       return body.startsWith("{") || body.startsWith("[")
-        ? { _tag: "Truncated", message: "The answer is JSON that breaks off" }
-        : said(fromBody(body, this.options.contentType), body)
+        ? truncated("The answer is JSON that breaks off")
+        : said(fromBody(body, this.#options.contentType), body)
     }
     const value = documentOf(parsed.value)
     if (!isRecord(value) || !Array.isArray(value["choices"]) || value["choices"].length === 0) {
-      const info = fromStreamData(value) ?? fromBody(body, this.options.contentType)
+      const info = fromStreamData(value) ?? fromBody(body, this.#options.contentType)
       return info.message === "" || !isRecord(value)
         ? malformed("The answer is no completion", body)
         : said(info, body)
     }
-    return this.chunk(value, body, out) ?? this.finish(out)
+    return this.#chunk(value, body, out) ?? this.finish(out)
   }
 }
 
@@ -297,8 +284,9 @@ const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", 
 
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 
+const truncated = (message: string): Problem => ({ _tag: "Truncated", message })
+
+const empty = truncated("The server sent an empty answer")
+
 const generationFailed = (reason: string): Problem =>
-  said(
-    { message: `The server ended the answer with "${reason}"`, code: reason, type: undefined, param: undefined },
-    ""
-  )
+  said({ message: `The server ended the answer with "${reason}"`, code: reason }, "")

@@ -6,6 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as ChatError from "../../ChatError.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { asText, defined } from "../json.ts"
 import { classify, type ErrorKind } from "./classify.ts"
 import type { Problem } from "./decoder.ts"
 import { type ErrorInfo, fromBody, statusText } from "./errorBody.ts"
@@ -42,16 +43,22 @@ const constructors = {
   Server: ChatError.ServerError
 } satisfies Record<ErrorKind, unknown>
 
-const details = (context: Context, message: string, body: string): ChatError.Details => {
-  const clean = (text: string): string => scrub(text, context.secrets)
-  const id = requestId(context.headers)
-  return {
-    message: clean(message.slice(0, longestBody)).slice(0, keptBody),
-    ...(context.status === undefined ? {} : { status: context.status }),
-    ...(id === undefined ? {} : { requestId: clean(id) }),
-    ...(body === "" ? {} : { body: clean(body.slice(0, longestBody)).slice(0, keptBody) }),
-    ...(context.partial === undefined ? {} : { partial: context.partial })
-  }
+const details = (
+  { headers, partial, secrets, status }: Context,
+  message: string,
+  body: string,
+  more?: Partial<ChatError.Details>
+): ChatError.Details => {
+  const clean = (text: string): string => scrub(text.slice(0, longestBody), secrets).slice(0, keptBody)
+  const id = requestId(headers)
+  return defined({
+    message: clean(message),
+    status,
+    requestId: id && clean(id),
+    body: asText(clean(body)),
+    partial,
+    ...more
+  })
 }
 
 /** An error without words that are known as such: its status says most, and within a success its body does. */
@@ -60,15 +67,14 @@ const wordsFor = ({ status = 200 }: Context, body: string): string =>
 
 /** What the server said went wrong, by status and body together. */
 const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
-  const { code, type } = info
+  const { secrets } = context
   const millis = retryAfterMillis(context.headers, context.now) ?? retryAfterFromInfo(info)
   const message = info.message === "" ? wordsFor(context, body) : info.message
-  const fields = {
-    ...details(context, message, body),
-    ...(code === undefined ? {} : { code: scrub(code, context.secrets) }),
-    ...(type === undefined ? {} : { type: scrub(type, context.secrets) }),
-    ...(millis === undefined ? {} : { retryAfter: Duration.millis(millis) })
-  }
+  const fields = details(context, message, body, {
+    code: info.code && scrub(info.code, secrets),
+    type: info.type && scrub(info.type, secrets),
+    retryAfter: millis === undefined ? undefined : Duration.millis(millis)
+  })
   return new constructors[classify({ status: context.status, info })](fields)
 }
 
@@ -99,23 +105,23 @@ export const fromProblem = (context: Context, problem: Problem): ChatError.ChatE
 
 /** The messages of an error and of those beneath it, without what repeats. */
 const chain = (cause: unknown): string => {
-  const seen: Array<string> = []
+  const seen = new Set<string>()
   let next: unknown = cause
   for (let depth = 0; depth < 5 && next instanceof Error; depth++) {
-    const inner: unknown = next instanceof AggregateError ? next.errors[0] : undefined
-    const text = next.message === "" && "code" in next ? String(next.code) : next.message
-    if (text !== "" && !seen.includes(text)) seen.push(text)
-    next = inner ?? next.cause
+    seen.add(next.message === "" && "code" in next ? String(next.code) : next.message)
+    next = (next instanceof AggregateError ? next.errors[0] : undefined) ?? next.cause
   }
-  return seen.length === 0 ? "" : `: ${seen.join(": ")}`
+  seen.delete("")
+  return [...seen].map((text) => `: ${text}`).join("")
 }
+
+/** What an error says whose cause is another one. */
+const beneath = (context: Context, message: string, cause: unknown): ChatError.Details =>
+  details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
 
 /** The server was not reached, or the connection broke. */
 export const fromTransport = (context: Context, what: string, cause: unknown): ChatError.ChatError =>
-  new ChatError.TransportError({
-    ...details(context, `${what} ${context.config.baseUrl}${chain(cause)}`, ""),
-    cause: scrubCause(cause, context.secrets)
-  })
+  new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, cause))
 
 const phases = {
   firstToken: "sent nothing of its answer within",
@@ -131,18 +137,16 @@ export const fromTimeout = (
   cause?: ChatError.ChatError
 ): ChatError.ChatError =>
   new ChatError.TimeoutError({
-    ...details(context, `The server ${phases[phase]} ${Duration.format(limit)}`, body),
-    ...(cause === undefined ? {} : { cause }),
+    ...details(context, `The server ${phases[phase]} ${Duration.format(limit)}`, body, { cause }),
     phase,
     limit
   })
 
 /** The HTTP client could not make a request of what it was given. */
 export const fromRequest = (context: Context, cause: unknown): ChatError.ChatError =>
-  new ChatError.InvalidRequestError({
-    ...details(context, `The request to ${context.config.baseUrl} cannot be sent${chain(cause)}`, ""),
-    cause: scrubCause(cause, context.secrets)
-  })
+  new ChatError.InvalidRequestError(
+    beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, cause)
+  )
 
 /** What must not be shown: the key, and the values of further headers, also without the scheme before a token. */
 export const secretsOf = (config: LLMConfig): ReadonlyArray<string> =>

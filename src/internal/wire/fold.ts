@@ -5,7 +5,7 @@
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"
-import { asString, asText, type JsonRecord } from "../json.ts"
+import { asString, asText, defined, type JsonRecord } from "../json.ts"
 import {
   callsChoice,
   contentOf,
@@ -30,55 +30,55 @@ export interface Options {
 
 /** The state of one answer. Mutable: one answer is folded by one reader. */
 export class Fold {
-  private text = ""
-  private reasoning = ""
-  private refusal = ""
-  private readonly calls: Array<OpenCall> = []
-  private functionCall: { readonly name: string; readonly arguments: string } | undefined
-  private usage: Usage | undefined
-  private id = ""
-  private model = ""
-  private rawFinishReason: string | undefined
-  private rawFailure: string | undefined
-  private hasDeltas = false
-  private chose = false
-  private readonly thinkTags: ReturnType<typeof makeThinkTags> | undefined
-  private readonly provider: string | undefined
+  #text = ""
+  #reasoning = ""
+  #refusal = ""
+  readonly #calls: Array<OpenCall> = []
+  #functionCall: { readonly name: string; readonly arguments: string } | undefined
+  #usage: Usage | undefined
+  #id = ""
+  #model = ""
+  #rawFinishReason: string | undefined
+  #rawFailure: string | undefined
+  #hasDeltas = false
+  #chose = false
+  readonly #thinkTags: ReturnType<typeof makeThinkTags> | undefined
+  readonly #provider: string | undefined
 
   constructor(options: Options) {
-    this.provider = options.provider
-    this.thinkTags = options.thinkTags ? makeThinkTags() : undefined
+    this.#provider = options.provider
+    this.#thinkTags = options.thinkTags ? makeThinkTags() : undefined
   }
 
   /** Whether the server said why the answer ended. */
   get isFinished(): boolean {
-    return this.rawFinishReason !== undefined && this.rawFinishReason !== ""
+    return this.#rawFinishReason !== undefined && this.#rawFinishReason !== ""
   }
 
   /** Whether there was a choice, if only one that says nothing: else there is no answer. */
   get hasChoice(): boolean {
-    return this.chose
+    return this.#chose
   }
 
   /** The server's word for a generation that failed, where it gave one. No later reason takes it back. */
   get failure(): string | undefined {
-    return this.rawFailure
+    return this.#rawFailure
   }
 
   /** Takes a chunk in, or the whole answer as one, and appends what it says to `out`. */
   add(chunk: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
-    if (this.id === "") this.id = asString(chunk["id"]) ?? ""
-    if (this.model === "") this.model = asString(chunk["model"]) ?? ""
+    this.#id ||= asText(chunk["id"]) ?? ""
+    this.#model ||= asText(chunk["model"]) ?? ""
     const choice = firstChoice(chunk, isWhole)
     if (choice !== undefined) {
-      this.chose = true
-      this.addChoice(choice, isWhole, out)
-      const more = isWhole && this.calls.length === 0 ? callsChoice(chunk, choice) : undefined
-      if (more !== undefined) this.addChoice(more, isWhole, out)
+      this.#chose = true
+      this.#addChoice(choice, isWhole, out)
+      const more = isWhole && this.#calls.length === 0 ? callsChoice(chunk, choice) : undefined
+      if (more !== undefined) this.#addChoice(more, isWhole, out)
     }
     const usage = usageOf(chunk, choice)
     if (usage !== undefined) {
-      this.usage = usage
+      this.#usage = usage
       out.push({ _tag: "UsageUpdate", usage })
     }
   }
@@ -86,103 +86,103 @@ export class Fold {
   /** Takes in a delta that is known to hold a text, which is not empty, and nothing else. */
   addPlain(text: string, out: Array<ChatEvent>): void {
     const told = out.length
-    this.addContent(text, out)
-    if (out.length > told) this.hasDeltas = true
+    this.#addContent(text, out)
+    if (out.length > told) this.#hasDeltas = true
   }
 
   /** What is held back until more is known, such as the half of a tag, is said now. */
   flush(out: Array<ChatEvent>): void {
-    if (this.thinkTags !== undefined) this.addPieces(this.thinkTags.end(), out)
+    if (this.#thinkTags !== undefined) this.#addPieces(this.#thinkTags.end(), out)
   }
 
   /** The answer as it is now. `reason` stands in for the server's where the answer is not whole. */
-  response(reason: FinishReason = this.reason()): ChatResponse {
-    const response = {
-      ...(this.functionCall === undefined ? {} : { functionCall: this.functionCall }),
-      ...(this.provider === undefined ? {} : { provider: this.provider }),
-      text: this.text,
-      reasoning: this.reasoning,
-      refusal: this.refusal,
-      toolCalls: toToolCalls(this.calls),
+  response(reason: FinishReason = this.#reason()): ChatResponse {
+    const response = defined({
+      functionCall: this.#functionCall,
+      provider: this.#provider,
+      text: this.#text,
+      reasoning: this.#reasoning,
+      refusal: this.#refusal,
+      toolCalls: toToolCalls(this.#calls),
       finishReason: reason,
-      rawFinishReason: this.rawFinishReason,
-      usage: this.usage,
-      id: this.id,
-      model: this.model
-    }
+      rawFinishReason: this.#rawFinishReason,
+      usage: this.#usage,
+      id: this.#id,
+      model: this.#model
+    })
     return ChatResponse.make(response, true)
   }
 
   /** What has arrived so far, undefined where that is nothing. */
   partial(): ChatResponse | undefined {
-    const something = this.text !== "" || this.reasoning !== "" || this.refusal !== "" || this.calls.length > 0 ||
-      this.functionCall !== undefined || this.usage !== undefined
+    const something = this.#text !== "" || this.#reasoning !== "" || this.#refusal !== "" || this.#calls.length > 0 ||
+      this.#functionCall !== undefined || this.#usage !== undefined
     return something ? this.response("error") : undefined
   }
 
-  private reason(): FinishReason {
-    if (this.isFinished) return toFinishReason(this.rawFinishReason ?? "")
-    return this.calls.length > 0 ? "tool-calls" : "stop"
+  #reason(): FinishReason {
+    if (this.isFinished) return toFinishReason(this.#rawFinishReason ?? "")
+    return this.#calls.length > 0 ? "tool-calls" : "stop"
   }
 
-  private addChoice(choice: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
-    const content = contentOf(choice, isWhole, this.hasDeltas)
+  #addChoice(choice: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
+    const content = contentOf(choice, isWhole, this.#hasDeltas)
     if (content !== undefined) {
       const told = out.length
       const isDelta = content === choice["delta"]
-      this.addDelta(content, !isDelta, out)
-      if (isDelta && out.length > told) this.hasDeltas = true
+      this.#addDelta(content, !isDelta, out)
+      if (isDelta && out.length > told) this.#hasDeltas = true
     }
     const raw = asString(choice["finish_reason"])
     // Alibaba's own protocol has the text "null", which gateways hand on.
-    if (raw === undefined || raw === "null" || (raw === "" && this.rawFinishReason !== undefined)) return
-    this.rawFinishReason = raw
-    if (toFinishReason(raw) === "error") this.rawFailure ??= raw
+    if (raw === undefined || raw === "null" || (raw === "" && this.#rawFinishReason !== undefined)) return
+    this.#rawFinishReason = raw
+    if (toFinishReason(raw) === "error") this.#rawFailure ??= raw
   }
 
-  private addDelta(delta: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
+  #addDelta(delta: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
     const reasoning = reasoningOf(delta)
-    if (reasoning !== undefined) this.addReasoning(reasoning, out)
+    if (reasoning !== undefined) this.#addReasoning(reasoning, out)
     const text = textOf(delta)
-    if (text !== undefined) this.addContent(text, out)
+    if (text !== undefined) this.#addContent(text, out)
     const refusal = refusalOf(delta)
     if (refusal !== undefined) {
-      this.refusal += refusal
+      this.#refusal += refusal
       out.push({ _tag: "RefusalDelta", text: refusal })
     }
     for (const piece of toolCallsOf(delta)) {
-      const call = addPiece(this.calls, piece, isWhole)
+      const call = addPiece(this.#calls, piece, isWhole)
       if (call === undefined) continue
       out.push({ _tag: "ToolCallDelta", index: call.place, id: call.id, name: call.name, arguments: piece.arguments })
     }
     const call = functionCallOf(delta)
     if (call !== undefined) {
-      this.functionCall = {
-        name: asText(this.functionCall?.name) ?? call.name,
-        arguments: (this.functionCall?.arguments ?? "") + call.arguments
+      this.#functionCall = {
+        name: asText(this.#functionCall?.name) ?? call.name,
+        arguments: (this.#functionCall?.arguments ?? "") + call.arguments
       }
     }
   }
 
-  private addContent(text: string, out: Array<ChatEvent>): void {
-    if (this.thinkTags === undefined) this.addText(text, out)
-    else this.addPieces(this.thinkTags.push(text), out)
+  #addContent(text: string, out: Array<ChatEvent>): void {
+    if (this.#thinkTags === undefined) this.#addText(text, out)
+    else this.#addPieces(this.#thinkTags.push(text), out)
   }
 
-  private addText(text: string, out: Array<ChatEvent>): void {
-    this.text += text
+  #addText(text: string, out: Array<ChatEvent>): void {
+    this.#text += text
     out.push({ _tag: "TextDelta", text })
   }
 
-  private addReasoning(text: string, out: Array<ChatEvent>): void {
-    this.reasoning += text
+  #addReasoning(text: string, out: Array<ChatEvent>): void {
+    this.#reasoning += text
     out.push({ _tag: "ReasoningDelta", text })
   }
 
-  private addPieces(pieces: ReadonlyArray<Piece>, out: Array<ChatEvent>): void {
+  #addPieces(pieces: ReadonlyArray<Piece>, out: Array<ChatEvent>): void {
     for (const piece of pieces) {
-      if (piece.isReasoning) this.addReasoning(piece.text, out)
-      else this.addText(piece.text, out)
+      if (piece.isReasoning) this.#addReasoning(piece.text, out)
+      else this.#addText(piece.text, out)
     }
   }
 }

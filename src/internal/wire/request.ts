@@ -64,9 +64,9 @@ const toAssistant = (message: AssistantMessage, wire: Wire): JsonRecord => {
     role: "assistant",
     // Empty text beside tool calls is refused by some servers, null by none.
     content: content === "" ? null : content,
-    ...(reasoning === undefined || wire.reasoningEcho === "none" ? {} : { [wire.reasoningEcho]: reasoning }),
-    ...(refusal === undefined ? {} : { refusal }),
-    ...(toolCalls === undefined || toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(toCall) })
+    ...(wire.reasoningEcho === "none" ? {} : { [wire.reasoningEcho]: reasoning }),
+    refusal,
+    tool_calls: toolCalls === undefined || toolCalls.length === 0 ? undefined : toolCalls.map(toCall)
   }
 }
 
@@ -100,15 +100,10 @@ const toTool = (tool: Tool): JsonRecord => ({
   }
 })
 
-const toResponseFormat = (format: ResponseFormat): JsonRecord =>
-  format.type === "json_schema"
+const toResponseFormat = ({ type, ...format }: ResponseFormat): JsonRecord =>
+  type === "json_schema"
     ? {
-      type: "json_schema",
-      json_schema: {
-        name: format.name,
-        description: format.description,
-        schema: format.schema,
-        strict: format.strict
-      }
+      type,
+      json_schema: format
     }
-    : { type: format.type }
+    : { type }

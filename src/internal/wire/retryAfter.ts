@@ -3,12 +3,11 @@
  *
  * @internal
  */
+import { asText, first } from "../json.ts"
 import type { ErrorInfo } from "./errorBody.ts"
 
 /** Response headers with lower-case names. */
 export type HeaderFields = Readonly<Record<string, string | undefined>>
-
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 const number = (text: string | undefined): number | undefined => {
   const trimmed = text?.trim() ?? ""
@@ -46,35 +45,34 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
   return at === undefined ? precise : Math.max(0, at - nowMillis)
 }
 
-const part = String
-  .raw`\d+(?:\.\d+)?\s*(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])`
-const duration = String.raw`((?:${part}[\s,]*(?:and\s+)?)+)`
+const raw = String.raw
+
+const part = raw`\d+(?:\.\d+)?\s*(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])`
 
 const stated: ReadonlyArray<RegExp> = [
   // OpenAI, Groq: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Gemini: "Please retry in 33.5s";
   // Moonshot: "please try again after 1 seconds"
-  new RegExp(
-    String.raw`(?:try(?:ing)? again|retry(?:ing)?)\s+(?:in|after)\s+(?:about\s+|approximately\s+)?${duration}`,
-    "i"
-  ),
+  raw`(?:try(?:ing)? again|retry(?:ing)?)\s+(?:in|after)\s+(?:(?:about|approximately)\s+)?`,
   // GitHub Models: "Please wait 5000 seconds before retrying"
-  new RegExp(String.raw`\bwait\s+(?:for\s+)?(?:about\s+|another\s+|at least\s+)?${duration}`, "i"),
+  raw`\bwait\s+(?:for\s+)?(?:(?:about|another|at least)\s+)?`,
   // Gemini: "Your quota will reset after 13h19m1s"
-  new RegExp(String.raw`\bresets?\s+(?:in|after)\s+${duration}`, "i"),
+  raw`\bresets?\s+(?:in|after)\s+`,
   // Google's RetryInfo quoted in a message: "retryDelay": "34s"
-  new RegExp(String.raw`retryDelay\\?["']?\s*:\s*\\?["']?${duration}`, "i"),
+  raw`retryDelay\\?["']?\s*:\s*\\?["']?`
+].map((before) => new RegExp(raw`${before}((?:${part}[\s,]*(?:and\s+)?)+)`, "i")).concat(
   // Chinese gateways: 请在 10 秒后重试
   /(\d+(?:\.\d+)?\s*(?:毫秒|秒|分钟|小时))\s*(?:之)?后(?:再|重)?试/
+)
+
+/** Milliseconds by what a unit's name begins with. */
+const units: ReadonlyArray<readonly [RegExp, number]> = [
+  [/^(?:ms|milli|毫秒)/, 1],
+  [/^(?:m|分)/, 60_000],
+  [/^(?:h|小时)/, 3_600_000],
+  [/^d/, 86_400_000]
 ]
 
-const unitOf = (name: string): number => {
-  const word = name.toLowerCase()
-  if (word.startsWith("ms") || word.startsWith("milli") || word === "毫秒") {
-    return 1
-  }
-  const chinese: Readonly<Record<string, number>> = { 秒: 1_000, 分钟: 60_000, 小时: 3_600_000 }
-  return chinese[word] ?? units[word.slice(0, 1)] ?? 1_000
-}
+const unitOf = (name: string): number => units.find(([start]) => start.test(name.toLowerCase()))?.[1] ?? 1_000
 
 const durationMillis = (text: string): number | undefined => {
   const bare = number(text)
@@ -101,12 +99,8 @@ export const retryAfterFromInfo = (info: ErrorInfo): number | undefined => {
     return field
   }
   const message = info.message.slice(0, maxSearched)
-  for (const pattern of stated) {
-    const found = pattern.exec(message)?.[1]
-    if (found !== undefined) {
-      return durationMillis(found)
-    }
-  }
+  const found = first(stated, (pattern) => pattern.exec(message)?.[1])
+  if (found !== undefined) return durationMillis(found)
   return info.upstream === undefined ? undefined : retryAfterFromInfo(info.upstream)
 }
 
@@ -141,12 +135,5 @@ const requestIdHeaders: ReadonlyArray<string> = [
  *
  * @internal
  */
-export const requestId = (headers: HeaderFields): string | undefined => {
-  for (const name of requestIdHeaders) {
-    const id = headers[name]?.trim()
-    if (id !== undefined && id !== "") {
-      return id
-    }
-  }
-  return undefined
-}
+export const requestId = (headers: HeaderFields): string | undefined =>
+  first(requestIdHeaders, (name) => asText(headers[name]?.trim()))

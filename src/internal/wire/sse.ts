@@ -26,6 +26,9 @@ export interface SseParser {
 /** How much is kept of lines that are no fields, in characters. */
 const longestStray = 16 * 1024
 
+/** Whether a text begins as a stream of events does. */
+export const fieldAtStart: RegExp = /^(?:data|event|id|retry|error)?:/
+
 /** Whether an event says that the stream is over. */
 export const isDone = (data: string): boolean => data.trimStart().startsWith("[DONE]")
 

@@ -24,46 +24,47 @@ const longestPattern = 4096
 
 /** The template of one answer. Mutable: one answer is read by one reader. */
 export class Template {
-  private readonly textOf: (chunk: JsonRecord) => string | undefined
-  private readonly maxEventSize: number
-  private before = ""
-  private after = ""
-  private hits = 0
-  private patience = 0
-  private pause = 0
+  readonly #textOf: (chunk: JsonRecord) => string | undefined
+  readonly #maxEventSize: number
+  #before = ""
+  #after = ""
+  #hits = 0
+  #patience = 0
+  #pause = 0
 
   /** `textOf` gives the text of a chunk that says a text and nothing else. */
   constructor(maxEventSize: number, textOf: (chunk: JsonRecord) => string | undefined) {
-    this.maxEventSize = maxEventSize
-    this.textOf = textOf
+    this.#maxEventSize = maxEventSize
+    this.#textOf = textOf
   }
 
   /** Tells the text of every event from `at` on that fits, and gives the place of the first that does not. */
   read(text: string, at: number, tell: (piece: string) => void): number {
-    const { after, before } = this
+    const after = this.#after
+    const before = this.#before
     if (before === "") return at
     let next = at
     while (isAt(text, next, before)) {
       const begin = next + before.length
       const end = text.indexOf("\"", begin)
-      if (end === -1 || end + after.length - next > this.maxEventSize || !isAt(text, end, after)) break
+      if (end === -1 || end + after.length - next > this.#maxEventSize || !isAt(text, end, after)) break
       const piece = pieceOf(text, begin, end)
       if (piece === undefined) break
       if (piece !== "") tell(piece)
       next = end + after.length
-      this.hits++
+      this.#hits++
     }
     return next
   }
 
   /** Takes an event of one text as the pattern of those to come. Where none of them fits, this is tried ever less often. */
   learn(event: string): void {
-    if (this.before !== "" && event.startsWith(this.before) && event.endsWith(this.after)) return
-    this.before = ""
-    if (this.pause-- > 0) return
-    this.patience = this.hits === 0 ? Math.min(longestPause, this.patience * 2 + 1) : 0
-    this.pause = this.patience
-    this.hits = 0
+    if (this.#before !== "" && event.startsWith(this.#before) && event.endsWith(this.#after)) return
+    this.#before = ""
+    if (this.#pause-- > 0) return
+    this.#patience = this.#hits === 0 ? Math.min(longestPause, this.#patience * 2 + 1) : 0
+    this.#pause = this.#patience
+    this.#hits = 0
     if (event.length > longestPattern || !oneLine.test(event)) return
     const match = opening.exec(event)
     if (match === null) return
@@ -71,9 +72,9 @@ export class Template {
     const end = event.indexOf("\"", begin)
     // The place is the text's if another text there is what the chunk says then.
     const chunk = parseJson(event.slice("data:".length, begin) + probe + event.slice(end))?.value
-    if (event.slice(begin, end) === probe || !isRecord(chunk) || this.textOf(chunk) !== probe) return
-    this.before = copy(event.slice(0, begin))
-    this.after = copy(event.slice(end))
+    if (event.slice(begin, end) === probe || !isRecord(chunk) || this.#textOf(chunk) !== probe) return
+    this.#before = copy(event.slice(0, begin))
+    this.#after = copy(event.slice(end))
   }
 }
 

@@ -17,15 +17,12 @@ export interface ThinkTags {
   readonly end: () => ReadonlyArray<Piece>
 }
 
-const tags = ["think", "thinking", "reasoning", "thought"]
+const tags = ["<think>", "<thinking>", "<reasoning>", "<thought>"]
 
 /** The tag that opens a text, undefined for none yet, null for none at all. */
 const opening = (text: string): string | null | undefined => {
   const rest = text.trimStart()
-  for (const tag of tags) {
-    if (rest.startsWith(`<${tag}>`)) return tag
-  }
-  return tags.some((tag) => `<${tag}>`.startsWith(rest)) ? undefined : null
+  return tags.find((tag) => rest.startsWith(tag)) ?? (tags.some((tag) => tag.startsWith(rest)) ? undefined : null)
 }
 
 /** How many characters at the end of a text may be the beginning of the mark. */
@@ -47,57 +44,41 @@ export const make = (): ThinkTags => {
   let close = ""
   let held = ""
 
+  const take = (): string => {
+    const text = held
+    held = ""
+    return text
+  }
+
+  /** Takes what is reasoning from what is held. */
+  const takeReasoning = (): string => {
+    const at = held.indexOf(close)
+    const end = at === -1 ? held.length - heldBack(held, close) : at
+    const reasoning = held.slice(0, end)
+    held = held.slice(at === -1 ? end : at + close.length)
+    if (at !== -1) state = "gap"
+    return reasoning
+  }
+
   const push = (chunk: string): ReadonlyArray<Piece> => {
-    if (state === "text") return pieces("", chunk)
     held += chunk
     if (state === "start") {
       const tag = opening(held)
       if (tag === undefined) return []
-      if (tag === null) return release("text")
-      state = "reasoning"
-      close = `</${tag}>`
-      held = held.trimStart().slice(tag.length + 2)
+      state = tag === null ? "text" : "reasoning"
+      if (tag !== null) {
+        close = tag.replace("<", "</")
+        held = held.trimStart().slice(tag.length)
+      }
     }
-    return state === "gap" ? afterGap("") : inReasoning()
-  }
-
-  const inReasoning = (): ReadonlyArray<Piece> => {
-    const at = held.indexOf(close)
-    if (at === -1) {
-      const keep = heldBack(held, close)
-      const reasoning = held.slice(0, held.length - keep)
-      held = held.slice(held.length - keep)
-      return pieces(reasoning, "")
+    const reasoning = state === "reasoning" ? takeReasoning() : ""
+    if (state === "gap") {
+      // The blank lines between the reasoning and the answer belong to neither.
+      held = held.trimStart()
+      if (held !== "") state = "text"
     }
-    const reasoning = held.slice(0, at)
-    held = held.slice(at + close.length)
-    state = "gap"
-    return afterGap(reasoning)
+    return pieces(reasoning, state === "text" ? take() : "")
   }
 
-  /** The blank lines between the reasoning and the answer belong to neither. */
-  const afterGap = (reasoning: string): ReadonlyArray<Piece> => {
-    held = held.trimStart()
-    if (held === "") return pieces(reasoning, "")
-    const text = held
-    held = ""
-    state = "text"
-    return pieces(reasoning, text)
-  }
-
-  const release = (next: "text"): ReadonlyArray<Piece> => {
-    const text = held
-    held = ""
-    state = next
-    return pieces("", text)
-  }
-
-  return {
-    push,
-    end: () => {
-      const rest = held
-      held = ""
-      return state === "reasoning" ? pieces(rest, "") : pieces("", rest)
-    }
-  }
+  return { push, end: () => state === "reasoning" ? pieces(take(), "") : pieces("", take()) }
 }
