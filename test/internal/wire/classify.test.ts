@@ -4,6 +4,7 @@ import type { ErrorKind } from "../../../src/internal/wire/classify.ts"
 import { classify } from "../../../src/internal/wire/classify.ts"
 import type { ErrorInfo } from "../../../src/internal/wire/errorBody.ts"
 import { fromBody, fromJson } from "../../../src/internal/wire/errorBody.ts"
+import { plainWords } from "../../../src/internal/wire/wordings.ts"
 
 const nothing: ErrorInfo = { message: "", code: undefined, type: undefined, param: undefined }
 
@@ -19,6 +20,25 @@ const rows = (kind: ErrorKind, table: ReadonlyArray<Row>) => {
     })
   }
 }
+
+describe("words", () => {
+  it("are read without capitals, punctuation, fillers, endings and numbers, a line a sentence", () => {
+    assert.strictEqual(
+      plainWords("Your model's `max_tokens` (8,192) has been EXCEEDED. Needed: 3.5 credits!"),
+      "model max token 9 exceed\n need: 9 credit\n"
+    )
+  })
+})
+
+describe("forms of words that no server was heard to use yet", () => {
+  rows("ContextLength", [
+    [400, "The model's context windows were exceeded."],
+    [422, "MAXIMUM-CONTEXT_LENGTH: 4096"],
+    [400, "Your prompts are too long"]
+  ])
+  rows("Quota", [[403, "Your account's balance has been exhausted"]])
+  rows("Permission", [[400, "Your key doesn't have permissions"]])
+})
 
 describe("an overflow of the context", () => {
   rows("ContextLength", [
