@@ -29,61 +29,60 @@ interface Rule {
 
 const contextLength: Rule = {
   names:
-    /context(?:length|window|size)(?:exceeded|overflow|limit|error)|exceedcontextsize|toomanyprompttokens|(?:prompt|input)(?:is)?toolong|prompttokensexceeded|tokenslimitreached|^1261$/,
+    /context(length|window|size)(exceeded|overflow|limit|error)|exceedcontextsize|toomanyprompttokens|(prompt|input)(is)?toolong|prompttokensexceeded|tokenslimitreached|^1261$/,
   wordings: [
-    /context[ _-]?(?:length|window|size|limit)[ _](?:has been |was |is )?(?:exceeded|overflow)/i, // generic; llama.cpp while generating
-    /max(?:imum)?[ _](?:model[ _]|input[ _])?context[ _](?:length|window|size)/i, // OpenAI, vLLM, DeepSeek, OpenRouter, Mistral, SambaNova
-    /exceed(?:s|ed|ing)? (?:the |this |its |your |that )?(?:model'?s? )?(?:max(?:imum)? |available |configured |allowed )?(?:model |input )?context/i, // OpenAI, llama.cpp, Ollama, Anthropic, Cloudflare
-    /context (?:window|length|size) exceeds/i, // MiniMax
-    /\b(?:prompt|inputs?|messages|conversation|context)(?: tokens?)? (?:is |are |was |text is )?too long/i, // Anthropic, Bedrock, Ollama, Perplexity, Fireworks
-    /prompt exceeds (?:the )?(?:max(?:imum)? )?(?:allowed )?(?:length|size|tokens?)/i, // Z.ai
-    /exceeds? the max(?:imum)? (?:number of )?(?:allowed )?(?:input |prompt )?(?:tokens|input length)/i, // Gemini, Poolside
-    /max(?:imum)? prompt length is/i, // xAI
-    /reduce (?:the )?(?:length|size) of (?:the|your|either) (?:messages?|prompt|input|conversation|chat)/i, // OpenAI, Groq, Cerebras
+    /context[ _-]?(length|window|size|limit)[ _](has been |was |is )?(exceed|overflow)/i, // generic; llama.cpp while generating; MiniMax
+    /max(imum)?[ _](model[ _]|input[ _])?context[ _](length|window|size)/i, // OpenAI, vLLM, DeepSeek, OpenRouter, Mistral, SambaNova
+    /exceed(s|ed|ing)? (the |this |its |your |that )?(model'?s? )?(max(imum)? |available |configured |allowed )?(model |input )?context/i, // OpenAI, llama.cpp, Ollama, Anthropic, Cloudflare
+    /\b(prompt|inputs?|messages|conversation|context)( tokens?)? (is |are |was |text is )?too long/i, // Anthropic, Bedrock, Ollama, Perplexity, Fireworks
+    /prompt exceeds (the )?(max(imum)? )?(allowed )?(length|size|tokens?)/i, // Z.ai
+    /exceeds? the max(imum)? (number of )?(allowed )?(input |prompt )?(tokens|input length)/i, // Gemini, Poolside
+    /max(imum)? prompt length is/i, // xAI
+    /reduce (the )?(length|size) of (the|your|either) (messages?|prompt|input|conversation|chat)/i, // OpenAI, Groq, Cerebras
     /reduce your message size/i, // Groq, beside a tokens-per-minute limit that no single request can meet
-    /(?:prompt|input) token count of [\d,]+ exceeds/i, // GitHub Copilot
-    /(?:greater|longer|larger) than the (?:model'?s? )?(?:max(?:imum)? )?(?:context|model) length/i, // LM Studio, Together, SGLang, vLLM
+    /(prompt|input) token count of [\d,]+ exceeds/i, // GitHub Copilot
+    /(greater|longer|larger) than the (model'?s? )?(max(imum)? )?(context|model) length/i, // LM Studio, Together, SGLang, vLLM
     /when context the overflows|context length of only/i, // LM Studio
-    /exceed(?:s|ed)?(?: the)?(?: model'?s?)? (?:max(?:imum)? |total )?(?:input )?tokens? limit/i, // Moonshot, Snowflake
-    /(?:token|tokens|prompt|input) limit (?:is |was )?exceeded/i, // generic
-    /input length[^.]{0,40} exceeds? (?:the )?max/i, // SGLang, Volcengine
-    /tokens.{0,40}exceeds? (?:the )?max(?:imum)? message tokens/i, // Volcengine
+    /exceed(s|ed)?( the)?( model'?s?)? (max(imum)? |total )?(input )?tokens? limit/i, // Moonshot, Snowflake
+    /(token|tokens|prompt|input) limit (is |was )?exceeded/i, // generic
+    /input length[^.]{0,40} exceeds? (the )?max/i, // SGLang, Volcengine
+    /tokens.{0,40}exceeds? (the )?max(imum)? message tokens/i, // Volcengine
     /range of input length should be/i, // Alibaba
-    /`?inputs`? (?:must have less than|tokens \+ `?max_new_tokens)/i, // TGI, Together
-    /input tokens (?:[\d,]+ )?(?:cannot )?exceeds? the/i, // OpenAI, watsonx
-    /too many (?:input |prompt |total )?(?:tokens|text bytes)/i, // Cohere, Bedrock, HTTP proxies
+    /`?inputs`? (must have less than|tokens \+ `?max_new_tokens)/i, // TGI, Together
+    /input tokens ([\d,]+ )?(cannot )?exceeds? the/i, // OpenAI, watsonx
+    /too many (input |prompt |total )?(tokens|text bytes)/i, // Cohere, Bedrock, HTTP proxies
     /tokens in the prompt cannot exceed/i, // Cohere
-    /(?:too large|too long) for .{0,60}(?:max(?:imum)?|size|limit):? ?[\d,]+ (?:maximum context|tokens)/i, // GitHub Models, Mistral
+    /(too large|too long) for .{0,60}(max(imum)?|size|limit):? ?[\d,]+ (maximum context|tokens)/i, // GitHub Models, Mistral
     /[\d,]+ tokens,? but the configured context/i, // llama.cpp derivatives
-    /(?:greater than|exceeds?|longer than|less than) (?:the )?(?:max_seq_len|max_model_len|n_ctx|maximum sequence length)/i, // TabbyAPI, vLLM, SiliconFlow
-    /max(?:imum)? tokens of [\d,]+ exceeded/i, // Snowflake
+    /(greater than|exceeds?|longer than|less than) (the )?(max_seq_len|max_model_len|n_ctx|maximum sequence length)/i, // TabbyAPI, vLLM, SiliconFlow
+    /max(imum)? tokens of [\d,]+ exceeded/i, // Snowflake
     /messages\[\d+\]\.content.{0,60}string too long/i, // OpenAI
-    /上下文.{0,12}(?:超|过长|限制|上限)|超(?:出|过|长).{0,16}(?:上下文|最大(?:输入)?长度|长度限制)/, // Chinese gateways
-    /(?:输入|提示词|消息|对话|prompt)(?:的|内容|文本|总?长度| ?tokens? ?(?:数量?)?){0,3} ?(?:过长|超长|太长|超出|超过)/i // Z.ai, Baidu, Tencent
+    /上下文.{0,12}(超|过长|限制|上限)|超[出过长].{0,16}(上下文|最大(输入)?长度|长度限制)/, // Chinese gateways
+    /(输入|提示词|消息|对话|prompt)(的|内容|文本|总?长度| ?tokens? ?(数量?)?){0,3} ?([过太]长|超[长出过])/i // Z.ai, Baidu, Tencent
   ]
 }
 
 /** A limit that time lifts; such texts say "too many tokens" and "limit exceeded" as well. */
 const throttling =
-  /rate[ _-]?limit|too many requests|throttl|per[ _-]?(?:second|min(?:ute)?|hour|day)|\b[TRQ]P[SMD]\b|please wait|try again (?:later|in \d)|限流|频繁|速率|频率|每分钟|每秒|并发/i
+  /rate[ _-]?limit|too many requests|throttl|per[ _-]?(second|min(ute)?|hour|day)|\b[TRQ]P[SMD]\b|please wait|try again (later|in \d)|限流|频[繁率]|速率|每(分钟|秒)|并发/i
 
 const quota: Rule = {
   names:
-    /insufficient(?:user)?(?:quota|balance|credits?|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(?:spend|budget|usage|credit)(?:ing)?limit(?:exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|tokenquotafailed|tokenquotareached|^(?:1113|1308|1309|1310)$/,
+    /insufficient(user)?(quota|balance|credits?|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(spend|budget|usage|credit)(ing)?limit(exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|tokenquotafailed|tokenquotareached|^(1113|1308|1309|1310)$/,
   wordings: [
-    /exceeded your (?:current|monthly) (?:quota|usage|included|credits?)/i, // OpenAI, Hugging Face
-    /insufficient[ _](?:account[ _])?(?:quota|balance|credits?|funds)/i, // OpenAI, DeepSeek, MiniMax, Z.ai
-    /(?:credit )?balance (?:is )?(?:too low|insufficient|not enough|overdue|exhausted)|overdue balance/i, // Anthropic, SiliconFlow, Volcengine
-    /(?:not enough|out of|no|no more|any|ran out of|used all available|requires more|purchase(?: more)?|add(?: more)?|buy) credits/i, // xAI, OpenRouter
+    /exceeded your (current|monthly) (quota|usage|included|credits?)/i, // OpenAI, Hugging Face
+    /insufficient[ _](account[ _])?(quota|balance|credits?|funds)/i, // OpenAI, DeepSeek, MiniMax, Z.ai
+    /(credit )?balance (is )?(too low|insufficient|not enough|overdue|exhausted)|overdue balance/i, // Anthropic, SiliconFlow, Volcengine
+    /(not enough|out of|no|no more|any|ran out of|used all available|requires more|purchase( more)?|add( more)?|buy) credits/i, // xAI, OpenRouter
     /can only afford/i, // OpenRouter
-    /(?:spend(?:ing)?|billing|budget|credit|usage|monthly|weekly|key|inference) limits? (?:\([^)]*\) )?(?:has been |have been |was |is )?(?:reached|exceeded|exhausted)/i, // OpenAI, Together, OpenRouter, Z.ai
-    /reached (?:its|your|the|a)[^.]{0,40}(?:spending|usage|billing|monthly|inference|included)[^.]{0,20}limits?/i, // xAI, Anthropic, Volcengine
-    /budget has been exceeded|monthly included credits|(?:calls?|requests) ?\/ ?month/i, // LiteLLM, Hugging Face, Cohere trial
-    /account (?:is |has been )?(?:in arrears|overdue|not active, please check your billing)|account is in good standing/i, // Alibaba, OpenAI
-    /free (?:tier|quota|allocated quota)[^.]{0,40}(?:exhausted|exceeded|used up)/i, // Alibaba
+    /(spend(ing)?|billing|budget|credit|usage|monthly|weekly|key|inference) limits? (\([^)]*\) )?(has been |have been |was |is )?(reached|exceeded|exhausted)/i, // OpenAI, Together, OpenRouter, Z.ai
+    /reached (its|your|the|a)[^.]{0,40}(spending|usage|billing|monthly|inference|included)[^.]{0,20}limits?/i, // xAI, Anthropic, Volcengine
+    /budget has been exceeded|monthly included credits|(calls?|requests) ?\/ ?month/i, // LiteLLM, Hugging Face, Cohere trial
+    /account (is |has been )?(in arrears|overdue|not active, please check your billing)|account is in good standing/i, // Alibaba, OpenAI
+    /free (tier|quota|allocated quota)[^.]{0,40}(exhausted|exceeded|used up)/i, // Alibaba
     /please recharge|top up your|failure to pay/i, // Moonshot, Fireworks
-    /out of (?:\w+ ){0,2}quota|used up your (?:\w+ ){0,2}(?:allocation|quota|credits?)/i, // Azure, Cloudflare
-    /余额不足|余额.{0,6}(?:耗尽|用完)|欠费|额度(?:不足|已?用(?:完|尽)|已?耗尽)|套餐.{0,6}(?:到期|过期|用完|用尽)|使用上限|请.{0,4}充值/ // Z.ai, new-api
+    /out of (\w+ ){0,2}quota|used up your (\w+ ){0,2}(allocation|quota|credits?)/i, // Azure, Cloudflare
+    /(余额|额度|套餐).{0,6}(不足|耗尽|用[完尽]|[到过]期)|欠费|使用上限|请.{0,4}充值/ // Z.ai, new-api
   ]
 }
 
@@ -91,40 +90,40 @@ const contentFilter: Rule = {
   names:
     /contentfilter|contentpolicy|usagepolicy|cyberpolicy|contentmoderation|responsibleai|datainspectionfailed|moderationblocked|sensitivecontent|guardrail|safetycheckfailed|unsafecontent|promptblocked|prohibitedcontent|censorship|^1301$/,
   wordings: [
-    /content[ _-](?:management|filter(?:ing)?)[ _-]?polic|content_filter|filtered due to/i, // Azure, Anthropic
-    /(?:prompt|input|content|request|message)s? (?:was|were|has been|have been) flagged|requires moderation/i, // OpenAI, OpenRouter
-    /violat\w* (?:of )?(?:our |the |openai'?s? )?(?:\w+ )?(?:usage|content|safety|community|use) (?:guidelines|polic)/i, // xAI, OpenAI
-    /content filter(?:ing)? (?:was |is )?triggered|content violates/i, // SAP, iFlytek
-    /safety system|(?:prompt|response|output|input|content) (?:was |is )?blocked (?:due to|by|for|because)/i, // OpenAI, Gemini, Cloudflare
-    /inappropriate content|potentially unsafe|sensitive content|content exists risk|considered high risk|(?:in|out)put new_sensitive/i, // Alibaba, Z.ai, DeepSeek, Moonshot, MiniMax
-    /敏感(?:内容|信息|词)|不安全|违规内容|内容(?:安全|审核|违规)/ // Z.ai, Baidu, Tencent
+    /content[ _-](management|filter(ing)?)[ _-]?polic|content_filter|filtered due to/i, // Azure, Anthropic
+    /(prompt|input|content|request|message)s? (was|were|has been|have been) flagged|requires moderation/i, // OpenAI, OpenRouter
+    /violat\w* (of )?(our |the |openai'?s? )?(\w+ )?(usage|content|safety|community|use) (guidelines|polic)/i, // xAI, OpenAI
+    /content filter(ing)? (was |is )?triggered|content violates/i, // SAP, iFlytek
+    /safety system|(prompt|response|output|input|content) (was |is )?blocked (due to|by|for|because)/i, // OpenAI, Gemini, Cloudflare
+    /inappropriate content|potentially unsafe|sensitive content|content exists risk|considered high risk|(in|out)put new_sensitive/i, // Alibaba, Z.ai, DeepSeek, Moonshot, MiniMax
+    /敏感(内容|信息|词)|不安全|违规内容|内容(安全|审核|违规)/ // Z.ai, Baidu, Tencent
   ]
 }
 
 const modelMissing: Rule = {
   names:
-    /model(?:is)?not(?:found|exist|available|open)|model(?:not|un)supported$|deploymentnotfound|endpointormodelnotfound|^notfounderror$|resourcenotfound|^modelerror$|modeldecommissioned|^(?:invalid|unknown|unavailable)model|nosuchmodel|^1211$/,
+    /model(is)?not(found|exist|available|open)|model(not|un)supported$|deploymentnotfound|endpointormodelnotfound|^notfounderror$|resourcenotfound|^modelerror$|modeldecommissioned|^(invalid|unknown|unavailable)model|nosuchmodel|^1211$/,
   wordings: [
     // The model, perhaps its id, then what is wrong with it.
-    /\bmodels?\b(?: name| id)?[ :=/]*["'`[]?[\w./:@+-]*["'`\]]?,? (?:is |was |does |do |could |can )?(?:not? ?(?:be )?|doesn'?t )(?:found|exist)/i, // OpenAI, vLLM, Ollama, DeepSeek, Gemini
-    /\bmodels?\b(?: name| id)?[ :=/]*["'`[]?[\w./:@+-]*["'`\]]?,? (?:is|was|has been|are) (?:deprecated|decommissioned|retired|shut down|no longer|not (?:available|loaded|deployed|a valid model))/i, // OpenAI, Groq, LM Studio
-    /not a valid model|(?:invalid|unknown|no such|unsupported) model\b(?! (?:output|response|param))/i, // OpenRouter, Mistral, LiteLLM, GitHub
-    /model (?:identifier|id|name) is invalid|unexpected endpoint|no route for/i, // Bedrock, LM Studio, Cloudflare
-    /requested model is not supported|no models? (?:is |are )?loaded|try pulling it/i, // GitHub Copilot, LM Studio, Ollama
-    /no available channels? for model|unable to access (?:non-serverless )?model/i, // new-api, Together
-    /模型.{0,40}(?:不存在|未找到|不可用|已下线)|无可用渠道/ // Z.ai, Alibaba, new-api
+    /\bmodels?\b( name| id)?[ :=/]*["'`[]?[\w./:@+-]*["'`\]]?,? (is |was |does |do |could |can )?(not? ?(be )?|doesn'?t )(found|exist)/i, // OpenAI, vLLM, Ollama, DeepSeek, Gemini
+    /\bmodels?\b( name| id)?[ :=/]*["'`[]?[\w./:@+-]*["'`\]]?,? (is|was|has been|are) (deprecated|decommissioned|retired|shut down|no longer|not (available|loaded|deployed|a valid model))/i, // OpenAI, Groq, LM Studio
+    /not a valid model|(invalid|unknown|no such|unsupported) model\b(?! (output|response|param))/i, // OpenRouter, Mistral, LiteLLM, GitHub
+    /model (identifier|id|name) is invalid|unexpected endpoint|no route for/i, // Bedrock, LM Studio, Cloudflare
+    /requested model is not supported|no models? (is |are )?loaded|try pulling it/i, // GitHub Copilot, LM Studio, Ollama
+    /no available channels? for model|unable to access (non-serverless )?model/i, // new-api, Together
+    /模型.{0,40}(不存在|未找到|不可用|已下线)|无可用渠道/ // Z.ai, Alibaba, new-api
   ]
 }
 
 const authentication: Rule = {
   names:
-    /(?:invalid|incorrect|missing|expired|no)(?:api)?key|apikey(?:invalid|expired|missing|notfound)|authentication(?:error|failed|required)|invalidauth|^authfailure|^unauthorized|unauthenticated|invalidtoken|tokenexpired/,
+    /(invalid|incorrect|missing|expired|no)(api)?key|apikey(invalid|expired|missing|notfound)|authentication(error|failed|required)|invalidauth|^authfailure|^unauthorized|unauthenticated|invalidtoken|tokenexpired/,
   wordings: [
-    /(?:invalid|incorrect|missing|expired|wrong|revoked|malformed|unknown|no|valid) (?:\w+ ){0,2}(?:api[ _-]?key|access token|authentication|bearer|authorization|credentials?)\b/i, // OpenAI, xAI, Mistral, OpenRouter
-    /api[ _-]?key\b.{0,40}(?:invalid|not valid|incorrect|expired|missing|required|not found|revoked|disabled|not provided)/i, // Gemini, DeepSeek, SiliconFlow
-    /(?:access|security) token\b.{0,40}(?:invalid|expired|missing)|unregistered callers/i, // Baidu, Bedrock, Gemini
-    /provide an api key|login fail|authentication (?:fail|required|parameter not)|not authenticated/i, // OpenAI, MiniMax, DeepSeek
-    /(?:无效|错误|过期|缺少)的?.{0,6}(?:令牌|密钥|api ?key)|(?:令牌|密钥|token).{0,8}(?:无效|过期|不正确|非法)|身份验证失败|鉴权失败/i // Z.ai, new-api
+    /(invalid|incorrect|missing|expired|wrong|revoked|malformed|unknown|no|valid) (\w+ ){0,2}(api[ _-]?key|access token|authentication|bearer|authorization|credentials?)\b/i, // OpenAI, xAI, Mistral, OpenRouter
+    /api[ _-]?key\b.{0,40}(invalid|not valid|incorrect|expired|missing|required|not found|revoked|disabled|not provided)/i, // Gemini, DeepSeek, SiliconFlow
+    /(access|security) token\b.{0,40}(invalid|expired|missing)|unregistered callers/i, // Baidu, Bedrock, Gemini
+    /provide an api key|login fail|authentication (fail|required|parameter not)|not authenticated/i, // OpenAI, MiniMax, DeepSeek
+    /(无效|错误|过期|缺少).{0,7}(令牌|密钥|api ?key)|(令牌|密钥|token).{0,8}(无效|过期|不正确|非法)|(身份验证|鉴权)失败/i // Z.ai, new-api
   ]
 }
 
@@ -132,18 +131,18 @@ const permission: Rule = {
   names:
     /permissiondenied|permissionerror|unsupportedcountry|accessdenied|notauthorized|insufficientpermissions?|organizationrestricted/,
   wordings: [
-    /(?:country|region|location|territory)\b.{0,40}(?:not supported|unsupported|not available)|unsupported (?:country|region)|not (?:available|supported) in your (?:country|region|location)/i, // OpenAI, Gemini
-    /insufficient (?:permissions?|scopes?)|missing scopes?|(?:not|n't) have (?:sufficient )?(?:permissions?|access)|not (?:allowed|permitted|authorized|authorised) to|permission denied/i, // OpenAI, Bedrock, Hugging Face
+    /(country|region|location|territory)\b.{0,40}(not supported|unsupported|not available)|unsupported (country|region)|not (available|supported) in your (country|region|location)/i, // OpenAI, Gemini
+    /insufficient (permissions?|scopes?)|missing scopes?|(not|n't) have (sufficient )?(permissions?|access)|not (allowed|permitted|authorized|authorised) to|permission denied/i, // OpenAI, Bedrock, Hugging Face
     /无权|没有.{0,6}权限|权限不足/ // Z.ai, new-api
   ]
 }
 
 const rateLimit: Rule = {
   names:
-    /ratelimit|toomanyrequests|throttl|(?:request|token)quotaexceeded|limitrequests|requestlimitexceeded|^resourceexhausted$|concurrencylimit|^10(?:39|41)$/,
+    /ratelimit|toomanyrequests|throttl|(request|token)quotaexceeded|limitrequests|requestlimitexceeded|^resourceexhausted$|concurrencylimit|^10(39|41)$/,
   wordings: [
-    /rate[ -]?limit(?:ed|ing)?\b|too many requests|throttl|too many tokens, please wait|requests? per (?:second|minute)|limit reached for RPM|request limit reached/i, // Bedrock gateways, MiniMax, Baidu
-    /限流|请求.{0,6}频繁|速率限制|频率.{0,4}(?:过高|限制)|并发.{0,8}(?:过高|超|限制)/ // Z.ai, Volcengine
+    /rate[ -]?limit(ed|ing)?\b|too many requests|throttl|too many tokens, please wait|requests? per (second|minute)|limit reached for RPM|request limit reached/i, // Bedrock gateways, MiniMax, Baidu
+    /限流|请求.{0,6}频繁|速率限制|(频率|并发).{0,8}(过高|超|限制)/ // Z.ai, Volcengine
   ]
 }
 
@@ -153,7 +152,7 @@ const badRequest =
   /invalidrequest|badrequest|validation|invalidparam|invalidargument|unprocessable|tooluse|^invalid|unsupportedvalue/
 
 /** Said without a status or a code that would tell it: MiniMax, TGI. */
-const refusal = /^invalid (?:params?|parameters?|request|argument|input)\b|validation error/i
+const refusal = /^invalid (params?|parameters?|request|argument|input)\b|validation error/i
 
 /** What the rules look at: the error and the one behind it. */
 interface Facts {
@@ -196,7 +195,7 @@ const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boo
   }
   // Alibaba calls its tokens-per-minute limit `insufficient_quota` too; Google names the quota in a hint.
   const perMinute = /(?<!free )allocated quota exceeded/i.test(facts.text) ||
-    (named(facts, /per(?:minute|second)/) && !named(facts, /perday/))
+    (named(facts, /per(minute|second)/) && !named(facts, /perday/))
   if (perMinute) {
     return false
   }
@@ -205,7 +204,7 @@ const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boo
     return true
   }
   // "Add a payment method to raise your rate limit" is advice, and who names a wait has an account that will do.
-  const passing = named(facts, /ratelimit|throttl|limitrequests|(?:request|token)quotaexceeded/)
+  const passing = named(facts, /ratelimit|throttl|limitrequests|(request|token)quotaexceeded/)
   return !passing && worded(facts, quota) && retryAfterFromInfo(info) === undefined
 }
 

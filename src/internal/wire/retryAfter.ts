@@ -17,7 +17,7 @@ const number = (text: string | undefined): number | undefined => {
 // The obsolete asctime form has no zone and still means GMT; `Date.parse` would take it as local time.
 const httpDate = (text: string | undefined): number | undefined => {
   const trimmed = text?.trim() ?? ""
-  const isDate = /^[A-Za-z]{3,9},? .*\d{2}:\d{2}:\d{2}|^\d{4}-\d{2}-\d{2}T/.test(trimmed)
+  const isDate = /\d:\d\d/.test(trimmed)
   const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})$/i.test(trimmed) ? trimmed : `${trimmed} GMT`
   const at = isDate ? Date.parse(zoned) : Number.NaN
   return Number.isNaN(at) ? undefined : at
@@ -61,14 +61,14 @@ const stated: ReadonlyArray<RegExp> = [
   raw`retryDelay\\?["']?\s*:\s*\\?["']?`
 ].map((before) => new RegExp(raw`${before}((?:${part}[\s,]*(?:and\s+)?)+)`, "i")).concat(
   // Chinese gateways: 请在 10 秒后重试
-  /(\d+(?:\.\d+)?\s*(?:毫秒|秒|分钟|小时))\s*(?:之)?后(?:再|重)?试/
+  /(\d+(?:\.\d+)?\s*(?:毫?秒|分钟|小时))\s*之?后[再重]?试/
 )
 
 /** Milliseconds by what a unit's name begins with. */
 const units: ReadonlyArray<readonly [RegExp, number]> = [
-  [/^(?:ms|milli|毫秒)/, 1],
+  [/^(?:ms|milli|毫)/, 1],
   [/^(?:m|分)/, 60_000],
-  [/^(?:h|小时)/, 3_600_000],
+  [/^(?:h|小)/, 3_600_000],
   [/^d/, 86_400_000]
 ]
 
@@ -79,7 +79,7 @@ const durationMillis = (text: string): number | undefined => {
   if (bare !== undefined) {
     return Math.ceil(bare * 1_000)
   }
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)\s*(毫秒|秒|分钟|小时|[a-z]+)/gi)]
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)\s*(\p{L}+)/gu)]
   const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * unitOf(unit ?? "s"), 0)
   // Rounded to the microsecond first: 2.007 * 1000 must not become 2008 by a floating-point tail.
   return parts.length === 0 ? undefined : Math.ceil(Number(total.toFixed(3)))
