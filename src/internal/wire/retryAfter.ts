@@ -4,7 +4,7 @@
  * @internal
  */
 import { asText, first } from "../json.ts"
-import type { ErrorInfo } from "./errorBody.ts"
+import { type ErrorInfo, layersOf } from "./errorBody.ts"
 
 /** Response headers with lower-case names. */
 export type HeaderFields = Readonly<Record<string, string | undefined>>
@@ -93,16 +93,12 @@ const maxSearched = 8_000
  *
  * @internal
  */
-export const retryAfterFromInfo = (info: ErrorInfo): number | undefined => {
-  const field = info.retryDelay === undefined ? undefined : durationMillis(info.retryDelay)
-  if (field !== undefined) {
-    return field
-  }
-  const message = info.message.slice(0, maxSearched)
-  const found = first(stated, (pattern) => pattern.exec(message)?.[1])
-  if (found !== undefined) return durationMillis(found)
-  return info.upstream === undefined ? undefined : retryAfterFromInfo(info.upstream)
-}
+export const retryAfterFromInfo = (info: ErrorInfo): number | undefined =>
+  first(layersOf(info), ({ message, retryDelay }) => {
+    const field = retryDelay === undefined ? undefined : durationMillis(retryDelay)
+    const said = message.slice(0, maxSearched)
+    return field ?? durationMillis(first(stated, (pattern) => pattern.exec(said)?.[1]) ?? "")
+  })
 
 // In order of how well support staff know them; the id of the content delivery network comes last.
 const requestIdHeaders: ReadonlyArray<string> = [
