@@ -330,24 +330,26 @@ export type ChatError =
   | ConflictError
   | BusyError
 
-const members = [
-  AuthenticationError,
-  PermissionError,
-  NotFoundError,
-  InvalidRequestError,
-  ContextLengthError,
-  ContentFilterError,
-  RateLimitError,
-  QuotaError,
-  ServerError,
-  TransportError,
-  TimeoutError,
-  TruncatedError,
-  MalformedResponseError,
-  HistoryStoreError,
-  ConflictError,
-  BusyError
-] as const
+/** A function, lest a bundle that needs only some errors has them all. */
+const union = () =>
+  Schema.Union(
+    AuthenticationError,
+    PermissionError,
+    NotFoundError,
+    InvalidRequestError,
+    ContextLengthError,
+    ContentFilterError,
+    RateLimitError,
+    QuotaError,
+    ServerError,
+    TransportError,
+    TimeoutError,
+    TruncatedError,
+    MalformedResponseError,
+    HistoryStoreError,
+    ConflictError,
+    BusyError
+  )
 
 /**
  * The Schema of {@link ChatError}, for programs that carry errors over a wire of their own.
@@ -355,7 +357,7 @@ const members = [
  * @since 0.1.0
  * @category schemas
  */
-export const ChatError: Schema.Union<typeof members> = Schema.Union(...members)
+export const ChatError: ReturnType<typeof union> = union()
 
 const is = Schema.is(ChatError)
 

@@ -31,7 +31,7 @@ import * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
-import { Conversation } from "./internal/conversation/conversation.ts"
+import { StoredConversation } from "./internal/conversation/storedConversation.ts"
 import { store as forgetful } from "./internal/history/forgetful.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
@@ -168,7 +168,7 @@ export const fromCompletions = (
     return {
       getChat: (id, { config } = {}) => {
         const begin: Registry.Begin = (after) =>
-          new Conversation({
+          new StoredConversation({
             id,
             store,
             after,

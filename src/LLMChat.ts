@@ -23,8 +23,7 @@ import type { ChatResponse, Usage } from "./ChatResponse.ts"
 import * as Fallback from "./Fallback.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
-import { Conversation } from "./internal/conversation/conversation.ts"
-import { store } from "./internal/history/forgetful.ts"
+import { MemoryConversation } from "./internal/conversation/memoryConversation.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**
@@ -148,7 +147,7 @@ export const fromCompletions = (
   Effect.gen(function*() {
     const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
     const wire = fallback === undefined ? completions : yield* Fallback.make(completions, fallback)
-    const conversation = new Conversation({ id: "", owner: {}, store, config: settings, isConfigGiven: true, window })
+    const conversation = new MemoryConversation(settings, window)
     return Chat.make(wire, settings, {
       use: (f) => Effect.suspend(() => f(conversation)),
       checkout: Effect.succeed(conversation)

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { optionalFields } from "./internal/optionalFields.ts"
 import { withDefault } from "./internal/settings.ts"
 
 /**
@@ -41,19 +42,7 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   streamOptions: withDefault(Schema.Boolean, true),
   /** Fields that this server refuses: they are never sent. Default none. */
   omit: withDefault(
-    Schema.Array(
-      Schema.Literal(
-        "temperature",
-        "topP",
-        "maxTokens",
-        "frequencyPenalty",
-        "presencePenalty",
-        "seed",
-        "stop",
-        "user",
-        "parallelToolCalls"
-      )
-    ),
+    Schema.Array(Schema.Literal(...optionalFields)),
     []
   ),
   /** Under which name earlier reasoning is sent back. DeepSeek demands it, Mistral refuses it. Default `none`. */

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
-import type { ChatMessage, ContentPart, UserMessage } from "../ChatMessage.ts"
+import type { ChatMessage, ContentPart } from "../ChatMessage.ts"
 import type { ToolCall } from "../ChatResponse.ts"
 
 /**
@@ -84,15 +84,15 @@ export const make = (options: Options): Synchronous => {
         return Math.max(filePage, Math.ceil((part.data?.length ?? 0) / 32))
     }
   }
-  const content = (content: UserMessage["content"]): number =>
-    typeof content === "string" ? text(content) : content.reduce((sum, item) => sum + part(item), 0)
   const call = (call: ToolCall): number => overhead + text(call.name) + text(call.arguments)
+  const some = (said: string | undefined): number => said === undefined ? 0 : text(said)
 
   const contents = (message: ChatMessage): number => {
-    if (message.role !== "assistant") return content(message.content)
-    const thoughts = reasoning && message.reasoning !== undefined ? text(message.reasoning) : 0
-    const refusal = message.refusal === undefined ? 0 : text(message.refusal)
-    return (message.toolCalls ?? []).reduce((sum, item) => sum + call(item), text(message.content) + thoughts + refusal)
+    const { content } = message
+    const said = typeof content === "string" ? text(content) : total(content, part)
+    return message.role === "assistant"
+      ? said + (reasoning ? some(message.reasoning) : 0) + some(message.refusal) + total(message.toolCalls ?? [], call)
+      : said
   }
   return { count: (message) => overhead + contents(message) }
 }
@@ -118,6 +118,9 @@ export const estimateText = (text: string): number => {
   for (let i = 0; i < text.length; i++) quarters += quartersOf(text.charCodeAt(i))
   return Math.ceil(quarters / 4)
 }
+
+const total = <A>(items: ReadonlyArray<A>, count: (item: A) => number): number =>
+  items.reduce((sum, item) => sum + count(item), 0)
 
 const quartersOf = (code: number): number => {
   if (code >= 0x2e80) return 4

@@ -29,7 +29,6 @@ export const send = <A, E extends { readonly _tag: string }>(
   Effect.suspend(() => {
     const { window } = sender.conversation
     const { shrink } = window
-    if (shrink === undefined) return Effect.flatMap(choose(sender, window), f)
     let sent: ReadonlyArray<ChatMessage> = []
     return choose(sender, window).pipe(
       Effect.flatMap((request) => {
@@ -37,7 +36,7 @@ export const send = <A, E extends { readonly _tag: string }>(
         return f(request)
       }),
       Effect.catchAll((error) =>
-        error._tag === "ContextLengthError"
+        shrink !== undefined && error._tag === "ContextLengthError"
           ? Effect.flatMap(
             choose(sender, shrink),
             (request) => isSame(sent, request.messages) ? Effect.fail(error) : f(request)

@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../ChatManager.ts"
 import type { Lender } from "../conversation/chat.ts"
-import type { Conversation } from "../conversation/conversation.ts"
+import type { StoredConversation } from "../conversation/storedConversation.ts"
 import { Removals } from "./removals.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
@@ -20,7 +20,7 @@ const evictionBatch = 256
 const longestSleep = 24 * 60 * 60 * 1000
 
 /** Makes the conversation that a new session is for. What is stored of it counts from when `after` is done. */
-export type Begin = (after: Effect.Effect<void> | undefined) => Conversation
+export type Begin = (after: Effect.Effect<void> | undefined) => StoredConversation
 
 /** How long, and how many. */
 export interface Limits {

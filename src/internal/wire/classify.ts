@@ -4,7 +4,8 @@
  *
  * @internal
  */
-import type { ErrorInfo } from "./errorBody.ts"
+import { first } from "../json.ts"
+import { type ErrorInfo, layersOf } from "./errorBody.ts"
 import { retryAfterFromInfo } from "./retryAfter.ts"
 import {
   authentication,
@@ -45,48 +46,45 @@ interface Facts {
 // An echoed request can be megabytes long; what is wrong stands at the front.
 const maxText = 4_000
 
-const namesOf = (info: ErrorInfo): ReadonlyArray<string> => [
-  ...[info.code, info.type, ...(info.hints ?? [])].map((name) => (name ?? "").toLowerCase().replace(/[^a-z0-9]/g, "")),
-  ...(info.upstream === undefined ? [] : namesOf(info.upstream))
-]
-
-const textOf = (info: ErrorInfo): string => {
-  const inner = info.upstream === undefined ? "" : `\n${textOf(info.upstream)}`
-  // Links to "account/rate-limits" or "settings/billing" stand in errors that are about neither.
-  return info.message.slice(0, maxText).replace(/https?:\/\/\S+/g, "").replace(/\s+/g, " ").trim() + inner
+const factsOf = (info: ErrorInfo): Facts => {
+  const layers = layersOf(info)
+  const names = layers.flatMap(({ code, hints = [], type }) => [code, type, ...hints])
+  const texts = layers.map(({ message }) =>
+    // Links to "account/rate-limits" or "settings/billing" stand in errors that are about neither.
+    message.slice(0, maxText).replace(/https?:\/\/\S+/g, "").replace(/\s+/g, " ").trim()
+  )
+  const text = texts.join("\n")
+  return {
+    names: names.map((name = "") => name.toLowerCase().replace(/[^a-z0-9]/g, "")).filter((name) => name !== ""),
+    text,
+    words: plainWords(text)
+  }
 }
 
-const named = (facts: Facts, pattern: RegExp): boolean => facts.names.some((name) => name !== "" && pattern.test(name))
+const named = (facts: Facts, pattern: RegExp): boolean => facts.names.some((name) => pattern.test(name))
 
 const worded = (facts: Facts, rule: Rule): boolean => rule.words.test(facts.words)
 
 const says = (facts: Facts, rule: Rule): boolean => named(facts, rule.names) || worded(facts, rule)
 
 /** The HTTP status, or inside a 200 the one that the error itself states. */
-const effectiveStatus = (status: number | undefined, info: ErrorInfo): number | undefined => {
-  if (status !== undefined && status >= 300) {
-    return status
-  }
-  const code = /^[45]\d\d$/.test(info.code ?? "") ? Number(info.code) : undefined
-  return info.status ?? code ?? (info.upstream === undefined ? undefined : effectiveStatus(undefined, info.upstream))
-}
+const effectiveStatus = (status: number | undefined, info: ErrorInfo): number | undefined =>
+  status !== undefined && status >= 300
+    ? status
+    : first(layersOf(info), ({ code = "", status }) => status ?? (/^[45]\d\d$/.test(code) ? Number(code) : undefined))
 
 const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boolean => {
-  if (status === 402) {
-    return true
-  }
+  if (status === 402) return true
   // Alibaba calls its tokens-per-minute limit `insufficient_quota` too; Google names the quota in a hint.
   const perMinute = /(?<!free )allocated quota exceeded/i.test(facts.text) ||
-    (named(facts, /per(?:minute|second)/) && !named(facts, /perday/))
-  if (perMinute) {
-    return false
-  }
+    (named(facts, /per(minute|second)/) && !named(facts, /perday/))
+  if (perMinute) return false
   // Google's free tier says which metrics have a limit of nothing: no wait will help.
   if (named(facts, quota.names) || /\bquota exceeded\b.*\blimit: 0\b(?![.,]?\d)/i.test(facts.text)) {
     return true
   }
   // "Add a payment method to raise your rate limit" is advice, and who names a wait has an account that will do.
-  const passing = named(facts, /ratelimit|throttl|limitrequests|(?:request|token)quotaexceeded/)
+  const passing = named(facts, /ratelimit|throttl|limitrequests|(request|token)quotaexceeded/)
   return !passing && worded(facts, quota) && retryAfterFromInfo(info) === undefined
 }
 
@@ -121,8 +119,7 @@ const byStatus = (status: number | undefined, facts: Facts): ErrorKind => {
 export const classify = (input: { readonly status: number | undefined; readonly info: ErrorInfo }): ErrorKind => {
   const { info } = input
   const status = effectiveStatus(input.status, info)
-  const text = textOf(info)
-  const facts: Facts = { names: namesOf(info), text, words: plainWords(text) }
+  const facts = factsOf(info)
   // A 5xx is retried, so mere wordings do not make it final there, except those of an overflow.
   const fault = status !== undefined && status >= 498
   const clear = (rule: Rule) => fault ? named(facts, rule.names) : says(facts, rule)
@@ -151,7 +148,7 @@ export const classify = (input: { readonly status: number | undefined; readonly 
   if (status !== 413 && clear(rateLimit)) {
     return "RateLimit"
   }
-  if ((clear(modelMissing) || (!fault && modelIsNot.test(text))) && !worded(facts, permission)) {
+  if ((clear(modelMissing) || (!fault && modelIsNot.test(facts.text))) && !worded(facts, permission)) {
     return "NotFound"
   }
   if (!fault && says(facts, permission) && !worded(facts, authentication)) {

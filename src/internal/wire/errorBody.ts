@@ -26,6 +26,10 @@ export interface ErrorInfo {
   readonly upstream?: ErrorInfo | undefined
 }
 
+/** The error, and those of the servers behind it. */
+export const layersOf = (info: ErrorInfo): ReadonlyArray<ErrorInfo> =>
+  info.upstream === undefined ? [info] : [info, ...layersOf(info.upstream)]
+
 // A hostile or broken body may nest without end; no server's error is deeper than this.
 const maxDepth = 6
 

@@ -7,6 +7,7 @@ import type { ToolCall } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { OptionalField, Wire } from "../../Provider.ts"
 import type { JsonRecord } from "../json.ts"
+import { optionalFields } from "../optionalFields.ts"
 
 /** The members of a request. What is undefined is not sent. */
 export const toBody = (
@@ -16,31 +17,26 @@ export const toBody = (
   stream: boolean
 ): JsonRecord => {
   const { wire } = config
-  const unlessRefused = <A>(field: OptionalField, value: A): A | undefined =>
-    value === null || wire.omit.includes(field) ? undefined : value
+  const given: CallOptions & LLMConfig = Object.assign({}, options, config)
+  const sent = optionalFields.filter((field) => given[field] !== null && !wire.omit.includes(field))
   return {
     model: config.model,
     messages: messages.map((message) => toMessage(message, wire)),
-    temperature: unlessRefused("temperature", config.temperature),
-    top_p: unlessRefused("topP", config.topP),
-    [wire.maxTokensField]: unlessRefused("maxTokens", config.maxTokens),
-    frequency_penalty: unlessRefused("frequencyPenalty", config.frequencyPenalty),
-    presence_penalty: unlessRefused("presencePenalty", config.presencePenalty),
-    stop: unlessRefused("stop", options.stop),
-    seed: unlessRefused("seed", options.seed),
-    user: unlessRefused("user", options.user),
+    ...Object.fromEntries(sent.map((field) => [nameOf(field, wire), given[field]])),
     response_format: options.responseFormat === undefined ? undefined : toResponseFormat(options.responseFormat),
     tools: options.tools === undefined || options.tools.length === 0 ? undefined : options.tools.map(toTool),
     tool_choice: typeof options.toolChoice === "object"
       ? { type: "function", function: { name: options.toolChoice.name } }
       : options.toolChoice,
-    parallel_tool_calls: unlessRefused("parallelToolCalls", options.parallelToolCalls),
     stream,
     stream_options: stream && wire.streamOptions ? { include_usage: true } : undefined,
     ...config.extraBody,
     ...options.extraBody
   }
 }
+
+const nameOf = (field: OptionalField, wire: Wire): string =>
+  field === "maxTokens" ? wire.maxTokensField : field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 const toMessage = (message: ChatMessage, wire: Wire): JsonRecord => {
   switch (message.role) {

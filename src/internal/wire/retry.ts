@@ -8,8 +8,8 @@ import type { ChatError } from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 
 /** What a later try can mend. A broken answer is not among them: it may have been paid for. */
-const isTransient = (error: ChatError): boolean =>
-  error._tag === "RateLimitError" || error._tag === "ServerError" || error._tag === "TransportError"
+const isTransient = ({ _tag }: ChatError): boolean =>
+  _tag === "RateLimitError" || _tag === "ServerError" || _tag === "TransportError"
 
 /**
  * The wait before the next try, or the error where there is none.
@@ -25,9 +25,8 @@ export const delay = (
   if (!isTransient(error) || retries >= config.maxRetries) return Effect.fail(error)
   const asked = error.retryAfter ?? Duration.zero
   if (Duration.greaterThan(asked, config.maxRetryAfter)) return Effect.fail(error)
-  const own = Duration.times(config.retryBaseDelay, 2 ** retries)
-  return Effect.map(
-    Random.nextRange(0.8, 1.2),
-    (spread) => Duration.max(asked, Duration.min(config.retryMaxDelay, Duration.times(own, spread)))
-  )
+  return Effect.map(Random.nextRange(0.8, 1.2), (spread) => {
+    const own = Duration.times(config.retryBaseDelay, 2 ** retries * spread)
+    return Duration.max(asked, Duration.min(config.retryMaxDelay, own))
+  })
 }

@@ -4,7 +4,7 @@
  * @internal
  */
 import { asText, first } from "../json.ts"
-import type { ErrorInfo } from "./errorBody.ts"
+import { type ErrorInfo, layersOf } from "./errorBody.ts"
 
 /** Response headers with lower-case names. */
 export type HeaderFields = Readonly<Record<string, string | undefined>>
@@ -17,7 +17,7 @@ const number = (text: string | undefined): number | undefined => {
 // The obsolete asctime form has no zone and still means GMT; `Date.parse` would take it as local time.
 const httpDate = (text: string | undefined): number | undefined => {
   const trimmed = text?.trim() ?? ""
-  const isDate = /^[A-Za-z]{3,9},? .*\d{2}:\d{2}:\d{2}|^\d{4}-\d{2}-\d{2}T/.test(trimmed)
+  const isDate = /\d:\d\d/.test(trimmed)
   const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})$/i.test(trimmed) ? trimmed : `${trimmed} GMT`
   const at = isDate ? Date.parse(zoned) : Number.NaN
   return Number.isNaN(at) ? undefined : at
@@ -61,14 +61,14 @@ const stated: ReadonlyArray<RegExp> = [
   raw`retryDelay\\?["']?\s*:\s*\\?["']?`
 ].map((before) => new RegExp(raw`${before}((?:${part}[\s,]*(?:and\s+)?)+)`, "i")).concat(
   // Chinese gateways: 请在 10 秒后重试
-  /(\d+(?:\.\d+)?\s*(?:毫秒|秒|分钟|小时))\s*(?:之)?后(?:再|重)?试/
+  /(\d+(?:\.\d+)?\s*(?:毫?秒|分钟|小时))\s*之?后[再重]?试/
 )
 
 /** Milliseconds by what a unit's name begins with. */
 const units: ReadonlyArray<readonly [RegExp, number]> = [
-  [/^(?:ms|milli|毫秒)/, 1],
+  [/^(?:ms|milli|毫)/, 1],
   [/^(?:m|分)/, 60_000],
-  [/^(?:h|小时)/, 3_600_000],
+  [/^(?:h|小)/, 3_600_000],
   [/^d/, 86_400_000]
 ]
 
@@ -79,7 +79,7 @@ const durationMillis = (text: string): number | undefined => {
   if (bare !== undefined) {
     return Math.ceil(bare * 1_000)
   }
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)\s*(毫秒|秒|分钟|小时|[a-z]+)/gi)]
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)\s*(\p{L}+)/gu)]
   const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * unitOf(unit ?? "s"), 0)
   // Rounded to the microsecond first: 2.007 * 1000 must not become 2008 by a floating-point tail.
   return parts.length === 0 ? undefined : Math.ceil(Number(total.toFixed(3)))
@@ -93,16 +93,12 @@ const maxSearched = 8_000
  *
  * @internal
  */
-export const retryAfterFromInfo = (info: ErrorInfo): number | undefined => {
-  const field = info.retryDelay === undefined ? undefined : durationMillis(info.retryDelay)
-  if (field !== undefined) {
-    return field
-  }
-  const message = info.message.slice(0, maxSearched)
-  const found = first(stated, (pattern) => pattern.exec(message)?.[1])
-  if (found !== undefined) return durationMillis(found)
-  return info.upstream === undefined ? undefined : retryAfterFromInfo(info.upstream)
-}
+export const retryAfterFromInfo = (info: ErrorInfo): number | undefined =>
+  first(layersOf(info), ({ message, retryDelay }) => {
+    const field = retryDelay === undefined ? undefined : durationMillis(retryDelay)
+    const said = message.slice(0, maxSearched)
+    return field ?? durationMillis(first(stated, (pattern) => pattern.exec(said)?.[1]) ?? "")
+  })
 
 // In order of how well support staff know them; the id of the content delivery network comes last.
 const requestIdHeaders: ReadonlyArray<string> = [
