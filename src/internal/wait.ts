@@ -15,13 +15,13 @@ export type Take<A, E> = (result: Effect.Effect<A, E>) => boolean
 
 /** The one wait of a reader, and the reason to end it. */
 export class Wait<Reason> {
-  private readonly runtime: Runtime.Runtime<never>
-  private reason: Reason | undefined
-  private leave: ((reason: Reason) => void) | undefined
-  private reader: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  readonly #runtime: Runtime.Runtime<never>
+  #reason: Reason | undefined
+  #leave: ((reason: Reason) => void) | undefined
+  #reader: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
   constructor(runtime: Runtime.Runtime<never>) {
-    this.runtime = runtime.pipe(
+    this.#runtime = runtime.pipe(
       // The runtime may have been taken where interruption is off, and what is waited for must never be.
       Runtime.enableRuntimeFlag(RuntimeFlags.Interruption),
       // Whoever waits hears of a failure: it is not for the log.
@@ -31,7 +31,7 @@ export class Wait<Reason> {
 
   /** Whether the reader waits. One that was interrupted does not. */
   get isWaiting(): boolean {
-    return this.leave !== undefined && this.reader?.unsafePoll() === null
+    return this.#leave !== undefined && this.#reader?.unsafePoll() === null
   }
 
   /**
@@ -41,12 +41,12 @@ export class Wait<Reason> {
    * that cannot be interrupted holds nobody up.
    */
   for<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
-    return this.forOn(this.runtime, effect)
+    return this.#forOn(this.#runtime, effect)
   }
 
   /** Like `for`, with these services in place of those that the wait was made with. */
   forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
-    return this.forOn(Runtime.updateContext(this.runtime, () => services), effect)
+    return this.#forOn(Runtime.updateContext(this.#runtime, () => services), effect)
   }
 
   /**
@@ -58,17 +58,17 @@ export class Wait<Reason> {
       // An interruption is seen by the reader's end: to be told of it would cost more than all the rest.
       Effect.async((resume) => {
         const leave = (reason: Reason): void => {
-          this.leave = undefined
+          this.#leave = undefined
           onEnd?.()
           resume(Effect.fail(reason))
         }
-        this.reader = reader
-        this.leave = leave
-        if (this.reason !== undefined) return leave(this.reason)
+        this.#reader = reader
+        this.#leave = leave
+        if (this.#reason !== undefined) return leave(this.#reason)
         begin((result) => {
-          if (this.leave !== leave || !this.isWaiting) return false
-          this.leave = undefined
-          resume(this.unlessEnded(result))
+          if (this.#leave !== leave || !this.isWaiting) return false
+          this.#leave = undefined
+          resume(this.#unlessEnded(result))
           return true
         })
       })
@@ -77,24 +77,24 @@ export class Wait<Reason> {
 
   /** Ends the wait, and every later one, with this reason. */
   end(reason: Reason): void {
-    this.reason = reason
-    this.leave?.(reason)
+    this.#reason = reason
+    this.#leave?.(reason)
   }
 
   /** Runs an effect beside the reader. */
   beside<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
-    return Runtime.runFork(this.runtime)(effect)
+    return Runtime.runFork(this.#runtime)(effect)
   }
 
-  private forOn<A, E, R>(runtime: Runtime.Runtime<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
+  #forOn<A, E, R>(runtime: Runtime.Runtime<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
     return Effect.uninterruptibleMask((restore) => {
-      if (this.reason !== undefined) return Effect.fail(this.reason)
+      if (this.#reason !== undefined) return Effect.fail(this.#reason)
       const fiber = Runtime.runFork(runtime)(effect)
-      return Effect.onInterrupt(restore(this.join(fiber)), () => Fiber.interrupt(fiber))
+      return Effect.onInterrupt(restore(this.#join(fiber)), () => Fiber.interrupt(fiber))
     })
   }
 
-  private join<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E | Reason> {
+  #join<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E | Reason> {
     return this.until<A, E>(
       (take) => fiber.addObserver(take),
       // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
@@ -103,9 +103,9 @@ export class Wait<Reason> {
   }
 
   /** The wait can be ended after its result has come, and before the reader goes on. */
-  private unlessEnded<A, E>(result: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
+  #unlessEnded<A, E>(result: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
     return Effect.suspend((): Effect.Effect<A, E | Reason> =>
-      this.reason === undefined ? result : Effect.fail(this.reason)
+      this.#reason === undefined ? result : Effect.fail(this.#reason)
     )
   }
 }

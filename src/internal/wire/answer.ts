@@ -65,21 +65,21 @@ export const open = (
 
 /** An answer, pulled by one reader. */
 export class Answer {
-  private readonly client: HttpClient.HttpClient
-  private readonly config: LLMConfig
-  private readonly request: HttpClientRequest.HttpClientRequest
-  private readonly services: Context.Context<never>
-  private readonly watch: Watch.Watch
-  private scope: Scope.CloseableScope | undefined
-  private reading: Reading | undefined
+  readonly #client: HttpClient.HttpClient
+  readonly #config: LLMConfig
+  readonly #request: HttpClientRequest.HttpClientRequest
+  readonly #services: Context.Context<never>
+  readonly #watch: Watch.Watch
+  #scope: Scope.CloseableScope | undefined
+  #reading: Reading | undefined
   /** Begins, or reads on. Made once an exchange, for it is used for every network chunk. */
-  private next: Pull
-  private retries = 0
+  #next: Pull
+  #retries = 0
   /** Events that are no deltas, held back until a delta is told: an error before it can still be mended. */
-  private held: Array<ChatEvent> = []
-  private told = false
-  private ended = false
-  private failed: ChatError | undefined
+  #held: Array<ChatEvent> = []
+  #told = false
+  #ended = false
+  #failed: ChatError | undefined
 
   constructor(
     client: HttpClient.HttpClient,
@@ -88,18 +88,18 @@ export class Answer {
     services: Context.Context<never>,
     watch: Watch.Watch
   ) {
-    this.client = client
-    this.config = config
-    this.request = request
-    this.services = services
-    this.watch = watch
-    this.next = this.begin
+    this.#client = client
+    this.#config = config
+    this.#request = request
+    this.#services = services
+    this.#watch = watch
+    this.#next = this.#begin
   }
 
   readonly pull: Pull = Effect.suspend(() => {
-    if (this.failed !== undefined) return Effect.fail(Option.some(this.failed))
-    if (this.ended) return Effect.fail(Option.none())
-    return this.next
+    if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
+    if (this.#ended) return Effect.fail(Option.none())
+    return this.#next
   })
 
   /** Pulls until the end, and gives the whole of it. */
@@ -116,53 +116,53 @@ export class Answer {
   /** Ends the call, wherever it is. */
   get close(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.watch.end()
-      return this.letGo
+      this.#watch.end()
+      return this.#letGo
     })
   }
 
   /** Lets go of the connection, if there is one. */
-  private readonly letGo: Effect.Effect<void> = Effect.suspend(() => {
-    const scope = this.scope
-    this.scope = undefined
-    this.reading = undefined
-    this.next = this.begin
+  readonly #letGo: Effect.Effect<void> = Effect.suspend(() => {
+    const scope = this.#scope
+    this.#scope = undefined
+    this.#reading = undefined
+    this.#next = this.#begin
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
 
-  private readonly begin: Pull = Effect.flatMap(Scope.make(), (scope) => {
-    this.scope = scope
-    this.watch.attempt()
+  readonly #begin: Pull = Effect.flatMap(Scope.make(), (scope) => {
+    this.#scope = scope
+    this.#watch.attempt()
     return Effect.matchEffect(
-      this.watch.waitWith(
-        Context.add(this.services, Scope.Scope, scope),
-        Exchange.open(this.client, this.config, this.request, scope)
+      this.#watch.waitWith(
+        Context.add(this.#services, Scope.Scope, scope),
+        Exchange.open(this.#client, this.#config, this.#request, scope)
       ),
       {
-        onFailure: (error) => isEnd(error) ? this.halted(error) : this.unreached(error),
-        onSuccess: (exchange) => this.opened(exchange)
+        onFailure: (error) => isEnd(error) ? this.#halted(error) : this.#unreached(error),
+        onSuccess: (exchange) => this.#opened(exchange)
       }
     )
   })
 
-  private unreached(error: HttpClientError.HttpClientError): Pull {
+  #unreached(error: HttpClientError.HttpClientError): Pull {
     return error._tag === "RequestError" && error.reason !== "Transport"
-      ? failWith(Failure.fromRequest(this.context(), error.cause ?? error))
-      : this.again(Failure.fromTransport(this.context(), "Could not reach", error.cause ?? error))
+      ? failWith(Failure.fromRequest(this.#context(), error.cause ?? error))
+      : this.#again(Failure.fromTransport(this.#context(), "Could not reach", error.cause ?? error))
   }
 
-  private opened(exchange: Exchange.Exchange): Pull {
+  #opened(exchange: Exchange.Exchange): Pull {
     const { status } = exchange.response
-    const elsewhere = Exchange.redirectedTo(exchange, this.config.baseUrl)
-    if (elsewhere !== undefined) return failWith(Failure.fromRedirect(this.context(exchange), elsewhere, ""))
+    const elsewhere = Exchange.redirectedTo(exchange, this.#config.baseUrl)
+    if (elsewhere !== undefined) return failWith(Failure.fromRedirect(this.#context(exchange), elsewhere, ""))
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
-      return Effect.matchEffect(this.watch.wait(body.read), {
-        onFailure: (end) => this.halted(end, body.text(), exchange),
-        onSuccess: () => this.again(Failure.fromStatus(this.context(exchange), body.text()))
+      return Effect.matchEffect(this.#watch.wait(body.read), {
+        onFailure: (end) => this.#halted(end, body.text(), exchange),
+        onSuccess: () => this.#again(Failure.fromStatus(this.#context(exchange), body.text()))
       })
     }
-    const { maxBodySize, maxEventSize, wire } = this.config
+    const { maxBodySize, maxEventSize, wire } = this.#config
     const { endOfStreamIsComplete, thinkTags } = wire
     const decoder = new Decoder({
       // Looked at where the body does not say what it is: clients make a response's headers anew for every look.
@@ -172,19 +172,19 @@ export class Answer {
       endOfStreamIsComplete,
       maxBodySize,
       maxEventSize,
-      provider: serverName(this.config),
+      provider: serverName(this.#config),
       thinkTags
     })
-    this.reading = { exchange, decoder }
-    this.next = this.read(this.reading)
-    return this.next
+    this.#reading = { exchange, decoder }
+    this.#next = this.#read(this.#reading)
+    return this.#next
   }
 
-  private read(reading: Reading): Pull {
+  #read(reading: Reading): Pull {
     const { decoder, exchange } = reading
     const bytes = exchange.body === undefined
-      ? this.watch.wait(exchange.pull)
-      : this.watch.until(exchange.body.read)
+      ? this.#watch.wait(exchange.pull)
+      : this.#watch.until(exchange.body.read)
     return Effect.matchEffect(bytes, {
       onSuccess: (bytes) => {
         const events: Array<ChatEvent> = []
@@ -193,98 +193,98 @@ export class Answer {
           problem = decoder.push(chunk, events)
           if (problem !== undefined || decoder.isDone) break
         }
-        this.watch.life()
-        return this.tell(reading, events, problem, false)
+        this.#watch.life()
+        return this.#tell(reading, events, problem, false)
       },
       onFailure: (error) => {
         const events: Array<ChatEvent> = []
         if (error._tag === "None") {
           // A body that was read to its end holds nothing: to take its request back would only cost time.
-          if (exchange.body !== undefined) this.scope = undefined
-          return this.tell(reading, events, decoder.end(events), true)
+          if (exchange.body !== undefined) this.#scope = undefined
+          return this.#tell(reading, events, decoder.end(events), true)
         }
         // The answer is whole once its finish reason was heard, however its connection ends.
         if (error._tag !== "Stopped" && decoder.isComplete) {
-          return this.tell(reading, events, decoder.finish(events), true)
+          return this.#tell(reading, events, decoder.finish(events), true)
         }
-        return isEnd(error) ? this.halted(error, "", exchange) : failWith(this.broken(reading, error.value))
+        return isEnd(error) ? this.#halted(error, "", exchange) : failWith(this.#broken(reading, error.value))
       }
     })
   }
 
-  private broken(reading: Reading, error: HttpClientError.HttpClientError): ChatError {
-    return Failure.fromTransport(this.context(reading.exchange), "The connection broke to", error.cause ?? error)
+  #broken(reading: Reading, error: HttpClientError.HttpClientError): ChatError {
+    return Failure.fromTransport(this.#context(reading.exchange), "The connection broke to", error.cause ?? error)
   }
 
-  private halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
+  #halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
     return end._tag === "Stopped"
       ? Effect.fail(Option.none())
-      : failWith(Failure.fromTimeout(this.context(exchange), end, body, cause))
+      : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
-  private tell(
+  #tell(
     reading: Reading,
     events: Array<ChatEvent>,
     problem: Problem | undefined,
     bodyEnded: boolean
   ): Pull {
     const { decoder, exchange } = reading
-    this.told ||= events.some(isProgress)
-    if (this.told || decoder.isWhole) this.watch.answer()
-    const all = this.held.length === 0 ? events : this.held.concat(events)
+    this.#told ||= events.some(isProgress)
+    if (this.#told || decoder.isWhole) this.#watch.answer()
+    const all = this.#held.length === 0 ? events : this.#held.concat(events)
     if (problem !== undefined) {
-      const error = Failure.fromProblem(this.context(exchange), problem)
-      if (!this.told) return this.again(error)
-      this.failed = error
-      return all.length === 0 ? failWith(error) : this.give(all)
+      const error = Failure.fromProblem(this.#context(exchange), problem)
+      if (!this.#told) return this.#again(error)
+      this.#failed = error
+      return all.length === 0 ? failWith(error) : this.#give(all)
     }
     if (decoder.isDone) {
-      this.ended = true
-      return bodyEnded ? this.give(all) : Effect.zipRight(this.drain(exchange), this.give(all))
+      this.#ended = true
+      return bodyEnded ? this.#give(all) : Effect.zipRight(this.#drain(exchange), this.#give(all))
     }
-    if (this.told && all.length > 0) return this.give(all)
-    this.held = all
-    return this.next
+    if (this.#told && all.length > 0) return this.#give(all)
+    this.#held = all
+    return this.#next
   }
 
   /** The rest of a whole answer's body is of no interest, but its connection is. */
-  private drain(exchange: Exchange.Exchange): Effect.Effect<void> {
-    this.scope = undefined
+  #drain(exchange: Exchange.Exchange): Effect.Effect<void> {
+    this.#scope = undefined
     return Exchange.drain(exchange)
   }
 
-  private give(events: Array<ChatEvent>): Pull {
-    this.held = []
+  #give(events: Array<ChatEvent>): Pull {
+    this.#held = []
     return Effect.succeed(Chunk.unsafeFromArray(events))
   }
 
   /** Tries again, if the error is one that a later try can mend. */
-  private again(error: ChatError): Pull {
-    return Effect.matchEffect(Retry.delay(this.config, error, this.retries), {
+  #again(error: ChatError): Pull {
+    return Effect.matchEffect(Retry.delay(this.#config, error, this.#retries), {
       onFailure: failWith,
       onSuccess: (delay) => {
-        this.retries++
-        this.held = []
-        this.watch.pause()
-        return this.letGo.pipe(
-          Effect.zipRight(this.watch.wait(Effect.sleep(delay))),
+        this.#retries++
+        this.#held = []
+        this.#watch.pause()
+        return this.#letGo.pipe(
+          Effect.zipRight(this.#watch.wait(Effect.sleep(delay))),
           Effect.matchEffect({
-            onFailure: (end) => this.halted(end, "", undefined, error),
-            onSuccess: () => this.begin
+            onFailure: (end) => this.#halted(end, "", undefined, error),
+            onSuccess: () => this.#begin
           })
         )
       }
     })
   }
 
-  private context(exchange?: Exchange.Exchange): Failure.Context {
+  #context(exchange?: Exchange.Exchange): Failure.Context {
     return {
-      config: this.config,
-      secrets: Failure.secretsOf(this.config),
+      config: this.#config,
+      secrets: Failure.secretsOf(this.#config),
       status: exchange?.response.status,
       headers: exchange?.response.headers ?? {},
-      now: this.watch.now,
-      partial: this.reading?.decoder.partial
+      now: this.#watch.now,
+      partial: this.#reading?.decoder.partial
     }
   }
 }

@@ -60,24 +60,24 @@ const end: Exit.Exit<Bytes, Failure> = Exit.fail(Option.none())
 
 /** Hands what is read to the reader, or keeps it until there is one. */
 class Hatch {
-  private take: Take | undefined
-  private kept: Exit.Exit<Bytes, Failure> | undefined
+  #take: Take | undefined
+  #kept: Exit.Exit<Bytes, Failure> | undefined
 
   /** Whether somebody waits. */
   get isWanted(): boolean {
-    return this.take !== undefined
+    return this.#take !== undefined
   }
 
   /** Somebody waits from now on, unless what was kept is what is wanted. */
   wanted(take: Take): void {
-    if (this.kept === undefined) this.take = take
-    else if (take(this.kept)) this.kept = undefined
+    if (this.#kept === undefined) this.#take = take
+    else if (take(this.#kept)) this.#kept = undefined
   }
 
   give(result: Exit.Exit<Bytes, Failure>): void {
-    const take = this.take
-    this.take = undefined
-    if (take?.(result) !== true) this.kept = result
+    const take = this.#take
+    this.#take = undefined
+    if (take?.(result) !== true) this.#kept = result
   }
 }
 

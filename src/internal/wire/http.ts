@@ -15,16 +15,16 @@ import type { CallWait } from "./watch.ts"
 
 /** One client's wire. */
 export class HttpWire implements Service {
-  private readonly client: HttpClient.HttpClient
+  readonly #client: HttpClient.HttpClient
 
   constructor(client: HttpClient.HttpClient) {
-    this.client = client
+    this.#client = client
   }
 
   readonly complete = (request: ChatRequest): Effect.Effect<ChatResponse, ChatError> =>
     Effect.useSpan("ChatCompletions.complete", { captureStackTrace: false }, (span) =>
       Effect.acquireUseRelease(
-        Answer.open(this.client, request, false, span),
+        Answer.open(this.#client, request, false, span),
         (answer) => answer.whole,
         (answer) => answer.close
       ))
@@ -41,7 +41,7 @@ export class HttpWire implements Service {
         Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }),
         (span) =>
           Effect.flatMap(
-            Answer.open(this.client, request, true, span, wait),
+            Answer.open(this.#client, request, true, span, wait),
             (answer) =>
               Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull))
           )

@@ -40,60 +40,60 @@ interface Deadline extends Passed {
 
 /** Watches one call, from now until its caller ends it. */
 export class Watch {
-  private readonly limits: Limits
-  private readonly clock: Clock.Clock
-  private readonly waiting: CallWait
-  private readonly begun: number
-  private attemptBegun: number | undefined
-  private answered = false
-  private waitingSince = 0
-  private lastLife = 0
-  private readonly sleeper: Fiber.RuntimeFiber<void>
+  readonly #limits: Limits
+  readonly #clock: Clock.Clock
+  readonly #waiting: CallWait
+  readonly #begun: number
+  #attemptBegun: number | undefined
+  #answered = false
+  #waitingSince = 0
+  #lastLife = 0
+  readonly #sleeper: Fiber.RuntimeFiber<void>
 
   constructor(limits: Limits, clock: Clock.Clock, waiting: CallWait) {
-    this.limits = limits
-    this.clock = clock
-    this.waiting = waiting
-    this.begun = clock.unsafeCurrentTimeMillis()
-    this.sleeper = waiting.beside(this.run)
+    this.#limits = limits
+    this.#clock = clock
+    this.#waiting = waiting
+    this.#begun = clock.unsafeCurrentTimeMillis()
+    this.#sleeper = waiting.beside(this.#run)
   }
 
   /** The call is over: no limit counts any more. */
   end(): void {
     // At once, not from another fiber: nobody waits for this.
-    this.sleeper.unsafeInterruptAsFork(FiberId.none)
+    this.#sleeper.unsafeInterruptAsFork(FiberId.none)
   }
 
   /** Milliseconds of the Clock. */
   get now(): number {
-    return this.clock.unsafeCurrentTimeMillis()
+    return this.#clock.unsafeCurrentTimeMillis()
   }
 
   /** An attempt begins: the time to its first token counts from now. */
   attempt(): void {
-    this.attemptBegun = this.clock.unsafeCurrentTimeMillis()
+    this.#attemptBegun = this.#clock.unsafeCurrentTimeMillis()
   }
 
   /** The attempt failed: until the next one only the whole call's limit counts. */
   pause(): void {
-    this.attemptBegun = undefined
+    this.#attemptBegun = undefined
   }
 
   /** The server sent something, if only a comment. */
   life(): void {
-    this.lastLife = this.clock.unsafeCurrentTimeMillis()
+    this.#lastLife = this.#clock.unsafeCurrentTimeMillis()
   }
 
   /** The first token came: from now on the silence between chunks counts. */
   answer(): void {
-    this.answered = true
+    this.#answered = true
   }
 
   /** Waits for an effect, but not past a limit. */
   wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed | Stopped> {
     return Effect.suspend(() => {
-      this.waitingSince = this.clock.unsafeCurrentTimeMillis()
-      return this.waiting.for(effect)
+      this.#waitingSince = this.#clock.unsafeCurrentTimeMillis()
+      return this.#waiting.for(effect)
     })
   }
 
@@ -103,49 +103,49 @@ export class Watch {
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | Passed | Stopped> {
     return Effect.suspend(() => {
-      this.waitingSince = this.clock.unsafeCurrentTimeMillis()
-      return this.waiting.forWith(services, effect)
+      this.#waitingSince = this.#clock.unsafeCurrentTimeMillis()
+      return this.#waiting.forWith(services, effect)
     })
   }
 
   /** Waits for a callback, but not past a limit. */
   until<A, E>(begin: (take: Take<A, E>) => void): Effect.Effect<A, E | Passed | Stopped> {
-    return this.waiting.until((take) => {
-      this.waitingSince = this.clock.unsafeCurrentTimeMillis()
+    return this.#waiting.until((take) => {
+      this.#waitingSince = this.#clock.unsafeCurrentTimeMillis()
       begin(take)
     })
   }
 
   /** Sleeps from limit to limit until one is passed. */
-  private readonly run: Effect.Effect<void> = Effect.suspend(() => {
-    const now = this.clock.unsafeCurrentTimeMillis()
-    const { idle, inForce } = this.deadlines(now)
+  readonly #run: Effect.Effect<void> = Effect.suspend(() => {
+    const now = this.#clock.unsafeCurrentTimeMillis()
+    const { idle, inForce } = this.#deadlines(now)
     const passed = inForce.find((deadline) => deadline.at <= now)
     if (passed !== undefined) {
-      this.waiting.end(passed)
+      this.#waiting.end(passed)
       return Effect.void
     }
     // Silence can begin to count at any moment from now on, and can then not be too long before `idle`.
     const wake = Math.min(idle, ...inForce.map((deadline) => deadline.at))
-    return Number.isFinite(wake) ? Effect.zipRight(Effect.sleep(wake - now), this.run) : Effect.void
+    return Number.isFinite(wake) ? Effect.zipRight(Effect.sleep(wake - now), this.#run) : Effect.void
   })
 
-  private deadlines(now: number): { readonly idle: number; readonly inForce: ReadonlyArray<Deadline> } {
-    const { firstTokenTimeout, idleTimeout, totalTimeout } = this.limits
-    const total = this.deadline("total", totalTimeout, this.begun)
-    const other = this.answered
-      ? this.deadline("idle", idleTimeout, this.silentSince(now))
-      : this.deadline("firstToken", firstTokenTimeout, this.attemptBegun ?? now)
+  #deadlines(now: number): { readonly idle: number; readonly inForce: ReadonlyArray<Deadline> } {
+    const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
+    const total = this.#deadline("total", totalTimeout, this.#begun)
+    const other = this.#answered
+      ? this.#deadline("idle", idleTimeout, this.#silentSince(now))
+      : this.#deadline("firstToken", firstTokenTimeout, this.#attemptBegun ?? now)
     const inForce = other.at < total.at ? [other, total] : [total, other]
     return { idle: now + Duration.toMillis(idleTimeout), inForce }
   }
 
-  private deadline(phase: Passed["phase"], limit: Duration.Duration, from: number): Deadline {
+  #deadline(phase: Passed["phase"], limit: Duration.Duration, from: number): Deadline {
     return { _tag: "Passed", phase, limit, at: from + Duration.toMillis(limit) }
   }
 
   /** A consumer that takes its time is no silent server: only the time spent waiting counts. */
-  private silentSince(now: number): number {
-    return this.waiting.isWaiting ? Math.max(this.waitingSince, this.lastLife) : now
+  #silentSince(now: number): number {
+    return this.#waiting.isWaiting ? Math.max(this.#waitingSince, this.#lastLife) : now
   }
 }
