@@ -3,6 +3,7 @@ import { Chunk, Duration, Effect, Fiber, Schedule, Stream, TestClock } from "eff
 import { type ChatEvent, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, held, nothing, options, requests, sent, transcript, usage, withScript } from "./support/chats.ts"
+import { path, spansOf } from "./support/spans.ts"
 
 const { connectionError, delayed, json, never, reset, sse, tokens } = ScriptedHttpClient
 
@@ -736,5 +737,30 @@ describe("LLMChat.make", () => {
       assert.lengthOf(yield* one.history, 3)
       assert.lengthOf(yield* two.history, 1)
       assert.lengthOf(yield* three.history, 1)
+    }).pipe(withScript(echo())))
+})
+
+describe("spans", () => {
+  it.effect("are those of the method, the call and its requests, and end with them", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const spans = yield* spansOf(Effect.withSpan(
+        Effect.all([chat.ask("a"), chat.chat("b"), Stream.runDrain(chat.chatStream("c"))]),
+        "program"
+      ))
+
+      assert.deepStrictEqual(spans.map(path), [
+        "program",
+        "program > LLMChat.ask",
+        "program > LLMChat.ask > ChatCompletions.complete",
+        "program > LLMChat.ask > ChatCompletions.complete > http.client POST",
+        "program > LLMChat.chat",
+        "program > LLMChat.chat > ChatCompletions.complete",
+        "program > LLMChat.chat > ChatCompletions.complete > http.client POST",
+        "program > ChatCompletions.stream",
+        "program > ChatCompletions.stream > http.client POST"
+      ])
+      assert.deepStrictEqual(spans.map((span) => span.status._tag), spans.map(() => "Ended"))
     }).pipe(withScript(echo())))
 })
