@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallOptions } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
+import type { ChatRequest } from "../../ChatCompletions.ts"
 import { type BusyError, type ChatError, type HistoryStoreError, MalformedResponseError } from "../../ChatError.ts"
 import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
 import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
@@ -38,21 +39,8 @@ interface Begun {
 
 /** A chat over the conversation that is lent for every call anew. */
 export const make = (completions: ChatCompletions.Service, config: LLMConfig, { checkout, use }: Lender): Service => {
-  const ask: Service["ask"] = (prompt, options) =>
-    use((conversation) =>
-      Effect.flatMap(
-        conversation.question(fromPrompt(prompt)),
-        (request) => completions.complete({ ...request, options })
-      )
-    )
-
-  const askObject: Service["askObject"] = (prompt, schema, options = {}) =>
-    use((conversation) =>
-      Effect.flatMap(
-        conversation.question(fromPrompt(prompt)),
-        (request) => Obj.complete(completions, request, schema, options)
-      )
-    ).pipe(Effect.map(({ value }) => value))
+  const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
+    use((conversation) => Effect.flatMap(conversation.question(fromPrompt(prompt)), ask))
 
   const askEvents: Service["askEvents"] = (prompt, options) =>
     Stream.unwrapScoped(
@@ -70,51 +58,51 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
       Effect.catchTag("Closed", () => begin(opening))
     )
 
-  const turn = <A>(prompt: Prompt, f: (begun: Begun) => Effect.Effect<A, ChatError>): Effect.Effect<A, ChatError> =>
-    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), f))
-
-  const chat: Service["chat"] = (prompt, options) =>
-    turn(
-      prompt,
-      (begun) =>
-        whole(completions, begun, (request) =>
-          Effect.map(
-            begun.turn.meter.over(completions).complete({ ...request, options }),
-            (response) => ({ response, value: response })
-          ))
-    ).pipe(Effect.map(({ response }) => response))
-
-  const chatObject: Service["chatObject"] = (prompt, schema, options = {}) =>
-    turn(
-      prompt,
-      (begun) =>
-        whole(
-          completions,
-          begun,
-          (request) => Obj.complete(begun.turn.meter.over(completions), request, schema, options)
-        )
-    ).pipe(
-      Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response))
-    )
+  const turn = <A>(
+    prompt: Prompt,
+    ask: (completions: ChatCompletions.Service, request: ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
+  ) =>
+    Effect.scoped(Effect.flatMap(
+      begin(fromPrompt(prompt)),
+      (begun) => whole(completions, begun, (request) => ask(begun.turn.meter.over(completions), request))
+    ))
 
   const told = (prompt: Prompt, options: CallOptions | undefined) =>
     Effect.map(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options))
 
-  const chatEvents: Service["chatEvents"] = (prompt, options) => toStream(told(prompt, options))
-
-  const chatStream: Service["chatStream"] = (prompt, options) =>
-    toStream(Effect.map(told(prompt, options), Effect.map(texts)))
-
   return {
     config,
-    ask: (prompt, options) => span("ask", ask(prompt, options)),
+    ask: (prompt, options) => span("ask", question(prompt, (request) => completions.complete({ ...request, options }))),
     askStream: (prompt, options) => Stream.mapChunks(askEvents(prompt, options), texts),
     askEvents,
-    askObject: (prompt, schema, options) => span("askObject", askObject(prompt, schema, options)),
-    chat: (prompt, options) => span("chat", chat(prompt, options)),
-    chatStream,
-    chatEvents,
-    chatObject: (prompt, schema, options) => span("chatObject", chatObject(prompt, schema, options)),
+    askObject: (prompt, schema, options = {}) =>
+      span(
+        "askObject",
+        Effect.map(
+          question(prompt, (request) => Obj.complete(completions, request, schema, options)),
+          ({ value }) => value
+        )
+      ),
+    chat: (prompt, options) =>
+      span(
+        "chat",
+        Effect.map(
+          turn(prompt, (completions, request) =>
+            Effect.map(completions.complete({ ...request, options }), (response) => ({ response, value: response }))),
+          ({ response }) =>
+            response
+        )
+      ),
+    chatStream: (prompt, options) => toStream(Effect.map(told(prompt, options), Effect.map(texts))),
+    chatEvents: (prompt, options) => toStream(told(prompt, options)),
+    chatObject: (prompt, schema, options = {}) =>
+      span(
+        "chatObject",
+        Effect.flatMap(
+          turn(prompt, (completions, request) => Obj.complete(completions, request, schema, options)),
+          (answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)
+        )
+      ),
     history: use((conversation) => conversation.history),
     usage: use((conversation) => conversation.usage),
     updateSystemPrompt: (prompt) => use((conversation) => conversation.updateSystemPrompt(prompt)),
@@ -137,12 +125,13 @@ const texts = (events: Chunk.Chunk<ChatEvent>): Chunk.Chunk<string> => {
 /** A turn whose answer comes whole: the answer as it is kept, and its value unless the turn was stopped. */
 const whole = <A>(
   completions: ChatCompletions.Service,
-  { conversation, opening, turn }: Begun,
-  ask: (request: ChatCompletions.ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
-): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> =>
-  Effect.uninterruptibleMask((restore) =>
+  begun: Begun,
+  ask: (request: ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
+): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> => {
+  const { turn } = begun
+  return Effect.uninterruptibleMask((restore) =>
     Effect.matchEffect(
-      restore(send({ completions, conversation, opening, turn }, (request) => turn.wait(ask(request)))),
+      restore(send({ completions, ...begun }, (request) => turn.wait(ask(request)))),
       {
         onSuccess: ({ response, value }) => Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
         onFailure: (error) =>
@@ -152,6 +141,7 @@ const whole = <A>(
       Effect.catchTag("Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
     )
   )
+}
 
 /** A turn that was stopped has no value to give. */
 const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseError> =>
@@ -160,12 +150,13 @@ const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseE
 /** A turn whose answer is told as it comes. */
 const events = (
   completions: ChatCompletions.Service,
-  { conversation, opening, turn }: Begun,
+  begun: Begun,
   options: CallOptions | undefined
 ): Pull<ChatEvent, ChatError> => {
+  const { turn } = begun
   /** The wire, once it told something. */
   let wire: Pull<ChatEvent, ChatError> | undefined
-  const open = send({ completions, conversation, opening, turn }, (request) => {
+  const open = send({ completions, ...begun }, (request) => {
     const listening = turn.listen(completions, { ...request, options })
     return Effect.flatMap(listening, (pull) =>
       pull.pipe(
