@@ -11,7 +11,7 @@ import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 
 /** Takes a result, and says whether somebody still waited for it. */
-export type Take<A, E> = (result: Effect.Effect<A, E>) => boolean
+export type Take<A, E> = (result: () => Effect.Effect<A, E>) => boolean
 
 /** The one wait of a reader, and the reason to end it. */
 export class Wait<Reason> {
@@ -50,17 +50,19 @@ export class Wait<Reason> {
   }
 
   /**
-   * Waits for a callback, or fails with the reason as soon as there is one. This costs no fiber. `onEnd` is called where
-   * the wait is ended.
+   * Waits for a callback, or for the reason to leave as soon as there is one. This costs no fiber, and what a callback
+   * comes to is made in the reader's.
    */
-  until<A, E>(begin: (take: Take<A, E>) => void, onEnd?: () => void): Effect.Effect<A, E | Reason> {
+  until<A, E>(
+    begin: (take: Take<A, E>) => void,
+    left: (reason: Reason) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E> {
     return Effect.withFiberRuntime((reader) =>
       // An interruption is seen by the reader's end: to be told of it would cost more than all the rest.
       Effect.async((resume) => {
         const leave = (reason: Reason): void => {
           this.#leave = undefined
-          onEnd?.()
-          resume(Effect.fail(reason))
+          resume(left(reason))
         }
         this.#reader = reader
         this.#leave = leave
@@ -68,7 +70,8 @@ export class Wait<Reason> {
         begin((result) => {
           if (this.#leave !== leave || !this.isWaiting) return false
           this.#leave = undefined
-          resume(this.#unlessEnded(result))
+          // The wait can be ended after its result has come, and before the reader goes on.
+          resume(Effect.suspend(() => this.#reason === undefined ? result() : left(this.#reason)))
           return true
         })
       })
@@ -95,17 +98,13 @@ export class Wait<Reason> {
   }
 
   #join<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E | Reason> {
-    return this.until<A, E>(
-      (take) => fiber.addObserver(take),
-      // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
-      () => fiber.unsafeInterruptAsFork(FiberId.none)
-    )
-  }
-
-  /** The wait can be ended after its result has come, and before the reader goes on. */
-  #unlessEnded<A, E>(result: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
-    return Effect.suspend((): Effect.Effect<A, E | Reason> =>
-      this.#reason === undefined ? result : Effect.fail(this.#reason)
+    return this.until<A, E | Reason>(
+      (take) => fiber.addObserver((exit) => take(() => exit)),
+      (reason) => {
+        // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
+        fiber.unsafeInterruptAsFork(FiberId.none)
+        return Effect.fail(reason)
+      }
     )
   }
 }

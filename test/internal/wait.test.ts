@@ -8,11 +8,14 @@ describe("wait", () => {
   it.effect("a callback's result is taken once", () =>
     Effect.gen(function*() {
       const wait = yield* make
-      const takes: Array<Take<number, never>> = []
-      const fiber = yield* Effect.fork(wait.until<number, never>((take) => takes.push(take)))
+      const takes: Array<Take<number, "over">> = []
+      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => takes.push(take), Effect.fail))
       yield* Effect.yieldNow()
       assert.isTrue(wait.isWaiting)
-      assert.deepStrictEqual(takes.map((take) => [take(Effect.succeed(1)), take(Effect.succeed(2))]), [[true, false]])
+      assert.deepStrictEqual(takes.map((take) => [take(() => Effect.succeed(1)), take(() => Effect.succeed(2))]), [[
+        true,
+        false
+      ]])
       assert.isFalse(wait.isWaiting)
       assert.strictEqual(yield* Fiber.join(fiber), 1)
     }))
@@ -20,23 +23,26 @@ describe("wait", () => {
   it.effect("a reader that was interrupted does not wait, and takes nothing", () =>
     Effect.gen(function*() {
       const wait = yield* make
-      const takes: Array<Take<number, never>> = []
-      const fiber = yield* Effect.fork(wait.until<number, never>((take) => takes.push(take)))
+      const takes: Array<Take<number, "over">> = []
+      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => takes.push(take), Effect.fail))
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(fiber)
       assert.isFalse(wait.isWaiting)
-      assert.deepStrictEqual(takes.map((take) => take(Effect.succeed(1))), [false])
+      assert.deepStrictEqual(takes.map((take) => take(() => Effect.succeed(1))), [false])
     }))
 
   it.effect("an end counts over a result that the reader has not seen, and for every later wait", () =>
     Effect.gen(function*() {
       const wait = yield* make
-      const fiber = yield* Effect.fork(wait.until<number, never>((take) => {
-        take(Effect.succeed(1))
+      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => {
+        take(() => Effect.succeed(1))
         wait.end("over")
-      }))
+      }, Effect.fail))
       assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("over" as const))
-      assert.deepStrictEqual(yield* Effect.exit(wait.until<number, never>(() => {})), Exit.fail("over" as const))
+      assert.deepStrictEqual(
+        yield* Effect.exit(wait.until<number, "over">(() => {}, Effect.fail)),
+        Exit.fail("over" as const)
+      )
       assert.deepStrictEqual(yield* Effect.exit(wait.for(Effect.never)), Exit.fail("over" as const))
     }))
 

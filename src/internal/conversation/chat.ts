@@ -3,6 +3,7 @@
  */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -67,8 +68,11 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
       (begun) => whole(completions, begun, (request) => ask(begun.turn.meter.over(completions), request))
     ))
 
-  const told = (prompt: Prompt, options: CallOptions | undefined) =>
-    Effect.map(begin(fromPrompt(prompt)), (begun) => events(completions, begun, options))
+  const told = <A>(
+    prompt: Prompt,
+    options: CallOptions | undefined,
+    f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
+  ) => toStream(Effect.map(begin(fromPrompt(prompt)), (begun) => telling(completions, begun, options, f)))
 
   return {
     config,
@@ -93,8 +97,8 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
             response
         )
       ),
-    chatStream: (prompt, options) => toStream(Effect.map(told(prompt, options), Effect.map(texts))),
-    chatEvents: (prompt, options) => toStream(told(prompt, options)),
+    chatStream: (prompt, options) => told(prompt, options, texts),
+    chatEvents: (prompt, options) => told(prompt, options, identity),
     chatObject: (prompt, schema, options = {}) =>
       span(
         "chatObject",
@@ -148,25 +152,26 @@ const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseE
   Effect.fail(new MalformedResponseError({ message: "The turn was stopped before its answer was whole", partial }))
 
 /** A turn whose answer is told as it comes. */
-const events = (
+const telling = <A>(
   completions: ChatCompletions.Service,
   begun: Begun,
-  options: CallOptions | undefined
-): Pull<ChatEvent, ChatError> => {
+  options: CallOptions | undefined,
+  f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
+): Pull<A, ChatError> => {
   const { turn } = begun
   /** The wire, once it told something. */
-  let wire: Pull<ChatEvent, ChatError> | undefined
+  let wire: (() => Pull<ChatEvent, ChatError>) | undefined
   const open = send({ completions, ...begun }, (request) => {
     const listening = turn.listen(completions, { ...request, options })
     return Effect.flatMap(listening, (pull) =>
-      pull.pipe(
+      pull().pipe(
         Effect.tap(() => Effect.sync(() => wire = pull)),
         Effect.mapError(Option.getOrElse(() => over))
       ))
   }).pipe(
     Effect.mapError((error) => error._tag === "Over" || error._tag === "Stopped" ? Option.none() : Option.some(error))
   )
-  return new Telling(turn, Effect.suspend(() => wire ?? open)).pull
+  return new Telling(turn, () => wire?.() ?? open, f).pull
 }
 
 /** The wire ended, and told nothing. */

@@ -11,44 +11,49 @@ import { finishOf } from "../finish.ts"
 import type { Pull } from "../pull.ts"
 import type { Turn } from "./turn.ts"
 
-type Step = Pull<ChatEvent, ChatError>
-
 /** The telling of one turn. Mutable: one turn is told to one consumer. */
-export class Telling {
+export class Telling<A> {
   readonly #turn: Turn
-  readonly #wire: Step
+  readonly #wire: () => Pull<ChatEvent, ChatError>
+  readonly #f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
   #ended = false
   #failed: ChatError | undefined
 
-  constructor(turn: Turn, wire: Step) {
+  /** The turn, the wire's next pull, and what the consumer wants of events. */
+  constructor(
+    turn: Turn,
+    wire: () => Pull<ChatEvent, ChatError>,
+    f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
+  ) {
     this.#turn = turn
     this.#wire = wire
+    this.#f = f
   }
 
   /** The next events. Between the wire's last event and the commit nobody can interrupt. */
-  readonly pull: Step = Effect.uninterruptibleMask((restore) => {
+  readonly pull: Pull<A, ChatError> = Effect.uninterruptibleMask((restore) => {
     if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
     if (this.#ended) return Effect.fail(Option.none())
-    return this.#turn.hasEnded ? this.#stopped : Effect.matchEffect(restore(this.#wire), this.#heard)
+    return this.#turn.hasEnded ? this.#stopped : Effect.matchEffect(restore(this.#wire()), this.#heard)
   })
 
   readonly #heard = {
-    onSuccess: (events: Chunk.Chunk<ChatEvent>): Step => this.#tell(events),
-    onFailure: (error: Option.Option<ChatError>): Step => {
+    onSuccess: (events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> => this.#tell(events),
+    onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
       if (error._tag === "Some") return this.#fail(error.value)
       return this.#turn.hasEnded ? this.#stopped : Effect.fail(error)
     }
   }
 
-  #tell(events: Chunk.Chunk<ChatEvent>): Step {
+  #tell(events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> {
     if (this.#turn.hasEnded) return this.#stopped
     const last = Chunk.unsafeLast(events)
     if (isFinish(last)) return this.#finish(Chunk.dropRight(events, 1), last.response)
     this.#turn.tell(events)
-    return Effect.succeed(events)
+    return Effect.succeed(this.#f(events))
   }
 
-  #fail(error: ChatError): Step {
+  #fail(error: ChatError): Pull<A, ChatError> {
     return Effect.matchEffect(this.#turn.fail(error), {
       onFailure: () => this.#stopped,
       onSuccess: () => Effect.fail(Option.some(error))
@@ -56,24 +61,24 @@ export class Telling {
   }
 
   /** What was told before the end stays told, also where the turn fails at its end. */
-  #finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Step {
+  #finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Pull<A, ChatError> {
     return Effect.matchEffect(this.#turn.complete(answer), {
       onSuccess: (response) => {
         this.#ended = true
-        return Effect.succeed(Chunk.append(before, finishOf(response)))
+        return Effect.succeed(this.#f(Chunk.append(before, finishOf(response))))
       },
-      onFailure: (error): Step => {
+      onFailure: (error): Pull<A, ChatError> => {
         if (error._tag === "Stopped") return this.#stopped
         this.#failed = error
-        return Chunk.isEmpty(before) ? Effect.fail(Option.some(error)) : Effect.succeed(before)
+        return Chunk.isEmpty(before) ? Effect.fail(Option.some(error)) : Effect.succeed(this.#f(before))
       }
     })
   }
 
-  readonly #stopped: Step = Effect.suspend(() =>
+  readonly #stopped: Pull<A, ChatError> = Effect.suspend(() =>
     Effect.map(this.#turn.interrupted, (response) => {
       this.#ended = true
-      return Chunk.of<ChatEvent>(finishOf(response))
+      return this.#f(Chunk.of<ChatEvent>(finishOf(response)))
     })
   )
 }

@@ -74,13 +74,12 @@ export class Turn implements Holder {
   listen(
     completions: ChatCompletions.Service,
     request: ChatCompletions.ChatRequest
-  ): Effect.Effect<Pull<ChatEvent, ChatError>, ChatError> {
+  ): Effect.Effect<() => Pull<ChatEvent, ChatError>, ChatError> {
     this.meter.begin(request)
     if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.#call), this.wire)
-    const pull = toPullApart(completions.stream(request), this.wire)
-    return Effect.succeed(
-      Effect.mapError(this.wait(pull), (error) => error._tag === "Stopped" ? Option.none() : error)
-    )
+    const next = this.wait(toPullApart(completions.stream(request), this.wire))
+    const pull = Effect.mapError(next, (error) => error._tag === "Stopped" ? Option.none() : error)
+    return Effect.succeed(() => pull)
   }
 
   /** Remembers what the consumer is told. */

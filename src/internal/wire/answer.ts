@@ -33,6 +33,9 @@ import * as Watch from "./watch.ts"
  */
 export type Pull = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError>>
 
+/** Why no more of a body comes: it is over (none), it broke, or nobody waits for it any more. */
+type Unheard = Option.Option<HttpClientError.HttpClientError> | Watch.Passed | Watch.Stopped
+
 /** An exchange whose answer is being read. */
 interface Reading {
   readonly exchange: Exchange.Exchange
@@ -96,16 +99,17 @@ export class Answer {
     this.#next = this.#begin
   }
 
-  readonly pull: Pull = Effect.suspend(() => {
+  /** The next pull. Each is for one use. */
+  pull(): Pull {
     if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
     if (this.#ended) return Effect.fail(Option.none())
     return this.#next
-  })
+  }
 
   /** Pulls until the end, and gives the whole of it. */
   get whole(): Effect.Effect<ChatResponse, ChatError> {
     return Effect.flatMap(
-      Effect.mapError(this.pull, Option.getOrThrowWith(() => new Error("an answer ends with Finish"))),
+      Effect.mapError(this.pull(), Option.getOrThrowWith(() => new Error("an answer ends with Finish"))),
       (events) => {
         const last = Chunk.unsafeLast(events)
         return isFinish(last) ? Effect.succeed(last.response) : this.whole
@@ -181,35 +185,47 @@ export class Answer {
   }
 
   #read(reading: Reading): Pull {
+    const { body, pull } = reading.exchange
+    const onFailure = (error: Unheard): Pull => this.#unheard(reading, error)
+    const onSuccess = (bytes: Chunk.Chunk<Uint8Array>): Pull => this.#heard(reading, bytes)
+    return body === undefined
+      ? Effect.matchEffect(this.#watch.wait(pull), { onFailure, onSuccess })
+      : this.#watch.until(
+        (take) =>
+          body.read((result) =>
+            take(() =>
+              Exit.isSuccess(result) ? onSuccess(result.value) : Effect.matchEffect(result, { onFailure, onSuccess })
+            )
+          ),
+        onFailure
+      )
+  }
+
+  #heard(reading: Reading, bytes: Chunk.Chunk<Uint8Array>): Pull {
+    const { decoder } = reading
+    const events: Array<ChatEvent> = []
+    let problem: Problem | undefined
+    for (const chunk of bytes) {
+      problem = decoder.push(chunk, events)
+      if (problem !== undefined || decoder.isDone) break
+    }
+    this.#watch.life()
+    return this.#tell(reading, events, problem, false)
+  }
+
+  #unheard(reading: Reading, error: Unheard): Pull {
     const { decoder, exchange } = reading
-    const bytes = exchange.body === undefined
-      ? this.#watch.wait(exchange.pull)
-      : this.#watch.until(exchange.body.read)
-    return Effect.matchEffect(bytes, {
-      onSuccess: (bytes) => {
-        const events: Array<ChatEvent> = []
-        let problem: Problem | undefined
-        for (const chunk of bytes) {
-          problem = decoder.push(chunk, events)
-          if (problem !== undefined || decoder.isDone) break
-        }
-        this.#watch.life()
-        return this.#tell(reading, events, problem, false)
-      },
-      onFailure: (error) => {
-        const events: Array<ChatEvent> = []
-        if (error._tag === "None") {
-          // A body that was read to its end holds nothing: to take its request back would only cost time.
-          if (exchange.body !== undefined) this.#scope = undefined
-          return this.#tell(reading, events, decoder.end(events), true)
-        }
-        // The answer is whole once its finish reason was heard, however its connection ends.
-        if (error._tag !== "Stopped" && decoder.isComplete) {
-          return this.#tell(reading, events, decoder.finish(events), true)
-        }
-        return isEnd(error) ? this.#halted(error, "", exchange) : failWith(this.#broken(reading, error.value))
-      }
-    })
+    const events: Array<ChatEvent> = []
+    if (error._tag === "None") {
+      // A body that was read to its end holds nothing: to take its request back would only cost time.
+      if (exchange.body !== undefined) this.#scope = undefined
+      return this.#tell(reading, events, decoder.end(events), true)
+    }
+    // The answer is whole once its finish reason was heard, however its connection ends.
+    if (error._tag !== "Stopped" && decoder.isComplete) {
+      return this.#tell(reading, events, decoder.finish(events), true)
+    }
+    return isEnd(error) ? this.#halted(error, "", exchange) : failWith(this.#broken(reading, error.value))
   }
 
   #broken(reading: Reading, error: HttpClientError.HttpClientError): ChatError {

@@ -29,13 +29,14 @@ export class HttpWire implements Service {
         (answer) => answer.close
       ))
 
-  readonly stream = (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> => toStream(this.open(request))
+  readonly stream = (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> =>
+    toStream(Effect.map(this.open(request), Effect.suspend))
 
   /**
-   * What the stream pulls. A caller who gives its wait can end a pull that waits: it fails with none, and need not run in
+   * Gives the stream's pulls, each for one use. A caller who gives its wait can end a pull that waits: it fails with none, and need not run in
    * a fiber of its own to be left.
    */
-  readonly open = (request: ChatRequest, wait?: CallWait): Effect.Effect<Answer.Pull, ChatError, Scope.Scope> =>
+  readonly open = (request: ChatRequest, wait?: CallWait): Effect.Effect<() => Answer.Pull, ChatError, Scope.Scope> =>
     Effect.uninterruptible(
       Effect.flatMap(
         Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }),
@@ -43,7 +44,8 @@ export class HttpWire implements Service {
           Effect.flatMap(
             Answer.open(this.#client, request, true, span, wait),
             (answer) =>
-              Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull))
+              Effect.flatMap(Effect.scope, (scope) =>
+                Effect.as(Scope.addFinalizer(scope, answer.close), () => answer.pull()))
           )
       )
     )

@@ -109,11 +109,14 @@ export class Watch {
   }
 
   /** Waits for a callback, but not past a limit. */
-  until<A, E>(begin: (take: Take<A, E>) => void): Effect.Effect<A, E | Passed | Stopped> {
+  until<A, E>(
+    begin: (take: Take<A, E>) => void,
+    left: (end: Passed | Stopped) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E> {
     return this.#waiting.until((take) => {
       this.#waitingSince = this.#clock.unsafeCurrentTimeMillis()
       begin(take)
-    })
+    }, left)
   }
 
   /** Sleeps from limit to limit until one is passed. */
