@@ -19,6 +19,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { serverName } from "../serverName.ts"
 import { Wait } from "../wait.ts"
+import * as Body from "./body.ts"
 import { Decoder, type Problem } from "./decoder.ts"
 import * as Exchange from "./exchange.ts"
 import * as Failure from "./failure.ts"
@@ -187,21 +188,16 @@ export class Answer {
   #read(reading: Reading): Pull {
     const { body, pull } = reading.exchange
     const onFailure = (error: Unheard): Pull => this.#unheard(reading, error)
-    const onSuccess = (bytes: Chunk.Chunk<Uint8Array>): Pull => this.#heard(reading, bytes)
+    const onSuccess = (bytes: Iterable<Uint8Array>): Pull => this.#heard(reading, bytes)
     return body === undefined
       ? Effect.matchEffect(this.#watch.wait(pull), { onFailure, onSuccess })
       : this.#watch.until(
-        (take) =>
-          body.read((result) =>
-            take(() =>
-              Exit.isSuccess(result) ? onSuccess(result.value) : Effect.matchEffect(result, { onFailure, onSuccess })
-            )
-          ),
+        (take) => body.read((read) => take(() => Body.isBytes(read) ? onSuccess([read]) : onFailure(read))),
         onFailure
       )
   }
 
-  #heard(reading: Reading, bytes: Chunk.Chunk<Uint8Array>): Pull {
+  #heard(reading: Reading, bytes: Iterable<Uint8Array>): Pull {
     const { decoder } = reading
     const events: Array<ChatEvent> = []
     let problem: Problem | undefined

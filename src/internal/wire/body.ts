@@ -6,17 +6,15 @@
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { isRecord } from "../json.ts"
 
-type Bytes = Chunk.Chunk<Uint8Array>
-type Failure = Option.Option<HttpClientError.HttpClientError>
+/** What a read comes to: bytes, or no more of them because the body is over (none) or broke. */
+export type Read = Uint8Array | Option.Option<HttpClientError.HttpClientError>
 
 /** Takes what was read, and says whether it did. */
-type Take = (result: Exit.Exit<Bytes, Failure>) => boolean
+type Take = (result: Read) => boolean
 
 /** A body that is open. It has one reader, who does one read at a time. */
 export interface Body {
@@ -29,10 +27,8 @@ export interface Body {
 /** The body of a response that looks like one of the known clients', undefined for others. */
 export const of = (response: HttpClientResponse.HttpClientResponse): Body | undefined => {
   const source = sourceOf(response)
-  const failed = (cause: unknown): Exit.Exit<Bytes, Failure> =>
-    Exit.fail(
-      Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
-    )
+  const failed = (cause: unknown): Read =>
+    Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
   if (typeof Response !== "undefined" && source instanceof Response) {
     return source.body === null || source.body.locked ? undefined : ofWeb(source.body.getReader(), failed)
   }
@@ -43,7 +39,7 @@ export const of = (response: HttpClientResponse.HttpClientResponse): Body | unde
 /** Reads what is left of a body for nobody, and tells when that is over. */
 export const skip = (body: Body, onEnd: () => void): void =>
   body.read((result) => {
-    if (Exit.isSuccess(result)) skip(body, onEnd)
+    if (isBytes(result)) skip(body, onEnd)
     else onEnd()
     return true
   })
@@ -54,14 +50,17 @@ const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
     ? response.source
     : undefined
 
-type Failed = (cause: unknown) => Exit.Exit<Bytes, Failure>
+type Failed = (cause: unknown) => Read
 
-const end: Exit.Exit<Bytes, Failure> = Exit.fail(Option.none())
+const end: Read = Option.none()
+
+/** Whether a read brought something. */
+export const isBytes = (read: Read): read is Uint8Array => ArrayBuffer.isView(read)
 
 /** Hands what is read to the reader, or keeps it until there is one. */
 class Hatch {
   #take: Take | undefined
-  #kept: Exit.Exit<Bytes, Failure> | undefined
+  #kept: Read | undefined
 
   /** Whether somebody waits. */
   get isWanted(): boolean {
@@ -74,7 +73,7 @@ class Hatch {
     else if (take(this.#kept)) this.#kept = undefined
   }
 
-  give(result: Exit.Exit<Bytes, Failure>): void {
+  give(result: Read): void {
     const take = this.#take
     this.#take = undefined
     if (take?.(result) !== true) this.#kept = result
@@ -84,12 +83,11 @@ class Hatch {
 const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed): Body => {
   const hatch = new Hatch()
   let isReading = false
-  const settle = (result: Exit.Exit<Bytes, Failure>): void => {
+  const settle = (result: Read): void => {
     isReading = false
     hatch.give(result)
   }
-  const onRead = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void =>
-    settle(done ? end : Exit.succeed(Chunk.of(value)))
+  const onRead = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void => settle(done ? end : value)
   const onError = (cause: unknown): void => settle(failed(cause))
   return {
     read: (take) => {
@@ -116,14 +114,14 @@ const isReadable = (value: unknown): value is Readable =>
 
 const ofNode = (readable: Readable, failed: Failed): Body => {
   const hatch = new Hatch()
-  let over: Exit.Exit<Bytes, Failure> | undefined
+  let over: Read | undefined
   const attempt = (): void => {
     if (!hatch.isWanted) return
     const bytes = readable.read()
-    const result = bytes instanceof Uint8Array ? Exit.succeed(Chunk.of(bytes)) : over
+    const result = bytes instanceof Uint8Array ? bytes : over
     if (result !== undefined) hatch.give(result)
   }
-  const settle = (result: Exit.Exit<Bytes, Failure>): void => {
+  const settle = (result: Read): void => {
     over ??= result
     attempt()
   }

@@ -13,6 +13,7 @@ import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
 import { Fold, type Options as FoldOptions } from "./fold.ts"
 import * as Sse from "./sse.ts"
 import { Template } from "./template.ts"
+import { Utf8 } from "./utf8.ts"
 
 /** Why a body is no whole answer. */
 export type Problem =
@@ -37,7 +38,7 @@ const fields = ["data:", "event:", "error:", "id:", "retry:"]
 
 /** The reader of one body. Mutable: one answer is read by one reader. */
 export class Decoder {
-  readonly #utf8 = new TextDecoder()
+  readonly #utf8 = new Utf8()
   readonly #fold: Fold
   readonly #sse: Sse.SseParser
   readonly #template: Template
@@ -79,13 +80,13 @@ export class Decoder {
   /** Reads a chunk of the body, and appends what it says to `out`. */
   push(bytes: Uint8Array, out: Array<ChatEvent>): Problem | undefined {
     this.#size += bytes.length
-    return this.#finished ? undefined : this.#text(this.#utf8.decode(bytes, { stream: true }), out, false)
+    return this.#finished ? undefined : this.#text(this.#utf8.decode(bytes), out, false)
   }
 
   /** Takes note of the body's end: the answer is whole, or there is a problem. */
   end(out: Array<ChatEvent>): Problem | undefined {
     if (this.#finished) return undefined
-    const problem = this.#text(this.#utf8.decode(), out, true)
+    const problem = this.#text(this.#utf8.end(), out, true)
     if (problem !== undefined || this.isDone) return problem
     const lines = this.#mode === "whole" ? jsonLines(this.#whole) : undefined
     if (this.#mode === "whole" && lines === undefined) return this.#readWhole(out)

@@ -8,6 +8,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -109,7 +110,7 @@ export const open = (
 const pullOfBody = (body: Body.Body): Exchange["pull"] =>
   Effect.async((resume) =>
     body.read((result) => {
-      resume(result)
+      resume(Body.isBytes(result) ? Effect.succeed(Chunk.of(result)) : Effect.fail(result))
       return true
     })
   )

@@ -1,6 +1,6 @@
 import { HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { type Chunk, Effect, Exit, Option, Stream } from "effect"
+import { Effect, Option, Stream } from "effect"
 import { Readable } from "node:stream"
 import * as Body from "../../../src/internal/wire/body.ts"
 
@@ -36,16 +36,11 @@ const makers = {
   }
 }
 
-type Result = Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<unknown>>
-
 const next = (body: Body.Body, isTaken = true): Promise<string> =>
   new Promise((resolve) =>
-    body.read((result: Result) => {
-      Effect.runPromiseExit(result).then((exit) => {
-        if (Exit.isSuccess(exit)) return resolve(Buffer.concat([...exit.value]).toString())
-        const failure = exit.cause._tag === "Fail" ? exit.cause.error : Option.none()
-        resolve(Option.isNone(failure) ? "end" : String(Object(failure.value).cause))
-      }, resolve)
+    body.read((read) => {
+      if (Body.isBytes(read)) resolve(Buffer.from(read).toString())
+      else resolve(Option.isNone(read) ? "end" : String(Object(read.value).cause))
       return isTaken
     })
   )
