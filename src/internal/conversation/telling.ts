@@ -30,17 +30,17 @@ export class Telling<A> {
     this.#f = f
   }
 
-  /** The next events. Between the wire's last event and the commit nobody can interrupt. */
-  readonly pull: Pull<A, ChatError> = Effect.uninterruptibleMask((restore) => {
+  /** The next events. What becomes of the turn at their end cannot be interrupted. */
+  readonly pull: Pull<A, ChatError> = Effect.suspend(() => {
     if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
     if (this.#ended) return Effect.fail(Option.none())
-    return this.#turn.hasEnded ? this.#stopped : Effect.matchEffect(restore(this.#wire()), this.#heard)
+    return this.#turn.hasEnded ? this.#stopped : Effect.matchEffect(this.#wire(), this.#heard)
   })
 
   readonly #heard = {
     onSuccess: (events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> => this.#tell(events),
     onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
-      if (error._tag === "Some") return this.#fail(error.value)
+      if (error._tag === "Some") return Effect.uninterruptible(this.#fail(error.value))
       return this.#turn.hasEnded ? this.#stopped : Effect.fail(error)
     }
   }
@@ -48,7 +48,7 @@ export class Telling<A> {
   #tell(events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> {
     if (this.#turn.hasEnded) return this.#stopped
     const last = Chunk.unsafeLast(events)
-    if (isFinish(last)) return this.#finish(Chunk.dropRight(events, 1), last.response)
+    if (isFinish(last)) return Effect.uninterruptible(this.#finish(Chunk.dropRight(events, 1), last.response))
     this.#turn.tell(events)
     return Effect.succeed(this.#f(events))
   }
@@ -75,10 +75,12 @@ export class Telling<A> {
     })
   }
 
-  readonly #stopped: Pull<A, ChatError> = Effect.suspend(() =>
-    Effect.map(this.#turn.interrupted, (response) => {
-      this.#ended = true
-      return this.#f(Chunk.of<ChatEvent>(finishOf(response)))
-    })
+  readonly #stopped: Pull<A, ChatError> = Effect.uninterruptible(
+    Effect.suspend(() =>
+      Effect.map(this.#turn.interrupted, (response) => {
+        this.#ended = true
+        return this.#f(Chunk.of<ChatEvent>(finishOf(response)))
+      })
+    )
   )
 }
