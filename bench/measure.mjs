@@ -78,7 +78,7 @@ const measures = {
       for (let time = 0; time < 50; time++) await ask()
       return 50 / (performance.now() - begun) * 1000
     }
-    for (let warm = 0; warm < 500; warm += 50) await fifty()
+    for (let warm = 0; warm < 2000; warm += 50) await fifty()
     const rates = []
     for (let time = 0; time < n; time += 50) rates.push(await fifty())
     return { perSecond: median(rates) }
