@@ -84,6 +84,11 @@ export class Wait<Reason> {
     this.#leave?.(reason)
   }
 
+  /** Runs an effect beside the reader. */
+  beside<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
+    return Runtime.runFork(this.#runtime)(effect)
+  }
+
   #forOn<A, E, R>(runtime: Runtime.Runtime<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
     return Effect.uninterruptibleMask((restore) => {
       if (this.#reason !== undefined) return Effect.fail(this.#reason)

@@ -55,8 +55,7 @@ export class Watch {
     this.#clock = clock
     this.#waiting = waiting
     this.#begun = clock.unsafeCurrentTimeMillis()
-    // It needs nothing of its caller's fiber, which would have to be copied.
-    this.#sleeper = Effect.runFork(this.#run)
+    this.#sleeper = waiting.beside(this.#run)
   }
 
   /** The call is over: no limit counts any more. */
@@ -131,9 +130,7 @@ export class Watch {
     }
     // Silence can begin to count at any moment from now on, and can then not be too long before `idle`.
     const wake = Math.min(idle, ...inForce.map((deadline) => deadline.at))
-    return Number.isFinite(wake)
-      ? Effect.zipRight(this.#clock.sleep(Duration.millis(wake - now)), this.#run)
-      : Effect.void
+    return Number.isFinite(wake) ? Effect.zipRight(Effect.sleep(wake - now), this.#run) : Effect.void
   })
 
   #deadlines(now: number): { readonly idle: number; readonly inForce: ReadonlyArray<Deadline> } {
