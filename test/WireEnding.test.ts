@@ -6,6 +6,9 @@ import { calls, choice, completion, data, delta, done, ends, says } from "./wire
 
 const { bytes, delay, never, reset } = ScriptedHttpClient
 
+/** A completion that does not say why it ended. */
+const endless = { choices: [{ index: 0, message: { role: "assistant", content: "a" } }] }
+
 describe("the end of an answer", () => {
   describe("what makes it whole", () => {
     it.effect("a finish reason and [DONE]", () =>
@@ -32,6 +35,16 @@ describe("the end of an answer", () => {
         stream(calls({ index: 0, id: "t1", function: { name: "f", arguments: "{}" } }) + done),
         (heard) => assert.strictEqual(answer(heard).finishReason, "tool-calls")
       ))
+
+    it.effect("the finish reason of a document that stands beside events", () =>
+      Effect.map(stream(`id: 1\n\n ${JSON.stringify(completion({ content: "a" }))}`), (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+      }))
+
+    it.effect("[DONE] after a document that stands beside events, whatever that says", () =>
+      Effect.map(stream(`id: 1\n\n ${JSON.stringify(endless)}\n\n${done}`), (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+      }))
 
     it.effect("a stream without usage is whole", () =>
       Effect.map(stream(says("a") + ends() + done), (heard) => assert.isUndefined(answer(heard).usage)))
@@ -75,6 +88,15 @@ describe("the end of an answer", () => {
   })
 
   describe("what leaves it cut", () => {
+    it.effect("a document or a chunk beside events that does not say that it ended", () =>
+      Effect.forEach(
+        [endless, choice({ delta: { content: "a" } })],
+        (beside) =>
+          Effect.map(stream(`id: 1\n\n ${JSON.stringify(beside)}`), (heard) => {
+            assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
+          })
+      ))
+
     it.effect("neither a finish reason nor [DONE]: the error has what came, and its usage", () =>
       Effect.map(
         stream(says("Hel") + data(delta({ content: "lo" }, { usage: { prompt_tokens: 5, completion_tokens: 2 } }))),

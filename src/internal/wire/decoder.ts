@@ -89,24 +89,24 @@ export class Decoder {
     const problem = this.#text(this.#utf8.end(), out, true)
     if (problem !== undefined || this.isDone) return problem
     const lines = this.#mode === "whole" ? jsonLines(this.#whole) : undefined
-    if (this.#mode === "whole" && lines === undefined) return this.#readWhole(out)
+    if (this.#mode === "whole" && lines === undefined) return this.#readWhole(out) ?? this.finish(out)
     this.#mode = "events"
     const last = this.#read(lines ?? this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
     if (this.#fold.isFinished || (this.#options.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
-    const beside = this.#stray(out)
+    const beside = this.#stray(out, false)
     if (beside !== undefined || this.#finished) return beside
     this.#fold.flush(out)
-    return this.partial === undefined ? empty : truncated("The answer ended with neither a finish reason nor [DONE]")
+    return this.partial === undefined ? empty : endless
   }
 
   /** Says that the answer ended, which is for the caller to know where {@link isComplete} holds. */
   finish(out: Array<ChatEvent>): Problem | undefined {
     const failure = this.#fold.failure
     if (failure !== undefined) return generationFailed(failure)
-    const beside = this.#mode === "events" && !this.#fold.isFinished ? this.#stray(out) : undefined
+    const beside = this.#mode === "events" && !this.#fold.isFinished ? this.#stray(out, true) : undefined
     if (beside !== undefined || this.#finished) return beside
     if (!this.#fold.hasChoice) return empty
     this.#fold.flush(out)
@@ -221,15 +221,21 @@ export class Decoder {
     }
   }
 
-  /** What a body of events says beside its events, where these say too little. */
-  #stray(out: Array<ChatEvent>): Problem | undefined {
+  /**
+   * What a body of events says beside its events, where these say too little. A document there may be a chunk that was
+   * to be an event, so it is no answer unless it says why it ended, or the events have ended.
+   */
+  #stray(out: Array<ChatEvent>, hasEnded: boolean): Problem | undefined {
     const text = this.#sse.stray().trim()
     if (text === "" || fields.some((field) => field.startsWith(text))) return undefined
     const parsed = parseJson(text)
     if (this.partial === undefined) {
       this.#mode = "whole"
       this.#whole = text
-      return this.#readWhole(out)
+      const problem = this.#readWhole(out)
+      if (problem !== undefined) return problem
+      const isEnded = hasEnded || this.#fold.isFinished || this.#options.endOfStreamIsComplete
+      return isEnded ? this.finish(out) : endless
     }
     const info = fromStreamData(parsed?.value)
     return info === undefined ? undefined : said(info, text)
@@ -250,7 +256,7 @@ export class Decoder {
         ? malformed("The answer is no completion", body)
         : said(info, body)
     }
-    return this.#chunk(value, body, out) ?? this.finish(out)
+    return this.#chunk(value, body, out)
   }
 }
 
@@ -286,6 +292,8 @@ const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", 
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 
 const truncated = (message: string): Problem => ({ _tag: "Truncated", message })
+
+const endless = truncated("The answer ended with neither a finish reason nor [DONE]")
 
 const empty = truncated("The server sent an empty answer")
 
