@@ -289,7 +289,14 @@ export class StoredConversation extends Conversation {
         onSome: (stored) =>
           Effect.map(
             isConfigGiven ? Effect.succeed(config) : Settings.toConfig(stored, config),
-            (config): State => ({ ...stored, config, summary: stored.summary })
+            (config): State => ({
+              config,
+              version: stored.version,
+              systemPrompt: stored.systemPrompt,
+              messages: stored.messages,
+              summary: stored.summary,
+              usage: stored.usage
+            })
           )
       })
     ).pipe(Effect.map((state) => this.#settle(state)))
