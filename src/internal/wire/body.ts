@@ -37,9 +37,9 @@ export const of = (response: HttpClientResponse.HttpClientResponse): Body | unde
 }
 
 /** Reads what is left of a body for nobody, and tells when that is over. */
-export const skip = (body: Body, onEnd: () => void): void =>
+export const discard = (body: Body, onEnd: () => void): void =>
   body.read((result) => {
-    if (isBytes(result)) skip(body, onEnd)
+    if (isBytes(result)) discard(body, onEnd)
     else onEnd()
     return true
   })

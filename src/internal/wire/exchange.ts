@@ -138,7 +138,7 @@ export const drain = (exchange: Exchange): Effect.Effect<void> => {
   }
   return Effect.map(
     Effect.forkDaemon(Effect.interruptible(Effect.zipRight(Effect.sleep(drainTime), close(exchange)))),
-    (deadline) => Body.skip(body, () => deadline.unsafeInterruptAsFork(FiberId.none))
+    (deadline) => Body.discard(body, () => deadline.unsafeInterruptAsFork(FiberId.none))
   )
 }
 
