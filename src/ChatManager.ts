@@ -80,7 +80,7 @@ export interface Options {
 }
 
 /**
- * What a manager offers. Ids are data: any text is one, the empty text included.
+ * What a manager offers. Ids are data: every text is one, the empty text included.
  *
  * @since 0.1.0
  * @category models

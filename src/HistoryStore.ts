@@ -105,7 +105,7 @@ export interface Target {
 }
 
 /**
- * What a store offers. Ids are data: any text is one, the empty text and `../x` included.
+ * What a store offers. Ids are data: every text is one, the empty text and `../x` included.
  *
  * Writes return the version that they made. A conversation that is not stored has version 0.
  *

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
 
 /**
- * A stream that begins with its first pull, where it can fail and be interrupted as any later one can.
+ * A stream that begins with its first pull, where it can fail and be interrupted like every later one.
  *
  * The same as `Stream.fromPull`, without the channel in a channel that costs each chunk there.
  */

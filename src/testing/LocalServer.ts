@@ -134,9 +134,9 @@ export interface ChatRequest {
  * @category models
  */
 export interface Options {
-  /** The key that requests must carry as `Authorization: Bearer …`. Default: any or none. */
+  /** The key that requests must carry as `Authorization: Bearer …`. Default: every key will do, and none. */
   readonly apiKey?: Redacted.Redacted | string | undefined
-  /** The models that exist. Default: any name is accepted, and the list shows `effect-chat-local`. */
+  /** The models that exist. Default: every name is accepted, and the list shows `effect-chat-local`. */
   readonly models?: ReadonlyArray<string> | undefined
   /** The wait before each token of a stream. Default zero: tokens are written in batches. */
   readonly tokenDelay?: Duration.DurationInput | undefined

@@ -4,7 +4,7 @@
 import type * as ParseResult from "effect/ParseResult"
 import { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 
-/** An id as an error shows it: any text, and never pages of it. */
+/** An id as an error shows it: whatever text it is, and never pages of it. */
 const shown = (id: string): string => JSON.stringify(clipped(id, 64))
 
 /** What an error says, and what the one beneath it does. Never pages of either: they can quote what is stored. */
