@@ -84,7 +84,9 @@ const kinds = [
   ...(Postgres.unavailable === "" ? [["PostgreSQL", postgres] as const] : [])
 ] as const
 
-if (Postgres.unavailable !== "") describe.skip(`Programs that share PostgreSQL${Postgres.unavailable}`)
+if (Postgres.unavailable !== "") {
+  describe.skip("Programs that share PostgreSQL (skipped: no PostgreSQL is installed)")
+}
 
 for (const [kind, databases] of kinds) {
   layer(Layer.merge(databases, Programs.Default), { excludeTestServices: true, timeout: 60_000 })(

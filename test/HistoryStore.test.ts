@@ -46,7 +46,9 @@ const stores: Record<string, Layer.Layer<HistoryStore.HistoryStore, unknown>> = 
   ...(Postgres.unavailable === "" ? { "SqlHistoryStore.layer on PostgreSQL": postgres } : {})
 }
 
-if (Postgres.unavailable !== "") describe.skip(`SqlHistoryStore.layer on PostgreSQL${Postgres.unavailable}`)
+if (Postgres.unavailable !== "") {
+  describe.skip("SqlHistoryStore.layer on PostgreSQL (skipped: no PostgreSQL is installed)")
+}
 
 for (const [name, store] of Object.entries(stores)) {
   layer(Layer.orDie(store), { excludeTestServices: true, timeout: 60_000 })(name, (it) => {

@@ -153,7 +153,7 @@ describe("SqlHistoryStore.layer", () => {
     }).pipe(Effect.provide(Reactivity.layer)))
 })
 
-if (Postgres.unavailable !== "") describe.skip(`PostgreSQL${Postgres.unavailable}`)
+if (Postgres.unavailable !== "") describe.skip("PostgreSQL (skipped: no PostgreSQL is installed)")
 else {
   layer(Postgres.layer, { excludeTestServices: true, timeout: 60_000 })("SqlHistoryStore.layer on PostgreSQL", (it) => {
     /** A new database with its store. */
