@@ -9,6 +9,13 @@ import type { OptionalField, Wire } from "../../Provider.ts"
 import type { JsonRecord } from "../json.ts"
 import { optionalFields } from "../optionalFields.ts"
 
+type OptionalMembers = { readonly [K in OptionalField]?: unknown }
+
+/** The names that JSON has for them: `top_p` for `topP`. */
+const jsonNames = optionalFields.map((field) =>
+  [field, field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] as const
+)
+
 /** The members of a request. What is undefined is not sent. */
 export const toBody = (
   config: LLMConfig,
@@ -17,12 +24,10 @@ export const toBody = (
   stream: boolean
 ): JsonRecord => {
   const { wire } = config
-  const given: CallOptions & LLMConfig = Object.assign({}, options, config)
-  const sent = optionalFields.filter((field) => given[field] !== null && !wire.omit.includes(field))
   return {
     model: config.model,
     messages: messages.map((message) => toMessage(message, wire)),
-    ...Object.fromEntries(sent.map((field) => [nameOf(field, wire), given[field]])),
+    ...optionalMembers(config, options, wire),
     response_format: options.responseFormat === undefined ? undefined : toResponseFormat(options.responseFormat),
     tools: options.tools === undefined || options.tools.length === 0 ? undefined : options.tools.map(toTool),
     tool_choice: typeof options.toolChoice === "object"
@@ -35,8 +40,15 @@ export const toBody = (
   }
 }
 
-const nameOf = (field: OptionalField, wire: Wire): string =>
-  field === "maxTokens" ? wire.maxTokensField : field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+const optionalMembers = (config: OptionalMembers, options: OptionalMembers, wire: Wire): JsonRecord => {
+  const members: Record<string, unknown> = {}
+  for (const [field, name] of jsonNames) {
+    const value = config[field] === undefined ? options[field] : config[field]
+    if (value === null || wire.omit.includes(field)) continue
+    members[field === "maxTokens" ? wire.maxTokensField : name] = value
+  }
+  return members
+}
 
 const toMessage = (message: ChatMessage, wire: Wire): JsonRecord => {
   switch (message.role) {
