@@ -42,9 +42,10 @@ export const asCount = (value: unknown): number | undefined => {
 }
 
 /** The same without the fields that are undefined. */
-export const defined = <A extends object>(fields: A): A => {
-  const rest = { ...fields }
-  for (const key in rest) if (rest[key] === undefined) delete rest[key]
+export function defined<A extends object>(fields: A): A
+export function defined(fields: JsonRecord): JsonRecord {
+  const rest: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(fields)) if (value !== undefined) rest[key] = value
   return rest
 }
 

@@ -40,9 +40,9 @@ const fields = ["data:", "event:", "error:", "id:", "retry:"]
 export class Decoder {
   readonly #utf8 = new Utf8()
   readonly #fold: Fold
-  readonly #sse: Sse.SseParser
-  readonly #template: Template
   readonly #options: Options
+  #parser: Sse.SseParser | undefined
+  #shortCut: Template | undefined
   #mode: Mode = "undecided"
   /** Whether the last event has ended and no other has begun. */
   #isBetween = false
@@ -53,8 +53,6 @@ export class Decoder {
   constructor(options: Options) {
     this.#options = options
     this.#fold = new Fold(options)
-    this.#sse = Sse.make(options.maxEventSize)
-    this.#template = new Template(options.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
 
   /** Whether `Finish` was said: what follows of the body means nothing. */
@@ -113,6 +111,18 @@ export class Decoder {
     this.#finished = true
     out.push(finishOf(this.#fold.response()))
     return undefined
+  }
+
+  // Made where there are events: most answers that are no stream have none.
+  get #sse(): Sse.SseParser {
+    return this.#parser ??= Sse.make(this.#options.maxEventSize)
+  }
+
+  get #template(): Template {
+    return this.#shortCut ??= new Template(
+      this.#options.maxEventSize,
+      (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk)
+    )
   }
 
   #text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {

@@ -7,23 +7,30 @@
 
 const isAscii = (byte: number | undefined): boolean => byte !== undefined && byte < 0x80
 
+const first = new TextDecoder()
+
+const later = new TextDecoder("utf-8", { ignoreBOM: true })
+
 /** A decoder of one body. Bytes that are no UTF-8 become U+FFFD, and a byte order mark at the start is left out. */
 export class Utf8 {
-  readonly #streaming = new TextDecoder()
-  readonly #whole = new TextDecoder("utf-8", { ignoreBOM: true })
-  #isBetween = false
+  #hasBegun = false
+  #isBetween = true
+  /** For chunks that are not whole in themselves. Its making costs more than most answers' decoding. */
+  #streaming: TextDecoder | undefined
 
   decode(bytes: Uint8Array): string {
-    const endsBetween = isAscii(bytes[bytes.length - 1])
-    const text = this.#isBetween && endsBetween
-      ? this.#whole.decode(bytes)
-      : this.#streaming.decode(bytes, { stream: true })
-    if (bytes.length > 0) this.#isBetween = endsBetween
-    return text
+    if (bytes.length === 0) return ""
+    const hasBegun = this.#hasBegun
+    const wasBetween = this.#isBetween
+    this.#hasBegun = true
+    this.#isBetween = isAscii(bytes[bytes.length - 1])
+    if (wasBetween && this.#isBetween) return (hasBegun ? later : first).decode(bytes)
+    this.#streaming ??= new TextDecoder("utf-8", { ignoreBOM: hasBegun })
+    return this.#streaming.decode(bytes, { stream: true })
   }
 
   /** What the end of the body cut off. */
   end(): string {
-    return this.#streaming.decode()
+    return this.#streaming?.decode() ?? ""
   }
 }
