@@ -4,7 +4,7 @@
 //   cpu        CPU a token, user and system, of TIMES answers of N tokens after warm-up
 //   at-once    CPU a token of N streams that run at once, of 200 tokens each, one every 10 ms
 //   first      milliseconds to the first token of N small requests, one after another
-//   ask        requests a second that are no stream, N of them, one after another: the median of fifties
+//   ask        requests a second that are no stream, N of them after TIMES others, one after another: the median of fifties
 //   memory     resident memory while one long answer is read, every 100 ms
 import { performance } from "node:perf_hooks"
 import process from "node:process"
@@ -78,7 +78,7 @@ const measures = {
       for (let time = 0; time < 50; time++) await ask()
       return 50 / (performance.now() - begun) * 1000
     }
-    for (let warm = 0; warm < 2000; warm += 50) await fifty()
+    for (let warm = 0; warm < Number(times); warm += 50) await fifty()
     const rates = []
     for (let time = 0; time < n; time += 50) rates.push(await fifty())
     return { perSecond: median(rates) }
