@@ -283,7 +283,8 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
     (choices === undefined && isFlatError(value) ? fromJson(value) ?? silent : undefined)
 }
 
-const statusTexts: Readonly<Record<number, string>> = {
+/** The reason phrases of the statuses that servers of chats send, as web frameworks write them. */
+const reasonPhrases: Readonly<Record<number, string>> = {
   400: "Bad request",
   401: "Unauthorized",
   402: "Payment required",
@@ -291,27 +292,18 @@ const statusTexts: Readonly<Record<number, string>> = {
   404: "Not found",
   405: "Method not allowed",
   408: "Request timeout",
-  409: "Conflict",
-  410: "Gone",
-  413: "Request too large",
-  415: "Unsupported media type",
-  422: "Unprocessable request",
-  425: "Too early",
+  413: "Payload too large",
+  422: "Unprocessable entity",
   429: "Too many requests",
-  451: "Unavailable for legal reasons",
   500: "Internal server error",
   502: "Bad gateway",
   503: "Service unavailable",
   504: "Gateway timeout",
-  524: "Origin timed out",
   529: "Overloaded"
 }
 
-const phrases = new Set(
-  [...Object.values(statusTexts), "Payload too large", "Unprocessable entity"].map((text) => text.toLowerCase())
-)
-
-const isReasonPhrase = (text: string): boolean => phrases.has(text.toLowerCase())
+const isReasonPhrase = (text: string): boolean =>
+  Object.values(reasonPhrases).some((phrase) => phrase.toLowerCase() === text.toLowerCase())
 
 /**
  * A few words for an HTTP status, for servers that answer without a message.
@@ -319,6 +311,6 @@ const isReasonPhrase = (text: string): boolean => phrases.has(text.toLowerCase()
  * @internal
  */
 export const statusText = (status: number): string => {
-  const known = statusTexts[status]
-  return known === undefined ? `HTTP status ${status}` : `${known} (HTTP ${status})`
+  const phrase = reasonPhrases[status]
+  return phrase === undefined ? `HTTP status ${status}` : `${phrase} (HTTP ${status})`
 }

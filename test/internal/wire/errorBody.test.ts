@@ -133,11 +133,13 @@ describe("fromJson reads every shape of an error body", () => {
     assert.strictEqual(info?.param, "body.messages.0.content")
   })
 
-  it("prefers the message to an error that is only the reason phrase", () => {
-    const info = fromJson({ statusCode: 400, error: "Bad Request", message: "body/temperature must be number" })
+  for (const error of ["Bad Request", "Method Not Allowed", "Payload Too Large", "Unprocessable Entity"]) {
+    it(`prefers the message to an error that is only the reason phrase: ${error}`, () => {
+      const info = fromJson({ statusCode: 400, error, message: "body/temperature must be number" })
 
-    assert.strictEqual(info?.message, "body/temperature must be number")
-  })
+      assert.strictEqual(info?.message, "body/temperature must be number")
+    })
+  }
 
   it("keeps an error that says more than the reason phrase, whatever the message", () => {
     assert.strictEqual(fromJson({ error: "no such model", message: "failed" })?.message, "no such model")
@@ -296,7 +298,7 @@ describe("fromStreamData tells errors from chunks", () => {
 
 it("says a status in words and keeps the number", () => {
   assert.strictEqual(statusText(503), "Service unavailable (HTTP 503)")
-  assert.strictEqual(statusText(599), "HTTP status 599")
+  assert.strictEqual(statusText(451), "HTTP status 451")
 })
 
 describe.skipIf(!hasCorpus)(`recorded errors${absent}`, () => {
