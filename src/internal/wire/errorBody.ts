@@ -14,8 +14,6 @@ export interface ErrorInfo {
   readonly message: string
   readonly code?: string | undefined
   readonly type?: string | undefined
-  /** The request field at fault: `param`, or the `loc` path of a validation error joined by dots. */
-  readonly param?: string | undefined
   /** An HTTP status stated in the body: all there is when the error comes inside a 200. */
   readonly status?: number | undefined
   /** Names beside code and type that tell the class: Google's `status` and `reason`, Azure's `innererror.code`. */
@@ -71,12 +69,6 @@ const statusIn = (fields: JsonRecord): number | undefined =>
 
 const typeIn = (value: unknown): string | undefined => value === "error" ? undefined : nonEmpty(value)
 
-const paramIn = (fields: JsonRecord): string | undefined => {
-  const detail = fieldsOf(fields.message).detail ?? fields.detail
-  const path = itemsOf(fieldsOf(itemsOf(detail)[0]).loc).map(label)
-  return nonEmpty(fields.param) ?? (path.length === 0 ? undefined : path.filter(isSomething).join("."))
-}
-
 const timeIn = (unit: "ms" | "s") => (value: unknown): string | undefined =>
   typeof value === "number" && value >= 0 ? `${value}${unit}` : unit === "s" ? nonEmpty(value) : undefined
 
@@ -124,7 +116,6 @@ const read = (fields: JsonRecord, depth: number): ErrorInfo => {
     message: messageIn(fields, depth) ?? upstream?.message ?? "",
     code: codeIn(fields) ?? nonEmpty(fields.__type),
     type: firstOf(fields, typeKeys, typeIn),
-    param: paramIn(fields),
     status: statusIn(fields),
     hints: hintsIn(fields),
     retryDelay: retryDelayIn(fields),

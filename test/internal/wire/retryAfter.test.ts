@@ -4,7 +4,7 @@ import { fromJson } from "../../../src/internal/wire/errorBody.ts"
 import { requestId, retryAfterFromInfo, retryAfterMillis } from "../../../src/internal/wire/retryAfter.ts"
 
 const now = Date.UTC(2025, 0, 1, 12, 0, 0)
-const said = (message: string): ErrorInfo => ({ message, code: undefined, type: undefined, param: undefined })
+const said = (message: string): ErrorInfo => ({ message, code: undefined, type: undefined })
 
 describe("retryAfterMillis", () => {
   const table: ReadonlyArray<readonly [string, Record<string, string>, number | undefined]> = [
