@@ -6,7 +6,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Context, Effect, Layer, Stream } from "effect"
-import { ChatManager, ChatResponse, Fallback, LLMChat, LLMConfig } from "effect-chat"
+import { ChatManager, ChatResponse, Fallback, Limits, LLMChat, LLMConfig } from "effect-chat"
 import { LocalServer } from "effect-chat/testing"
 import * as Server from "./internal/server.ts"
 
@@ -25,11 +25,11 @@ const program = Effect.gen(function*() {
   const good = LLMConfig.make({ baseUrl: second.url, provider: "second", model: "second-model" })
   // Nothing listens on port 1.
   const away = LLMConfig.make({ baseUrl: "http://127.0.0.1:1/v1", provider: "away", maxRetries: 0 })
-  const fallback: Fallback.Options = {
+  const fallback = Fallback.make({
     configs: [away, good],
     onFallback: ({ config, error, next }) =>
       Console.log(`  [${config.provider}: ${error._tag}; asking ${next.provider}]`)
-  }
+  })
 
   yield* Console.log("A conversation whose first two servers fail:")
   const chat = yield* LLMChat.make(config, { fallback })
@@ -39,7 +39,8 @@ const program = Effect.gen(function*() {
   yield* Console.log(`  and remembers: ${answer}`)
 
   yield* Console.log("\nTen conversations that share a limit of two calls at a time and 60 a minute:")
-  const manager = yield* ChatManager.make({ config: good, fallback, limits: { concurrency: 2, requestsPerMinute: 60 } })
+  const limits = Limits.make({ concurrency: 2, requestsPerMinute: 60 })
+  const manager = yield* ChatManager.make({ config: good, fallback, limits })
   const answers = yield* Effect.forEach(
     Array.from({ length: 10 }, (_, n) => `user ${n}`),
     (id) => Effect.flatMap(manager.getChat(id), (chat) => chat.chat(`I am ${id}.`)),
@@ -50,7 +51,7 @@ const program = Effect.gen(function*() {
   yield* Console.log(`  ${answers.length} answers of ${usage.totalTokens} tokens, for ${cost.toFixed(6)} dollars`)
 
   yield* Console.log("\nWhere nobody answers, the error has every attempt:")
-  const hopeless = yield* LLMChat.make(config, { fallback: { configs: [away] } })
+  const hopeless = yield* LLMChat.make(config, { fallback: Fallback.make({ configs: [away] }) })
   yield* hopeless.chat("Hello?").pipe(
     Effect.catchAll((error) =>
       Effect.forEach(Fallback.attempts(error), (error) => Console.log(`  ${error._tag}: ${error.message}`))

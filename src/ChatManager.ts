@@ -27,7 +27,7 @@ import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
 import type { HistoryStoreError } from "./ChatError.ts"
 import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
-import * as Fallback from "./Fallback.ts"
+import type * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
@@ -35,7 +35,7 @@ import { StoredConversation } from "./internal/conversation/storedConversation.t
 import { store as forgetful } from "./internal/history/forgetful.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
-import * as Limits from "./Limits.ts"
+import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
@@ -72,9 +72,9 @@ export interface Options {
    */
   readonly grace?: Duration.DurationInput | undefined
   /** How many calls all conversations together may make. Who waits is served conversation by conversation. Default none. */
-  readonly limits?: Limits.Options | undefined
+  readonly limits?: Limits.Limits | undefined
   /** Further servers, for when the one of a conversation's config cannot answer. Default none. */
-  readonly fallback?: Fallback.Options | undefined
+  readonly fallback?: Fallback.Fallback | undefined
   /** What turns send of their conversation's history. Default `HistoryWindow.all`. */
   readonly window?: HistoryWindow.HistoryWindow | undefined
 }
@@ -198,8 +198,8 @@ const shared = (
   { fallback, limits }: Options
 ): Effect.Effect<ChatCompletions.Service, ParseResult.ParseError, Scope.Scope> =>
   Effect.gen(function*() {
-    const limited = limits === undefined ? completions : yield* Limits.limit(completions, limits)
-    return fallback === undefined ? limited : yield* Fallback.make(limited, fallback)
+    const limited = limits === undefined ? completions : yield* limits.over(completions)
+    return fallback === undefined ? limited : yield* fallback.over(limited)
   })
 
 /**

@@ -1,8 +1,8 @@
 /**
  * Further servers, for when the first one cannot answer.
  *
- * `LLMChat.make` and `ChatManager.make` take a fallback as an option. {@link make} lays it over any wire and gives a wire.
- * Over a wire with limits (`Limits.limit`) every attempt waits for its own place.
+ * `LLMChat.make` and `ChatManager.make` take a fallback as an option, and its `over` lays it over any wire. Over a wire
+ * with limits (`Limits`) every attempt waits for its own place.
  *
  * `ChatResponse.provider` and `model` say who answered.
  *
@@ -43,6 +43,19 @@ export interface Options {
 }
 
 /**
+ * Further servers, for any wire.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Fallback {
+  /** The wire with them. Fails with the place, the field, the value and the rule where a config is bad. */
+  readonly over: (
+    completions: ChatCompletions.Service
+  ) => Either.Either<ChatCompletions.Service, ParseResult.ParseError>
+}
+
+/**
  * An attempt that another one follows.
  *
  * @since 0.1.0
@@ -78,7 +91,7 @@ export const isWorthAnother = (error: ChatError): boolean => {
 }
 
 /**
- * The wire with further servers. Fails with the place, the field, the value and the rule where a config is bad.
+ * Further servers for a wire. What is wrong with their configs is told where they are laid over one.
  *
  * The request's own config is asked first, with its retries; then the others, each with its own settings, retries and
  * time limits. All get the same messages, so the system prompt is the first config's, and the same options but for
@@ -89,18 +102,14 @@ export const isWorthAnother = (error: ChatError): boolean => {
  * last one's, and {@link attempts} gives all.
  *
  * @since 0.1.0
- * @category combinators
+ * @category constructors
  */
-export const make = (
-  completions: ChatCompletions.Service,
-  { configs, ...options }: Options
-): Either.Either<ChatCompletions.Service, ParseResult.ParseError> =>
-  typeof configs === "function"
-    ? Either.right(over(completions, configs, options))
-    : Either.map(
-      Either.all(configs.map(decode)),
-      (configs) => over(completions, () => configs, options)
-    )
+export const make = ({ configs, ...options }: Options): Fallback => ({
+  over: (completions) =>
+    typeof configs === "function"
+      ? Either.right(over(completions, configs, options))
+      : Either.map(Either.all(configs.map(decode)), (configs) => over(completions, () => configs, options))
+})
 
 const decode = (
   config: LLMConfig.LLMConfig | LLMConfig.Options,

@@ -20,7 +20,7 @@ import type { ChatError, ConflictError, HistoryStoreError } from "./ChatError.ts
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
-import * as Fallback from "./Fallback.ts"
+import type * as Fallback from "./Fallback.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import * as Chat from "./internal/conversation/chat.ts"
 import { MemoryConversation } from "./internal/conversation/memoryConversation.ts"
@@ -116,7 +116,7 @@ export interface Options {
   /** What turns send of the history. Default `HistoryWindow.all`. */
   readonly window?: HistoryWindow.HistoryWindow | undefined
   /** Further servers, for when the settings' own cannot answer. Default none. */
-  readonly fallback?: Fallback.Options | undefined
+  readonly fallback?: Fallback.Fallback | undefined
 }
 
 /**
@@ -146,7 +146,7 @@ export const fromCompletions = (
 ): Effect.Effect<Service, ParseResult.ParseError> =>
   Effect.gen(function*() {
     const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
-    const wire = fallback === undefined ? completions : yield* Fallback.make(completions, fallback)
+    const wire = fallback === undefined ? completions : yield* fallback.over(completions)
     const conversation = new MemoryConversation(settings, window)
     return Chat.make(wire, settings, {
       use: (f) => Effect.suspend(() => f(conversation)),

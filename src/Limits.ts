@@ -1,9 +1,9 @@
 /**
  * Limits that many conversations share: how many calls run at a time, and how many requests and tokens begin in a minute.
  *
- * A `ChatManager` takes limits as an option, for all of its conversations together. {@link limit} lays them over any
- * wire and gives a wire, for `LLMChat.fromCompletions` and for managers that share one. What one server allows is one
- * limit; servers with allowances of their own have limits of their own.
+ * A `ChatManager` takes limits as an option, for all of its conversations together. Their `over` lays them over any wire
+ * and gives a wire, for `LLMChat.fromCompletions` and for managers that share one. What one server allows is one limit;
+ * servers with allowances of their own have limits of their own.
  *
  * @since 0.1.0
  */
@@ -48,6 +48,22 @@ export interface Options {
   readonly reserve?: ((request: ChatCompletions.ChatRequest) => number) | undefined
 }
 
+/**
+ * Limits for any wire.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  /**
+   * The wire with them, which counts for itself: what is to be shared is one wire. Fails with the field, the value and
+   * the rule where a limit is bad.
+   */
+  readonly over: (
+    completions: ChatCompletions.Service
+  ) => Effect.Effect<ChatCompletions.Service, ParseResult.ParseError, Scope.Scope>
+}
+
 const Settings = Schema.Struct({
   concurrency: Schema.optional(WholeOrInfinite),
   requestsPerMinute: Schema.optional(WholeOrInfinite),
@@ -69,23 +85,25 @@ export const reserveMost = ({ config, messages, options = {} }: ChatCompletions.
 }
 
 /**
- * The wire with limits. Fails with the field, the value and the rule where a limit is bad.
+ * Limits for a wire. What is wrong with them is told where they are laid over one.
  *
  * Calls beyond the limits wait in line. The line is fair between conversations (`ChatRequest.conversation`): each has
  * its turn, so one that queues a hundred calls holds up another's only call by one. Calls without a conversation stand
- * for themselves. A wait can be interrupted and leaves nothing behind. When the scope closes, calls that wait are
- * interrupted, and so are those that come later; calls that run go on.
+ * for themselves. A wait can be interrupted and leaves nothing behind. When the scope of `over` closes, calls that wait
+ * are interrupted, and so are those that come later; calls that run go on.
  *
  * The config's `totalTimeout` includes the wait: a call that is not let in within it fails with `TimeoutError`, and one
  * that is let in has what is left. The other time limits begin when the call does.
  *
  * @since 0.1.0
- * @category combinators
+ * @category constructors
  */
-export const limit = (
+export const make = (options: Options): Limits => ({ over: (completions) => over(completions, options) })
+
+const over = (
   completions: ChatCompletions.Service,
   { reserve = reserveMost, ...options }: Options
-): Effect.Effect<ChatCompletions.Service, ParseResult.ParseError, Scope.Scope> =>
+): ReturnType<Limits["over"]> =>
   Effect.gen(function*() {
     const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = yield* Schema.decode(
       Settings

@@ -5,7 +5,7 @@
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, type Fiber, FiberId, Layer, Option, Scope, Stream } from "effect"
-import { type ChatError, ChatManager, HistoryStore, HistoryWindow, type LLMChat } from "effect-chat"
+import { type ChatError, ChatManager, Fallback, HistoryStore, HistoryWindow, Limits, type LLMChat } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, held, nothing, options, sent, streams, usage } from "./support/chats.ts"
 import { atOperations, run, someOf, type Stage } from "./support/stage.ts"
@@ -20,8 +20,8 @@ const settings: ChatManager.Options = {
     HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction }),
     HistoryWindow.lastTurns(1)
   ),
-  limits: { concurrency: 1, tokensPerMinute: 1e9 },
-  fallback: { configs: [options({ baseUrl: "http://second.test/v1" })] }
+  limits: Limits.make({ concurrency: 1, tokensPerMinute: 1e9 }),
+  fallback: Fallback.make({ configs: [options({ baseUrl: "http://second.test/v1" })] })
 }
 
 /** The first server is too busy for the fourth turn, and the second one takes no more than one turn before it. */

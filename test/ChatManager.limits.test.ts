@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, FastCheck, Fiber, Redacted, Scope, Stream, TestClock } from "effect"
-import { ChatManager, type LLMChat, LLMConfig } from "effect-chat"
+import { ChatManager, Fallback, Limits, type LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import {
   answer,
@@ -37,7 +37,7 @@ const together = { concurrency: "unbounded", discard: true } as const
 describe("The limits of a manager", () => {
   it.scoped("are shared by all of its conversations, whatever they call", () =>
     Effect.gen(function*() {
-      const { getChat } = yield* manager({ limits: { concurrency: 2 } })
+      const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 2 }) })
       const [ada, bob, cy, di] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy"), getChat("di")])
       yield* fork(ada.chat("1"))
       yield* fork(Stream.runDrain(bob.chatStream("2")))
@@ -51,7 +51,7 @@ describe("The limits of a manager", () => {
 
   it.scoped("give every conversation its turn, however many calls another one queues", () =>
     Effect.gen(function*() {
-      const { getChat } = yield* manager({ limits: { concurrency: 1 } })
+      const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
       yield* fork(Effect.forEach(Array.from({ length: 50 }), (_, n) => ada.ask(`a${n}`), together))
       yield* fork(Effect.all([bob.chat("b0"), cy.chat("c0"), cy.chat("c1")], together))
@@ -64,7 +64,7 @@ describe("The limits of a manager", () => {
 
   it.scoped("hold back requests and tokens of all conversations, by what a turn really took", () =>
     Effect.gen(function*() {
-      const { getChat } = yield* manager({ limits: { tokensPerMinute: 100, reserve: () => 60 } })
+      const { getChat } = yield* manager({ limits: Limits.make({ tokensPerMinute: 100, reserve: () => 60 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
       yield* ada.chat("1")
       yield* fork(Effect.all([bob.chat("2"), cy.chat("3")], together))
@@ -82,7 +82,7 @@ describe("The limits of a manager", () => {
 
   it.scoped("let a turn that waits be stopped: it is settled, keeps nothing, and the next one goes", () =>
     Effect.gen(function*() {
-      const { getChat } = yield* manager({ limits: { concurrency: 1 } })
+      const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
       yield* fork(ada.chat("a"))
       const turn = yield* fork(bob.chat("b"))
@@ -100,7 +100,10 @@ describe("The limits of a manager", () => {
   it.scoped("let turns that wait go on within the grace of a manager that closes, and nobody after it", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const { getChat } = yield* Scope.extend(manager({ limits: { concurrency: 1 }, grace: "5 seconds" }), scope)
+      const { getChat } = yield* Scope.extend(
+        manager({ limits: Limits.make({ concurrency: 1 }), grace: "5 seconds" }),
+        scope
+      )
       const chats = yield* Effect.forEach(["ada", "bob", "cy"], (id) => getChat(id))
       const turns = yield* Effect.forEach(chats, (chat, n) => fork(chat.chat(`${n}`)))
 
@@ -122,7 +125,7 @@ describe("The limits of a manager", () => {
   ) {
     it.scoped(`are refused with the field, the value and the rule: ${field}`, () =>
       Effect.gen(function*() {
-        const error = yield* Effect.flip(manager({ limits }))
+        const error = yield* Effect.flip(manager({ limits: Limits.make(limits) }))
 
         assert.strictEqual(error._tag, "ParseError")
         assert.include(error.message, field)
@@ -135,7 +138,9 @@ describe("The limits of a manager", () => {
 
   it.scoped("are none where they are infinite", () =>
     Effect.gen(function*() {
-      const { getChat } = yield* manager({ limits: { concurrency: Infinity, requestsPerMinute: Infinity } })
+      const { getChat } = yield* manager({
+        limits: Limits.make({ concurrency: Infinity, requestsPerMinute: Infinity })
+      })
       const chat = yield* getChat("ada")
       yield* fork(Effect.forEach(Array.from({ length: 300 }), () => chat.ask("x"), together))
 
@@ -201,7 +206,7 @@ describe("The limits of a manager, whoever calls when", () => {
         tokensOf(String(messages.at(-1)?.content)) + 20
       return Effect.gen(function*() {
         const { getChat } = yield* manager({
-          limits: { concurrency, requestsPerMinute, tokensPerMinute, reserve },
+          limits: Limits.make({ concurrency, requestsPerMinute, tokensPerMinute, reserve }),
           capacity: 2
         })
         let patient = 0
@@ -259,7 +264,7 @@ describe("The limits of a manager, whoever calls when", () => {
           return answer("a")
         })
       return Effect.gen(function*() {
-        const { getChat } = yield* manager({ limits: { concurrency } })
+        const { getChat } = yield* manager({ limits: Limits.make({ concurrency }) })
         for (const { count, pause, user } of arrivals) {
           yield* TestClock.adjust(pause)
           const chat = yield* getChat(user)
@@ -287,7 +292,7 @@ describe("The fallback of a manager", () => {
 
   it.scoped("answers for every conversation, each turn once in its history, with who answered", () =>
     Effect.gen(function*() {
-      const { getChat } = yield* manager({ fallback: { configs: [second] } })
+      const { getChat } = yield* manager({ fallback: Fallback.make({ configs: [second] }) })
       const [ada, bob] = yield* Effect.all([getChat("ada"), getChat("bob")])
 
       yield* Effect.all([ada.chat("a"), Stream.runDrain(bob.chatStream("b"))], together)
@@ -300,8 +305,8 @@ describe("The fallback of a manager", () => {
   it.scoped("waits for a place of its own at each attempt", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({
-        limits: { concurrency: 1, requestsPerMinute: 3 },
-        fallback: { configs: [second] }
+        limits: Limits.make({ concurrency: 1, requestsPerMinute: 3 }),
+        fallback: Fallback.make({ configs: [second] })
       })
       const [ada, bob] = yield* Effect.all([getChat("ada"), getChat("bob")])
       yield* fork(Effect.all([ada.chat("a"), bob.chat("b")], together))
@@ -315,7 +320,7 @@ describe("The fallback of a manager", () => {
   it.scoped("is refused with its place, the field and the rule, and without its key", () =>
     Effect.gen(function*() {
       const bad = { ...second, apiKey: Redacted.make("sk-secret"), temperature: 3 }
-      const error = yield* Effect.flip(manager({ fallback: { configs: [LLMConfig.make(second), bad] } }))
+      const error = yield* Effect.flip(manager({ fallback: Fallback.make({ configs: [LLMConfig.make(second), bad] }) }))
 
       assert.strictEqual(error._tag, "ParseError")
       assert.include(error.message, "[\"configs\"][1]")

@@ -31,7 +31,7 @@ const request = (more?: Partial<ChatCompletions.ChatRequest>): ChatCompletions.C
 const others = [config("two"), config("three")]
 
 const withFallback = (more?: Partial<Fallback.Options>) =>
-  Effect.flatMap(ChatCompletions.make, (completions) => Fallback.make(completions, { configs: others, ...more }))
+  Effect.flatMap(ChatCompletions.make, (completions) => Fallback.make({ configs: others, ...more }).over(completions))
 
 type Script = (request: ScriptedHttpClient.CapturedRequest) => ScriptedHttpClient.ScriptedResponse
 
@@ -202,9 +202,10 @@ for (const [mode, run] of Object.entries(modes)) {
     it.scoped("gives its place within the limits back before it waits for the next one", () =>
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.make
-        const limited = yield* Limits.limit(completions, { concurrency: 1 })
-        const inside = yield* Fallback.make(limited, { configs: others })
-        const outside = yield* Limits.limit(yield* Fallback.make(completions, { configs: others }), { concurrency: 1 })
+        const limits = Limits.make({ concurrency: 1 })
+        const fallback = Fallback.make({ configs: others })
+        const inside = yield* fallback.over(yield* limits.over(completions))
+        const outside = yield* limits.over(yield* fallback.over(completions))
         assert.strictEqual(yield* run(inside, request()), "from two")
         assert.strictEqual(yield* run(outside, request()), "from two")
       }).pipe(withScript(servers({ one: fails(500) }))))
@@ -331,7 +332,7 @@ describe("who answered", () => {
 
   it.effect("is kept with the message, and a message from before it could say so is read as it was", () =>
     Effect.gen(function*() {
-      const chat = yield* LLMChat.make(config("one"), { fallback: { configs: others } })
+      const chat = yield* LLMChat.make(config("one"), { fallback: Fallback.make({ configs: others }) })
       yield* chat.chat("hello")
 
       const message = (yield* chat.history).at(-1)
@@ -348,12 +349,14 @@ describe("a conversation over a fallback", () => {
     Effect.gen(function*() {
       const chat = yield* Effect.provide(
         LLMChat.LLMChat,
-        LLMChat.layer(config("one"), { fallback: { configs: others, shouldFallback: ({ status }) => status === 404 } })
+        LLMChat.layer(config("one"), {
+          fallback: Fallback.make({ configs: others, shouldFallback: ({ status }) => status === 404 })
+        })
       )
       assert.strictEqual((yield* chat.chat("hello")).text, "from two")
 
       const bad = { baseUrl: "http://two.test/v1", maxTokens: 0 }
-      const error = yield* Effect.flip(LLMChat.make(config("one"), { fallback: { configs: [bad] } }))
+      const error = yield* Effect.flip(LLMChat.make(config("one"), { fallback: Fallback.make({ configs: [bad] }) }))
       assert.strictEqual(error._tag, "ParseError")
       assert.include(error.message, "[\"configs\"][0]")
       assert.include(error.message, "[\"maxTokens\"]")
@@ -362,7 +365,7 @@ describe("a conversation over a fallback", () => {
   it.scoped("stores a turn once, whoever answered, and none where nobody did", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
-      const manager = yield* ChatManager.make({ config: config("one"), fallback: { configs: others } })
+      const manager = yield* ChatManager.make({ config: config("one"), fallback: Fallback.make({ configs: others }) })
       const chat = yield* manager.getChat("ada")
       yield* Stream.runDrain(chat.chatStream("hello"))
       const error = yield* Effect.flip(Stream.runDrain(chat.chatStream("nobody")))

@@ -15,7 +15,7 @@ const call = (text: string, conversation?: string, config: Partial<LLMConfig.Opt
 })
 
 const limited = (limits: Limits.Options) =>
-  Effect.flatMap(ChatCompletions.make, (completions) => Limits.limit(completions, limits))
+  Effect.flatMap(ChatCompletions.make, (completions) => Limits.make(limits).over(completions))
 
 /** What was asked so far, in its order. */
 const asked = Effect.map(requests, (all) => all.map((request) => sent(request)[0]?.replace("user: ", "")))
@@ -295,7 +295,7 @@ describe("a wait", () => {
             yield* Effect.gen(function*() {
               const scope = yield* Scope.make()
               const completions = yield* ChatCompletions.make
-              const making = stage.start(Scope.extend(Limits.limit(completions, { concurrency: 1 }), scope))
+              const making = stage.start(Scope.extend(Limits.make({ concurrency: 1 }).over(completions), scope))
               stage.settle()
               const wire = yield* Effect.flatten(Fiber.await(making))
               const before = stage.start(wire.complete(call("before", "a")))

@@ -35,18 +35,23 @@ export class Wait<Reason> {
   }
 
   /**
-   * Waits for the effect, or fails with the reason as soon as there is one.
+   * Waits for the effect, or fails with the reason as soon as there is one. Services take the place of those that the
+   * wait was made with.
    *
    * The effect runs in a fiber of its own: a wait that ends early does not wait for it to be interrupted, so a client
    * that cannot be interrupted holds nobody up.
    */
-  for<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
-    return this.#forOn(this.#runtime, effect)
-  }
-
-  /** Like `for`, with these services in place of those that the wait was made with. */
-  forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
-    return this.#forOn(Runtime.updateContext(this.#runtime, () => services), effect)
+  for<A, E>(effect: Effect.Effect<A, E>, services?: Context.Context<never>): Effect.Effect<A, E | Reason>
+  for<A, E, R>(effect: Effect.Effect<A, E, R>, services: Context.Context<R>): Effect.Effect<A, E | Reason>
+  for<A, E>(
+    effect: Effect.Effect<A, E>,
+    services: Context.Context<never> = this.#runtime.context
+  ): Effect.Effect<A, E | Reason> {
+    return Effect.uninterruptibleMask((restore) => {
+      if (this.#reason !== undefined) return Effect.fail(this.#reason)
+      const fiber = Runtime.runFork(Runtime.updateContext(this.#runtime, () => services))(effect)
+      return Effect.onInterrupt(restore(this.#join(fiber)), () => Fiber.interrupt(fiber))
+    })
   }
 
   /**
@@ -87,14 +92,6 @@ export class Wait<Reason> {
   /** Runs an effect beside the reader. */
   beside<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
     return Runtime.runFork(this.#runtime)(effect)
-  }
-
-  #forOn<A, E, R>(runtime: Runtime.Runtime<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
-    return Effect.uninterruptibleMask((restore) => {
-      if (this.#reason !== undefined) return Effect.fail(this.#reason)
-      const fiber = Runtime.runFork(runtime)(effect)
-      return Effect.onInterrupt(restore(this.#join(fiber)), () => Fiber.interrupt(fiber))
-    })
   }
 
   #join<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E | Reason> {

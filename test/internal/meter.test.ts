@@ -16,7 +16,7 @@ describe("The meter of a turn", () => {
   it.effect("counts an answer that had come whole when its turn was stopped, though nothing of it was told", () =>
     Effect.gen(function*() {
       const meter = new Meter()
-      yield* meter.over(yield* ChatCompletions.make).complete(request)
+      yield* meter.complete(yield* ChatCompletions.make, request)
 
       assert.strictEqual(meter.part(nothingTold)?.totalTokens, 11)
     }).pipe(withScript([answer("a", { usage: usage(1, 10) })])))
@@ -24,12 +24,11 @@ describe("The meter of a turn", () => {
   it.effect("counts a call once that another one follows", () =>
     Effect.gen(function*() {
       const meter = new Meter()
-      const wire = meter.over(yield* ChatCompletions.make)
-      yield* wire.complete(request)
+      yield* meter.complete(yield* ChatCompletions.make, request)
       meter.begin(request)
       assert.strictEqual(meter.part(nothingTold)?.totalTokens, 11)
 
-      const last = yield* wire.complete(request)
+      const last = yield* meter.complete(yield* ChatCompletions.make, request)
 
       assert.strictEqual(meter.part(last)?.totalTokens, 11 + 22)
       assert.strictEqual(meter.whole(last)?.totalTokens, 11 + 22)

@@ -20,7 +20,7 @@ import { type Pull, toStream } from "../pull.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import * as Obj from "./object.ts"
 import { send } from "./sending.ts"
-import { Telling } from "./telling.ts"
+import { tell } from "./telling.ts"
 import * as Turn from "./turn.ts"
 
 /** Lends the conversation to a method call, which it is in use by meanwhile. */
@@ -37,6 +37,11 @@ interface Begun {
   readonly opening: Opening
   readonly turn: Turn.Turn
 }
+
+type Complete = ChatCompletions.Service["complete"]
+
+/** A whole answer, and its value where it has one. */
+type Answer<A> = Pick<Obj.Decoded<A>, "response"> & Partial<Obj.Decoded<A>>
 
 /** A chat over the conversation that is lent for every call anew. */
 export const make = (completions: ChatCompletions.Service, config: LLMConfig, { checkout, use }: Lender): Service => {
@@ -61,12 +66,12 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
 
   const turn = <A>(
     prompt: Prompt,
-    ask: (completions: ChatCompletions.Service, request: ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
+    ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
-    Effect.scoped(Effect.flatMap(
-      begin(fromPrompt(prompt)),
-      (begun) => whole(completions, begun, (request) => ask(begun.turn.meter.over(completions), request))
-    ))
+    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => {
+      const complete: Complete = (request) => begun.turn.meter.complete(completions, request)
+      return whole(completions, begun, (request) => ask(complete, request))
+    }))
 
   const told = <A>(
     prompt: Prompt,
@@ -83,7 +88,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
       span(
         "askObject",
         Effect.map(
-          question(prompt, (request) => Obj.complete(completions, request, schema, options)),
+          question(prompt, (request) => Obj.ask(completions.complete, request, schema, options)),
           ({ value }) => value
         )
       ),
@@ -91,8 +96,8 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
       span(
         "chat",
         Effect.map(
-          turn(prompt, (completions, request) =>
-            Effect.map(completions.complete({ ...request, options }), (response) => ({ response, value: response }))),
+          turn(prompt, (complete, request) =>
+            Effect.map(complete({ ...request, options }), (response) => ({ response }))),
           ({ response }) =>
             response
         )
@@ -103,7 +108,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
       span(
         "chatObject",
         Effect.flatMap(
-          turn(prompt, (completions, request) => Obj.complete(completions, request, schema, options)),
+          turn(prompt, (complete, request) => Obj.ask(complete, request, schema, options)),
           (answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)
         )
       ),
@@ -130,14 +135,14 @@ const texts = (events: Chunk.Chunk<ChatEvent>): Chunk.Chunk<string> => {
 const whole = <A>(
   completions: ChatCompletions.Service,
   begun: Begun,
-  ask: (request: ChatRequest) => Effect.Effect<Obj.Decoded<A>, ChatError>
-): Effect.Effect<Partial<Obj.Decoded<A>> & { readonly response: ChatResponse }, ChatError> => {
+  ask: (request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
+): Effect.Effect<Answer<A>, ChatError> => {
   const { turn } = begun
   return Effect.uninterruptibleMask((restore) =>
     Effect.matchEffect(
       restore(send({ completions, ...begun }, (request) => turn.wait(ask(request)))),
       {
-        onSuccess: ({ response, value }) => Effect.map(turn.complete(response), (kept) => ({ response: kept, value })),
+        onSuccess: (answer) => Effect.map(turn.complete(answer.response), (response) => ({ ...answer, response })),
         onFailure: (error) =>
           error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error))
       }
@@ -171,7 +176,7 @@ const telling = <A>(
   }).pipe(
     Effect.mapError((error) => error._tag === "Over" || error._tag === "Stopped" ? Option.none() : Option.some(error))
   )
-  return new Telling(turn, () => wire?.() ?? open, f).pull
+  return tell(turn, () => wire?.() ?? open, f)
 }
 
 /** The wire ended, and told nothing. */

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { ChatRequest, Service } from "../../ChatCompletions.ts"
+import type { ChatError } from "../../ChatError.ts"
 import { addUsage, type ChatResponse, type Usage } from "../../ChatResponse.ts"
 import { estimateUsage } from "../estimate.ts"
 import { saysNothing } from "./partial.ts"
@@ -13,21 +14,14 @@ export class Meter {
   #answer: ChatResponse | undefined
   #earlier: Usage | undefined
 
-  /** The wire, whose calls are the turn's. */
-  over(completions: Service): Service {
-    return {
-      complete: (request) =>
-        Effect.suspend(() => {
-          this.begin(request)
-          return Effect.tap(completions.complete(request), (response) => {
-            this.#answer = response
-          })
-        }),
-      stream: (request) => {
-        this.begin(request)
-        return completions.stream(request)
-      }
-    }
+  /** Asks for an answer whole: a call of the turn. */
+  complete(completions: Service, request: ChatRequest): Effect.Effect<ChatResponse, ChatError> {
+    return Effect.suspend(() => {
+      this.begin(request)
+      return Effect.tap(completions.complete(request), (response) => {
+        this.#answer = response
+      })
+    })
   }
 
   /** What the turn took with this answer, which is whole. */

@@ -5,13 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as JSONSchema from "effect/JSONSchema"
 import * as Schema from "effect/Schema"
-import type { CallOptions, JsonSchema, ObjectOptions, ResponseFormat } from "../../CallOptions.ts"
+import type { JsonSchema, ObjectOptions, ResponseFormat } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type ChatError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { issueOf } from "../issue.ts"
-import { fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
+import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 
 /** A whole answer, and the value that its text stands for. */
 export interface Decoded<A> {
@@ -23,40 +23,32 @@ export interface Decoded<A> {
 const wrapper = "value"
 
 /** Asks for an answer that decodes. With `repair` the model is told once what was wrong. */
-export const complete = <A, I>(
-  completions: ChatCompletions.Service,
+export const ask = <A, I>(
+  complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
   { name = "answer", repair = false, ...options }: ObjectOptions
 ): Effect.Effect<Decoded<A>, ChatError> => {
-  const asked = ask(schema)
+  const asked = shapeOf(schema)
   const responseFormat = formatOf(request.config.wire.structuredOutput, name, asked.schema)
-  const withFormat: CallOptions = responseFormat === undefined ? options : { ...options, responseFormat }
   const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<Decoded<A>, ChatError> =>
     Effect.flatMap(
-      completions.complete({ ...request, messages, options: withFormat }),
-      (response) => Effect.map(decode(schema, asked.isWrapped, response), (value) => ({ response, value }))
+      complete({ ...request, messages, options: { ...options, responseFormat } }),
+      (response) => decode(schema, asked.isWrapped, response)
     )
   const messages = responseFormat?.type === "json_schema"
     ? request.messages
     : withInstruction(request.messages, asked.schema)
-  if (!repair) return attempt(messages)
-  return Effect.catchTag(
-    attempt(messages),
-    "MalformedResponseError",
-    (error) =>
-      error.partial === undefined || error.partial.text === ""
-        ? Effect.fail(error)
-        : attempt([
-          ...messages,
-          assistant(error.partial.text),
-          user(`${error.message}\nAnswer again, with the JSON alone.`)
-        ])
-  )
+  return Effect.catchTag(attempt(messages), "MalformedResponseError", (error) => {
+    const said = asText(error.partial?.text)
+    return repair && said !== undefined
+      ? attempt([...messages, assistant(said), user(`${error.message}\nAnswer again, with the JSON alone.`)])
+      : Effect.fail(error)
+  })
 }
 
 /** The JSON Schema of what is asked, with an object at its root. */
-const ask = <A, I>(schema: Schema.Schema<A, I>): { readonly schema: JsonSchema; readonly isWrapped: boolean } => {
+const shapeOf = <A, I>(schema: Schema.Schema<A, I>): { readonly schema: JsonSchema; readonly isWrapped: boolean } => {
   const definitions: Record<string, JSONSchema.JsonSchema7> = {}
   const root: JsonRecord = { ...JSONSchema.fromAST(schema.ast, { definitions, topLevelReferenceStrategy: "skip" }) }
   const isWrapped = root["type"] !== "object"
@@ -71,10 +63,8 @@ const formatOf = (
   name: string,
   schema: JsonSchema
 ): ResponseFormat | undefined => {
-  if (kind === "none") return undefined
-  return kind === "json_object"
-    ? { type: "json_object" }
-    : { type: "json_schema", name, schema, strict: isStrict(schema) }
+  if (kind === "json_schema") return { type: kind, name, schema, strict: isStrict(schema) }
+  return kind === "none" ? undefined : { type: kind }
 }
 
 /** What OpenAI's strict mode takes in a schema. A server refuses (400) a strict schema that has more. */
@@ -93,9 +83,9 @@ const isStrict = (schema: unknown): boolean => {
   const members = Object.keys(fieldsOf(properties))
   const isOpen = additionalProperties !== false || !members.every((name) => itemsOf(required).includes(name))
   if (type === "object" && isOpen) return false
-  const inner = [fieldsOf(properties), fieldsOf($defs), itemsOf(anyOf)].flatMap(Object.values)
   const items = "items" in schema ? [schema["items"]] : []
-  return ["type", "anyOf", "enum", "const"].some((keyword) => keyword in schema) && [...inner, ...items].every(isStrict)
+  const inner = [fieldsOf(properties), fieldsOf($defs), itemsOf(anyOf), items].flatMap(Object.values)
+  return ["type", "anyOf", "enum", "const"].some((keyword) => keyword in schema) && inner.every(isStrict)
 }
 
 /** For servers that take no schema, the schema is said in words: in what is sent, not in what is kept. */
@@ -118,7 +108,7 @@ const decode = <A, I>(
   schema: Schema.Schema<A, I>,
   isWrapped: boolean,
   response: ChatResponse
-): Effect.Effect<A, MalformedResponseError> => {
+): Effect.Effect<Decoded<A>, MalformedResponseError> => {
   const fail = (message: string, path: ReadonlyArray<PropertyKey> = []) =>
     Effect.fail(
       new MalformedResponseError({
@@ -136,7 +126,7 @@ const decode = <A, I>(
   const { value } = parsed
   const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
   const decoded = Schema.decodeUnknownEither(schema)(content)
-  if (Either.isRight(decoded)) return Effect.succeed(decoded.right)
+  if (Either.isRight(decoded)) return Effect.succeed({ response, value: decoded.right })
   const { message, path } = issueOf(decoded.left)
   const where = path.length === 0 ? "" : ` at ${path.map(String).join(".")}`
   return fail(`The answer does not have the form that was asked for${where}: ${message}`, path)

@@ -11,76 +11,59 @@ import { finishOf } from "../finish.ts"
 import type { Pull } from "../pull.ts"
 import type { Turn } from "./turn.ts"
 
-/** The telling of one turn. Mutable: one turn is told to one consumer. */
-export class Telling<A> {
-  readonly #turn: Turn
-  readonly #wire: () => Pull<ChatEvent, ChatError>
-  readonly #f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
-  #ended = false
-  #failed: ChatError | undefined
+/**
+ * What the consumer of a turn pulls: the events of the wire's next pull, as the consumer wants them. What becomes of the
+ * turn at their end cannot be interrupted.
+ */
+export const tell = <A>(
+  turn: Turn,
+  wire: () => Pull<ChatEvent, ChatError>,
+  f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
+): Pull<A, ChatError> => {
+  /** What comes after the end: nothing, or the error that the turn met there. */
+  let over: Pull<A, ChatError> | undefined
 
-  /** The turn, the wire's next pull, and what the consumer wants of events. */
-  constructor(
-    turn: Turn,
-    wire: () => Pull<ChatEvent, ChatError>,
-    f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
-  ) {
-    this.#turn = turn
-    this.#wire = wire
-    this.#f = f
+  const give = (events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> => Effect.succeed(f(events))
+
+  const end = (before: Chunk.Chunk<ChatEvent>, response: ChatResponse): Pull<A, ChatError> => {
+    over = Effect.fail(Option.none())
+    return give(Chunk.append(before, finishOf(response)))
   }
 
-  /** The next events. What becomes of the turn at their end cannot be interrupted. */
-  readonly pull: Pull<A, ChatError> = Effect.suspend(() => {
-    if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
-    if (this.#ended) return Effect.fail(Option.none())
-    return this.#turn.hasEnded ? this.#stopped : Effect.matchEffect(this.#wire(), this.#heard)
-  })
+  const stopped = Effect.uninterruptible(
+    Effect.flatMap(turn.interrupted, (response) => end(Chunk.empty(), response))
+  )
 
-  readonly #heard = {
-    onSuccess: (events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> => this.#tell(events),
+  const fail = (error: ChatError): Pull<A, ChatError> =>
+    Effect.matchEffect(turn.fail(error), {
+      onFailure: () => stopped,
+      onSuccess: () => Effect.fail(Option.some(error))
+    })
+
+  /** What was told before the end stays told, also where the turn fails at its end. */
+  const finish = (before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Pull<A, ChatError> =>
+    Effect.matchEffect(turn.complete(answer), {
+      onSuccess: (response) => end(before, response),
+      onFailure: (error) => {
+        if (error._tag === "Stopped") return stopped
+        over = Effect.fail(Option.some(error))
+        return Chunk.isEmpty(before) ? over : give(before)
+      }
+    })
+
+  const heard = {
+    onSuccess: (events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> => {
+      if (turn.hasEnded) return stopped
+      const last = Chunk.unsafeLast(events)
+      if (isFinish(last)) return Effect.uninterruptible(finish(Chunk.dropRight(events, 1), last.response))
+      turn.tell(events)
+      return give(events)
+    },
     onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
-      if (error._tag === "Some") return Effect.uninterruptible(this.#fail(error.value))
-      return this.#turn.hasEnded ? this.#stopped : Effect.fail(error)
+      if (Option.isSome(error)) return Effect.uninterruptible(fail(error.value))
+      return turn.hasEnded ? stopped : Effect.fail(error)
     }
   }
 
-  #tell(events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> {
-    if (this.#turn.hasEnded) return this.#stopped
-    const last = Chunk.unsafeLast(events)
-    if (isFinish(last)) return Effect.uninterruptible(this.#finish(Chunk.dropRight(events, 1), last.response))
-    this.#turn.tell(events)
-    return Effect.succeed(this.#f(events))
-  }
-
-  #fail(error: ChatError): Pull<A, ChatError> {
-    return Effect.matchEffect(this.#turn.fail(error), {
-      onFailure: () => this.#stopped,
-      onSuccess: () => Effect.fail(Option.some(error))
-    })
-  }
-
-  /** What was told before the end stays told, also where the turn fails at its end. */
-  #finish(before: Chunk.Chunk<ChatEvent>, answer: ChatResponse): Pull<A, ChatError> {
-    return Effect.matchEffect(this.#turn.complete(answer), {
-      onSuccess: (response) => {
-        this.#ended = true
-        return Effect.succeed(this.#f(Chunk.append(before, finishOf(response))))
-      },
-      onFailure: (error): Pull<A, ChatError> => {
-        if (error._tag === "Stopped") return this.#stopped
-        this.#failed = error
-        return Chunk.isEmpty(before) ? Effect.fail(Option.some(error)) : Effect.succeed(this.#f(before))
-      }
-    })
-  }
-
-  readonly #stopped: Pull<A, ChatError> = Effect.uninterruptible(
-    Effect.suspend(() =>
-      Effect.map(this.#turn.interrupted, (response) => {
-        this.#ended = true
-        return this.#f(Chunk.of<ChatEvent>(finishOf(response)))
-      })
-    )
-  )
+  return Effect.suspend(() => over ?? (turn.hasEnded ? stopped : Effect.matchEffect(wire(), heard)))
 }

@@ -14,8 +14,6 @@ export interface ErrorInfo {
   readonly message: string
   readonly code?: string | undefined
   readonly type?: string | undefined
-  /** The request field at fault: `param`, or the `loc` path of a validation error joined by dots. */
-  readonly param?: string | undefined
   /** An HTTP status stated in the body: all there is when the error comes inside a 200. */
   readonly status?: number | undefined
   /** Names beside code and type that tell the class: Google's `status` and `reason`, Azure's `innererror.code`. */
@@ -71,12 +69,6 @@ const statusIn = (fields: JsonRecord): number | undefined =>
 
 const typeIn = (value: unknown): string | undefined => value === "error" ? undefined : nonEmpty(value)
 
-const paramIn = (fields: JsonRecord): string | undefined => {
-  const detail = fieldsOf(fields.message).detail ?? fields.detail
-  const path = itemsOf(fieldsOf(itemsOf(detail)[0]).loc).map(label)
-  return nonEmpty(fields.param) ?? (path.length === 0 ? undefined : path.filter(isSomething).join("."))
-}
-
 const timeIn = (unit: "ms" | "s") => (value: unknown): string | undefined =>
   typeof value === "number" && value >= 0 ? `${value}${unit}` : unit === "s" ? nonEmpty(value) : undefined
 
@@ -124,7 +116,6 @@ const read = (fields: JsonRecord, depth: number): ErrorInfo => {
     message: messageIn(fields, depth) ?? upstream?.message ?? "",
     code: codeIn(fields) ?? nonEmpty(fields.__type),
     type: firstOf(fields, typeKeys, typeIn),
-    param: paramIn(fields),
     status: statusIn(fields),
     hints: hintsIn(fields),
     retryDelay: retryDelayIn(fields),
@@ -283,7 +274,8 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
     (choices === undefined && isFlatError(value) ? fromJson(value) ?? silent : undefined)
 }
 
-const statusTexts: Readonly<Record<number, string>> = {
+/** The reason phrases of the statuses that servers of chats send, as web frameworks write them. */
+const reasonPhrases: Readonly<Record<number, string>> = {
   400: "Bad request",
   401: "Unauthorized",
   402: "Payment required",
@@ -291,27 +283,18 @@ const statusTexts: Readonly<Record<number, string>> = {
   404: "Not found",
   405: "Method not allowed",
   408: "Request timeout",
-  409: "Conflict",
-  410: "Gone",
-  413: "Request too large",
-  415: "Unsupported media type",
-  422: "Unprocessable request",
-  425: "Too early",
+  413: "Payload too large",
+  422: "Unprocessable entity",
   429: "Too many requests",
-  451: "Unavailable for legal reasons",
   500: "Internal server error",
   502: "Bad gateway",
   503: "Service unavailable",
   504: "Gateway timeout",
-  524: "Origin timed out",
   529: "Overloaded"
 }
 
-const phrases = new Set(
-  [...Object.values(statusTexts), "Payload too large", "Unprocessable entity"].map((text) => text.toLowerCase())
-)
-
-const isReasonPhrase = (text: string): boolean => phrases.has(text.toLowerCase())
+const isReasonPhrase = (text: string): boolean =>
+  Object.values(reasonPhrases).some((phrase) => phrase.toLowerCase() === text.toLowerCase())
 
 /**
  * A few words for an HTTP status, for servers that answer without a message.
@@ -319,6 +302,6 @@ const isReasonPhrase = (text: string): boolean => phrases.has(text.toLowerCase()
  * @internal
  */
 export const statusText = (status: number): string => {
-  const known = statusTexts[status]
-  return known === undefined ? `HTTP status ${status}` : `${known} (HTTP ${status})`
+  const phrase = reasonPhrases[status]
+  return phrase === undefined ? `HTTP status ${status}` : `${phrase} (HTTP ${status})`
 }

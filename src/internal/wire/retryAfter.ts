@@ -100,30 +100,19 @@ export const retryAfterFromInfo = (info: ErrorInfo): number | undefined =>
     return field ?? durationMillis(first(stated, (pattern) => pattern.exec(said)?.[1]) ?? "")
   })
 
-// In order of how well support staff know them; the id of the content delivery network comes last.
-const requestIdHeaders: ReadonlyArray<string> = [
-  "x-request-id", // OpenAI, Groq, xAI, Together, vLLM
-  "request-id", // Anthropic
-  "x-requestid",
-  "apim-request-id", // Azure
-  "x-ms-request-id", // Azure
-  "x-amzn-requestid", // Bedrock
-  "x-amz-request-id",
-  "mistral-correlation-id", // Mistral
-  "x-kong-request-id", // Mistral
-  "x-ds-trace-id", // DeepSeek
-  "msh-request-id", // Moonshot
-  "x-log-id", // Z.ai
-  "x-siliconcloud-trace-id", // SiliconFlow
-  "x-tt-logid", // Volcengine
-  "x-dashscope-request-id", // Alibaba
-  "nvcf-reqid", // NVIDIA
-  "x-generation-id", // OpenRouter
-  "x-inference-id",
-  "x-correlation-id",
-  "x-trace-id",
-  "x-vercel-id",
-  "cf-ray" // Cloudflare
+/**
+ * Names of headers that have the id of a request, the best first: what support staff know best, any other request's id,
+ * that of its trace, and the delivery network's. An id that the client gave is none.
+ */
+const requestIdNames: ReadonlyArray<RegExp> = [
+  /^x-request-id$/, // OpenAI, Groq, xAI, Together, vLLM
+  // `request-id` (Anthropic), `apim-` and `x-ms-request-id` (Azure), `x-amzn-requestid` (Bedrock), `x-kong-request-id`
+  // (Mistral), `msh-request-id` (Moonshot), `x-dashscope-request-id` (Alibaba), `nvcf-reqid` (NVIDIA)
+  /\b(?<!client-)req(uest)?-?id$/,
+  // `mistral-correlation-id`, `x-ds-trace-id` (DeepSeek), `x-siliconcloud-trace-id`, `x-log-id` (Z.ai), `x-tt-logid`
+  // (Volcengine), `x-generation-id` (OpenRouter), `x-inference-id`, `x-vercel-id`
+  /\b(correlation|trace|log|generation|inference|vercel)-?id$/,
+  /^cf-ray$/ // Cloudflare
 ]
 
 /**
@@ -132,4 +121,7 @@ const requestIdHeaders: ReadonlyArray<string> = [
  * @internal
  */
 export const requestId = (headers: HeaderFields): string | undefined =>
-  first(requestIdHeaders, (name) => asText(headers[name]?.trim()))
+  first(
+    requestIdNames,
+    (pattern) => first(Object.keys(headers), (name) => pattern.test(name) ? asText(headers[name]?.trim()) : undefined)
+  )

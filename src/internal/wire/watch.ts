@@ -54,7 +54,7 @@ export class Watch {
     this.#limits = limits
     this.#clock = clock
     this.#waiting = waiting
-    this.#begun = clock.unsafeCurrentTimeMillis()
+    this.#begun = this.now
     this.#sleeper = waiting.beside(this.#run)
   }
 
@@ -71,7 +71,7 @@ export class Watch {
 
   /** An attempt begins: the time to its first token counts from now. */
   attempt(): void {
-    this.#attemptBegun = this.#clock.unsafeCurrentTimeMillis()
+    this.#attemptBegun = this.now
   }
 
   /** The attempt failed: until the next one only the whole call's limit counts. */
@@ -81,7 +81,7 @@ export class Watch {
 
   /** The server sent something, if only a comment. */
   life(): void {
-    this.#lastLife = this.#clock.unsafeCurrentTimeMillis()
+    this.#lastLife = this.now
   }
 
   /** The first token came: from now on the silence between chunks counts. */
@@ -90,21 +90,12 @@ export class Watch {
   }
 
   /** Waits for an effect, but not past a limit. */
-  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed | Stopped> {
+  wait<A, E>(effect: Effect.Effect<A, E>, services?: Context.Context<never>): Effect.Effect<A, E | Passed | Stopped>
+  wait<A, E, R>(effect: Effect.Effect<A, E, R>, services: Context.Context<R>): Effect.Effect<A, E | Passed | Stopped>
+  wait<A, E>(effect: Effect.Effect<A, E>, services?: Context.Context<never>): Effect.Effect<A, E | Passed | Stopped> {
     return Effect.suspend(() => {
-      this.#waitingSince = this.#clock.unsafeCurrentTimeMillis()
-      return this.#waiting.for(effect)
-    })
-  }
-
-  /** Waits for an effect that has these services, but not past a limit. */
-  waitWith<A, E, R>(
-    services: Context.Context<R>,
-    effect: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | Passed | Stopped> {
-    return Effect.suspend(() => {
-      this.#waitingSince = this.#clock.unsafeCurrentTimeMillis()
-      return this.#waiting.forWith(services, effect)
+      this.#waitingSince = this.now
+      return this.#waiting.for(effect, services)
     })
   }
 
@@ -114,41 +105,38 @@ export class Watch {
     left: (end: Passed | Stopped) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return this.#waiting.until((take) => {
-      this.#waitingSince = this.#clock.unsafeCurrentTimeMillis()
+      this.#waitingSince = this.now
       begin(take)
     }, left)
   }
 
   /** Sleeps from limit to limit until one is passed. */
   readonly #run: Effect.Effect<void> = Effect.suspend(() => {
-    const now = this.#clock.unsafeCurrentTimeMillis()
-    const { idle, inForce } = this.#deadlines(now)
-    const passed = inForce.find((deadline) => deadline.at <= now)
-    if (passed !== undefined) {
-      this.#waiting.end(passed)
+    const { now } = this
+    const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
+    const total = deadline("total", totalTimeout, this.#begun)
+    const other = this.#answered
+      ? deadline("idle", idleTimeout, this.#silentSince(now))
+      : deadline("firstToken", firstTokenTimeout, this.#attemptBegun ?? now)
+    const next = other.at < total.at ? other : total
+    if (next.at <= now) {
+      this.#waiting.end(next)
       return Effect.void
     }
-    // Silence can begin to count at any moment from now on, and can then not be too long before `idle`.
-    const wake = Math.min(idle, ...inForce.map((deadline) => deadline.at))
-    return Number.isFinite(wake) ? Effect.zipRight(Effect.sleep(wake - now), this.#run) : Effect.void
+    // Silence can begin to count at any moment from now on, and can then not be too long before `idleTimeout`.
+    const wait = Math.min(Duration.toMillis(idleTimeout), next.at - now)
+    return Number.isFinite(wait) ? Effect.zipRight(Effect.sleep(wait), this.#run) : Effect.void
   })
-
-  #deadlines(now: number): { readonly idle: number; readonly inForce: ReadonlyArray<Deadline> } {
-    const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
-    const total = this.#deadline("total", totalTimeout, this.#begun)
-    const other = this.#answered
-      ? this.#deadline("idle", idleTimeout, this.#silentSince(now))
-      : this.#deadline("firstToken", firstTokenTimeout, this.#attemptBegun ?? now)
-    const inForce = other.at < total.at ? [other, total] : [total, other]
-    return { idle: now + Duration.toMillis(idleTimeout), inForce }
-  }
-
-  #deadline(phase: Passed["phase"], limit: Duration.Duration, from: number): Deadline {
-    return { _tag: "Passed", phase, limit, at: from + Duration.toMillis(limit) }
-  }
 
   /** A consumer that takes its time is no silent server: only the time spent waiting counts. */
   #silentSince(now: number): number {
     return this.#waiting.isWaiting ? Math.max(this.#waitingSince, this.#lastLife) : now
   }
 }
+
+const deadline = (phase: Passed["phase"], limit: Duration.Duration, from: number): Deadline => ({
+  _tag: "Passed",
+  phase,
+  limit,
+  at: from + Duration.toMillis(limit)
+})

@@ -6,7 +6,7 @@ import type { ErrorInfo } from "../../../src/internal/wire/errorBody.ts"
 import { fromBody, fromJson } from "../../../src/internal/wire/errorBody.ts"
 import { plainWords } from "../../../src/internal/wire/wordings.ts"
 
-const nothing: ErrorInfo = { message: "", code: undefined, type: undefined, param: undefined }
+const nothing: ErrorInfo = { message: "", code: undefined, type: undefined }
 
 const kindOf = (status: number | undefined, error: unknown): ErrorKind =>
   classify({ status, info: fromJson({ error }) ?? nothing })

@@ -4,7 +4,7 @@ import { fromJson } from "../../../src/internal/wire/errorBody.ts"
 import { requestId, retryAfterFromInfo, retryAfterMillis } from "../../../src/internal/wire/retryAfter.ts"
 
 const now = Date.UTC(2025, 0, 1, 12, 0, 0)
-const said = (message: string): ErrorInfo => ({ message, code: undefined, type: undefined, param: undefined })
+const said = (message: string): ErrorInfo => ({ message, code: undefined, type: undefined })
 
 describe("retryAfterMillis", () => {
   const table: ReadonlyArray<readonly [string, Record<string, string>, number | undefined]> = [
@@ -92,6 +92,60 @@ describe("requestId", () => {
     assert.strictEqual(requestId({ "cf-ray": "ray", "apim-request-id": "azure", "x-request-id": "req" }), "req")
     assert.strictEqual(requestId({ "cf-ray": "ray", "apim-request-id": "azure" }), "azure")
     assert.strictEqual(requestId({ "cf-ray": "ray" }), "ray")
+  })
+
+  const names = [
+    "x-request-id",
+    "request-id",
+    "x-requestid",
+    "apim-request-id",
+    "x-ms-request-id",
+    "x-amzn-requestid",
+    "x-amz-request-id",
+    "mistral-correlation-id",
+    "x-kong-request-id",
+    "x-ds-trace-id",
+    "msh-request-id",
+    "x-log-id",
+    "x-siliconcloud-trace-id",
+    "x-tt-logid",
+    "x-dashscope-request-id",
+    "nvcf-reqid",
+    "x-generation-id",
+    "x-inference-id",
+    "x-correlation-id",
+    "x-trace-id",
+    "x-vercel-id",
+    "cf-ray"
+  ]
+  for (const name of names) {
+    it(`knows ${name}`, () => {
+      assert.strictEqual(requestId({ date: "today", [name]: " id ", server: "nginx" }), "id")
+    })
+  }
+
+  it("takes the id of the request before that of its trace, whichever comes first", () => {
+    assert.strictEqual(requestId({ "x-amzn-trace-id": "Root=1", "x-amzn-requestid": "req" }), "req")
+    assert.strictEqual(requestId({ "x-amzn-requestid": "req", "x-amzn-trace-id": "Root=1" }), "req")
+    assert.strictEqual(requestId({ "cf-ray": "ray", "x-amzn-trace-id": "Root=1" }), "Root=1")
+  })
+
+  it("takes no other header for an id", () => {
+    const others = [
+      "traceparent",
+      "x-cloud-trace-context",
+      "x-amz-id-2",
+      "x-amz-cf-id",
+      "openai-organization",
+      "openai-project",
+      "x-catalog-id",
+      "x-ms-client-request-id",
+      "x-request-id-source",
+      "x-ratelimit-remaining-requests",
+      "retry-after",
+      "etag"
+    ]
+    assert.isUndefined(requestId(Object.fromEntries(others.map((name) => [name, "no"]))))
   })
 
   it("passes over an empty id", () => {
