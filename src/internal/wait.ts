@@ -3,12 +3,10 @@
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as FiberRef from "effect/FiberRef"
-import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import * as RuntimeFlags from "effect/RuntimeFlags"
 
 /** Takes a result, and says whether somebody still waited for it. */
 export type Take<A, E> = (result: () => Effect.Effect<A, E>) => boolean
@@ -21,12 +19,7 @@ export class Wait<Reason> {
   #reader: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
   constructor(runtime: Runtime.Runtime<never>) {
-    this.#runtime = runtime.pipe(
-      // The runtime may have been taken where interruption is off, and what is waited for must never be.
-      Runtime.enableRuntimeFlag(RuntimeFlags.Interruption),
-      // Whoever waits hears of a failure: it is not for the log.
-      Runtime.setFiberRef(FiberRef.unhandledErrorLogLevel, Option.none())
-    )
+    this.#runtime = runtime
   }
 
   /** Whether the reader waits. One that was interrupted does not. */
@@ -49,7 +42,9 @@ export class Wait<Reason> {
   ): Effect.Effect<A, E | Reason> {
     return Effect.uninterruptibleMask((restore) => {
       if (this.#reason !== undefined) return Effect.fail(this.#reason)
-      const fiber = Runtime.runFork(Runtime.updateContext(this.#runtime, () => services))(effect)
+      const runtime = Runtime.updateContext(this.#runtime, () => services)
+      // Whoever waits hears of a failure: it is not for the log.
+      const fiber = fork(runtime, Effect.exit(effect))
       return Effect.onInterrupt(restore(this.#join(fiber)), () => Fiber.interrupt(fiber))
     })
   }
@@ -91,12 +86,12 @@ export class Wait<Reason> {
 
   /** Runs an effect beside the reader. */
   beside<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
-    return Runtime.runFork(this.#runtime)(effect)
+    return fork(this.#runtime, effect)
   }
 
-  #join<A, E>(fiber: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E | Reason> {
+  #join<A, E>(fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>): Effect.Effect<A, E | Reason> {
     return this.until<A, E | Reason>(
-      (take) => fiber.addObserver((exit) => take(() => exit)),
+      (take) => fiber.addObserver((exit) => take(() => Exit.flatten(exit))),
       (reason) => {
         // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
         fiber.unsafeInterruptAsFork(FiberId.none)
@@ -105,3 +100,7 @@ export class Wait<Reason> {
     )
   }
 }
+
+// The runtime may have been taken where interruption is off, and what is waited for must never be.
+const fork = <A, E>(runtime: Runtime.Runtime<never>, effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> =>
+  Runtime.runFork(runtime)(Effect.interruptible(effect))
