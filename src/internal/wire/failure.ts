@@ -7,7 +7,7 @@ import * as ChatError from "../../ChatError.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { asText, defined } from "../json.ts"
-import { classify, type ErrorKind } from "./classify.ts"
+import { classify } from "./classify.ts"
 import type { Problem } from "./decoder.ts"
 import { type ErrorInfo, fromBody, statusText } from "./errorBody.ts"
 import { type HeaderFields, requestId, retryAfterFromInfo, retryAfterMillis } from "./retryAfter.ts"
@@ -30,18 +30,6 @@ export interface Context {
   readonly now: number
   readonly partial: ChatResponse | undefined
 }
-
-const constructors = {
-  Authentication: ChatError.AuthenticationError,
-  Permission: ChatError.PermissionError,
-  NotFound: ChatError.NotFoundError,
-  InvalidRequest: ChatError.InvalidRequestError,
-  ContextLength: ChatError.ContextLengthError,
-  ContentFilter: ChatError.ContentFilterError,
-  RateLimit: ChatError.RateLimitError,
-  Quota: ChatError.QuotaError,
-  Server: ChatError.ServerError
-} satisfies Record<ErrorKind, unknown>
 
 const details = (
   { headers, partial, secrets, status }: Context,
@@ -75,7 +63,7 @@ const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.Ch
     type: info.type && scrub(info.type, secrets),
     retryAfter: millis === undefined ? undefined : Duration.millis(millis)
   })
-  return new constructors[classify({ status: context.status, info })](fields)
+  return new (classify(context.status, info))(fields)
 }
 
 /** An answer with a status that is no success. */
