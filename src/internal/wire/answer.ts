@@ -17,7 +17,6 @@ import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { serverName } from "../serverName.ts"
 import { Wait } from "../wait.ts"
 import * as Body from "./body.ts"
 import { Decoder, type Problem } from "./decoder.ts"
@@ -167,19 +166,8 @@ export class Answer {
         onSuccess: () => this.#again(Failure.fromStatus(this.#context(exchange), body.text()))
       })
     }
-    const { maxBodySize, maxEventSize, wire } = this.#config
-    const { endOfStreamIsComplete, thinkTags } = wire
-    const decoder = new Decoder({
-      // Looked at where the body does not say what it is: clients make a response's headers anew for every look.
-      get contentType() {
-        return exchange.response.headers["content-type"]
-      },
-      endOfStreamIsComplete,
-      maxBodySize,
-      maxEventSize,
-      provider: serverName(this.#config),
-      thinkTags
-    })
+    // Clients make a response's headers anew for every look.
+    const decoder = new Decoder(this.#config, () => exchange.response.headers["content-type"])
     this.#reading = { exchange, decoder }
     this.#next = this.#read(this.#reading)
     return this.#next

@@ -6,11 +6,13 @@
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
 import { finishOf } from "../finish.ts"
 import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
+import { serverName } from "../serverName.ts"
 import { documentOf, plainTextOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
-import { Fold, type Options as FoldOptions } from "./fold.ts"
+import { Fold } from "./fold.ts"
 import * as Sse from "./sse.ts"
 import { Template } from "./template.ts"
 import { Utf8 } from "./utf8.ts"
@@ -20,14 +22,6 @@ export type Problem =
   | { readonly _tag: "ServerSaid"; readonly info: ErrorInfo; readonly body: string }
   | { readonly _tag: "Malformed"; readonly message: string; readonly body: string }
   | { readonly _tag: "Truncated"; readonly message: string }
-
-/** How a body is to be read. */
-export interface Options extends FoldOptions {
-  readonly contentType: string | undefined
-  readonly maxEventSize: number
-  readonly maxBodySize: number
-  readonly endOfStreamIsComplete: boolean
-}
 
 type Mode = "undecided" | "events" | "whole"
 
@@ -42,7 +36,8 @@ export class Decoder {
   readonly #fold: Fold
   readonly #sse: Sse.SseParser
   readonly #template: Template
-  readonly #options: Options
+  readonly #config: LLMConfig
+  readonly #contentType: () => string | undefined
   #mode: Mode = "undecided"
   /** Whether the last event has ended and no other has begun. */
   #isBetween = false
@@ -50,11 +45,13 @@ export class Decoder {
   #size = 0
   #finished = false
 
-  constructor(options: Options) {
-    this.#options = options
-    this.#fold = new Fold(options)
-    this.#sse = Sse.make(options.maxEventSize)
-    this.#template = new Template(options.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
+  /** The content type is asked for where the body does not say what it is. */
+  constructor(config: LLMConfig, contentType: () => string | undefined) {
+    this.#config = config
+    this.#contentType = contentType
+    this.#fold = new Fold(serverName(config), config.wire.thinkTags)
+    this.#sse = Sse.make(config.maxEventSize)
+    this.#template = new Template(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
 
   /** Whether `Finish` was said: what follows of the body means nothing. */
@@ -93,7 +90,7 @@ export class Decoder {
     this.#mode = "events"
     const last = this.#read(lines ?? this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
-    if (this.#fold.isFinished || (this.#options.endOfStreamIsComplete && this.partial !== undefined)) {
+    if (this.#fold.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
     const beside = this.#stray(out, false)
@@ -127,8 +124,8 @@ export class Decoder {
       this.#whole = ""
       return this.#events(begun, out)
     }
-    return this.#mode === "whole" && this.#size > this.#options.maxBodySize
-      ? malformed(`The answer is longer than ${this.#options.maxBodySize} bytes`, this.#whole)
+    return this.#mode === "whole" && this.#size > this.#config.maxBodySize
+      ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#whole)
       : undefined
   }
 
@@ -136,7 +133,7 @@ export class Decoder {
     const start = this.#whole.slice(0, longestField)
     if (start === "") return "undecided"
     if (/^[{["<]/.test(start)) return "whole"
-    if (this.#options.contentType?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
+    if (this.#contentType()?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
     return atEnd || start.length === longestField ? "whole" : "undecided"
   }
 
@@ -170,7 +167,7 @@ export class Decoder {
       if (problem !== undefined || this.#finished) return problem
     }
     return this.#sse.overflow()
-      ? malformed(`A server-sent event is longer than ${this.#options.maxEventSize} characters`, "")
+      ? malformed(`A server-sent event is longer than ${this.#config.maxEventSize} characters`, "")
       : undefined
   }
 
@@ -234,7 +231,7 @@ export class Decoder {
       this.#whole = text
       const problem = this.#readWhole(out)
       if (problem !== undefined) return problem
-      const isEnded = hasEnded || this.#fold.isFinished || this.#options.endOfStreamIsComplete
+      const isEnded = hasEnded || this.#fold.isFinished || this.#config.wire.endOfStreamIsComplete
       return isEnded ? this.finish(out) : endless
     }
     const info = fromStreamData(parsed?.value)
@@ -247,11 +244,11 @@ export class Decoder {
     if (parsed === undefined) {
       return body.startsWith("{") || body.startsWith("[")
         ? truncated("The answer is JSON that breaks off")
-        : said(fromBody(body, this.#options.contentType), body)
+        : said(fromBody(body, this.#contentType()), body)
     }
     const value = documentOf(parsed.value)
     if (!isRecord(value) || !Array.isArray(value["choices"]) || value["choices"].length === 0) {
-      const info = fromStreamData(value) ?? fromBody(body, this.#options.contentType)
+      const info = fromStreamData(value) ?? fromBody(body, this.#contentType())
       return info.message === "" || !isRecord(value)
         ? malformed("The answer is no completion", body)
         : said(info, body)

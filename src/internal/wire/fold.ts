@@ -21,13 +21,6 @@ import {
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
 import { addPiece, type OpenCall, toToolCalls } from "./toolCalls.ts"
 
-/** How an answer is to be folded. */
-export interface Options {
-  readonly thinkTags: boolean
-  /** Who answers. */
-  readonly provider?: string | undefined
-}
-
 /** The state of one answer. Mutable: one answer is folded by one reader. */
 export class Fold {
   #text = ""
@@ -45,9 +38,10 @@ export class Fold {
   readonly #thinkTags: ReturnType<typeof makeThinkTags> | undefined
   readonly #provider: string | undefined
 
-  constructor(options: Options) {
-    this.#provider = options.provider
-    this.#thinkTags = options.thinkTags ? makeThinkTags() : undefined
+  /** Who answers, and whether a text at the answer's start can be reasoning. */
+  constructor(provider: string | undefined, thinkTags: boolean) {
+    this.#provider = provider
+    this.#thinkTags = thinkTags ? makeThinkTags() : undefined
   }
 
   /** Whether the server said why the answer ended. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck as fc } from "effect"
-import type { ChatEvent } from "effect-chat"
+import { type ChatEvent, LLMConfig } from "effect-chat"
 import { Decoder, type Problem } from "../../../src/internal/wire/decoder.ts"
 import { plainTextOf } from "../../../src/internal/wire/delta.ts"
 import { Template } from "../../../src/internal/wire/template.ts"
@@ -95,14 +95,12 @@ interface Decoded {
   readonly partial: unknown
 }
 
-const decode = (pieces: ReadonlyArray<Uint8Array>, thinkTags: boolean, maxEventSize = 1 << 24): Decoded => {
-  const decoder = new Decoder({
-    contentType: "text/event-stream",
-    maxEventSize,
-    maxBodySize: 1 << 26,
-    thinkTags,
-    endOfStreamIsComplete: false
-  })
+const config = LLMConfig.make({ baseUrl: "http://server.test/v1" })
+const withTags = LLMConfig.make({ ...config, wire: { thinkTags: true } })
+const withShortEvents = LLMConfig.make({ ...config, maxEventSize: 300 })
+
+const decode = (pieces: ReadonlyArray<Uint8Array>, settings: LLMConfig.LLMConfig): Decoded => {
+  const decoder = new Decoder(settings, () => "text/event-stream")
   const events: Array<ChatEvent.ChatEvent> = []
   const problem = pieces.reduce<Problem | undefined>(
     (problem, piece) => problem ?? decoder.push(piece, events),
@@ -123,8 +121,8 @@ const lines = (body: Uint8Array): ReadonlyArray<Uint8Array> => {
   return pieces
 }
 
-const agree = (body: Uint8Array, thinkTags = false, maxEventSize?: number): void =>
-  assert.deepStrictEqual(decode([body], thinkTags, maxEventSize), decode(lines(body), thinkTags, maxEventSize))
+const agree = (body: Uint8Array, settings = config): void =>
+  assert.deepStrictEqual(decode([body], settings), decode(lines(body), settings))
 
 const said = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 30 }),
@@ -157,7 +155,7 @@ const piece = fc.oneof(
 
 describe("the template and the decoder", () => {
   it.prop("agree on events of all kinds", [fc.array(piece, { maxLength: 40 }), fc.boolean()], ([pieces, thinkTags]) => {
-    agree(new TextEncoder().encode(pieces.join("")), thinkTags)
+    agree(new TextEncoder().encode(pieces.join("")), thinkTags ? withTags : config)
   }, { fastCheck: { numRuns: 1000 } })
 
   describe.skipIf(!isPresent)("agree on recordings", () => {
@@ -167,7 +165,7 @@ describe("the template and the decoder", () => {
     })
 
     it("with events that are too long", () => {
-      for (const body of bodies) agree(body, false, 300)
+      for (const body of bodies) agree(body, withShortEvents)
     })
 
     it("with bytes that are lost, doubled or flipped", () => {
