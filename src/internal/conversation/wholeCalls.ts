@@ -4,7 +4,7 @@
 import { TruncatedError } from "../../ChatError.ts"
 import type { ChatResponse, ToolCall } from "../../ChatResponse.ts"
 import { parseJson } from "../json.ts"
-import { change } from "./changedResponse.ts"
+import { change } from "../response.ts"
 
 /** The error of an answer whose last tool call was cut at its limit, undefined where all calls are whole. */
 export const cutCall = (response: ChatResponse): TruncatedError | undefined => {

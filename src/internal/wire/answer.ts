@@ -75,14 +75,12 @@ export class Answer {
   readonly #watch: Watch.Watch
   #scope: Scope.CloseableScope | undefined
   #reading: Reading | undefined
-  /** Begins, or reads on. Made once an exchange, for it is used for every network chunk. */
+  /** Begins, reads on, or tells the end. Made once an exchange, for it is used for every network chunk. */
   #next: Pull
   #retries = 0
   /** Events that are no deltas, held back until a delta is told: an error before it can still be mended. */
   #held: Array<ChatEvent> = []
   #told = false
-  #ended = false
-  #failed: ChatError | undefined
 
   constructor(
     client: HttpClient.HttpClient,
@@ -101,8 +99,6 @@ export class Answer {
 
   /** The next pull. Each is for one use. */
   pull(): Pull {
-    if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
-    if (this.#ended) return Effect.fail(Option.none())
     return this.#next
   }
 
@@ -130,7 +126,6 @@ export class Answer {
     const scope = this.#scope
     this.#scope = undefined
     this.#reading = undefined
-    this.#next = this.#begin
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
 
@@ -151,8 +146,8 @@ export class Answer {
 
   #unreached(error: HttpClientError.HttpClientError): Pull {
     return error._tag === "RequestError" && error.reason !== "Transport"
-      ? failWith(Failure.fromRequest(this.#context(), error.cause ?? error))
-      : this.#again(Failure.fromTransport(this.#context(), "Could not reach", error.cause ?? error))
+      ? failWith(Failure.fromRequest(this.#context(), error))
+      : this.#again(Failure.fromTransport(this.#context(), "Could not reach", error))
   }
 
   #opened(exchange: Exchange.Exchange): Pull {
@@ -209,16 +204,14 @@ export class Answer {
     if (error._tag !== "Stopped" && decoder.isComplete) {
       return this.#tell(reading, events, decoder.finish(events), true)
     }
-    return isEnd(error) ? this.#halted(error, "", exchange) : failWith(this.#broken(reading, error.value))
-  }
-
-  #broken(reading: Reading, error: HttpClientError.HttpClientError): ChatError {
-    return Failure.fromTransport(this.#context(reading.exchange), "The connection broke to", error.cause ?? error)
+    return isEnd(error)
+      ? this.#halted(error, "", exchange)
+      : failWith(Failure.fromTransport(this.#context(exchange), "The connection broke to", error.value))
   }
 
   #halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
     return end._tag === "Stopped"
-      ? Effect.fail(Option.none())
+      ? over
       : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
@@ -235,22 +228,19 @@ export class Answer {
     if (problem !== undefined) {
       const error = Failure.fromProblem(this.#context(exchange), problem)
       if (!this.#told) return this.#again(error)
-      this.#failed = error
-      return all.length === 0 ? failWith(error) : this.#give(all)
+      this.#next = failWith(error)
+      return all.length === 0 ? this.#next : this.#give(all)
     }
     if (decoder.isDone) {
-      this.#ended = true
-      return bodyEnded ? this.#give(all) : Effect.zipRight(this.#drain(exchange), this.#give(all))
+      this.#next = over
+      if (bodyEnded) return this.#give(all)
+      // The rest of a whole answer's body is of no interest, but its connection is.
+      this.#scope = undefined
+      return Effect.zipRight(Exchange.drain(exchange), this.#give(all))
     }
     if (this.#told && all.length > 0) return this.#give(all)
     this.#held = all
     return this.#next
-  }
-
-  /** The rest of a whole answer's body is of no interest, but its connection is. */
-  #drain(exchange: Exchange.Exchange): Effect.Effect<void> {
-    this.#scope = undefined
-    return Exchange.drain(exchange)
   }
 
   #give(events: Array<ChatEvent>): Pull {
@@ -265,6 +255,7 @@ export class Answer {
       onSuccess: (delay) => {
         this.#retries++
         this.#held = []
+        this.#next = this.#begin
         this.#watch.pause()
         return this.#letGo.pipe(
           Effect.zipRight(this.#watch.wait(Effect.sleep(delay))),
@@ -288,6 +279,8 @@ export class Answer {
     }
   }
 }
+
+const over: Pull = Effect.fail(Option.none())
 
 const failWith = (error: ChatError): Pull => Effect.fail(Option.some(error))
 

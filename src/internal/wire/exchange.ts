@@ -53,19 +53,16 @@ export const toRequest = (
       headers: {
         accept: stream ? "text/event-stream" : "application/json",
         ...authorization(config),
-        ...plain(config)
+        ...Record.map(config.headers, Redacted.value)
       },
       body: HttpBody.text(json, "application/json")
     })
   ))
 
-const authorization = (config: LLMConfig): Readonly<Record<string, string>> => {
-  const key = config.apiKey === undefined ? "" : Redacted.value(config.apiKey).trim()
-  if (key === "") return {}
-  return config.wire.authHeader === "api-key" ? { "api-key": key } : { authorization: `Bearer ${key}` }
+const authorization = ({ apiKey, wire: { authHeader } }: LLMConfig): Readonly<Record<string, string>> => {
+  const key = apiKey === undefined ? "" : Redacted.value(apiKey).trim()
+  return key === "" ? {} : { [authHeader]: authHeader === "authorization" ? `Bearer ${key}` : key }
 }
-
-const plain = (config: LLMConfig): Readonly<Record<string, string>> => Record.map(config.headers, Redacted.value)
 
 /**
  * Keeps the config's secrets where they belong: out of the HTTP client's spans, and with the origin that they are for.
@@ -101,9 +98,13 @@ export const open = (
     guarded(config),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
       const body = Body.of(response)
-      return body === undefined
-        ? Effect.succeed({ response, pull: toPullApart(response.stream, scope), body, scope })
-        : Effect.as(Scope.addFinalizer(scope, body.close), { response, pull: pullOfBody(body), body, scope })
+      const pull = body === undefined ? toPullApart(response.stream, scope) : pullOfBody(body)
+      return Effect.as(body === undefined ? Effect.void : Scope.addFinalizer(scope, body.close), {
+        response,
+        pull,
+        body,
+        scope
+      })
     })
   )
 

@@ -1,6 +1,7 @@
 /**
  * What went wrong on the wire → the error that says so.
  */
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as ChatError from "../../ChatError.ts"
@@ -103,13 +104,22 @@ const chain = (cause: unknown): string => {
   return [...seen].map((text) => `: ${text}`).join("")
 }
 
-/** What an error says whose cause is another one. */
-const beneath = (context: Context, message: string, cause: unknown): ChatError.Details =>
-  details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
+/** What an error says that comes of the client's: its cause is what is beneath that. */
+const beneath = (
+  context: Context,
+  message: string,
+  error: HttpClientError.HttpClientError
+): ChatError.Details => {
+  const cause = error.cause ?? error
+  return details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
+}
 
 /** The server was not reached, or the connection broke. */
-export const fromTransport = (context: Context, what: string, cause: unknown): ChatError.ChatError =>
-  new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, cause))
+export const fromTransport = (
+  context: Context,
+  what: string,
+  error: HttpClientError.HttpClientError
+): ChatError.ChatError => new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, error))
 
 const phases = {
   firstToken: "sent nothing of its answer within",
@@ -131,9 +141,9 @@ export const fromTimeout = (
   })
 
 /** The HTTP client could not make a request of what it was given. */
-export const fromRequest = (context: Context, cause: unknown): ChatError.ChatError =>
+export const fromRequest = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError =>
   new ChatError.InvalidRequestError(
-    beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, cause)
+    beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, error)
   )
 
 /** What must not be shown: the key, and the values of further headers, also without the scheme before a token. */

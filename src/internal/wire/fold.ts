@@ -6,6 +6,7 @@
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"
 import { asString, asText, defined, type JsonRecord } from "../json.ts"
+import { saysNothing } from "../response.ts"
 import {
   callsChoice,
   contentOf,
@@ -109,9 +110,8 @@ export class Fold {
 
   /** What has arrived so far, undefined where that is nothing. */
   partial(): ChatResponse | undefined {
-    const something = this.#text !== "" || this.#reasoning !== "" || this.#refusal !== "" || this.#calls.length > 0 ||
-      this.#functionCall !== undefined || this.#usage !== undefined
-    return something ? this.response("error") : undefined
+    const response = this.response("error")
+    return saysNothing(response) && response.usage === undefined ? undefined : response
   }
 
   #reason(): FinishReason {
