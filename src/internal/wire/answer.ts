@@ -105,7 +105,8 @@ export class Answer {
   /** Pulls until the end, and gives the whole of it. */
   get whole(): Effect.Effect<ChatResponse, ChatError> {
     return Effect.flatMap(
-      Effect.mapError(this.pull(), Option.getOrThrowWith(() => new Error("an answer ends with Finish"))),
+      // Never none: an answer ends with `Finish`.
+      Effect.mapError(this.pull(), Option.getOrThrow),
       (events) => {
         const last = Chunk.unsafeLast(events)
         return isFinish(last) ? Effect.succeed(last.response) : this.whole

@@ -56,7 +56,7 @@ const factsOf = (info: ErrorInfo): Facts => {
   )
   const text = texts.join("\n")
   return {
-    names: names.map((name = "") => name.toLowerCase().replace(/[^a-z0-9]/g, "")).filter((name) => name !== ""),
+    names: names.map((name = "") => name.toLowerCase().replace(/[^a-z0-9]/g, "")),
     text,
     words: plainWords(text)
   }
@@ -98,12 +98,9 @@ const isContextLength = (facts: Facts, status: number | undefined): boolean => {
   return status !== 429 && !guarded && worded(facts, contextLength)
 }
 
-const byBody = (facts: Facts): ErrorClass =>
-  says(facts, badRequest) && !named(facts, serverFault) ? ChatError.InvalidRequestError : ChatError.ServerError
-
 const byStatus = (status: number | undefined, facts: Facts): ErrorClass => {
   if (status === undefined) {
-    return byBody(facts)
+    return says(facts, badRequest) && !named(facts, serverFault) ? ChatError.InvalidRequestError : ChatError.ServerError
   }
   if (status === 408 || status === 409 || status === 425 || status >= 498) {
     return ChatError.ServerError
