@@ -211,8 +211,9 @@ const neverInvents = ({ body, isTight, names, source, stream }: Trial, { result 
   assert.isFalse(isWhole && result._tag === "MalformedResponseError", "a whole answer is refused for its cut end")
 }
 
-const config = LLMConfig.make({ baseUrl: "http://server.test/v1" })
-const withTags = LLMConfig.make({ ...config, wire: { thinkTags: true } })
+const baseUrl = "http://server.test/v1"
+const config = LLMConfig.make({ baseUrl })
+const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
 
 const decodeAll = (pieces: ReadonlyArray<Uint8Array>, contentType: string, thinkTags: boolean) => {
   const decoder = new Decoder(thinkTags ? withTags : config, () => contentType)

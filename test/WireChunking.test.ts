@@ -7,8 +7,9 @@ import { cut, generator } from "./support/playback.ts"
 import { answer, complete, stream } from "./wire/ask.ts"
 import { bytes, calls, completion, data, delta, done, ends, says } from "./wire/say.ts"
 
-const config = LLMConfig.make({ baseUrl: "http://server.test/v1" })
-const withTags = LLMConfig.make({ ...config, wire: { thinkTags: true } })
+const baseUrl = "http://server.test/v1"
+const config = LLMConfig.make({ baseUrl })
+const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
 
 interface Decoded {
   readonly events: ReadonlyArray<ChatEvent.ChatEvent>

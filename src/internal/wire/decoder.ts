@@ -8,7 +8,7 @@ import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { finishOf } from "../finish.ts"
-import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
+import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { serverName } from "../serverName.ts"
 import { documentOf, plainTextOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
@@ -199,16 +199,14 @@ export class Decoder {
   }
 
   #chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
-    if (!isRecord(value)) {
-      if (value === null || (typeof value === "string" && isKeepAlive(value))) return undefined
-      if (typeof value === "string" && Sse.isDone(value)) return this.finish(out)
-      const info = fromStreamData(value)
-      return info === undefined ? malformed("An event of the answer is no object", data) : said(info, data)
+    const text = value === null ? "" : asString(value)
+    if (text !== undefined) {
+      if (isKeepAlive(text)) return undefined
+      if (Sse.isDone(text)) return this.finish(out)
     }
-    if (mayBeError(value)) {
-      const info = fromStreamData(value)
-      if (info !== undefined) return said(info, data)
-    }
+    const info = isRecord(value) && !mayBeError(value) ? undefined : fromStreamData(value)
+    if (info !== undefined) return said(info, data)
+    if (!isRecord(value)) return malformed("An event of the answer is no object", data)
     try {
       this.#fold.add(value, this.isWhole, out)
       return undefined
@@ -242,12 +240,12 @@ export class Decoder {
     const body = this.#whole.trim()
     const parsed = parseJson(body)
     if (parsed === undefined) {
-      return body.startsWith("{") || body.startsWith("[")
+      return /^[{[]/.test(body)
         ? truncated("The answer is JSON that breaks off")
         : said(fromBody(body, this.#contentType()), body)
     }
     const value = documentOf(parsed.value)
-    if (!isRecord(value) || !Array.isArray(value["choices"]) || value["choices"].length === 0) {
+    if (itemsOf(fieldsOf(value)["choices"]).length === 0) {
       const info = fromStreamData(value) ?? fromBody(body, this.#contentType())
       return info.message === "" || !isRecord(value)
         ? malformed("The answer is no completion", body)
@@ -281,8 +279,8 @@ const noJson = (data: string, atEnd: boolean): Problem | undefined => {
 /** Regular chunks are told apart from errors by a look, not by a search. */
 const mayBeError = (chunk: JsonRecord): boolean =>
   !Array.isArray(chunk["choices"]) || (chunk["error"] !== undefined && chunk["error"] !== null) ||
-  chunk["object"] === "error" || isRecord(asRecord(chunk["choices"][0])?.["error"]) ||
-  asRecord(chunk["x_groq"])?.["error"] !== undefined
+  chunk["object"] === "error" || isRecord(fieldsOf(chunk["choices"][0])["error"]) ||
+  fieldsOf(chunk["x_groq"])["error"] !== undefined
 
 const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
 

@@ -95,9 +95,10 @@ interface Decoded {
   readonly partial: unknown
 }
 
-const config = LLMConfig.make({ baseUrl: "http://server.test/v1" })
-const withTags = LLMConfig.make({ ...config, wire: { thinkTags: true } })
-const withShortEvents = LLMConfig.make({ ...config, maxEventSize: 300 })
+const baseUrl = "http://server.test/v1"
+const config = LLMConfig.make({ baseUrl })
+const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
+const withShortEvents = LLMConfig.make({ baseUrl, maxEventSize: 300 })
 
 const decode = (pieces: ReadonlyArray<Uint8Array>, settings: LLMConfig.LLMConfig): Decoded => {
   const decoder = new Decoder(settings, () => "text/event-stream")
