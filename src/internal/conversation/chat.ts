@@ -50,9 +50,9 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
 
   const askEvents: Service["askEvents"] = (prompt, options) =>
     Stream.unwrapScoped(
-      Effect.map(checkout, (conversation) =>
-        Stream.unwrap(Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
-          completions.stream({ ...request, options }))))
+      Effect.flatMap(checkout, (conversation) =>
+        Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
+          completions.stream({ ...request, options })))
     )
 
   /** A conversation that ends while a turn waits for it leaves the turn to the one that comes after. */

@@ -22,6 +22,6 @@ const isWhole = (call: ToolCall): boolean => call.arguments.trim() === "" || par
 /** The answer with an id for every call: some servers give none, and a result needs one to go by. */
 export const named = (response: ChatResponse): ChatResponse => {
   if (response.toolCalls.every((call) => call.id !== "")) return response
-  const toolCalls = response.toolCalls.map((call, index) => call.id === "" ? { ...call, id: `call_${index}` } : call)
+  const toolCalls = response.toolCalls.map((call, index) => ({ ...call, id: call.id || `call_${index}` }))
   return change(response, { toolCalls })
 }

@@ -44,10 +44,10 @@ export const toRequest = (
   stream: boolean
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, ChatError.InvalidRequestError> =>
   Effect.try({
-    try: () => JSON.stringify(body),
+    try: () => HttpBody.unsafeJson(body),
     catch: (cause) =>
       new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
-  }).pipe(Effect.map((json) =>
+  }).pipe(Effect.map((body) =>
     HttpClientRequest.post(`${config.baseUrl}/chat/completions`, {
       urlParams: config.wire.query,
       headers: {
@@ -55,7 +55,7 @@ export const toRequest = (
         ...authorization(config),
         ...Record.map(config.headers, Redacted.value)
       },
-      body: HttpBody.text(json, "application/json")
+      body
     })
   ))
 

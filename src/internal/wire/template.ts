@@ -15,10 +15,8 @@ const shortest = 13
 
 const longestPause = 1024
 
-/** Where the text of a chunk begins, most probably. */
-const opening = /"content"\s*:\s*"/
-
-const oneLine = /^data:[^\r\n]+\n\n$/
+/** An event of one line, up to where the text of its chunk begins, most probably. */
+const opening = /^(data:[^\r\n]+?"content" *: *")[^\r\n]*\n\n$/
 
 const longestPattern = 4096
 
@@ -65,15 +63,14 @@ export class Template {
     this.#patience = this.#hits === 0 ? Math.min(longestPause, this.#patience * 2 + 1) : 0
     this.#pause = this.#patience
     this.#hits = 0
-    if (event.length > longestPattern || !oneLine.test(event)) return
-    const match = opening.exec(event)
-    if (match === null) return
-    const begin = match.index + match[0].length
+    const before = event.length > longestPattern ? undefined : opening.exec(event)?.[1]
+    if (before === undefined) return
+    const begin = before.length
     const end = event.indexOf("\"", begin)
     // The place is the text's if another text there is what the chunk says then.
-    const chunk = parseJson(event.slice("data:".length, begin) + probe + event.slice(end))?.value
+    const chunk = parseJson(before.slice("data:".length) + probe + event.slice(end))?.value
     if (event.slice(begin, end) === probe || !isRecord(chunk) || this.#textOf(chunk) !== probe) return
-    this.#before = copy(event.slice(0, begin))
+    this.#before = copy(before)
     this.#after = copy(event.slice(end))
   }
 }
