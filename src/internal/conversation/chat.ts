@@ -17,6 +17,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Service } from "../../LLMChat.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { type Pull, toStream } from "../pull.ts"
+import { stopped } from "../wire/watch.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import * as Obj from "./object.ts"
 import { send } from "./sending.ts"
@@ -171,17 +172,11 @@ const telling = <A>(
     return Effect.flatMap(listening, (pull) =>
       pull().pipe(
         Effect.tap(() => Effect.sync(() => wire = pull)),
-        Effect.mapError(Option.getOrElse(() => over))
+        // A wire that ended and told nothing is as one that was stopped.
+        Effect.mapError(Option.getOrElse(() => stopped))
       ))
   }).pipe(
-    Effect.mapError((error) => error._tag === "Over" || error._tag === "Stopped" ? Option.none() : Option.some(error))
+    Effect.mapError((error) => error._tag === "Stopped" ? Option.none() : Option.some(error))
   )
   return tell(turn, () => wire?.() ?? open, f)
 }
-
-/** The wire ended, and told nothing. */
-interface Over {
-  readonly _tag: "Over"
-}
-
-const over: Over = { _tag: "Over" }

@@ -22,7 +22,7 @@ import { type Pull, toPullApart } from "../pull.ts"
 import { change } from "../response.ts"
 import { Wait } from "../wait.ts"
 import { HttpWire } from "../wire/http.ts"
-import type { CallWait, Stopped } from "../wire/watch.ts"
+import { type CallWait, type Stopped, stopped } from "../wire/watch.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import { Meter } from "./meter.ts"
 import { Partial } from "./partial.ts"
@@ -163,8 +163,6 @@ export class Turn implements Holder {
 
 const withUsage = (response: ChatResponse, usage: Usage | undefined): ChatResponse =>
   usage === response.usage ? response : change(response, { usage })
-
-const stopped: Stopped = { _tag: "Stopped" }
 
 /** Waits for this conversation's next turn. It is abandoned with its scope, unless it ended before. */
 export const begin = (

@@ -152,7 +152,7 @@ export class Fold {
     const call = functionCallOf(delta)
     if (call !== undefined) {
       this.#functionCall = {
-        name: asText(this.#functionCall?.name) ?? call.name,
+        name: asText(this.#functionCall?.name) ?? call.name ?? "",
         arguments: (this.#functionCall?.arguments ?? "") + call.arguments
       }
     }
