@@ -9,15 +9,15 @@ import { type ChatMessage, fromResponse } from "../ChatMessage.ts"
 import { type ChatResponse, emptyUsage, type Usage } from "../ChatResponse.ts"
 import { estimate, estimateText } from "../tokens/TokenCounter.ts"
 
-/** What chat formats put before an answer. */
-const priming = 3
-
 const ofJson = (value: unknown): number => value === undefined ? 0 : estimateText(JSON.stringify(value))
 
 /** The tokens of what a call sends. */
-export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number =>
-  messages.reduce((sum, message) => sum + estimate.count(message), priming + ofJson(options.tools)) +
-  ofJson(options.responseFormat)
+export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number => {
+  // What chat formats put before an answer.
+  const priming = 3
+  return messages.reduce((sum, message) => sum + estimate.count(message), priming + ofJson(options.tools)) +
+    ofJson(options.responseFormat)
+}
 
 const estimateOutput = (response: ChatResponse): number => {
   const message = fromResponse(response)

@@ -44,10 +44,9 @@ interface Facts {
   readonly words: string
 }
 
-// An echoed request can be megabytes long; what is wrong stands at the front.
-const maxText = 4_000
-
 const factsOf = (info: ErrorInfo): Facts => {
+  // An echoed request can be megabytes long; what is wrong stands at the front.
+  const maxText = 4_000
   const layers = layersOf(info)
   const names = layers.flatMap(({ code, hints = [], type }) => [code, type, ...hints])
   const texts = layers.map(({ message }) =>

@@ -25,9 +25,6 @@ export type Problem =
 
 type Mode = "undecided" | "events" | "whole"
 
-/** Enough characters to tell a field's name from other text. */
-const longestField = 6
-
 const fields = ["data:", "event:", "error:", "id:", "retry:"]
 
 /** The reader of one body. Mutable: one answer is read by one reader. */
@@ -130,6 +127,8 @@ export class Decoder {
   }
 
   #decide(atEnd: boolean): Mode {
+    // Enough characters to tell a field's name from other text.
+    const longestField = 6
     const start = this.#whole.slice(0, longestField)
     if (start === "") return "undecided"
     if (/^[{["<]/.test(start)) return "whole"

@@ -206,13 +206,11 @@ const htmlText = (html: string): string =>
 const element = (html: string, name: string): string | undefined =>
   nonEmpty(htmlText(new RegExp(`<${name}\\b[^<>]*>([\\s\\S]*?)</${name}>`, "i").exec(html)?.[1] ?? ""))
 
-const maxStripped = 500
-
-// What a page is about stands at its top; searching all of a broken one for a closing tag takes long.
-const maxMarkup = 20_000
-
 /** A page from a proxy says what happened in its title; the rest is styling and advice. XML has a message. */
 const fromMarkup = (page: string, contentType: string | undefined): string | undefined => {
+  const maxStripped = 500
+  // What a page is about stands at its top; searching all of a broken one for a closing tag takes long.
+  const maxMarkup = 20_000
   const text = page.slice(0, maxMarkup)
   const isMarkup = /\bhtml\b/i.test(contentType ?? "") ||
     /^(?:<!--[\s\S]*?-->\s*)?<(?:!doctype|\?xml|\/?[a-z]+[\s>])/i.test(text)

@@ -22,9 +22,6 @@ import type { JsonRecord } from "../json.ts"
 import { type Pull, toPullApart } from "../pull.ts"
 import * as Body from "./body.ts"
 
-/** The longest body of an error that is read, in characters. */
-const longestErrorBody = 64 * 1024
-
 /** How long the rest of an answer may take to arrive once the answer is known to be whole. */
 const drainTime = "1 second"
 
@@ -152,14 +149,16 @@ export interface ErrorBody {
 
 /** The body of an exchange whose status is an error's. */
 export const errorBody = (exchange: Exchange): ErrorBody => {
+  // In characters.
+  const longest = 64 * 1024
   const utf8 = new TextDecoder()
   let text = ""
   const read: Effect.Effect<void> = Effect.matchEffect(exchange.pull, {
     onFailure: () => Effect.sync(() => void (text += utf8.decode())),
     onSuccess: (bytes) => {
       for (const chunk of bytes) text += utf8.decode(chunk, { stream: true })
-      return text.length < longestErrorBody ? read : Effect.void
+      return text.length < longest ? read : Effect.void
     }
   })
-  return { read, text: () => text.slice(0, longestErrorBody) }
+  return { read, text: () => text.slice(0, longest) }
 }

@@ -15,12 +15,6 @@ import { type HeaderFields, requestId, retryAfterFromInfo, retryAfterMillis } fr
 import { scrub, scrubCause } from "./secrets.ts"
 import type { Passed } from "./watch.ts"
 
-/** How much of a body, or of a message, an error keeps, in characters. */
-const keptBody = 8192
-
-/** How much of it is searched for secrets, so that none is cut in two where the kept part ends. */
-const longestBody = 2 * keptBody
-
 /** What is known of the exchange that failed. */
 export interface Context {
   readonly config: LLMConfig
@@ -38,7 +32,10 @@ const details = (
   body: string,
   more?: Partial<ChatError.Details>
 ): ChatError.Details => {
-  const clean = (text: string): string => scrub(text.slice(0, longestBody), secrets).slice(0, keptBody)
+  // How much of a body, or of a message, an error keeps, in characters.
+  const kept = 8192
+  // More is searched for secrets, so that none is cut in two where the kept part ends.
+  const clean = (text: string): string => scrub(text.slice(0, 2 * kept), secrets).slice(0, kept)
   const id = requestId(headers)
   return defined({
     message: clean(message),

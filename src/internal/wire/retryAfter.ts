@@ -85,9 +85,6 @@ const durationMillis = (text: string): number | undefined => {
   return parts.length === 0 ? undefined : Math.ceil(Number(total.toFixed(3)))
 }
 
-// Errors that echo the request can be megabytes long; the wait is never that far in.
-const maxSearched = 8_000
-
 /**
  * The wait in milliseconds that the error itself states, as a field or in words. Ranks below the headers.
  *
@@ -95,6 +92,8 @@ const maxSearched = 8_000
  */
 export const retryAfterFromInfo = (info: ErrorInfo): number | undefined =>
   first(layersOf(info), ({ message, retryDelay }) => {
+    // Errors that echo the request can be megabytes long; the wait is never that far in.
+    const maxSearched = 8_000
     const field = retryDelay === undefined ? undefined : durationMillis(retryDelay)
     const said = message.slice(0, maxSearched).replace(/\s+/g, " ")
     return field ?? durationMillis(first(stated, (pattern) => pattern.exec(said)?.[1]) ?? "")

@@ -3,11 +3,10 @@
  */
 import * as Inspectable from "effect/Inspectable"
 
-/** A shorter one is no secret, and replacing it would garble the text around it. */
-const shortest = 4
-
 /** The text with every secret in it replaced. */
 export const scrub = (text: string, secrets: ReadonlyArray<string>): string => {
+  // A shorter one is no secret, and replacing it would garble the text around it.
+  const shortest = 4
   let clean = text
   for (const secret of secrets) {
     if (secret.length >= shortest) clean = clean.replaceAll(secret, "<redacted>")

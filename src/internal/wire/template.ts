@@ -10,15 +10,8 @@ import { asString, isRecord, type JsonRecord, parseJson } from "../json.ts"
 /** A text that is put in the place of another to see whether it is told. */
 const probe = "effect-chat"
 
-/** Longer pieces are copied out of a chunk, lest they hold all of it in memory. */
-const shortest = 13
-
-const longestPause = 1024
-
 /** An event of one line, up to where the text of its chunk begins, most probably. */
 const opening = /^(data:[^\r\n]+?"content" *: *")[^\r\n]*\n\n$/
-
-const longestPattern = 4096
 
 /** The template of one answer. Mutable: one answer is read by one reader. */
 export class Template {
@@ -57,6 +50,8 @@ export class Template {
 
   /** Takes an event of one text as the pattern of those to come. Where none of them fits, this is tried ever less often. */
   learn(event: string): void {
+    const longestPattern = 4096
+    const longestPause = 1024
     if (this.#before !== "" && event.startsWith(this.#before) && event.endsWith(this.#after)) return
     this.#before = ""
     if (this.#pause-- > 0) return
@@ -82,10 +77,13 @@ const isAt = (text: string, at: number, part: string): boolean => text.slice(at,
 const copy = (text: string): string => asString(parseJson(JSON.stringify(text))?.value) ?? ""
 
 /** The text between two quotes of JSON, undefined where it is none. */
-const pieceOf = (text: string, begin: number, end: number): string | undefined =>
-  end - begin < shortest && isPlainText(text, begin, end)
+const pieceOf = (text: string, begin: number, end: number): string | undefined => {
+  // Longer pieces are copied out of a chunk, lest they hold all of it in memory.
+  const shortest = 13
+  return end - begin < shortest && isPlainText(text, begin, end)
     ? text.slice(begin, end)
     : asString(parseJson(text.slice(begin - 1, end + 1))?.value)
+}
 
 const isPlainText = (text: string, begin: number, end: number): boolean => {
   for (let at = begin; at < end; at++) {
