@@ -14,7 +14,7 @@ import { documentOf, plainTextOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
 import { Fold } from "./fold.ts"
 import * as Sse from "./sse.ts"
-import { Template } from "./template.ts"
+import * as Template from "./template.ts"
 import { Utf8 } from "./utf8.ts"
 
 /** Why a body is no whole answer. */
@@ -32,7 +32,7 @@ export class Decoder {
   readonly #utf8 = new Utf8()
   readonly #fold: Fold
   readonly #sse: Sse.SseParser
-  readonly #template: Template
+  readonly #template: Template.Template
   readonly #config: LLMConfig
   readonly #contentType: () => string | undefined
   #mode: Mode = "undecided"
@@ -48,7 +48,7 @@ export class Decoder {
     this.#contentType = contentType
     this.#fold = new Fold(serverName(config), config.wire.thinkTags)
     this.#sse = Sse.make(config.maxEventSize)
-    this.#template = new Template(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
+    this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
 
   /** Whether `Finish` was said: what follows of the body means nothing. */

@@ -3,7 +3,7 @@ import { FastCheck as fc } from "effect"
 import { type ChatEvent, LLMConfig } from "effect-chat"
 import { Decoder, type Problem } from "../../../src/internal/wire/decoder.ts"
 import { plainTextOf } from "../../../src/internal/wire/delta.ts"
-import { Template } from "../../../src/internal/wire/template.ts"
+import * as Template from "../../../src/internal/wire/template.ts"
 import { cases, isPresent } from "../../support/corpus.ts"
 import { choose, mutate } from "../../support/mutate.ts"
 import { generator } from "../../support/playback.ts"
@@ -14,7 +14,7 @@ const event = (content: unknown, more: object = {}, choice: object = {}): string
   }\n\n`
 
 const texts = (learned: ReadonlyArray<string>, text: string, maxEventSize = 1000) => {
-  const template = new Template(maxEventSize, plainTextOf)
+  const template = Template.make(maxEventSize, plainTextOf)
   const told: Array<string> = []
   for (const event of learned) template.learn(event)
   const end = template.read(text, 0, (piece) => told.push(piece))
@@ -72,7 +72,7 @@ describe("template", () => {
   })
 
   it("is not learned again for an event that fits but for its text", () => {
-    const template = new Template(1000, plainTextOf)
+    const template = Template.make(1000, plainTextOf)
     template.learn(event("a"))
     template.learn(event("a \"quote\""))
     assert.strictEqual(template.read(event("b"), 0, () => {}), event("b").length)
@@ -80,7 +80,7 @@ describe("template", () => {
 
   it("is tried ever less often where no event fits", () => {
     let tried = 0
-    const template = new Template(1000, (chunk) => {
+    const template = Template.make(1000, (chunk) => {
       tried++
       return plainTextOf(chunk)
     })
