@@ -89,16 +89,15 @@ export const fromProblem = (context: Context, problem: Problem): ChatError.ChatE
   }
 }
 
-/** The messages of an error and of those beneath it, without what repeats. */
+/** The messages of an error and of those beneath it, each after a colon, without what repeats. */
 const chain = (cause: unknown): string => {
-  const seen = new Set<string>()
+  const seen = new Set([""])
   let next: unknown = cause
   for (let depth = 0; depth < 5 && next instanceof Error; depth++) {
     seen.add(next.message === "" && "code" in next ? String(next.code) : next.message)
     next = (next instanceof AggregateError ? next.errors[0] : undefined) ?? next.cause
   }
-  seen.delete("")
-  return [...seen].map((text) => `: ${text}`).join("")
+  return [...seen].join(": ")
 }
 
 /** What an error says that comes of the client's: its cause is what is beneath that. */
@@ -145,7 +144,8 @@ export const fromRequest = (context: Context, error: HttpClientError.HttpClientE
 
 /** What must not be shown: the key, and the values of further headers, also without the scheme before a token. */
 export const secretsOf = (config: LLMConfig): ReadonlyArray<string> =>
-  [...(config.apiKey === undefined ? [] : [config.apiKey]), ...Object.values(config.headers)].flatMap((secret) => {
+  [config.apiKey, ...Object.values(config.headers)].flatMap((secret) => {
+    if (secret === undefined) return []
     const value = Redacted.value(secret).trim()
     const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
     return token === undefined ? [value] : [value, token]
