@@ -115,12 +115,10 @@ export class Answer {
   }
 
   /** Ends the call, wherever it is. */
-  get close(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.#watch.end()
-      return this.#letGo
-    })
-  }
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.#watch.end()
+    return this.#letGo
+  })
 
   /** Lets go of the connection, if there is one. */
   readonly #letGo: Effect.Effect<void> = Effect.suspend(() => {

@@ -127,9 +127,7 @@ const ofNode = (readable: Readable, failed: Failed): Body => {
   }
   readable.on("readable", attempt)
   readable.on("end", () => settle(end))
-  readable.on("close", () => {
-    if (over === undefined) settle(failed(new Error("The connection was closed")))
-  })
+  readable.on("close", () => settle(over ?? failed(new Error("The connection was closed"))))
   readable.on("error", (cause) => settle(failed(cause)))
   return {
     read: (take) => {

@@ -20,8 +20,7 @@ import { Utf8 } from "./utf8.ts"
 /** Why a body is no whole answer. */
 export type Problem =
   | { readonly _tag: "ServerSaid"; readonly info: ErrorInfo; readonly body: string }
-  | { readonly _tag: "Malformed"; readonly message: string; readonly body: string }
-  | { readonly _tag: "Truncated"; readonly message: string }
+  | { readonly _tag: "Malformed" | "Truncated"; readonly message: string; readonly body: string }
 
 type Mode = "undecided" | "events" | "whole"
 
@@ -285,7 +284,7 @@ const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", 
 
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 
-const truncated = (message: string): Problem => ({ _tag: "Truncated", message })
+const truncated = (message: string): Problem => ({ _tag: "Truncated", message, body: "" })
 
 const endless = truncated("The answer ended with neither a finish reason nor [DONE]")
 

@@ -46,8 +46,7 @@ const wrapperKeys = ["data", "result", "response"]
 const nonEmpty = (value: unknown): string | undefined =>
   typeof value === "string" && value.trim() !== "" ? value : undefined
 
-const label = (value: unknown): string | undefined =>
-  typeof value === "number" && Number.isFinite(value) ? String(value) : nonEmpty(value)
+const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
 
 const isSomething = <A>(value: A | undefined): value is A => value !== undefined
 

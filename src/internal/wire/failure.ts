@@ -47,15 +47,13 @@ const details = (
   })
 }
 
-/** An error without words that are known as such: its status says most, and within a success its body does. */
-const wordsFor = ({ status = 200 }: Context, body: string): string =>
-  (status < 300 ? body.trim() : "") || statusText(status)
-
 /** What the server said went wrong, by status and body together. */
 const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
   const { secrets } = context
   const millis = retryAfterMillis(context.headers, context.now) ?? retryAfterFromInfo(info)
-  const message = info.message === "" ? wordsFor(context, body) : info.message
+  // An error without words that are known as such: its status says most, and within a success its body does.
+  const { status = 200 } = context
+  const message = info.message || (status < 300 ? body.trim() : "") || statusText(status)
   const fields = details(context, message, body, {
     code: info.code && scrub(info.code, secrets),
     type: info.type && scrub(info.type, secrets),
@@ -79,14 +77,9 @@ export const fromRedirect = (context: Context, target: string, body: string): Ch
 
 /** A 200 that is no whole answer. */
 export const fromProblem = (context: Context, problem: Problem): ChatError.ChatError => {
-  switch (problem._tag) {
-    case "ServerSaid":
-      return fromInfo(context, problem.info, problem.body)
-    case "Malformed":
-      return new ChatError.MalformedResponseError(details(context, problem.message, problem.body))
-    case "Truncated":
-      return new ChatError.TruncatedError(details(context, problem.message, ""))
-  }
+  if (problem._tag === "ServerSaid") return fromInfo(context, problem.info, problem.body)
+  const Class = problem._tag === "Truncated" ? ChatError.TruncatedError : ChatError.MalformedResponseError
+  return new Class(details(context, problem.message, problem.body))
 }
 
 /** The messages of an error and of those beneath it, each after a colon, without what repeats. */

@@ -129,8 +129,8 @@ export class Fold {
     }
     const raw = asString(choice["finish_reason"])
     // Alibaba's own protocol has the text "null", which gateways hand on.
-    if (raw === undefined || raw === "null" || (raw === "" && this.#rawFinishReason !== undefined)) return
-    this.#rawFinishReason = raw
+    if (raw === undefined || raw === "null") return
+    this.#rawFinishReason = raw || (this.#rawFinishReason ?? "")
     if (toFinishReason(raw) === "error") this.#rawFailure ??= raw
   }
 

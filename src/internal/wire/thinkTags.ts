@@ -34,8 +34,7 @@ const placeOf = (mark: string, text: string): number => {
   return place
 }
 
-const pieces = (reasoning: string, text: string): ReadonlyArray<Piece> =>
-  [{ isReasoning: true, text: reasoning }, { isReasoning: false, text }].filter((piece) => piece.text !== "")
+const saying = (...pieces: ReadonlyArray<Piece>): ReadonlyArray<Piece> => pieces.filter(({ text }) => text !== "")
 
 /** A splitter for one answer. */
 export const make = (): ThinkTags => {
@@ -78,8 +77,9 @@ export const make = (): ThinkTags => {
       held = held.trimStart()
       if (held !== "") state = "text"
     }
-    return pieces(reasoning, state === "text" ? take() : "")
+    const text = state === "text" ? take() : ""
+    return saying({ isReasoning: true, text: reasoning }, { isReasoning: false, text })
   }
 
-  return { push, end: () => state === "reasoning" ? pieces(take(), "") : pieces("", take()) }
+  return { push, end: () => saying({ isReasoning: state === "reasoning", text: take() }) }
 }
