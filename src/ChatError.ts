@@ -49,6 +49,12 @@ const details = {
   cause: Schema.optional(Schema.Defect)
 }
 
+/** A function, lest a bundle has the errors with further fields that it does not need. */
+const detailsAnd = <Fields extends Schema.Struct.Fields>(fields: Fields): typeof details & Fields => ({
+  ...details,
+  ...fields
+})
+
 /**
  * The key is missing, wrong or expired (401).
  *
@@ -207,12 +213,14 @@ export class TransportError extends Schema.TaggedError<TransportError>(
  */
 export class TimeoutError extends Schema.TaggedError<TimeoutError>(
   "effect-chat/ChatError/TimeoutError"
-)("TimeoutError", {
-  ...details,
-  phase: Schema.Literal("firstToken", "idle", "total"),
-  /** The limit that was passed. */
-  limit: Schema.DurationFromMillis
-}) {
+)(
+  "TimeoutError",
+  detailsAnd({
+    phase: Schema.Literal("firstToken", "idle", "total"),
+    /** The limit that was passed. */
+    limit: Schema.DurationFromMillis
+  })
+) {
   /** Whether the same call can succeed later, unchanged. */
   get isRetryable(): boolean {
     return true
@@ -242,11 +250,13 @@ export class TruncatedError extends Schema.TaggedError<TruncatedError>(
  */
 export class MalformedResponseError extends Schema.TaggedError<MalformedResponseError>(
   "effect-chat/ChatError/MalformedResponseError"
-)("MalformedResponseError", {
-  ...details,
-  /** Where in an answer that was to be a value the Schema and the answer part. */
-  path: Schema.optional(Schema.Array(Schema.Union(Schema.String, Schema.Number)))
-}) {
+)(
+  "MalformedResponseError",
+  detailsAnd({
+    /** Where in an answer that was to be a value the Schema and the answer part. */
+    path: Schema.optional(Schema.Array(Schema.Union(Schema.String, Schema.Number)))
+  })
+) {
   /** Whether the same call can succeed later, unchanged. */
   get isRetryable(): boolean {
     return false
@@ -261,7 +271,7 @@ export class MalformedResponseError extends Schema.TaggedError<MalformedResponse
  */
 export class HistoryStoreError extends Schema.TaggedError<HistoryStoreError>(
   "effect-chat/ChatError/HistoryStoreError"
-)("HistoryStoreError", { ...details, conversationId: Schema.String }) {
+)("HistoryStoreError", detailsAnd({ conversationId: Schema.String })) {
   /** Whether the same call can succeed later, unchanged. */
   get isRetryable(): boolean {
     return true
@@ -277,14 +287,16 @@ export class HistoryStoreError extends Schema.TaggedError<HistoryStoreError>(
  */
 export class ConflictError extends Schema.TaggedError<ConflictError>(
   "effect-chat/ChatError/ConflictError"
-)("ConflictError", {
-  ...details,
-  conversationId: Schema.String,
-  /** The version that the write was made for. */
-  expectedVersion: Schema.Int,
-  /** The version that is stored; 0 where none is. */
-  actualVersion: Schema.Int
-}) {
+)(
+  "ConflictError",
+  detailsAnd({
+    conversationId: Schema.String,
+    /** The version that the write was made for. */
+    expectedVersion: Schema.Int,
+    /** The version that is stored; 0 where none is. */
+    actualVersion: Schema.Int
+  })
+) {
   /** Whether the same call can succeed later, unchanged. */
   get isRetryable(): boolean {
     return true

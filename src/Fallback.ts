@@ -18,7 +18,7 @@ import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { change } from "./internal/changedError.ts"
-import { saysNothing } from "./internal/conversation/partial.ts"
+import { saysNothing } from "./internal/response.ts"
 import { serverName } from "./internal/serverName.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 

@@ -102,11 +102,6 @@ export interface Service {
 export class LLMChat extends Context.Tag("effect-chat/LLMChat")<LLMChat, Service>() {}
 
 /**
- * The most tokens of an answer where `make` and `layer` are given plain options that do not say.
- */
-const plainMaxTokens = 2048
-
-/**
  * What a conversation has beside its settings.
  *
  * @since 0.1.0
@@ -154,8 +149,9 @@ export const fromCompletions = (
     })
   })
 
+/** Plain options that do not say how many tokens an answer may have at most. */
 const withPlainDefaults = (config: LLMConfig.Options): LLMConfig.Options =>
-  config.maxTokens === undefined ? { ...config, maxTokens: plainMaxTokens } : config
+  config.maxTokens === undefined ? { ...config, maxTokens: 2048 } : config
 
 /**
  * A conversation as a layer.

@@ -22,6 +22,7 @@ import {
   normaliseBaseUrl,
   Timeout,
   unnamedProvider,
+  urlIn,
   withDefault
 } from "./internal/settings.ts"
 import * as Provider from "./Provider.ts"
@@ -191,20 +192,18 @@ const encode = Schema.encodeSync(LLMConfig)
 const variable = (name: string) =>
   Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
 
-const variableName = (field: string): string => `LLM_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+const variableName = (field: string, prefix = "LLM"): string =>
+  `${prefix}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 
 /** The variables of fields, by the fields' names. */
-const variables = (fields: string) =>
-  Config.all(Object.fromEntries(fields.split(" ").map((field) => [field, variable(variableName(field))])))
+const variables = (fields: ReadonlyArray<string>, prefix?: string) =>
+  Config.all(Object.fromEntries(fields.map((field) => [field, variable(variableName(field, prefix))])))
 
 const environment = Config.all({
-  provider: variable("LLM_PROVIDER"),
-  ownBaseUrl: variable("LLM_BASE_URL"),
-  ownApiKey: variable("LLM_API_KEY"),
-  openaiBaseUrl: variable("OPENAI_BASE_URL"),
-  openaiApiKey: variable("OPENAI_API_KEY"),
-  texts: variables("model systemPrompt firstTokenTimeout idleTimeout totalTimeout"),
-  numbers: variables("temperature topP maxTokens frequencyPenalty presencePenalty maxRetries")
+  own: variables(["provider", "baseUrl", "apiKey"]),
+  openai: variables(["baseUrl", "apiKey"], "OPENAI"),
+  texts: variables(["model", "systemPrompt", "firstTokenTimeout", "idleTimeout", "totalTimeout"]),
+  numbers: variables(["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"])
 })
 
 const toNumber = (text: string | undefined): number | string | null | undefined => {
@@ -231,26 +230,24 @@ const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
  * @since 0.1.0
  * @category config
  */
-export const config: Config.Config<LLMConfig> = Config.mapOrFail(environment, (given) => {
-  const { openaiBaseUrl, ownBaseUrl, provider } = given
+export const config: Config.Config<LLMConfig> = Config.mapOrFail(environment, ({ numbers, openai, own, texts }) => {
+  const { provider } = own
   const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))
   if (provider !== undefined && preset === undefined) {
     const known = Object.keys(Provider.presets).join(", ")
     return Either.left(ConfigError.InvalidData(["LLM_PROVIDER"], `Expected one of ${known}, actual ${provider}`))
   }
-  const own = ownBaseUrl ?? preset?.baseUrl
-  const baseUrl = own ?? openaiBaseUrl
+  const ownUrl = own.baseUrl ?? preset?.baseUrl
+  const baseUrl = ownUrl ?? openai.baseUrl
   if (baseUrl === undefined) {
     return Either.left(
       ConfigError.MissingData(["LLM_BASE_URL"], "Expected the address of a server, such as http://localhost:11434/v1")
     )
   }
-  const openaiKeyFits = own === undefined || own === openaiBaseUrl || hostOf(own) === "api.openai.com"
-  const apiKey = given.ownApiKey ?? (openaiKeyFits ? given.openaiApiKey : undefined)
+  const openaiKeyFits = baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com"
+  const apiKey = own.apiKey ?? (openaiKeyFits ? openai.apiKey : undefined)
   return Either.mapLeft(
-    decodeUnknown(defined({ ...preset, ...given.texts, ...Rec.map(given.numbers, toNumber), apiKey, baseUrl })),
+    decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl })),
     invalid
   )
 })
-
-const hostOf = (url: string): string => URL.canParse(url) ? new URL(url).host : ""

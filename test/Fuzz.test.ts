@@ -211,14 +211,12 @@ const neverInvents = ({ body, isTight, names, source, stream }: Trial, { result 
   assert.isFalse(isWhole && result._tag === "MalformedResponseError", "a whole answer is refused for its cut end")
 }
 
+const baseUrl = "http://server.test/v1"
+const config = LLMConfig.make({ baseUrl })
+const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
+
 const decodeAll = (pieces: ReadonlyArray<Uint8Array>, contentType: string, thinkTags: boolean) => {
-  const decoder = new Decoder({
-    contentType,
-    maxEventSize: 1 << 24,
-    maxBodySize: 1 << 24,
-    thinkTags,
-    endOfStreamIsComplete: false
-  })
+  const decoder = new Decoder(thinkTags ? withTags : config, () => contentType)
   const events: Array<ChatEvent.ChatEvent> = []
   let problem: ReturnType<Decoder["push"]>
   for (const piece of pieces) {

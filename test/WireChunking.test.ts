@@ -1,27 +1,27 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FastCheck as fc } from "effect"
-import type { ChatEvent } from "effect-chat"
-import { Decoder, type Options, type Problem } from "../src/internal/wire/decoder.ts"
+import { type ChatEvent, LLMConfig } from "effect-chat"
+import { Decoder, type Problem } from "../src/internal/wire/decoder.ts"
 import { cases, isPresent } from "./support/corpus.ts"
 import { cut, generator } from "./support/playback.ts"
 import { answer, complete, stream } from "./wire/ask.ts"
 import { bytes, calls, completion, data, delta, done, ends, says } from "./wire/say.ts"
 
-const options: Options = {
-  contentType: "text/event-stream",
-  maxEventSize: 1 << 20,
-  maxBodySize: 1 << 20,
-  thinkTags: false,
-  endOfStreamIsComplete: false
-}
+const baseUrl = "http://server.test/v1"
+const config = LLMConfig.make({ baseUrl })
+const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
 
 interface Decoded {
   readonly events: ReadonlyArray<ChatEvent.ChatEvent>
   readonly problem: Problem | undefined
 }
 
-const decode = (pieces: ReadonlyArray<Uint8Array>, more: Partial<Options> = {}): Decoded => {
-  const decoder = new Decoder({ ...options, ...more })
+const decode = (
+  pieces: ReadonlyArray<Uint8Array>,
+  contentType = "text/event-stream",
+  settings = config
+): Decoded => {
+  const decoder = new Decoder(settings, () => contentType)
   const events: Array<ChatEvent.ChatEvent> = []
   for (const piece of pieces) {
     const problem = decoder.push(piece, events)
@@ -99,13 +99,13 @@ describe("chunking", () => {
   }, { fastCheck: { numRuns: 150 } })
 
   it.prop("nor with tags of reasoning, but for where the pieces end", [body, cuts], ([whole, places]) => {
-    const more = { thinkTags: true }
-    assert.deepStrictEqual(joined(decode(cutAt(whole, places), more)), joined(decode([whole], more)))
+    const pieces = cutAt(whole, places)
+    assert.deepStrictEqual(joined(decode(pieces, undefined, withTags)), joined(decode([whole], undefined, withTags)))
   }, { fastCheck: { numRuns: 150 } })
 
   it.prop("nor with a content type that is wrong", [body, cuts], ([whole, places]) => {
-    const more = { contentType: "application/json" }
-    assert.deepStrictEqual(decode(cutAt(whole, places), more), decode([whole], more))
+    const contentType = "application/json"
+    assert.deepStrictEqual(decode(cutAt(whole, places), contentType), decode([whole], contentType))
   }, { fastCheck: { numRuns: 150 } })
 
   it.prop(
@@ -133,15 +133,15 @@ describe("chunking", () => {
     for (const recorded of streams) {
       it(`${recorded.id} says the same however it is cut`, () => {
         const random = generator(recorded.body.length)
-        const more = { contentType: recorded.contentType, maxEventSize: 1 << 24, maxBodySize: 1 << 26 }
-        const whole = decode([recorded.body], more)
+        const { contentType } = recorded
+        const whole = decode([recorded.body], contentType)
         for (const most of [1, 3, 17, 400]) {
           if (recorded.body.length / most > 60_000) continue
-          assert.deepStrictEqual(decode(cut(recorded.body, most, random), more), whole)
+          assert.deepStrictEqual(decode(cut(recorded.body, most, random), contentType), whole)
         }
         // A line break of two characters, wherever it stands, comes in two reads.
         const text = new TextDecoder().decode(recorded.body).replaceAll("\r\n", "\n").replaceAll("\n", "\r\n")
-        const halves = decode(text.split(/(?<=\r)/).map(bytes), more)
+        const halves = decode(text.split(/(?<=\r)/).map(bytes), contentType)
         assert.deepStrictEqual(halves.events, whole.events)
       })
     }

@@ -6,27 +6,22 @@
  */
 import type { CallOptions } from "../CallOptions.ts"
 import { type ChatMessage, fromResponse } from "../ChatMessage.ts"
-import type { ChatResponse, Usage } from "../ChatResponse.ts"
+import { type ChatResponse, emptyUsage, type Usage } from "../ChatResponse.ts"
 import { estimate, estimateText } from "../tokens/TokenCounter.ts"
-
-/** What chat formats put before an answer. */
-const priming = 3
 
 const ofJson = (value: unknown): number => value === undefined ? 0 : estimateText(JSON.stringify(value))
 
-const ofMessage = (message: ChatMessage): number => {
-  const count = estimate.count(message)
-  return typeof count === "number" ? count : 0
-}
-
 /** The tokens of what a call sends. */
-export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number =>
-  messages.reduce((sum, message) => sum + ofMessage(message), priming + ofJson(options.tools)) +
-  ofJson(options.responseFormat)
+export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number => {
+  // What chat formats put before an answer.
+  const priming = 3
+  return messages.reduce((sum, message) => sum + estimate.count(message), priming + ofJson(options.tools)) +
+    ofJson(options.responseFormat)
+}
 
 const estimateOutput = (response: ChatResponse): number => {
   const message = fromResponse(response)
-  return message === undefined ? estimateText(response.reasoning) : ofMessage(message)
+  return message === undefined ? estimateText(response.reasoning) : estimate.count(message)
 }
 
 /**
@@ -42,17 +37,16 @@ export const estimateUsage = (
   const { finishReason, usage } = response
   const isCut = finishReason === "interrupted" || finishReason === "error"
   if (usage !== undefined && !isCut) return usage
-  const told = usage?.inputTokens ?? 0
-  const inputTokens = told > 0 ? told : estimateInput(messages, options)
-  const outputTokens = Math.max(usage?.outputTokens ?? 0, estimateOutput(response))
-  if (usage !== undefined && inputTokens === told && outputTokens === usage.outputTokens) return usage
+  const told = usage ?? emptyUsage
+  const inputTokens = told.inputTokens || estimateInput(messages, options)
+  const outputTokens = Math.max(told.outputTokens, estimateOutput(response))
+  if (inputTokens === usage?.inputTokens && outputTokens === usage.outputTokens) return usage
   return {
+    ...told,
     inputTokens,
     outputTokens,
     totalTokens: inputTokens + outputTokens,
-    reasoningTokens: Math.max(usage?.reasoningTokens ?? 0, estimateText(response.reasoning)),
-    cachedTokens: usage?.cachedTokens ?? 0,
-    estimated: true,
-    raw: usage?.raw ?? null
+    reasoningTokens: Math.max(told.reasoningTokens, estimateText(response.reasoning)),
+    estimated: true
   }
 }

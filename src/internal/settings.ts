@@ -10,12 +10,14 @@ import * as Schema from "effect/Schema"
 export const unnamedProvider = "openai-compatible"
 
 /** Trailing slashes, and the path that this library adds itself, go; `/v1` stays as given. */
-export const normaliseBaseUrl = (baseUrl: string): string =>
-  baseUrl.trim().replace(/\/+$/, "").replace(/\/chat\/completions$/, "").replace(/\/+$/, "")
+export const normaliseBaseUrl = (baseUrl: string): string => baseUrl.trim().replace(/(\/+chat\/completions)?\/*$/, "")
+
+/** The address in a text, undefined where it has none. */
+export const urlIn = (text: string): URL | undefined => URL.canParse(text) ? new URL(text) : undefined
 
 const baseUrlProblem = (baseUrl: string): string | true => {
   const text = baseUrl.trim()
-  const url = URL.canParse(text) ? new URL(text) : undefined
+  const url = urlIn(text)
   const has = (what: string) => `baseUrl must not contain ${what}, actual host ${JSON.stringify(url?.host)}`
   if (url?.username || url?.password) return has("credentials (give apiKey instead)")
   if (!/^https?:$/.test(url?.protocol ?? "")) {

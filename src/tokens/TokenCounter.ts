@@ -45,12 +45,6 @@ export interface Options {
   readonly reasoning?: boolean | undefined
 }
 
-/** What chat formats put around each message, and around each tool call. */
-const overhead = 4
-
-/** An A4 page's text and its picture. */
-const filePage = 1500
-
 /**
  * A counter of whole messages over one of texts.
  *
@@ -70,6 +64,10 @@ const filePage = 1500
  * @category constructors
  */
 export const make = (options: Options): Synchronous => {
+  // What chat formats put around each message, and around each tool call.
+  const overhead = 4
+  // An A4 page's text and its picture.
+  const filePage = 1500
   const { image, reasoning = true, text = estimateText } = options
 
   const part = (part: ContentPart): number => {

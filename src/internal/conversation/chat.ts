@@ -17,6 +17,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Service } from "../../LLMChat.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { type Pull, toStream } from "../pull.ts"
+import { stopped } from "../wire/watch.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import * as Obj from "./object.ts"
 import { send } from "./sending.ts"
@@ -31,13 +32,6 @@ export interface Lender {
   readonly checkout: Effect.Effect<Conversation, never, Scope.Scope>
 }
 
-/** A turn whose time has come. */
-interface Begun {
-  readonly conversation: Conversation
-  readonly opening: Opening
-  readonly turn: Turn.Turn
-}
-
 type Complete = ChatCompletions.Service["complete"]
 
 /** A whole answer, and its value where it has one. */
@@ -50,17 +44,15 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
 
   const askEvents: Service["askEvents"] = (prompt, options) =>
     Stream.unwrapScoped(
-      Effect.map(checkout, (conversation) =>
-        Stream.unwrap(Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
-          completions.stream({ ...request, options }))))
+      Effect.flatMap(checkout, (conversation) =>
+        Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
+          completions.stream({ ...request, options })))
     )
 
   /** A conversation that ends while a turn waits for it leaves the turn to the one that comes after. */
-  const begin = (opening: Opening): Effect.Effect<Begun, BusyError | HistoryStoreError, Scope.Scope> =>
+  const begin = (opening: Opening): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError, Scope.Scope> =>
     checkout.pipe(
-      Effect.flatMap((conversation) =>
-        Effect.map(Turn.begin(conversation, opening), (turn) => ({ conversation, opening, turn }))
-      ),
+      Effect.flatMap((conversation) => Turn.begin(completions, conversation, opening)),
       Effect.catchTag("Closed", () => begin(opening))
     )
 
@@ -68,16 +60,16 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
     prompt: Prompt,
     ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
-    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), (begun) => {
-      const complete: Complete = (request) => begun.turn.meter.complete(completions, request)
-      return whole(completions, begun, (request) => ask(complete, request))
+    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), (turn) => {
+      const complete: Complete = (request) => turn.meter.complete(completions, request)
+      return whole(turn, (request) => ask(complete, request))
     }))
 
   const told = <A>(
     prompt: Prompt,
     options: CallOptions | undefined,
     f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
-  ) => toStream(Effect.map(begin(fromPrompt(prompt)), (begun) => telling(completions, begun, options, f)))
+  ) => toStream(Effect.map(begin(fromPrompt(prompt)), (turn) => telling(turn, options, f)))
 
   return {
     config,
@@ -133,14 +125,12 @@ const texts = (events: Chunk.Chunk<ChatEvent>): Chunk.Chunk<string> => {
 
 /** A turn whose answer comes whole: the answer as it is kept, and its value unless the turn was stopped. */
 const whole = <A>(
-  completions: ChatCompletions.Service,
-  begun: Begun,
+  turn: Turn.Turn,
   ask: (request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
-): Effect.Effect<Answer<A>, ChatError> => {
-  const { turn } = begun
-  return Effect.uninterruptibleMask((restore) =>
+): Effect.Effect<Answer<A>, ChatError> =>
+  Effect.uninterruptibleMask((restore) =>
     Effect.matchEffect(
-      restore(send({ completions, ...begun }, (request) => turn.wait(ask(request)))),
+      restore(send(turn, (request) => turn.wait(ask(request)))),
       {
         onSuccess: (answer) => Effect.map(turn.complete(answer.response), (response) => ({ ...answer, response })),
         onFailure: (error) =>
@@ -150,7 +140,6 @@ const whole = <A>(
       Effect.catchTag("Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
     )
   )
-}
 
 /** A turn that was stopped has no value to give. */
 const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseError> =>
@@ -158,30 +147,20 @@ const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseE
 
 /** A turn whose answer is told as it comes. */
 const telling = <A>(
-  completions: ChatCompletions.Service,
-  begun: Begun,
+  turn: Turn.Turn,
   options: CallOptions | undefined,
   f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
 ): Pull<A, ChatError> => {
-  const { turn } = begun
   /** The wire, once it told something. */
   let wire: (() => Pull<ChatEvent, ChatError>) | undefined
-  const open = send({ completions, ...begun }, (request) => {
-    const listening = turn.listen(completions, { ...request, options })
-    return Effect.flatMap(listening, (pull) =>
+  const open = send(turn, (request) =>
+    Effect.flatMap(turn.listen({ ...request, options }), (pull) =>
       pull().pipe(
         Effect.tap(() => Effect.sync(() => wire = pull)),
-        Effect.mapError(Option.getOrElse(() => over))
-      ))
-  }).pipe(
-    Effect.mapError((error) => error._tag === "Over" || error._tag === "Stopped" ? Option.none() : Option.some(error))
-  )
+        // A wire that ended and told nothing is as one that was stopped.
+        Effect.mapError(Option.getOrElse(() => stopped))
+      ))).pipe(
+      Effect.mapError((error) => error._tag === "Stopped" ? Option.none() : Option.some(error))
+    )
   return tell(turn, () => wire?.() ?? open, f)
 }
-
-/** The wire ended, and told nothing. */
-interface Over {
-  readonly _tag: "Over"
-}
-
-const over: Over = { _tag: "Over" }

@@ -6,7 +6,7 @@ import type { ChatRequest, Service } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import { addUsage, type ChatResponse, type Usage } from "../../ChatResponse.ts"
 import { estimateUsage } from "../estimate.ts"
-import { saysNothing } from "./partial.ts"
+import { saysNothing } from "../response.ts"
 
 /** The meter of one turn. Mutable: the calls of a turn come one after another. */
 export class Meter {

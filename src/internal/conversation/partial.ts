@@ -5,10 +5,6 @@ import type * as Chunk from "effect/Chunk"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type Usage } from "../../ChatResponse.ts"
 
-/** Whether nothing came of an answer. */
-export const saysNothing = ({ functionCall, reasoning, refusal, text, toolCalls }: ChatResponse): boolean =>
-  text === "" && reasoning === "" && refusal === "" && toolCalls.length === 0 && functionCall === undefined
-
 /** Collects events. Mutable: one turn is told by one reader. */
 export class Partial {
   #text = ""

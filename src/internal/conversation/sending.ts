@@ -10,27 +10,18 @@ import type { ChatMessage } from "../../ChatMessage.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
 import { estimateUsage } from "../estimate.ts"
 import type { Stopped } from "../wire/watch.ts"
-import type { Conversation, Opening } from "./conversation.ts"
 import type { Turn } from "./turn.ts"
-
-/** Whose turn it is, what it begins with, and the wire that summaries are made over. */
-interface Sender {
-  readonly completions: ChatCompletions.Service
-  readonly conversation: Conversation
-  readonly opening: Opening
-  readonly turn: Turn
-}
 
 /** Sends what the window chooses. A second time only where the first one failed because of its length. */
 export const send = <A, E extends { readonly _tag: string }>(
-  sender: Sender,
+  turn: Turn,
   f: (request: ChatCompletions.ChatRequest) => Effect.Effect<A, E | ChatError>
 ): Effect.Effect<A, E | ChatError | Stopped> =>
   Effect.suspend(() => {
-    const { window } = sender.conversation
+    const { window } = turn.conversation
     const { shrink } = window
     let sent: ReadonlyArray<ChatMessage> = []
-    return choose(sender, window).pipe(
+    return choose(turn, window).pipe(
       Effect.flatMap((request) => {
         sent = request.messages
         return f(request)
@@ -38,7 +29,7 @@ export const send = <A, E extends { readonly _tag: string }>(
       Effect.catchAll((error) =>
         shrink !== undefined && error._tag === "ContextLengthError"
           ? Effect.flatMap(
-            choose(sender, shrink),
+            choose(turn, shrink),
             (request) => isSame(sent, request.messages) ? Effect.fail(error) : f(request)
           )
           : Effect.fail(error)
@@ -48,9 +39,10 @@ export const send = <A, E extends { readonly _tag: string }>(
 
 /** The request with what the window chooses, after a summary is made where it is time for one. */
 const choose = (
-  { completions, conversation, opening, turn }: Sender,
+  turn: Turn,
   window: HistoryWindow.HistoryWindow
 ): Effect.Effect<ChatCompletions.ChatRequest, ChatError | Stopped> => {
+  const { completions, conversation, opening } = turn
   const select = Effect.flatMap(
     conversation.choice(opening),
     ({ input, request }) => Effect.map(HistoryWindow.assemble(window, input), (messages) => ({ ...request, messages }))

@@ -19,10 +19,10 @@ import type { ChatResponse, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { change as changeError } from "../changedError.ts"
 import { type Pull, toPullApart } from "../pull.ts"
+import { change } from "../response.ts"
 import { Wait } from "../wait.ts"
 import { HttpWire } from "../wire/http.ts"
-import type { CallWait, Stopped } from "../wire/watch.ts"
-import { change } from "./changedResponse.ts"
+import { type CallWait, type Stopped, stopped } from "../wire/watch.ts"
 import type { Conversation, Opening } from "./conversation.ts"
 import { Meter } from "./meter.ts"
 import { Partial } from "./partial.ts"
@@ -31,9 +31,11 @@ import { cutCall, named } from "./wholeCalls.ts"
 
 /** A turn that holds its conversation's lock. */
 export class Turn implements Holder {
-  readonly #conversation: Conversation
+  /** The wire that the turn asks over. */
+  readonly completions: ChatCompletions.Service
+  readonly conversation: Conversation
+  readonly opening: Opening
   readonly #config: LLMConfig
-  readonly #opening: Opening
   /** What the wire holds: let go of when the turn is stopped, and with the turn's scope. */
   readonly wire: Scope.CloseableScope
   readonly #waiting: Wait<Stopped>
@@ -46,15 +48,17 @@ export class Turn implements Holder {
   #stopping = false
 
   constructor(
+    completions: ChatCompletions.Service,
     conversation: Conversation,
-    config: LLMConfig,
     opening: Opening,
+    config: LLMConfig,
     wire: Scope.CloseableScope,
     runtime: Runtime.Runtime<never>
   ) {
-    this.#conversation = conversation
+    this.completions = completions
+    this.conversation = conversation
+    this.opening = opening
     this.#config = config
-    this.#opening = opening
     this.wire = wire
     this.#waiting = new Wait(runtime)
     this.#call = new Wait(runtime)
@@ -71,10 +75,8 @@ export class Turn implements Holder {
   }
 
   /** The answer's events as they come, until the turn is stopped: there are none from then on. */
-  listen(
-    completions: ChatCompletions.Service,
-    request: ChatCompletions.ChatRequest
-  ): Effect.Effect<() => Pull<ChatEvent, ChatError>, ChatError> {
+  listen(request: ChatCompletions.ChatRequest): Effect.Effect<() => Pull<ChatEvent, ChatError>, ChatError> {
+    const { completions } = this
     this.meter.begin(request)
     if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.#call), this.wire)
     const next = this.wait(toPullApart(completions.stream(request), this.wire))
@@ -98,7 +100,7 @@ export class Turn implements Holder {
     if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
     const answer = withUsage(named(response), this.meter.whole(response))
     const commit = Effect.mapError(
-      this.#conversation.commit(this.#opening, answer),
+      this.conversation.commit(this.opening, answer),
       // The error has the answer that the store did not take.
       (error) => changeError(error, { partial: answer })
     )
@@ -108,7 +110,7 @@ export class Turn implements Holder {
   /** The answer failed: the history stays as it was, and the wire is let go of. */
   fail(error: ChatError): Effect.Effect<void, Stopped> {
     return Effect.zipRight(
-      this.#end(this.#conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped)),
+      this.#end(this.conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped)),
       Scope.close(this.wire, Exit.fail(error))
     )
   }
@@ -128,10 +130,10 @@ export class Turn implements Holder {
   /** The turn ends before its answer does. */
   readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
     const response = this.#part
-    if (this.#config.onInterrupt === "rollback") return this.#end(this.#conversation.spend(response.usage), this.done)
+    if (this.#config.onInterrupt === "rollback") return this.#end(this.conversation.spend(response.usage), this.done)
     // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
     return Effect.catchAll(
-      this.#end(this.#conversation.commit(this.#opening, response), this.done),
+      this.#end(this.conversation.commit(this.opening, response), this.done),
       (error) => Effect.logWarning("An interrupted turn could not be stored", error)
     )
   })
@@ -153,7 +155,7 @@ export class Turn implements Holder {
       return Effect.ensuring(
         commit,
         Effect.sync(() => {
-          this.#conversation.lock.release(this)
+          this.conversation.lock.release(this)
           Deferred.unsafeDone(this.#settled, Effect.void)
         })
       )
@@ -164,17 +166,16 @@ export class Turn implements Holder {
 const withUsage = (response: ChatResponse, usage: Usage | undefined): ChatResponse =>
   usage === response.usage ? response : change(response, { usage })
 
-const stopped: Stopped = { _tag: "Stopped" }
-
 /** Waits for this conversation's next turn. It is abandoned with its scope, unless it ended before. */
 export const begin = (
+  completions: ChatCompletions.Service,
   conversation: Conversation,
   opening: Opening
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError, Scope.Scope> =>
   Effect.gen(function*() {
     const wire = yield* Scope.make()
     const config = yield* conversation.config
-    const turn = new Turn(conversation, config, opening, wire, yield* Effect.runtime<never>())
+    const turn = new Turn(completions, conversation, opening, config, wire, yield* Effect.runtime<never>())
     // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
     yield* Scope.addFinalizer(yield* Effect.scope, Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
     yield* conversation.lock.acquire(turn, config.turnPolicy)

@@ -4,7 +4,7 @@
 import { TruncatedError } from "../../ChatError.ts"
 import type { ChatResponse, ToolCall } from "../../ChatResponse.ts"
 import { parseJson } from "../json.ts"
-import { change } from "./changedResponse.ts"
+import { change } from "../response.ts"
 
 /** The error of an answer whose last tool call was cut at its limit, undefined where all calls are whole. */
 export const cutCall = (response: ChatResponse): TruncatedError | undefined => {
@@ -22,6 +22,6 @@ const isWhole = (call: ToolCall): boolean => call.arguments.trim() === "" || par
 /** The answer with an id for every call: some servers give none, and a result needs one to go by. */
 export const named = (response: ChatResponse): ChatResponse => {
   if (response.toolCalls.every((call) => call.id !== "")) return response
-  const toolCalls = response.toolCalls.map((call, index) => call.id === "" ? { ...call, id: `call_${index}` } : call)
+  const toolCalls = response.toolCalls.map((call, index) => ({ ...call, id: call.id || `call_${index}` }))
   return change(response, { toolCalls })
 }

@@ -17,7 +17,6 @@ import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { serverName } from "../serverName.ts"
 import { Wait } from "../wait.ts"
 import * as Body from "./body.ts"
 import { Decoder, type Problem } from "./decoder.ts"
@@ -76,14 +75,12 @@ export class Answer {
   readonly #watch: Watch.Watch
   #scope: Scope.CloseableScope | undefined
   #reading: Reading | undefined
-  /** Begins, or reads on. Made once an exchange, for it is used for every network chunk. */
+  /** Begins, reads on, or tells the end. Made once an exchange, for it is used for every network chunk. */
   #next: Pull
   #retries = 0
   /** Events that are no deltas, held back until a delta is told: an error before it can still be mended. */
   #held: Array<ChatEvent> = []
   #told = false
-  #ended = false
-  #failed: ChatError | undefined
 
   constructor(
     client: HttpClient.HttpClient,
@@ -102,15 +99,14 @@ export class Answer {
 
   /** The next pull. Each is for one use. */
   pull(): Pull {
-    if (this.#failed !== undefined) return Effect.fail(Option.some(this.#failed))
-    if (this.#ended) return Effect.fail(Option.none())
     return this.#next
   }
 
   /** Pulls until the end, and gives the whole of it. */
   get whole(): Effect.Effect<ChatResponse, ChatError> {
     return Effect.flatMap(
-      Effect.mapError(this.pull(), Option.getOrThrowWith(() => new Error("an answer ends with Finish"))),
+      // Never none: an answer ends with `Finish`.
+      Effect.mapError(this.pull(), Option.getOrThrow),
       (events) => {
         const last = Chunk.unsafeLast(events)
         return isFinish(last) ? Effect.succeed(last.response) : this.whole
@@ -119,19 +115,16 @@ export class Answer {
   }
 
   /** Ends the call, wherever it is. */
-  get close(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.#watch.end()
-      return this.#letGo
-    })
-  }
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.#watch.end()
+    return this.#letGo
+  })
 
   /** Lets go of the connection, if there is one. */
   readonly #letGo: Effect.Effect<void> = Effect.suspend(() => {
     const scope = this.#scope
     this.#scope = undefined
     this.#reading = undefined
-    this.#next = this.#begin
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
 
@@ -152,8 +145,8 @@ export class Answer {
 
   #unreached(error: HttpClientError.HttpClientError): Pull {
     return error._tag === "RequestError" && error.reason !== "Transport"
-      ? failWith(Failure.fromRequest(this.#context(), error.cause ?? error))
-      : this.#again(Failure.fromTransport(this.#context(), "Could not reach", error.cause ?? error))
+      ? failWith(Failure.fromRequest(this.#context(), error))
+      : this.#again(Failure.fromTransport(this.#context(), "Could not reach", error))
   }
 
   #opened(exchange: Exchange.Exchange): Pull {
@@ -167,19 +160,8 @@ export class Answer {
         onSuccess: () => this.#again(Failure.fromStatus(this.#context(exchange), body.text()))
       })
     }
-    const { maxBodySize, maxEventSize, wire } = this.#config
-    const { endOfStreamIsComplete, thinkTags } = wire
-    const decoder = new Decoder({
-      // Looked at where the body does not say what it is: clients make a response's headers anew for every look.
-      get contentType() {
-        return exchange.response.headers["content-type"]
-      },
-      endOfStreamIsComplete,
-      maxBodySize,
-      maxEventSize,
-      provider: serverName(this.#config),
-      thinkTags
-    })
+    // Clients make a response's headers anew for every look.
+    const decoder = new Decoder(this.#config, () => exchange.response.headers["content-type"])
     this.#reading = { exchange, decoder }
     this.#next = this.#read(this.#reading)
     return this.#next
@@ -221,16 +203,14 @@ export class Answer {
     if (error._tag !== "Stopped" && decoder.isComplete) {
       return this.#tell(reading, events, decoder.finish(events), true)
     }
-    return isEnd(error) ? this.#halted(error, "", exchange) : failWith(this.#broken(reading, error.value))
-  }
-
-  #broken(reading: Reading, error: HttpClientError.HttpClientError): ChatError {
-    return Failure.fromTransport(this.#context(reading.exchange), "The connection broke to", error.cause ?? error)
+    return isEnd(error)
+      ? this.#halted(error, "", exchange)
+      : failWith(Failure.fromTransport(this.#context(exchange), "The connection broke to", error.value))
   }
 
   #halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
     return end._tag === "Stopped"
-      ? Effect.fail(Option.none())
+      ? over
       : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
@@ -247,22 +227,19 @@ export class Answer {
     if (problem !== undefined) {
       const error = Failure.fromProblem(this.#context(exchange), problem)
       if (!this.#told) return this.#again(error)
-      this.#failed = error
-      return all.length === 0 ? failWith(error) : this.#give(all)
+      this.#next = failWith(error)
+      return all.length === 0 ? this.#next : this.#give(all)
     }
     if (decoder.isDone) {
-      this.#ended = true
-      return bodyEnded ? this.#give(all) : Effect.zipRight(this.#drain(exchange), this.#give(all))
+      this.#next = over
+      if (bodyEnded) return this.#give(all)
+      // The rest of a whole answer's body is of no interest, but its connection is.
+      this.#scope = undefined
+      return Effect.zipRight(Exchange.drain(exchange), this.#give(all))
     }
     if (this.#told && all.length > 0) return this.#give(all)
     this.#held = all
     return this.#next
-  }
-
-  /** The rest of a whole answer's body is of no interest, but its connection is. */
-  #drain(exchange: Exchange.Exchange): Effect.Effect<void> {
-    this.#scope = undefined
-    return Exchange.drain(exchange)
   }
 
   #give(events: Array<ChatEvent>): Pull {
@@ -277,6 +254,7 @@ export class Answer {
       onSuccess: (delay) => {
         this.#retries++
         this.#held = []
+        this.#next = this.#begin
         this.#watch.pause()
         return this.#letGo.pipe(
           Effect.zipRight(this.#watch.wait(Effect.sleep(delay))),
@@ -300,6 +278,8 @@ export class Answer {
     }
   }
 }
+
+const over: Pull = Effect.fail(Option.none())
 
 const failWith = (error: ChatError): Pull => Effect.fail(Option.some(error))
 

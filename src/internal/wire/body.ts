@@ -8,7 +8,7 @@ import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { isRecord } from "../json.ts"
+import { fieldsOf, isRecord } from "../json.ts"
 
 /** What a read comes to: bytes, or no more of them because the body is over (none) or broke. */
 export type Read = Uint8Array | Option.Option<HttpClientError.HttpClientError>
@@ -32,8 +32,8 @@ export const of = (response: HttpClientResponse.HttpClientResponse): Body | unde
   if (typeof Response !== "undefined" && source instanceof Response) {
     return source.body === null || source.body.locked ? undefined : ofWeb(source.body.getReader(), failed)
   }
-  if (isReadable(source)) return ofNode(source, failed)
-  return isRecord(source) && isReadable(source["body"]) ? ofNode(source["body"], failed) : undefined
+  const readable = isReadable(source) ? source : fieldsOf(source)["body"]
+  return isReadable(readable) ? ofNode(readable, failed) : undefined
 }
 
 /** Reads what is left of a body for nobody, and tells when that is over. */
@@ -127,9 +127,7 @@ const ofNode = (readable: Readable, failed: Failed): Body => {
   }
   readable.on("readable", attempt)
   readable.on("end", () => settle(end))
-  readable.on("close", () => {
-    if (over === undefined) settle(failed(new Error("The connection was closed")))
-  })
+  readable.on("close", () => settle(over ?? failed(new Error("The connection was closed"))))
   readable.on("error", (cause) => settle(failed(cause)))
   return {
     read: (take) => {

@@ -4,6 +4,7 @@
  *
  * @internal
  */
+import * as ChatError from "../../ChatError.ts"
 import { first } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
 import { retryAfterFromInfo } from "./retryAfter.ts"
@@ -25,16 +26,16 @@ import {
 } from "./wordings.ts"
 
 /** @internal */
-export type ErrorKind =
-  | "Authentication"
-  | "Permission"
-  | "NotFound"
-  | "InvalidRequest"
-  | "ContextLength"
-  | "ContentFilter"
-  | "RateLimit"
-  | "Quota"
-  | "Server"
+export type ErrorClass =
+  | typeof ChatError.AuthenticationError
+  | typeof ChatError.PermissionError
+  | typeof ChatError.NotFoundError
+  | typeof ChatError.InvalidRequestError
+  | typeof ChatError.ContextLengthError
+  | typeof ChatError.ContentFilterError
+  | typeof ChatError.RateLimitError
+  | typeof ChatError.QuotaError
+  | typeof ChatError.ServerError
 
 /** What the rules look at: the error and the one behind it. */
 interface Facts {
@@ -43,10 +44,9 @@ interface Facts {
   readonly words: string
 }
 
-// An echoed request can be megabytes long; what is wrong stands at the front.
-const maxText = 4_000
-
 const factsOf = (info: ErrorInfo): Facts => {
+  // An echoed request can be megabytes long; what is wrong stands at the front.
+  const maxText = 4_000
   const layers = layersOf(info)
   const names = layers.flatMap(({ code, hints = [], type }) => [code, type, ...hints])
   const texts = layers.map(({ message }) =>
@@ -55,7 +55,7 @@ const factsOf = (info: ErrorInfo): Facts => {
   )
   const text = texts.join("\n")
   return {
-    names: names.map((name = "") => name.toLowerCase().replace(/[^a-z0-9]/g, "")).filter((name) => name !== ""),
+    names: names.map((name = "") => name.toLowerCase().replace(/[^a-z0-9]/g, "")),
     text,
     words: plainWords(text)
   }
@@ -97,65 +97,65 @@ const isContextLength = (facts: Facts, status: number | undefined): boolean => {
   return status !== 429 && !guarded && worded(facts, contextLength)
 }
 
-const byBody = (facts: Facts): ErrorKind =>
-  says(facts, badRequest) && !named(facts, serverFault) ? "InvalidRequest" : "Server"
-
-const byStatus = (status: number | undefined, facts: Facts): ErrorKind => {
+const byStatus = (status: number | undefined, facts: Facts): ErrorClass => {
   if (status === undefined) {
-    return byBody(facts)
+    return says(facts, badRequest) && !named(facts, serverFault) ? ChatError.InvalidRequestError : ChatError.ServerError
   }
   if (status === 408 || status === 409 || status === 425 || status >= 498) {
-    return "Server"
+    return ChatError.ServerError
   }
-  return named(facts, overloaded) ? "Server" : "InvalidRequest"
+  return named(facts, overloaded) ? ChatError.ServerError : ChatError.InvalidRequestError
 }
 
 /**
- * The class of an error. `status` is the HTTP status: 200 for errors inside a stream, where a status that the error
+ * The class of an error. The HTTP status is 200 for errors inside a stream, where a status that the error
  * itself states counts.
  *
  * @internal
  */
-export const classify = (input: { readonly status: number | undefined; readonly info: ErrorInfo }): ErrorKind => {
-  const { info } = input
-  const status = effectiveStatus(input.status, info)
+export const classify = (httpStatus: number | undefined, info: ErrorInfo): ErrorClass => {
+  const status = effectiveStatus(httpStatus, info)
   const facts = factsOf(info)
   // A 5xx is retried, so mere wordings do not make it final there, except those of an overflow.
   const fault = status !== undefined && status >= 498
   const clear = (rule: Rule) => fault ? named(facts, rule.names) : says(facts, rule)
 
   if (status !== 429 && status !== 402 && clear(contentFilter)) {
-    return "ContentFilter"
+    return ChatError.ContentFilterError
   }
   if (fault ? named(facts, quota.names) : isQuota(facts, info, status)) {
-    return "Quota"
+    return ChatError.QuotaError
   }
   if (isContextLength(facts, status)) {
-    return "ContextLength"
+    return ChatError.ContextLengthError
   }
   if (status === 429) {
-    return "RateLimit"
+    return ChatError.RateLimitError
   }
   if (status === 401 || status === 407) {
-    return named(facts, modelMissing.names) ? "NotFound" : worded(facts, permission) ? "Permission" : "Authentication"
+    return named(facts, modelMissing.names)
+      ? ChatError.NotFoundError
+      : worded(facts, permission)
+      ? ChatError.PermissionError
+      : ChatError.AuthenticationError
   }
   if (status === 404 || status === 410) {
-    return "NotFound"
+    return ChatError.NotFoundError
   }
   if (status === 451 || (status === 403 && worded(facts, permission))) {
-    return "Permission"
+    return ChatError.PermissionError
   }
   if (status !== 413 && clear(rateLimit)) {
-    return "RateLimit"
+    return ChatError.RateLimitError
   }
   if ((clear(modelMissing) || (!fault && modelIsNot.test(facts.text))) && !worded(facts, permission)) {
-    return "NotFound"
+    return ChatError.NotFoundError
   }
   if (!fault && says(facts, permission) && !worded(facts, authentication)) {
-    return "Permission"
+    return ChatError.PermissionError
   }
   if (!fault && says(facts, authentication)) {
-    return "Authentication"
+    return ChatError.AuthenticationError
   }
-  return status === 403 ? "Permission" : byStatus(status, facts)
+  return status === 403 ? ChatError.PermissionError : byStatus(status, facts)
 }

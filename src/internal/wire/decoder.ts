@@ -6,33 +6,23 @@
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
 import { finishOf } from "../finish.ts"
-import { asRecord, isRecord, type JsonRecord, parseJson } from "../json.ts"
+import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
+import { serverName } from "../serverName.ts"
 import { documentOf, plainTextOf } from "./delta.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "./errorBody.ts"
-import { Fold, type Options as FoldOptions } from "./fold.ts"
+import { Fold } from "./fold.ts"
 import * as Sse from "./sse.ts"
-import { Template } from "./template.ts"
+import * as Template from "./template.ts"
 import { Utf8 } from "./utf8.ts"
 
 /** Why a body is no whole answer. */
 export type Problem =
   | { readonly _tag: "ServerSaid"; readonly info: ErrorInfo; readonly body: string }
-  | { readonly _tag: "Malformed"; readonly message: string; readonly body: string }
-  | { readonly _tag: "Truncated"; readonly message: string }
-
-/** How a body is to be read. */
-export interface Options extends FoldOptions {
-  readonly contentType: string | undefined
-  readonly maxEventSize: number
-  readonly maxBodySize: number
-  readonly endOfStreamIsComplete: boolean
-}
+  | { readonly _tag: "Malformed" | "Truncated"; readonly message: string; readonly body: string }
 
 type Mode = "undecided" | "events" | "whole"
-
-/** Enough characters to tell a field's name from other text. */
-const longestField = 6
 
 const fields = ["data:", "event:", "error:", "id:", "retry:"]
 
@@ -40,9 +30,10 @@ const fields = ["data:", "event:", "error:", "id:", "retry:"]
 export class Decoder {
   readonly #utf8 = new Utf8()
   readonly #fold: Fold
-  readonly #options: Options
-  #parser: Sse.SseParser | undefined
-  #shortCut: Template | undefined
+  readonly #sse: Sse.SseParser
+  readonly #template: Template.Template
+  readonly #config: LLMConfig
+  readonly #contentType: () => string | undefined
   #mode: Mode = "undecided"
   /** Whether the last event has ended and no other has begun. */
   #isBetween = false
@@ -50,9 +41,13 @@ export class Decoder {
   #size = 0
   #finished = false
 
-  constructor(options: Options) {
-    this.#options = options
-    this.#fold = new Fold(options)
+  /** The content type is asked for where the body does not say what it is. */
+  constructor(config: LLMConfig, contentType: () => string | undefined) {
+    this.#config = config
+    this.#contentType = contentType
+    this.#fold = new Fold(serverName(config), config.wire.thinkTags)
+    this.#sse = Sse.make(config.maxEventSize)
+    this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
 
   /** Whether `Finish` was said: what follows of the body means nothing. */
@@ -91,7 +86,7 @@ export class Decoder {
     this.#mode = "events"
     const last = this.#read(lines ?? this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
-    if (this.#fold.isFinished || (this.#options.endOfStreamIsComplete && this.partial !== undefined)) {
+    if (this.#fold.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
     const beside = this.#stray(out, false)
@@ -113,18 +108,6 @@ export class Decoder {
     return undefined
   }
 
-  // Made where there are events: most answers that are no stream have none.
-  get #sse(): Sse.SseParser {
-    return this.#parser ??= Sse.make(this.#options.maxEventSize)
-  }
-
-  get #template(): Template {
-    return this.#shortCut ??= new Template(
-      this.#options.maxEventSize,
-      (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk)
-    )
-  }
-
   #text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
     if (this.#mode === "events") return this.#events(text, out)
     this.#whole += text
@@ -137,16 +120,18 @@ export class Decoder {
       this.#whole = ""
       return this.#events(begun, out)
     }
-    return this.#mode === "whole" && this.#size > this.#options.maxBodySize
-      ? malformed(`The answer is longer than ${this.#options.maxBodySize} bytes`, this.#whole)
+    return this.#mode === "whole" && this.#size > this.#config.maxBodySize
+      ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#whole)
       : undefined
   }
 
   #decide(atEnd: boolean): Mode {
+    // Enough characters to tell a field's name from other text.
+    const longestField = 6
     const start = this.#whole.slice(0, longestField)
     if (start === "") return "undecided"
     if (/^[{["<]/.test(start)) return "whole"
-    if (this.#options.contentType?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
+    if (this.#contentType()?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
     return atEnd || start.length === longestField ? "whole" : "undecided"
   }
 
@@ -180,7 +165,7 @@ export class Decoder {
       if (problem !== undefined || this.#finished) return problem
     }
     return this.#sse.overflow()
-      ? malformed(`A server-sent event is longer than ${this.#options.maxEventSize} characters`, "")
+      ? malformed(`A server-sent event is longer than ${this.#config.maxEventSize} characters`, "")
       : undefined
   }
 
@@ -212,16 +197,14 @@ export class Decoder {
   }
 
   #chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
-    if (!isRecord(value)) {
-      if (value === null || (typeof value === "string" && isKeepAlive(value))) return undefined
-      if (typeof value === "string" && Sse.isDone(value)) return this.finish(out)
-      const info = fromStreamData(value)
-      return info === undefined ? malformed("An event of the answer is no object", data) : said(info, data)
+    const text = value === null ? "" : asString(value)
+    if (text !== undefined) {
+      if (isKeepAlive(text)) return undefined
+      if (Sse.isDone(text)) return this.finish(out)
     }
-    if (mayBeError(value)) {
-      const info = fromStreamData(value)
-      if (info !== undefined) return said(info, data)
-    }
+    const info = isRecord(value) && !mayBeError(value) ? undefined : fromStreamData(value)
+    if (info !== undefined) return said(info, data)
+    if (!isRecord(value)) return malformed("An event of the answer is no object", data)
     try {
       this.#fold.add(value, this.isWhole, out)
       return undefined
@@ -244,7 +227,7 @@ export class Decoder {
       this.#whole = text
       const problem = this.#readWhole(out)
       if (problem !== undefined) return problem
-      const isEnded = hasEnded || this.#fold.isFinished || this.#options.endOfStreamIsComplete
+      const isEnded = hasEnded || this.#fold.isFinished || this.#config.wire.endOfStreamIsComplete
       return isEnded ? this.finish(out) : endless
     }
     const info = fromStreamData(parsed?.value)
@@ -255,13 +238,13 @@ export class Decoder {
     const body = this.#whole.trim()
     const parsed = parseJson(body)
     if (parsed === undefined) {
-      return body.startsWith("{") || body.startsWith("[")
+      return /^[{[]/.test(body)
         ? truncated("The answer is JSON that breaks off")
-        : said(fromBody(body, this.#options.contentType), body)
+        : said(fromBody(body, this.#contentType()), body)
     }
     const value = documentOf(parsed.value)
-    if (!isRecord(value) || !Array.isArray(value["choices"]) || value["choices"].length === 0) {
-      const info = fromStreamData(value) ?? fromBody(body, this.#options.contentType)
+    if (itemsOf(fieldsOf(value)["choices"]).length === 0) {
+      const info = fromStreamData(value) ?? fromBody(body, this.#contentType())
       return info.message === "" || !isRecord(value)
         ? malformed("The answer is no completion", body)
         : said(info, body)
@@ -294,14 +277,14 @@ const noJson = (data: string, atEnd: boolean): Problem | undefined => {
 /** Regular chunks are told apart from errors by a look, not by a search. */
 const mayBeError = (chunk: JsonRecord): boolean =>
   !Array.isArray(chunk["choices"]) || (chunk["error"] !== undefined && chunk["error"] !== null) ||
-  chunk["object"] === "error" || isRecord(asRecord(chunk["choices"][0])?.["error"]) ||
-  asRecord(chunk["x_groq"])?.["error"] !== undefined
+  chunk["object"] === "error" || isRecord(fieldsOf(chunk["choices"][0])["error"]) ||
+  fieldsOf(chunk["x_groq"])["error"] !== undefined
 
 const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
 
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 
-const truncated = (message: string): Problem => ({ _tag: "Truncated", message })
+const truncated = (message: string): Problem => ({ _tag: "Truncated", message, body: "" })
 
 const endless = truncated("The answer ended with neither a finish reason nor [DONE]")
 

@@ -4,7 +4,7 @@
  * Nothing here is required: a field that is absent, null, empty or of another type says nothing.
  */
 import type { FinishReason, Usage } from "../../ChatResponse.ts"
-import { asCount, asRecord, asString, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
+import { asCount, asRecord, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
 
 /** A piece of a tool call as the server numbers and names it. */
 export interface ToolCallPiece {
@@ -109,27 +109,26 @@ const argumentsOf = (value: unknown): string => {
   return value === null || value === undefined ? "" : JSON.stringify(value)
 }
 
-/** The tool calls in a delta. */
-export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> => {
-  return itemsOf(delta["tool_calls"]).filter(isRecord).map((call) => {
-    const fn = asRecord(call["function"]) ?? asRecord(call["custom"]) ?? call
-    return {
-      index: asCount(call["index"]),
-      id: asText(call["id"]),
-      name: asText(fn["name"]),
-      arguments: argumentsOf(fn["arguments"] ?? fn["input"])
-    }
-  })
+const pieceOf = (call: JsonRecord): ToolCallPiece => {
+  const fn = asRecord(call["function"]) ?? asRecord(call["custom"]) ?? call
+  return {
+    index: asCount(call["index"]),
+    id: asText(call["id"]),
+    name: asText(fn["name"]),
+    arguments: argumentsOf(fn["arguments"] ?? fn["input"])
+  }
 }
 
+/** The tool calls in a delta. */
+export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> =>
+  itemsOf(delta["tool_calls"]).filter(isRecord).map(pieceOf)
+
 /** The deprecated single call in a delta. */
-export const functionCallOf = (
-  delta: JsonRecord
-): { readonly name: string; readonly arguments: string } | undefined => {
+export const functionCallOf = (delta: JsonRecord): ToolCallPiece | undefined => {
   const call = asRecord(delta["function_call"])
   if (call === undefined) return undefined
-  const said = { name: asString(call["name"]) ?? "", arguments: argumentsOf(call["arguments"]) }
-  return said.name === "" && said.arguments === "" ? undefined : said
+  const piece = pieceOf(call)
+  return piece.name === undefined && piece.arguments === "" ? undefined : piece
 }
 
 /** The usage in a chunk, wherever the server puts it: Moonshot on the choice, Groq under `x_groq`. */

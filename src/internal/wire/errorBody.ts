@@ -5,6 +5,7 @@
  *
  * @internal
  */
+import * as Struct from "effect/Struct"
 import { asArray, fieldsOf, first, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import * as Sse from "./sse.ts"
 
@@ -45,8 +46,7 @@ const wrapperKeys = ["data", "result", "response"]
 const nonEmpty = (value: unknown): string | undefined =>
   typeof value === "string" && value.trim() !== "" ? value : undefined
 
-const label = (value: unknown): string | undefined =>
-  typeof value === "number" && Number.isFinite(value) ? String(value) : nonEmpty(value)
+const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
 
 const isSomething = <A>(value: A | undefined): value is A => value !== undefined
 
@@ -205,21 +205,16 @@ const htmlText = (html: string): string =>
 const element = (html: string, name: string): string | undefined =>
   nonEmpty(htmlText(new RegExp(`<${name}\\b[^<>]*>([\\s\\S]*?)</${name}>`, "i").exec(html)?.[1] ?? ""))
 
-const maxStripped = 500
-
-// What a page is about stands at its top; searching all of a broken one for a closing tag takes long.
-const maxMarkup = 20_000
-
-/** A page from a proxy says what happened in its title; the rest is styling and advice. */
+/** A page from a proxy says what happened in its title; the rest is styling and advice. XML has a message. */
 const fromMarkup = (page: string, contentType: string | undefined): string | undefined => {
+  const maxStripped = 500
+  // What a page is about stands at its top; searching all of a broken one for a closing tag takes long.
+  const maxMarkup = 20_000
   const text = page.slice(0, maxMarkup)
-  if (/^<(?:\?xml|Error\b)/i.test(text) && !/<html/i.test(text)) {
-    return element(text, "message") ?? htmlText(text).slice(0, maxStripped)
-  }
-  const isHtml = /\bhtml\b/i.test(contentType ?? "") ||
-    /^(?:<!--[\s\S]*?-->\s*)?<(?:!doctype|\/?[a-z]+[\s>])/i.test(text)
-  return isHtml
-    ? element(text, "title") ?? element(text, "h1") ??
+  const isMarkup = /\bhtml\b/i.test(contentType ?? "") ||
+    /^(?:<!--[\s\S]*?-->\s*)?<(?:!doctype|\?xml|\/?[a-z]+[\s>])/i.test(text)
+  return isMarkup
+    ? first(["message", "title", "h1"], (name) => element(text, name)) ??
       htmlText(text.replace(/<(script|style)\b[\s\S]*?<\/\1>/gi, " ")).slice(0, maxStripped)
     : undefined
 }
@@ -240,9 +235,6 @@ export const fromBody = (body: string, contentType: string | undefined, depth: n
 
 const silent: ErrorInfo = { message: "" }
 
-/** Names that stand in objects that are no errors as well. */
-const notes = { description: undefined, title: undefined, reason: undefined, text: undefined }
-
 /** An object without `choices` that says something: not usage, not a status line, not another protocol's chunk. */
 const isFlatError = (fields: JsonRecord): boolean => {
   const { code, error_code, model, object, success, type, usage } = fields
@@ -250,7 +242,8 @@ const isFlatError = (fields: JsonRecord): boolean => {
   if (/^(?:ping|heartbeat|keep-?alive|status|info)$/i.test(nonEmpty(type) ?? "")) return false
   return code
     ? !/^(?:0|2\d\d|success|ok)$/i.test(label(code) ?? "0")
-    : Boolean(error_code) || messageIn({ ...fields, ...notes }) !== undefined
+    // The other names of messages stand in objects that are no errors as well.
+    : Boolean(error_code) || messageIn(Struct.omit(fields, "description", "title", "reason", "text")) !== undefined
 }
 
 /**

@@ -22,9 +22,6 @@ import type { JsonRecord } from "../json.ts"
 import { type Pull, toPullApart } from "../pull.ts"
 import * as Body from "./body.ts"
 
-/** The longest body of an error that is read, in characters. */
-const longestErrorBody = 64 * 1024
-
 /** How long the rest of an answer may take to arrive once the answer is known to be whole. */
 const drainTime = "1 second"
 
@@ -44,28 +41,25 @@ export const toRequest = (
   stream: boolean
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, ChatError.InvalidRequestError> =>
   Effect.try({
-    try: () => JSON.stringify(body),
+    try: () => HttpBody.unsafeJson(body),
     catch: (cause) =>
       new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
-  }).pipe(Effect.map((json) =>
+  }).pipe(Effect.map((body) =>
     HttpClientRequest.post(`${config.baseUrl}/chat/completions`, {
       urlParams: config.wire.query,
       headers: {
         accept: stream ? "text/event-stream" : "application/json",
         ...authorization(config),
-        ...plain(config)
+        ...Record.map(config.headers, Redacted.value)
       },
-      body: HttpBody.text(json, "application/json")
+      body
     })
   ))
 
-const authorization = (config: LLMConfig): Readonly<Record<string, string>> => {
-  const key = config.apiKey === undefined ? "" : Redacted.value(config.apiKey).trim()
-  if (key === "") return {}
-  return config.wire.authHeader === "api-key" ? { "api-key": key } : { authorization: `Bearer ${key}` }
+const authorization = ({ apiKey, wire: { authHeader } }: LLMConfig): Readonly<Record<string, string>> => {
+  const key = apiKey === undefined ? "" : Redacted.value(apiKey).trim()
+  return key === "" ? {} : { [authHeader]: authHeader === "authorization" ? `Bearer ${key}` : key }
 }
-
-const plain = (config: LLMConfig): Readonly<Record<string, string>> => Record.map(config.headers, Redacted.value)
 
 /**
  * Keeps the config's secrets where they belong: out of the HTTP client's spans, and with the origin that they are for.
@@ -101,9 +95,13 @@ export const open = (
     guarded(config),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
       const body = Body.of(response)
-      return body === undefined
-        ? Effect.succeed({ response, pull: toPullApart(response.stream, scope), body, scope })
-        : Effect.as(Scope.addFinalizer(scope, body.close), { response, pull: pullOfBody(body), body, scope })
+      const pull = body === undefined ? toPullApart(response.stream, scope) : pullOfBody(body)
+      return Effect.as(body === undefined ? Effect.void : Scope.addFinalizer(scope, body.close), {
+        response,
+        pull,
+        body,
+        scope
+      })
     })
   )
 
@@ -151,14 +149,16 @@ export interface ErrorBody {
 
 /** The body of an exchange whose status is an error's. */
 export const errorBody = (exchange: Exchange): ErrorBody => {
+  // In characters.
+  const longest = 64 * 1024
   const utf8 = new TextDecoder()
   let text = ""
   const read: Effect.Effect<void> = Effect.matchEffect(exchange.pull, {
     onFailure: () => Effect.sync(() => void (text += utf8.decode())),
     onSuccess: (bytes) => {
       for (const chunk of bytes) text += utf8.decode(chunk, { stream: true })
-      return text.length < longestErrorBody ? read : Effect.void
+      return text.length < longest ? read : Effect.void
     }
   })
-  return { read, text: () => text.slice(0, longestErrorBody) }
+  return { read, text: () => text.slice(0, longest) }
 }

@@ -1,24 +1,19 @@
 /**
  * What went wrong on the wire → the error that says so.
  */
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as ChatError from "../../ChatError.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { asText, defined } from "../json.ts"
-import { classify, type ErrorKind } from "./classify.ts"
+import { classify } from "./classify.ts"
 import type { Problem } from "./decoder.ts"
 import { type ErrorInfo, fromBody, statusText } from "./errorBody.ts"
 import { type HeaderFields, requestId, retryAfterFromInfo, retryAfterMillis } from "./retryAfter.ts"
 import { scrub, scrubCause } from "./secrets.ts"
 import type { Passed } from "./watch.ts"
-
-/** How much of a body, or of a message, an error keeps, in characters. */
-const keptBody = 8192
-
-/** How much of it is searched for secrets, so that none is cut in two where the kept part ends. */
-const longestBody = 2 * keptBody
 
 /** What is known of the exchange that failed. */
 export interface Context {
@@ -31,25 +26,16 @@ export interface Context {
   readonly partial: ChatResponse | undefined
 }
 
-const constructors = {
-  Authentication: ChatError.AuthenticationError,
-  Permission: ChatError.PermissionError,
-  NotFound: ChatError.NotFoundError,
-  InvalidRequest: ChatError.InvalidRequestError,
-  ContextLength: ChatError.ContextLengthError,
-  ContentFilter: ChatError.ContentFilterError,
-  RateLimit: ChatError.RateLimitError,
-  Quota: ChatError.QuotaError,
-  Server: ChatError.ServerError
-} satisfies Record<ErrorKind, unknown>
-
 const details = (
   { headers, partial, secrets, status }: Context,
   message: string,
   body: string,
   more?: Partial<ChatError.Details>
 ): ChatError.Details => {
-  const clean = (text: string): string => scrub(text.slice(0, longestBody), secrets).slice(0, keptBody)
+  // How much of a body, or of a message, an error keeps, in characters.
+  const kept = 8192
+  // More is searched for secrets, so that none is cut in two where the kept part ends.
+  const clean = (text: string): string => scrub(text.slice(0, 2 * kept), secrets).slice(0, kept)
   const id = requestId(headers)
   return defined({
     message: clean(message),
@@ -61,21 +47,19 @@ const details = (
   })
 }
 
-/** An error without words that are known as such: its status says most, and within a success its body does. */
-const wordsFor = ({ status = 200 }: Context, body: string): string =>
-  (status < 300 ? body.trim() : "") || statusText(status)
-
 /** What the server said went wrong, by status and body together. */
 const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
   const { secrets } = context
   const millis = retryAfterMillis(context.headers, context.now) ?? retryAfterFromInfo(info)
-  const message = info.message === "" ? wordsFor(context, body) : info.message
+  // An error without words that are known as such: its status says most, and within a success its body does.
+  const { status = 200 } = context
+  const message = info.message || (status < 300 ? body.trim() : "") || statusText(status)
   const fields = details(context, message, body, {
     code: info.code && scrub(info.code, secrets),
     type: info.type && scrub(info.type, secrets),
     retryAfter: millis === undefined ? undefined : Duration.millis(millis)
   })
-  return new constructors[classify({ status: context.status, info })](fields)
+  return new (classify(context.status, info))(fields)
 }
 
 /** An answer with a status that is no success. */
@@ -93,35 +77,38 @@ export const fromRedirect = (context: Context, target: string, body: string): Ch
 
 /** A 200 that is no whole answer. */
 export const fromProblem = (context: Context, problem: Problem): ChatError.ChatError => {
-  switch (problem._tag) {
-    case "ServerSaid":
-      return fromInfo(context, problem.info, problem.body)
-    case "Malformed":
-      return new ChatError.MalformedResponseError(details(context, problem.message, problem.body))
-    case "Truncated":
-      return new ChatError.TruncatedError(details(context, problem.message, ""))
-  }
+  if (problem._tag === "ServerSaid") return fromInfo(context, problem.info, problem.body)
+  const Class = problem._tag === "Truncated" ? ChatError.TruncatedError : ChatError.MalformedResponseError
+  return new Class(details(context, problem.message, problem.body))
 }
 
-/** The messages of an error and of those beneath it, without what repeats. */
+/** The messages of an error and of those beneath it, each after a colon, without what repeats. */
 const chain = (cause: unknown): string => {
-  const seen = new Set<string>()
+  const seen = new Set([""])
   let next: unknown = cause
   for (let depth = 0; depth < 5 && next instanceof Error; depth++) {
     seen.add(next.message === "" && "code" in next ? String(next.code) : next.message)
     next = (next instanceof AggregateError ? next.errors[0] : undefined) ?? next.cause
   }
-  seen.delete("")
-  return [...seen].map((text) => `: ${text}`).join("")
+  return [...seen].join(": ")
 }
 
-/** What an error says whose cause is another one. */
-const beneath = (context: Context, message: string, cause: unknown): ChatError.Details =>
-  details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
+/** What an error says that comes of the client's: its cause is what is beneath that. */
+const beneath = (
+  context: Context,
+  message: string,
+  error: HttpClientError.HttpClientError
+): ChatError.Details => {
+  const cause = error.cause ?? error
+  return details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
+}
 
 /** The server was not reached, or the connection broke. */
-export const fromTransport = (context: Context, what: string, cause: unknown): ChatError.ChatError =>
-  new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, cause))
+export const fromTransport = (
+  context: Context,
+  what: string,
+  error: HttpClientError.HttpClientError
+): ChatError.ChatError => new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, error))
 
 const phases = {
   firstToken: "sent nothing of its answer within",
@@ -143,14 +130,15 @@ export const fromTimeout = (
   })
 
 /** The HTTP client could not make a request of what it was given. */
-export const fromRequest = (context: Context, cause: unknown): ChatError.ChatError =>
+export const fromRequest = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError =>
   new ChatError.InvalidRequestError(
-    beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, cause)
+    beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, error)
   )
 
 /** What must not be shown: the key, and the values of further headers, also without the scheme before a token. */
 export const secretsOf = (config: LLMConfig): ReadonlyArray<string> =>
-  [...(config.apiKey === undefined ? [] : [config.apiKey]), ...Object.values(config.headers)].flatMap((secret) => {
+  [config.apiKey, ...Object.values(config.headers)].flatMap((secret) => {
+    if (secret === undefined) return []
     const value = Redacted.value(secret).trim()
     const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
     return token === undefined ? [value] : [value, token]

@@ -6,6 +6,7 @@
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"
 import { asString, asText, defined, type JsonRecord } from "../json.ts"
+import { saysNothing } from "../response.ts"
 import {
   callsChoice,
   contentOf,
@@ -20,13 +21,6 @@ import {
 } from "./delta.ts"
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
 import { addPiece, type OpenCall, toToolCalls } from "./toolCalls.ts"
-
-/** How an answer is to be folded. */
-export interface Options {
-  readonly thinkTags: boolean
-  /** Who answers. */
-  readonly provider?: string | undefined
-}
 
 /** The state of one answer. Mutable: one answer is folded by one reader. */
 export class Fold {
@@ -45,9 +39,10 @@ export class Fold {
   readonly #thinkTags: ReturnType<typeof makeThinkTags> | undefined
   readonly #provider: string | undefined
 
-  constructor(options: Options) {
-    this.#provider = options.provider
-    this.#thinkTags = options.thinkTags ? makeThinkTags() : undefined
+  /** Who answers, and whether a text at the answer's start can be reasoning. */
+  constructor(provider: string | undefined, thinkTags: boolean) {
+    this.#provider = provider
+    this.#thinkTags = thinkTags ? makeThinkTags() : undefined
   }
 
   /** Whether the server said why the answer ended. */
@@ -115,9 +110,8 @@ export class Fold {
 
   /** What has arrived so far, undefined where that is nothing. */
   partial(): ChatResponse | undefined {
-    const something = this.#text !== "" || this.#reasoning !== "" || this.#refusal !== "" || this.#calls.length > 0 ||
-      this.#functionCall !== undefined || this.#usage !== undefined
-    return something ? this.response("error") : undefined
+    const response = this.response("error")
+    return saysNothing(response) && response.usage === undefined ? undefined : response
   }
 
   #reason(): FinishReason {
@@ -135,8 +129,8 @@ export class Fold {
     }
     const raw = asString(choice["finish_reason"])
     // Alibaba's own protocol has the text "null", which gateways hand on.
-    if (raw === undefined || raw === "null" || (raw === "" && this.#rawFinishReason !== undefined)) return
-    this.#rawFinishReason = raw
+    if (raw === undefined || raw === "null") return
+    this.#rawFinishReason = raw || (this.#rawFinishReason ?? "")
     if (toFinishReason(raw) === "error") this.#rawFailure ??= raw
   }
 
@@ -158,7 +152,7 @@ export class Fold {
     const call = functionCallOf(delta)
     if (call !== undefined) {
       this.#functionCall = {
-        name: asText(this.#functionCall?.name) ?? call.name,
+        name: asText(this.#functionCall?.name) ?? call.name ?? "",
         arguments: (this.#functionCall?.arguments ?? "") + call.arguments
       }
     }

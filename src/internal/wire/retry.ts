@@ -22,9 +22,10 @@ export const delay = (
   error: ChatError,
   retries: number
 ): Effect.Effect<Duration.Duration, ChatError> => {
-  if (!isTransient(error) || retries >= config.maxRetries) return Effect.fail(error)
   const asked = error.retryAfter ?? Duration.zero
-  if (Duration.greaterThan(asked, config.maxRetryAfter)) return Effect.fail(error)
+  if (!isTransient(error) || retries >= config.maxRetries || Duration.greaterThan(asked, config.maxRetryAfter)) {
+    return Effect.fail(error)
+  }
   return Effect.map(Random.nextRange(0.8, 1.2), (spread) => {
     const own = Duration.times(config.retryBaseDelay, 2 ** retries * spread)
     return Duration.max(asked, Duration.min(config.retryMaxDelay, own))

@@ -45,23 +45,23 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
   return at === undefined ? precise : Math.max(0, at - nowMillis)
 }
 
-const raw = String.raw
+const part =
+  /\d+(?:\.\d+)? ?(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])/.source
 
-const part = raw`\d+(?:\.\d+)?\s*(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])`
-
+/** For texts with single spaces. */
 const stated: ReadonlyArray<RegExp> = [
   // OpenAI, Groq: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Gemini: "Please retry in 33.5s";
   // Moonshot: "please try again after 1 seconds"
-  raw`(?:try(?:ing)? again|retry(?:ing)?)\s+(?:in|after)\s+(?:(?:about|approximately)\s+)?`,
+  /(?:try(?:ing)? again|retry(?:ing)?) (?:in|after) (?:(?:about|approximately) )?/,
   // GitHub Models: "Please wait 5000 seconds before retrying"
-  raw`\bwait\s+(?:for\s+)?(?:(?:about|another|at least)\s+)?`,
+  /\bwait (?:for )?(?:(?:about|another|at least) )?/,
   // Gemini: "Your quota will reset after 13h19m1s"
-  raw`\bresets?\s+(?:in|after)\s+`,
+  /\bresets? (?:in|after) /,
   // Google's RetryInfo quoted in a message: "retryDelay": "34s"
-  raw`retryDelay\\?["']?\s*:\s*\\?["']?`
-].map((before) => new RegExp(raw`${before}((?:${part}[\s,]*(?:and\s+)?)+)`, "i")).concat(
+  /retryDelay\\?["']? ?: ?\\?["']?/
+].map((before) => new RegExp(`${before.source}((?:${part}[ ,]*(?:and )?)+)`, "i")).concat(
   // Chinese gateways: 请在 10 秒后重试
-  /(\d+(?:\.\d+)?\s*(?:毫?秒|分钟|小时))\s*之?后[再重]?试/
+  /(\d+(?:\.\d+)? ?(?:毫?秒|分钟|小时)) ?之?后[再重]?试/
 )
 
 /** Milliseconds by what a unit's name begins with. */
@@ -85,9 +85,6 @@ const durationMillis = (text: string): number | undefined => {
   return parts.length === 0 ? undefined : Math.ceil(Number(total.toFixed(3)))
 }
 
-// Errors that echo the request can be megabytes long; the wait is never that far in.
-const maxSearched = 8_000
-
 /**
  * The wait in milliseconds that the error itself states, as a field or in words. Ranks below the headers.
  *
@@ -95,8 +92,10 @@ const maxSearched = 8_000
  */
 export const retryAfterFromInfo = (info: ErrorInfo): number | undefined =>
   first(layersOf(info), ({ message, retryDelay }) => {
+    // Errors that echo the request can be megabytes long; the wait is never that far in.
+    const maxSearched = 8_000
     const field = retryDelay === undefined ? undefined : durationMillis(retryDelay)
-    const said = message.slice(0, maxSearched)
+    const said = message.slice(0, maxSearched).replace(/\s+/g, " ")
     return field ?? durationMillis(first(stated, (pattern) => pattern.exec(said)?.[1]) ?? "")
   })
 

@@ -23,9 +23,6 @@ export interface SseParser {
   readonly overflow: () => boolean
 }
 
-/** How much is kept of lines that are no fields, in characters. */
-const longestStray = 16 * 1024
-
 /** Whether a text begins as a stream of events does. */
 export const fieldAtStart: RegExp = /^(?:data|event|id|retry|error)?:/
 
@@ -36,6 +33,8 @@ const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimE
 
 /** A parser for one stream. `maxEventSize` is in characters. */
 export const make = (maxEventSize: number): SseParser => {
+  // How much is kept of lines that are no fields, in characters.
+  const longestStray = 16 * 1024
   let events: Array<ServerSentEvent> = []
   let overflow = false
   let over = false

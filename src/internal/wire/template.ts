@@ -10,72 +10,61 @@ import { asString, isRecord, type JsonRecord, parseJson } from "../json.ts"
 /** A text that is put in the place of another to see whether it is told. */
 const probe = "effect-chat"
 
-/** Longer pieces are copied out of a chunk, lest they hold all of it in memory. */
-const shortest = 13
-
-const longestPause = 1024
-
-/** Where the text of a chunk begins, most probably. */
-const opening = /"content"\s*:\s*"/
-
-const oneLine = /^data:[^\r\n]+\n\n$/
-
-const longestPattern = 4096
+/** An event of one line, up to where the text of its chunk begins, most probably. */
+const opening = /^(data:[^\r\n]+?"content" *: *")[^\r\n]*\n\n$/
 
 /** The template of one answer. Mutable: one answer is read by one reader. */
-export class Template {
-  readonly #textOf: (chunk: JsonRecord) => string | undefined
-  readonly #maxEventSize: number
-  #before = ""
-  #after = ""
-  #hits = 0
-  #patience = 0
-  #pause = 0
-
-  /** `textOf` gives the text of a chunk that says a text and nothing else. */
-  constructor(maxEventSize: number, textOf: (chunk: JsonRecord) => string | undefined) {
-    this.#maxEventSize = maxEventSize
-    this.#textOf = textOf
-  }
-
+export interface Template {
   /** Tells the text of every event from `at` on that fits, and gives the place of the first that does not. */
-  read(text: string, at: number, tell: (piece: string) => void): number {
-    const after = this.#after
-    const before = this.#before
+  readonly read: (text: string, at: number, tell: (piece: string) => void) => number
+  /** Takes an event of one text as the pattern of those to come. Where none of them fits, this is tried ever less often. */
+  readonly learn: (event: string) => void
+}
+
+/** A template for one answer. `textOf` gives the text of a chunk that says a text and nothing else. */
+export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string | undefined): Template => {
+  let before = ""
+  let after = ""
+  let hits = 0
+  let patience = 0
+  let pause = 0
+
+  const read: Template["read"] = (text, at, tell) => {
     if (before === "") return at
     let next = at
     while (isAt(text, next, before)) {
       const begin = next + before.length
       const end = text.indexOf("\"", begin)
-      if (end === -1 || end + after.length - next > this.#maxEventSize || !isAt(text, end, after)) break
+      if (end === -1 || end + after.length - next > maxEventSize || !isAt(text, end, after)) break
       const piece = pieceOf(text, begin, end)
       if (piece === undefined) break
       if (piece !== "") tell(piece)
       next = end + after.length
-      this.#hits++
+      hits++
     }
     return next
   }
 
-  /** Takes an event of one text as the pattern of those to come. Where none of them fits, this is tried ever less often. */
-  learn(event: string): void {
-    if (this.#before !== "" && event.startsWith(this.#before) && event.endsWith(this.#after)) return
-    this.#before = ""
-    if (this.#pause-- > 0) return
-    this.#patience = this.#hits === 0 ? Math.min(longestPause, this.#patience * 2 + 1) : 0
-    this.#pause = this.#patience
-    this.#hits = 0
-    if (event.length > longestPattern || !oneLine.test(event)) return
-    const match = opening.exec(event)
-    if (match === null) return
-    const begin = match.index + match[0].length
-    const end = event.indexOf("\"", begin)
+  const learn: Template["learn"] = (event) => {
+    const longestPattern = 4096
+    const longestPause = 1024
+    if (before !== "" && event.startsWith(before) && event.endsWith(after)) return
+    before = ""
+    if (pause-- > 0) return
+    patience = hits === 0 ? Math.min(longestPause, patience * 2 + 1) : 0
+    pause = patience
+    hits = 0
+    const start = event.length > longestPattern ? undefined : opening.exec(event)?.[1]
+    if (start === undefined) return
+    const end = event.indexOf("\"", start.length)
     // The place is the text's if another text there is what the chunk says then.
-    const chunk = parseJson(event.slice("data:".length, begin) + probe + event.slice(end))?.value
-    if (event.slice(begin, end) === probe || !isRecord(chunk) || this.#textOf(chunk) !== probe) return
-    this.#before = copy(event.slice(0, begin))
-    this.#after = copy(event.slice(end))
+    const chunk = parseJson(start.slice("data:".length) + probe + event.slice(end))?.value
+    if (event.slice(start.length, end) === probe || !isRecord(chunk) || textOf(chunk) !== probe) return
+    before = copy(start)
+    after = copy(event.slice(end))
   }
+
+  return { read, learn }
 }
 
 /** The same as `startsWith`, and three times as fast. */
@@ -85,10 +74,13 @@ const isAt = (text: string, at: number, part: string): boolean => text.slice(at,
 const copy = (text: string): string => asString(parseJson(JSON.stringify(text))?.value) ?? ""
 
 /** The text between two quotes of JSON, undefined where it is none. */
-const pieceOf = (text: string, begin: number, end: number): string | undefined =>
-  end - begin < shortest && isPlainText(text, begin, end)
+const pieceOf = (text: string, begin: number, end: number): string | undefined => {
+  // Longer pieces are copied out of a chunk, lest they hold all of it in memory.
+  const shortest = 13
+  return end - begin < shortest && isPlainText(text, begin, end)
     ? text.slice(begin, end)
     : asString(parseJson(text.slice(begin - 1, end + 1))?.value)
+}
 
 const isPlainText = (text: string, begin: number, end: number): boolean => {
   for (let at = begin; at < end; at++) {

@@ -25,18 +25,16 @@ const opening = (text: string): string | null | undefined => {
   return tags.find((tag) => rest.startsWith(tag)) ?? (tags.some((tag) => tag.startsWith(rest)) ? undefined : null)
 }
 
-/** How many characters at the end of a text may be the beginning of the mark. */
-const heldBack = (text: string, mark: string): number => {
-  for (let length = Math.min(mark.length - 1, text.length); length > 0; length--) {
-    if (mark.startsWith(text.slice(text.length - length))) return length
-  }
-  return 0
+/** Where a mark begins in a text, or may begin at its end. */
+const placeOf = (mark: string, text: string): number => {
+  const at = text.indexOf(mark)
+  if (at !== -1) return at
+  let place = Math.max(0, text.length - mark.length)
+  while (!mark.startsWith(text.slice(place))) place++
+  return place
 }
 
-const pieces = (reasoning: string, text: string): ReadonlyArray<Piece> => [
-  ...(reasoning === "" ? [] : [{ isReasoning: true, text: reasoning }]),
-  ...(text === "" ? [] : [{ isReasoning: false, text }])
-]
+const saying = (...pieces: ReadonlyArray<Piece>): ReadonlyArray<Piece> => pieces.filter(({ text }) => text !== "")
 
 /** A splitter for one answer. */
 export const make = (): ThinkTags => {
@@ -52,11 +50,13 @@ export const make = (): ThinkTags => {
 
   /** Takes what is reasoning from what is held. */
   const takeReasoning = (): string => {
-    const at = held.indexOf(close)
-    const end = at === -1 ? held.length - heldBack(held, close) : at
+    const end = placeOf(close, held)
     const reasoning = held.slice(0, end)
-    held = held.slice(at === -1 ? end : at + close.length)
-    if (at !== -1) state = "gap"
+    held = held.slice(end)
+    if (held.startsWith(close)) {
+      held = held.slice(close.length)
+      state = "gap"
+    }
     return reasoning
   }
 
@@ -77,8 +77,9 @@ export const make = (): ThinkTags => {
       held = held.trimStart()
       if (held !== "") state = "text"
     }
-    return pieces(reasoning, state === "text" ? take() : "")
+    const text = state === "text" ? take() : ""
+    return saying({ isReasoning: true, text: reasoning }, { isReasoning: false, text })
   }
 
-  return { push, end: () => state === "reasoning" ? pieces(take(), "") : pieces("", take()) }
+  return { push, end: () => saying({ isReasoning: state === "reasoning", text: take() }) }
 }

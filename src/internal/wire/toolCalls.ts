@@ -52,7 +52,7 @@ const byId = (calls: ReadonlyArray<OpenCall>, { id, index, name }: ToolCallPiece
 
 /** The call whose id comes late, or that goes on under another id: Poolside gives each piece an id of its own. */
 const goesOn = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece): OpenCall | undefined => {
-  const call = index === undefined ? calls[calls.length - 1] : lastWhere(calls, (call) => call.index === index)
+  const call = index === undefined ? calls.at(-1) : lastWhere(calls, (call) => call.index === index)
   if (call === undefined) return undefined
   if (call.id === "") return name === undefined || index !== undefined ? call : undefined
   return name === undefined && call.name !== "" ? call : undefined
@@ -60,7 +60,7 @@ const goesOn = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece):
 
 const byPlace = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece): OpenCall | undefined => {
   if (index !== undefined) return lastWhere(calls, (call) => call.index === index)
-  const last = calls[calls.length - 1]
+  const last = calls.at(-1)
   return last === undefined || (name !== undefined && hasWhole(last)) ? undefined : last
 }
 
@@ -81,22 +81,14 @@ const find = (calls: ReadonlyArray<OpenCall>, piece: ToolCallPiece): OpenCall | 
  */
 export const addPiece = (calls: Array<OpenCall>, piece: ToolCallPiece, isWhole: boolean): OpenCall | undefined => {
   const found = isWhole ? undefined : find(calls, piece)
-  if (found === undefined) {
-    if (piece.id === undefined && piece.name === undefined && piece.arguments === "") return undefined
-    const call: OpenCall = {
-      place: calls.length,
-      index: piece.index,
-      id: piece.id ?? "",
-      name: piece.name ?? "",
-      arguments: piece.arguments
-    }
-    calls.push(call)
-    return call
-  }
-  if (found.id === "" && piece.id !== undefined) found.id = piece.id
-  if (piece.name !== undefined) found.name = withName(found, piece.name)
-  found.arguments += piece.arguments
-  return found
+  const { arguments: more, id, index, name } = piece
+  if (found === undefined && id === undefined && name === undefined && more === "") return undefined
+  const call = found ?? { place: calls.length, index, id: "", name: "", arguments: "" }
+  if (found === undefined) calls.push(call)
+  call.id ||= id ?? ""
+  if (name !== undefined) call.name = withName(call, name)
+  call.arguments += more
+  return call
 }
 
 /** The calls as they are now. */

@@ -23,6 +23,8 @@ export interface Stopped {
   readonly _tag: "Stopped"
 }
 
+export const stopped: Stopped = { _tag: "Stopped" }
+
 /** The wait of one call. */
 export type CallWait = Wait<Passed | Stopped>
 

@@ -70,7 +70,7 @@ export const contextLength: Rule = {
 
 export const quota: Rule = {
   names:
-    /insufficient(user)?(quota|balance|credits?|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(spend|budget|usage|credit)(ing)?limit(exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|tokenquotafailed|tokenquotareached|^(1113|1308|1309|1310)$/,
+    /insufficient(user)?(quota|balance|credit|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(spend|budget|usage|credit)(ing)?limit(exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|tokenquotafailed|tokenquotareached|^(1113|1308|1309|1310)$/,
   words: words(
     [
       "exceeded (current|monthly) (quota|usage|included|credits)", // OpenAI, Hugging Face
@@ -108,7 +108,7 @@ export const modelIsNot =
 
 export const modelMissing: Rule = {
   names:
-    /model(is)?not(found|exist|available|open)|model(not|un)supported$|deploymentnotfound|endpointormodelnotfound|^notfounderror$|resourcenotfound|^modelerror$|modeldecommissioned|^(invalid|unknown|unavailable)model|nosuchmodel|^1211$/,
+    /model(is)?not(found|exist|available|open)|model(not|un)supported$|deploymentnotfound|^notfounderror$|resourcenotfound|^modelerror$|modeldecommissioned|^(invalid|unknown|unavailable)model|nosuchmodel|^1211$/,
   words: words([
     "not valid model|(invalid|unknown|no such|unsupported) model\\b(?! (output|response|param))", // OpenRouter, Mistral, LiteLLM, GitHub
     "model (identifier|id|name) invalid|unexpected endpoint|no route for", // Bedrock, LM Studio, Cloudflare
@@ -133,7 +133,7 @@ export const authentication: Rule = {
 
 export const permission: Rule = {
   names:
-    /permissiondenied|permissionerror|unsupportedcountry|accessdenied|notauthorized|insufficientpermissions?|organizationrestricted/,
+    /permissiondenied|permissionerror|unsupportedcountry|accessdenied|notauthorized|insufficientpermission|organizationrestricted/,
   words: words([
     "(country|region|location|territory)\\b~(not supported|unsupported|not available)|unsupported (country|region)|not (available|supported) in (country|region|location)", // OpenAI, Gemini
     "insufficient (permission|scope)|missing scope|(not|\\w+nt) have (sufficient )?(permission|access)|not (allowed|permitted|authorized|authorised) to|permission denied" // OpenAI, Bedrock, Hugging Face
@@ -155,7 +155,7 @@ export const throttling = words(
   /限流|频繁|速率|频率|每分钟|每秒|并发/
 )
 
-export const overloaded = /overloaded|capacityexceeded|nocapacity|engineoverloaded/
+export const overloaded = /overloaded|capacityexceeded|nocapacity/
 
 export const serverFault = /servererror|internal|^apierror$|timeout|unavailable|upstream/
 

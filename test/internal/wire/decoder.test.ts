@@ -1,16 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { ChatEvent } from "effect-chat"
+import { type ChatEvent, LLMConfig } from "effect-chat"
 import { Decoder } from "../../../src/internal/wire/decoder.ts"
 import { bytes, completion, done, ends, says } from "../../wire/say.ts"
 
 const make = () =>
-  new Decoder({
-    contentType: undefined,
-    maxEventSize: 1000,
-    maxBodySize: 1000,
-    thinkTags: false,
-    endOfStreamIsComplete: false
-  })
+  new Decoder(
+    LLMConfig.make({ baseUrl: "http://server.test/v1", maxEventSize: 1000, maxBodySize: 1000 }),
+    () => undefined
+  )
 
 describe("decoder", () => {
   it("is complete with the finish reason, and done with [DONE]", () => {

@@ -6,7 +6,7 @@ const delta = (content: string) => ({ choices: [{ index: 0, delta: { content } }
 
 describe("fold", () => {
   it("adds up what chunks say, and tells it", () => {
-    const fold = new Fold({ thinkTags: false })
+    const fold = new Fold(undefined, false)
     const out: Array<ChatEvent.ChatEvent> = []
     fold.add({ ...delta("a"), id: "c1", model: "m1" }, false, out)
     fold.add(delta("b"), false, out)
@@ -19,29 +19,29 @@ describe("fold", () => {
   })
 
   it("has nothing to show before something came", () => {
-    const fold = new Fold({ thinkTags: false })
+    const fold = new Fold(undefined, false)
     fold.add({ id: "c1", choices: [{ delta: { role: "assistant", content: "" } }] }, false, [])
     assert.isUndefined(fold.partial())
   })
 
   it("counts usage and a function call as something", () => {
-    const usage = new Fold({ thinkTags: false })
+    const usage = new Fold(undefined, false)
     usage.add({ usage: { prompt_tokens: 1 } }, false, [])
     assert.strictEqual(usage.partial()?.usage?.inputTokens, 1)
-    const call = new Fold({ thinkTags: false })
+    const call = new Fold(undefined, false)
     call.add({ choices: [{ delta: { function_call: { name: "f" } } }] }, false, [])
     assert.strictEqual(call.partial()?.functionCall?.name, "f")
   })
 
   it("keeps the first failure and the last reason", () => {
-    const fold = new Fold({ thinkTags: false })
+    const fold = new Fold(undefined, false)
     for (const finish_reason of ["abort", "error", "stop"]) fold.add({ choices: [{ finish_reason }] }, false, [])
     assert.strictEqual(fold.failure, "abort")
     assert.strictEqual(fold.response().rawFinishReason, "stop")
   })
 
   it("says at the end what it held back", () => {
-    const fold = new Fold({ thinkTags: true })
+    const fold = new Fold(undefined, true)
     const out: Array<ChatEvent.ChatEvent> = []
     fold.add(delta("<thi"), false, out)
     assert.lengthOf(out, 0)

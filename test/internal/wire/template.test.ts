@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck as fc } from "effect"
-import type { ChatEvent } from "effect-chat"
+import { type ChatEvent, LLMConfig } from "effect-chat"
 import { Decoder, type Problem } from "../../../src/internal/wire/decoder.ts"
 import { plainTextOf } from "../../../src/internal/wire/delta.ts"
-import { Template } from "../../../src/internal/wire/template.ts"
+import * as Template from "../../../src/internal/wire/template.ts"
 import { cases, isPresent } from "../../support/corpus.ts"
 import { choose, mutate } from "../../support/mutate.ts"
 import { generator } from "../../support/playback.ts"
@@ -14,7 +14,7 @@ const event = (content: unknown, more: object = {}, choice: object = {}): string
   }\n\n`
 
 const texts = (learned: ReadonlyArray<string>, text: string, maxEventSize = 1000) => {
-  const template = new Template(maxEventSize, plainTextOf)
+  const template = Template.make(maxEventSize, plainTextOf)
   const told: Array<string> = []
   for (const event of learned) template.learn(event)
   const end = template.read(text, 0, (piece) => told.push(piece))
@@ -72,7 +72,7 @@ describe("template", () => {
   })
 
   it("is not learned again for an event that fits but for its text", () => {
-    const template = new Template(1000, plainTextOf)
+    const template = Template.make(1000, plainTextOf)
     template.learn(event("a"))
     template.learn(event("a \"quote\""))
     assert.strictEqual(template.read(event("b"), 0, () => {}), event("b").length)
@@ -80,7 +80,7 @@ describe("template", () => {
 
   it("is tried ever less often where no event fits", () => {
     let tried = 0
-    const template = new Template(1000, (chunk) => {
+    const template = Template.make(1000, (chunk) => {
       tried++
       return plainTextOf(chunk)
     })
@@ -95,14 +95,13 @@ interface Decoded {
   readonly partial: unknown
 }
 
-const decode = (pieces: ReadonlyArray<Uint8Array>, thinkTags: boolean, maxEventSize = 1 << 24): Decoded => {
-  const decoder = new Decoder({
-    contentType: "text/event-stream",
-    maxEventSize,
-    maxBodySize: 1 << 26,
-    thinkTags,
-    endOfStreamIsComplete: false
-  })
+const baseUrl = "http://server.test/v1"
+const config = LLMConfig.make({ baseUrl })
+const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
+const withShortEvents = LLMConfig.make({ baseUrl, maxEventSize: 300 })
+
+const decode = (pieces: ReadonlyArray<Uint8Array>, settings: LLMConfig.LLMConfig): Decoded => {
+  const decoder = new Decoder(settings, () => "text/event-stream")
   const events: Array<ChatEvent.ChatEvent> = []
   const problem = pieces.reduce<Problem | undefined>(
     (problem, piece) => problem ?? decoder.push(piece, events),
@@ -123,8 +122,8 @@ const lines = (body: Uint8Array): ReadonlyArray<Uint8Array> => {
   return pieces
 }
 
-const agree = (body: Uint8Array, thinkTags = false, maxEventSize?: number): void =>
-  assert.deepStrictEqual(decode([body], thinkTags, maxEventSize), decode(lines(body), thinkTags, maxEventSize))
+const agree = (body: Uint8Array, settings = config): void =>
+  assert.deepStrictEqual(decode([body], settings), decode(lines(body), settings))
 
 const said = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 30 }),
@@ -157,7 +156,7 @@ const piece = fc.oneof(
 
 describe("the template and the decoder", () => {
   it.prop("agree on events of all kinds", [fc.array(piece, { maxLength: 40 }), fc.boolean()], ([pieces, thinkTags]) => {
-    agree(new TextEncoder().encode(pieces.join("")), thinkTags)
+    agree(new TextEncoder().encode(pieces.join("")), thinkTags ? withTags : config)
   }, { fastCheck: { numRuns: 1000 } })
 
   describe.skipIf(!isPresent)("agree on recordings", () => {
@@ -167,7 +166,7 @@ describe("the template and the decoder", () => {
     })
 
     it("with events that are too long", () => {
-      for (const body of bodies) agree(body, false, 300)
+      for (const body of bodies) agree(body, withShortEvents)
     })
 
     it("with bytes that are lost, doubled or flipped", () => {
