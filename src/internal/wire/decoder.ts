@@ -112,6 +112,7 @@ export class Decoder {
     if (this.#mode === "events") return this.#events(text, out)
     this.#whole += text
     if (this.#mode === "undecided") {
+      // A byte order mark is white space as well.
       this.#whole = this.#whole.trimStart()
       this.#mode = this.#decide(atEnd)
     }

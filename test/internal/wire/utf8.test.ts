@@ -28,14 +28,13 @@ describe("utf8", () => {
   it("is read alike however it is cut", () => {
     FastCheck.assert(
       FastCheck.property(bytes, FastCheck.array(FastCheck.nat(40), { maxLength: 6 }), (bytes, cuts) => {
-        assert.strictEqual(read(chunks(bytes, cuts)), new TextDecoder().decode(bytes))
+        assert.strictEqual(read(chunks(bytes, cuts)), new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes))
       }),
       { seed: 20261122, numRuns: 2000 }
     )
   })
 
-  it("loses a byte order mark at the start alone", () => {
-    assert.strictEqual(read([encode("\ufeffa"), encode("\ufeffb")]), "a\ufeffb")
-    assert.strictEqual(read([encode("a"), encode("\ufeffb"), encode("")]), "a\ufeffb")
+  it("keeps byte order marks", () => {
+    assert.strictEqual(read([encode("\ufeffa"), encode("\ufeffb")]), "\ufeffa\ufeffb")
   })
 })
