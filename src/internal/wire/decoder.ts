@@ -221,17 +221,14 @@ export class Decoder {
   #stray(out: Array<ChatEvent>, hasEnded: boolean): Problem | undefined {
     const text = this.#sse.stray().trim()
     if (text === "" || fields.some((field) => field.startsWith(text))) return undefined
-    const parsed = parseJson(text)
     if (this.partial === undefined) {
       this.#mode = "whole"
       this.#whole = text
-      const problem = this.#readWhole(out)
-      if (problem !== undefined) return problem
-      const isEnded = hasEnded || this.#fold.isFinished || this.#config.wire.endOfStreamIsComplete
-      return isEnded ? this.finish(out) : endless
+      const isEnded = () => hasEnded || this.#fold.isFinished || this.#config.wire.endOfStreamIsComplete
+      return this.#readWhole(out) ?? (isEnded() ? this.finish(out) : endless)
     }
-    const info = fromStreamData(parsed?.value)
-    return info === undefined ? undefined : said(info, text)
+    const info = fromStreamData(parseJson(text)?.value)
+    return info && said(info, text)
   }
 
   #readWhole(out: Array<ChatEvent>): Problem | undefined {
