@@ -81,9 +81,9 @@ const fields = {
   /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
   turnPolicy: withDefault(Schema.Literal("queue", "reject", "replace"), "queue"),
   /** The longest server-sent event, in characters. Default 16 Mi. */
-  maxEventSize: withDefault(Positive, 16 * 1024 * 1024),
+  maxEventSize: withDefault(Positive, 2 ** 24),
   /** The longest answer that is no stream, in bytes. Default 64 Mi. */
-  maxBodySize: withDefault(Positive, 64 * 1024 * 1024)
+  maxBodySize: withDefault(Positive, 2 ** 26)
 }
 
 /**

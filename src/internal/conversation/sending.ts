@@ -60,10 +60,9 @@ const choose = (
             (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
           )
         )).pipe(
-          Effect.flatMap(Option.match({
-            onNone: () => Effect.void,
-            onSome: (summary) => conversation.summarize(input.messages, summary)
-          }))
+          Effect.flatMap((summary) =>
+            Option.isSome(summary) ? conversation.summarize(input.messages, summary.value) : Effect.void
+          )
         )
   )
   return Effect.zipRight(turn.wait(compacted), select)
@@ -71,4 +70,4 @@ const choose = (
 
 const isSame = (some: ReadonlyArray<ChatMessage>, others: ReadonlyArray<ChatMessage>): boolean =>
   some.length === others.length &&
-  some.every((message, index) => message === others[index] || message.content === others[index]?.content)
+  some.every((message, index) => message.content === others[index]?.content)

@@ -130,10 +130,12 @@ export class Turn implements Holder {
   /** The turn ends before its answer does. */
   readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
     const response = this.#part
-    if (this.#config.onInterrupt === "rollback") return this.#end(this.conversation.spend(response.usage), this.done)
+    const kept = this.#config.onInterrupt === "rollback"
+      ? this.conversation.spend(response.usage)
+      : this.conversation.commit(this.opening, response)
     // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
     return Effect.catchAll(
-      this.#end(this.conversation.commit(this.opening, response), this.done),
+      this.#end(kept, this.done),
       (error) => Effect.logWarning("An interrupted turn could not be stored", error)
     )
   })

@@ -109,27 +109,24 @@ export class Decoder {
   }
 
   #text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
-    if (this.#mode === "events") return this.#events(text, out)
-    this.#whole += text
+    let rest = text
     if (this.#mode === "undecided") {
       // A byte order mark is white space as well.
-      this.#whole = this.#whole.trimStart()
-      this.#mode = this.#decide(atEnd)
-    }
-    if (this.#mode === "events") {
-      const begun = this.#whole
+      rest = (this.#whole + text).trimStart()
       this.#whole = ""
-      return this.#events(begun, out)
+      this.#mode = this.#decide(rest, atEnd)
     }
+    if (this.#mode === "events") return this.#events(rest, out)
+    this.#whole += rest
     return this.#mode === "whole" && this.#size > this.#config.maxBodySize
       ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#whole)
       : undefined
   }
 
-  #decide(atEnd: boolean): Mode {
+  #decide(begun: string, atEnd: boolean): Mode {
     // Enough characters to tell a field's name from other text.
     const longestField = 6
-    const start = this.#whole.slice(0, longestField)
+    const start = begun.slice(0, longestField)
     if (start === "") return "undecided"
     if (/^[{["<]/.test(start)) return "whole"
     if (this.#contentType()?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
@@ -171,7 +168,7 @@ export class Decoder {
   }
 
   #event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
-    if (event === "error") return said(fromBody(data, undefined), data)
+    if (event === "error") return said(fromBody(data), data)
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (Sse.isDone(data)) return this.finish(out)
     const parsed = parseJson(data)
@@ -222,17 +219,14 @@ export class Decoder {
   #stray(out: Array<ChatEvent>, hasEnded: boolean): Problem | undefined {
     const text = this.#sse.stray().trim()
     if (text === "" || fields.some((field) => field.startsWith(text))) return undefined
-    const parsed = parseJson(text)
     if (this.partial === undefined) {
       this.#mode = "whole"
       this.#whole = text
-      const problem = this.#readWhole(out)
-      if (problem !== undefined) return problem
-      const isEnded = hasEnded || this.#fold.isFinished || this.#config.wire.endOfStreamIsComplete
-      return isEnded ? this.finish(out) : endless
+      const isEnded = () => hasEnded || this.#fold.isFinished || this.#config.wire.endOfStreamIsComplete
+      return this.#readWhole(out) ?? (isEnded() ? this.finish(out) : endless)
     }
-    const info = fromStreamData(parsed?.value)
-    return info === undefined ? undefined : said(info, text)
+    const info = fromStreamData(parseJson(text)?.value)
+    return info && said(info, text)
   }
 
   #readWhole(out: Array<ChatEvent>): Problem | undefined {
@@ -256,9 +250,10 @@ export class Decoder {
 
 /** The events of a stream that has a chunk a line and nothing else. */
 const jsonLines = (body: string): ReadonlyArray<Sse.ServerSentEvent> | undefined => {
-  const end = body.indexOf("\n")
-  if (end === -1 || !isRecord(parseJson(body.slice(0, end))?.value) || body.slice(end).trim() === "") return undefined
-  return body.split("\n").map((data) => ({ event: undefined, data }))
+  const text = body.trim()
+  const end = text.indexOf("\n")
+  if (end === -1 || !isRecord(parseJson(text.slice(0, end))?.value)) return undefined
+  return text.split("\n").map((data) => ({ event: undefined, data }))
 }
 
 const keepAliveName = /^(?:ping|heartbeat|keep-?alive)$/i
@@ -271,7 +266,7 @@ const isKeepAlive = (data: string): boolean => {
 
 /** What is no JSON: words about an error, the rest of an event that the end of the body cut off, or nonsense. */
 const noJson = (data: string, atEnd: boolean): Problem | undefined => {
-  if (/^\s*error\b/i.test(data)) return said(fromBody(data, undefined), data)
+  if (/^\s*error\b/i.test(data)) return said(fromBody(data), data)
   return atEnd && /^\s*[{["]/.test(data) ? undefined : malformed("An event of the answer is no JSON", data)
 }
 

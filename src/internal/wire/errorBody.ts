@@ -105,7 +105,7 @@ const fromText = (text: unknown, depth: number): ErrorInfo | undefined =>
 const upstreamIn = (fields: JsonRecord, depth: number): ErrorInfo | undefined => {
   const { raw } = fieldsOf(fields.metadata)
   const said = nonEmpty(raw)
-  if (said !== undefined) return fromBody(said, undefined, depth - 1)
+  if (said !== undefined) return fromBody(said, "", depth - 1)
   return isRecord(raw) ? fromJson(raw, depth - 1) : fromText(fields.message, depth)
 }
 
@@ -206,12 +206,12 @@ const element = (html: string, name: string): string | undefined =>
   nonEmpty(htmlText(new RegExp(`<${name}\\b[^<>]*>([\\s\\S]*?)</${name}>`, "i").exec(html)?.[1] ?? ""))
 
 /** A page from a proxy says what happened in its title; the rest is styling and advice. XML has a message. */
-const fromMarkup = (page: string, contentType: string | undefined): string | undefined => {
+const fromMarkup = (page: string, contentType: string): string | undefined => {
   const maxStripped = 500
   // What a page is about stands at its top; searching all of a broken one for a closing tag takes long.
   const maxMarkup = 20_000
   const text = page.slice(0, maxMarkup)
-  const isMarkup = /\bhtml\b/i.test(contentType ?? "") ||
+  const isMarkup = /\bhtml\b/i.test(contentType) ||
     /^(?:<!--[\s\S]*?-->\s*)?<(?:!doctype|\?xml|\/?[a-z]+[\s>])/i.test(text)
   return isMarkup
     ? first(["message", "title", "h1"], (name) => element(text, name)) ??
@@ -225,7 +225,7 @@ const fromMarkup = (page: string, contentType: string | undefined): string | und
  *
  * @internal
  */
-export const fromBody = (body: string, contentType: string | undefined, depth: number = maxDepth): ErrorInfo => {
+export const fromBody = (body: string, contentType = "", depth: number = maxDepth): ErrorInfo => {
   const text = body.trim()
   // Some gateways write one JSON object a line; the first says it.
   const json = parseJson(text) ?? (text.startsWith("{") ? parseJson(text.split("\n", 1).join()) : undefined)

@@ -150,7 +150,7 @@ export interface ErrorBody {
 /** The body of an exchange whose status is an error's. */
 export const errorBody = (exchange: Exchange): ErrorBody => {
   // In characters.
-  const longest = 64 * 1024
+  const longest = 2 ** 16
   const utf8 = new TextDecoder()
   let text = ""
   const read: Effect.Effect<void> = Effect.matchEffect(exchange.pull, {

@@ -47,7 +47,7 @@ export class Fold {
 
   /** Whether the server said why the answer ended. */
   get isFinished(): boolean {
-    return this.#rawFinishReason !== undefined && this.#rawFinishReason !== ""
+    return Boolean(this.#rawFinishReason)
   }
 
   /** Whether there was a choice, if only one that says nothing: else there is no answer. */
@@ -115,7 +115,7 @@ export class Fold {
   }
 
   #reason(): FinishReason {
-    if (this.isFinished) return toFinishReason(this.#rawFinishReason ?? "")
+    if (this.#rawFinishReason) return toFinishReason(this.#rawFinishReason)
     return this.#calls.length > 0 ? "tool-calls" : "stop"
   }
 

@@ -28,8 +28,8 @@ export const toBody = (
     model: config.model,
     messages: messages.map((message) => toMessage(message, wire)),
     ...optionalMembers(config, options, wire),
-    response_format: options.responseFormat === undefined ? undefined : toResponseFormat(options.responseFormat),
-    tools: options.tools === undefined || options.tools.length === 0 ? undefined : options.tools.map(toTool),
+    response_format: options.responseFormat && toResponseFormat(options.responseFormat),
+    tools: options.tools?.length ? options.tools.map(toTool) : undefined,
     tool_choice: typeof options.toolChoice === "object"
       ? { type: "function", function: { name: options.toolChoice.name } }
       : options.toolChoice,
@@ -74,7 +74,7 @@ const toAssistant = (message: AssistantMessage, wire: Wire): JsonRecord => {
     content: content === "" ? null : content,
     ...(wire.reasoningEcho === "none" ? {} : { [wire.reasoningEcho]: reasoning }),
     refusal,
-    tool_calls: toolCalls === undefined || toolCalls.length === 0 ? undefined : toolCalls.map(toCall)
+    tool_calls: toolCalls?.length ? toolCalls.map(toCall) : undefined
   }
 }
 

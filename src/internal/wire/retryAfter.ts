@@ -9,17 +9,12 @@ import { type ErrorInfo, layersOf } from "./errorBody.ts"
 /** Response headers with lower-case names. */
 export type HeaderFields = Readonly<Record<string, string | undefined>>
 
-const number = (text: string | undefined): number | undefined => {
-  const trimmed = text?.trim() ?? ""
-  return /^(?:\d+\.?\d*|\.\d+)$/.test(trimmed) ? Number(trimmed) : undefined
-}
+const number = (text = ""): number | undefined => /^\s*(?:\d+\.?\d*|\.\d+)\s*$/.test(text) ? Number(text) : undefined
 
 // The obsolete asctime form has no zone and still means GMT; `Date.parse` would take it as local time.
-const httpDate = (text: string | undefined): number | undefined => {
-  const trimmed = text?.trim() ?? ""
-  const isDate = /\d:\d\d/.test(trimmed)
-  const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})$/i.test(trimmed) ? trimmed : `${trimmed} GMT`
-  const at = isDate ? Date.parse(zoned) : Number.NaN
+const httpDate = (text = ""): number | undefined => {
+  const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})\s*$/i.test(text) ? text : `${text} GMT`
+  const at = /\d:\d\d/.test(text) ? Date.parse(zoned) : NaN
   return Number.isNaN(at) ? undefined : at
 }
 

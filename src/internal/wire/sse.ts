@@ -34,7 +34,7 @@ const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimE
 /** A parser for one stream. `maxEventSize` is in characters. */
 export const make = (maxEventSize: number): SseParser => {
   // How much is kept of lines that are no fields, in characters.
-  const longestStray = 16 * 1024
+  const longestStray = 2 ** 14
   let events: Array<ServerSentEvent> = []
   let overflow = false
   let over = false

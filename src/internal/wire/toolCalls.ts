@@ -27,6 +27,10 @@ const lastWhere = (calls: ReadonlyArray<OpenCall>, test: (call: OpenCall) => boo
   return undefined
 }
 
+/** The last call with the index; the last of all where there is none. */
+const atIndex = (calls: ReadonlyArray<OpenCall>, index: number | undefined): OpenCall | undefined =>
+  lastWhere(calls, (call) => index === undefined || call.index === index)
+
 const hasWhole = (call: OpenCall): boolean => parseJson(call.arguments) !== undefined
 
 /** Names come in pieces as well (Gemini): before the arguments begin, and with no id that would be another call's. */
@@ -52,16 +56,15 @@ const byId = (calls: ReadonlyArray<OpenCall>, { id, index, name }: ToolCallPiece
 
 /** The call whose id comes late, or that goes on under another id: Poolside gives each piece an id of its own. */
 const goesOn = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece): OpenCall | undefined => {
-  const call = index === undefined ? calls.at(-1) : lastWhere(calls, (call) => call.index === index)
+  const call = atIndex(calls, index)
   if (call === undefined) return undefined
   if (call.id === "") return name === undefined || index !== undefined ? call : undefined
   return name === undefined && call.name !== "" ? call : undefined
 }
 
 const byPlace = (calls: ReadonlyArray<OpenCall>, { index, name }: ToolCallPiece): OpenCall | undefined => {
-  if (index !== undefined) return lastWhere(calls, (call) => call.index === index)
-  const last = calls.at(-1)
-  return last === undefined || (name !== undefined && hasWhole(last)) ? undefined : last
+  const call = atIndex(calls, index)
+  return call !== undefined && index === undefined && name !== undefined && hasWhole(call) ? undefined : call
 }
 
 /** A name that is repeated is one name, also where it is longer each time. */
