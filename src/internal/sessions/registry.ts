@@ -17,7 +17,7 @@ import { type Session, Sessions } from "./sessions.ts"
 const evictionBatch = 256
 
 /** The longest sleep of the eviction, in milliseconds. What is longer than a timer can be, the live Clock takes for ever. */
-const longestSleep = 86_400_000
+const longestSleep = 24 * 60 * 60 * 1000
 
 /** Makes the conversation that a new session is for. What is stored of it counts from when `after` is done. */
 export type Begin = (after: Effect.Effect<void> | undefined) => StoredConversation
