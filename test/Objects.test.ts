@@ -99,6 +99,15 @@ describe("An answer that is to be a value", () => {
       assert.strictEqual(lines(yield* chat.history)[0], "system: S")
     }).pipe(withScript([answer(`Sure:\n\`\`\`json\n${ada}\n\`\`\``)])))
 
+  it.effect("is found between sentences, and where no bracket closes there is none", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      assert.deepInclude(yield* chat.askObject("who?", Person), { name: "Ada" })
+      const error = yield* Effect.flip(chat.askObject("who?", Person))
+      assert.deepInclude(error, { message: "The answer is no JSON", body: "} she is { 36" })
+    }).pipe(withScript([answer(`Here she is: ${ada} (36).`), answer("} she is { 36")])))
+
   it.effect("that does not decode fails with the raw text and the place, and leaves the history as it was", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)

@@ -99,9 +99,8 @@ const withInstruction = (messages: ReadonlyArray<ChatMessage>, schema: JsonSchem
 const jsonIn = (text: string): string => {
   const fenced = /```(?:json)?\s*\n([\s\S]*?)```/.exec(text)?.[1] ?? text
   if (parseJson(fenced) !== undefined) return fenced
-  const start = fenced.search(/[{[]/)
-  const end = Math.max(fenced.lastIndexOf("}"), fenced.lastIndexOf("]"))
-  return start === -1 || end < start ? fenced : fenced.slice(start, end + 1)
+  // From the first opening bracket to the last closing one.
+  return /^[^{[]*([{[][^]*[}\]])/.exec(fenced)?.[1] ?? fenced
 }
 
 const decode = <A, I>(
