@@ -2,7 +2,6 @@
  * One answer from its first try to its end: opens exchanges, decodes what they bring, tries again while nothing was
  * told, and keeps to the time limits.
  */
-import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Chunk from "effect/Chunk"
@@ -43,11 +42,11 @@ interface Reading {
 }
 
 /**
- * Asks for an answer. Nothing is sent before the first pull, and whoever opens it closes it. A caller who wants to stop
+ * Asks for an answer. Nothing is held or sent before the first pull, and whoever opens it closes it. A caller who wants to stop
  * the call gives the wait. The requests belong to the span.
  */
 export const open = (
-  client: HttpClient.HttpClient,
+  client: Exchange.Client,
   { config, messages, options = {} }: ChatRequest,
   stream: boolean,
   span: Tracer.Span,
@@ -68,7 +67,7 @@ export const open = (
 
 /** An answer, pulled by one reader. */
 export class Answer {
-  readonly #client: HttpClient.HttpClient
+  readonly #client: Exchange.Client
   readonly #config: LLMConfig
   readonly #request: HttpClientRequest.HttpClientRequest
   readonly #services: Context.Context<never>
@@ -83,7 +82,7 @@ export class Answer {
   #told = false
 
   constructor(
-    client: HttpClient.HttpClient,
+    client: Exchange.Client,
     config: LLMConfig,
     request: HttpClientRequest.HttpClientRequest,
     services: Context.Context<never>,

@@ -4,7 +4,7 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
-import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -82,14 +82,17 @@ const guarded = (config: LLMConfig) => {
 const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
   error._tag === "ResponseError" && error.reason === "StatusCode"
 
+/** A client whose requests last until their scope closes. */
+export type Client = HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>
+
 /** Sends the request. Closing the scope, which is the one at hand, takes it back and lets go of its answer. */
 export const open = (
-  client: HttpClient.HttpClient,
+  client: Client,
   config: LLMConfig,
   request: HttpClientRequest.HttpClientRequest,
   scope: Scope.CloseableScope
 ): Effect.Effect<Exchange, HttpClientError.HttpClientError, Scope.Scope> =>
-  HttpClient.withScope(client).execute(request).pipe(
+  client.execute(request).pipe(
     // A client that the program made fail on bad statuses still has the answer that tells why.
     Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
     guarded(config),

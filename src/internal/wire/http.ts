@@ -1,7 +1,7 @@
 /**
  * The wire service over an HttpClient, whose answers can also be pulled by a caller with a wait of its own.
  */
-import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -11,22 +11,22 @@ import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { toStream } from "../pull.ts"
 import * as Answer from "./answer.ts"
+import type * as Exchange from "./exchange.ts"
 import type { CallWait } from "./watch.ts"
 
 /** One client's wire. */
 export class HttpWire implements Service {
-  readonly #client: HttpClient.HttpClient
+  readonly #client: Exchange.Client
 
   constructor(client: HttpClient.HttpClient) {
-    this.#client = client
+    this.#client = HttpClient.withScope(client)
   }
 
   readonly complete = (request: ChatRequest): Effect.Effect<ChatResponse, ChatError> =>
     Effect.useSpan("ChatCompletions.complete", { captureStackTrace: false }, (span) =>
-      Effect.acquireUseRelease(
+      Effect.flatMap(
         Answer.open(this.#client, request, false, span),
-        (answer) => answer.whole,
-        (answer) => answer.close
+        (answer) => Effect.ensuring(answer.whole, answer.close)
       ))
 
   readonly stream = (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> =>

@@ -50,20 +50,19 @@ export class Watch {
   #answered = false
   #waitingSince = 0
   #lastLife = 0
-  readonly #sleeper: Fiber.RuntimeFiber<void>
+  #sleeper: Fiber.RuntimeFiber<void> | undefined
 
   constructor(limits: Limits, clock: Clock.Clock, waiting: CallWait) {
     this.#limits = limits
     this.#clock = clock
     this.#waiting = waiting
     this.#begun = this.now
-    this.#sleeper = waiting.beside(this.#run)
   }
 
   /** The call is over: no limit counts any more. */
   end(): void {
     // At once, not from another fiber: nobody waits for this.
-    this.#sleeper.unsafeInterruptAsFork(FiberId.none)
+    this.#sleeper?.unsafeInterruptAsFork(FiberId.none)
   }
 
   /** Milliseconds of the Clock. */
@@ -74,6 +73,7 @@ export class Watch {
   /** An attempt begins: the time to its first token counts from now. */
   attempt(): void {
     this.#attemptBegun = this.now
+    this.#sleeper ??= this.#waiting.beside(this.#run)
   }
 
   /** The attempt failed: until the next one only the whole call's limit counts. */
