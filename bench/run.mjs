@@ -142,7 +142,8 @@ if (wanted("ask")) {
     "requests a second",
     ["the first 1000", "after 6000"],
     [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
-    (peer, column) => measure("ask", peer, column === "after 6000" ? [2000, 6000] : [1000, 0]).perSecond
+    (peer, column) => measure("ask", peer, column === "after 6000" ? [2000, 6000] : [1000, 0]).perSecond,
+    3
   )
 }
 if (wanted("memory")) {
@@ -167,7 +168,8 @@ if (wanted("import")) {
     "ms",
     ["time"],
     ["the modules of effect and @effect/platform that it uses", "effect-chat"],
-    (what) => time(what === "effect-chat" ? "library" : "modules")
+    (what) => time(what === "effect-chat" ? "library" : "modules"),
+    9
   )
 }
 if (wanted("size")) {
