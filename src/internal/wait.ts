@@ -28,18 +28,17 @@ export class Wait<Reason> {
   }
 
   /**
-   * Waits for the effect, or fails with the reason as soon as there is one. Services take the place of those that the
-   * wait was made with.
+   * Waits for the effect, or fails with the reason as soon as there is one.
    *
    * The effect runs in a fiber of its own: a wait that ends early does not wait for it to be interrupted, so a client
    * that cannot be interrupted holds nobody up.
    */
-  for<A, E>(effect: Effect.Effect<A, E>, services?: Context.Context<never>): Effect.Effect<A, E | Reason>
-  for<A, E, R>(effect: Effect.Effect<A, E, R>, services: Context.Context<R>): Effect.Effect<A, E | Reason>
-  for<A, E>(
-    effect: Effect.Effect<A, E>,
-    services: Context.Context<never> = this.#runtime.context
-  ): Effect.Effect<A, E | Reason> {
+  for<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
+    return this.forWith(this.#runtime.context, effect)
+  }
+
+  /** Like `for`, with these services in place of those that the wait was made with. */
+  forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
     return Effect.uninterruptibleMask((restore) => {
       if (this.#reason !== undefined) return Effect.fail(this.#reason)
       const runtime = Runtime.updateContext(this.#runtime, () => services)
@@ -102,5 +101,5 @@ export class Wait<Reason> {
 }
 
 // The runtime may have been taken where interruption is off, and what is waited for must never be.
-const fork = <A, E>(runtime: Runtime.Runtime<never>, effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> =>
+const fork = <A, E, R>(runtime: Runtime.Runtime<R>, effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> =>
   Runtime.runFork(runtime)(Effect.interruptible(effect))

@@ -131,9 +131,9 @@ export class Answer {
     this.#scope = scope
     this.#watch.attempt()
     return Effect.matchEffect(
-      this.#watch.wait(
-        Exchange.open(this.#client, this.#config, this.#request, scope),
-        Context.add(this.#services, Scope.Scope, scope)
+      this.#watch.waitWith(
+        Context.add(this.#services, Scope.Scope, scope),
+        Exchange.open(this.#client, this.#config, this.#request, scope)
       ),
       {
         onFailure: (error) => isEnd(error) ? this.#halted(error) : this.#unreached(error),

@@ -92,13 +92,16 @@ export class Watch {
   }
 
   /** Waits for an effect, but not past a limit. */
-  wait<A, E>(effect: Effect.Effect<A, E>, services?: Context.Context<never>): Effect.Effect<A, E | Passed | Stopped>
-  wait<A, E, R>(effect: Effect.Effect<A, E, R>, services: Context.Context<R>): Effect.Effect<A, E | Passed | Stopped>
-  wait<A, E>(effect: Effect.Effect<A, E>, services?: Context.Context<never>): Effect.Effect<A, E | Passed | Stopped> {
-    return Effect.suspend(() => {
-      this.#waitingSince = this.now
-      return this.#waiting.for(effect, services)
-    })
+  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed | Stopped> {
+    return this.#since(this.#waiting.for(effect))
+  }
+
+  /** Waits for an effect that has these services, but not past a limit. */
+  waitWith<A, E, R>(
+    services: Context.Context<R>,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Passed | Stopped> {
+    return this.#since(this.#waiting.forWith(services, effect))
   }
 
   /** Waits for a callback, but not past a limit. */
@@ -110,6 +113,13 @@ export class Watch {
       this.#waitingSince = this.now
       begin(take)
     }, left)
+  }
+
+  #since<A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      this.#waitingSince = this.now
+      return wait
+    })
   }
 
   /** Sleeps from limit to limit until one is passed. */
