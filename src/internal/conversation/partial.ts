@@ -5,28 +5,33 @@ import type * as Chunk from "effect/Chunk"
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type Usage } from "../../ChatResponse.ts"
 
+interface Told {
+  text: string
+  reasoning: string
+  refusal: string
+  usage: Usage | undefined
+}
+
 /** Collects events. Mutable: one turn is told by one reader. */
 export class Partial {
-  #text = ""
-  #reasoning = ""
-  #refusal = ""
-  #usage: Usage | undefined
+  readonly #told: Told = { text: "", reasoning: "", refusal: "", usage: undefined }
 
   /** Takes in what was told. */
   add(events: Chunk.Chunk<ChatEvent>): void {
+    const told = this.#told
     for (const event of events) {
       switch (event._tag) {
         case "TextDelta":
-          this.#text += event.text
+          told.text += event.text
           break
         case "ReasoningDelta":
-          this.#reasoning += event.text
+          told.reasoning += event.text
           break
         case "RefusalDelta":
-          this.#refusal += event.text
+          told.refusal += event.text
           break
         case "UsageUpdate":
-          this.#usage = event.usage
+          told.usage = event.usage
       }
     }
   }
@@ -37,17 +42,7 @@ export class Partial {
    */
   get response(): ChatResponse {
     return ChatResponse.make(
-      {
-        text: this.#text,
-        reasoning: this.#reasoning,
-        refusal: this.#refusal,
-        toolCalls: [],
-        finishReason: "interrupted",
-        rawFinishReason: undefined,
-        usage: this.#usage,
-        id: "",
-        model: ""
-      },
+      { ...this.#told, toolCalls: [], finishReason: "interrupted", rawFinishReason: undefined, id: "", model: "" },
       true
     )
   }

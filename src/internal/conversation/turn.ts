@@ -91,7 +91,7 @@ export class Turn implements Holder {
 
   /** What was told before the turn was stopped, once that is settled. */
   get interrupted(): Effect.Effect<ChatResponse> {
-    return Effect.map(Deferred.await(this.#settled), () => this.#part)
+    return Effect.map(this.done, () => this.#part)
   }
 
   /** The answer is whole, and gives the response as the history has it. A tool call that was cut fails the turn. */
@@ -115,6 +115,7 @@ export class Turn implements Holder {
     )
   }
 
+  /** Waits until it is settled what is kept of the turn. */
   readonly done: Effect.Effect<void> = Deferred.await(this.#settled)
 
   /** The conversation ends the turn. Half of it would leave others waiting for the rest. */

@@ -16,9 +16,6 @@ import { type Session, Sessions } from "./sessions.ts"
 /** How many sessions are evicted before other fibers get their turn. */
 const evictionBatch = 256
 
-/** The longest sleep of the eviction, in milliseconds. What is longer than a timer can be, the live Clock takes for ever. */
-const longestSleep = 24 * 60 * 60 * 1000
-
 /** Makes the conversation that a new session is for. What is stored of it counts from when `after` is done. */
 export type Begin = (after: Effect.Effect<void> | undefined) => StoredConversation
 
@@ -108,6 +105,9 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
       }
       return idle === undefined ? undefined : idle.lastActivity + idleMillis - now
     })
+
+    // In milliseconds. What is longer than a timer can be, the live Clock takes for ever.
+    const longestSleep = 24 * 60 * 60 * 1000
 
     // The latch is closed before the look, so that a session that becomes idle after it opens it again.
     const evictForever = someIdle.close.pipe(

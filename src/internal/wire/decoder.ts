@@ -24,8 +24,6 @@ export type Problem =
 
 type Mode = "undecided" | "events" | "whole"
 
-const fields = ["data:", "event:", "error:", "id:", "retry:"]
-
 /** The reader of one body. Mutable: one answer is read by one reader. */
 export class Decoder {
   readonly #utf8 = new Utf8()
@@ -218,7 +216,7 @@ export class Decoder {
    */
   #stray(out: Array<ChatEvent>, hasEnded: boolean): Problem | undefined {
     const text = this.#sse.stray().trim()
-    if (text === "" || fields.some((field) => field.startsWith(text))) return undefined
+    if (text === "" || Sse.isCutField(text)) return undefined
     if (this.partial === undefined) {
       this.#mode = "whole"
       this.#whole = text

@@ -23,8 +23,14 @@ export interface SseParser {
   readonly overflow: () => boolean
 }
 
+/** The names of fields. */
+const fields = ["data", "event", "id", "retry", "error"]
+
 /** Whether a text begins as a stream of events does. */
-export const fieldAtStart: RegExp = /^(?:data|event|id|retry|error)?:/
+export const fieldAtStart: RegExp = new RegExp(`^(?:${fields.join("|")})?:`)
+
+/** Whether a text is the beginning of a field, and no more than that. */
+export const isCutField = (text: string): boolean => fields.some((field) => `${field}:`.startsWith(text))
 
 /** Whether an event says that the stream is over. */
 export const isDone = (data: string): boolean => data.trimStart().startsWith("[DONE]")
