@@ -7,9 +7,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 
-/** Takes a result, and says whether somebody still waited for it. */
-export type Take<A, E> = (result: () => Effect.Effect<A, E>) => boolean
+/**
+ * Takes a result, and says whether somebody still waited for it. One that is undefined leaves the reader waiting: it was
+ * taken, and is nothing to wake for.
+ */
+export type Take<A, E> = (result: () => Effect.Effect<A, E> | undefined) => boolean
 
 /** The one wait of a reader, and the reason to end it. */
 export class Wait<Reason> {
@@ -19,7 +23,8 @@ export class Wait<Reason> {
   #reader: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
   constructor(runtime: Runtime.Runtime<never>) {
-    this.#runtime = runtime
+    // It may have been taken where interruption is off, and what is waited for must never be.
+    this.#runtime = Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption)
   }
 
   /** Whether the reader waits. One that was interrupted does not. */
@@ -39,25 +44,37 @@ export class Wait<Reason> {
 
   /** Like `for`, with these services in place of those that the wait was made with. */
   forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
-    return Effect.uninterruptibleMask((restore) => {
-      if (this.#reason !== undefined) return Effect.fail(this.#reason)
-      const runtime = Runtime.updateContext(this.#runtime, () => services)
-      // Whoever waits hears of a failure: it is not for the log.
-      const fiber = fork(runtime, Effect.exit(effect))
-      return Effect.onInterrupt(restore(this.#join(fiber)), () => Fiber.interrupt(fiber))
+    return Effect.suspend(() => {
+      let fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>> | undefined
+      return this.until<A, E | Reason>(
+        (take) => {
+          // Whoever waits hears of a failure: it is not for the log.
+          const begun = Runtime.runFork(Runtime.updateContext(this.#runtime, () => services), Effect.exit(effect))
+          fiber = begun
+          begun.addObserver((exit) => take(() => Exit.flatten(exit)))
+          return Fiber.interrupt(begun)
+        },
+        (reason) => {
+          // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
+          fiber?.unsafeInterruptAsFork(FiberId.none)
+          return Effect.fail(reason)
+        }
+      )
     })
   }
 
   /**
-   * Waits for a callback, or for the reason to leave as soon as there is one. This costs no fiber, and what a callback
-   * comes to is made in the reader's.
+   * Waits for a callback, or for the reason to leave as soon as there is one. This costs no fiber. What the callback comes
+   * to is made when it is taken, and run in the reader's fiber.
+   *
+   * `begin` may give what is to be done where the reader is interrupted.
    */
   until<A, E>(
-    begin: (take: Take<A, E>) => void,
+    begin: (take: Take<A, E>) => Effect.Effect<void> | void,
     left: (reason: Reason) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.withFiberRuntime((reader) =>
-      // An interruption is seen by the reader's end: to be told of it would cost more than all the rest.
+      // Without a canceler an interruption is seen by the reader's end: to be told of it would cost more than all the rest.
       Effect.async((resume) => {
         const leave = (reason: Reason): void => {
           this.#leave = undefined
@@ -66,11 +83,14 @@ export class Wait<Reason> {
         this.#reader = reader
         this.#leave = leave
         if (this.#reason !== undefined) return leave(this.#reason)
-        begin((result) => {
+        return begin((result) => {
           if (this.#leave !== leave || !this.isWaiting) return false
-          this.#leave = undefined
-          // The wait can be ended after its result has come, and before the reader goes on.
-          resume(Effect.suspend(() => this.#reason === undefined ? result() : left(this.#reason)))
+          const effect = made(result)
+          if (effect !== undefined) {
+            this.#leave = undefined
+            // The wait can be ended after its result has come, and before the reader goes on.
+            resume(Effect.suspend(() => this.#reason === undefined ? effect : left(this.#reason)))
+          }
           return true
         })
       })
@@ -84,22 +104,15 @@ export class Wait<Reason> {
   }
 
   /** Runs an effect beside the reader. */
-  beside<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
-    return fork(this.#runtime, effect)
-  }
-
-  #join<A, E>(fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>): Effect.Effect<A, E | Reason> {
-    return this.until<A, E | Reason>(
-      (take) => fiber.addObserver((exit) => take(() => Exit.flatten(exit))),
-      (reason) => {
-        // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
-        fiber.unsafeInterruptAsFork(FiberId.none)
-        return Effect.fail(reason)
-      }
-    )
-  }
+  readonly beside = <A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> =>
+    Runtime.runFork(this.#runtime, effect)
 }
 
-// The runtime may have been taken where interruption is off, and what is waited for must never be.
-const fork = <A, E, R>(runtime: Runtime.Runtime<R>, effect: Effect.Effect<A, E, R>): Fiber.RuntimeFiber<A, E> =>
-  Runtime.runFork(runtime)(Effect.interruptible(effect))
+/** What the callback's result is. One that throws is the reader's defect, and not whoever calls back's. */
+const made = <A, E>(result: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> | undefined => {
+  try {
+    return result()
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}

@@ -9,7 +9,7 @@ describe("wait", () => {
     Effect.gen(function*() {
       const wait = yield* make
       const takes: Array<Take<number, "over">> = []
-      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => takes.push(take), Effect.fail))
+      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => void takes.push(take), Effect.fail))
       yield* Effect.yieldNow()
       assert.isTrue(wait.isWaiting)
       assert.deepStrictEqual(takes.map((take) => [take(() => Effect.succeed(1)), take(() => Effect.succeed(2))]), [[
@@ -24,7 +24,7 @@ describe("wait", () => {
     Effect.gen(function*() {
       const wait = yield* make
       const takes: Array<Take<number, "over">> = []
-      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => takes.push(take), Effect.fail))
+      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => void takes.push(take), Effect.fail))
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(fiber)
       assert.isFalse(wait.isWaiting)
@@ -53,5 +53,54 @@ describe("wait", () => {
       yield* Effect.yieldNow()
       wait.end("over")
       assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("over" as const))
+    }))
+
+  it.effect("a result that is nothing yet is taken, and leaves the reader waiting", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      const takes: Array<Take<number, "over">> = []
+      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => void takes.push(take), Effect.fail))
+      yield* Effect.yieldNow()
+      assert.deepStrictEqual(takes.map((take) => take(() => undefined)), [true])
+      assert.isTrue(wait.isWaiting)
+      assert.deepStrictEqual(takes.map((take) => take(() => Effect.succeed(1))), [true])
+      assert.strictEqual(yield* Fiber.join(fiber), 1)
+    }))
+
+  it.effect("a result that throws is the reader's defect, and not whoever calls back's", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      const takes: Array<Take<number, "over">> = []
+      const fiber = yield* Effect.fork(wait.until<number, "over">((take) => void takes.push(take), Effect.fail))
+      yield* Effect.yieldNow()
+      const defect = new Error("a bug")
+      const fail = () => {
+        throw defect
+      }
+      assert.deepStrictEqual(takes.map((take) => take(fail)), [true])
+      assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.die(defect))
+    }))
+
+  it.effect("a reader that is interrupted interrupts what it waits for, and waits for that", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      let cleaned = false
+      const cleanUp = Effect.zipRight(Effect.yieldNow(), Effect.sync(() => cleaned = true))
+      const fiber = yield* Effect.fork(wait.for(Effect.ensuring(Effect.never, cleanUp)))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(cleaned)
+    }))
+
+  it.effect("what is waited for can be interrupted where the waiting cannot", () =>
+    Effect.gen(function*() {
+      const wait = yield* Effect.uninterruptible(make)
+      let interrupted = false
+      const effect = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+      yield* Effect.fork(Effect.uninterruptible(Effect.ignore(wait.for(effect))))
+      yield* Effect.yieldNow()
+      wait.end("over")
+      yield* Effect.yieldNow()
+      assert.isTrue(interrupted)
     }))
 })

@@ -3,7 +3,6 @@
  * told, and keeps to the time limits.
  */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -35,6 +34,11 @@ export type Pull = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError
 /** Why no more of a body comes: it is over (none), it broke, or nobody waits for it any more. */
 type Unheard = Option.Option<HttpClientError.HttpClientError> | Watch.Passed | Watch.Stopped
 
+/** Sends the request, and waits for its answer, but not past a limit. */
+type Open = (
+  scope: Scope.CloseableScope
+) => Effect.Effect<Exchange.Exchange, HttpClientError.HttpClientError | Watch.Passed | Watch.Stopped>
+
 /** An exchange whose answer is being read. */
 interface Reading {
   readonly exchange: Exchange.Exchange
@@ -56,22 +60,23 @@ export const open = (
     Effect.flatMap(
       Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
       (request) =>
-        Effect.flatMap(Effect.runtime<never>(), (runtime) =>
-          Effect.map(Effect.clock, (clock) => {
-            // Provided where a request is made, and not around it all: that costs more than most of what is here.
-            const services = Context.add(runtime.context, Tracer.ParentSpan, span)
-            const watch = new Watch.Watch(config, clock, wait ?? new Wait(runtime))
-            return new Answer(client, settings, request, services, watch)
-          }))
+        Effect.zipWith(Effect.runtime<never>(), Effect.clock, (runtime, clock) => {
+          const watch = new Watch.Watch(config, clock, wait ?? new Wait(runtime))
+          // Provided where a request is made, and not around it all: that costs more than most of what is here.
+          const services = Context.add(runtime.context, Tracer.ParentSpan, span)
+          return new Answer(settings, watch, (scope) =>
+            watch.waiting.forWith(
+              Context.add(services, Scope.Scope, scope),
+              Exchange.open(client, settings, request, scope)
+            ))
+        })
     ))
 
 /** An answer, pulled by one reader. */
 export class Answer {
-  readonly #client: Exchange.Client
   readonly #config: LLMConfig
-  readonly #request: HttpClientRequest.HttpClientRequest
-  readonly #services: Context.Context<never>
   readonly #watch: Watch.Watch
+  readonly #open: Open
   #scope: Scope.CloseableScope | undefined
   #reading: Reading | undefined
   /** Begins, reads on, or tells the end. Made once an exchange, for it is used for every network chunk. */
@@ -81,18 +86,10 @@ export class Answer {
   #held: Array<ChatEvent> = []
   #told = false
 
-  constructor(
-    client: Exchange.Client,
-    config: LLMConfig,
-    request: HttpClientRequest.HttpClientRequest,
-    services: Context.Context<never>,
-    watch: Watch.Watch
-  ) {
-    this.#client = client
+  constructor(config: LLMConfig, watch: Watch.Watch, open: Open) {
     this.#config = config
-    this.#request = request
-    this.#services = services
     this.#watch = watch
+    this.#open = open
     this.#next = this.#begin
   }
 
@@ -131,10 +128,7 @@ export class Answer {
     this.#scope = scope
     this.#watch.attempt()
     return Effect.matchEffect(
-      this.#watch.waitWith(
-        Context.add(this.#services, Scope.Scope, scope),
-        Exchange.open(this.#client, this.#config, this.#request, scope)
-      ),
+      this.#open(scope),
       {
         onFailure: (error) => isEnd(error) ? this.#halted(error) : this.#unreached(error),
         onSuccess: (exchange) => this.#opened(exchange)
@@ -168,17 +162,26 @@ export class Answer {
 
   #read(reading: Reading): Pull {
     const { body, pull } = reading.exchange
-    const onFailure = (error: Unheard): Pull => this.#unheard(reading, error)
-    const onSuccess = (bytes: Iterable<Uint8Array>): Pull => this.#heard(reading, bytes)
-    return body === undefined
-      ? Effect.matchEffect(this.#watch.wait(pull), { onFailure, onSuccess })
-      : this.#watch.until(
-        (take) => body.read((read) => take(() => Body.isBytes(read) ? onSuccess([read]) : onFailure(read))),
-        onFailure
-      )
+    if (body === undefined) {
+      return Effect.matchEffect(this.#watch.wait(pull), {
+        onFailure: (error) => this.#unheard(reading, error),
+        onSuccess: (bytes) => this.#heard(reading, bytes) ?? this.#next
+      })
+    }
+    return this.#watch.until((take) => {
+      const onRead = (read: Body.Read): boolean =>
+        take(() => {
+          if (!Body.isBytes(read)) return this.#unheard(reading, read)
+          const told = this.#heard(reading, [read])
+          if (told === undefined) body.read(onRead)
+          return told
+        })
+      body.read(onRead)
+    }, (end) => this.#unheard(reading, end))
   }
 
-  #heard(reading: Reading, bytes: Iterable<Uint8Array>): Pull {
+  /** What these bytes come to, undefined where they say nothing yet. */
+  #heard(reading: Reading, bytes: Iterable<Uint8Array>): Pull | undefined {
     const { decoder } = reading
     const events: Array<ChatEvent> = []
     let problem: Problem | undefined
@@ -187,7 +190,7 @@ export class Answer {
       if (problem !== undefined || decoder.isDone) break
     }
     this.#watch.life()
-    return this.#tell(reading, events, problem, false)
+    return this.#tell(reading, events, problem)
   }
 
   #unheard(reading: Reading, error: Unheard): Pull {
@@ -196,11 +199,11 @@ export class Answer {
     if (error._tag === "None") {
       // A body that was read to its end holds nothing: to take its request back would only cost time.
       if (exchange.body !== undefined) this.#scope = undefined
-      return this.#tell(reading, events, decoder.end(events), true)
+      return this.#tell(reading, events, decoder.end(events), true) ?? this.#next
     }
     // The answer is whole once its finish reason was heard, however its connection ends.
     if (error._tag !== "Stopped" && decoder.isComplete) {
-      return this.#tell(reading, events, decoder.finish(events), true)
+      return this.#tell(reading, events, decoder.finish(events), true) ?? this.#next
     }
     return isEnd(error)
       ? this.#halted(error, "", exchange)
@@ -213,37 +216,37 @@ export class Answer {
       : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
+  /** What the pull comes to, undefined where it goes on. Made before the reader runs it, who may never do so. */
   #tell(
     reading: Reading,
     events: Array<ChatEvent>,
     problem: Problem | undefined,
-    bodyEnded: boolean
-  ): Pull {
+    bodyEnded = false
+  ): Pull | undefined {
     const { decoder, exchange } = reading
     this.#told ||= events.some(isProgress)
     if (this.#told || decoder.isWhole) this.#watch.answer()
-    const all = this.#held.length === 0 ? events : this.#held.concat(events)
+    const all = this.#held.concat(events)
+    const give: Pull = Effect.succeed(Chunk.unsafeFromArray(all))
+    this.#held = []
     if (problem !== undefined) {
       const error = Failure.fromProblem(this.#context(exchange), problem)
       if (!this.#told) return this.#again(error)
       this.#next = failWith(error)
-      return all.length === 0 ? this.#next : this.#give(all)
+      return all.length === 0 ? this.#next : give
     }
     if (decoder.isDone) {
       this.#next = over
-      if (bodyEnded) return this.#give(all)
-      // The rest of a whole answer's body is of no interest, but its connection is.
-      this.#scope = undefined
-      return Effect.zipRight(Exchange.drain(exchange), this.#give(all))
+      if (!bodyEnded) {
+        // The rest of a whole answer's body is of no interest, but its connection is.
+        this.#scope = undefined
+        Exchange.drain(exchange, this.#watch)
+      }
+      return give
     }
-    if (this.#told && all.length > 0) return this.#give(all)
+    if (this.#told && all.length > 0) return give
     this.#held = all
-    return this.#next
-  }
-
-  #give(events: Array<ChatEvent>): Pull {
-    this.#held = []
-    return Effect.succeed(Chunk.unsafeFromArray(events))
+    return undefined
   }
 
   /** Tries again, if the error is one that a later try can mend. */
@@ -252,7 +255,6 @@ export class Answer {
       onFailure: failWith,
       onSuccess: (delay) => {
         this.#retries++
-        this.#held = []
         this.#next = this.#begin
         this.#watch.pause()
         return this.#letGo.pipe(

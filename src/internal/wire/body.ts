@@ -18,7 +18,7 @@ type Take = (result: Read) => boolean
 
 /** A body that is open. It has one reader, who does one read at a time. */
 export interface Body {
-  /** Tells what the next read comes to, at once or later. What is not taken is there for the next read. */
+  /** Tells what the next read comes to, at once or later; whoever takes it may read on. What is not taken is kept for the next read. */
   readonly read: (take: Take) => void
   /** Lets go of the body, wherever it is. */
   readonly close: Effect.Effect<void>
@@ -67,10 +67,12 @@ class Hatch {
     return this.#take !== undefined
   }
 
-  /** Somebody waits from now on, unless what was kept is what is wanted. */
+  /** Somebody waits from now on, and gets what was kept, if anything was. */
   wanted(take: Take): void {
-    if (this.#kept === undefined) this.#take = take
-    else if (take(this.#kept)) this.#kept = undefined
+    const kept = this.#kept
+    this.#kept = undefined
+    this.#take = take
+    if (kept !== undefined) this.give(kept)
   }
 
   give(result: Read): void {

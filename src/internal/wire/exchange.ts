@@ -11,7 +11,6 @@ import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
@@ -21,9 +20,10 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import type { JsonRecord } from "../json.ts"
 import { type Pull, toPullApart } from "../pull.ts"
 import * as Body from "./body.ts"
+import type { Watch } from "./watch.ts"
 
-/** How long the rest of an answer may take to arrive once the answer is known to be whole. */
-const drainTime = "1 second"
+/** How long the rest of an answer may take to arrive once the answer is known to be whole, in milliseconds. */
+const drainTime = 1000
 
 /** An answer that is open. Whoever holds it closes its scope. */
 export interface Exchange {
@@ -123,24 +123,16 @@ export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | 
   return new URL(source.url).origin === new URL(baseUrl).origin ? undefined : source.url
 }
 
-/** Lets go of an answer that is not read further: its connection is closed. */
-export const close = (exchange: Exchange): Effect.Effect<void> => Scope.close(exchange.scope, Exit.void)
-
 /**
  * Lets go of an answer that is whole, in the background: what is left of its body is read, for a short while, so that
  * the connection can serve again.
  */
-export const drain = (exchange: Exchange): Effect.Effect<void> => {
-  const { body, pull } = exchange
+export const drain = ({ body, pull, scope }: Exchange, watch: Watch): void => {
+  const { beside } = watch.waiting
+  const close = Scope.close(scope, Exit.void)
   if (body === undefined) {
-    return Effect.asVoid(Effect.forkDaemon(
-      Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close(exchange)))
-    ))
-  }
-  return Effect.map(
-    Effect.forkDaemon(Effect.interruptible(Effect.zipRight(Effect.sleep(drainTime), close(exchange)))),
-    (deadline) => Body.discard(body, () => deadline.unsafeInterruptAsFork(FiberId.none))
-  )
+    beside(Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close)))
+  } else Body.discard(body, watch.later(drainTime, () => beside(close)))
 }
 
 /** The beginning of an error's body, as far as it has arrived. */

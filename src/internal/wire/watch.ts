@@ -1,13 +1,13 @@
 /**
  * The time limits of one call, on the Effect Clock.
  *
- * One fiber a call sleeps until the next limit and looks whether it was passed, so that a network chunk costs no timer.
+ * One timer a call runs until the next limit, whose passing is then looked for, so that a network chunk costs no timer.
  */
-import type * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { Take, Wait } from "../wait.ts"
 
@@ -35,6 +35,12 @@ export interface Limits {
   readonly totalTimeout: Duration.Duration
 }
 
+/** Calls off what has not been called back. */
+export type CallOff = () => void
+
+/** The Clock of programs that set no other. */
+const realTime = Context.get(DefaultServices.liveServices, Clock.Clock)
+
 interface Deadline extends Passed {
   /** Milliseconds of the Clock; infinite where there is no limit. */
   readonly at: number
@@ -44,25 +50,25 @@ interface Deadline extends Passed {
 export class Watch {
   readonly #limits: Limits
   readonly #clock: Clock.Clock
-  readonly #waiting: CallWait
+  /** The wait that a passed limit ends. */
+  readonly waiting: CallWait
   readonly #begun: number
   #attemptBegun: number | undefined
   #answered = false
-  #waitingSince = 0
-  #lastLife = 0
-  #sleeper: Fiber.RuntimeFiber<void> | undefined
+  /** When the server last sent something, or the reader began to wait. */
+  #silentFrom = 0
+  #callOff: CallOff | undefined
 
   constructor(limits: Limits, clock: Clock.Clock, waiting: CallWait) {
     this.#limits = limits
     this.#clock = clock
-    this.#waiting = waiting
+    this.waiting = waiting
     this.#begun = this.now
   }
 
   /** The call is over: no limit counts any more. */
   end(): void {
-    // At once, not from another fiber: nobody waits for this.
-    this.#sleeper?.unsafeInterruptAsFork(FiberId.none)
+    this.#callOff?.()
   }
 
   /** Milliseconds of the Clock. */
@@ -73,7 +79,7 @@ export class Watch {
   /** An attempt begins: the time to its first token counts from now. */
   attempt(): void {
     this.#attemptBegun = this.now
-    this.#sleeper ??= this.#waiting.beside(this.#run)
+    if (this.#callOff === undefined) this.#look()
   }
 
   /** The attempt failed: until the next one only the whole call's limit counts. */
@@ -81,9 +87,9 @@ export class Watch {
     this.#attemptBegun = undefined
   }
 
-  /** The server sent something, if only a comment. */
+  /** The server sent something, if only a comment, or somebody begins to wait for it: silence counts from now. */
   life(): void {
-    this.#lastLife = this.now
+    this.#silentFrom = this.now
   }
 
   /** The first token came: from now on the silence between chunks counts. */
@@ -93,56 +99,56 @@ export class Watch {
 
   /** Waits for an effect, but not past a limit. */
   wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed | Stopped> {
-    return this.#since(this.#waiting.for(effect))
-  }
-
-  /** Waits for an effect that has these services, but not past a limit. */
-  waitWith<A, E, R>(
-    services: Context.Context<R>,
-    effect: Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | Passed | Stopped> {
-    return this.#since(this.#waiting.forWith(services, effect))
+    return Effect.suspend(() => {
+      this.life()
+      return this.waiting.for(effect)
+    })
   }
 
   /** Waits for a callback, but not past a limit. */
   until<A, E>(
-    begin: (take: Take<A, E>) => void,
+    begin: (take: Take<A, E>) => Effect.Effect<void> | void,
     left: (end: Passed | Stopped) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
-    return this.#waiting.until((take) => {
-      this.#waitingSince = this.now
-      begin(take)
+    return this.waiting.until((take) => {
+      this.life()
+      return begin(take)
     }, left)
   }
 
-  #since<A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.suspend(() => {
-      this.#waitingSince = this.now
-      return wait
-    })
+  /**
+   * Calls back after so many milliseconds of the Clock, unless that is called off; where they are more than a timer can
+   * take, after those: 24 days.
+   *
+   * Real time has a timer of the platform, which costs a tenth of a fiber that sleeps and is interrupted. Every other
+   * Clock has such a fiber.
+   */
+  later(millis: number, task: () => void): CallOff {
+    const time = Math.min(millis, 2 ** 31 - 1)
+    if (this.#clock === realTime) {
+      // @effect-diagnostics-next-line globalTimers:off
+      const timer = setTimeout(task, time)
+      return () => clearTimeout(timer)
+    }
+    const fiber = this.waiting.beside(Effect.map(this.#clock.sleep(Duration.millis(time)), task))
+    // At once, not from another fiber: nobody waits for this.
+    return () => fiber.unsafeInterruptAsFork(FiberId.none)
   }
 
-  /** Sleeps from limit to limit until one is passed. */
-  readonly #run: Effect.Effect<void> = Effect.suspend(() => {
+  /** Looks whether a limit was passed, and again when the next one may be. */
+  readonly #look = (): void => {
     const { now } = this
     const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
     const total = deadline("total", totalTimeout, this.#begun)
     const other = this.#answered
-      ? deadline("idle", idleTimeout, this.#silentSince(now))
+      // A consumer that takes its time is no silent server: only the time spent waiting counts.
+      ? deadline("idle", idleTimeout, this.waiting.isWaiting ? this.#silentFrom : now)
       : deadline("firstToken", firstTokenTimeout, this.#attemptBegun ?? now)
     const next = other.at < total.at ? other : total
-    if (next.at <= now) {
-      this.#waiting.end(next)
-      return Effect.void
-    }
+    if (next.at <= now) return this.waiting.end(next)
     // Silence can begin to count at any moment from now on, and can then not be too long before `idleTimeout`.
     const wait = Math.min(Duration.toMillis(idleTimeout), next.at - now)
-    return Number.isFinite(wait) ? Effect.zipRight(Effect.sleep(wait), this.#run) : Effect.void
-  })
-
-  /** A consumer that takes its time is no silent server: only the time spent waiting counts. */
-  #silentSince(now: number): number {
-    return this.#waiting.isWaiting ? Math.max(this.#waitingSince, this.#lastLife) : now
+    this.#callOff = this.later(wait, this.#look)
   }
 }
 

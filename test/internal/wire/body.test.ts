@@ -73,6 +73,31 @@ describe("body", () => {
       assert.strictEqual(await next(body), "end")
     })
 
+    it(`${name} can be read on by whoever takes a read, also one that was kept`, async () => {
+      const { end, response, write } = make()
+      const body = ofResponse(response)
+      const kept = next(body, false)
+      void write("a")
+      await kept
+      const texts: Array<string> = []
+      const all = new Promise<void>((resolve) => {
+        const take = (read: Body.Read): boolean => {
+          if (!Body.isBytes(read)) {
+            resolve()
+            return true
+          }
+          texts.push(Buffer.from(read).toString())
+          body.read(take)
+          return true
+        }
+        body.read(take)
+      })
+      await write("b")
+      void end()
+      await all
+      assert.strictEqual(texts.join(""), "ab")
+    })
+
     it(`${name} fails with what broke it`, async () => {
       const { fail, response } = make()
       const body = ofResponse(response)

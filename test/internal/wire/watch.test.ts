@@ -1,5 +1,5 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, TestClock } from "effect"
+import { afterEach, assert, beforeEach, describe, it, vi } from "@effect/vitest"
+import { type Clock, Duration, Effect, Fiber, TestClock } from "effect"
 import { Wait } from "../../../src/internal/wait.ts"
 import { Watch } from "../../../src/internal/wire/watch.ts"
 
@@ -87,4 +87,79 @@ describe("watch", () => {
       yield* Effect.yieldNow()
       assert.isTrue(interrupted)
     }))
+})
+
+describe("a call back", () => {
+  const ofClock = (clock: Clock.Clock) =>
+    Effect.map(Effect.runtime<never>(), (runtime) => new Watch(limits, clock, new Wait(runtime)))
+
+  it.effect("comes when its time has passed on the Clock, and once", () =>
+    Effect.gen(function*() {
+      const watch = yield* make
+      let calls = 0
+      watch.later(5000, () => calls++)
+      yield* TestClock.adjust(4999)
+      assert.strictEqual(calls, 0)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(calls, 1)
+      yield* TestClock.adjust("1 hours")
+      assert.strictEqual(calls, 1)
+    }))
+
+  it.effect("does not come once it is called off", () =>
+    Effect.gen(function*() {
+      const watch = yield* make
+      let calls = 0
+      const callOff = watch.later(5000, () => calls++)
+      yield* TestClock.adjust(4999)
+      callOff()
+      yield* TestClock.adjust("1 hours")
+      assert.strictEqual(calls, 0)
+    }))
+
+  describe("of real time", () => {
+    beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }))
+    afterEach(() => void vi.useRealTimers())
+
+    const realTime = Effect.runSync(Effect.clock)
+
+    it("costs a timer of the platform, which is gone with the call back", async () => {
+      const watch = await Effect.runPromise(ofClock(realTime))
+      let calls = 0
+      watch.later(5000, () => calls++)
+      assert.strictEqual(vi.getTimerCount(), 1)
+      vi.advanceTimersByTime(4999)
+      assert.strictEqual(calls, 0)
+      vi.advanceTimersByTime(1)
+      assert.strictEqual(calls, 1)
+      assert.strictEqual(vi.getTimerCount(), 0)
+    })
+
+    it("leaves no timer once it is called off", async () => {
+      const watch = await Effect.runPromise(ofClock(realTime))
+      let calls = 0
+      watch.later(5000, () => calls++)()
+      assert.strictEqual(vi.getTimerCount(), 0)
+      vi.advanceTimersByTime(5000)
+      assert.strictEqual(calls, 0)
+    })
+
+    it("comes after what a timer can take where that is less, and never at once", async () => {
+      const watch = await Effect.runPromise(ofClock(realTime))
+      let calls = 0
+      watch.later(Infinity, () => calls++)
+      vi.advanceTimersByTime(2 ** 31 - 2)
+      assert.strictEqual(calls, 0)
+      vi.advanceTimersByTime(1)
+      assert.strictEqual(calls, 1)
+    })
+
+    it("ends with the call", async () => {
+      const watch = await Effect.runPromise(ofClock(realTime))
+      watch.attempt()
+      assert.strictEqual(vi.getTimerCount(), 1)
+      watch.end()
+      assert.strictEqual(vi.getTimerCount(), 0)
+    })
+  })
 })
