@@ -44,37 +44,25 @@ export class Wait<Reason> {
 
   /** Like `for`, with these services in place of those that the wait was made with. */
   forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
-    return Effect.suspend(() => {
-      let fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>> | undefined
-      return this.until<A, E | Reason>(
-        (take) => {
-          // Whoever waits hears of a failure: it is not for the log.
-          const begun = Runtime.runFork(Runtime.updateContext(this.#runtime, () => services), Effect.exit(effect))
-          fiber = begun
-          begun.addObserver((exit) => take(() => Exit.flatten(exit)))
-          return Fiber.interrupt(begun)
-        },
-        (reason) => {
-          // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
-          fiber?.unsafeInterruptAsFork(FiberId.none)
-          return Effect.fail(reason)
-        }
-      )
+    return Effect.uninterruptibleMask((restore) => {
+      if (this.#reason !== undefined) return Effect.fail(this.#reason)
+      const runtime = Runtime.updateContext(this.#runtime, () => services)
+      // Whoever waits hears of a failure: it is not for the log.
+      const fiber = Runtime.runFork(runtime, Effect.exit(effect))
+      return Effect.onInterrupt(restore(this.#join(fiber)), () => Fiber.interrupt(fiber))
     })
   }
 
   /**
    * Waits for a callback, or for the reason to leave as soon as there is one. This costs no fiber. What the callback comes
    * to is made when it is taken, and run in the reader's fiber.
-   *
-   * `begin` may give what is to be done where the reader is interrupted.
    */
   until<A, E>(
-    begin: (take: Take<A, E>) => Effect.Effect<void> | void,
+    begin: (take: Take<A, E>) => void,
     left: (reason: Reason) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.withFiberRuntime((reader) =>
-      // Without a canceler an interruption is seen by the reader's end: to be told of it would cost more than all the rest.
+      // An interruption is seen by the reader's end: to be told of it would cost more than all the rest.
       Effect.async((resume) => {
         const leave = (reason: Reason): void => {
           this.#leave = undefined
@@ -83,7 +71,7 @@ export class Wait<Reason> {
         this.#reader = reader
         this.#leave = leave
         if (this.#reason !== undefined) return leave(this.#reason)
-        return begin((result) => {
+        begin((result) => {
           if (this.#leave !== leave || !this.isWaiting) return false
           const effect = made(result)
           if (effect !== undefined) {
@@ -106,6 +94,17 @@ export class Wait<Reason> {
   /** Runs an effect beside the reader. */
   readonly beside = <A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> =>
     Runtime.runFork(this.#runtime, effect)
+
+  #join<A, E>(fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>): Effect.Effect<A, E | Reason> {
+    return this.until<A, E | Reason>(
+      (take) => fiber.addObserver((exit) => take(() => Exit.flatten(exit))),
+      (reason) => {
+        // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
+        fiber.unsafeInterruptAsFork(FiberId.none)
+        return Effect.fail(reason)
+      }
+    )
+  }
 }
 
 /** What the callback's result is. One that throws is the reader's defect, and not whoever calls back's. */

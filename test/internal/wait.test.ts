@@ -103,4 +103,39 @@ describe("wait", () => {
       yield* Effect.yieldNow()
       assert.isTrue(interrupted)
     }))
+
+  it.effect("a reader that is interrupted between any two operations leaves nothing running", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      const leaks: Array<number> = []
+      // Effect lets other fibers go on after 2048 operations.
+      for (let before = 2020; before < 2060; before++) {
+        let begun = false
+        let interrupted = false
+        const effect = Effect.suspend(() => {
+          begun = true
+          return Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+        })
+        const operations = Effect.forEach(Array.from({ length: before }), () => Effect.void, { discard: true })
+        const reader = yield* Effect.fork(Effect.zipRight(operations, wait.for(effect)))
+        while (!begun) yield* Effect.yieldNow()
+        yield* Fiber.interrupt(reader)
+        yield* Effect.yieldNow()
+        if (!interrupted) leaks.push(before)
+      }
+      assert.deepStrictEqual(leaks, [])
+    }))
+
+  it.effect("an end that comes as the effect begins interrupts it", () =>
+    Effect.gen(function*() {
+      const wait = yield* make
+      let interrupted = false
+      const effect = Effect.zipRight(
+        Effect.sync(() => wait.end("over")),
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+      )
+      assert.deepStrictEqual(yield* Effect.exit(wait.for(effect)), Exit.fail("over" as const))
+      yield* Effect.yieldNow()
+      assert.isTrue(interrupted)
+    }))
 })

@@ -60,16 +60,17 @@ export const open = (
     Effect.flatMap(
       Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
       (request) =>
-        Effect.zipWith(Effect.runtime<never>(), Effect.clock, (runtime, clock) => {
-          const watch = new Watch.Watch(config, clock, wait ?? new Wait(runtime))
-          // Provided where a request is made, and not around it all: that costs more than most of what is here.
-          const services = Context.add(runtime.context, Tracer.ParentSpan, span)
-          return new Answer(settings, watch, (scope) =>
-            watch.waiting.forWith(
-              Context.add(services, Scope.Scope, scope),
-              Exchange.open(client, settings, request, scope)
-            ))
-        })
+        Effect.flatMap(Effect.runtime<never>(), (runtime) =>
+          Effect.map(Effect.clock, (clock) => {
+            const watch = new Watch.Watch(config, clock, wait ?? new Wait(runtime))
+            // Provided where a request is made, and not around it all: that costs more than most of what is here.
+            const services = Context.add(runtime.context, Tracer.ParentSpan, span)
+            return new Answer(settings, watch, (scope) =>
+              watch.waiting.forWith(
+                Context.add(services, Scope.Scope, scope),
+                Exchange.open(client, settings, request, scope)
+              ))
+          }))
     ))
 
 /** An answer, pulled by one reader. */
@@ -102,7 +103,7 @@ export class Answer {
   get whole(): Effect.Effect<ChatResponse, ChatError> {
     return Effect.flatMap(
       // Never none: an answer ends with `Finish`.
-      Effect.mapError(this.pull(), Option.getOrThrow),
+      Effect.mapError(this.#next, Option.getOrThrow),
       (events) => {
         const last = Chunk.unsafeLast(events)
         return isFinish(last) ? Effect.succeed(last.response) : this.whole
@@ -148,7 +149,7 @@ export class Answer {
     if (elsewhere !== undefined) return failWith(Failure.fromRedirect(this.#context(exchange), elsewhere, ""))
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
-      return Effect.matchEffect(this.#watch.wait(body.read), {
+      return Effect.matchEffect(this.#watch.waiting.for(body.read), {
         onFailure: (end) => this.#halted(end, body.text(), exchange),
         onSuccess: () => this.#again(Failure.fromStatus(this.#context(exchange), body.text()))
       })
@@ -162,48 +163,57 @@ export class Answer {
 
   #read(reading: Reading): Pull {
     const { body, pull } = reading.exchange
+    const watch = this.#watch
+    const unheard = (error: Unheard): Pull => Effect.suspend(() => this.#unheard(reading, error))
     if (body === undefined) {
-      return Effect.matchEffect(this.#watch.wait(pull), {
-        onFailure: (error) => this.#unheard(reading, error),
-        onSuccess: (bytes) => this.#heard(reading, bytes) ?? this.#next
+      const wait = Effect.suspend(() => {
+        watch.life()
+        return watch.waiting.for(pull)
+      })
+      return Effect.matchEffect(wait, {
+        onFailure: unheard,
+        onSuccess: (bytes) => this.#hear(reading, bytes) ?? this.#next
       })
     }
-    return this.#watch.until((take) => {
+    return watch.waiting.until((take) => {
+      watch.life()
       const onRead = (read: Body.Read): boolean =>
         take(() => {
-          if (!Body.isBytes(read)) return this.#unheard(reading, read)
-          const told = this.#heard(reading, [read])
+          if (!Body.isBytes(read)) return unheard(read)
+          const told = this.#hear(reading, [read])
           if (told === undefined) body.read(onRead)
           return told
         })
       body.read(onRead)
-    }, (end) => this.#unheard(reading, end))
+    }, unheard)
   }
 
-  /** What these bytes come to, undefined where they say nothing yet. */
-  #heard(reading: Reading, bytes: Iterable<Uint8Array>): Pull | undefined {
+  /** Decodes bytes, and holds what they say. Undefined where there is nothing to tell yet. */
+  #hear(reading: Reading, bytes: Iterable<Uint8Array>): Pull | undefined {
     const { decoder } = reading
-    const events: Array<ChatEvent> = []
     let problem: Problem | undefined
     for (const chunk of bytes) {
-      problem = decoder.push(chunk, events)
+      problem = decoder.push(chunk, this.#held)
       if (problem !== undefined || decoder.isDone) break
     }
-    this.#watch.life()
-    return this.#tell(reading, events, problem)
+    // A document says nothing before its end, but its beginning is its answer's.
+    this.#watch.life(decoder.isWhole || this.#hasNews)
+    return problem !== undefined || decoder.isDone || this.#hasNews
+      // The reader may never run it: only then is something told, and the exchange let go of.
+      ? Effect.suspend(() => this.#tell(reading, problem))
+      : undefined
   }
 
   #unheard(reading: Reading, error: Unheard): Pull {
     const { decoder, exchange } = reading
-    const events: Array<ChatEvent> = []
     if (error._tag === "None") {
       // A body that was read to its end holds nothing: to take its request back would only cost time.
       if (exchange.body !== undefined) this.#scope = undefined
-      return this.#tell(reading, events, decoder.end(events), true) ?? this.#next
+      return this.#tell(reading, decoder.end(this.#held))
     }
-    // The answer is whole once its finish reason was heard, however its connection ends.
-    if (error._tag !== "Stopped" && decoder.isComplete) {
-      return this.#tell(reading, events, decoder.finish(events), true) ?? this.#next
+    // The answer is whole once its finish reason was heard, however its connection ends. What was heard is told first.
+    if (error._tag !== "Stopped" && (decoder.isComplete || this.#hasNews)) {
+      return this.#tell(reading, decoder.isComplete ? decoder.finish(this.#held) : undefined)
     }
     return isEnd(error)
       ? this.#halted(error, "", exchange)
@@ -216,37 +226,32 @@ export class Answer {
       : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
-  /** What the pull comes to, undefined where it goes on. Made before the reader runs it, who may never do so. */
-  #tell(
-    reading: Reading,
-    events: Array<ChatEvent>,
-    problem: Problem | undefined,
-    bodyEnded = false
-  ): Pull | undefined {
-    const { decoder, exchange } = reading
+  /** Whether what is held can be told. */
+  get #hasNews(): boolean {
+    return this.#told ? this.#held.length > 0 : this.#held.some(isProgress)
+  }
+
+  /** Tells what is held, and the problem after it. */
+  #tell({ decoder, exchange }: Reading, problem: Problem | undefined): Pull {
+    const events = this.#held
     this.#told ||= events.some(isProgress)
-    if (this.#told || decoder.isWhole) this.#watch.answer()
-    const all = this.#held.concat(events)
-    const give: Pull = Effect.succeed(Chunk.unsafeFromArray(all))
+    const give: Pull = Effect.succeed(Chunk.unsafeFromArray(events))
     this.#held = []
     if (problem !== undefined) {
       const error = Failure.fromProblem(this.#context(exchange), problem)
       if (!this.#told) return this.#again(error)
       this.#next = failWith(error)
-      return all.length === 0 ? this.#next : give
+      return events.length === 0 ? this.#next : give
     }
     if (decoder.isDone) {
       this.#next = over
-      if (!bodyEnded) {
+      if (this.#scope !== undefined) {
         // The rest of a whole answer's body is of no interest, but its connection is.
         this.#scope = undefined
         Exchange.drain(exchange, this.#watch)
       }
-      return give
     }
-    if (this.#told && all.length > 0) return give
-    this.#held = all
-    return undefined
+    return give
   }
 
   /** Tries again, if the error is one that a later try can mend. */
@@ -258,7 +263,7 @@ export class Answer {
         this.#next = this.#begin
         this.#watch.pause()
         return this.#letGo.pipe(
-          Effect.zipRight(this.#watch.wait(Effect.sleep(delay))),
+          Effect.zipRight(this.#watch.waiting.for(Effect.sleep(delay))),
           Effect.matchEffect({
             onFailure: (end) => this.#halted(end, "", undefined, error),
             onSuccess: () => this.#begin

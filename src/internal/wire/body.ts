@@ -29,7 +29,7 @@ export const of = (response: HttpClientResponse.HttpClientResponse): Body | unde
   const source = sourceOf(response)
   const failed = (cause: unknown): Read =>
     Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
-  if (typeof Response !== "undefined" && source instanceof Response) {
+  if (source instanceof Response) {
     return source.body === null || source.body.locked ? undefined : ofWeb(source.body.getReader(), failed)
   }
   const readable = isReadable(source) ? source : fieldsOf(source)["body"]
@@ -46,9 +46,7 @@ export const discard = (body: Body, onEnd: () => void): void =>
 
 /** What the client made the response from, unless the program gave the response another stream. */
 const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
-  "source" in response && Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream")
-    ? response.source
-    : undefined
+  Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream") ? fieldsOf(response)["source"] : undefined
 
 type Failed = (cause: unknown) => Read
 
@@ -98,7 +96,7 @@ const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed):
       isReading = true
       reader.read().then(onRead, onError)
     },
-    close: Effect.ignore(Effect.tryPromise(() => reader.cancel()))
+    close: Effect.promise(() => reader.cancel().catch(() => {}))
   }
 }
 
@@ -117,11 +115,18 @@ const isReadable = (value: unknown): value is Readable =>
 const ofNode = (readable: Readable, failed: Failed): Body => {
   const hatch = new Hatch()
   let over: Read | undefined
+  let isReading = false
+  /** Gives what there is as long as it is wanted. Whoever takes a read may ask for the next one meanwhile. */
   const attempt = (): void => {
-    if (!hatch.isWanted) return
-    const bytes = readable.read()
-    const result = bytes instanceof Uint8Array ? bytes : over
-    if (result !== undefined) hatch.give(result)
+    if (isReading) return
+    isReading = true
+    while (hatch.isWanted) {
+      const bytes = readable.read()
+      const result = bytes instanceof Uint8Array ? bytes : over
+      if (result === undefined) break
+      hatch.give(result)
+    }
+    isReading = false
   }
   const settle = (result: Read): void => {
     over ??= result

@@ -17,7 +17,7 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as ChatError from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { JsonRecord } from "../json.ts"
+import { fieldsOf, type JsonRecord } from "../json.ts"
 import { type Pull, toPullApart } from "../pull.ts"
 import * as Body from "./body.ts"
 import type { Watch } from "./watch.ts"
@@ -99,7 +99,7 @@ export const open = (
     Effect.flatMap((response): Effect.Effect<Exchange> => {
       const body = Body.of(response)
       const pull = body === undefined ? toPullApart(response.stream, scope) : pullOfBody(body)
-      return Effect.as(body === undefined ? Effect.void : Scope.addFinalizer(scope, body.close), {
+      return Effect.as(Scope.addFinalizer(scope, body?.close ?? Effect.void), {
         response,
         pull,
         body,
@@ -118,9 +118,10 @@ const pullOfBody = (body: Body.Body): Exchange["pull"] =>
 
 /** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
 export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | undefined => {
-  const source: unknown = "source" in response ? response.source : undefined
-  if (typeof Response === "undefined" || !(source instanceof Response) || !source.redirected) return undefined
-  return new URL(source.url).origin === new URL(baseUrl).origin ? undefined : source.url
+  const { source } = fieldsOf(response)
+  return source instanceof Response && source.redirected && new URL(source.url).origin !== new URL(baseUrl).origin
+    ? source.url
+    : undefined
 }
 
 /**

@@ -9,7 +9,8 @@ import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
-import type { Take, Wait } from "../wait.ts"
+import { constVoid } from "effect/Function"
+import type { Wait } from "../wait.ts"
 
 /** The limit that was passed. */
 export interface Passed {
@@ -69,6 +70,7 @@ export class Watch {
   /** The call is over: no limit counts any more. */
   end(): void {
     this.#callOff?.()
+    this.#callOff = constVoid
   }
 
   /** Milliseconds of the Clock. */
@@ -85,35 +87,16 @@ export class Watch {
   /** The attempt failed: until the next one only the whole call's limit counts. */
   pause(): void {
     this.#attemptBegun = undefined
+    this.#answered = false
   }
 
-  /** The server sent something, if only a comment, or somebody begins to wait for it: silence counts from now. */
-  life(): void {
+  /**
+   * The server sent something, if only a comment, or somebody begins to wait for it. From the first piece of the answer on
+   * it is the silence since then that counts.
+   */
+  life(isAnswer = false): void {
     this.#silentFrom = this.now
-  }
-
-  /** The first token came: from now on the silence between chunks counts. */
-  answer(): void {
-    this.#answered = true
-  }
-
-  /** Waits for an effect, but not past a limit. */
-  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Passed | Stopped> {
-    return Effect.suspend(() => {
-      this.life()
-      return this.waiting.for(effect)
-    })
-  }
-
-  /** Waits for a callback, but not past a limit. */
-  until<A, E>(
-    begin: (take: Take<A, E>) => Effect.Effect<void> | void,
-    left: (end: Passed | Stopped) => Effect.Effect<A, E>
-  ): Effect.Effect<A, E> {
-    return this.waiting.until((take) => {
-      this.life()
-      return begin(take)
-    }, left)
+    this.#answered ||= isAnswer
   }
 
   /**
@@ -147,8 +130,7 @@ export class Watch {
     const next = other.at < total.at ? other : total
     if (next.at <= now) return this.waiting.end(next)
     // Silence can begin to count at any moment from now on, and can then not be too long before `idleTimeout`.
-    const wait = Math.min(Duration.toMillis(idleTimeout), next.at - now)
-    this.#callOff = this.later(wait, this.#look)
+    this.#callOff = this.later(Math.min(Duration.toMillis(idleTimeout), next.at - now), this.#look)
   }
 }
 

@@ -14,6 +14,12 @@ const make = Effect.flatMap(
   (runtime) => Effect.clockWith((clock) => Effect.sync(() => new Watch(limits, clock, new Wait(runtime))))
 )
 
+const waitFor = <A, E>(watch: Watch, effect: Effect.Effect<A, E>) =>
+  Effect.suspend(() => {
+    watch.life()
+    return watch.waiting.for(effect)
+  })
+
 const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(Effect.flip(effect))
@@ -28,7 +34,7 @@ describe("watch", () => {
     Effect.gen(function*() {
       const watch = yield* make
       watch.attempt()
-      const passed = yield* passes(watch.wait(Effect.never), 5000)
+      const passed = yield* passes(waitFor(watch, Effect.never), 5000)
       assert.deepInclude(passed, { _tag: "Passed", phase: "firstToken", limit: limits.firstTokenTimeout })
     }))
 
@@ -37,25 +43,25 @@ describe("watch", () => {
       const watch = yield* make
       watch.attempt()
       yield* Effect.fork(Effect.repeatN(Effect.delay(Effect.sync(() => watch.life()), "1 seconds"), 9))
-      assert.deepInclude(yield* passes(watch.wait(Effect.never), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("after it a sign of life moves the time of silence", () =>
     Effect.gen(function*() {
       const watch = yield* make
       watch.attempt()
-      watch.answer()
+      watch.life(true)
       yield* Effect.fork(Effect.delay(Effect.sync(() => watch.life()), "1500 millis"))
-      assert.deepInclude(yield* passes(watch.wait(Effect.never), 3500), { phase: "idle" })
+      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 3500), { phase: "idle" })
     }))
 
   it.effect("time that is not spent waiting is no silence", () =>
     Effect.gen(function*() {
       const watch = yield* make
       watch.attempt()
-      watch.answer()
+      watch.life(true)
       yield* TestClock.adjust("15 seconds")
-      assert.deepInclude(yield* passes(watch.wait(Effect.never), 2000), { phase: "idle" })
+      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 2000), { phase: "idle" })
     }))
 
   it.effect("between two tries only the total counts", () =>
@@ -63,7 +69,27 @@ describe("watch", () => {
       const watch = yield* make
       watch.attempt()
       watch.pause()
-      assert.deepInclude(yield* passes(watch.wait(Effect.never), 20_000), { phase: "total" })
+      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 20_000), { phase: "total" })
+    }))
+
+  it.effect("between two tries silence does not count, also where an answer had begun", () =>
+    Effect.gen(function*() {
+      const watch = yield* make
+      watch.attempt()
+      watch.life(true)
+      watch.pause()
+      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 20_000), { phase: "total" })
+    }))
+
+  it.effect("the next try has the time to its first token anew, also where an answer had begun", () =>
+    Effect.gen(function*() {
+      const watch = yield* make
+      watch.attempt()
+      watch.life(true)
+      watch.pause()
+      yield* TestClock.adjust("4 seconds")
+      watch.attempt()
+      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("a limit that was passed while nobody waited ends the next wait at once", () =>
@@ -71,7 +97,7 @@ describe("watch", () => {
       const watch = yield* make
       watch.attempt()
       yield* TestClock.adjust("30 seconds")
-      assert.deepInclude(yield* Effect.flip(watch.wait(Effect.void)), { _tag: "Passed" })
+      assert.deepInclude(yield* Effect.flip(waitFor(watch, Effect.void)), { _tag: "Passed" })
     }))
 
   it.effect("what is waited for is interrupted when the limit passes, and nobody waits for that", () =>
@@ -83,7 +109,7 @@ describe("watch", () => {
         interrupted = true
         return Effect.never
       }))
-      assert.deepInclude(yield* passes(watch.wait(stubborn), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* passes(waitFor(watch, stubborn), 5000), { phase: "firstToken" })
       yield* Effect.yieldNow()
       assert.isTrue(interrupted)
     }))
@@ -159,6 +185,8 @@ describe("a call back", () => {
       watch.attempt()
       assert.strictEqual(vi.getTimerCount(), 1)
       watch.end()
+      assert.strictEqual(vi.getTimerCount(), 0)
+      watch.attempt()
       assert.strictEqual(vi.getTimerCount(), 0)
     })
   })
