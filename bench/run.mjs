@@ -143,7 +143,7 @@ if (wanted("ask")) {
     ["the first 1000", "after 6000"],
     [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
     (peer, column) => measure("ask", peer, column === "after 6000" ? [2000, 6000] : [1000, 0]).perSecond,
-    5
+    3
   )
 }
 if (wanted("memory")) {

@@ -44,12 +44,21 @@ export class Wait<Reason> {
 
   /** Like `for`, with these services in place of those that the wait was made with. */
   forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
-    return Effect.uninterruptibleMask((restore) => {
-      if (this.#reason !== undefined) return Effect.fail(this.#reason)
-      const runtime = Runtime.updateContext(this.#runtime, () => services)
-      // Whoever waits hears of a failure: it is not for the log.
-      const fiber = Runtime.runFork(runtime, Effect.exit(effect))
-      return Effect.onInterrupt(restore(this.#join(fiber)), () => Fiber.interrupt(fiber))
+    return Effect.suspend(() => {
+      let fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>> | undefined
+      // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
+      const interrupt = (): void => fiber?.unsafeInterruptAsFork(FiberId.none)
+      const wait = this.until<A, E | Reason>((take) => {
+        // Whoever waits hears of a failure: it is not for the log.
+        fiber = Runtime.runFork(Runtime.updateContext(this.#runtime, () => services), Effect.exit(effect))
+        fiber.addObserver((exit) => take(() => Exit.flatten(exit)))
+        // It may have ended the wait itself as it began.
+        if (this.#reason !== undefined) interrupt()
+      }, (reason) => {
+        interrupt()
+        return Effect.fail(reason)
+      })
+      return Effect.onInterrupt(wait, () => fiber === undefined ? Effect.void : Fiber.interrupt(fiber))
     })
   }
 
@@ -94,17 +103,6 @@ export class Wait<Reason> {
   /** Runs an effect beside the reader. */
   readonly beside = <A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> =>
     Runtime.runFork(this.#runtime, effect)
-
-  #join<A, E>(fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>): Effect.Effect<A, E | Reason> {
-    return this.until<A, E | Reason>(
-      (take) => fiber.addObserver((exit) => take(() => Exit.flatten(exit))),
-      (reason) => {
-        // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
-        fiber.unsafeInterruptAsFork(FiberId.none)
-        return Effect.fail(reason)
-      }
-    )
-  }
 }
 
 /** What the callback's result is. One that throws is the reader's defect, and not whoever calls back's. */

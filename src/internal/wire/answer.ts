@@ -212,7 +212,7 @@ export class Answer {
       return this.#tell(reading, decoder.end(this.#held))
     }
     // The answer is whole once its finish reason was heard, however its connection ends. What was heard is told first.
-    if (error._tag !== "Stopped" && (decoder.isComplete || this.#hasNews)) {
+    if ((decoder.isComplete || this.#hasNews) && error._tag !== "Stopped") {
       return this.#tell(reading, decoder.isComplete ? decoder.finish(this.#held) : undefined)
     }
     return isEnd(error)

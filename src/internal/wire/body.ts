@@ -96,7 +96,7 @@ const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed):
       isReading = true
       reader.read().then(onRead, onError)
     },
-    close: Effect.promise(() => reader.cancel().catch(() => {}))
+    close: Effect.ignore(Effect.tryPromise(() => reader.cancel()))
   }
 }
 

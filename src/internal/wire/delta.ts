@@ -174,7 +174,7 @@ const toUsage = (raw: JsonRecord): Usage => {
 }
 
 /** Reasons that servers give, in lower case. `error` means that the answer is not whole. */
-const namesOf: ReadonlyArray<readonly [FinishReason, string]> = [
+const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
   ["stop", "stop eos eos_token end end_turn stop_sequence stop_token complete completed finished"],
   [
     "length",
@@ -188,11 +188,9 @@ const namesOf: ReadonlyArray<readonly [FinishReason, string]> = [
   ["error", "error abort aborted cancelled network_error insufficient_system_resource"]
 ]
 
-const finishReasons = new Map(
-  namesOf.flatMap(([reason, names]) => names.split(" ").map((name) => [name, reason] as const))
-)
-
 /** The name of a server's reason. */
-export const toFinishReason = (raw: string): FinishReason =>
+export const toFinishReason = (raw: string): FinishReason => {
   // Gemini says more after a colon: "content_filter: PROHIBITED_CONTENT".
-  finishReasons.get(raw.toLowerCase().replace(/:.*/s, "")) ?? "other"
+  const key = raw.toLowerCase().replace(/:.*/s, "")
+  return finishReasons.find(([, names]) => names.split(" ").includes(key))?.[0] ?? "other"
+}

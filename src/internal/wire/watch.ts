@@ -136,7 +136,7 @@ export class Watch {
 
 const deadline = (phase: Passed["phase"], limit: Duration.Duration, from: number): Deadline => ({
   _tag: "Passed",
-  phase,
+  at: from + Duration.toMillis(limit),
   limit,
-  at: from + Duration.toMillis(limit)
+  phase
 })
