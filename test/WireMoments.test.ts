@@ -44,7 +44,7 @@ const makeClock = () => {
 }
 
 /** Lets what is on its way through Node's streams and Effect's fibers come. */
-const settle = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 20)))
+const settle = Effect.sleep("20 millis")
 
 /** What the events are, in short. */
 const shown = (wire: HttpWire, told: Array<string>) =>
