@@ -103,8 +103,8 @@ export class Watch {
    * Calls back after so many milliseconds of the Clock, unless that is called off; where they are more than a timer can
    * take, after those: 24 days.
    *
-   * Real time has a timer of the platform, which costs a tenth of a fiber that sleeps and is interrupted. Every other
-   * Clock has such a fiber.
+   * Real time has a timer of the platform, which costs less than a fiber that sleeps and is interrupted. Every other Clock
+   * has such a fiber.
    */
   later(millis: number, task: () => void): CallOff {
     const time = Math.min(millis, 2 ** 31 - 1)
