@@ -186,6 +186,11 @@ describe("a call back", () => {
       assert.strictEqual(vi.getTimerCount(), 1)
       watch.end()
       assert.strictEqual(vi.getTimerCount(), 0)
+    })
+
+    it("does not begin where the call ended before its first try", async () => {
+      const watch = await Effect.runPromise(ofClock(realTime))
+      watch.end()
       watch.attempt()
       assert.strictEqual(vi.getTimerCount(), 0)
     })
