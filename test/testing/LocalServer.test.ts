@@ -432,7 +432,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         const read = yield* response.stream.pipe(
           Stream.decodeText(),
           Stream.runForEach((text) => Effect.sync(() => seen.push(text))),
-          Effect.timeout("200 millis"),
+          Effect.timeout("1 second"),
           Effect.exit
         )
         assert.isTrue(Exit.isFailure(read))
@@ -617,7 +617,7 @@ describe("LocalServer with options", () => {
         assert.isTrue(texts.every((text, index) => text.includes(` ${index}”.`)))
         yield* eventually(Effect.map(activeAnswers, (count) => count === 0))
       })
-    ), 30_000)
+    ), 60_000)
 
   it.live.each<[title: string, model: string, options: LocalServer.Options]>([
     ["that has stalled", "effect-chat-stall", {}],
@@ -636,7 +636,7 @@ describe("LocalServer with options", () => {
       const reader = yield* Effect.fork(Effect.flatMap(client.execute(request), (response) => response.text))
       yield* eventually(Effect.map(activeAnswers, (count) => count === 1))
       const [duration] = yield* Effect.timed(Scope.close(scope, Exit.void))
-      assert.isBelow(Duration.toMillis(duration), 2000)
+      assert.isBelow(Duration.toMillis(duration), 4000)
       const text = yield* Fiber.join(reader)
       assert.include(text, "\"role\":\"assistant\"")
       assert.notInclude(text, "[DONE]")
@@ -652,7 +652,7 @@ describe("LocalServer with options", () => {
       const response = yield* HttpClient.execute(request)
       const reader = yield* Effect.fork(response.text)
       const [duration] = yield* Effect.timed(Scope.close(scope, Exit.void))
-      assert.isBelow(Duration.toMillis(duration), 1000)
+      assert.isBelow(Duration.toMillis(duration), 4000)
       yield* Fiber.join(reader)
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
