@@ -145,7 +145,7 @@ export const fromCompletions = (
     const conversation = new MemoryConversation(settings, window)
     return Chat.make(wire, settings, {
       use: (f) => Effect.suspend(() => f(conversation)),
-      checkout: Effect.succeed(conversation)
+      checkout: () => Effect.succeed(conversation)
     })
   })
 

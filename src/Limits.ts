@@ -14,7 +14,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as ChatCompletions from "./ChatCompletions.ts"
 import { type ChatError, TimeoutError } from "./ChatError.ts"
 import { estimateInput } from "./internal/estimate.ts"
@@ -128,11 +128,12 @@ const over = (
             Effect.mapError(inWhole)
           ))),
       stream: (request) =>
-        Pull.toStream(Effect.gen(function*() {
-          const { inWhole, rest, spending } = yield* enter(request)
-          const pull = Pull.toPull(completions.stream(rest), yield* Effect.scope)
-          return Effect.mapError(spending.watch(pull), Option.map(inWhole))
-        }))
+        Pull.toStream((scope) =>
+          Effect.map(Scope.extend(enter(request), scope), ({ inWhole, rest, spending }) => {
+            const pull = Pull.toPull(completions.stream(rest), scope)
+            return Effect.mapError(spending.watch(pull), Option.map(inWhole))
+          })
+        )
     }
   })
 

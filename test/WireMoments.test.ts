@@ -100,16 +100,18 @@ describe("a stop as the last piece comes", () => {
     Effect.gen(function*() {
       const body = new Readable({ read: () => {} })
       const wait: CallWait = new Wait(yield* Effect.runtime<never>())
-      yield* Effect.scoped(Effect.gen(function*() {
-        const pull = yield* wireOf(body).open(request, wait)
-        const reader = yield* Effect.fork(Effect.flip(Effect.forever(Effect.suspend(pull))))
-        yield* settle
-        body.push(says("Hel"))
-        yield* settle
-        body.on("readable", () => wait.end(stopped))
-        body.push(says("lo") + ends + done)
-        yield* Fiber.join(reader)
-      }))
+      yield* Effect.scopedWith((scope) =>
+        Effect.gen(function*() {
+          const pull = yield* wireOf(body).open(request, scope, wait)
+          const reader = yield* Effect.fork(Effect.flip(Effect.forever(Effect.suspend(pull))))
+          yield* settle
+          body.push(says("Hel"))
+          yield* settle
+          body.on("readable", () => wait.end(stopped))
+          body.push(says("lo") + ends + done)
+          yield* Fiber.join(reader)
+        })
+      )
       assert.isTrue(body.destroyed)
     }))
 })

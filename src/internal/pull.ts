@@ -13,16 +13,17 @@ import * as Stream from "effect/Stream"
 export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
 
 /**
- * A stream that begins with its first pull, where it can fail and be interrupted like every later one.
+ * A stream that begins with its first pull, where it can fail and be interrupted like every later one. The scope is closed
+ * at the stream's end.
  *
  * The same as `Stream.fromPull`, without the channel in a channel that costs each chunk there.
  */
-export const toStream = <A, E>(begin: Effect.Effect<Pull<A, E>, E, Scope.Scope>): Stream.Stream<A, E> =>
+export const toStream = <A, E>(begin: (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>): Stream.Stream<A, E> =>
   Stream.fromChannel(
     Channel.acquireUseRelease(
       Scope.make(),
-      (scope) => Channel.flatMap(Channel.fromEffect(Scope.extend(begin, scope)), toChannel),
-      (scope, exit) => Scope.close(scope, exit)
+      (scope) => Channel.flatMap(Channel.fromEffect(begin(scope)), toChannel),
+      Scope.close
     )
   )
 

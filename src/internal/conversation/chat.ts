@@ -29,7 +29,7 @@ export interface Lender {
   /** Lends it to one effect. */
   readonly use: <A, E>(f: (conversation: Conversation) => Effect.Effect<A, E>) => Effect.Effect<A, E>
   /** Lends it until the scope closes. */
-  readonly checkout: Effect.Effect<Conversation, never, Scope.Scope>
+  readonly checkout: (scope: Scope.Scope) => Effect.Effect<Conversation>
 }
 
 type Complete = ChatCompletions.Service["complete"]
@@ -44,32 +44,34 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
 
   const askEvents: Service["askEvents"] = (prompt, options) =>
     Stream.unwrapScoped(
-      Effect.flatMap(checkout, (conversation) =>
+      Effect.flatMap(Effect.flatMap(Effect.scope, checkout), (conversation) =>
         Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
           completions.stream({ ...request, options })))
     )
 
   /** A conversation that ends while a turn waits for it leaves the turn to the one that comes after. */
-  const begin = (opening: Opening): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError, Scope.Scope> =>
-    checkout.pipe(
-      Effect.flatMap((conversation) => Turn.begin(completions, conversation, opening)),
-      Effect.catchTag("Closed", () => begin(opening))
+  const begin = (opening: Opening, scope: Scope.Scope): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError> =>
+    checkout(scope).pipe(
+      Effect.flatMap((conversation) => Turn.begin(completions, conversation, opening, scope)),
+      Effect.catchTag("Closed", () => begin(opening, scope))
     )
 
   const turn = <A>(
     prompt: Prompt,
     ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
-    Effect.scoped(Effect.flatMap(begin(fromPrompt(prompt)), (turn) => {
-      const complete: Complete = (request) => turn.meter.complete(completions, request)
-      return whole(turn, (request) => ask(complete, request))
-    }))
+    Effect.scopedWith((scope) =>
+      Effect.flatMap(begin(fromPrompt(prompt), scope), (turn) => {
+        const complete: Complete = (request) => turn.meter.complete(completions, request)
+        return whole(turn, (request) => ask(complete, request))
+      })
+    )
 
   const told = <A>(
     prompt: Prompt,
     options: CallOptions | undefined,
     f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
-  ) => toStream(Effect.map(begin(fromPrompt(prompt)), (turn) => telling(turn, options, f)))
+  ) => toStream((scope) => Effect.map(begin(fromPrompt(prompt), scope), (turn) => telling(turn, options, f)))
 
   return {
     config,
@@ -156,7 +158,10 @@ const telling = <A>(
   const open = send(turn, (request) =>
     Effect.flatMap(turn.listen({ ...request, options }), (pull) =>
       pull().pipe(
-        Effect.tap(() => Effect.sync(() => wire = pull)),
+        Effect.map((events) => {
+          wire = pull
+          return events
+        }),
         // A wire that ended and told nothing is as one that was stopped.
         Effect.mapError(Option.getOrElse(() => stopped))
       ))).pipe(

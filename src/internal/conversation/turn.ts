@@ -78,7 +78,7 @@ export class Turn implements Holder {
   listen(request: ChatCompletions.ChatRequest): Effect.Effect<() => Pull<ChatEvent, ChatError>, ChatError> {
     const { completions } = this
     this.meter.begin(request)
-    if (completions instanceof HttpWire) return Scope.extend(completions.open(request, this.#call), this.wire)
+    if (completions instanceof HttpWire) return completions.open(request, this.wire, this.#call)
     const next = this.wait(toPullApart(completions.stream(request), this.wire))
     const pull = Effect.mapError(next, (error) => error._tag === "Stopped" ? Option.none() : error)
     return Effect.succeed(() => pull)
@@ -125,21 +125,26 @@ export class Turn implements Holder {
       this.#waiting.end(stopped)
       this.#call.end(stopped)
     }
-    return Effect.zipRight(this.abandon, Scope.close(this.wire, Exit.void))
+    return this.abandon
   }))
 
-  /** The turn ends before its answer does. */
-  readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
-    const response = this.#part
-    const kept = this.#config.onInterrupt === "rollback"
-      ? this.conversation.spend(response.usage)
-      : this.conversation.commit(this.opening, response)
-    // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
-    return Effect.catchAll(
-      this.#end(kept, this.done),
+  /** The turn ends before its answer does, if it has not ended, and the wire is let go of. */
+  readonly abandon: Effect.Effect<void> = Effect.ensuring(
+    Effect.catchAll(
+      this.#end(
+        Effect.suspend(() => {
+          const response = this.#part
+          return this.#config.onInterrupt === "rollback"
+            ? this.conversation.spend(response.usage)
+            : this.conversation.commit(this.opening, response)
+        }),
+        this.done
+      ),
+      // There is nobody left to tell. The conversation still has the turn, and can try to save it again.
       (error) => Effect.logWarning("An interrupted turn could not be stored", error)
-    )
-  })
+    ),
+    Effect.suspend(() => Scope.close(this.wire, Exit.void))
+  )
 
   /** What was told so far, as an answer that was cut. */
   get #part(): ChatResponse {
@@ -169,18 +174,19 @@ export class Turn implements Holder {
 const withUsage = (response: ChatResponse, usage: Usage | undefined): ChatResponse =>
   usage === response.usage ? response : change(response, { usage })
 
-/** Waits for this conversation's next turn. It is abandoned with its scope, unless it ended before. */
+/** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
 export const begin = (
   completions: ChatCompletions.Service,
   conversation: Conversation,
-  opening: Opening
-): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError, Scope.Scope> =>
+  opening: Opening,
+  scope: Scope.Scope
+): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError> =>
   Effect.gen(function*() {
     const wire = yield* Scope.make()
     const config = yield* conversation.config
     const turn = new Turn(completions, conversation, opening, config, wire, yield* Effect.runtime<never>())
     // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
-    yield* Scope.addFinalizer(yield* Effect.scope, Effect.zipRight(turn.abandon, Scope.close(wire, Exit.void)))
+    yield* Scope.addFinalizer(scope, turn.abandon)
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     return turn
   })

@@ -137,11 +137,11 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
         }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
       lender: (id, begin) => ({
         use: (f) => Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave),
-        checkout: Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) =>
-          Effect.flatMap(
+        checkout: (scope) =>
+          Effect.uninterruptible(Effect.flatMap(
             enter(id, begin),
             (session) => Effect.as(Scope.addFinalizer(scope, leave(session)), session.conversation)
-          )))
+          ))
       }),
       remove: (id, forget) =>
         Effect.flatten(withSessions((all) => {

@@ -56,22 +56,19 @@ export const open = (
   span: Tracer.Span,
   wait?: Watch.CallWait
 ): Effect.Effect<Answer, ChatError> =>
-  Effect.flatMap(withOverrides(config, options), (settings) =>
-    Effect.flatMap(
-      Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream),
-      (request) =>
-        Effect.flatMap(Effect.runtime<never>(), (runtime) =>
-          Effect.map(Effect.clock, (clock) => {
-            const watch = new Watch.Watch(config, clock, wait ?? new Wait(runtime))
-            // Provided where a request is made, and not around it all: that costs more than most of what is here.
-            const services = Context.add(runtime.context, Tracer.ParentSpan, span)
-            return new Answer(settings, watch, (scope) =>
-              watch.waiting.forWith(
-                Context.add(services, Scope.Scope, scope),
-                Exchange.open(client, settings, request, scope)
-              ))
-          }))
-    ))
+  Effect.gen(function*() {
+    const settings = yield* withOverrides(config, options)
+    const request = yield* Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream)
+    const runtime = yield* Effect.runtime<never>()
+    const watch = new Watch.Watch(config, yield* Effect.clock, wait ?? new Wait(runtime))
+    // Provided where a request is made, and not around it all: that costs more than most of what is here.
+    const services = Context.add(runtime.context, Tracer.ParentSpan, span)
+    return new Answer(settings, watch, (scope) =>
+      watch.waiting.forWith(
+        Context.add(services, Scope.Scope, scope),
+        Exchange.open(client, settings, request, scope)
+      ))
+  })
 
 /** An answer, pulled by one reader. */
 export class Answer {
@@ -95,9 +92,7 @@ export class Answer {
   }
 
   /** The next pull. Each is for one use. */
-  pull(): Pull {
-    return this.#next
-  }
+  readonly pull = (): Pull => this.#next
 
   /** Pulls until the end, and gives the whole of it. */
   get whole(): Effect.Effect<ChatResponse, ChatError> {

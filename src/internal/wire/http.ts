@@ -30,23 +30,23 @@ export class HttpWire implements Service {
       ))
 
   readonly stream = (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> =>
-    toStream(Effect.map(this.open(request), Effect.suspend))
+    toStream((scope) => Effect.map(this.open(request, scope), Effect.suspend))
 
   /**
-   * Gives the stream's pulls, each for one use. A caller who gives its wait can end a pull that waits: it fails with none, and need not run in
-   * a fiber of its own to be left.
+   * Gives the stream's pulls, each for one use; closing the scope ends the call. A caller who gives its wait can end a pull
+   * that waits: it fails with none, and need not run in a fiber of its own to be left.
    */
-  readonly open = (request: ChatRequest, wait?: CallWait): Effect.Effect<() => Answer.Pull, ChatError, Scope.Scope> =>
-    Effect.uninterruptible(
-      Effect.flatMap(
-        Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }),
-        (span) =>
-          Effect.flatMap(
-            Answer.open(this.#client, request, true, span, wait),
-            (answer) =>
-              Effect.flatMap(Effect.scope, (scope) =>
-                Effect.as(Scope.addFinalizer(scope, answer.close), () => answer.pull()))
-          )
-      )
+  readonly open = (
+    request: ChatRequest,
+    scope: Scope.Scope,
+    wait?: CallWait
+  ): Effect.Effect<() => Answer.Pull, ChatError> =>
+    Effect.flatMap(
+      Scope.extend(Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }), scope),
+      (span) =>
+        Effect.flatMap(
+          Answer.open(this.#client, request, true, span, wait),
+          (answer) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull)
+        )
     )
 }
