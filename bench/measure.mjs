@@ -3,9 +3,13 @@
 //
 //   cpu        CPU a token, user and system, of TIMES answers of N tokens after warm-up
 //   at-once    CPU a token of N streams that run at once, of 200 tokens each, one every 10 ms
-//   first      milliseconds to the first token of N small requests, one after another
-//   ask        requests a second that are no stream, N of them after TIMES others, one after another: the median of fifties
 //   memory     resident memory while one long answer is read, every 100 ms
+//
+// Others are measured in turns: each message from the parent is a number of small requests, made one after another, and
+// is answered with a figure.
+//
+//   first      milliseconds to the first token, the median
+//   ask        requests a second that are no stream
 import { performance } from "node:perf_hooks"
 import process from "node:process"
 
@@ -56,33 +60,6 @@ const measures = {
     })
     return { micros: spent / tokens, tokens }
   },
-  first: async () => {
-    const { stream } = await peer("small")
-    const once = async () => {
-      const begun = performance.now()
-      let first = NaN
-      await stream(() => {
-        if (Number.isNaN(first)) first = performance.now() - begun
-      })
-      return first
-    }
-    for (let warm = 0; warm < 200; warm++) await once()
-    const millis = []
-    for (let time = 0; time < n; time++) millis.push(await once())
-    return { millis: median(millis) }
-  },
-  ask: async () => {
-    const { ask } = await peer("small")
-    const fifty = async () => {
-      const begun = performance.now()
-      for (let time = 0; time < 50; time++) await ask()
-      return 50 / (performance.now() - begun) * 1000
-    }
-    for (let warm = 0; warm < Number(times); warm += 50) await fifty()
-    const rates = []
-    for (let time = 0; time < n; time += 50) rates.push(await fifty())
-    return { perSecond: median(rates) }
-  },
   memory: async () => {
     const { stream } = await peer(`bulk/${n}`)
     const mebibytes = () => Math.round(process.memoryUsage().rss / 1024 / 1024)
@@ -102,6 +79,34 @@ const measures = {
   }
 }
 
-const result = await measures[what]?.()
-process.stdout.write(`${JSON.stringify(result)}\n`)
-process.exit(0)
+const small = peer("small")
+
+/** @type {Record<string, (requests: number) => Promise<number>>} */
+const turns = {
+  first: async (requests) => {
+    const { stream } = await small
+    const millis = []
+    for (let time = 0; time < requests; time++) {
+      const begun = performance.now()
+      let first = NaN
+      await stream(() => {
+        if (Number.isNaN(first)) first = performance.now() - begun
+      })
+      millis.push(first)
+    }
+    return median(millis)
+  },
+  ask: async (requests) => {
+    const { ask } = await small
+    const begun = performance.now()
+    for (let time = 0; time < requests; time++) await ask()
+    return requests / (performance.now() - begun) * 1000
+  }
+}
+
+const turn = turns[what]
+if (turn === undefined) {
+  process.stdout.write(`${JSON.stringify(await measures[what]?.())}\n`)
+  process.exit(0)
+}
+process.on("message", async (requests) => process.send?.(await turn(Number(requests))))

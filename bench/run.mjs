@@ -1,9 +1,9 @@
 // What a token costs, through this library and through others: `npm run bench`, or `npm run bench -- ROUNDS [ONLY…]`
 // with ONLY of cpu, linear, at-once, first, ask, memory, import, size.
 //
-// The server runs in a process of its own, and so does each client, one after another, ROUNDS times (default 3). All
-// figures of a row are medians of the rounds; a ratio is the median of each round's ratio to the hand-written loop of
-// the same round. Writes results.json beside this file.
+// The server runs in a process of its own, and so does each client, one after another, ROUNDS times (default 3); where a
+// figure is of many small requests, the clients of a round take turns at them. All figures of a row are medians; a ratio
+// is the median of the ratios to the hand-written loop in the same round, or turn. Writes results.json beside this file.
 import { execFileSync, fork, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, writeFileSync } from "node:fs"
@@ -35,8 +35,50 @@ const measure = (what, peer, numbers, mode) => {
   return JSON.parse(stdout)
 }
 
+/**
+ * A figure of every peer for every turn, of processes that live side by side and work one at a time: where the machine is
+ * slower for a while, it is so for all.
+ *
+ * @param {string} what
+ * @param {ReadonlyArray<string>} peers
+ * @param {{ readonly warm: number, readonly turns: number, readonly requests: number }} sizes
+ */
+const inTurns = async (what, peers, { requests, turns, warm }) => {
+  const takers = peers.map((peer) => ({
+    peer,
+    process: fork(here("measure.mjs"), [what, peer, address]),
+    figures: /** @type {Array<number>} */ ([])
+  }))
+  const turn = async (/** @type {typeof takers[number]} */ taker, /** @type {number} */ requests) => {
+    taker.process.send(requests)
+    const [figure] = await once(taker.process, "message")
+    return figure
+  }
+  if (warm > 0) { for (const taker of takers) await turn(taker, warm) }
+  for (let time = 0; time < turns; time++) {
+    // Nobody always comes after the same one.
+    for (let n = 0; n < takers.length; n++) {
+      const taker = takers[(n * (time % 2 === 0 ? 1 : takers.length - 1) + time) % takers.length]
+      taker?.figures.push(await turn(taker, requests))
+    }
+  }
+  for (const taker of takers) taker.process.kill()
+  return new Map(takers.map(({ figures, peer }) => [peer, figures]))
+}
+
+/**
+ * A figure of every row, one after another.
+ *
+ * @param {(row: string, column: string) => number} figure
+ * @returns {(rows: ReadonlyArray<string>, column: string) => Figures}
+ */
+const oneByOne = (figure) => (rows, column) => new Map(rows.map((row) => [row, [figure(row, column)]]))
+
 /** @param {ReadonlyArray<number>} numbers */
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
+
+/** To four digits. @param {number} number */
+const rounded = (number) => Number(number.toPrecision(4))
 
 const loop = "loop"
 const ours = ["effect-chat-fetch", "effect-chat-undici"]
@@ -64,24 +106,27 @@ const results = { node: process.version, cpu: cpus()[0]?.model, cpus: cpus().len
  * @param {string} unit
  * @param {ReadonlyArray<string>} columns
  * @param {ReadonlyArray<string>} rows
- * @param {(peer: string, column: string) => number} figure
+ * @param {(rows: ReadonlyArray<string>, column: string) => Figures | Promise<Figures>} measured
  * @param {number} [times] how often a round is run, where single ones differ much
+ * @typedef {ReadonlyMap<string, ReadonlyArray<number>>} Figures of every row, made side by side
  */
-const table = (title, unit, columns, rows, figure, times = 1) => {
+const table = async (title, unit, columns, rows, measured, times = 1) => {
   /** @type {Map<string, Array<number>>} */
   const seen = new Map()
   /** @type {Map<string, Array<number>>} */
   const ratios = new Map()
-  const add = (/** @type {typeof seen} */ map, /** @type {string} */ key, /** @type {number} */ value) =>
-    map.set(key, [...(map.get(key) ?? []), value])
+  const add = (
+    /** @type {typeof seen} */ map,
+    /** @type {string} */ key,
+    /** @type {ReadonlyArray<number>} */ values
+  ) => map.set(key, [...(map.get(key) ?? []), ...values])
   for (let round = 0; round < Number(rounds) * times; round++) {
     for (const column of columns) {
-      let base = NaN
-      for (const row of rows) {
-        const value = figure(row, column)
-        if (row === rows[0]) base = value
-        add(seen, `${row} ${column}`, value)
-        add(ratios, `${row} ${column}`, value / base)
+      const figures = await measured(rows, column)
+      const base = figures.get(rows[0] ?? "") ?? []
+      for (const [row, values] of figures) {
+        add(seen, `${row} ${column}`, values)
+        add(ratios, `${row} ${column}`, values.map((value, n) => value / (base[n] ?? NaN)))
       }
     }
   }
@@ -91,7 +136,12 @@ const table = (title, unit, columns, rows, figure, times = 1) => {
   const kept = rows.map((row) => {
     const cells = columns.map((column) => {
       const key = `${row} ${column}`
-      return { column, median: median(seen.get(key) ?? []), ratio: median(ratios.get(key) ?? []), all: seen.get(key) }
+      return {
+        column,
+        median: median(seen.get(key) ?? []),
+        ratio: median(ratios.get(key) ?? []),
+        all: seen.get(key)?.map(rounded)
+      }
     })
     const texts = cells.map(({ median, ratio }) => `${median.toFixed(2)}  ×${ratio.toFixed(2)}`.padStart(20))
     say(`${(names[row] ?? row).padEnd(width)}${texts.join("")}`)
@@ -101,48 +151,54 @@ const table = (title, unit, columns, rows, figure, times = 1) => {
 }
 
 if (wanted("cpu")) {
-  table(
+  await table(
     "CPU a token, an answer of 20 000 tokens",
     "µs",
     ["burst", "paced"],
     peers,
-    (peer, mode) => measure("cpu", peer, [20_000, mode === "burst" ? 9 : 3], mode).micros
+    oneByOne((peer, mode) => measure("cpu", peer, [20_000, mode === "burst" ? 9 : 3], mode).micros)
   )
 }
 if (wanted("linear")) {
-  table(
+  await table(
     "CPU a token, by the answer's length, in burst",
     "µs",
     ["10000", "100000"],
     [loop, ...ours, "openai"],
-    (peer, n) => measure("cpu", peer, [Number(n), 9], "burst").micros
+    oneByOne((peer, n) => measure("cpu", peer, [Number(n), 9], "burst").micros)
   )
 }
 if (wanted("at-once")) {
-  table(
+  await table(
     "CPU a token, streams at once, an event a write",
     "µs",
     ["1", "1000"],
     [loop, ...ours, "openai"],
-    (peer, n) => measure("at-once", peer, [Number(n)]).micros
+    oneByOne((peer, n) => measure("at-once", peer, [Number(n)]).micros)
   )
 }
 if (wanted("first")) {
-  table(
+  await table(
     "Time to the first token, 200 requests",
     "ms",
     ["median"],
-    [loop, ...ours, "openai"],
-    (peer) => measure("first", peer, [200]).millis
+    [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
+    (peers) => inTurns("first", peers, { warm: 200, turns: 10, requests: 20 }),
+    3
   )
 }
 if (wanted("ask")) {
-  table(
+  await table(
     "Answers that are no stream, one after another",
     "requests a second",
     ["the first 1000", "after 6000"],
     [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
-    (peer, column) => measure("ask", peer, column === "after 6000" ? [2000, 6000] : [1000, 0]).perSecond,
+    (peers, column) =>
+      inTurns(
+        "ask",
+        peers,
+        column === "after 6000" ? { warm: 6000, turns: 12, requests: 500 } : { warm: 0, turns: 20, requests: 50 }
+      ),
     3
   )
 }
@@ -163,12 +219,12 @@ if (wanted("import")) {
     const run = spawnSync(process.execPath, [here("import.mjs"), what], { encoding: "utf8" })
     return Number(run.stdout)
   }
-  table(
+  await table(
     "Import",
     "ms",
     ["time"],
     ["the modules of effect and @effect/platform that it uses", "effect-chat"],
-    (what) => time(what === "effect-chat" ? "library" : "modules"),
+    oneByOne((what) => time(what === "effect-chat" ? "library" : "modules")),
     9
   )
 }

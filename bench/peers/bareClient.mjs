@@ -1,6 +1,7 @@
-// An HttpClient layer by itself: a request, its text, `JSON.parse`. No program that uses the layer does less.
+// An HttpClient layer by itself: a request, its text, `JSON.parse`; of a stream its bytes, unread. No program that uses
+// the layer does less.
 import { HttpClient, HttpClientRequest } from "@effect/platform"
-import { Effect, ManagedRuntime } from "effect"
+import { Chunk, Effect, ManagedRuntime, Stream } from "effect"
 
 /**
  * @param {import("effect").Layer.Layer<HttpClient.HttpClient>} client
@@ -10,16 +11,33 @@ export const over = (client) => {
   const runtime = ManagedRuntime.make(client)
   return async (baseUrl) => {
     const http = await runtime.runPromise(HttpClient.HttpClient)
-    const post = () =>
-      HttpClientRequest.post(`${baseUrl}/chat/completions`, { headers: { authorization: "Bearer none" } }).pipe(
-        HttpClientRequest.bodyUnsafeJson({ model: "m", stream: false, messages: [{ role: "user", content: "Hi" }] })
+    const post = (/** @type {boolean} */ stream) =>
+      Effect.suspend(() =>
+        http.execute(
+          HttpClientRequest.post(`${baseUrl}/chat/completions`, { headers: { authorization: "Bearer none" } }).pipe(
+            HttpClientRequest.bodyUnsafeJson({ model: "m", stream, messages: [{ role: "user", content: "Hi" }] })
+          )
+        )
       )
-    const ask = Effect.suspend(() => http.execute(post())).pipe(
+    const ask = post(false).pipe(
       Effect.flatMap((response) => response.text),
       Effect.map((text) => JSON.parse(text).choices[0].message.content)
     )
     return {
-      stream: () => Promise.reject(new Error("A bare client has no parser of streams")),
+      stream: async (onText) => {
+        let length = 0
+        const each = (/** @type {Uint8Array} */ bytes) => {
+          length += bytes.length
+          onText("")
+        }
+        const read = Effect.flatMap(
+          post(true),
+          (response) =>
+            Stream.runForEachChunk(response.stream, (pieces) => Effect.sync(() => Chunk.forEach(pieces, each)))
+        )
+        await runtime.runPromise(read)
+        return length
+      },
       ask: () => runtime.runPromise(ask)
     }
   }
