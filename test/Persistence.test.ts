@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
+import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
 import { ChatError, ChatManager, HistoryStore, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
+import { held, nothing } from "./support/chats.ts"
 
 const config = LLMConfig.make({ baseUrl: "http://server/v1", apiKey: "sk-very-secret", systemPrompt: "Be brief." })
 
@@ -138,6 +139,26 @@ describe("A conversation with a store", () => {
       assert.isFalse(yield* chat.save)
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("lets go of the connection of an interrupted turn, though its store dies", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const service: HistoryStore.Service = { ...store, append: () => Effect.die("the disk is gone") }
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config: LLMConfig.make({ baseUrl: "http://server/v1", onInterrupt: "keep" }) }),
+        HistoryStore.HistoryStore,
+        service
+      )
+      const chat = yield* manager.getChat("ada")
+
+      const exit = yield* Effect.exit(Stream.runDrain(Stream.take(chat.chatStream("one"), 1)))
+
+      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.deepStrictEqual(yield* held, nothing)
+    }).pipe(Effect.provide(Layer.merge(
+      HistoryStore.layerMemory,
+      ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["a"], { ending: ScriptedHttpClient.never })])
+    ))))
 
   it.scoped("does not store a turn twice whose write was done although it failed", () =>
     Effect.gen(function*() {
