@@ -109,4 +109,4 @@ if (turn === undefined) {
   process.stdout.write(`${JSON.stringify(await measures[what]?.())}\n`)
   process.exit(0)
 }
-process.on("message", async (requests) => process.send?.(await turn(Number(requests))))
+process.on("message", (requests) => void turn(Number(requests)).then((figure) => process.send?.(figure)))
