@@ -207,6 +207,27 @@ describe("the history of a conversation", () => {
     }).pipe(withScript(echo())))
 })
 
+describe("the prompt of a turn", () => {
+  const turns: Record<string, (chat: LLMChat.Service, prompt: ChatMessage.Prompt) => Effect.Effect<unknown, unknown>> =
+    {
+      "whole": (chat, prompt) => chat.chat(prompt),
+      "streamed": (chat, prompt) => Stream.runDrain(chat.chatStream(prompt))
+    }
+  for (const [how, turn] of Object.entries(turns)) {
+    it.effect(`is what it was when the turn was made, not when it runs, where the answer is ${how}`, () =>
+      Effect.gen(function*() {
+        const chat = yield* LLMChat.make(options())
+        const prompt = [ChatMessage.user("one")]
+        const made = turn(chat, prompt)
+        prompt[0] = ChatMessage.user("two")
+
+        yield* made
+
+        assert.deepStrictEqual(sent((yield* requests)[0]), ["system: S", "user: one"])
+      }).pipe(withScript(echo())))
+  }
+})
+
 describe("a turn that is interrupted", () => {
   it.effect("keeps what a consumer was told that takes three tokens and leaves", () =>
     Effect.gen(function*() {

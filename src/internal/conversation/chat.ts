@@ -57,21 +57,21 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
     )
 
   const turn = <A>(
-    prompt: Prompt,
+    opening: Opening,
     ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
     Effect.scopedWith((scope) =>
-      Effect.flatMap(begin(fromPrompt(prompt), scope), (turn) => {
+      Effect.flatMap(begin(opening, scope), (turn) => {
         const complete: Complete = (request) => turn.meter.complete(completions, request)
         return whole(turn, (request) => ask(complete, request))
       })
     )
 
   const told = <A>(
-    prompt: Prompt,
+    opening: Opening,
     options: CallOptions | undefined,
     f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
-  ) => toStream((scope) => Effect.map(begin(fromPrompt(prompt), scope), (turn) => telling(turn, options, f)))
+  ) => toStream((scope) => Effect.map(begin(opening, scope), (turn) => telling(turn, options, f)))
 
   return {
     config,
@@ -90,19 +90,19 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
       span(
         "chat",
         Effect.map(
-          turn(prompt, (complete, request) =>
+          turn(fromPrompt(prompt), (complete, request) =>
             Effect.map(complete({ ...request, options }), (response) => ({ response }))),
           ({ response }) =>
             response
         )
       ),
-    chatStream: (prompt, options) => told(prompt, options, texts),
-    chatEvents: (prompt, options) => told(prompt, options, identity),
+    chatStream: (prompt, options) => told(fromPrompt(prompt), options, texts),
+    chatEvents: (prompt, options) => told(fromPrompt(prompt), options, identity),
     chatObject: (prompt, schema, options = {}) =>
       span(
         "chatObject",
         Effect.flatMap(
-          turn(prompt, (complete, request) => Obj.ask(complete, request, schema, options)),
+          turn(fromPrompt(prompt), (complete, request) => Obj.ask(complete, request, schema, options)),
           (answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)
         )
       ),
