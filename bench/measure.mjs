@@ -1,19 +1,19 @@
-// Runs in a process of its own and measures one peer: `node measure.mjs WHAT PEER ADDRESS [N] [TIMES]`, a line of JSON
-// comes back.
+// Runs in a process of its own and measures one peer: `node measure.mjs WHAT PEER ADDRESS N`, a line of JSON comes back.
 //
-//   cpu        CPU a token, user and system, of TIMES answers of N tokens after warm-up
 //   at-once    CPU a token of N streams that run at once, of 200 tokens each, one every 10 ms
-//   memory     resident memory while one long answer is read, every 100 ms
+//   memory     resident memory while one answer of N MiB is read, every 100 ms
 //
-// Others are measured in turns: each message from the parent is a number of small requests, made one after another, and
-// is answered with a figure.
+// Others are measured in turns: each message from the parent is a number of requests, made one after another, and is
+// answered with a figure.
 //
-//   first      milliseconds to the first token, the median
-//   ask        requests a second that are no stream
+//   burst      CPU a token, user and system, of answers of N tokens in large writes, the median
+//   paced      the same, a token a write
+//   first      milliseconds to the first token of small answers, the median
+//   ask        small requests a second that are no stream
 import { performance } from "node:perf_hooks"
 import process from "node:process"
 
-const [what = "", name = "", address = "", count = "1", times = "1"] = process.argv.slice(2)
+const [what = "", name = "", address = "", count = "1"] = process.argv.slice(2)
 const n = Number(count)
 
 /** @param {string} path */
@@ -40,15 +40,6 @@ const onText = () => {
 
 /** @type {Record<string, () => Promise<unknown>>} */
 const measures = {
-  cpu: async () => {
-    const { stream } = await peer(process.env["MODE"] === "paced" ? `paced/${n}` : `burst/${n}`)
-    for (let warm = 0; warm < 200_000; warm += n) await stream(onText)
-    tokens = 0
-    const spent = []
-    for (let time = 0; time < Number(times); time++) spent.push(await cpu(() => stream(onText)) / n)
-    if (tokens !== n * Number(times)) throw new Error(`${name} told ${tokens} tokens of ${n * Number(times)}`)
-    return { micros: median(spent) }
-  },
   "at-once": async () => {
     // Conversations take turns, so each stream has a client of its own.
     const peers = await Promise.all(Array.from({ length: Math.max(n, 100) }, () => peer("slow/200/10")))
@@ -79,12 +70,23 @@ const measures = {
   }
 }
 
-const small = peer("small")
+const answering = peer(what === "burst" || what === "paced" ? `${what}/${n}` : "small")
+
+const cpuOfToken = async (/** @type {number} */ answers) => {
+  const { stream } = await answering
+  tokens = 0
+  const spent = []
+  for (let time = 0; time < answers; time++) spent.push(await cpu(() => stream(onText)) / n)
+  if (tokens !== n * answers) throw new Error(`${name} told ${tokens} tokens of ${n * answers}`)
+  return median(spent)
+}
 
 /** @type {Record<string, (requests: number) => Promise<number>>} */
 const turns = {
+  burst: cpuOfToken,
+  paced: cpuOfToken,
   first: async (requests) => {
-    const { stream } = await small
+    const { stream } = await answering
     const millis = []
     for (let time = 0; time < requests; time++) {
       const begun = performance.now()
@@ -97,7 +99,7 @@ const turns = {
     return median(millis)
   },
   ask: async (requests) => {
-    const { ask } = await small
+    const { ask } = await answering
     const begun = performance.now()
     for (let time = 0; time < requests; time++) await ask()
     return requests / (performance.now() - begun) * 1000

@@ -1,9 +1,9 @@
 // What a token costs, through this library and through others: `npm run bench`, or `npm run bench -- ROUNDS [ONLY…]`
 // with ONLY of cpu, linear, at-once, first, ask, memory, import, size.
 //
-// The server runs in a process of its own, and so does each client, one after another, ROUNDS times (default 3); where a
-// figure is of many small requests, the clients of a round take turns at them. All figures of a row are medians; a ratio
-// is the median of the ratios to the hand-written loop in the same round, or turn. Writes results.json beside this file.
+// The server runs in a process of its own, and so does each client, ROUNDS times (default 3): one after another, or side by
+// side, where they take turns. All figures of a row are medians; a ratio is the median of the ratios to the hand-written
+// loop in the same round, or turn. Writes results.json beside this file.
 import { execFileSync, fork, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, writeFileSync } from "node:fs"
@@ -24,12 +24,12 @@ const server = fork(here("server.mjs"))
 const [{ port }] = await once(server, "message")
 const address = `http://127.0.0.1:${port}`
 
-/** @param {string} what @param {string} peer @param {ReadonlyArray<number>} numbers @param {string} [mode] */
-const measure = (what, peer, numbers, mode) => {
+/** @param {string} what @param {string} peer @param {number} n */
+const measure = (what, peer, n) => {
   const { status, stderr, stdout } = spawnSync(
     process.execPath,
-    [here("measure.mjs"), what, peer, address, ...numbers.map(String)],
-    { encoding: "utf8", env: { ...process.env, MODE: mode } }
+    [here("measure.mjs"), what, peer, address, String(n)],
+    { encoding: "utf8" }
   )
   if (status !== 0) throw new Error(`${what} ${peer}: ${stderr}`)
   return JSON.parse(stdout)
@@ -42,11 +42,12 @@ const measure = (what, peer, numbers, mode) => {
  * @param {string} what
  * @param {ReadonlyArray<string>} peers
  * @param {{ readonly warm: number, readonly turns: number, readonly requests: number }} sizes
+ * @param {string} [n]
  */
-const inTurns = async (what, peers, { requests, turns, warm }) => {
+const inTurns = async (what, peers, { requests, turns, warm }, n = "") => {
   const takers = peers.map((peer) => ({
     peer,
-    process: fork(here("measure.mjs"), [what, peer, address]),
+    process: fork(here("measure.mjs"), [what, peer, address, n]),
     figures: /** @type {Array<number>} */ ([])
   }))
   const turn = async (/** @type {typeof takers[number]} */ taker, /** @type {number} */ requests) => {
@@ -156,7 +157,7 @@ if (wanted("cpu")) {
     "µs",
     ["burst", "paced"],
     peers,
-    oneByOne((peer, mode) => measure("cpu", peer, [20_000, mode === "burst" ? 9 : 3], mode).micros)
+    (peers, mode) => inTurns(mode, peers, { warm: 10, turns: mode === "burst" ? 9 : 5, requests: 1 }, "20000")
   )
 }
 if (wanted("linear")) {
@@ -165,7 +166,7 @@ if (wanted("linear")) {
     "µs",
     ["10000", "100000"],
     [loop, ...ours, "openai"],
-    oneByOne((peer, n) => measure("cpu", peer, [Number(n), 9], "burst").micros)
+    (peers, n) => inTurns("burst", peers, { warm: 200_000 / Number(n), turns: 9, requests: 1 }, n)
   )
 }
 if (wanted("at-once")) {
@@ -174,7 +175,7 @@ if (wanted("at-once")) {
     "µs",
     ["1", "1000"],
     [loop, ...ours, "openai"],
-    oneByOne((peer, n) => measure("at-once", peer, [Number(n)]).micros)
+    oneByOne((peer, n) => measure("at-once", peer, Number(n)).micros)
   )
 }
 if (wanted("first")) {
@@ -205,7 +206,7 @@ if (wanted("ask")) {
 if (wanted("memory")) {
   say("\nMemory over a stream of 1 GiB (MiB resident)")
   results["Memory over a stream of 1 GiB"] = [loop, ...ours].map((peer) => {
-    const seen = measure("memory", peer, [1024])
+    const seen = measure("memory", peer, 1024)
     say(
       `${
         (names[peer] ?? peer).padEnd(42)
@@ -225,7 +226,7 @@ if (wanted("import")) {
     ["time"],
     ["the modules of effect and @effect/platform that it uses", "effect-chat"],
     oneByOne((what) => time(what === "effect-chat" ? "library" : "modules")),
-    9
+    25
   )
 }
 if (wanted("size")) {
