@@ -1,9 +1,9 @@
 // What a token costs, through this library and through others: `npm run bench`, or `npm run bench -- ROUNDS [ONLY…]`
 // with ONLY of cpu, linear, at-once, first, ask, memory, import, size.
 //
-// The server runs in a process of its own, and so does each client, ROUNDS times (default 3): one after another, or side by
-// side, where they take turns. All figures of a row are medians; a ratio is the median of the ratios to the hand-written
-// loop in the same round, or turn. Writes results.json beside this file.
+// The server runs in a process of its own, and so does each client, ROUNDS times (default 3): one after another, or, where
+// a figure is of many small requests, in turns. All figures of a row are medians; a ratio is the median of the ratios to
+// the hand-written loop in the same round, or turn. Writes results.json beside this file.
 import { execFileSync, fork, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, writeFileSync } from "node:fs"
@@ -42,12 +42,11 @@ const measure = (what, peer, n) => {
  * @param {string} what
  * @param {ReadonlyArray<string>} peers
  * @param {{ readonly warm: number, readonly turns: number, readonly requests: number }} sizes
- * @param {string} [n]
  */
-const inTurns = async (what, peers, { requests, turns, warm }, n = "") => {
+const inTurns = async (what, peers, { requests, turns, warm }) => {
   const takers = peers.map((peer) => ({
     peer,
-    process: fork(here("measure.mjs"), [what, peer, address, n]),
+    process: fork(here("measure.mjs"), [what, peer, address]),
     figures: /** @type {Array<number>} */ ([])
   }))
   const turn = async (/** @type {typeof takers[number]} */ taker, /** @type {number} */ requests) => {
@@ -157,7 +156,7 @@ if (wanted("cpu")) {
     "µs",
     ["burst", "paced"],
     peers,
-    (peers, mode) => inTurns(mode, peers, { warm: 10, turns: mode === "burst" ? 9 : 5, requests: 1 }, "20000")
+    oneByOne((peer, mode) => measure(mode, peer, 20_000).micros)
   )
 }
 if (wanted("linear")) {
@@ -166,7 +165,7 @@ if (wanted("linear")) {
     "µs",
     ["10000", "100000"],
     [loop, ...ours, "openai"],
-    (peers, n) => inTurns("burst", peers, { warm: 200_000 / Number(n), turns: 9, requests: 1 }, n)
+    oneByOne((peer, n) => measure("burst", peer, Number(n)).micros)
   )
 }
 if (wanted("at-once")) {
@@ -182,9 +181,9 @@ if (wanted("first")) {
   await table(
     "Time to the first token, 200 requests",
     "ms",
-    ["median"],
+    ["after 200", "after 2000"],
     [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
-    (peers) => inTurns("first", peers, { warm: 200, turns: 10, requests: 20 }),
+    (peers, column) => inTurns("first", peers, { warm: column === "after 200" ? 200 : 2000, turns: 10, requests: 20 }),
     3
   )
 }
@@ -198,7 +197,7 @@ if (wanted("ask")) {
       inTurns(
         "ask",
         peers,
-        column === "after 6000" ? { warm: 6000, turns: 12, requests: 500 } : { warm: 0, turns: 20, requests: 50 }
+        column === "after 6000" ? { warm: 6000, turns: 12, requests: 250 } : { warm: 0, turns: 20, requests: 50 }
       ),
     3
   )
