@@ -636,7 +636,7 @@ describe("LocalServer with options", () => {
       const reader = yield* Effect.fork(Effect.flatMap(client.execute(request), (response) => response.text))
       yield* eventually(Effect.map(activeAnswers, (count) => count === 1))
       const [duration] = yield* Effect.timed(Scope.close(scope, Exit.void))
-      assert.isBelow(Duration.toMillis(duration), 4000)
+      assert.isBelow(Duration.toMillis(duration), 2000)
       const text = yield* Fiber.join(reader)
       assert.include(text, "\"role\":\"assistant\"")
       assert.notInclude(text, "[DONE]")
@@ -652,7 +652,7 @@ describe("LocalServer with options", () => {
       const response = yield* HttpClient.execute(request)
       const reader = yield* Effect.fork(response.text)
       const [duration] = yield* Effect.timed(Scope.close(scope, Exit.void))
-      assert.isBelow(Duration.toMillis(duration), 4000)
+      assert.isBelow(Duration.toMillis(duration), 1000)
       yield* Fiber.join(reader)
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
