@@ -12,6 +12,9 @@ import * as Stream from "effect/Stream"
 /** The next elements, or none when there are no more. */
 export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
 
+/** The pull at the end of a stream. */
+export const over: Pull<never, never> = Effect.fail(Option.none())
+
 /**
  * A stream that begins with its first pull, where it can fail and be interrupted like every later one. The scope is closed
  * at the stream's end.

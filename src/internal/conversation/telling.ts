@@ -8,7 +8,7 @@ import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { finishOf } from "../finish.ts"
-import type { Pull } from "../pull.ts"
+import { over, type Pull } from "../pull.ts"
 import type { Turn } from "./turn.ts"
 
 /**
@@ -21,12 +21,12 @@ export const tell = <A>(
   f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
 ): Pull<A, ChatError> => {
   /** What comes after the end: nothing, or the error that the turn met there. */
-  let over: Pull<A, ChatError> | undefined
+  let next: Pull<A, ChatError> | undefined
 
   const give = (events: Chunk.Chunk<ChatEvent>): Pull<A, ChatError> => Effect.succeed(f(events))
 
   const end = (before: Chunk.Chunk<ChatEvent>, response: ChatResponse): Pull<A, ChatError> => {
-    over = Effect.fail(Option.none())
+    next = over
     return give(Chunk.append(before, finishOf(response)))
   }
 
@@ -46,8 +46,8 @@ export const tell = <A>(
       onSuccess: (response) => end(before, response),
       onFailure: (error) => {
         if (error._tag === "Stopped") return stopped
-        over = Effect.fail(Option.some(error))
-        return Chunk.isEmpty(before) ? over : give(before)
+        next = Effect.fail(Option.some(error))
+        return Chunk.isEmpty(before) ? next : give(before)
       }
     })
 
@@ -65,5 +65,5 @@ export const tell = <A>(
     }
   }
 
-  return Effect.suspend(() => over ?? (turn.hasEnded ? stopped : Effect.matchEffect(wire(), heard)))
+  return Effect.suspend(() => next ?? (turn.hasEnded ? stopped : Effect.matchEffect(wire(), heard)))
 }

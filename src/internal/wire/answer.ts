@@ -15,6 +15,7 @@ import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { over } from "../pull.ts"
 import { Wait } from "../wait.ts"
 import * as Body from "./body.ts"
 import { Decoder, type Problem } from "./decoder.ts"
@@ -279,8 +280,6 @@ export class Answer {
     }
   }
 }
-
-const over: Pull = Effect.fail(Option.none())
 
 const failWith = (error: ChatError): Pull => Effect.fail(Option.some(error))
 

@@ -6,6 +6,8 @@
  * all 0 (Ollama), from 1, or used twice. Arguments stay text: whether they are whole is known at the answer's end only,
  * and whole ones end a call only where a piece that names a function begins anew.
  */
+import * as Arr from "effect/Array"
+import * as Option from "effect/Option"
 import type { ToolCall } from "../../ChatResponse.ts"
 import { parseJson } from "../json.ts"
 import type { ToolCallPiece } from "./delta.ts"
@@ -19,13 +21,8 @@ export interface OpenCall {
   arguments: string
 }
 
-const lastWhere = (calls: ReadonlyArray<OpenCall>, test: (call: OpenCall) => boolean): OpenCall | undefined => {
-  for (let i = calls.length - 1; i >= 0; i--) {
-    const call = calls[i]
-    if (call !== undefined && test(call)) return call
-  }
-  return undefined
-}
+const lastWhere = (calls: ReadonlyArray<OpenCall>, test: (call: OpenCall) => boolean): OpenCall | undefined =>
+  Option.getOrUndefined(Arr.findLast(calls, test))
 
 /** The last call with the index; the last of all where there is none. */
 const atIndex = (calls: ReadonlyArray<OpenCall>, index: number | undefined): OpenCall | undefined =>
