@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Duration, Effect, Fiber, Schedule, Stream, TestClock } from "effect"
+import { Chunk, Duration, Effect, Fiber, Schedule, Stream, TestClock, type Tracer } from "effect"
 import { type ChatEvent, ChatMessage, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, held, nothing, options, requests, sent, transcript, usage, withScript } from "./support/chats.ts"
@@ -784,4 +784,29 @@ describe("spans", () => {
       ])
       assert.deepStrictEqual(spans.map((span) => span.status._tag), spans.map(() => "Ended"))
     }).pipe(withScript(echo())))
+
+  it.effect("of a stream say when and how it ended, and no time where the program measures none", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      const ends = (spans: ReadonlyArray<Tracer.Span>) =>
+        spans.filter(({ name }) => name === "ChatCompletions.stream").map(({ status }) =>
+          status._tag === "Ended" ? [status.endTime, status.exit._tag] : []
+        )
+
+      yield* TestClock.adjust("5 seconds")
+      const streams = Effect.all([
+        Stream.runDrain(chat.chatStream("a")),
+        Effect.exit(Stream.runDrain(chat.chatStream("b")))
+      ])
+
+      assert.deepStrictEqual(ends(yield* spansOf(streams)), [[5_000_000_000n, "Success"], [5_000_000_000n, "Failure"]])
+      assert.deepStrictEqual(ends(yield* spansOf(Effect.withTracerTiming(streams, false))), [[0n, "Success"], [
+        0n,
+        "Failure"
+      ]])
+    }).pipe(
+      withScript((request, index) =>
+        index % 2 === 0 ? echo()(request) : json({ error: { message: "no" } }, { status: 401 })
+      )
+    ))
 })
