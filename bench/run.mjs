@@ -183,8 +183,7 @@ if (wanted("first")) {
     "ms",
     ["after 200", "after 2000"],
     [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
-    (peers, column) => inTurns("first", peers, { warm: column === "after 200" ? 200 : 2000, turns: 10, requests: 20 }),
-    3
+    (peers, column) => inTurns("first", peers, { warm: column === "after 200" ? 200 : 2000, turns: 10, requests: 20 })
   )
 }
 if (wanted("ask")) {
@@ -198,8 +197,7 @@ if (wanted("ask")) {
         "ask",
         peers,
         column === "after 6000" ? { warm: 6000, turns: 12, requests: 250 } : { warm: 0, turns: 20, requests: 50 }
-      ),
-    3
+      )
   )
 }
 if (wanted("memory")) {
@@ -225,7 +223,7 @@ if (wanted("import")) {
     ["time"],
     ["the modules of effect and @effect/platform that it uses", "effect-chat"],
     oneByOne((what) => time(what === "effect-chat" ? "library" : "modules")),
-    25
+    9
   )
 }
 if (wanted("size")) {

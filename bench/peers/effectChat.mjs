@@ -22,7 +22,7 @@ export const over = (client) => {
           (texts) => Effect.sync(() => Chunk.forEach(texts, each))
         )
         // Every answer is the first of its conversation: the others send no history either.
-        await runtime.runPromise(Effect.zipRight(chat.clearHistory, read))
+        await runtime.runPromise(Effect.zipLeft(read, chat.clearHistory))
         return length
       },
       ask: () => runtime.runPromise(Effect.map(chat.ask("Hi"), (response) => response.text))
