@@ -1,13 +1,13 @@
 // Runs in a process of its own and measures one peer: `node measure.mjs WHAT PEER ADDRESS N`, a line of JSON comes back.
 //
-//   burst      CPU a token, user and system, of answers of N tokens in large writes, after warm-up: the median of nine
-//   paced      the same, a token a write: the median of three
 //   at-once    CPU a token of N streams that run at once, of 200 tokens each, one every 10 ms
 //   memory     resident memory while one answer of N MiB is read, every 100 ms
 //
 // Others are measured in turns: each message from the parent is a number of requests, made one after another, and is
 // answered with a figure.
 //
+//   burst      microseconds of CPU a token, user and system, of answers of N tokens in large writes
+//   paced      the same, a token a write
 //   first      milliseconds to the first token of small answers, the median
 //   ask        small requests a second that are no stream
 import { performance } from "node:perf_hooks"
@@ -38,20 +38,8 @@ const onText = () => {
   tokens++
 }
 
-const cpuOfToken = async (/** @type {number} */ answers) => {
-  const { stream } = await peer(`${what}/${n}`)
-  for (let warm = 0; warm < 200_000; warm += n) await stream(onText)
-  tokens = 0
-  const spent = []
-  for (let time = 0; time < answers; time++) spent.push(await cpu(() => stream(onText)) / n)
-  if (tokens !== n * answers) throw new Error(`${name} told ${tokens} tokens of ${n * answers}`)
-  return { micros: median(spent) }
-}
-
 /** @type {Record<string, () => Promise<unknown>>} */
 const measures = {
-  burst: () => cpuOfToken(9),
-  paced: () => cpuOfToken(3),
   "at-once": async () => {
     // Conversations take turns, so each stream has a client of its own.
     const peers = await Promise.all(Array.from({ length: Math.max(n, 100) }, () => peer("slow/200/10")))
@@ -82,12 +70,25 @@ const measures = {
   }
 }
 
-const small = peer("small")
+/** @type {Record<string, string>} */
+const paths = { burst: `burst/${n}`, paced: `paced/${n}`, first: "small", ask: "small" }
+
+const cpuOfToken = async (/** @type {number} */ answers) => {
+  const { stream } = await asked
+  tokens = 0
+  const spent = await cpu(async () => {
+    for (let time = 0; time < answers; time++) await stream(onText)
+  })
+  if (tokens !== n * answers) throw new Error(`${name} told ${tokens} tokens of ${n * answers}`)
+  return spent / tokens
+}
 
 /** @type {Record<string, (requests: number) => Promise<number>>} */
 const turns = {
+  burst: cpuOfToken,
+  paced: cpuOfToken,
   first: async (requests) => {
-    const { stream } = await small
+    const { stream } = await asked
     const millis = []
     for (let time = 0; time < requests; time++) {
       const begun = performance.now()
@@ -100,7 +101,7 @@ const turns = {
     return median(millis)
   },
   ask: async (requests) => {
-    const { ask } = await small
+    const { ask } = await asked
     const begun = performance.now()
     for (let time = 0; time < requests; time++) await ask()
     return requests / (performance.now() - begun) * 1000
@@ -112,4 +113,5 @@ if (turn === undefined) {
   process.stdout.write(`${JSON.stringify(await measures[what]?.())}\n`)
   process.exit(0)
 }
+const asked = peer(paths[what] ?? "")
 process.on("message", (requests) => void turn(Number(requests)).then((figure) => process.send?.(figure)))

@@ -1,9 +1,9 @@
 // What a token costs, through this library and through others: `npm run bench`, or `npm run bench -- ROUNDS [ONLY…]`
 // with ONLY of cpu, linear, at-once, first, ask, memory, import, size.
 //
-// The server runs in a process of its own, and so does each client, ROUNDS times (default 3): one after another, or, where
-// a figure is of many small requests, in turns. All figures of a row are medians; a ratio is the median of the ratios to
-// the hand-written loop in the same round, or turn. Writes results.json beside this file.
+// The server runs in a process of its own, and so does each client, ROUNDS times (default 3): in turns, or, where one
+// figure is of a whole process, one after another. All figures of a row are medians; a ratio is the median of the ratios
+// to the loop by hand in the same turn, or round. Writes results.json beside this file.
 import { execFileSync, fork, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, writeFileSync } from "node:fs"
@@ -42,11 +42,12 @@ const measure = (what, peer, n) => {
  * @param {string} what
  * @param {ReadonlyArray<string>} peers
  * @param {{ readonly warm: number, readonly turns: number, readonly requests: number }} sizes
+ * @param {number} [n]
  */
-const inTurns = async (what, peers, { requests, turns, warm }) => {
+const inTurns = async (what, peers, { requests, turns, warm }, n = 1) => {
   const takers = peers.map((peer) => ({
     peer,
-    process: fork(here("measure.mjs"), [what, peer, address]),
+    process: fork(here("measure.mjs"), [what, peer, address, String(n)]),
     figures: /** @type {Array<number>} */ ([])
   }))
   const turn = async (/** @type {typeof takers[number]} */ taker, /** @type {number} */ requests) => {
@@ -67,6 +68,23 @@ const inTurns = async (what, peers, { requests, turns, warm }) => {
 }
 
 /**
+ * The CPU a token of answers of N tokens. A turn is long enough to forget what the others left in the caches.
+ *
+ * @param {"burst" | "paced"} mode @param {ReadonlyArray<string>} peers @param {number} n
+ */
+const cpuOfToken = (mode, peers, n) =>
+  inTurns(
+    mode,
+    peers,
+    mode === "burst"
+      ? { warm: 200_000 / n, turns: 3, requests: Math.ceil(180_000 / n) }
+      : { warm: 200_000 / n, turns: 5, requests: Math.ceil(20_000 / n) },
+    n
+  )
+
+/** @typedef {ReadonlyMap<string, ReadonlyArray<number>>} Figures of every row, made side by side */
+
+/**
  * A figure of every row, one after another.
  *
  * @param {(row: string, column: string) => number} figure
@@ -82,15 +100,16 @@ const rounded = (number) => Number(number.toPrecision(4))
 
 const loop = "loop"
 const ours = ["effect-chat-fetch", "effect-chat-undici"]
-const peers = [loop, ...ours, "openai", "ai-sdk", "langchain"]
+const handWritten = ["hand-written-fetch", "hand-written-undici"]
+const peers = [loop, ...handWritten, ...ours, "openai", "ai-sdk", "langchain"]
 
 /** @type {Record<string, string>} */
 const names = {
   loop: "loop by hand (fetch)",
   "effect-chat-fetch": "effect-chat, FetchHttpClient",
   "effect-chat-undici": "effect-chat, NodeHttpClient.layerUndici",
-  "bare-fetch": "FetchHttpClient alone",
-  "bare-undici": "NodeHttpClient.layerUndici alone",
+  "hand-written-fetch": "by hand, FetchHttpClient",
+  "hand-written-undici": "by hand, NodeHttpClient.layerUndici",
   openai: "openai 7.57.0",
   "ai-sdk": "ai 7.0.173 + @ai-sdk/openai-compatible 3.0.92",
   langchain: "@langchain/openai 1.6.0"
@@ -102,13 +121,13 @@ const results = { node: process.version, cpu: cpus()[0]?.model, cpus: cpus().len
 /**
  * Measures peers round by round, prints a table, and keeps it.
  *
+ * @template {string} Column
  * @param {string} title
  * @param {string} unit
- * @param {ReadonlyArray<string>} columns
+ * @param {ReadonlyArray<Column>} columns
  * @param {ReadonlyArray<string>} rows
- * @param {(rows: ReadonlyArray<string>, column: string) => Figures | Promise<Figures>} measured
+ * @param {(rows: ReadonlyArray<string>, column: Column) => Figures | Promise<Figures>} measured
  * @param {number} [times] how often a round is run, where single ones differ much
- * @typedef {ReadonlyMap<string, ReadonlyArray<number>>} Figures of every row, made side by side
  */
 const table = async (title, unit, columns, rows, measured, times = 1) => {
   /** @type {Map<string, Array<number>>} */
@@ -154,9 +173,9 @@ if (wanted("cpu")) {
   await table(
     "CPU a token, an answer of 20 000 tokens",
     "µs",
-    ["burst", "paced"],
+    /** @type {const} */ (["burst", "paced"]),
     peers,
-    oneByOne((peer, mode) => measure(mode, peer, 20_000).micros)
+    (peers, mode) => cpuOfToken(mode, peers, 20_000)
   )
 }
 if (wanted("linear")) {
@@ -165,7 +184,7 @@ if (wanted("linear")) {
     "µs",
     ["10000", "100000"],
     [loop, ...ours, "openai"],
-    oneByOne((peer, n) => measure("burst", peer, Number(n)).micros)
+    (peers, n) => cpuOfToken("burst", peers, Number(n))
   )
 }
 if (wanted("at-once")) {
@@ -182,7 +201,7 @@ if (wanted("first")) {
     "Time to the first token, 200 requests",
     "ms",
     ["after 200", "after 2000"],
-    [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
+    [loop, ...handWritten, ...ours, "openai"],
     (peers, column) => inTurns("first", peers, { warm: column === "after 200" ? 200 : 2000, turns: 10, requests: 20 })
   )
 }
@@ -191,7 +210,7 @@ if (wanted("ask")) {
     "Answers that are no stream, one after another",
     "requests a second",
     ["the first 1000", "after 6000"],
-    [loop, "bare-fetch", "bare-undici", ...ours, "openai"],
+    [loop, ...handWritten, ...ours, "openai"],
     (peers, column) =>
       inTurns(
         "ask",

@@ -1,5 +1,5 @@
-// The measure of all others: a loop by hand over `fetch`, `TextDecoder`, `indexOf` and `JSON.parse`. It knows nothing
-// of errors, retries, timeouts, cut answers or line endings.
+// The measure of all others: a loop by hand over `fetch`, without retries and timeouts.
+import { decoding } from "./decoding.mjs"
 
 /** @param {string} baseUrl @param {boolean} stream */
 const post = (baseUrl, stream) =>
@@ -12,26 +12,17 @@ const post = (baseUrl, stream) =>
 /** @type {import("./peer.d.ts").Make} */
 export const make = async (baseUrl) => ({
   stream: async (onText) => {
+    let answer = ""
     const response = await post(baseUrl, true)
     const reader = response.body.getReader()
-    const decoder = new TextDecoder()
-    let buffer = ""
-    let text = ""
+    const decode = decoding((text) => {
+      answer += text
+      onText(text)
+    })
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) return text.length
-      buffer += decoder.decode(value, { stream: true })
-      let begin = 0
-      for (let end = buffer.indexOf("\n\n"); end !== -1; end = buffer.indexOf("\n\n", begin)) {
-        const line = buffer.slice(begin, end)
-        begin = end + 2
-        if (!line.startsWith("data: ") || line === "data: [DONE]") continue
-        const delta = JSON.parse(line.slice(6)).choices[0]?.delta.content
-        if (!delta) continue
-        text += delta
-        onText(delta)
-      }
-      buffer = buffer.slice(begin)
+      if (done) return answer.length
+      decode(value)
     }
   },
   ask: async () => {

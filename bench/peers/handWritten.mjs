@@ -1,7 +1,8 @@
-// An HttpClient layer by itself: a request, its text, `JSON.parse`; of a stream its bytes, unread. No program that uses
-// the layer does less.
-import { HttpClient, HttpClientRequest } from "@effect/platform"
+// The least that a program does on a given HttpClient layer: what the loop does, as an Effect and as a Stream, without
+// retries, timeouts, events or a history.
+import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Chunk, Effect, ManagedRuntime, Stream } from "effect"
+import { decoding } from "./decoding.mjs"
 
 /**
  * @param {import("effect").Layer.Layer<HttpClient.HttpClient>} client
@@ -23,19 +24,26 @@ export const over = (client) => {
       Effect.flatMap((response) => response.text),
       Effect.map((text) => JSON.parse(text).choices[0].message.content)
     )
+    const answer = Stream.suspend(() => {
+      /** @type {Array<string>} */
+      let texts = []
+      const decode = decoding((text) => texts.push(text))
+      return Stream.mapChunks(HttpClientResponse.stream(post(true)), (pieces) => {
+        texts = []
+        Chunk.forEach(pieces, decode)
+        return Chunk.unsafeFromArray(texts)
+      })
+    })
     return {
       stream: async (onText) => {
         let length = 0
-        const each = (/** @type {Uint8Array} */ bytes) => {
-          length += bytes.length
-          onText("")
+        const each = (/** @type {string} */ text) => {
+          length += text.length
+          onText(text)
         }
-        const read = Effect.flatMap(
-          post(true),
-          (response) =>
-            Stream.runForEachChunk(response.stream, (pieces) => Effect.sync(() => Chunk.forEach(pieces, each)))
+        await runtime.runPromise(
+          Stream.runForEachChunk(answer, (texts) => Effect.sync(() => Chunk.forEach(texts, each)))
         )
-        await runtime.runPromise(read)
         return length
       },
       ask: () => runtime.runPromise(ask)

@@ -1,4 +1,4 @@
 import { FetchHttpClient } from "@effect/platform"
-import { over } from "./bareClient.mjs"
+import { over } from "./handWritten.mjs"
 
 export const make = over(FetchHttpClient.layer)

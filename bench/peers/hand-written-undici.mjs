@@ -1,4 +1,4 @@
 import { NodeHttpClient } from "@effect/platform-node"
-import { over } from "./bareClient.mjs"
+import { over } from "./handWritten.mjs"
 
 export const make = over(NodeHttpClient.layerUndici)
