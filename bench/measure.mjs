@@ -70,9 +70,6 @@ const measures = {
   }
 }
 
-/** @type {Record<string, string>} */
-const paths = { burst: `burst/${n}`, paced: `paced/${n}`, first: "small", ask: "small" }
-
 const cpuOfToken = async (/** @type {number} */ answers) => {
   const { stream } = await asked
   tokens = 0
@@ -113,5 +110,5 @@ if (turn === undefined) {
   process.stdout.write(`${JSON.stringify(await measures[what]?.())}\n`)
   process.exit(0)
 }
-const asked = peer(paths[what] ?? "")
+const asked = peer(turn === cpuOfToken ? `${what}/${n}` : "small")
 process.on("message", (requests) => void turn(Number(requests)).then((figure) => process.send?.(figure)))

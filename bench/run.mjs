@@ -45,21 +45,26 @@ const measure = (what, peer, n) => {
  * @param {number} [n]
  */
 const inTurns = async (what, peers, { requests, turns, warm }, n = 1) => {
-  const takers = peers.map((peer) => ({
-    peer,
-    process: fork(here("measure.mjs"), [what, peer, address, String(n)]),
-    figures: /** @type {Array<number>} */ ([])
-  }))
-  const turn = async (/** @type {typeof takers[number]} */ taker, /** @type {number} */ requests) => {
-    taker.process.send(requests)
-    const [figure] = await once(taker.process, "message")
+  const takers = peers.map((peer) => {
+    const taker = fork(here("measure.mjs"), [what, peer, address, String(n)])
+    /** @type {Promise<never>} */
+    const gone = new Promise((_, reject) => {
+      taker.once("exit", (_, signal) => {
+        if (signal !== "SIGTERM") reject(new Error(`${what} ${peer} ended by itself`))
+      })
+    })
+    return { peer, process: taker, gone, figures: /** @type {Array<number>} */ ([]) }
+  })
+  const turn = async (/** @type {typeof takers[number]} */ { gone, process }, /** @type {number} */ requests) => {
+    process.send(requests)
+    const [figure] = await Promise.race([once(process, "message"), gone])
     return figure
   }
   if (warm > 0) { for (const taker of takers) await turn(taker, warm) }
   for (let time = 0; time < turns; time++) {
     // Nobody always comes after the same one.
-    for (let n = 0; n < takers.length; n++) {
-      const taker = takers[(n * (time % 2 === 0 ? 1 : takers.length - 1) + time) % takers.length]
+    for (let place = 0; place < takers.length; place++) {
+      const taker = takers[(place * (time % 2 === 0 ? 1 : takers.length - 1) + time) % takers.length]
       taker?.figures.push(await turn(taker, requests))
     }
   }

@@ -1,8 +1,9 @@
-// The least that a program does on a given HttpClient layer: what the loop does, as an Effect and as a Stream, without
-// retries, timeouts, events or a history.
+// The plain way on a given HttpClient layer: what the loop does, as an Effect and as a Stream, without retries, timeouts,
+// events or a history.
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Chunk, Effect, ManagedRuntime, Stream } from "effect"
 import { decoding } from "./decoding.mjs"
+import { read } from "./reading.mjs"
 
 /**
  * @param {import("effect").Layer.Layer<HttpClient.HttpClient>} client
@@ -35,17 +36,7 @@ export const over = (client) => {
       })
     })
     return {
-      stream: async (onText) => {
-        let length = 0
-        const each = (/** @type {string} */ text) => {
-          length += text.length
-          onText(text)
-        }
-        await runtime.runPromise(
-          Stream.runForEachChunk(answer, (texts) => Effect.sync(() => Chunk.forEach(texts, each)))
-        )
-        return length
-      },
+      stream: (onText) => runtime.runPromise(read(answer, onText)),
       ask: () => runtime.runPromise(ask)
     }
   }
