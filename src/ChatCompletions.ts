@@ -16,7 +16,7 @@ import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage } from "./ChatMessage.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
-import { HttpWire } from "./internal/wire/http.ts"
+import { HttpWire } from "./internal/transport/http.ts"
 import type { LLMConfig } from "./LLMConfig.ts"
 
 /**

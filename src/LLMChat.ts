@@ -22,8 +22,8 @@ import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
-import * as Chat from "./internal/conversation/chat.ts"
-import { MemoryConversation } from "./internal/conversation/memoryConversation.ts"
+import * as Chat from "./internal/turn/chat.ts"
+import { MemoryConversation } from "./internal/turn/memoryConversation.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**

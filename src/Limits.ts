@@ -20,8 +20,8 @@ import { type ChatError, TimeoutError } from "./ChatError.ts"
 import { estimateInput } from "./internal/estimate.ts"
 import * as Gate from "./internal/limits/gate.ts"
 import { Spending } from "./internal/limits/spending.ts"
-import * as Pull from "./internal/pull.ts"
 import { WholeOrInfinite } from "./internal/settings.ts"
+import * as Pull from "./internal/transport/stream.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**

@@ -3,7 +3,7 @@ import { Cause, Chunk, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } f
 import { ChatCompletions, ChatError, type ChatEvent, ChatMessage, ChatResponse, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { afterAll } from "vitest"
-import { Decoder } from "../src/internal/wire/decoder.ts"
+import { Decoder } from "../src/internal/decode/decoder.ts"
 import { cases, isPresent } from "./support/corpus.ts"
 import { below, choose, mutate } from "./support/mutate.ts"
 import { cut, generator } from "./support/playback.ts"

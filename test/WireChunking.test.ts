@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FastCheck as fc } from "effect"
 import { type ChatEvent, LLMConfig } from "effect-chat"
-import { Decoder, type Problem } from "../src/internal/wire/decoder.ts"
+import { Decoder, type Problem } from "../src/internal/decode/decoder.ts"
 import { cases, isPresent } from "./support/corpus.ts"
 import { cut, generator } from "./support/playback.ts"
 import { answer, complete, stream } from "./wire/ask.ts"

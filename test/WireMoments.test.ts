@@ -6,9 +6,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Effect, Exit, Fiber, Stream } from "effect"
 import { LLMConfig } from "effect-chat"
 import { Readable } from "node:stream"
-import { Wait } from "../src/internal/wait.ts"
-import { HttpWire } from "../src/internal/wire/http.ts"
-import { type CallWait, stopped } from "../src/internal/wire/watch.ts"
+import { type CallWait, stopped } from "../src/internal/transport/deadlines.ts"
+import { HttpWire } from "../src/internal/transport/http.ts"
+import { Wait } from "../src/internal/transport/wait.ts"
 
 const says = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`
 const ends = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`

@@ -8,9 +8,9 @@ import type { ChatRequest } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { Partial } from "../conversation/partial.ts"
 import { estimateInput, estimateUsage } from "../estimate.ts"
-import type { Pull } from "../pull.ts"
+import type { Pull } from "../transport/stream.ts"
+import { Partial } from "../turn/partial.ts"
 import type { Place } from "./gate.ts"
 
 /** The spending of one call. Mutable: one call has one reader. */

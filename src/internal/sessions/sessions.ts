@@ -5,7 +5,7 @@
  * their last use. Every operation takes constant time. Mutable: a map that is copied on write costs more the more
  * sessions there are.
  */
-import type { StoredConversation } from "../conversation/storedConversation.ts"
+import type { StoredConversation } from "../turn/storedConversation.ts"
 
 /** One conversation that is in memory. */
 export interface Session {

@@ -1,0 +1,72 @@
+import { assert, describe, it } from "@effect/vitest"
+import { type ChatEvent, LLMConfig } from "effect-chat"
+import { Decoder } from "../../../src/internal/decode/decoder.ts"
+import { bytes, completion, done, ends, says } from "../../wire/say.ts"
+
+const make = () =>
+  new Decoder(
+    LLMConfig.make({ baseUrl: "http://server.test/v1", maxEventSize: 1000, maxBodySize: 1000 }),
+    () => undefined
+  )
+
+describe("decoder", () => {
+  it("is complete with the finish reason, and done with [DONE]", () => {
+    const decoder = make()
+    const out: Array<ChatEvent.ChatEvent> = []
+    decoder.push(bytes(says("a")), out)
+    assert.isFalse(decoder.isComplete)
+    decoder.push(bytes(ends()), out)
+    assert.isTrue(decoder.isComplete)
+    assert.isFalse(decoder.isDone)
+    decoder.push(bytes(done), out)
+    assert.isTrue(decoder.isDone)
+    assert.deepStrictEqual(out.map((event) => event._tag), ["TextDelta", "Finish"])
+  })
+
+  it("says nothing after its end", () => {
+    const decoder = make()
+    const out: Array<ChatEvent.ChatEvent> = []
+    decoder.push(bytes(says("a") + done), out)
+    assert.isUndefined(decoder.push(bytes(says("b") + "data: {nonsense}\n\n"), out))
+    assert.isUndefined(decoder.end(out))
+    assert.lengthOf(out, 2)
+  })
+
+  it("knows a document by its first character, and is never complete before its end", () => {
+    const decoder = make()
+    const out: Array<ChatEvent.ChatEvent> = []
+    decoder.push(bytes(" \n"), out)
+    assert.isFalse(decoder.isWhole)
+    const body = JSON.stringify(completion({ content: "a" }))
+    decoder.push(bytes(body.slice(0, 1)), out)
+    assert.isTrue(decoder.isWhole)
+    decoder.push(bytes(body.slice(1)), out)
+    assert.isFalse(decoder.isComplete)
+    assert.lengthOf(out, 0)
+    assert.isUndefined(decoder.end(out))
+    assert.strictEqual(out.at(-1)?._tag, "Finish")
+  })
+
+  it("has no partial answer before it heard something", () => {
+    const decoder = make()
+    const nothing = decoder.partial
+    decoder.push(bytes(says("a")), [])
+    const something = decoder.partial
+    assert.isUndefined(nothing)
+    assert.strictEqual(something?.text, "a")
+    assert.strictEqual(something?.finishReason, "error")
+  })
+
+  it("tells one field name from other text as soon as it can", () => {
+    for (const start of ["data:", ":", "event:", "id:", "retry:", "error:"]) {
+      const decoder = make()
+      decoder.push(bytes(`${start} `), [])
+      assert.isFalse(decoder.isWhole, start)
+    }
+    for (const start of ["database", "Intern", "{", "[", "<", "\""]) {
+      const decoder = make()
+      decoder.push(bytes(start), [])
+      assert.isTrue(decoder.isWhole, start)
+    }
+  })
+})

@@ -1,0 +1,125 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Array as Arr, FastCheck as fc, Order } from "effect"
+import type { ToolCallPiece } from "../../../src/internal/decode/chunk.ts"
+import { addPiece, type OpenCall, toToolCalls } from "../../../src/internal/decode/toolCalls.ts"
+
+const fold = (pieces: ReadonlyArray<ToolCallPiece>) => {
+  const calls: Array<OpenCall> = []
+  for (const piece of pieces) addPiece(calls, piece, false)
+  return toToolCalls(calls)
+}
+
+const call = fc.record({
+  name: fc.constantFrom("f", "g"),
+  args: fc.json({ maxDepth: 2 }).map((json) => `{"a":${json}}`)
+})
+
+interface Cut {
+  readonly calls: ReadonlyArray<{ readonly name: string; readonly args: string }>
+  readonly turns: ReadonlyArray<number>
+}
+
+const cutCalls: fc.Arbitrary<Cut> = fc.record({
+  calls: fc.array(call, { minLength: 1, maxLength: 4 }),
+  turns: fc.array(fc.nat(), { minLength: 1, maxLength: 30 })
+})
+
+/** Pieces of one to a few letters each, in turns between the calls. */
+const deal = (
+  { calls, turns }: Cut,
+  piece: (place: number, first: boolean, text: string) => ToolCallPiece,
+  mixed: boolean
+): ReadonlyArray<ToolCallPiece> => {
+  const rest = calls.map(({ args }) => args)
+  const begun = calls.map(() => false)
+  const pieces: Array<ToolCallPiece> = []
+  for (let turn = 0; rest.some((text) => text !== ""); turn++) {
+    const random = turns[turn % turns.length] ?? 0
+    const open = rest.flatMap((text, place) => text === "" ? [] : [place])
+    const place = (mixed ? open[(random + turn) % open.length] : open[0]) ?? 0
+    const size = 1 + (random % 5)
+    const text = rest[place] ?? ""
+    pieces.push(piece(place, begun[place] === false, text.slice(0, size)))
+    begun[place] = true
+    rest[place] = text.slice(size)
+  }
+  return pieces
+}
+
+const sorted = (texts: ReadonlyArray<string>): string => Arr.sort(texts, Order.string).join("\n")
+
+const names = (calls: ReadonlyArray<{ readonly name: string; readonly args: string }>) =>
+  sorted(calls.map(({ args, name }) => `${name} ${args}`))
+
+const folded = (pieces: ReadonlyArray<ToolCallPiece>) =>
+  sorted(fold(pieces).map((made) => `${made.name} ${made.arguments}`))
+
+describe("toolCalls", () => {
+  it.prop("pieces with an index fold to the calls, however they are mixed", [cutCalls], ([cut]) => {
+    const pieces = deal(cut, (place, first, text) => ({
+      index: place + 1,
+      id: first ? `t${place}` : undefined,
+      name: first ? cut.calls[place]?.name : undefined,
+      arguments: text
+    }), true)
+    assert.strictEqual(folded(pieces), names(cut.calls))
+  })
+
+  it.prop("pieces with an id fold to the calls, however they are mixed", [cutCalls], ([cut]) => {
+    const pieces = deal(cut, (place, first, text) => ({
+      index: undefined,
+      id: `t${place}`,
+      name: first ? cut.calls[place]?.name : undefined,
+      arguments: text
+    }), true)
+    assert.strictEqual(folded(pieces), names(cut.calls))
+  })
+
+  it.prop("pieces with neither fold to the calls where these come one after another", [cutCalls], ([cut]) => {
+    const pieces = deal(cut, (place, first, text) => ({
+      index: undefined,
+      id: undefined,
+      name: first ? cut.calls[place]?.name : undefined,
+      arguments: text
+    }), false)
+    assert.strictEqual(folded(pieces), names(cut.calls))
+  })
+
+  it.prop("pieces whose index is always 0 and whose id comes first fold to the calls", [cutCalls], ([cut]) => {
+    const pieces = deal(cut, (place, first, text) => ({
+      index: 0,
+      id: first ? `t${place}` : undefined,
+      name: first ? cut.calls[place]?.name : undefined,
+      arguments: text
+    }), false)
+    assert.strictEqual(folded(pieces), names(cut.calls))
+  })
+
+  it.prop("pieces with the name on each fold to the calls", [cutCalls], ([cut]) => {
+    const pieces = deal(cut, (place, _first, text) => ({
+      index: place,
+      id: `t${place}`,
+      name: cut.calls[place]?.name,
+      arguments: text
+    }), true)
+    assert.strictEqual(folded(pieces), names(cut.calls))
+  })
+
+  it.prop("no letter of the arguments is lost, whatever the pieces say of themselves", [
+    fc.array(
+      fc.record({
+        index: fc.constantFrom(undefined, 0, 1, 2),
+        id: fc.constantFrom(undefined, "a", "b"),
+        name: fc.constantFrom(undefined, "f", "g"),
+        arguments: fc.constantFrom("", "{", "}", "{}", "x")
+      }),
+      { maxLength: 12 }
+    )
+  ], ([pieces]) => {
+    const letters = (texts: ReadonlyArray<string>) => sorted(texts.join("").split(""))
+    assert.strictEqual(
+      letters(fold(pieces).map((made) => made.arguments)),
+      letters(pieces.map((piece) => piece.arguments))
+    )
+  })
+})

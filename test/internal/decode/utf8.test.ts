@@ -1,0 +1,40 @@
+import { assert, describe, it } from "@effect/vitest"
+import { FastCheck } from "effect"
+import { Utf8 } from "../../../src/internal/decode/utf8.ts"
+
+const encode = (text: string) => new TextEncoder().encode(text)
+
+/** The bytes in chunks that end where the cuts say. */
+const chunks = (bytes: Uint8Array, cuts: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
+  const ends = [...new Set([...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])].sort((a, b) => a - b)
+  return ends.map((end, index) => bytes.subarray(ends[index - 1] ?? 0, end))
+}
+
+const read = (pieces: ReadonlyArray<Uint8Array>): string => {
+  const utf8 = new Utf8()
+  return pieces.map((piece) => utf8.decode(piece)).join("") + utf8.end()
+}
+
+/** Text of all lengths of characters, byte order marks, and bytes that are no text. */
+const bytes = FastCheck.array(
+  FastCheck.oneof(
+    FastCheck.constantFrom("a", "data: ", "é", "€", "😀", "\ufeff", "\n").map(encode),
+    FastCheck.uint8Array({ minLength: 1, maxLength: 3 })
+  ),
+  { maxLength: 12 }
+).map((pieces) => Uint8Array.from(pieces.flatMap((piece) => [...piece])))
+
+describe("utf8", () => {
+  it("is read alike however it is cut", () => {
+    FastCheck.assert(
+      FastCheck.property(bytes, FastCheck.array(FastCheck.nat(40), { maxLength: 6 }), (bytes, cuts) => {
+        assert.strictEqual(read(chunks(bytes, cuts)), new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes))
+      }),
+      { seed: 20261122, numRuns: 2000 }
+    )
+  })
+
+  it("keeps byte order marks", () => {
+    assert.strictEqual(read([encode("\ufeffa"), encode("\ufeffb")]), "\ufeffa\ufeffb")
+  })
+})

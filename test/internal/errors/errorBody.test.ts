@@ -1,0 +1,328 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Fs from "node:fs"
+import { fromBody, fromJson, fromStreamData, statusText } from "../../../src/internal/errors/errorBody.ts"
+
+const corpus = new URL("../../../../shared/corpus/", import.meta.url)
+const hasCorpus = Fs.existsSync(corpus)
+const absent = hasCorpus ? "" : " (skipped: the recordings are not here)"
+
+interface Case {
+  readonly id: string
+  readonly kind: string
+  readonly sse: boolean
+  readonly status: number
+  readonly contentType: string | null
+  readonly bodyFile: string
+  readonly expected: {
+    readonly errorMessage: string | null
+    readonly errorCode?: string | number
+    readonly errorType?: string
+  }
+}
+
+const cases = (): ReadonlyArray<{ readonly recorded: Case; readonly body: string }> =>
+  Fs.readdirSync(corpus).filter((id) => Fs.existsSync(new URL(`${id}/case.json`, corpus))).map((id) => {
+    const recorded: Case = JSON.parse(Fs.readFileSync(new URL(`${id}/case.json`, corpus), "utf8"))
+    return { recorded, body: Fs.readFileSync(new URL(`${id}/${recorded.bodyFile}`, corpus), "utf8") }
+  })
+
+const dataOf = (body: string): ReadonlyArray<unknown> =>
+  body.split(/\r?\n/).filter((line) => line.startsWith("data:") && !line.includes("[DONE]"))
+    .map((line): unknown => JSON.parse(line.slice(5)))
+
+describe("fromJson reads every shape of an error body", () => {
+  const shapes: ReadonlyArray<readonly [string, unknown, string, string | undefined, string | undefined]> = [
+    [
+      "an error object",
+      { error: { message: "no", type: "invalid_request_error", code: "c" } },
+      "no",
+      "c",
+      "invalid_request_error"
+    ],
+    [
+      "a list around an error object",
+      [{ error: { code: 400, message: "no", status: "INVALID_ARGUMENT" } }],
+      "no",
+      "400",
+      undefined
+    ],
+    ["an error string", { error: "no" }, "no", undefined, undefined],
+    ["an error string with a code beside it", { code: "unavailable", error: "no" }, "no", "unavailable", undefined],
+    ["a list of error strings", { error: ["no", "nor this"] }, "no", undefined, undefined],
+    ["a list of error objects", { success: false, error: [{ code: 2009, message: "no" }] }, "no", "2009", undefined],
+    ["an error flag with a message", { error: true, message: "no" }, "no", undefined, undefined],
+    ["an error object without text beside a message", { error: { code: 1 }, message: "no" }, "no", "1", undefined],
+    ["an error in an error", { error: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    ["a message", { message: "no" }, "no", undefined, undefined],
+    ["a flat object", { message: "no", type: "t", code: "c" }, "no", "c", "t"],
+    [
+      "object: error",
+      { object: "error", message: "no", type: "BadRequestError", code: 400 },
+      "no",
+      "400",
+      "BadRequestError"
+    ],
+    [
+      "type: error",
+      { type: "error", error: { type: "overloaded_error", message: "no" } },
+      "no",
+      undefined,
+      "overloaded_error"
+    ],
+    ["a detail string", { detail: "no" }, "no", undefined, undefined],
+    ["a detail list", { detail: [{ type: "t", loc: ["body", "x"], msg: "no" }] }, "no", undefined, undefined],
+    ["an error in a detail", { detail: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    [
+      "a detail list in the message",
+      {
+        object: "error",
+        message: { detail: [{ msg: "no", loc: ["body", "x"] }] },
+        type: "invalid_request_error",
+        code: null
+      },
+      "no",
+      undefined,
+      "invalid_request_error"
+    ],
+    ["type: error beside a message", { type: "error", message: "no" }, "no", undefined, undefined],
+    ["a list of errors", { errors: [{ message: "no", code: 5007 }], success: false }, "no", "5007", undefined],
+    ["an error string with a type beside it", { error: "no", error_type: "validation" }, "no", undefined, "validation"],
+    ["a title", { title: "no", status: 400 }, "no", undefined, undefined],
+    [
+      "a title with a detail",
+      { type: "about:blank", title: "Not Found", detail: "no", status: 404 },
+      "no",
+      undefined,
+      "about:blank"
+    ],
+    ["msg", { code: 500, msg: "no", success: false }, "no", "500", undefined],
+    ["error_msg", { error_code: 336103, error_msg: "no" }, "no", "336103", undefined],
+    ["Message", { Message: "no" }, "no", undefined, undefined],
+    ["Response.Error", { Response: { Error: { Code: "AuthFailure", Message: "no" } } }, "no", "AuthFailure", undefined],
+    ["fault", { fault: { faultstring: "no", detail: { errorcode: "keys.Missing" } } }, "no", "keys.Missing", undefined],
+    ["base_resp", { base_resp: { status_code: 1004, status_msg: "no" } }, "no", "1004", undefined],
+    ["a JSON string that holds JSON", "{\"error\":{\"message\":\"no\"}}", "no", undefined, undefined],
+    ["an error in data", { success: false, data: { message: "no", code: "AB03" } }, "no", "AB03", undefined],
+    ["an error in a result", { result: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    [
+      "a message with a gateway's name before it",
+      { "helicone-message": "no", "support": "write to us", "helicone-error": "e" },
+      "no",
+      undefined,
+      undefined
+    ],
+    ["a JSON string", "no", "no", undefined, undefined]
+  ]
+  for (const [name, body, message, code, type] of shapes) {
+    it(`takes the message of ${name}`, () => {
+      const info = fromJson(body)
+
+      assert.deepStrictEqual([info?.message, info?.code, info?.type], [message, code, type])
+    })
+  }
+
+  it("makes a string of a numeric code and nothing of null", () => {
+    const info = fromJson({ error: { message: "no", code: 400, type: null } })
+
+    assert.deepStrictEqual([info?.code, info?.type, info?.status], ["400", undefined, 400])
+  })
+
+  for (const error of ["Bad Request", "Method Not Allowed", "Payload Too Large", "Unprocessable Entity"]) {
+    it(`prefers the message to an error that is only the reason phrase: ${error}`, () => {
+      const info = fromJson({ statusCode: 400, error, message: "body/temperature must be number" })
+
+      assert.strictEqual(info?.message, "body/temperature must be number")
+    })
+  }
+
+  it("keeps an error that says more than the reason phrase, whatever the message", () => {
+    assert.strictEqual(fromJson({ error: "no such model", message: "failed" })?.message, "no such model")
+  })
+
+  it("opens the upstream error that a gateway wraps as text", () => {
+    const raw = JSON.stringify({ error: { message: "none is not supported", code: "unsupported_value", type: "t" } })
+
+    const info = fromJson({ error: { message: "Provider returned error", code: 400, metadata: { raw } } })
+
+    assert.strictEqual(info?.message, "Provider returned error")
+    assert.strictEqual(info?.upstream?.message, "none is not supported")
+    assert.strictEqual(info?.upstream?.code, "unsupported_value")
+  })
+
+  it("keeps upstream text that is no JSON", () => {
+    const info = fromJson({ error: { message: "Provider returned error", metadata: { raw: "rate-limited upstream" } } })
+
+    assert.strictEqual(info?.upstream?.message, "rate-limited upstream")
+  })
+
+  it("takes the upstream's message where the gateway has none", () => {
+    assert.strictEqual(fromJson({ error: { metadata: { raw: "{\"error\":\"busy\"}" } } })?.message, "busy")
+  })
+
+  it("opens JSON that stands in the message", () => {
+    const inner = JSON.stringify({ error: { code: 429, message: "exhausted", status: "RESOURCE_EXHAUSTED" } })
+
+    const info = fromJson({ error: { message: inner, code: 429 } })
+
+    assert.strictEqual(info?.message, inner)
+    assert.deepStrictEqual([info?.upstream?.message, info?.upstream?.hints], ["exhausted", ["RESOURCE_EXHAUSTED"]])
+  })
+
+  it("finds nothing in what is no error", () => {
+    for (
+      const value of [null, 0, true, "", [], {}, { type: "ping" }, { base_resp: { status_code: 0, status_msg: "" } }]
+    ) {
+      assert.isUndefined(fromJson(value), JSON.stringify(value))
+    }
+  })
+
+  it("gives up on a message nested without end", () => {
+    const nested = Array.from({ length: 50 }).reduce<unknown>((inner) => ({ message: inner }), "no")
+
+    assert.isUndefined(fromJson(nested))
+  })
+
+  it("gives up on a body nested without end", () => {
+    const nested = Array.from({ length: 5_000 }).reduce<unknown>((inner) => ({ error: inner }), { message: "no" })
+
+    assert.isUndefined(fromJson(nested))
+  })
+})
+
+describe("fromBody reads bodies of every kind", () => {
+  const bodies: ReadonlyArray<readonly [string, string, string | undefined, string]> = [
+    ["JSON served as a stream of bytes", "{\"error\":{\"message\":\"no\"}}", "application/octet-stream", "no"],
+    ["JSON served as HTML", "{\"error\":\"no\"}", "text/html", "no"],
+    ["JSON after a byte order mark and blank lines", "\uFEFF\n\n {\"error\":\"no\"}\n", "application/json", "no"],
+    ["a JSON string", "\"Api key is invalid\"", "application/json", "Api key is invalid"],
+    ["one JSON object a line", "{\"error\":\"no\"}\n{\"error\":\"nor this\"}\n", undefined, "no"],
+    ["a data line", "data: {\"error\":{\"message\":\"no\"}}\n\n", "text/event-stream", "no"],
+    ["an error event", "event: error\r\ndata: {\"message\":\"no\"}\r\n\r\n", undefined, "no"],
+    ["an event of several data lines", "data: {\"error\":\ndata: \"no\"}\n\ndata: [DONE]\n\n", undefined, "no"],
+    ["an error field", "error: {\"error\":{\"message\":\"no\"}}\n\n", undefined, "no"],
+    ["an event of plain text", "event: error\ndata: no\n\n", undefined, "no"],
+    ["plain text", "404 page not found\n", "text/plain", "404 page not found"],
+    ["plain text that looks like a field", "error: it broke", "text/plain", "error: it broke"],
+    ["plain text of several lines", " a \nb\n", "text/plain", "a \nb"],
+    ["a bare number", "404", "text/plain", "404"],
+    [
+      "a proxy's page",
+      "<html>\r\n<head><title>502 Bad\r\n Gateway</title></head><body><center><h1>x</h1></center></body></html>",
+      "text/html",
+      "502 Bad Gateway"
+    ],
+    ["a page with an unknown entity", "<html><title>&constructor; x</title></html>", undefined, "&constructor; x"],
+    [
+      "a page with entities",
+      "<!DOCTYPE html><title>a &amp; b | 524: A timeout</title>",
+      undefined,
+      "a & b | 524: A timeout"
+    ],
+    ["a page without a title", "<html><body><h1>503 <b>Busy</b></h1><p>x</p></body></html>", undefined, "503 Busy"],
+    [
+      "a page without headings",
+      "<html><style>p {}</style><body><p>It\n broke.</p></body></html>",
+      undefined,
+      "It broke."
+    ],
+    ["XML", "<?xml version=\"1.0\"?><Error><Code>X</Code><Message>no</Message></Error>", "application/xml", "no"],
+    ["nothing", "", undefined, ""],
+    ["blanks", " \r\n\r\n", "application/json", ""],
+    ["null", "null", "application/json", ""],
+    ["JSON without a message", "{\"method\":\"POST\",\"pathname\":\"/x\"}", "application/json", ""],
+    ["cut JSON", "{\"error\":{\"mess", "application/json", "{\"error\":{\"mess"]
+  ]
+  for (const [name, body, contentType, message] of bodies) {
+    it(`takes the message of ${name}`, () => {
+      assert.strictEqual(fromBody(body, contentType).message, message)
+    })
+  }
+})
+
+describe("fromStreamData tells errors from chunks", () => {
+  const delta = { id: "x", object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: "Hi" } }] }
+  const errors: ReadonlyArray<readonly [string, unknown, string]> = [
+    ["an error object", { error: { message: "no", code: 500 } }, "no"],
+    ["an error string", { error: "no" }, "no"],
+    ["an error in a list", [{ error: { message: "no" } }], "no"],
+    ["an error beside a message", { error: {}, message: "no" }, "no"],
+    ["object: error", { object: "error", message: "no" }, "no"],
+    ["type: error", { type: "error", message: "no" }, "no"],
+    ["an error beside a choice that failed", { ...delta, error: { message: "no", code: 502 } }, "no"],
+    ["an error on a choice", { choices: [{ finish_reason: "error", error: { message: "no", code: 502 } }] }, "no"],
+    ["object: error beside a model", { object: "error", model: "m", message: "no" }, "no"],
+    ["type: error beside choices", { type: "error", choices: [], message: "no" }, "no"],
+    ["a message without choices", { message: "no" }, "no"],
+    ["a detail without choices", { detail: "no" }, "no"],
+    ["a code without choices", { code: 50505, message: "no", data: null }, "no"],
+    ["base_resp beside empty choices", { choices: null, base_resp: { status_code: 1002, status_msg: "no" } }, "no"],
+    ["an error without any text", { error: { code: 1 } }, ""]
+  ]
+  for (const [name, value, message] of errors) {
+    it(`reads ${name} as an error`, () => {
+      assert.strictEqual(fromStreamData(value)?.message, message)
+    })
+  }
+
+  const chunks: ReadonlyArray<readonly [string, unknown]> = [
+    ["a delta", delta],
+    ["a delta with error: null", { ...delta, error: null }],
+    ["a delta with an empty error", { ...delta, error: {} }],
+    ["a delta with code and message of a success", { ...delta, code: 0, message: "Success", sid: "x" }],
+    ["a delta with base_resp of a success", { ...delta, base_resp: { status_code: 0, status_msg: "" } }],
+    ["a delta beside a message", { choices: [{ delta: { content: "Hi" } }], message: "note" }],
+    ["a choice with error: null", { choices: [{ delta: {}, error: null }] }],
+    ["a usage chunk", { choices: [], usage: { total_tokens: 3 } }],
+    ["a chunk with a cost only", { choices: [], cost: "0" }],
+    ["a usage chunk without choices", { usage: { total_tokens: 3 }, message: "done" }],
+    ["an empty object", {}],
+    ["a ping", { type: "ping", message: "still here" }],
+    ["another protocol's message", { model: "m", message: { role: "assistant", content: "Hi" }, done: false }],
+    ["a chunk without choices", { id: "x", object: "chat.completion.chunk", message: "x" }],
+    ["a success notice", { code: 200, msg: "success" }],
+    ["text", "Hi"],
+    ["null", null]
+  ]
+  for (const [name, value] of chunks) {
+    it(`does not take ${name} for an error`, () => {
+      assert.isUndefined(fromStreamData(value))
+    })
+  }
+})
+
+it("says a status in words and keeps the number", () => {
+  assert.strictEqual(statusText(503), "Service unavailable (HTTP 503)")
+  assert.strictEqual(statusText(451), "HTTP status 451")
+})
+
+describe.skipIf(!hasCorpus)(`recorded errors${absent}`, () => {
+  for (const { body, recorded } of hasCorpus ? cases() : []) {
+    if (recorded.kind === "error") {
+      it(`agrees with ${recorded.id}`, () => {
+        const { errorCode, errorMessage, errorType } = recorded.expected
+        const last = body.trim().split("\n\n").at(-1) ?? ""
+
+        const info = fromBody(recorded.sse ? last : body, recorded.contentType ?? undefined)
+
+        assert.deepStrictEqual(
+          [info.message, info.code, info.type],
+          [errorMessage ?? "", errorCode === undefined ? undefined : String(errorCode), errorType]
+        )
+      })
+      if (recorded.sse) {
+        it(`finds no error in the chunks before the one of ${recorded.id}`, () => {
+          const found = dataOf(body).filter((value) => fromStreamData(value) !== undefined)
+
+          assert.isAtMost(found.length, 1)
+        })
+      }
+    } else {
+      it(`finds no error in ${recorded.id}`, () => {
+        const values = recorded.sse ? dataOf(body) : [JSON.parse(body)]
+
+        assert.isAbove(values.length, 0)
+        assert.deepStrictEqual(values.filter((value) => fromStreamData(value) !== undefined), [])
+      })
+    }
+  }
+})

@@ -1,0 +1,47 @@
+import { assert, describe, it } from "@effect/vitest"
+import { type CallOptions, ChatMessage, LLMConfig } from "effect-chat"
+import { toBody } from "../../../src/internal/request/body.ts"
+
+const config = LLMConfig.make({ baseUrl: "http://server.test/v1" })
+
+const sent = (messages: ReadonlyArray<ChatMessage.ChatMessage>, options: CallOptions.CallOptions = {}) =>
+  JSON.parse(JSON.stringify(toBody(config, messages, options, false)))
+
+describe("request", () => {
+  it("a refusal is sent back as one", () => {
+    const [message] = sent([{ role: "assistant", content: "", refusal: "no" }]).messages
+    assert.deepStrictEqual(message, { role: "assistant", content: null, refusal: "no" })
+  })
+
+  it("what only the history knows of an answer is not sent", () => {
+    const [message] = sent([
+      { role: "assistant", content: "a", finishReason: "interrupted", model: "m", toolCalls: [], reasoning: "hm" }
+    ]).messages
+    assert.deepStrictEqual(message, { role: "assistant", content: "a" })
+  })
+
+  it("messages keep their order", () => {
+    const roles = ["system", "user", "assistant", "tool", "user"]
+    const messages = sent([
+      ChatMessage.system("s"),
+      ChatMessage.user("u"),
+      { role: "assistant", content: "", toolCalls: [{ id: "t", name: "f", arguments: "{}" }] },
+      ChatMessage.toolResult("t", "1"),
+      ChatMessage.user("u")
+    ]).messages
+    assert.deepStrictEqual(messages.map((message: { readonly role: string }) => message.role), roles)
+  })
+
+  it("a schema has its description and its strictness only where they are given", () => {
+    const schema = { type: "object" }
+    const format = (more: object) =>
+      sent([], { responseFormat: { type: "json_schema", name: "n", schema, ...more } }).response_format.json_schema
+    assert.deepStrictEqual(format({}), { name: "n", schema })
+    assert.deepStrictEqual(format({ description: "d", strict: false }), {
+      name: "n",
+      schema,
+      description: "d",
+      strict: false
+    })
+  })
+})

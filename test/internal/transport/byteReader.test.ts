@@ -1,0 +1,128 @@
+import { HttpClientRequest, HttpClientResponse } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option, Stream } from "effect"
+import { Readable } from "node:stream"
+import * as Body from "../../../src/internal/transport/byteReader.ts"
+
+const request = HttpClientRequest.get("http://127.0.0.1")
+const bytes = (text: string) => new TextEncoder().encode(text)
+
+/** A response as `NodeHttpClient` makes them: the source is the stream, or has it. */
+const sourced = (source: unknown): HttpClientResponse.HttpClientResponse =>
+  Object.assign(Object.create(HttpClientResponse.fromWeb(request, new Response())), { source })
+
+/** A body that is written by hand, in both of its forms. */
+const makers = {
+  "of fetch": () => {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, {
+      highWaterMark: 9
+    })
+    const writer = writable.getWriter()
+    return {
+      response: HttpClientResponse.fromWeb(request, new Response(readable)),
+      write: (text: string) => writer.write(bytes(text)),
+      end: () => writer.close(),
+      fail: (error: Error) => writer.abort(error)
+    }
+  },
+  "of Node": () => {
+    const readable = new Readable({ read: () => {} })
+    return {
+      response: sourced({ body: readable }),
+      write: (text: string) => Promise.resolve(readable.push(bytes(text))),
+      end: () => Promise.resolve(readable.push(null)),
+      fail: (error: Error) => Promise.resolve(readable.destroy(error))
+    }
+  }
+}
+
+const next = (body: Body.Body, isTaken = true): Promise<string> =>
+  new Promise((resolve) =>
+    body.read((read) => {
+      if (Body.isBytes(read)) resolve(Buffer.from(read).toString())
+      else resolve(Option.isNone(read) ? "end" : String(Object(read.value).cause))
+      return isTaken
+    })
+  )
+
+const ofResponse = (response: HttpClientResponse.HttpClientResponse): Body.Body =>
+  Body.of(response) ?? assert.fail("not known")
+
+describe("body", () => {
+  for (const [name, make] of Object.entries(makers)) {
+    it(`${name} is read as it comes, to its end`, async () => {
+      const { end, response, write } = make()
+      const body = ofResponse(response)
+      void write("a")
+      assert.strictEqual(await next(body), "a")
+      const later = next(body)
+      void write("b")
+      assert.strictEqual(await later, "b")
+      void end()
+      assert.strictEqual(await next(body), "end")
+    })
+
+    it(`${name} keeps what nobody took for the next read`, async () => {
+      const { end, response, write } = make()
+      const body = ofResponse(response)
+      const left = next(body, false)
+      void write("a")
+      assert.strictEqual(await left, "a")
+      assert.strictEqual(await next(body), "a")
+      void end()
+      assert.strictEqual(await next(body), "end")
+    })
+
+    it(`${name} can be read on by whoever takes a read, also one that was kept`, async () => {
+      const { end, response, write } = make()
+      const body = ofResponse(response)
+      const kept = next(body, false)
+      void write("a")
+      await kept
+      const texts: Array<string> = []
+      const all = new Promise<void>((resolve) => {
+        const take = (read: Body.Read): boolean => {
+          if (!Body.isBytes(read)) {
+            resolve()
+            return true
+          }
+          texts.push(Buffer.from(read).toString())
+          body.read(take)
+          return true
+        }
+        body.read(take)
+      })
+      await write("b")
+      void end()
+      await all
+      assert.strictEqual(texts.join(""), "ab")
+    })
+
+    it(`${name} fails with what broke it`, async () => {
+      const { fail, response } = make()
+      const body = ofResponse(response)
+      const later = next(body)
+      fail(new Error("reset")).catch(() => {})
+      assert.strictEqual(await later, "Error: reset")
+    })
+
+    it(`${name} is over for who waits when it is closed`, async () => {
+      const { response } = make()
+      const body = ofResponse(response)
+      const later = next(body)
+      await Effect.runPromise(body.close)
+      assert.include(["end", "Error: The connection was closed"], await later)
+    })
+  }
+
+  it("is not known where the program gave the response a stream of its own, or reads it already", () => {
+    const response = HttpClientResponse.fromWeb(request, new Response("a"))
+    assert.isUndefined(Body.of(Object.create(response, { stream: { value: Stream.empty } })))
+    assert.isUndefined(Body.of(Object.defineProperty(sourced(new Response("a")), "stream", { value: Stream.empty })))
+    const read = new Response("a")
+    read.body?.getReader()
+    assert.isUndefined(Body.of(HttpClientResponse.fromWeb(request, read)))
+    assert.isUndefined(Body.of(HttpClientResponse.fromWeb(request, new Response(null))))
+    assert.isUndefined(Body.of(sourced({ body: { read: () => null } })))
+  })
+})
