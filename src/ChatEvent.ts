@@ -1,10 +1,25 @@
 /**
- * What the stream of an answer yields: deltas as they arrive, then exactly one `Finish`.
+ * The events of an answer's stream: `Begin`, deltas as they arrive, and exactly one `Finish`.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import { ChatResponse, FinishReason, Usage } from "./ChatResponse.ts"
+
+/**
+ * The beginning of an answer. It comes right before the first event that has something of the answer, in one chunk
+ * with it. `id` and `model` are empty if the server gave none by then.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Begin {
+  readonly _tag: "Begin"
+  /** The id of the completion. */
+  readonly id: string
+  /** The model that answers, as the server names it. */
+  readonly model: string
+}
 
 /**
  * The next piece of the answer's text. Never empty.
@@ -87,7 +102,7 @@ export interface Finish {
  * @since 0.1.0
  * @category models
  */
-export type ChatEvent = TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageUpdate | Finish
+export type ChatEvent = Begin | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageUpdate | Finish
 
 /**
  * A {@link Finish} as JSON.
@@ -109,6 +124,7 @@ const tagged = <Tag extends string, Fields extends Schema.Struct.Fields>(tag: Ta
  * @category schemas
  */
 export const ChatEvent: Schema.Schema<ChatEvent, Exclude<ChatEvent, Finish> | FinishEncoded> = Schema.Union(
+  tagged("Begin", { id: Schema.String, model: Schema.String }),
   tagged("TextDelta", { text: Schema.String }),
   tagged("ReasoningDelta", { text: Schema.String }),
   tagged("RefusalDelta", { text: Schema.String }),

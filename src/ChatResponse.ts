@@ -217,7 +217,14 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   /** Why the model would not answer, in its own words. Empty where it did not refuse. */
   refusal: Schema.String,
   toolCalls: Schema.Array(ToolCall),
+  /** What the server wants back as it sent it, such as signatures of the reasoning. Sent back to that server only. */
   opaque: Schema.optional(Opaque),
+  /** Citations and other marks on the text, as the server sent them. */
+  annotations: Schema.optional(Schema.Array(Schema.Unknown)),
+  /** The log probabilities of the tokens, as the server sent them: a list for each kind of content. */
+  logprobs: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  /** Members of the answer that have no field of their own, such as `citations`, `service_tier` or `audio`. */
+  extra: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
   /** The deprecated single call of OpenAI's `functions`, kept for servers that still answer with it. */
   functionCall: Schema.optional(Schema.Struct({ name: Schema.String, arguments: Schema.String })),
   finishReason: FinishReason,

@@ -3,8 +3,12 @@
  */
 import * as ParseResult from "effect/ParseResult"
 
-/** Where the first rule is broken, and how. */
-export const issueOf = (
-  error: ParseResult.ParseError
-): { readonly path: ReadonlyArray<PropertyKey>; readonly message: string } =>
+/** Where a rule is broken, and how. */
+export interface Issue {
+  readonly path: ReadonlyArray<PropertyKey>
+  readonly message: string
+}
+
+/** The first rule that is broken. */
+export const issueOf = (error: ParseResult.ParseError): Issue =>
   ParseResult.ArrayFormatter.formatErrorSync(error)[0] ?? { path: [], message: error.message }

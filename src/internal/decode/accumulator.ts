@@ -1,17 +1,21 @@
 /**
  * Chunks → ChatEvents, and all of them → the ChatResponse.
  *
- * One fold serves a stream's chunks and a whole completion alike: a completion is a single chunk.
+ * One accumulator serves the chunks of a stream and a complete document alike: a document is a single chunk.
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
-import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"
-import { asString, asText, defined, type JsonRecord } from "../json.ts"
+import { ChatResponse, type FinishReason, type Opaque, type Usage } from "../../ChatResponse.ts"
+import { finishOf } from "../finish.ts"
+import { asCount, asString, asText, defined, itemsOf, type JsonRecord } from "../json.ts"
 import { saysNothing } from "../response.ts"
 import {
+  anyChoice,
   callsChoice,
   contentOf,
   firstChoice,
   functionCallOf,
+  hasContent,
+  longestName,
   reasoningOf,
   refusalOf,
   textOf,
@@ -19,87 +23,130 @@ import {
   toolCallsOf,
   usageOf
 } from "./chunk.ts"
+import { Members } from "./members.ts"
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
-import { addPiece, type OpenCall, toToolCalls } from "./toolCalls.ts"
+import { ToolCalls } from "./toolCalls.ts"
 
-/** The state of one answer. Mutable: one answer is folded by one reader. */
-export class Fold {
-  #text = ""
-  #reasoning = ""
-  #refusal = ""
-  readonly #calls: Array<OpenCall> = []
+/** Who was asked, and how the answer is read. */
+export interface Options {
+  readonly provider: string | undefined
+  readonly origin: string
+  /** The model that was asked for. */
+  readonly model: string
+  /** Whether a text can begin with reasoning in tags. */
+  readonly thinkTags: boolean
+}
+
+type Text = "text" | "reasoning" | "refusal"
+
+/** The state of one answer. Mutable: one answer has one reader. */
+export class Accumulator {
+  readonly #options: Options
+  readonly #texts: Record<Text, string> = { text: "", reasoning: "", refusal: "" }
+  /** The first halves of characters whose second halves have not come. */
+  readonly #halves: Record<Text, string> = { text: "", reasoning: "", refusal: "" }
+  readonly #calls = new ToolCalls()
+  readonly #members = new Members()
+  readonly #thinkTags: ReturnType<typeof makeThinkTags> | undefined
   #functionCall: { readonly name: string; readonly arguments: string } | undefined
   #usage: Usage | undefined
   #id = ""
   #model = ""
   #rawFinishReason: string | undefined
   #rawFailure: string | undefined
+  #hasBegun = false
   #hasDeltas = false
-  #chose = false
-  readonly #thinkTags: ReturnType<typeof makeThinkTags> | undefined
-  readonly #provider: string | undefined
+  #hasChoice = false
+  #choiceIndex: number | undefined
+  #choices: "unknown" | "first" | "counting" = "unknown"
+  #reasoningIn: "field" | "tags" | undefined
+  /** Reasoning that came beside the same reasoning in another place. */
+  #repeated = ""
+  #size = 0
 
-  /** Who answers, and whether a text at the answer's start can be reasoning. */
-  constructor(provider: string | undefined, thinkTags: boolean) {
-    this.#provider = provider
-    this.#thinkTags = thinkTags ? makeThinkTags() : undefined
+  constructor(options: Options) {
+    this.#options = options
+    this.#thinkTags = options.thinkTags ? makeThinkTags() : undefined
   }
 
-  /** Whether the server said why the answer ended. */
+  /** Whether the server gave a finish reason. */
   get isFinished(): boolean {
     return Boolean(this.#rawFinishReason)
   }
 
-  /** Whether there was a choice, if only one that says nothing: else there is no answer. */
+  /** Whether there was a choice, even an empty one. Without one there is no answer. */
   get hasChoice(): boolean {
-    return this.#chose
+    return this.#hasChoice
   }
 
-  /** The server's word for a generation that failed, where it gave one. No later reason takes it back. */
+  /** The finish reason of a generation that failed. No later reason takes it back. */
   get failure(): string | undefined {
     return this.#rawFailure
   }
 
-  /** Takes a chunk in, or the whole answer as one, and appends what it says to `out`. */
-  add(chunk: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
-    this.#id ||= asText(chunk["id"]) ?? ""
-    this.#model ||= asText(chunk["model"]) ?? ""
-    const choice = firstChoice(chunk, isWhole)
-    if (choice !== undefined) {
-      this.#chose = true
-      this.#addChoice(choice, isWhole, out)
-      const more = isWhole && this.#calls.length === 0 ? callsChoice(chunk, choice) : undefined
-      if (more !== undefined) this.#addChoice(more, isWhole, out)
-    }
+  /** How much is kept of the answer, in characters and list entries. */
+  get size(): number {
+    return this.#size + this.#members.size
+  }
+
+  /** Takes in a chunk, or a complete document, and appends its events to `out`. */
+  add(chunk: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): void {
+    this.#id ||= asText(chunk["id"])?.slice(0, longestName) ?? ""
+    this.#model ||= asText(chunk["model"])?.slice(0, longestName) ?? ""
+    this.#members.addChunk(chunk)
+    const choice = this.#choose(chunk, isDocument)
     const usage = usageOf(chunk, choice)
+    if (choice !== undefined) {
+      this.#hasChoice = true
+      this.#addChoice(choice, isDocument, out)
+      const more = isDocument && this.#calls.size === 0 ? callsChoice(chunk, choice) : undefined
+      if (more !== undefined) this.#addChoice(more, isDocument, out)
+    }
     if (usage !== undefined) {
       this.#usage = usage
-      out.push({ _tag: "UsageUpdate", usage })
+      if (this.#hasBegun) out.push({ _tag: "UsageUpdate", usage })
     }
   }
 
   /** Takes in a delta that is known to hold a text, which is not empty, and nothing else. */
   addPlain(text: string, out: Array<ChatEvent>): void {
-    const told = out.length
+    const before = out.length
     this.#addContent(text, out)
-    if (out.length > told) this.#hasDeltas = true
+    if (out.length > before) this.#hasDeltas = true
   }
 
-  /** What is held back until more is known, such as the half of a tag, is said now. */
+  /** Emits what is held back until more is known, such as the half of a tag or of a character. */
   flush(out: Array<ChatEvent>): void {
     if (this.#thinkTags !== undefined) this.#addPieces(this.#thinkTags.end(), out)
+    const repeated = this.#repeated.trim()
+    if (repeated !== "" && !this.#texts.reasoning.includes(repeated)) this.#emitText("reasoning", repeated, out)
+    this.#repeated = ""
+    for (const kind of ["reasoning", "text", "refusal"] as const) {
+      const half = this.#halves[kind]
+      this.#halves[kind] = ""
+      if (half !== "") this.#appendText(kind, half, out)
+    }
   }
 
-  /** The answer as it is now. `reason` stands in for the server's where the answer is not whole. */
-  response(reason: FinishReason = this.#reason()): ChatResponse {
+  /** Emits what is held back, and `Finish`. */
+  finish(out: Array<ChatEvent>): void {
+    this.flush(out)
+    this.#emit(finishOf(this.response()), out)
+  }
+
+  /** The answer as it is now. `reason` stands in for the server's if the answer is not complete. */
+  response(reason?: FinishReason): ChatResponse {
+    const toolCalls = this.#calls.complete
     const response = defined({
       functionCall: this.#functionCall,
-      provider: this.#provider,
-      text: this.#text,
-      reasoning: this.#reasoning,
-      refusal: this.#refusal,
-      toolCalls: toToolCalls(this.#calls),
-      finishReason: reason,
+      provider: this.#options.provider,
+      ...this.#texts,
+      toolCalls,
+      opaque: this.#opaque(toolCalls.some(({ extra }) => extra !== undefined)),
+      annotations: this.#members.annotations,
+      logprobs: this.#members.logprobs,
+      extra: this.#members.extra,
+      finishReason: reason ?? this.#reason(toolCalls.length > 0),
       rawFinishReason: this.#rawFinishReason,
       usage: this.#usage,
       id: this.#id,
@@ -108,75 +155,146 @@ export class Fold {
     return ChatResponse.make(response, true)
   }
 
-  /** What has arrived so far, undefined where that is nothing. */
+  /** What has arrived so far, undefined if that is nothing. */
   partial(): ChatResponse | undefined {
     const response = this.response("error")
     return saysNothing(response) && response.usage === undefined ? undefined : response
   }
 
-  #reason(): FinishReason {
-    if (this.#rawFinishReason) return toFinishReason(this.#rawFinishReason)
-    return this.#calls.length > 0 ? "tool-calls" : "stop"
+  #opaque(hasExtra: boolean): Opaque | undefined {
+    const { model, origin } = this.#options
+    const fields = this.#members.opaque(this.#texts.text)
+    return fields === undefined && !hasExtra ? undefined : { origin, model, fields: fields ?? {} }
   }
 
-  #addChoice(choice: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
-    const content = contentOf(choice, isWhole, this.#hasDeltas)
-    if (content !== undefined) {
-      const told = out.length
-      const isDelta = content === choice["delta"]
-      this.#addDelta(content, !isDelta, out)
-      if (isDelta && out.length > told) this.#hasDeltas = true
+  /** The reason of the server, but that one for calls comes with calls: some servers end calls with `stop`. */
+  #reason(hasCalls: boolean): FinishReason {
+    const reason = this.#rawFinishReason ? toFinishReason(this.#rawFinishReason) : "stop"
+    if (hasCalls && reason === "stop") return "tool-calls"
+    return !hasCalls && this.#functionCall === undefined && reason === "tool-calls" ? "stop" : reason
+  }
+
+  /**
+   * The choice of this answer. Usually it has the index 0, and other indexes are other answers. Where the index counts
+   * the tokens (text-generation-inference), or is another number from the start, every choice counts.
+   */
+  #choose(chunk: JsonRecord, isDocument: boolean): JsonRecord | undefined {
+    const first = firstChoice(chunk)
+    if (isDocument) return first ?? anyChoice(chunk)
+    if (first !== undefined) {
+      if (this.#choices === "counting") return undefined
+      if (this.#choiceIndex !== undefined) this.#choices = "first"
+      this.#choiceIndex = 0
+      return first
     }
-    const raw = asString(choice["finish_reason"])
+    const other = itemsOf(chunk["choices"]).length === 1 ? anyChoice(chunk) : undefined
+    if (other === undefined || this.#choices === "first") return undefined
+    return this.#count(other)
+  }
+
+  #count(choice: JsonRecord): JsonRecord | undefined {
+    const index = asCount(choice["index"]) ?? 0
+    const last = this.#choiceIndex
+    const content = contentOf(choice, false, false) ?? {}
+    const isNext = last === undefined || index === last + 1 || (index === last && this.#choices === "counting")
+    if (!isNext || (textOf(content) === undefined && !hasContent(choice["finish_reason"]))) {
+      // An empty choice under another number opens another answer.
+      if (last === 0) this.#choices = "first"
+      return this.#choices === "counting" && index === last ? choice : undefined
+    }
+    this.#choices = "counting"
+    this.#choiceIndex = index
+    return choice
+  }
+
+  #addChoice(choice: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): void {
+    this.#members.addChoice(choice)
+    const content = contentOf(choice, isDocument, this.#hasDeltas)
+    if (content !== undefined) {
+      const before = out.length
+      const isDelta = content === choice["delta"]
+      this.#members.addMessage(content, !isDelta)
+      this.#addDelta(content, !isDelta, out)
+      if (isDelta && out.length > before) this.#hasDeltas = true
+    }
+    const raw = asString(choice["finish_reason"])?.slice(0, longestName)
     // Alibaba's own protocol has the text "null", which gateways hand on.
     if (raw === undefined || raw === "null") return
     this.#rawFinishReason = raw || (this.#rawFinishReason ?? "")
     if (toFinishReason(raw) === "error") this.#rawFailure ??= raw
   }
 
-  #addDelta(delta: JsonRecord, isWhole: boolean, out: Array<ChatEvent>): void {
+  #addDelta(delta: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): void {
     const reasoning = reasoningOf(delta)
-    if (reasoning !== undefined) this.#addReasoning(reasoning, out)
+    if (reasoning !== undefined) this.#addReasoning("field", reasoning, out)
     const text = textOf(delta)
     if (text !== undefined) this.#addContent(text, out)
     const refusal = refusalOf(delta)
-    if (refusal !== undefined) {
-      this.#refusal += refusal
-      out.push({ _tag: "RefusalDelta", text: refusal })
-    }
+    if (refusal !== undefined) this.#emitText("refusal", refusal, out)
     for (const piece of toolCallsOf(delta)) {
-      const call = addPiece(this.#calls, piece, isWhole)
+      const call = this.#calls.add(piece, isDocument)
       if (call === undefined) continue
-      out.push({ _tag: "ToolCallDelta", index: call.place, id: call.id, name: call.name, arguments: piece.arguments })
+      this.#size += piece.arguments.length + 1
+      this.#emit(
+        { _tag: "ToolCallDelta", index: call.place, id: call.id, name: call.name, arguments: piece.arguments },
+        out
+      )
     }
     const call = functionCallOf(delta)
-    if (call !== undefined) {
-      this.#functionCall = {
-        name: asText(this.#functionCall?.name) ?? call.name ?? "",
-        arguments: (this.#functionCall?.arguments ?? "") + call.arguments
-      }
+    if (call === undefined) return
+    this.#size += call.arguments.length + 1
+    this.#functionCall = {
+      name: asText(this.#functionCall?.name) ?? call.name ?? "",
+      arguments: (this.#functionCall?.arguments ?? "") + call.arguments
     }
   }
 
   #addContent(text: string, out: Array<ChatEvent>): void {
-    if (this.#thinkTags === undefined) this.#addText(text, out)
+    if (this.#thinkTags === undefined) this.#emitText("text", text, out)
     else this.#addPieces(this.#thinkTags.push(text), out)
-  }
-
-  #addText(text: string, out: Array<ChatEvent>): void {
-    this.#text += text
-    out.push({ _tag: "TextDelta", text })
-  }
-
-  #addReasoning(text: string, out: Array<ChatEvent>): void {
-    this.#reasoning += text
-    out.push({ _tag: "ReasoningDelta", text })
   }
 
   #addPieces(pieces: ReadonlyArray<Piece>, out: Array<ChatEvent>): void {
     for (const piece of pieces) {
-      if (piece.isReasoning) this.#addReasoning(piece.text, out)
-      else this.#addText(piece.text, out)
+      if (piece.isReasoning) this.#addReasoning("tags", piece.text, out)
+      else this.#emitText("text", piece.text, out)
     }
   }
+
+  /** MiniMax sends its reasoning twice: in tags of the text, and in a field. */
+  #addReasoning(where: "field" | "tags", text: string, out: Array<ChatEvent>): void {
+    this.#reasoningIn ??= where
+    if (this.#reasoningIn === where) return this.#emitText("reasoning", text, out)
+    this.#repeated += text
+    this.#size += text.length
+  }
+
+  /** Emits a text but for the first half of a character at its end: a consumer could not encode a half. */
+  #emitText(kind: Text, text: string, out: Array<ChatEvent>): void {
+    const complete = this.#halves[kind] + text
+    const isHalf = isHighSurrogate(complete.charCodeAt(complete.length - 1))
+    this.#halves[kind] = isHalf ? complete.slice(-1) : ""
+    this.#appendText(kind, isHalf ? complete.slice(0, -1) : complete, out)
+  }
+
+  #appendText(kind: Text, text: string, out: Array<ChatEvent>): void {
+    if (text === "") return
+    this.#texts[kind] += text
+    this.#size += text.length
+    this.#emit({ _tag: tags[kind], text }, out)
+  }
+
+  /** `Begin` comes right before the first event, and with it the usage that came before. */
+  #emit(event: ChatEvent, out: Array<ChatEvent>): void {
+    if (!this.#hasBegun) {
+      this.#hasBegun = true
+      out.push({ _tag: "Begin", id: this.#id, model: this.#model })
+      if (this.#usage !== undefined) out.push({ _tag: "UsageUpdate", usage: this.#usage })
+    }
+    out.push(event)
+  }
 }
+
+const tags = { text: "TextDelta", reasoning: "ReasoningDelta", refusal: "RefusalDelta" } as const
+
+const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code < 0xdc00

@@ -12,16 +12,18 @@ export interface ToolCallPiece {
   readonly id: string | undefined
   readonly name: string | undefined
   readonly arguments: string
+  /** Members of the call that have no field of their own. */
+  readonly extra?: JsonRecord | undefined
 }
 
 const isFirst = (choice: JsonRecord): boolean => (asCount(choice["index"]) ?? 0) === 0
 
-/** The choice that is folded: the first one. With `n` above 1 the others are other answers. */
-export const firstChoice = (chunk: JsonRecord, isWhole: boolean): JsonRecord | undefined => {
-  const choices = itemsOf(chunk["choices"])
-  return first(choices, (choice) => isRecord(choice) && isFirst(choice) ? choice : undefined) ??
-    (isWhole ? asRecord(choices[0]) : undefined)
-}
+/** The first choice of a chunk that is a choice, whatever its index. */
+export const anyChoice = (chunk: JsonRecord): JsonRecord | undefined => first(itemsOf(chunk["choices"]), asRecord)
+
+/** The choice with the index 0. With `n` above 1 the others are other answers. */
+export const firstChoice = (chunk: JsonRecord): JsonRecord | undefined =>
+  first(itemsOf(chunk["choices"]), (choice) => isRecord(choice) && isFirst(choice) ? choice : undefined)
 
 /**
  * The further choice of a document that holds the tool calls of the same answer: Copilot splits the answers of Claude
@@ -69,15 +71,21 @@ const plainText = (part: JsonRecord): string | undefined => {
 }
 
 /** Mistral's `thinking` is a text or parts; Databricks' `reasoning` has a `summary` of parts. */
-const thought = (part: JsonRecord): string | undefined => {
-  if (part["type"] === "thinking") return textOrParts(part["thinking"])
+const partThought = (part: JsonRecord): string | undefined => {
+  if (part["type"] === "thinking") return thoughtOf(part["thinking"])
   if (part["type"] !== "reasoning") return undefined
-  return textOrParts(part["summary"]) ?? textOrParts(part["reasoning"]) ?? asText(part["text"])
+  return thoughtOf(part["summary"]) ?? thoughtOf(part["reasoning"]) ?? asText(part["text"])
 }
 
-const anyText = (part: JsonRecord): string | undefined => asText(part["text"])
+const thoughtMembers = ["text", "thinking", "content", "summary", "reasoning_text", "reasoningText"]
 
-const textOrParts = (value: unknown): string | undefined => asText(value) ?? partsText(value, anyText)
+/** Reasoning as a text, as an object with the text in it (Bedrock through gateways), or as a list of either. */
+const thoughtOf = (value: unknown, depth = 4): string | undefined => {
+  if (typeof value === "string") return asText(value)
+  if (depth === 0) return undefined
+  if (isRecord(value)) return first(thoughtMembers, (name) => thoughtOf(value[name], depth - 1))
+  return asText(itemsOf(value).map((item) => thoughtOf(item, depth - 1) ?? "").join(""))
+}
 
 /** The text in a delta. */
 export const textOf = (delta: JsonRecord): string | undefined => {
@@ -90,13 +98,22 @@ export const textOf = (delta: JsonRecord): string | undefined => {
 /** OpenRouter's `reasoning_details`: the readable ones; encrypted ones have no text. */
 const detail = (part: JsonRecord): string | undefined => asText(part["text"]) ?? asText(part["summary"])
 
-const reasoningNames = ["reasoning_content", "reasoning", "reasoning_text", "thinking"]
+/** The members that hold reasoning. */
+export const reasoningNames: ReadonlyArray<string> = [
+  "reasoning_content",
+  "reasoning",
+  "reasoning_text",
+  "reasoningContent",
+  "reasoningText",
+  "thinking"
+]
 
-/** The reasoning in a delta. Servers that send it under two names repeat themselves: the first name that says something counts. */
+/** The reasoning in a delta. Servers that send it under two names repeat it: the first name that has some counts. */
 export const reasoningOf = (delta: JsonRecord): string | undefined =>
-  first(reasoningNames, (name) => asText(delta[name])) ??
-    partsText(delta["content"], thought) ??
-    partsText(delta["reasoning_details"], detail)
+  first(reasoningNames, (name) => thoughtOf(delta[name])) ??
+    partsText(delta["content"], partThought) ??
+    partsText(delta["reasoning_details"], detail) ??
+    partsText(delta["thinking_blocks"], (block) => asText(block["thinking"]))
 
 /** The refusal in a delta. */
 export const refusalOf = (delta: JsonRecord): string | undefined =>
@@ -109,15 +126,28 @@ const argumentsOf = (value: unknown): string => {
   return value === null || value === undefined ? "" : JSON.stringify(value)
 }
 
+const callMembers = new Set(["index", "id", "type", "function", "custom", "name", "arguments", "input"])
+
 const pieceOf = (call: JsonRecord): ToolCallPiece => {
   const fn = asRecord(call["function"]) ?? asRecord(call["custom"]) ?? call
+  const extra = Object.entries(call).filter(([name, value]) => !callMembers.has(name) && hasContent(value))
   return {
     index: asCount(call["index"]),
-    id: asText(call["id"]),
-    name: asText(fn["name"]),
-    arguments: argumentsOf(fn["arguments"] ?? fn["input"])
+    id: asText(call["id"])?.slice(0, longestName),
+    name: asText(fn["name"])?.slice(0, longestName),
+    arguments: argumentsOf(fn["arguments"] ?? fn["input"]),
+    extra: extra.length === 0 ? undefined : Object.fromEntries(extra)
   }
 }
+
+/** How much is kept of an id, a name or a reason, in characters. */
+export const longestName = 1024
+
+/** Whether a value is more than null, an empty text, an empty list or an empty object. */
+export const hasContent = (value: unknown): boolean =>
+  typeof value === "object" && value !== null
+    ? Object.keys(value).length > 0
+    : value !== null && value !== undefined && value !== ""
 
 /** The tool calls in a delta. */
 export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> =>
@@ -139,41 +169,54 @@ export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usag
 }
 
 /**
- * The text of a stream's chunk that says a text and nothing else: whatever has come before, such a chunk changes nothing
- * but the text once another with the same around its text was heard.
+ * The text of a chunk that has a text and nothing else that adds up: whatever has come before, such a chunk changes
+ * nothing but the text once another with the same around its text was received.
  */
 export const plainTextOf = (chunk: JsonRecord): string | undefined => {
-  const choice = itemsOf(chunk["choices"]).length === 1 ? firstChoice(chunk, false) : undefined
+  const choice = itemsOf(chunk["choices"]).length === 1 ? firstChoice(chunk) : undefined
   const delta = asRecord(choice?.["delta"])
   const reason = asText(choice?.["finish_reason"])
   if (choice === undefined || delta === undefined || (reason !== undefined && reason !== "null")) return undefined
-  const saysMore = reasoningOf(delta) !== undefined || refusalOf(delta) !== undefined ||
-    toolCallsOf(delta).length > 0 ||
-    functionCallOf(delta) !== undefined || usageOf(chunk, choice) !== undefined
-  return saysMore ? undefined : asText(delta["content"])
+  const hasMore =
+    Object.entries(delta).some(([name, value]) =>
+      name !== "content" && typeof value === "object" && hasContent(value)
+    ) || hasContent(choice["logprobs"]) || usageOf(chunk, choice) !== undefined ||
+    reasoningOf(delta) !== undefined || refusalOf(delta) !== undefined
+  return hasMore ? undefined : asText(delta["content"])
 }
 
 const countOf = (fields: unknown, ...names: ReadonlyArray<string>): number | undefined =>
   first(names, (name) => asCount(fieldsOf(fields)[name]))
 
 const toUsage = (raw: JsonRecord): Usage => {
-  const inputTokens = countOf(raw, "prompt_tokens", "input_tokens") ?? 0
+  const input = countOf(raw, "prompt_tokens", "input_tokens") ?? 0
   const outputTokens = countOf(raw, "completion_tokens", "output_tokens") ?? 0
+  const total = countOf(raw, "total_tokens")
   const inputDetails = asRecord(raw["prompt_tokens_details"]) ?? raw["input_tokens_details"]
   const outputDetails = asRecord(raw["completion_tokens_details"]) ?? raw["output_tokens_details"]
+  const reasoningTokens = countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ?? 0
+  const read = countOf(inputDetails, "cached_tokens") ??
+    countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens") ?? 0
+  const beside = read + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
+  // Anthropic counts cached tokens beside the input, as some gateways hand it on; OpenAI counts them within it.
+  const isBeside = beside > 0 &&
+    (read > input || total === input + outputTokens + beside ||
+      ("cache_read_input_tokens" in raw && !("prompt_tokens" in raw)))
+  const inputTokens = isBeside ? input + beside : input
+  // xAI counts reasoning beside the output.
+  const sum = inputTokens + outputTokens + (reasoningTokens > outputTokens ? reasoningTokens : 0)
   return {
     inputTokens,
     outputTokens,
-    totalTokens: countOf(raw, "total_tokens") ?? inputTokens + outputTokens,
-    reasoningTokens: countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ?? 0,
-    cachedTokens: countOf(inputDetails, "cached_tokens") ??
-      countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens") ?? 0,
+    totalTokens: total === undefined ? sum : isBeside ? Math.max(total, inputTokens + outputTokens) : total,
+    reasoningTokens,
+    cachedTokens: read,
     estimated: false,
     raw
   }
 }
 
-/** Reasons that servers give, in lower case. `error` means that the answer is not whole. */
+/** Reasons that servers give, in lower case. `error` means that the answer is not complete. */
 const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
   ["stop", "stop eos eos_token end end_turn stop_sequence stop_token complete completed finished"],
   [
@@ -183,14 +226,21 @@ const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
   ["tool-calls", "tool_calls tool_call tool_use function_call"],
   [
     "content-filter",
-    `content_filter content_filtered safety sensitive recitation prohibited_content blocklist guardrail_intervened refusal`
+    `content_filter content_filtered safety sensitive recitation prohibited_content blocklist guardrail_intervened
+     refusal spii language image_safety error_toxic`
   ],
-  ["error", "error abort aborted cancelled network_error insufficient_system_resource"]
+  [
+    "error",
+    `error abort aborted cancel canceled cancelled fail failed failure network_error timeout server_error internal_error
+     insufficient_system_resource repetition_truncation overloaded engine_overloaded malformed_function_call
+     function_call_filter unexpected_tool_call too_many_tool_calls malformed_response malformed_tool_call
+     invalid_tool_call tool_call_error missing_thought_signature no_image image_other`
+  ]
 ]
 
 /** The name of a server's reason. */
 export const toFinishReason = (raw: string): FinishReason => {
   // Gemini says more after a colon: "content_filter: PROHIBITED_CONTENT".
   const key = raw.toLowerCase().replace(/:.*/s, "")
-  return finishReasons.find(([, names]) => names.split(" ").includes(key))?.[0] ?? "other"
+  return finishReasons.find(([, names]) => names.split(/\s+/).includes(key))?.[0] ?? "other"
 }

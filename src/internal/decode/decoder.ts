@@ -8,11 +8,11 @@ import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { type ErrorInfo, fromBody, fromStreamData } from "../errors/errorBody.ts"
-import { finishOf } from "../finish.ts"
 import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { serverName } from "../serverName.ts"
-import { Fold } from "./accumulator.ts"
+import { Accumulator } from "./accumulator.ts"
 import { documentOf, plainTextOf } from "./chunk.ts"
+import { isTooDeep } from "./jsonScanner.ts"
 import * as Sse from "./sse.ts"
 import * as Template from "./template.ts"
 import { Utf8 } from "./utf8.ts"
@@ -27,7 +27,7 @@ type Mode = "undecided" | "events" | "whole"
 /** The reader of one body. Mutable: one answer is read by one reader. */
 export class Decoder {
   readonly #utf8 = new Utf8()
-  readonly #fold: Fold
+  readonly #answer: Accumulator
   readonly #sse: Sse.SseParser
   readonly #template: Template.Template
   readonly #config: LLMConfig
@@ -43,7 +43,12 @@ export class Decoder {
   constructor(config: LLMConfig, contentType: () => string | undefined) {
     this.#config = config
     this.#contentType = contentType
-    this.#fold = new Fold(serverName(config), config.wire.thinkTags)
+    this.#answer = new Accumulator({
+      provider: serverName(config),
+      origin: originOf(config.baseUrl),
+      model: config.model,
+      thinkTags: config.wire.thinkTags
+    })
     this.#sse = Sse.make(config.maxEventSize)
     this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
@@ -55,7 +60,7 @@ export class Decoder {
 
   /** Whether the answer is whole even if the body should break off now. */
   get isComplete(): boolean {
-    return this.#finished || (this.#fold.isFinished && this.#mode === "events")
+    return this.#finished || (this.#answer.isFinished && this.#mode === "events")
   }
 
   /** Whether the answer is one document, which says nothing before its end. */
@@ -65,13 +70,16 @@ export class Decoder {
 
   /** What has arrived of the answer, undefined where that is nothing. */
   get partial(): ChatResponse | undefined {
-    return this.#fold.partial()
+    return this.#answer.partial()
   }
 
   /** Reads a chunk of the body, and appends what it says to `out`. */
   push(bytes: Uint8Array, out: Array<ChatEvent>): Problem | undefined {
     this.#size += bytes.length
-    return this.#finished ? undefined : this.#text(this.#utf8.decode(bytes), out, false)
+    if (this.#finished) return undefined
+    const problem = this.#text(this.#utf8.decode(bytes), out, false)
+    if (problem !== undefined || this.#answer.size <= this.#config.maxBodySize) return problem
+    return malformed(`The answer is longer than ${this.#config.maxBodySize} characters`, "")
   }
 
   /** Takes note of the body's end: the answer is whole, or there is a problem. */
@@ -84,25 +92,24 @@ export class Decoder {
     this.#mode = "events"
     const last = this.#read(lines ?? this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
-    if (this.#fold.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
+    if (this.#answer.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
     const beside = this.#stray(out, false)
     if (beside !== undefined || this.#finished) return beside
-    this.#fold.flush(out)
+    this.#answer.flush(out)
     return this.partial === undefined ? empty : endless
   }
 
   /** Says that the answer ended, which is for the caller to know where {@link isComplete} holds. */
   finish(out: Array<ChatEvent>): Problem | undefined {
-    const failure = this.#fold.failure
+    const failure = this.#answer.failure
     if (failure !== undefined) return generationFailed(failure)
-    const beside = this.#mode === "events" && !this.#fold.isFinished ? this.#stray(out, true) : undefined
+    const beside = this.#mode === "events" && !this.#answer.isFinished ? this.#stray(out, true) : undefined
     if (beside !== undefined || this.#finished) return beside
-    if (!this.#fold.hasChoice) return empty
-    this.#fold.flush(out)
+    if (!this.#answer.hasChoice) return empty
     this.#finished = true
-    out.push(finishOf(this.#fold.response()))
+    this.#answer.finish(out)
     return undefined
   }
 
@@ -133,7 +140,7 @@ export class Decoder {
 
   /** Reads events one by one: those that the template fits, and all others in full. */
   #events(text: string, out: Array<ChatEvent>): Problem | undefined {
-    const tell = (piece: string): void => this.#fold.addPlain(piece, out)
+    const tell = (piece: string): void => this.#answer.addPlain(piece, out)
     let at = 0
     while (at < text.length) {
       if (this.#isBetween) at = this.#template.read(text, at, tell)
@@ -166,11 +173,14 @@ export class Decoder {
   }
 
   #event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
-    if (event === "error") return said(fromBody(data), data)
+    if (event !== undefined && errorName.test(event)) return said(fromBody(data), data)
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (Sse.isDone(data)) return this.finish(out)
+    if (isTooDeep(data)) return tooDeep(data)
     const parsed = parseJson(data)
-    if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
+    if (parsed !== undefined) {
+      return event !== undefined && isOther(event, parsed.value) ? undefined : this.#chunk(parsed.value, data, out)
+    }
     const lines = data.split("\n")
     return lines.length === 1 ? noJson(data, atEnd) : this.#lines(lines, event, out, atEnd)
   }
@@ -201,13 +211,8 @@ export class Decoder {
     const info = isRecord(value) && !mayBeError(value) ? undefined : fromStreamData(value)
     if (info !== undefined) return said(info, data)
     if (!isRecord(value)) return malformed("An event of the answer is no object", data)
-    try {
-      this.#fold.add(value, this.isWhole, out)
-      return undefined
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error
-      return malformed("The answer is nested too deeply", data)
-    }
+    this.#answer.add(value, this.isWhole, out)
+    return undefined
   }
 
   /**
@@ -220,7 +225,7 @@ export class Decoder {
     if (this.partial === undefined) {
       this.#mode = "whole"
       this.#whole = text
-      const isEnded = () => hasEnded || this.#fold.isFinished || this.#config.wire.endOfStreamIsComplete
+      const isEnded = () => hasEnded || this.#answer.isFinished || this.#config.wire.endOfStreamIsComplete
       return this.#readWhole(out) ?? (isEnded() ? this.finish(out) : endless)
     }
     const info = fromStreamData(parseJson(text)?.value)
@@ -228,7 +233,8 @@ export class Decoder {
   }
 
   #readWhole(out: Array<ChatEvent>): Problem | undefined {
-    const body = this.#whole.trim()
+    const body = withoutDone(this.#whole.trim())
+    if (/^[{[]/.test(body) && isTooDeep(body)) return tooDeep(body)
     const parsed = parseJson(body)
     if (parsed === undefined) {
       return /^[{[]/.test(body)
@@ -248,10 +254,29 @@ export class Decoder {
 
 /** The events of a stream that has a chunk a line and nothing else. */
 const jsonLines = (body: string): ReadonlyArray<Sse.ServerSentEvent> | undefined => {
-  const text = body.trim()
+  const text = withoutDone(body.trim())
   const end = text.indexOf("\n")
   if (end === -1 || !isRecord(parseJson(text.slice(0, end))?.value)) return undefined
   return text.split("\n").map((data) => ({ event: undefined, data }))
+}
+
+/** A document without the end of a stream behind it. */
+const withoutDone = (body: string): string => {
+  const longestEnd = 64
+  const end = /\s*(?:data:\s*)?\[DONE\]\s*$/.exec(body.slice(-longestEnd))?.[0]
+  return end === undefined || !/^[{[]/.test(body) ? body : body.slice(0, -end.length).trimEnd()
+}
+
+/** The names of events that report an error. */
+const errorName = /^(?:.*[._-])?(?:error|exception)$/i
+
+/** The names of events that hold a chunk. */
+const chunkName = /^(?:message|data|chunk|delta|completion|chat\.completion(?:\.chunk)?)$/i
+
+/** Whether an event is a gateway's own, such as its progress: it has another name, and is neither chunk nor error. */
+const isOther = (event: string, value: unknown): boolean => {
+  const { choices, error } = fieldsOf(value)
+  return !chunkName.test(event) && !Array.isArray(choices) && (error === undefined || error === null)
 }
 
 const keepAliveName = /^(?:ping|heartbeat|keep-?alive)$/i
@@ -276,7 +301,11 @@ const mayBeError = (chunk: JsonRecord): boolean =>
 
 const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
 
+const tooDeep = (body: string): Problem => malformed("The answer is nested too deeply", body)
+
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
+
+const originOf = (baseUrl: string): string => URL.canParse(baseUrl) ? new URL(baseUrl).origin : baseUrl
 
 const truncated = (message: string): Problem => ({ _tag: "Truncated", message, body: "" })
 

@@ -69,10 +69,22 @@ export const make = (maxEventSize: number): SseParser => {
     if (text !== "") endedWithCr = text.endsWith("\r")
     return rest.includes("\r") ? rest.replace(/\r\n?/g, "\n") : rest
   }
+  /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
+  let open: Array<string> = []
+  let openSize = 0
   const push = (text: string): ReadonlyArray<ServerSentEvent> => {
     if (overflow) return []
     events = []
-    parser.feed(withLf(text))
+    const lines = withLf(text)
+    const end = lines.lastIndexOf("\n") + 1
+    if (end > 0) {
+      parser.feed(open.length === 0 ? lines.slice(0, end) : open.join("") + lines.slice(0, end))
+      open = []
+      openSize = 0
+    }
+    if (end < lines.length) open.push(end === 0 ? lines : lines.slice(end))
+    openSize += lines.length - end
+    if (openSize > maxEventSize) overflow = true
     return events
   }
   return { push, end: () => push("\n\n"), stray: () => stray, overflow: () => overflow }

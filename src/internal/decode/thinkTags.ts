@@ -41,6 +41,8 @@ export const make = (): ThinkTags => {
   let state: "start" | "reasoning" | "gap" | "text" = "start"
   let close = ""
   let held = ""
+  /** White space before the first word, in pieces. */
+  let blank: Array<string> = []
 
   const take = (): string => {
     const text = held
@@ -61,12 +63,18 @@ export const make = (): ThinkTags => {
   }
 
   const push = (chunk: string): ReadonlyArray<Piece> => {
+    if (state === "start" && held === "" && chunk.trim() === "") {
+      blank.push(chunk)
+      return []
+    }
     held += chunk
     if (state === "start") {
       const tag = opening(held)
       if (tag === undefined) return []
       state = tag === null ? "text" : "reasoning"
-      if (tag !== null) {
+      if (tag === null) {
+        held = blank.join("") + held
+      } else {
         close = tag.replace("<", "</")
         held = held.trimStart().slice(tag.length)
       }
@@ -81,5 +89,11 @@ export const make = (): ThinkTags => {
     return saying({ isReasoning: true, text: reasoning }, { isReasoning: false, text })
   }
 
-  return { push, end: () => saying({ isReasoning: state === "reasoning", text: take() }) }
+  const end = (): ReadonlyArray<Piece> => {
+    const text = state === "start" ? blank.join("") + take() : take()
+    blank = []
+    return saying({ isReasoning: state === "reasoning", text })
+  }
+
+  return { push, end }
 }

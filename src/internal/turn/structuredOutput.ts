@@ -11,7 +11,8 @@ import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type ChatError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { issueOf } from "../issue.ts"
+import { isTooDeep, valuesIn } from "../decode/jsonScanner.ts"
+import { type Issue, issueOf } from "../issue.ts"
 import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 
 /** A whole answer, and the value that its text stands for. */
@@ -96,12 +97,41 @@ const withInstruction = (messages: ReadonlyArray<ChatMessage>, schema: JsonSchem
   return first?.role === "system" ? [system(`${first.content}\n\n${words}`), ...rest] : [system(words), ...messages]
 }
 
-/** Models that are asked for JSON in words like to put it into a fence, or between sentences. */
-const jsonIn = (text: string): string => {
-  const fenced = /```(?:json)?\s*\n([\s\S]*?)```/.exec(text)?.[1] ?? text
-  if (parseJson(fenced) !== undefined) return fenced
-  // From the first opening bracket to the last closing one.
-  return /^[^{[]*([{[][^]*[}\]])/.exec(fenced)?.[1] ?? fenced
+/**
+ * The texts in an answer that may be the JSON that was asked for, the likeliest first: models put JSON into a fence,
+ * behind their reasoning, or between sentences. Their sizes add up to a few times the answer's.
+ */
+const candidates = (text: string): ReadonlyArray<string> => {
+  const most = 8
+  const answer = withoutReasoning(text).trim()
+  const { open, values } = valuesIn(answer)
+  const start = answer.search(/[{[]/)
+  const end = Math.max(answer.lastIndexOf("}"), answer.lastIndexOf("]")) + 1
+  const outer = start === -1 || end <= start ? "" : answer.slice(start, end)
+  const found = [answer, fenced(answer), outer, ...values.slice(-most).reverse(), open, ...values.slice(0, most)]
+  return [...new Set(found)].filter((candidate) => candidate !== "")
+}
+
+/** The text behind reasoning in tags. The opening tag may be missing. */
+const withoutReasoning = (text: string): string => {
+  const close = /<\/(?:think|thinking|reasoning|thought)>/g
+  const starts = /^\s*<(?:think|thinking|reasoning|thought)>/.test(text.slice(0, 1024).trimStart())
+  let end = 0
+  for (let found = close.exec(text); found !== null; found = close.exec(text)) {
+    end = close.lastIndex
+    if (starts) break
+  }
+  const rest = text.slice(end)
+  return rest.trim() === "" ? text : rest
+}
+
+/** The first fenced block. */
+const fenced = (text: string): string => {
+  const fence = "```"
+  const open = text.indexOf(fence)
+  const begin = open === -1 ? -1 : text.indexOf("\n", open)
+  const end = begin === -1 ? -1 : text.indexOf(fence, begin)
+  return end === -1 ? "" : text.slice(begin, end).trim()
 }
 
 /** Models say null for what they leave out. Where a value does not decode, the null members at fault are left out. */
@@ -153,15 +183,37 @@ const decode = <A, I>(
       })
     )
   if (response.refusal !== "") return fail(`The model refused: ${response.refusal}`)
-  const parsed = parseJson(jsonIn(response.text))
-  if (parsed === undefined) {
+  const results = candidates(response.text).flatMap((text) => decodeText(schema, isWrapped, text))
+  const decoded = results.find(Either.isRight)
+  if (decoded !== undefined) return Effect.succeed({ response, value: decoded.right })
+  const [first] = results
+  if (first === undefined || Either.isRight(first)) {
     return fail(`The answer is no JSON${response.finishReason === "length" ? ", it was cut at its limit" : ""}`)
   }
-  const { value } = parsed
-  const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
-  const decoded = decodeLeniently(schema, content)
-  if (Either.isRight(decoded)) return Effect.succeed({ response, value: decoded.right })
-  const { message, path } = issueOf(decoded.left)
+  const { message, path } = first.left
   const where = path.length === 0 ? "" : ` at ${path.map(String).join(".")}`
   return fail(`The answer does not have the form that was asked for${where}: ${message}`, path)
+}
+
+/** The value of a text, or what is wrong with it. Nothing for a text that is no JSON. */
+const decodeText = <A, I>(
+  schema: Schema.Schema<A, I>,
+  isWrapped: boolean,
+  text: string
+): ReadonlyArray<Either.Either<A, Issue>> => {
+  const tooDeep: Issue = { path: [], message: "It is nested too deeply" }
+  if (isTooDeep(text)) return parseJson(text) === undefined ? [] : [Either.left(tooDeep)]
+  const parsed = parseJson(text)
+  if (parsed === undefined) return []
+  const { value } = parsed
+  const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
+  // A Schema of the program recurses as deeply as it likes.
+  const decoded = Either.try({
+    try: () => Either.mapLeft(decodeLeniently(schema, content), issueOf),
+    catch: (error) => {
+      if (error instanceof RangeError) return tooDeep
+      throw error
+    }
+  })
+  return [Either.flatMap(decoded, (result) => result)]
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck as fc } from "effect"
 import {
+  anyChoice,
   contentOf,
   firstChoice,
   reasoningOf,
@@ -40,11 +41,11 @@ describe("delta", () => {
   })
 
   it("the first choice is the one with index 0 or none", () => {
-    assert.deepStrictEqual(firstChoice({ choices: [{ index: 1 }, { index: 0, a: 1 }] }, false), { index: 0, a: 1 })
-    assert.deepStrictEqual(firstChoice({ choices: [null, { a: 1 }] }, false), { a: 1 })
-    assert.isUndefined(firstChoice({ choices: [{ index: 1 }] }, false))
-    assert.deepStrictEqual(firstChoice({ choices: [{ index: 1 }] }, true), { index: 1 })
-    assert.isUndefined(firstChoice({}, true))
+    assert.deepStrictEqual(firstChoice({ choices: [{ index: 1 }, { index: 0, a: 1 }] }), { index: 0, a: 1 })
+    assert.deepStrictEqual(firstChoice({ choices: [null, { a: 1 }] }), { a: 1 })
+    assert.isUndefined(firstChoice({ choices: [{ index: 1 }] }))
+    assert.isUndefined(firstChoice({}))
+    assert.deepStrictEqual(anyChoice({ choices: [null, { index: 1 }] }), { index: 1 })
   })
 
   it("usage that says nothing is none", () => {
@@ -65,6 +66,6 @@ describe("delta", () => {
     reasoningOf(record)
     toolCallsOf(record)
     usageOf(record, record)
-    firstChoice(record, true)
+    firstChoice(record)
   })
 })

@@ -20,7 +20,7 @@ describe("decoder", () => {
     assert.isFalse(decoder.isDone)
     decoder.push(bytes(done), out)
     assert.isTrue(decoder.isDone)
-    assert.deepStrictEqual(out.map((event) => event._tag), ["TextDelta", "Finish"])
+    assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
   })
 
   it("says nothing after its end", () => {
@@ -29,7 +29,7 @@ describe("decoder", () => {
     decoder.push(bytes(says("a") + done), out)
     assert.isUndefined(decoder.push(bytes(says("b") + "data: {nonsense}\n\n"), out))
     assert.isUndefined(decoder.end(out))
-    assert.lengthOf(out, 2)
+    assert.lengthOf(out, 3)
   })
 
   it("knows a document by its first character, and is never complete before its end", () => {

@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, FastCheck as fc, Order } from "effect"
 import type { ToolCallPiece } from "../../../src/internal/decode/chunk.ts"
-import { addPiece, type OpenCall, toToolCalls } from "../../../src/internal/decode/toolCalls.ts"
+import { ToolCalls } from "../../../src/internal/decode/toolCalls.ts"
 
 const fold = (pieces: ReadonlyArray<ToolCallPiece>) => {
-  const calls: Array<OpenCall> = []
-  for (const piece of pieces) addPiece(calls, piece, false)
-  return toToolCalls(calls)
+  const calls = new ToolCalls()
+  for (const piece of pieces) calls.add(piece, false)
+  return calls.complete
 }
 
 const call = fc.record({
@@ -105,7 +105,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("no letter of the arguments is lost, whatever the pieces say of themselves", [
+  it.prop("no letter of the arguments is lost before the end, whatever the deltas say of themselves", [
     fc.array(
       fc.record({
         index: fc.constantFrom(undefined, 0, 1, 2),
@@ -117,9 +117,71 @@ describe("toolCalls", () => {
     )
   ], ([pieces]) => {
     const letters = (texts: ReadonlyArray<string>) => sorted(texts.join("").split(""))
+    const calls = new ToolCalls()
+    const open = new Set(pieces.map((piece) => calls.add(piece, false)))
     assert.strictEqual(
-      letters(fold(pieces).map((made) => made.arguments)),
+      letters([...open].flatMap((call) => call?.pieces ?? [])),
       letters(pieces.map((piece) => piece.arguments))
     )
+  })
+
+  const piece = (text: string, more: Partial<ToolCallPiece> = {}): ToolCallPiece => ({
+    index: 0,
+    id: undefined,
+    name: undefined,
+    arguments: text,
+    ...more
+  })
+  const first = { id: "a", name: "f" }
+  const texts = (pieces: ReadonlyArray<ToolCallPiece>) => fold(pieces).map((call) => call.arguments)
+
+  it("takes the last of arguments that each repeat those so far", () => {
+    assert.deepStrictEqual(
+      texts([piece("", first), piece("{\"a\":"), piece("{\"a\":\"x\","), piece("{\"a\":\"x\",\"b\":1}")]),
+      ["{\"a\":\"x\",\"b\":1}"]
+    )
+    assert.deepStrictEqual(texts([piece("{\"a\":\"x\"}", first), piece("{\"a\":\"xy\"}", first)]), ["{\"a\":\"xy\"}"])
+    assert.deepStrictEqual(texts([piece("{}", first), piece("{\"a\":1}")]), ["{\"a\":1}"])
+  })
+
+  it("takes arguments that are repeated at the end once", () => {
+    assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1}"), piece("{\"a\":1}", first)]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([piece("{\"a\":1}", first), piece("{\"a\":1}", { name: "f" })]), ["{\"a\":1}"])
+  })
+
+  it("keeps an object within an object of the same shape", () => {
+    assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("{\"a\":1}"), piece("}")]), ["{\"a\":{\"a\":1}}"])
+  })
+
+  it("keeps two calls with one id and other arguments apart, and gives the second an id of its own", () => {
+    for (const index of [0, 1]) {
+      assert.deepStrictEqual(
+        fold([piece("{\"a\":1}", first), piece("{\"a\":2}", { ...first, index })]).map((
+          { arguments: text, id }
+        ) => [id, text]),
+        [["a", "{\"a\":1}"], ["a_2", "{\"a\":2}"]]
+      )
+    }
+  })
+
+  it("joins one call under two indexes", () => {
+    assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("1}", { index: 1 })]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("1}", { ...first, index: 1 })]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([piece("", first), piece("{\"a\":1}", { ...first, index: 1 })]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([piece("{\"a\":1}", first), piece("{ \"a\": 1 }", { ...first, index: 1 })]), [
+      "{ \"a\": 1 }"
+    ])
+  })
+
+  it("leaves arguments that are cut or are no JSON as they came", () => {
+    assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1")]), ["{\"a\":1"])
+    assert.deepStrictEqual(texts([piece("call ", first), piece("{\"a\":1} now")]), ["call {\"a\":1} now"])
+  })
+
+  it("keeps further members of a call", () => {
+    const extra = { extra_content: { google: { thought_signature: "s" } } }
+    assert.deepStrictEqual(fold([piece("{}", { ...first, extra }), piece("")]), [
+      { id: "a", name: "f", arguments: "{}", extra }
+    ])
   })
 })
