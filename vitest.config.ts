@@ -4,7 +4,10 @@ import { defineConfig } from "vitest/config"
 
 const src = fileURLToPath(new URL("./src/", import.meta.url))
 
-export default defineConfig({
+const slow = "test/**/*.slow.test.ts"
+
+/** `vitest run` runs the fast tests, `vitest run --mode slow` the slow ones, and `vitest run --mode all` all of them. */
+export default defineConfig(({ mode }) => ({
   resolve: {
     alias: [
       { find: /^effect-chat$/, replacement: `${src}index.ts` },
@@ -14,18 +17,24 @@ export default defineConfig({
     ]
   },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: [mode === "slow" ? slow : "test/**/*.test.ts"],
+    exclude: mode === "slow" || mode === "all" ? [] : [slow],
     setupFiles: ["./vitest.setup.ts"],
     pool: "forks",
-    // Of two cores vitest would use one.
-    poolOptions: { forks: { maxForks: Math.max(2, availableParallelism() - 1) } },
+    poolOptions: {
+      forks: {
+        // Of two cores vitest would use one.
+        maxForks: Math.max(2, availableParallelism() - 1),
+        // To load Effect again for each file takes longer than most of the files.
+        isolate: false
+      }
+    },
     coverage: {
-      enabled: process.env["CI"] !== undefined,
       provider: "v8",
       include: ["src/**"],
       reporter: ["text"],
       // In percent, and a little less than there is: without PostgreSQL some of `src` is not reached.
-      thresholds: { statements: 98, branches: 95, functions: 97, lines: 98 }
+      ...mode === "all" && { thresholds: { statements: 98, branches: 95, functions: 97, lines: 98 } }
     }
   }
-})
+}))

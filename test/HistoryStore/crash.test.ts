@@ -1,44 +1,6 @@
-import { FileSystem } from "@effect/platform"
-import { assert, describe, it, layer } from "@effect/vitest"
-import { Effect, Random, Redacted } from "effect"
+import { assert, describe, it } from "@effect/vitest"
 import { ChatMessage } from "effect-chat"
-import * as Killing from "../support/crash/killing.ts"
-import type * as Stores from "../support/crash/stores.ts"
 import * as Turns from "../support/crash/turns.ts"
-import * as Postgres from "../support/postgres.ts"
-
-const kills = 3
-
-const killed = (place: Stores.Place) =>
-  Effect.gen(function*() {
-    const verdict = yield* Effect.withRandom(Killing.kill(place, kills), Random.make(place.kind))
-
-    assert.deepInclude(verdict, { kills, torn: 0, doubled: 0, lost: 0 })
-    assert.isAbove(verdict.told, 0)
-    assert.isAtLeast(verdict.found, verdict.told)
-  })
-
-const inFolder = (kind: Stores.Kind) =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const directory = yield* fs.makeTempDirectoryScoped({ prefix: "effect-chat-crash-" })
-    yield* killed({ kind, location: `${directory}/conversations` })
-  })
-
-layer(Killing.layer, { excludeTestServices: true, timeout: "1 minute" })(
-  "After SIGKILL at any moment there are whole turns only, and all that were told to be done,",
-  (it) => {
-    it.scoped("in files", () => inFolder("file"), 120_000)
-
-    it.scoped("in SQLite", () => inFolder("sqlite"), 120_000)
-
-    it.scoped.skipIf(Postgres.unavailable !== "")(`in PostgreSQL${Postgres.unavailable}`, () =>
-      Effect.gen(function*() {
-        const { createDatabase } = yield* Postgres.Postgres
-        yield* killed({ kind: "postgres", location: Redacted.value(yield* createDatabase) })
-      }).pipe(Effect.provide(Postgres.layer)), 120_000)
-  }
-)
 
 describe("What is found after a kill", () => {
   const turn = (prompt: string) => [ChatMessage.user(prompt), ChatMessage.assistant(Turns.answerTo(prompt))]

@@ -43,7 +43,7 @@ const worker = Effect.acquireRelease(
 )
 
 /** Makes new, empty databases. */
-class Databases extends Context.Tag("effect-chat/test/HistoryStore/processes.test/Databases")<Databases, {
+class Databases extends Context.Tag("effect-chat/test/HistoryStore/processes.slow.test/Databases")<Databases, {
   readonly create: Effect.Effect<string>
 }>() {}
 
@@ -62,7 +62,7 @@ const postgres = Layer.effect(
   Effect.map(Postgres.Postgres, ({ createDatabase }) => ({ create: Effect.map(createDatabase, Redacted.value) }))
 ).pipe(Layer.provide(Postgres.layer))
 
-class Programs extends Effect.Service<Programs>()("effect-chat/test/HistoryStore/processes.test/Programs", {
+class Programs extends Effect.Service<Programs>()("effect-chat/test/HistoryStore/processes.slow.test/Programs", {
   scoped: Effect.gen(function*() {
     const workers = yield* Effect.replicateEffect(worker, 2, { concurrency: 2 })
     return {

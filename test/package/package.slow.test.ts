@@ -1,114 +1,13 @@
 /**
  * The package as its users get it: packed, installed in an empty project, compiled there and run.
  */
-import {
-  Command,
-  FileSystem,
-  HttpRouter,
-  HttpServer,
-  HttpServerRequest,
-  HttpServerResponse,
-  Path
-} from "@effect/platform"
+import { FileSystem, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse, Path } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Schema, Stream } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import * as esbuild from "esbuild"
 import { createServer } from "node:http"
-
-const root = process.cwd()
-const tsc = `${root}/node_modules/typescript/bin/tsc`
-
-const Manifest = Schema.parseJson(Schema.Struct({
-  peerDependencies: Schema.Record({ key: Schema.String, value: Schema.String }),
-  peerDependenciesMeta: Schema.Record({ key: Schema.String, value: Schema.Struct({ optional: Schema.Boolean }) }),
-  devDependencies: Schema.Record({ key: Schema.String, value: Schema.String })
-}))
-
-interface Exit {
-  readonly code: number
-  /** Standard output and standard error, in that order. */
-  readonly output: string
-}
-
-/** Runs a command in `cwd` and waits for it, whatever its exit code is. */
-const run = Effect.fnUntraced(function*(
-  cwd: string,
-  [command, ...args]: readonly [string, ...Array<string>],
-  env: Record<string, string> = {}
-) {
-  const child = yield* Command.make(command, ...args).pipe(
-    Command.workingDirectory(cwd),
-    Command.env(env),
-    Command.start
-  )
-  const text = (stream: typeof child.stdout) => Stream.mkString(Stream.decodeText(stream))
-  const [code, stdout, stderr] = yield* Effect.all([child.exitCode, text(child.stdout), text(child.stderr)], {
-    concurrency: "unbounded"
-  })
-  const exit: Exit = { code, output: stdout + stderr }
-  return exit
-}, Effect.scoped)
-
-/** Like `run`, and fails the test when the exit code is not 0. */
-const succeed = Effect.fnUntraced(function*(
-  cwd: string,
-  command: readonly [string, ...Array<string>],
-  env: Record<string, string> = {}
-) {
-  const { code, output } = yield* run(cwd, command, env)
-  assert.strictEqual(code, 0, `${command.join(" ")}\n${output}`)
-  return output
-})
-
-/** Builds and packs a copy of the package, so that nothing is written to the work tree. */
-const pack = Effect.gen(function*() {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const stage = yield* fs.makeTempDirectoryScoped()
-  const files = [
-    "package.json",
-    "README.md",
-    "LICENSE",
-    "src",
-    "tsconfig.json",
-    "tsconfig.build.json",
-    "rollup.config.mjs"
-  ]
-  for (const file of files) {
-    yield* fs.copy(path.join(root, file), path.join(stage, file))
-  }
-  yield* fs.symlink(path.join(root, "node_modules"), path.join(stage, "node_modules"))
-  yield* succeed(stage, ["npm", "pack"])
-  const tarball = (yield* fs.readDirectory(stage)).find((file) => file.endsWith(".tgz"))
-  return path.join(stage, tarball ?? "there is no tarball")
-})
-
-/** A project that has nothing but the package, its peers at the versions developed with, and Node's types. */
-class Consumer extends Effect.Service<Consumer>()("effect-chat/test/package/package.test/Consumer", {
-  scoped: Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const manifest = yield* Schema.decode(Manifest)(yield* fs.readFileString(path.join(root, "package.json")))
-    const directory = yield* fs.realPath(yield* fs.makeTempDirectoryScoped())
-    const write = (file: string, content: string) => fs.writeFileString(path.join(directory, file), content)
-    yield* write("package.json", JSON.stringify({ name: "consumer", private: true, type: "module" }))
-    const peers = [...Object.keys(manifest.peerDependencies), "@types/node"].map((name) =>
-      `${name}@${manifest.devDependencies[name]}`
-    )
-    const installed = yield* succeed(directory, [
-      "npm",
-      "install",
-      "--prefer-offline",
-      "--ignore-scripts",
-      "--no-audit",
-      "--no-fund",
-      yield* pack,
-      ...peers
-    ])
-    return { directory, installed, optional: Object.keys(manifest.peerDependenciesMeta), write }
-  })
-}) {}
+import { Consumer, root, run, succeed, tsc } from "../support/consumer.ts"
 
 /** What OpenAI's server answers, with `reply` for text, streamed when the request asks for it. */
 const answer = (reply: string, stream: boolean) => {
