@@ -100,3 +100,14 @@ export class Consumer extends Effect.Service<Consumer>()("effect-chat/test/suppo
     return { directory, installed, optional: Object.keys(manifest.peerDependenciesMeta), write }
   })
 }) {}
+
+/** Copies programs of `test/support/runtimes` beside the installed package. Gives their folder. */
+export const copyPrograms = Effect.fnUntraced(function*(...files: ReadonlyArray<string>) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const { directory } = yield* Consumer
+  for (const file of files) {
+    yield* fs.copyFile(path.join(root, "test/support/runtimes", file), path.join(directory, file))
+  }
+  return directory
+})
