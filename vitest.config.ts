@@ -6,6 +6,9 @@ const src = fileURLToPath(new URL("./src/", import.meta.url))
 
 const slow = "test/**/*.slow.test.ts"
 
+/** Under this name the run keeps what it reached of `src`, for `vitest --merge-reports`. */
+const kept = process.env["COVERAGE"]
+
 /** `vitest run` runs the fast tests, `vitest run --mode slow` the slow ones, and `vitest run --mode all` all of them. */
 export default defineConfig(({ mode }) => ({
   resolve: {
@@ -29,10 +32,12 @@ export default defineConfig(({ mode }) => ({
         isolate: false
       }
     },
+    ...kept !== undefined && { reporters: ["default", ["blob", { outputFile: `.vitest-reports/${kept}.json` }]] },
     coverage: {
+      enabled: kept !== undefined,
       provider: "v8",
       include: ["src/**"],
-      reporter: ["text"],
+      reporter: kept === undefined ? ["text"] : [],
       // In percent, and a little less than there is: without PostgreSQL some of `src` is not reached.
       ...mode === "all" && { thresholds: { statements: 98, branches: 95, functions: 97, lines: 98 } }
     }

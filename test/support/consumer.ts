@@ -53,7 +53,7 @@ export const succeed = Effect.fnUntraced(function*(
 })
 
 /** Builds and packs a copy of the package, so that nothing is written to the work tree. */
-const pack = Effect.gen(function*() {
+export const pack = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const stage = yield* fs.makeTempDirectoryScoped()
