@@ -2,13 +2,13 @@
  * How far back a budget of tokens reaches.
  */
 import * as Effect from "effect/Effect"
-import type { Input } from "../../HistoryWindow.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
+import type { History } from "./history.ts"
 import { sum, tally } from "./tally.ts"
 import { Walk } from "./walk.ts"
 
 /** Where the last turns begin that fit into the budget together with all else that is sent. */
-export const within = (budget: number, counter: TokenCounter, input: Input): Effect.Effect<number> => {
+export const within = (budget: number, counter: TokenCounter, input: History): Effect.Effect<number> => {
   const { opening, system } = input
   return Effect.flatMap(
     sum(counter, system === undefined ? opening : [system, ...opening]),
@@ -17,7 +17,7 @@ export const within = (budget: number, counter: TokenCounter, input: Input): Eff
 }
 
 /** Where the last turns begin that take no more than half of the tokens from `start` on. */
-export const newerHalf = (counter: TokenCounter, input: Input, start: number): Effect.Effect<number> =>
+export const newerHalf = (counter: TokenCounter, input: History, start: number): Effect.Effect<number> =>
   Effect.suspend(() => {
     let index = Math.max(0, start)
     return Effect.flatMap(
@@ -27,7 +27,7 @@ export const newerHalf = (counter: TokenCounter, input: Input, start: number): E
   })
 
 /** Where the last turns begin that fit, or those that must be sent. */
-const reach = (budget: number, counter: TokenCounter, input: Input): Effect.Effect<number> =>
+const reach = (budget: number, counter: TokenCounter, input: History): Effect.Effect<number> =>
   Effect.suspend(() => {
     const walk = new Walk(input)
     let fitting = walk.start

@@ -5,12 +5,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ChatError } from "../../ChatError.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import type { Input, SummarizeOptions, Summary } from "../../HistoryWindow.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
+import type { History, Summary } from "./history.ts"
 import { tally } from "./tally.ts"
 import { Walk } from "./walk.ts"
 
-interface Rules extends Pick<SummarizeOptions, "when" | "keep"> {
+interface Rules {
+  readonly when: { readonly tokens?: number | undefined; readonly turns?: number | undefined }
+  readonly keep: number
   readonly counter: TokenCounter
 }
 
@@ -27,11 +29,11 @@ interface Mark {
 }
 
 /** The summary, unless it is of another history. */
-export const current = ({ messages, summary }: Input): Summary | undefined =>
+export const current = ({ messages, summary }: History): Summary | undefined =>
   summary !== undefined && summary.replaces <= messages.length ? summary : undefined
 
 /** What to summarize now: nothing as long as the turns since the last summary are within the limits. */
-export const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
+export const plan = ({ counter, keep, when }: Rules, input: History): Effect.Effect<ReadonlyArray<Step>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
     const walk = new Walk(input, current(input)?.replaces ?? 0)

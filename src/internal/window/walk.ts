@@ -1,13 +1,8 @@
 /**
  * A history read from its newest message back, turn by turn.
  */
-import type { ChatMessage, ToolMessage, UserMessage } from "../../ChatMessage.ts"
-
-/** What is walked: a history, and the messages that come after it. */
-interface Path {
-  readonly messages: ReadonlyArray<ChatMessage>
-  readonly opening: ReadonlyArray<UserMessage | ToolMessage>
-}
+import type { ChatMessage } from "../../ChatMessage.ts"
+import type { Path } from "./history.ts"
 
 /**
  * Finds where what is sent of a history may begin: at a user message whose later tool results all have their calls after
