@@ -23,6 +23,8 @@ export default defineConfig(({ mode }) => ({
     include: [mode === "slow" ? slow : "test/**/*.test.ts"],
     exclude: mode === "slow" || mode === "all" ? [] : [slow],
     setupFiles: ["./vitest.setup.ts"],
+    // On a machine that is busy, or counts what is reached, a test of a second takes more than vitest's five.
+    testTimeout: 30_000,
     pool: "forks",
     poolOptions: {
       forks: {
