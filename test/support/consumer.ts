@@ -76,7 +76,7 @@ export const pack = Effect.gen(function*() {
 })
 
 /** A project that has nothing but the package, its peers at the versions developed with, and Node's types. */
-export class Consumer extends Effect.Service<Consumer>()("effect-chat/test/support/consumer/Consumer", {
+export class Consumer extends Effect.Service<Consumer>()("effect-chat/test/support/consumer", {
   scoped: Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path

@@ -3,7 +3,7 @@
  * store has afterwards.
  */
 import { FetchHttpClient } from "@effect/platform"
-import { Deferred, Effect, Fiber, type Layer, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { ChatManager, type ChatMessage, type HistoryStore } from "effect-chat"
 
 /** What a conversation gave. */
@@ -27,7 +27,7 @@ export const load = <E>(baseUrl: string, store: Layer.Layer<HistoryStore.History
     const manager = yield* ChatManager.make({ config: { baseUrl, systemPrompt: "S" } })
     const chat = yield* manager.getChat(id)
     return (yield* chat.history).map(toLine)
-  }).pipe(Effect.scoped, Effect.provide(store), Effect.provide(FetchHttpClient.layer))
+  }).pipe(Effect.scoped, Effect.provide(Layer.merge(store, FetchHttpClient.layer)))
 
 /** Has the conversation with a `LocalServer`. */
 export const talk = <E>(baseUrl: string, store: Layer.Layer<HistoryStore.HistoryStore, E>) =>
@@ -56,7 +56,6 @@ export const talk = <E>(baseUrl: string, store: Layer.Layer<HistoryStore.History
     }
   }).pipe(
     Effect.scoped,
-    Effect.provide(store),
-    Effect.provide(FetchHttpClient.layer),
+    Effect.provide(Layer.merge(store, FetchHttpClient.layer)),
     Effect.flatMap((report) => Effect.map(load(baseUrl, store), (history): Report => ({ ...report, history })))
   )
