@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FastCheck, Option, ParseResult, Schema } from "effect"
+import { Effect, Exit, FastCheck, Fiber, Logger, Option, ParseResult, Schema } from "effect"
 import { ChatCompletions, ChatMessage, LLMConfig } from "effect-chat"
 import * as HistoryWindow from "effect-chat/HistoryWindow"
 import { ScriptedHttpClient } from "effect-chat/testing"
@@ -34,6 +34,13 @@ const complete: Effect.Effect<HistoryWindow.Complete, never, Effect.Effect.Conte
   )
 
 const requests = Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (script) => script.requests)
+
+const ended = (content: string, finish_reason: string): ScriptedHttpClient.ScriptedResponse =>
+  answer(content, { choices: [{ index: 0, message: { role: "assistant", content }, finish_reason }] })
+
+const refusal = answer("", {
+  choices: [{ index: 0, message: { role: "assistant", content: "Well", refusal: "I cannot." }, finish_reason: "stop" }]
+})
 
 const input = (
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
@@ -160,21 +167,84 @@ describe("HistoryWindow.summarize", () => {
       ])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("sends the history as it is where the model says nothing", () =>
+  const unusable: ReadonlyArray<readonly [string, ScriptedHttpClient.ScriptedResponse, string]> = [
+    ["whose request fails", ScriptedHttpClient.json({ error: "no" }, { status: 401 }), "AuthenticationError"],
+    ["that is empty", answer(" \n"), "the answer is empty"],
+    ["that is cut off", ended("half a summ", "length"), "\"length\""],
+    ["that is filtered", ended("a summary", "content_filter"), "\"content-filter\""],
+    ["that the model refuses", refusal, "the model refused"]
+  ]
+  for (const [what, response, reason] of unusable) {
+    it.effect(`does not use a summary ${what}, and logs a warning`, () =>
+      Effect.gen(function*() {
+        const logged: Array<string> = []
+        const logger = Logger.make(({ logLevel, message }) => logged.push(`${logLevel.label} ${String(message)}`))
+        const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
+
+        const made = yield* compact(window, input(turns(1, 3))).pipe(
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        )
+
+        assert.isUndefined(made)
+        assert.lengthOf(logged, 1)
+        assert.match(logged[0] ?? "", /^WARN The history could not be summarized/)
+        assert.include(logged[0], reason)
+      }).pipe(Effect.provide(ScriptedHttpClient.layer([response]))))
+  }
+
+  it.effect("keeps the summaries of the steps before the one that fails", () =>
+    Effect.gen(function*() {
+      const window = HistoryWindow.summarize({ when: { tokens: 20 }, keep: 1, counter: characters })
+
+      const made = yield* compact(window, input(turns(1, 9)))
+
+      assert.deepStrictEqual(made, { text: "S1", replaces: 10 })
+    }).pipe(Effect.provide(ScriptedHttpClient.layer([answer("S1"), ended("S2", "length")]))))
+
+  it.effect("is interrupted like any effect", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
+      const fiber = yield* Effect.fork(
+        window.compact?.(input(turns(1, 3)), () => Effect.never) ?? Effect.succeedNone
+      )
+      yield* Effect.yieldNow()
 
-      assert.deepStrictEqual(yield* compact(window, input(turns(1, 3))), undefined)
-    }).pipe(Effect.provide(ScriptedHttpClient.layer([answer(" \n")]))))
+      const exit = yield* Fiber.interrupt(fiber)
 
-  it.effect("fails where the model cannot be asked", () =>
+      assert.isTrue(Exit.isInterrupted(exit))
+    }))
+
+  it.effect("writes tool calls and their results as text, so that the request needs no tools", () =>
     Effect.gen(function*() {
-      const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
+      const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction: "Sum up" })
+      const toolCalls = [
+        { id: "call_0", name: "time", arguments: "{}" },
+        { id: "call_1", name: "place", arguments: "{\"of\":\"me\"}" }
+      ]
+      const messages: ReadonlyArray<ChatMessage.ChatMessage> = [
+        user("When?"),
+        { role: "assistant", content: "I look.", toolCalls, reasoning: "hm" },
+        toolResult("call_1", "Paris"),
+        toolResult("call_0", "12:00"),
+        assistant("At noon."),
+        user("Where?"),
+        assistant("In Paris."),
+        ...turns(3, 3)
+      ]
 
-      const error = yield* Effect.flip(compact(window, input(turns(1, 3))))
+      yield* compact(window, { system: undefined, messages, opening: [user("now")] })
 
-      assert.strictEqual(error._tag, "AuthenticationError")
-    }).pipe(Effect.provide(ScriptedHttpClient.layer([ScriptedHttpClient.json({ error: "no" }, { status: 401 })]))))
+      const [request] = yield* requests
+      assert.deepStrictEqual(sent(request), [
+        "user: When?",
+        "assistant: I look.\n\n[Called time with {}]\n\n[Called place with {\"of\":\"me\"}]\n\n" +
+        "[Result of place: Paris]\n\n[Result of time: 12:00]\n\nAt noon.",
+        "user: Where?",
+        "assistant: In Paris.",
+        "user: Sum up"
+      ])
+      assert.notInclude(JSON.stringify(request?.body), "tool_call")
+    }).pipe(Effect.provide(numbered)))
 
   it.effect("takes no notice of a summary of another history", () =>
     Effect.gen(function*() {

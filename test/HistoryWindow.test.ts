@@ -113,11 +113,15 @@ const start = (window: HistoryWindow.HistoryWindow, input: HistoryWindow.Input):
 const budget = FastCheck.integer({ min: 1, max: 1200 })
 const count = FastCheck.integer({ min: 1, max: 12 })
 
+const exact = { exact: true }
+
 const windows: FastCheck.Arbitrary<HistoryWindow.HistoryWindow> = FastCheck.oneof(
   FastCheck.constant(HistoryWindow.all),
-  count.map(HistoryWindow.lastTurns),
+  count.map((turns) => HistoryWindow.lastTurns(turns)),
+  count.map((turns) => HistoryWindow.lastTurns(turns, exact)),
   budget.map((tokens) => HistoryWindow.tokens(tokens, characters)),
   budget.map((tokens) => HistoryWindow.tokens(tokens)),
+  count.map((turns) => HistoryWindow.withoutOldMedia(turns, HistoryWindow.tokens(500))),
   count.map((keep) => HistoryWindow.summarize({ when: { turns: keep + 1 }, keep }))
 ).chain((window) => FastCheck.constantFrom(window, HistoryWindow.withShrink(window).shrink ?? window))
 
@@ -173,20 +177,26 @@ describe("HistoryWindow", () => {
   })
 
   describe("lastTurns", () => {
-    it.prop("sends that many turns, or all where there are fewer", [input, count], ([input, turns]) => {
+    it.prop("sends exactly that many turns, or all if there are fewer, if it is exact", [input, count], ([
+      input,
+      turns
+    ]) => {
       const older = places(input).filter((start) => start < (places(input).at(-1) ?? 0)).reverse()
 
       const expected = older[turns - 1] ?? older.at(-1) ?? places(input).at(-1)
 
-      assert.strictEqual(start(HistoryWindow.lastTurns(turns), input), expected)
+      assert.strictEqual(start(HistoryWindow.lastTurns(turns, exact), input), expected)
     })
 
-    it.prop("sends no less for more turns", [input, count, count], ([input, a, b]) => {
+    it.prop("sends no less for more turns, if it is exact", [input, count, count], ([input, a, b]) => {
       const [fewer, more] = a < b ? [a, b] : [b, a]
-      assert.isAtMost(start(HistoryWindow.lastTurns(more), input), start(HistoryWindow.lastTurns(fewer), input))
+      assert.isAtMost(
+        start(HistoryWindow.lastTurns(more, exact), input),
+        start(HistoryWindow.lastTurns(fewer, exact), input)
+      )
     })
 
-    it("reads no more of a history than it sends", () => {
+    it("reads no more of a history than it sends, if it is exact", () => {
       let reads = 0
       const messages = new Proxy(
         Array.from({ length: 100_000 }, (_, index) => index % 2 === 0 ? user("") : assistant("")),
@@ -198,7 +208,9 @@ describe("HistoryWindow", () => {
         }
       )
 
-      const first = start(HistoryWindow.lastTurns(10), { system: undefined, messages, opening: [user("now")] })
+      const window = HistoryWindow.lastTurns(10, exact)
+
+      const first = start(window, { system: undefined, messages, opening: [user("now")] })
 
       assert.strictEqual(first, 100_000 - 20)
       assert.isAtMost(reads, 30)
@@ -212,13 +224,17 @@ describe("HistoryWindow", () => {
   })
 
   describe("tokens", () => {
-    it.prop("reaches as far back as the budget does, and no further", [input, budget], ([input, budget]) => {
-      assert.strictEqual(start(HistoryWindow.tokens(budget, characters), input), reach(input, budget))
+    it.prop("sends as many turns as fit into the budget, if it is exact", [input, budget], ([input, budget]) => {
+      const window = HistoryWindow.tokens(budget, { counter: characters, exact: true })
+      assert.strictEqual(start(window, input), reach(input, budget))
     })
 
-    it.prop("sends no less for a larger budget", [input, budget, budget], ([input, a, b]) => {
+    it.prop("sends no less for a larger budget, if it is exact", [input, budget, budget], ([input, a, b]) => {
       const [smaller, larger] = a < b ? [a, b] : [b, a]
-      assert.isAtMost(start(HistoryWindow.tokens(larger), input), start(HistoryWindow.tokens(smaller), input))
+      assert.isAtMost(
+        start(HistoryWindow.tokens(larger, exact), input),
+        start(HistoryWindow.tokens(smaller, exact), input)
+      )
     })
 
     it.effect.prop("takes counts that come later", [input, budget], ([input, budget]) =>
@@ -227,7 +243,7 @@ describe("HistoryWindow", () => {
           count: ({ content, role }) => role === "user" ? Effect.as(Effect.yieldNow(), content.length) : content.length
         }
 
-        const selection = yield* HistoryWindow.tokens(budget, later).select(input)
+        const selection = yield* HistoryWindow.tokens(budget, { counter: later, exact: true }).select(input)
 
         assert.strictEqual(selection.start, reach(input, budget))
       }), { fastCheck: { numRuns: 20 } })
@@ -274,9 +290,11 @@ describe("HistoryWindow", () => {
       const counter: TokenCounter.TokenCounter = { count: () => ++counted && 1 }
       const messages = Array.from({ length: 100_000 }, (_, index) => index % 2 === 0 ? user("") : assistant(""))
 
-      const first = start(HistoryWindow.tokens(21, counter), { system: undefined, messages, opening: [user("now")] })
+      const window = HistoryWindow.tokens(21, counter)
 
-      assert.strictEqual(first, 100_000 - 20)
+      const first = start(window, { system: undefined, messages, opening: [user("now")] })
+
+      assert.isAtLeast(first, 100_000 - 20)
       assert.strictEqual(counted, 22)
     })
 
@@ -313,12 +331,50 @@ describe("HistoryWindow", () => {
   describe("withShrink", () => {
     it("has the newer half of the tokens sent", () => {
       const messages = [1, 2, 3, 4, 5].flatMap((turn) => [user(`question ${turn}`), assistant(`answer ${turn}`)])
-      const { shrink } = HistoryWindow.withShrink(HistoryWindow.lastTurns(4))
+      const { shrink } = HistoryWindow.withShrink(HistoryWindow.lastTurns(4, exact))
       assert.isDefined(shrink)
 
       const first = start(shrink, { system: system("S"), messages, opening: [user("now")] })
 
       assert.strictEqual(first, messages.length - 4)
+    })
+
+    it.prop("halves until only the new turn is left, and then chooses the same again", [windows, input], ([
+      window,
+      input
+    ]) => {
+      let smaller = HistoryWindow.withShrink(window).shrink
+      const starts: Array<number> = []
+      while (smaller !== undefined && starts.at(-1) !== start(smaller, input)) {
+        starts.push(start(smaller, input))
+        smaller = smaller.shrink
+      }
+
+      assert.isDefined(smaller)
+      assert.strictEqual(starts.at(-1), places(input).at(-1))
+      assert.isAtMost(starts.length, 14)
+    })
+
+    it("leaves the summary out when no turn is left to leave out", () => {
+      const messages = [user("a"), assistant("b"), user("c"), assistant("d")]
+      const window = HistoryWindow.withShrink(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 }))
+      const input = { system: undefined, messages, summary: { text: "so far", replaces: 2 }, opening: [user("now")] }
+
+      const halves = [window.shrink, window.shrink?.shrink].flatMap((smaller) =>
+        smaller === undefined ? [] : [Effect.runSync(HistoryWindow.assemble(smaller, input))]
+      )
+
+      assert.deepStrictEqual(halves.map((sent) => sent.map(({ content }) => content)), [
+        ["Summarize our conversation so far.", "so far", "now"],
+        ["now"]
+      ])
+    })
+
+    it("needs as much of the history's end as the larger of both windows", () => {
+      const { lastTurns, tokens, withShrink } = HistoryWindow
+      assert.deepStrictEqual(withShrink(lastTurns(9)).atMost, { turns: 9, tokens: 0 })
+      assert.deepStrictEqual(withShrink(tokens(1000), lastTurns(3)).atMost, { turns: 3, tokens: 1000 })
+      assert.isUndefined(withShrink(lastTurns(3), HistoryWindow.all).atMost)
     })
 
     it("takes the caller's own smaller window", () => {
