@@ -14,6 +14,7 @@ const texts = make({ reasoning: false })
  * until this is true or there is no more.
  */
 export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): boolean => {
+  const { messages, offset = 0 } = tail
   const scanner = new TurnScanner(tail)
   let counted = 0
   while (scanner.isIncomplete || scanner.turns < turns || counted < tokens) {
@@ -21,5 +22,6 @@ export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): 
     if (message === undefined) return false
     counted += texts.count(withoutMedia(message))
   }
-  return true
+  // The scanner also ends in the middle of the turn that the new messages continue, if the tail does.
+  return scanner.start > 0 || offset === 0 || messages[0]?.role === "user"
 }

@@ -111,6 +111,18 @@ describe("isTailEnough", () => {
 
     assert.isFalse(isTailEnough({ turns: 1 }, { messages, opening: [user("now")], offset: 3 }))
   })
+
+  it("is false for a tail without the start of the turn that the new messages continue", () => {
+    const toolCalls = [{ id: "call_1", name: "look", arguments: "{}" }]
+    const messages: ReadonlyArray<ChatMessage.ChatMessage> = [
+      toolResult("call_0", words(40)),
+      { role: "assistant", content: "", toolCalls }
+    ]
+    const opening = [toolResult("call_1", "found")]
+
+    assert.isFalse(isTailEnough({ tokens: 10 }, { messages, opening, offset: 3 }))
+    assert.isTrue(isTailEnough({ tokens: 10 }, { messages: [user("look"), ...messages.slice(1)], opening, offset: 3 }))
+  })
 })
 
 describe("A window on the end of a history", () => {
