@@ -15,9 +15,9 @@ const characters: TokenCounter.TokenCounter = {
 const turns = (from: number, to: number): ReadonlyArray<ChatMessage.ChatMessage> =>
   Array.from({ length: to - from + 1 }, (_, index) => [user(`q${from + index}`), assistant(`a${from + index}`)]).flat()
 
-const told = (from: number, to: number): ReadonlyArray<string> => lines(turns(from, to))
+const linesOf = (from: number, to: number): ReadonlyArray<string> => lines(turns(from, to))
 
-const recalled = (text: string): ReadonlyArray<string> => [
+const summarized = (text: string): ReadonlyArray<string> => [
   "user: Summarize our conversation so far.",
   `assistant: ${text}`
 ]
@@ -54,7 +54,7 @@ const compact = (window: HistoryWindow.HistoryWindow, input: HistoryWindow.Input
   )
 
 describe("HistoryWindow.summarize", () => {
-  it.effect("has the model summarize all but the newest turns, under the system prompt", () =>
+  it.effect("lets the model summarize all but the newest turns, with the system prompt", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4 }, keep: 2, instruction: "Sum up" })
 
@@ -62,10 +62,10 @@ describe("HistoryWindow.summarize", () => {
 
       assert.deepStrictEqual(made, { text: "S1", replaces: 6 })
       const [request] = yield* requests
-      assert.deepStrictEqual(sent(request), ["system: S", ...told(1, 3), "user: Sum up"])
+      assert.deepStrictEqual(sent(request), ["system: S", ...linesOf(1, 3), "user: Sum up"])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("sends the summary in the place of what it stands for", () =>
+  it.effect("sends the summary in the place of the messages that it replaces", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4 }, keep: 2 })
 
@@ -73,13 +73,13 @@ describe("HistoryWindow.summarize", () => {
 
       assert.deepStrictEqual(lines(sent), [
         "system: S",
-        ...recalled("so far"),
-        ...told(4, 5),
+        ...summarized("so far"),
+        ...linesOf(4, 5),
         "user: now"
       ])
     }))
 
-  it.effect("does nothing as long as the turns are within the limit", () =>
+  it.effect("does nothing while the turns are within the limit", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4, tokens: 16 }, keep: 2, counter: characters })
 
@@ -89,7 +89,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(yield* requests, [])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("summarizes once, and then what came since, together with the summary before", () =>
+  it.effect("summarizes once, and next time the summary before and the turns since", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4 }, keep: 2, instruction: "Sum up" })
       const first = yield* compact(window, input(turns(1, 5)))
@@ -99,13 +99,13 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(next, [undefined, undefined, { text: "S2", replaces: 12 }])
       assert.deepStrictEqual((yield* requests).map(sent).at(-1), [
         "system: S",
-        ...recalled("S1"),
-        ...told(4, 6),
+        ...summarized("S1"),
+        ...linesOf(4, 6),
         "user: Sum up"
       ])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("asks the model that it is given, else the conversation's own", () =>
+  it.effect("asks the model of its options, or else the conversation's own", () =>
     Effect.gen(function*() {
       yield* compact(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, model: "small" }), input(turns(1, 3)))
       yield* compact(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 }), input(turns(1, 3)))
@@ -125,7 +125,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(made, { text: "S1", replaces: 6 })
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("keeps the newest turn even where it alone exceeds the tokens", () =>
+  it.effect("keeps the newest turn even if it alone exceeds the tokens", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { tokens: 10 }, keep: 2, counter: characters })
       const large = [user("x".repeat(100)), assistant("y")]
@@ -137,7 +137,7 @@ describe("HistoryWindow.summarize", () => {
       )
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("never summarizes the turn that tool results go on with", () =>
+  it.effect("never summarizes the turn that tool results continue", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
       const toolCalls = [{ id: "c", name: "look", arguments: "{}" }]
@@ -149,7 +149,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(made, { text: "S1", replaces: 4 })
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("takes a history that grew without it in steps that the model can read", () =>
+  it.effect("summarizes a long history in several requests, each within the tokens", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({
         when: { tokens: 20 },
@@ -162,8 +162,8 @@ describe("HistoryWindow.summarize", () => {
 
       assert.deepStrictEqual(made, { text: "S2", replaces: 16 })
       assert.deepStrictEqual((yield* requests).map(sent), [
-        ["system: S", ...told(1, 5), "user: Sum up"],
-        ["system: S", ...recalled("S1"), ...told(6, 8), "user: Sum up"]
+        ["system: S", ...linesOf(1, 5), "user: Sum up"],
+        ["system: S", ...summarized("S1"), ...linesOf(6, 8), "user: Sum up"]
       ])
     }).pipe(Effect.provide(numbered)))
 
@@ -246,7 +246,7 @@ describe("HistoryWindow.summarize", () => {
       assert.notInclude(JSON.stringify(request?.body), "tool_call")
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("takes no notice of a summary of another history", () =>
+  it.effect("ignores a summary of another history", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
       const stale = { text: "of more than there is", replaces: 10 }
@@ -256,7 +256,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(sent, [system("S"), ...turns(1, 1), user("now")])
     }))
 
-  it.effect("leaves its summary in front when it shrinks", () =>
+  it.effect("still sends its summary when it shrinks", () =>
     Effect.gen(function*() {
       const { shrink } = HistoryWindow.withShrink(HistoryWindow.summarize({ when: { turns: 9 }, keep: 4 }))
       assert.isDefined(shrink)

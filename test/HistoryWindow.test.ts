@@ -14,7 +14,7 @@ const calling = (...ids: ReadonlyArray<string>): ChatMessage.AssistantMessage =>
 
 const text = FastCheck.nat({ max: 60 }).map((length) => "x".repeat(length))
 
-/** Calls whose ids come again in every turn, as those of servers that give none do. */
+/** Calls whose ids repeat in every turn, as with servers that send none. */
 const ids = FastCheck.integer({ min: 1, max: 3 }).map((count) =>
   Array.from({ length: count }, (_, index) => `call_${index}`)
 )
@@ -44,7 +44,7 @@ const turn = FastCheck.tuple(text, FastCheck.array(round, { maxLength: 2 }), tex
 
 const turns = FastCheck.array(turn, { maxLength: 8 })
 
-/** Histories between turns, and those whose last turn waits for its tools. */
+/** Histories of complete turns, and those whose last turn waits for tool results. */
 const input: FastCheck.Arbitrary<HistoryWindow.Input> = FastCheck.record({
   system: FastCheck.option(text.map(system), { nil: undefined }),
   greeting: FastCheck.option(text.map(assistant), { nil: undefined }),
@@ -63,7 +63,7 @@ const input: FastCheck.Arbitrary<HistoryWindow.Input> = FastCheck.record({
   }
 })
 
-/** One token for each character, so that the sums are easily seen. */
+/** One token for each character. */
 const characters: TokenCounter.TokenCounter = {
   count: (message) => typeof message.content === "string" ? message.content.length : 0
 }
@@ -91,7 +91,7 @@ const isPaired = (messages: ReadonlyArray<ChatMessage.ChatMessage>): boolean => 
   })
 }
 
-/** Every place where what is sent may begin, by the rules alone. */
+/** Every index at which the sent messages can start, by the rules alone. */
 const places = ({ messages, opening }: HistoryWindow.Input): ReadonlyArray<number> =>
   Array.from({ length: messages.length + 1 }, (_, start) => start).filter((start) => {
     const sent = [...messages.slice(start), ...opening]
@@ -99,7 +99,7 @@ const places = ({ messages, opening }: HistoryWindow.Input): ReadonlyArray<numbe
     return isStart && isPaired(sent) && sent.some((message) => message.role === "user")
   })
 
-/** Where a budget reaches: as far back as fits, or as little as may be. */
+/** The start of the most that fits into the budget, or of the least that must be sent. */
 const reach = (input: HistoryWindow.Input, budget: number): number | undefined => {
   const all = places(input)
   const { messages, opening, system } = input
@@ -127,7 +127,7 @@ const windows: FastCheck.Arbitrary<HistoryWindow.HistoryWindow> = FastCheck.oneo
 
 describe("HistoryWindow", () => {
   describe("every window", () => {
-    it.prop("sends the system prompt, whole turns from the newest back, and the new turn", [windows, input], ([
+    it.prop("sends the system prompt, the last complete turns and the new messages", [windows, input], ([
       window,
       input
     ]) => {
@@ -143,7 +143,7 @@ describe("HistoryWindow", () => {
       assert.include(places(input), start)
     })
 
-    it.prop("never parts a call from its results", [windows, input], ([window, input]) => {
+    it.prop("never separates a call from its results", [windows, input], ([window, input]) => {
       assert.isTrue(isPaired(Effect.runSync(HistoryWindow.assemble(window, input))))
     })
 
@@ -156,18 +156,22 @@ describe("HistoryWindow", () => {
       assert.strictEqual(sent.filter(isUser).at(-1), newest)
     })
 
-    it.prop("sends no more when it shrinks, and less where it may", [windows, input], ([window, input]) => {
-      const smaller = HistoryWindow.withShrink(window).shrink
-      assert.isDefined(smaller)
-      const before = start(window, input)
+    it.prop(
+      "sends less when it shrinks, or the same if nothing can be left out",
+      [windows, input],
+      ([window, input]) => {
+        const smaller = HistoryWindow.withShrink(window).shrink
+        assert.isDefined(smaller)
+        const before = start(window, input)
 
-      const after = start(smaller, input)
+        const after = start(smaller, input)
 
-      const least = places(input).at(-1) ?? 0
-      const cost = total(input.messages.slice(before))
-      if (before < least && cost > 0) assert.isAbove(after, before)
-      else assert.isAtLeast(after, before)
-    })
+        const least = places(input).at(-1) ?? 0
+        const cost = total(input.messages.slice(before))
+        if (before < least && cost > 0) assert.isAbove(after, before)
+        else assert.isAtLeast(after, before)
+      }
+    )
   })
 
   describe("all", () => {
@@ -259,7 +263,7 @@ describe("HistoryWindow", () => {
       assert.deepStrictEqual(sent, [system("S"), ...opening])
     })
 
-    it("sends the turn that tool results go on with, even beyond the budget", () => {
+    it("sends the turn that tool results continue, even if it exceeds the budget", () => {
       const waiting = [user("x".repeat(1000)), calling("a", "b")]
       const messages = [user("a"), assistant("b"), ...waiting]
       const opening = [toolResult("a", "1"), toolResult("b", "2")]
@@ -271,21 +275,21 @@ describe("HistoryWindow", () => {
       assert.deepStrictEqual(sent, [...waiting, ...opening])
     })
 
-    it("sends the newest turn to a new one that says nothing", () => {
+    it("sends the newest turn if there are no new messages", () => {
       const messages = [user("a"), assistant("b"), user("x".repeat(1000)), assistant("d")]
 
       assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, opening: [] }), 2)
       assert.strictEqual(start(HistoryWindow.lastTurns(1), { system: undefined, messages, opening: [] }), 0)
     })
 
-    it("sends all to tool results whose call is not there", () => {
+    it("sends everything if the call of a tool result is missing", () => {
       const messages = [user("a"), assistant("b"), user("c"), assistant("d")]
       const opening = [toolResult("unknown", "1")]
 
       assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, opening }), 0)
     })
 
-    it("counts no more messages than fit, and one", () => {
+    it("counts the messages that fit, and one more", () => {
       let counted = 0
       const counter: TokenCounter.TokenCounter = { count: () => ++counted && 1 }
       const messages = Array.from({ length: 100_000 }, (_, index) => index % 2 === 0 ? user("") : assistant(""))
@@ -312,7 +316,7 @@ describe("HistoryWindow", () => {
         assert.strictEqual(selection.start, 0)
       }))
 
-    it("sends as little as may be where the counter does not know", () => {
+    it("sends no history if the counter returns NaN", () => {
       const counter: TokenCounter.TokenCounter = { count: () => Number.NaN }
       const messages = [user("a"), assistant("b")]
 
@@ -329,7 +333,7 @@ describe("HistoryWindow", () => {
   })
 
   describe("withShrink", () => {
-    it("has the newer half of the tokens sent", () => {
+    it("sends the newer half of the tokens", () => {
       const messages = [1, 2, 3, 4, 5].flatMap((turn) => [user(`question ${turn}`), assistant(`answer ${turn}`)])
       const { shrink } = HistoryWindow.withShrink(HistoryWindow.lastTurns(4, exact))
       assert.isDefined(shrink)
@@ -382,13 +386,13 @@ describe("HistoryWindow", () => {
       assert.strictEqual(HistoryWindow.withShrink(HistoryWindow.all, smaller).shrink, smaller)
     })
 
-    it("is what makes a window shrink at all", () => {
+    it("is needed for a window to shrink", () => {
       assert.isUndefined(HistoryWindow.tokens(1000).shrink)
     })
   })
 
   describe("assemble", () => {
-    it("sends all where a window of the caller's own counts beyond the first message", () => {
+    it("sends everything if a custom window returns a negative start", () => {
       const window: HistoryWindow.HistoryWindow = {
         select: ({ messages }) => Effect.succeed({ start: messages.length - 10 })
       }
