@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FastCheck, Option, ParseResult, Schema } from "effect"
+import { Effect, Exit, FastCheck, Fiber, Logger, Option, ParseResult, Schema } from "effect"
 import { ChatCompletions, ChatMessage, LLMConfig } from "effect-chat"
 import * as HistoryWindow from "effect-chat/HistoryWindow"
 import { ScriptedHttpClient } from "effect-chat/testing"
@@ -15,9 +15,9 @@ const characters: TokenCounter.TokenCounter = {
 const turns = (from: number, to: number): ReadonlyArray<ChatMessage.ChatMessage> =>
   Array.from({ length: to - from + 1 }, (_, index) => [user(`q${from + index}`), assistant(`a${from + index}`)]).flat()
 
-const told = (from: number, to: number): ReadonlyArray<string> => lines(turns(from, to))
+const linesOf = (from: number, to: number): ReadonlyArray<string> => lines(turns(from, to))
 
-const recalled = (text: string): ReadonlyArray<string> => [
+const summarized = (text: string): ReadonlyArray<string> => [
   "user: Summarize our conversation so far.",
   `assistant: ${text}`
 ]
@@ -35,6 +35,13 @@ const complete: Effect.Effect<HistoryWindow.Complete, never, Effect.Effect.Conte
 
 const requests = Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (script) => script.requests)
 
+const ended = (content: string, finish_reason: string): ScriptedHttpClient.ScriptedResponse =>
+  answer(content, { choices: [{ index: 0, message: { role: "assistant", content }, finish_reason }] })
+
+const refusal = answer("", {
+  choices: [{ index: 0, message: { role: "assistant", content: "Well", refusal: "I cannot." }, finish_reason: "stop" }]
+})
+
 const input = (
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
   summary?: HistoryWindow.Summary
@@ -47,7 +54,7 @@ const compact = (window: HistoryWindow.HistoryWindow, input: HistoryWindow.Input
   )
 
 describe("HistoryWindow.summarize", () => {
-  it.effect("has the model summarize all but the newest turns, under the system prompt", () =>
+  it.effect("lets the model summarize all but the newest turns, with the system prompt", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4 }, keep: 2, instruction: "Sum up" })
 
@@ -55,10 +62,10 @@ describe("HistoryWindow.summarize", () => {
 
       assert.deepStrictEqual(made, { text: "S1", replaces: 6 })
       const [request] = yield* requests
-      assert.deepStrictEqual(sent(request), ["system: S", ...told(1, 3), "user: Sum up"])
+      assert.deepStrictEqual(sent(request), ["system: S", ...linesOf(1, 3), "user: Sum up"])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("sends the summary in the place of what it stands for", () =>
+  it.effect("sends the summary in the place of the messages that it replaces", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4 }, keep: 2 })
 
@@ -66,13 +73,13 @@ describe("HistoryWindow.summarize", () => {
 
       assert.deepStrictEqual(lines(sent), [
         "system: S",
-        ...recalled("so far"),
-        ...told(4, 5),
+        ...summarized("so far"),
+        ...linesOf(4, 5),
         "user: now"
       ])
     }))
 
-  it.effect("does nothing as long as the turns are within the limit", () =>
+  it.effect("does nothing while the turns are within the limit", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4, tokens: 16 }, keep: 2, counter: characters })
 
@@ -82,7 +89,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(yield* requests, [])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("summarizes once, and then what came since, together with the summary before", () =>
+  it.effect("summarizes once, and next time the summary before and the turns since", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 4 }, keep: 2, instruction: "Sum up" })
       const first = yield* compact(window, input(turns(1, 5)))
@@ -92,13 +99,13 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(next, [undefined, undefined, { text: "S2", replaces: 12 }])
       assert.deepStrictEqual((yield* requests).map(sent).at(-1), [
         "system: S",
-        ...recalled("S1"),
-        ...told(4, 6),
+        ...summarized("S1"),
+        ...linesOf(4, 6),
         "user: Sum up"
       ])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("asks the model that it is given, else the conversation's own", () =>
+  it.effect("asks the model of its options, or else the conversation's own", () =>
     Effect.gen(function*() {
       yield* compact(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, model: "small" }), input(turns(1, 3)))
       yield* compact(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 }), input(turns(1, 3)))
@@ -118,7 +125,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(made, { text: "S1", replaces: 6 })
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("keeps the newest turn even where it alone exceeds the tokens", () =>
+  it.effect("keeps the newest turn even if it alone exceeds the tokens", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { tokens: 10 }, keep: 2, counter: characters })
       const large = [user("x".repeat(100)), assistant("y")]
@@ -130,7 +137,7 @@ describe("HistoryWindow.summarize", () => {
       )
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("never summarizes the turn that tool results go on with", () =>
+  it.effect("never summarizes the turn that tool results continue", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
       const toolCalls = [{ id: "c", name: "look", arguments: "{}" }]
@@ -142,7 +149,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(made, { text: "S1", replaces: 4 })
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("takes a history that grew without it in steps that the model can read", () =>
+  it.effect("summarizes a long history in several requests, each within the tokens", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({
         when: { tokens: 20 },
@@ -155,28 +162,91 @@ describe("HistoryWindow.summarize", () => {
 
       assert.deepStrictEqual(made, { text: "S2", replaces: 16 })
       assert.deepStrictEqual((yield* requests).map(sent), [
-        ["system: S", ...told(1, 5), "user: Sum up"],
-        ["system: S", ...recalled("S1"), ...told(6, 8), "user: Sum up"]
+        ["system: S", ...linesOf(1, 5), "user: Sum up"],
+        ["system: S", ...summarized("S1"), ...linesOf(6, 8), "user: Sum up"]
       ])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("sends the history as it is where the model says nothing", () =>
+  const unusable: ReadonlyArray<readonly [string, ScriptedHttpClient.ScriptedResponse, string]> = [
+    ["whose request fails", ScriptedHttpClient.json({ error: "no" }, { status: 401 }), "AuthenticationError"],
+    ["that is empty", answer(" \n"), "the answer is empty"],
+    ["that is cut off", ended("half a summ", "length"), "\"length\""],
+    ["that is filtered", ended("a summary", "content_filter"), "\"content-filter\""],
+    ["that the model refuses", refusal, "the model refused"]
+  ]
+  for (const [what, response, reason] of unusable) {
+    it.effect(`does not use a summary ${what}, and logs a warning`, () =>
+      Effect.gen(function*() {
+        const logged: Array<string> = []
+        const logger = Logger.make(({ logLevel, message }) => logged.push(`${logLevel.label} ${String(message)}`))
+        const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
+
+        const made = yield* compact(window, input(turns(1, 3))).pipe(
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        )
+
+        assert.isUndefined(made)
+        assert.lengthOf(logged, 1)
+        assert.match(logged[0] ?? "", /^WARN The history could not be summarized/)
+        assert.include(logged[0], reason)
+      }).pipe(Effect.provide(ScriptedHttpClient.layer([response]))))
+  }
+
+  it.effect("keeps the summaries of the steps before the one that fails", () =>
+    Effect.gen(function*() {
+      const window = HistoryWindow.summarize({ when: { tokens: 20 }, keep: 1, counter: characters })
+
+      const made = yield* compact(window, input(turns(1, 9)))
+
+      assert.deepStrictEqual(made, { text: "S1", replaces: 10 })
+    }).pipe(Effect.provide(ScriptedHttpClient.layer([answer("S1"), ended("S2", "length")]))))
+
+  it.effect("is interrupted like any effect", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
+      const fiber = yield* Effect.fork(
+        window.compact?.(input(turns(1, 3)), () => Effect.never) ?? Effect.succeedNone
+      )
+      yield* Effect.yieldNow()
 
-      assert.deepStrictEqual(yield* compact(window, input(turns(1, 3))), undefined)
-    }).pipe(Effect.provide(ScriptedHttpClient.layer([answer(" \n")]))))
+      const exit = yield* Fiber.interrupt(fiber)
 
-  it.effect("fails where the model cannot be asked", () =>
+      assert.isTrue(Exit.isInterrupted(exit))
+    }))
+
+  it.effect("writes tool calls and their results as text, so that the request needs no tools", () =>
     Effect.gen(function*() {
-      const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
+      const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction: "Sum up" })
+      const toolCalls = [
+        { id: "call_0", name: "time", arguments: "{}" },
+        { id: "call_1", name: "place", arguments: "{\"of\":\"me\"}" }
+      ]
+      const messages: ReadonlyArray<ChatMessage.ChatMessage> = [
+        user("When?"),
+        { role: "assistant", content: "I look.", toolCalls, reasoning: "hm" },
+        toolResult("call_1", "Paris"),
+        toolResult("call_0", "12:00"),
+        assistant("At noon."),
+        user("Where?"),
+        assistant("In Paris."),
+        ...turns(3, 3)
+      ]
 
-      const error = yield* Effect.flip(compact(window, input(turns(1, 3))))
+      yield* compact(window, { system: undefined, messages, opening: [user("now")] })
 
-      assert.strictEqual(error._tag, "AuthenticationError")
-    }).pipe(Effect.provide(ScriptedHttpClient.layer([ScriptedHttpClient.json({ error: "no" }, { status: 401 })]))))
+      const [request] = yield* requests
+      assert.deepStrictEqual(sent(request), [
+        "user: When?",
+        "assistant: I look.\n\n[Called time with {}]\n\n[Called place with {\"of\":\"me\"}]\n\n" +
+        "[Result of place: Paris]\n\n[Result of time: 12:00]\n\nAt noon.",
+        "user: Where?",
+        "assistant: In Paris.",
+        "user: Sum up"
+      ])
+      assert.notInclude(JSON.stringify(request?.body), "tool_call")
+    }).pipe(Effect.provide(numbered)))
 
-  it.effect("takes no notice of a summary of another history", () =>
+  it.effect("ignores a summary of another history", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 })
       const stale = { text: "of more than there is", replaces: 10 }
@@ -186,7 +256,7 @@ describe("HistoryWindow.summarize", () => {
       assert.deepStrictEqual(sent, [system("S"), ...turns(1, 1), user("now")])
     }))
 
-  it.effect("leaves its summary in front when it shrinks", () =>
+  it.effect("still sends its summary when it shrinks", () =>
     Effect.gen(function*() {
       const { shrink } = HistoryWindow.withShrink(HistoryWindow.summarize({ when: { turns: 9 }, keep: 4 }))
       assert.isDefined(shrink)

@@ -42,7 +42,7 @@ describe("TokenCounter", () => {
     assert.strictEqual(TokenCounter.estimateText(""), 0)
   })
 
-  it("counts what each message costs beside its text", () => {
+  it("counts the overhead of each message", () => {
     assert.strictEqual(count(user("")), 4)
     assert.strictEqual(count(toolResult("call_1", "abcd")), 5)
   })
@@ -53,12 +53,12 @@ describe("TokenCounter", () => {
     assert.strictEqual(count({ ...assistant("abcd"), refusal: "abcd", reasoning: "abcd" }), 4 + 3)
   })
 
-  it("leaves reasoning out where the server does not want it back", () => {
+  it("leaves reasoning out if the options say so", () => {
     const { count } = TokenCounter.make({ reasoning: false })
     assert.strictEqual(count({ ...assistant("abcd"), reasoning: "abcd" }), 5)
   })
 
-  it("counts an image the same whatever its size, and less for low detail", () => {
+  it("counts the same for an image of any size, and less for low detail", () => {
     const large = `data:image/png;base64,${"A".repeat(1_000_000)}`
     assert.strictEqual(count(user([imageUrl("https://example.com/a.png")])), 769)
     assert.strictEqual(count(user([imageUrl(large)])), 769)
@@ -74,7 +74,7 @@ describe("TokenCounter", () => {
     assert.isAbove(count(user([fileData(new Uint8Array(1_000_000), "a.pdf", "application/pdf")])), 40_000)
   })
 
-  it("takes the caller's own count of a text", () => {
+  it("uses a custom count of texts", () => {
     const { count } = TokenCounter.make({ text: (text) => text.length })
     assert.strictEqual(count(user([{ type: "text", text: "abc" }, { type: "text", text: "de" }])), 9)
   })
@@ -88,14 +88,14 @@ describe("GptTokenizer", () => {
       for (const text of Object.values(samples)) assert.strictEqual(count(user(text)), 4 + encode(text).length)
     }))
 
-  it.effect("takes the names of control tokens for text", () =>
+  it.effect("counts the names of control tokens as text", () =>
     Effect.gen(function*() {
       const { count } = yield* GptTokenizer.make()
 
       assert.isAbove(count(user("<|endoftext|>")), 5)
     }))
 
-  it.effect("takes lone surrogates", () =>
+  it.effect("accepts lone surrogates", () =>
     Effect.gen(function*() {
       const { count } = yield* GptTokenizer.make()
 
