@@ -4,7 +4,13 @@ import { defineConfig } from "vitest/config"
 
 const src = fileURLToPath(new URL("./src/", import.meta.url))
 
-export default defineConfig({
+const slow = "test/**/*.slow.test.ts"
+
+/** Under this name the run keeps what it reached of `src`, for `vitest --merge-reports`. */
+const kept = process.env["COVERAGE"]
+
+/** `vitest run` runs the fast tests, `vitest run --mode slow` the slow ones, and `vitest run --mode all` all of them. */
+export default defineConfig(({ mode }) => ({
   resolve: {
     alias: [
       { find: /^effect-chat$/, replacement: `${src}index.ts` },
@@ -14,18 +20,28 @@ export default defineConfig({
     ]
   },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: [mode === "slow" ? slow : "test/**/*.test.ts"],
+    exclude: mode === "slow" || mode === "all" ? [] : [slow],
     setupFiles: ["./vitest.setup.ts"],
+    // On a machine that is busy, or counts what is reached, a test of a second takes more than vitest's five.
+    testTimeout: 30_000,
     pool: "forks",
-    // Of two cores vitest would use one.
-    poolOptions: { forks: { maxForks: Math.max(2, availableParallelism() - 1) } },
+    poolOptions: {
+      forks: {
+        // Of two cores vitest would use one.
+        maxForks: Math.max(2, availableParallelism() - 1),
+        // To load Effect again for each file takes longer than most of the files.
+        isolate: false
+      }
+    },
+    ...kept !== undefined && { reporters: ["default", ["blob", { outputFile: `.vitest-reports/${kept}.json` }]] },
     coverage: {
-      enabled: process.env["CI"] !== undefined,
+      enabled: kept !== undefined,
       provider: "v8",
       include: ["src/**"],
-      reporter: ["text"],
+      reporter: kept === undefined ? ["text"] : [],
       // In percent, and a little less than there is: without PostgreSQL some of `src` is not reached.
-      thresholds: { statements: 98, branches: 95, functions: 97, lines: 98 }
+      ...mode === "all" && { thresholds: { statements: 98, branches: 95, functions: 97, lines: 98 } }
     }
   }
-})
+}))

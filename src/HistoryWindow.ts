@@ -1,31 +1,25 @@
 /**
- * What is sent of a history, which may be less than what is kept.
+ * What is sent of a history, which can be less than what is kept.
  *
- * A window chooses a suffix of whole turns. The system prompt and the newest user message are always sent, and so is all
- * of the turn that tool results go on with, even if they alone exceed a budget. A turn begins at a user message and
- * reaches to the next one; the results of tools belong to the turn of their calls.
+ * A window chooses the last turns of a history. A turn starts at a user message and ends before the next one; the results
+ * of tools belong to the turn of their calls, so a call and its result are never separated. The system prompt, the new
+ * messages and all of the turn that they continue are always sent, even if they alone exceed a limit.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type * as Option from "effect/Option"
-import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { ChatRequest } from "./ChatCompletions.ts"
 import type { ChatError } from "./ChatError.ts"
-import {
-  assistant,
-  type ChatMessage,
-  type SystemMessage,
-  type ToolMessage,
-  user,
-  type UserMessage
-} from "./ChatMessage.ts"
+import type { ChatMessage, SystemMessage, ToolMessage, UserMessage } from "./ChatMessage.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
 import * as Budget from "./internal/window/budget.ts"
+import * as Media from "./internal/window/media.ts"
+import * as Settings from "./internal/window/settings.ts"
+import { half, union } from "./internal/window/shrink.ts"
 import * as Summarizing from "./internal/window/summarizing.ts"
-import { Walk } from "./internal/window/walk.ts"
+import { inFront } from "./internal/window/transcript.ts"
 import { estimate, type TokenCounter } from "./tokens/TokenCounter.ts"
 
 /**
@@ -36,23 +30,28 @@ import { estimate, type TokenCounter } from "./tokens/TokenCounter.ts"
  */
 export interface Input {
   readonly system: SystemMessage | undefined
-  /** The whole history, without the system message. */
+  /** The history without the system message: all of it, or for a window with `atMost` its last turns. */
   readonly messages: ReadonlyArray<ChatMessage>
-  /** What the new turn begins with. */
+  /** The messages that the new turn starts with. */
   readonly opening: ReadonlyArray<UserMessage | ToolMessage>
-  /** The summary that is kept beside the history, if one was made. */
+  /** The summary that is stored with the history, if there is one. */
   readonly summary?: Summary | undefined
+  /**
+   * The index of the first turn in `messages`, that is the number of user messages that come before it in the history.
+   * Default 0. If it is above 0, `messages` starts with a user message.
+   */
+  readonly offset?: number | undefined
 }
 
 /**
- * What the oldest messages of a history came to, in the model's words.
+ * The model's summary of the oldest messages of a history.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Summary {
   readonly text: string
-  /** How many messages it stands for, from the oldest on. The history keeps them. */
+  /** The number of messages that it replaces, counted from the oldest. The history keeps them. */
   readonly replaces: number
 }
 
@@ -71,10 +70,12 @@ export const Summary: Schema.Schema<Summary> = Schema.Struct({ text: Schema.Stri
  * @category models
  */
 export interface Selection {
-  /** The index of the first message that is sent: that of a turn's first message, or the history's length. */
+  /** The index of the first message that is sent, which starts a turn. The history's length if none is sent. */
   readonly start: number
-  /** A summary to send in front of it. */
+  /** A summary to send before it. */
   readonly summary?: string | undefined
+  /** The messages to send from `start` on, if they differ from those of the history. */
+  readonly messages?: ReadonlyArray<ChatMessage> | undefined
 }
 
 /**
@@ -86,32 +87,42 @@ export interface Selection {
 export type Complete = (request: Omit<ChatRequest, "config">) => Effect.Effect<ChatResponse, ChatError>
 
 /**
+ * The most that a window uses of the end of a history. The last turns are enough if they are at least `turns` turns and
+ * take at least `tokens` tokens (by `TokenCounter.estimate`, without media).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AtMost {
+  readonly turns?: number | undefined
+  readonly tokens?: number | undefined
+}
+
+/**
  * Chooses what is sent of a history.
  *
- * The conversation, which owns the history and the summary, uses a window at the start of each turn, when the turn has
- * the lock:
+ * A conversation uses its window at the start of each turn:
  *
- * 1. It calls `compact`, where there is one. A summary that this makes is kept beside the messages from then on, and
- *    stored with them, whatever becomes of the turn: it takes the place of the one before it, and ends when the history is
- *    cleared. The tokens of `complete` count as the conversation's.
- * 2. It sends what {@link assemble} gives for the history and the newest summary.
- * 3. If either fails with `ContextLengthError` and the window has `shrink`, it does both once more with that one, unless
- *    the same messages would be sent again. Nothing of the answer has been told by then.
+ * 1. It calls `compact`, if the window has it. A new summary is stored with the history at once, replaces the one before
+ *    it, and is removed when the history is cleared. The tokens of `complete` count for the conversation.
+ * 2. It sends the messages that {@link assemble} returns for the history and the newest summary.
+ * 3. If that fails with `ContextLengthError`, it sends what `shrink` chooses, then what the `shrink` of that window
+ *    chooses, until a request succeeds, there is no smaller window, or a smaller window chooses the same messages.
  *
- * The messages themselves stay as they are.
+ * The messages of the history are not changed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface HistoryWindow {
-  /** What is sent. Reads no more of the history than could be sent. */
+  /** Chooses what is sent. The same history always gives the same selection. */
   readonly select: (input: Input) => Effect.Effect<Selection>
-  /** Makes a summary where it is time for one. Absent where the window never does. */
-  readonly compact?:
-    | ((input: Input, complete: Complete) => Effect.Effect<Option.Option<Summary>, ChatError>)
-    | undefined
-  /** The smaller window to try once when the server finds the context too long. Absent: the turn fails. */
+  /** Makes a summary if one is due. A failure to make one does not fail the turn, so it is logged and not returned. */
+  readonly compact?: ((input: Input, complete: Complete) => Effect.Effect<Option.Option<Summary>>) | undefined
+  /** The next smaller window, for when the server finds the context too long. Without it, the turn fails. */
   readonly shrink?: HistoryWindow | undefined
+  /** The last turns that the window can use. Without it, it needs the whole history. */
+  readonly atMost?: AtMost | undefined
 }
 
 /**
@@ -120,7 +131,7 @@ export interface HistoryWindow {
  * @since 0.1.0
  * @category schemas
  */
-export const Turns: Schema.Schema<number> = Schema.Int.pipe(Schema.greaterThanOrEqualTo(1))
+export const Turns: Schema.Schema<number> = Settings.Turns
 
 /**
  * A number of tokens: finite and above 0.
@@ -128,13 +139,7 @@ export const Turns: Schema.Schema<number> = Schema.Int.pipe(Schema.greaterThanOr
  * @since 0.1.0
  * @category schemas
  */
-export const Tokens: Schema.Schema<number> = Schema.Finite.pipe(Schema.positive())
-
-/** Windows stand in the program's text, so a bad setting throws, as the constructors of Schema classes do. */
-const check = <A, I>(schema: Schema.Schema<A, I>): (settings: A) => A => {
-  const validate = Schema.validateEither(schema)
-  return (settings) => Either.getOrThrowWith(validate(settings), (error: ParseResult.ParseError) => error)
-}
+export const Tokens: Schema.Schema<number> = Settings.Tokens
 
 /**
  * Sends the whole history.
@@ -144,10 +149,23 @@ const check = <A, I>(schema: Schema.Schema<A, I>): (settings: A) => A => {
  */
 export const all: HistoryWindow = { select: () => Effect.succeed({ start: 0 }) }
 
-const checkTurns = check(Schema.Struct({ turns: Turns }))
+/**
+ * How a window moves on when it is full.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StepOptions {
+  /** Sends as much as the limit allows, in every turn. Default false: the window moves in steps. */
+  readonly exact?: boolean | undefined
+}
 
 /**
- * Sends the last `turns` turns, beside the one that begins. Throws a `ParseError` where that is no whole number from 1 on.
+ * Sends at most the last `turns` turns, in addition to the new one.
+ *
+ * A full window of 4 turns or more moves in steps: it drops up to a third of its turns at once (at least 3), and then
+ * keeps its start while new turns fill it again. Most requests so start with the same messages as the one before, which
+ * the server's prompt cache needs. Throws a `ParseError` if `turns` is not a whole number from 1 on.
  *
  * @example
  * import { Effect } from "effect"
@@ -155,37 +173,39 @@ const checkTurns = check(Schema.Struct({ turns: Turns }))
  * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("one"), assistant("1"), user("two"), assistant("2")]
- * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), {
- *   system: undefined,
- *   messages,
- *   opening: [user("three")]
- * })
+ * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), { system: undefined, messages, opening: [user("three")] })
  *
  * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["two", "2", "three"])
  *
  * @since 0.1.0
  * @category constructors
  */
-export const lastTurns = (turns: number): HistoryWindow => {
-  checkTurns({ turns })
+export const lastTurns = (turns: number, { exact = false }: StepOptions = {}): HistoryWindow => {
+  Settings.checkTurns({ turns })
   return {
-    select: (input) =>
-      Effect.sync(() => {
-        const walk = new Walk(input)
-        while (walk.isBound || walk.turns < turns) if (walk.read() === undefined) break
-        return { start: walk.start }
-      })
+    atMost: { turns },
+    select: (input) => Effect.sync(() => ({ start: Budget.startOfLast(turns, exact, input) }))
   }
 }
 
-const checkTokens = check(Schema.Struct({ budget: Tokens }))
+/**
+ * How a window of {@link tokens} counts and moves.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TokensOptions extends StepOptions {
+  /** Default `TokenCounter.estimate`. */
+  readonly counter?: TokenCounter | undefined
+}
 
 /**
- * Sends as many of the last turns as fit into a budget of tokens, together with the system prompt and the new turn's
- * messages. Leave room for what else takes tokens: the definitions of tools, and the answer. Throws a `ParseError` where
- * the budget is not finite and above 0.
+ * Sends at most as many of the last turns as fit into a budget of tokens, together with the system prompt and the new
+ * messages. Leave room for the definitions of tools and for the answer.
  *
- * The counter estimates by default; see `TokenCounter.estimate` and, for OpenAI's own, `GptTokenizer`.
+ * A full window of 4 turns or more moves in steps, as that of {@link lastTurns} does: it drops up to a third of its tokens
+ * at once (at least 3 turns). Tokens are estimated by default; see `TokenCounter.estimate` and, for OpenAI's own encoding,
+ * `GptTokenizer`. Throws a `ParseError` if the budget is not finite and above 0.
  *
  * @example
  * import { Effect } from "effect"
@@ -200,55 +220,91 @@ const checkTokens = check(Schema.Struct({ budget: Tokens }))
  * @since 0.1.0
  * @category constructors
  */
-export const tokens = (budget: number, counter: TokenCounter = estimate): HistoryWindow => {
-  checkTokens({ budget })
-  return { select: (input) => Effect.map(Budget.within(budget, counter, input), (start) => ({ start })) }
+export const tokens = (budget: number, options: TokenCounter | TokensOptions = {}): HistoryWindow => {
+  Settings.checkTokens({ budget })
+  const { counter = estimate, exact = false }: TokensOptions = "count" in options ? { counter: options } : options
+  return {
+    // Another counter can find half of the tokens that are estimated.
+    atMost: { tokens: counter === estimate ? budget : budget * 2 },
+    select: (input) => Effect.map(Budget.startWithin(budget, counter, exact, input), (start) => ({ start }))
+  }
 }
 
 /**
- * When to summarize, what to leave, and how to ask for it.
+ * Sends a short text such as `[image omitted]` in the place of each image, recording and file, except in the last `turns`
+ * turns, of which the new one is the first. The other window, by default {@link all}, chooses from the history without
+ * the old media. Throws a `ParseError` if `turns` is not a whole number from 1 on.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { assistant, imageUrl, text, user } from "effect-chat/ChatMessage"
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const look = user([text("Look!"), imageUrl("https://example.com/cat.png")])
+ * const sent = HistoryWindow.assemble(HistoryWindow.withoutOldMedia(1, HistoryWindow.tokens(8000)), {
+ *   system: undefined,
+ *   messages: [look, assistant("A cat.")],
+ *   opening: [user("Which color?")]
+ * })
+ *
+ * assert.deepStrictEqual(Effect.runSync(sent), [
+ *   user([text("Look!"), text("[image omitted]")]),
+ *   assistant("A cat."),
+ *   user("Which color?")
+ * ])
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const withoutOldMedia = (turns: number, window: HistoryWindow = all): HistoryWindow => {
+  Settings.checkTurns({ turns })
+  const { compact } = window
+  const prepare = (input: Input): Input => ({ ...input, messages: Media.withoutOldMedia(turns, input) })
+  return {
+    ...window,
+    select: (input) => {
+      const prepared = prepare(input)
+      return Effect.map(window.select(prepared), (selection) => ({
+        ...selection,
+        messages: selection.messages ?? prepared.messages.slice(Math.max(0, selection.start))
+      }))
+    },
+    compact: compact && ((input, complete) => compact(prepare(input), complete)),
+    // Read when it is needed: a window can have smaller ones without end.
+    get shrink() {
+      return window.shrink && withoutOldMedia(turns, window.shrink)
+    }
+  }
+}
+
+/**
+ * When to summarize, how much to keep, and how to ask for the summary.
  *
  * @since 0.1.0
  * @category models
  */
 export interface SummarizeOptions {
   /**
-   * Summarizes when the turns that no summary stands for are more than `turns`, or take more than `tokens`. At least one
-   * is needed. `tokens` is a part of the model's context: the system prompt, the summary, the new messages and the answer
-   * need their place beside it.
+   * Summarizes when the turns that no summary replaces are more than `turns`, or take more than `tokens`. At least one
+   * is needed. `tokens` is a part of the model's context, which also holds the system prompt, the summary, the new
+   * messages and the answer.
    */
   readonly when: { readonly turns?: number | undefined; readonly tokens?: number | undefined }
   /**
-   * How many of the last turns stay as they are: fewer than `when.turns`. Where they take more than half of
-   * `when.tokens`, only those within it and at least one do, so that the next summary is not due at once.
+   * The number of last turns that are not summarized: fewer than `when.turns`. If they take more than half of
+   * `when.tokens`, only those within that half and at least one are kept, so that the next summary is not due at once.
    */
   readonly keep: number
-  /** What the model is told to do. */
+  /** What the model is asked to do. Default {@link defaultInstruction}. */
   readonly instruction?: string | undefined
-  /** The model that summarizes: the conversation's own where absent. */
+  /** The model that summarizes. Default: the conversation's own. */
   readonly model?: string | undefined
   /** Default `TokenCounter.estimate`. */
   readonly counter?: TokenCounter | undefined
 }
 
-const Limits = Schema.Struct({ turns: Schema.optional(Turns), tokens: Schema.optional(Tokens) }).pipe(
-  Schema.filter((when) => when.turns !== undefined || when.tokens !== undefined || "when needs turns or tokens")
-)
-
-const checkSummarize = check(
-  Schema.Struct({
-    when: Limits,
-    keep: Turns,
-    instruction: Schema.optional(Schema.NonEmptyTrimmedString),
-    model: Schema.optional(Schema.NonEmptyTrimmedString)
-  }).pipe(Schema.filter(({ keep, when }) =>
-    when.turns === undefined || keep < when.turns ||
-    { path: ["keep"], message: `Expected fewer than when.turns, which is ${when.turns}, actual ${keep}` }
-  ))
-)
-
 /**
- * What the model is told where {@link SummarizeOptions} say nothing else.
+ * The default instruction of {@link summarize}.
  *
  * @since 0.1.0
  * @category constructors
@@ -259,43 +315,54 @@ what is needed to go on: what I want and have decided; facts, names, numbers, co
 still open. Write in the language of the conversation, and give the summary alone.`
 
 /**
- * Has the model itself summarize the oldest turns when the history grows long, and sends the summary in their place.
+ * Lets the model summarize the oldest turns when the history grows long, and sends the summary in their place.
  *
- * A summary is made once and kept; a later one stands for it and the turns since. Turns that take more than `when.tokens`
- * are summarized in several steps. Where the model says nothing, the history is sent as it is, and the next turn tries
- * again. Throws a `ParseError` for bad settings.
+ * A summary is made once and stored. The next one replaces it and covers the turns since. Turns that take more than
+ * `when.tokens` are summarized in several requests. Tool calls and their results are sent as text there.
+ *
+ * A summary is not used if its request fails, or if the answer is empty, refused, filtered or cut off. This is logged as a
+ * warning, the turn continues with the history as it is, and the next turn tries again. Throws a `ParseError` for invalid
+ * settings.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { assistant, user } from "effect-chat/ChatMessage"
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const window = HistoryWindow.summarize({ when: { turns: 30 }, keep: 10, model: "a-small-model" })
+ * const sent = HistoryWindow.assemble(window, {
+ *   system: undefined,
+ *   messages: [user("I am Ada."), assistant("Hello!"), user("Bye"), assistant("Bye!")],
+ *   summary: { text: "The user is Ada.", replaces: 2 },
+ *   opening: [user("Who am I?")]
+ * })
+ *
+ * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), [
+ *   ...["Summarize our conversation so far.", "The user is Ada."],
+ *   ...["Bye", "Bye!", "Who am I?"]
+ * ])
  *
  * @since 0.1.0
  * @category constructors
  */
 export const summarize = (options: SummarizeOptions): HistoryWindow => {
   const { counter = estimate, instruction = defaultInstruction, keep, model, when } = options
-  checkSummarize({ when, keep, instruction, model })
-  const callOptions = model === undefined ? {} : { options: { model } }
+  Settings.checkSummarize({ when, keep, instruction, model })
+  const rules = { when, keep, counter, instruction, model }
   return {
     select: (input) =>
       Effect.sync(() => {
         const summary = Summarizing.current(input)
         return summary === undefined ? { start: 0 } : { start: summary.replaces, summary: summary.text }
       }),
-    compact: (input, complete) =>
-      Effect.flatMap(
-        Summarizing.plan({ when, keep, counter }, input),
-        (steps) =>
-          Summarizing.run(steps, Summarizing.current(input), ({ from, to }, before) => {
-            const messages = input.messages.slice(from, to)
-            return complete({
-              ...callOptions,
-              messages: [...inFront(input.system, before?.text), ...messages, user(instruction)]
-            })
-          })
-      )
+    compact: (input, complete) => Summarizing.compact(rules, input, complete)
   }
 }
 
 /**
- * The window with a smaller one to try once after a `ContextLengthError`. By default that sends the newer half, in tokens
- * as they are estimated, of what the window would send of the history, in whole turns.
+ * Adds a smaller window, to use after a `ContextLengthError`. By default, that one sends the newer half of the history that
+ * the window sends, in estimated tokens and whole turns, and has a smaller window of its own: each try sends half of the
+ * one before, down to the new messages alone.
  *
  * @example
  * import * as HistoryWindow from "effect-chat/HistoryWindow"
@@ -310,37 +377,23 @@ export const summarize = (options: SummarizeOptions): HistoryWindow => {
  */
 export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(self)): HistoryWindow => ({
   ...self,
-  shrink: smaller
-})
-
-/** Summarizes nothing: that is done, or it is what failed. */
-const half = (self: HistoryWindow): HistoryWindow => ({
-  select: (input) =>
-    Effect.flatMap(
-      self.select(input),
-      (selection) =>
-        Effect.map(Budget.newerHalf(estimate, input, selection.start), (start) => ({ ...selection, start }))
-    )
+  shrink: smaller,
+  atMost: union(self.atMost, smaller.atMost)
 })
 
 /**
- * All that is sent: the system message, the summary where the window sends one, what it chose of the history, and the new
- * turn's messages.
+ * All messages that are sent: the system message, the summary if the window sends one, what the window chose of the
+ * history, and the new messages.
  *
- * The summary goes out as a turn of its own, a request for it and the answer: servers that want the roles to alternate
- * take that, and what users said does not gain the weight of the system prompt by being summarized.
+ * The summary is sent as a turn of its own, a request for it and the answer. Servers that want the roles to alternate
+ * accept that, and what users said does not gain the weight of the system prompt.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const assemble = (self: HistoryWindow, input: Input): Effect.Effect<ReadonlyArray<ChatMessage>> =>
-  Effect.map(self.select(input), ({ start, summary }) => [
+  Effect.map(self.select(input), ({ messages, start, summary }) => [
     ...inFront(input.system, summary),
-    ...input.messages.slice(Math.max(0, start)),
+    ...(messages ?? input.messages.slice(Math.max(0, start))),
     ...input.opening
   ])
-
-const inFront = (system: SystemMessage | undefined, summary: string | undefined): ReadonlyArray<ChatMessage> => [
-  ...(system === undefined ? [] : [system]),
-  ...(summary === undefined ? [] : [user("Summarize our conversation so far."), assistant(summary)])
-]

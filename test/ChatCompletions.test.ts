@@ -4,8 +4,8 @@ import { Duration, Effect, Schema, Stream } from "effect"
 import { CallOptions, ChatCompletions, ChatMessage, type LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { spansOf } from "./support/spans.ts"
-import { answer, type Asking, failure, layer, reply, requestOf, stream, streamFrom } from "./wire/ask.ts"
-import { completion, data, delta, done, ends, says } from "./wire/say.ts"
+import { answer, type Asking, failure, layer, reply, requestOf, stream, streamFrom } from "./support/wire/ask.ts"
+import { completion, data, delta, done, ends, says } from "./support/wire/say.ts"
 
 const sent = (asking: Asking) =>
   Effect.map(stream(says("a") + done, asking), (heard) => {

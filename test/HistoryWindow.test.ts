@@ -14,7 +14,7 @@ const calling = (...ids: ReadonlyArray<string>): ChatMessage.AssistantMessage =>
 
 const text = FastCheck.nat({ max: 60 }).map((length) => "x".repeat(length))
 
-/** Calls whose ids come again in every turn, as those of servers that give none do. */
+/** Calls whose ids repeat in every turn, as with servers that send none. */
 const ids = FastCheck.integer({ min: 1, max: 3 }).map((count) =>
   Array.from({ length: count }, (_, index) => `call_${index}`)
 )
@@ -44,7 +44,7 @@ const turn = FastCheck.tuple(text, FastCheck.array(round, { maxLength: 2 }), tex
 
 const turns = FastCheck.array(turn, { maxLength: 8 })
 
-/** Histories between turns, and those whose last turn waits for its tools. */
+/** Histories of complete turns, and those whose last turn waits for tool results. */
 const input: FastCheck.Arbitrary<HistoryWindow.Input> = FastCheck.record({
   system: FastCheck.option(text.map(system), { nil: undefined }),
   greeting: FastCheck.option(text.map(assistant), { nil: undefined }),
@@ -63,7 +63,7 @@ const input: FastCheck.Arbitrary<HistoryWindow.Input> = FastCheck.record({
   }
 })
 
-/** One token for each character, so that the sums are easily seen. */
+/** One token for each character. */
 const characters: TokenCounter.TokenCounter = {
   count: (message) => typeof message.content === "string" ? message.content.length : 0
 }
@@ -91,7 +91,7 @@ const isPaired = (messages: ReadonlyArray<ChatMessage.ChatMessage>): boolean => 
   })
 }
 
-/** Every place where what is sent may begin, by the rules alone. */
+/** Every index at which the sent messages can start, by the rules alone. */
 const places = ({ messages, opening }: HistoryWindow.Input): ReadonlyArray<number> =>
   Array.from({ length: messages.length + 1 }, (_, start) => start).filter((start) => {
     const sent = [...messages.slice(start), ...opening]
@@ -99,7 +99,7 @@ const places = ({ messages, opening }: HistoryWindow.Input): ReadonlyArray<numbe
     return isStart && isPaired(sent) && sent.some((message) => message.role === "user")
   })
 
-/** Where a budget reaches: as far back as fits, or as little as may be. */
+/** The start of the most that fits into the budget, or of the least that must be sent. */
 const reach = (input: HistoryWindow.Input, budget: number): number | undefined => {
   const all = places(input)
   const { messages, opening, system } = input
@@ -113,17 +113,21 @@ const start = (window: HistoryWindow.HistoryWindow, input: HistoryWindow.Input):
 const budget = FastCheck.integer({ min: 1, max: 1200 })
 const count = FastCheck.integer({ min: 1, max: 12 })
 
+const exact = { exact: true }
+
 const windows: FastCheck.Arbitrary<HistoryWindow.HistoryWindow> = FastCheck.oneof(
   FastCheck.constant(HistoryWindow.all),
-  count.map(HistoryWindow.lastTurns),
+  count.map((turns) => HistoryWindow.lastTurns(turns)),
+  count.map((turns) => HistoryWindow.lastTurns(turns, exact)),
   budget.map((tokens) => HistoryWindow.tokens(tokens, characters)),
   budget.map((tokens) => HistoryWindow.tokens(tokens)),
+  count.map((turns) => HistoryWindow.withoutOldMedia(turns, HistoryWindow.tokens(500))),
   count.map((keep) => HistoryWindow.summarize({ when: { turns: keep + 1 }, keep }))
 ).chain((window) => FastCheck.constantFrom(window, HistoryWindow.withShrink(window).shrink ?? window))
 
 describe("HistoryWindow", () => {
   describe("every window", () => {
-    it.prop("sends the system prompt, whole turns from the newest back, and the new turn", [windows, input], ([
+    it.prop("sends the system prompt, the last complete turns and the new messages", [windows, input], ([
       window,
       input
     ]) => {
@@ -139,7 +143,7 @@ describe("HistoryWindow", () => {
       assert.include(places(input), start)
     })
 
-    it.prop("never parts a call from its results", [windows, input], ([window, input]) => {
+    it.prop("never separates a call from its results", [windows, input], ([window, input]) => {
       assert.isTrue(isPaired(Effect.runSync(HistoryWindow.assemble(window, input))))
     })
 
@@ -152,18 +156,22 @@ describe("HistoryWindow", () => {
       assert.strictEqual(sent.filter(isUser).at(-1), newest)
     })
 
-    it.prop("sends no more when it shrinks, and less where it may", [windows, input], ([window, input]) => {
-      const smaller = HistoryWindow.withShrink(window).shrink
-      assert.isDefined(smaller)
-      const before = start(window, input)
+    it.prop(
+      "sends less when it shrinks, or the same if nothing can be left out",
+      [windows, input],
+      ([window, input]) => {
+        const smaller = HistoryWindow.withShrink(window).shrink
+        assert.isDefined(smaller)
+        const before = start(window, input)
 
-      const after = start(smaller, input)
+        const after = start(smaller, input)
 
-      const least = places(input).at(-1) ?? 0
-      const cost = total(input.messages.slice(before))
-      if (before < least && cost > 0) assert.isAbove(after, before)
-      else assert.isAtLeast(after, before)
-    })
+        const least = places(input).at(-1) ?? 0
+        const cost = total(input.messages.slice(before))
+        if (before < least && cost > 0) assert.isAbove(after, before)
+        else assert.isAtLeast(after, before)
+      }
+    )
   })
 
   describe("all", () => {
@@ -173,20 +181,26 @@ describe("HistoryWindow", () => {
   })
 
   describe("lastTurns", () => {
-    it.prop("sends that many turns, or all where there are fewer", [input, count], ([input, turns]) => {
+    it.prop("sends exactly that many turns, or all if there are fewer, if it is exact", [input, count], ([
+      input,
+      turns
+    ]) => {
       const older = places(input).filter((start) => start < (places(input).at(-1) ?? 0)).reverse()
 
       const expected = older[turns - 1] ?? older.at(-1) ?? places(input).at(-1)
 
-      assert.strictEqual(start(HistoryWindow.lastTurns(turns), input), expected)
+      assert.strictEqual(start(HistoryWindow.lastTurns(turns, exact), input), expected)
     })
 
-    it.prop("sends no less for more turns", [input, count, count], ([input, a, b]) => {
+    it.prop("sends no less for more turns, if it is exact", [input, count, count], ([input, a, b]) => {
       const [fewer, more] = a < b ? [a, b] : [b, a]
-      assert.isAtMost(start(HistoryWindow.lastTurns(more), input), start(HistoryWindow.lastTurns(fewer), input))
+      assert.isAtMost(
+        start(HistoryWindow.lastTurns(more, exact), input),
+        start(HistoryWindow.lastTurns(fewer, exact), input)
+      )
     })
 
-    it("reads no more of a history than it sends", () => {
+    it("reads no more of a history than it sends, if it is exact", () => {
       let reads = 0
       const messages = new Proxy(
         Array.from({ length: 100_000 }, (_, index) => index % 2 === 0 ? user("") : assistant("")),
@@ -198,7 +212,9 @@ describe("HistoryWindow", () => {
         }
       )
 
-      const first = start(HistoryWindow.lastTurns(10), { system: undefined, messages, opening: [user("now")] })
+      const window = HistoryWindow.lastTurns(10, exact)
+
+      const first = start(window, { system: undefined, messages, opening: [user("now")] })
 
       assert.strictEqual(first, 100_000 - 20)
       assert.isAtMost(reads, 30)
@@ -212,13 +228,17 @@ describe("HistoryWindow", () => {
   })
 
   describe("tokens", () => {
-    it.prop("reaches as far back as the budget does, and no further", [input, budget], ([input, budget]) => {
-      assert.strictEqual(start(HistoryWindow.tokens(budget, characters), input), reach(input, budget))
+    it.prop("sends as many turns as fit into the budget, if it is exact", [input, budget], ([input, budget]) => {
+      const window = HistoryWindow.tokens(budget, { counter: characters, exact: true })
+      assert.strictEqual(start(window, input), reach(input, budget))
     })
 
-    it.prop("sends no less for a larger budget", [input, budget, budget], ([input, a, b]) => {
+    it.prop("sends no less for a larger budget, if it is exact", [input, budget, budget], ([input, a, b]) => {
       const [smaller, larger] = a < b ? [a, b] : [b, a]
-      assert.isAtMost(start(HistoryWindow.tokens(larger), input), start(HistoryWindow.tokens(smaller), input))
+      assert.isAtMost(
+        start(HistoryWindow.tokens(larger, exact), input),
+        start(HistoryWindow.tokens(smaller, exact), input)
+      )
     })
 
     it.effect.prop("takes counts that come later", [input, budget], ([input, budget]) =>
@@ -227,7 +247,7 @@ describe("HistoryWindow", () => {
           count: ({ content, role }) => role === "user" ? Effect.as(Effect.yieldNow(), content.length) : content.length
         }
 
-        const selection = yield* HistoryWindow.tokens(budget, later).select(input)
+        const selection = yield* HistoryWindow.tokens(budget, { counter: later, exact: true }).select(input)
 
         assert.strictEqual(selection.start, reach(input, budget))
       }), { fastCheck: { numRuns: 20 } })
@@ -243,7 +263,7 @@ describe("HistoryWindow", () => {
       assert.deepStrictEqual(sent, [system("S"), ...opening])
     })
 
-    it("sends the turn that tool results go on with, even beyond the budget", () => {
+    it("sends the turn that tool results continue, even if it exceeds the budget", () => {
       const waiting = [user("x".repeat(1000)), calling("a", "b")]
       const messages = [user("a"), assistant("b"), ...waiting]
       const opening = [toolResult("a", "1"), toolResult("b", "2")]
@@ -255,28 +275,30 @@ describe("HistoryWindow", () => {
       assert.deepStrictEqual(sent, [...waiting, ...opening])
     })
 
-    it("sends the newest turn to a new one that says nothing", () => {
+    it("sends the newest turn if there are no new messages", () => {
       const messages = [user("a"), assistant("b"), user("x".repeat(1000)), assistant("d")]
 
       assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, opening: [] }), 2)
       assert.strictEqual(start(HistoryWindow.lastTurns(1), { system: undefined, messages, opening: [] }), 0)
     })
 
-    it("sends all to tool results whose call is not there", () => {
+    it("sends everything if the call of a tool result is missing", () => {
       const messages = [user("a"), assistant("b"), user("c"), assistant("d")]
       const opening = [toolResult("unknown", "1")]
 
       assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, opening }), 0)
     })
 
-    it("counts no more messages than fit, and one", () => {
+    it("counts the messages that fit, and one more", () => {
       let counted = 0
       const counter: TokenCounter.TokenCounter = { count: () => ++counted && 1 }
       const messages = Array.from({ length: 100_000 }, (_, index) => index % 2 === 0 ? user("") : assistant(""))
 
-      const first = start(HistoryWindow.tokens(21, counter), { system: undefined, messages, opening: [user("now")] })
+      const window = HistoryWindow.tokens(21, counter)
 
-      assert.strictEqual(first, 100_000 - 20)
+      const first = start(window, { system: undefined, messages, opening: [user("now")] })
+
+      assert.isAtLeast(first, 100_000 - 20)
       assert.strictEqual(counted, 22)
     })
 
@@ -294,7 +316,7 @@ describe("HistoryWindow", () => {
         assert.strictEqual(selection.start, 0)
       }))
 
-    it("sends as little as may be where the counter does not know", () => {
+    it("sends no history if the counter returns NaN", () => {
       const counter: TokenCounter.TokenCounter = { count: () => Number.NaN }
       const messages = [user("a"), assistant("b")]
 
@@ -311,9 +333,9 @@ describe("HistoryWindow", () => {
   })
 
   describe("withShrink", () => {
-    it("has the newer half of the tokens sent", () => {
+    it("sends the newer half of the tokens", () => {
       const messages = [1, 2, 3, 4, 5].flatMap((turn) => [user(`question ${turn}`), assistant(`answer ${turn}`)])
-      const { shrink } = HistoryWindow.withShrink(HistoryWindow.lastTurns(4))
+      const { shrink } = HistoryWindow.withShrink(HistoryWindow.lastTurns(4, exact))
       assert.isDefined(shrink)
 
       const first = start(shrink, { system: system("S"), messages, opening: [user("now")] })
@@ -321,18 +343,56 @@ describe("HistoryWindow", () => {
       assert.strictEqual(first, messages.length - 4)
     })
 
+    it.prop("halves until only the new turn is left, and then chooses the same again", [windows, input], ([
+      window,
+      input
+    ]) => {
+      let smaller = HistoryWindow.withShrink(window).shrink
+      const starts: Array<number> = []
+      while (smaller !== undefined && starts.at(-1) !== start(smaller, input)) {
+        starts.push(start(smaller, input))
+        smaller = smaller.shrink
+      }
+
+      assert.isDefined(smaller)
+      assert.strictEqual(starts.at(-1), places(input).at(-1))
+      assert.isAtMost(starts.length, 14)
+    })
+
+    it("leaves the summary out when no turn is left to leave out", () => {
+      const messages = [user("a"), assistant("b"), user("c"), assistant("d")]
+      const window = HistoryWindow.withShrink(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 }))
+      const input = { system: undefined, messages, summary: { text: "so far", replaces: 2 }, opening: [user("now")] }
+
+      const halves = [window.shrink, window.shrink?.shrink].flatMap((smaller) =>
+        smaller === undefined ? [] : [Effect.runSync(HistoryWindow.assemble(smaller, input))]
+      )
+
+      assert.deepStrictEqual(halves.map((sent) => sent.map(({ content }) => content)), [
+        ["Summarize our conversation so far.", "so far", "now"],
+        ["now"]
+      ])
+    })
+
+    it("needs as much of the history's end as the larger of both windows", () => {
+      const { lastTurns, tokens, withShrink } = HistoryWindow
+      assert.deepStrictEqual(withShrink(lastTurns(9)).atMost, { turns: 9, tokens: 0 })
+      assert.deepStrictEqual(withShrink(tokens(1000), lastTurns(3)).atMost, { turns: 3, tokens: 1000 })
+      assert.isUndefined(withShrink(lastTurns(3), HistoryWindow.all).atMost)
+    })
+
     it("takes the caller's own smaller window", () => {
       const smaller = HistoryWindow.lastTurns(1)
       assert.strictEqual(HistoryWindow.withShrink(HistoryWindow.all, smaller).shrink, smaller)
     })
 
-    it("is what makes a window shrink at all", () => {
+    it("is needed for a window to shrink", () => {
       assert.isUndefined(HistoryWindow.tokens(1000).shrink)
     })
   })
 
   describe("assemble", () => {
-    it("sends all where a window of the caller's own counts beyond the first message", () => {
+    it("sends everything if a custom window returns a negative start", () => {
       const window: HistoryWindow.HistoryWindow = {
         select: ({ messages }) => Effect.succeed({ start: messages.length - 10 })
       }

@@ -3,8 +3,8 @@ import { Effect } from "effect"
 import { ChatMessage, type LLMConfig, Provider } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { generated } from "./support/generated.ts"
-import { completeFrom, streamFrom } from "./wire/ask.ts"
-import { completion, done, says } from "./wire/say.ts"
+import { completeFrom, streamFrom } from "./support/wire/ask.ts"
+import { completion, done, says } from "./support/wire/say.ts"
 
 const messages: ReadonlyArray<ChatMessage.ChatMessage> = [
   ChatMessage.system("be brief"),

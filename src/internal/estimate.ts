@@ -1,8 +1,8 @@
 /**
- * What a call took in tokens, where its server does not say.
+ * Estimates the tokens of a request and its answer, for servers that do not send the usage.
  *
- * The formula is that of `TokenCounter.estimate`, for what is sent and for what came. Beside the messages count the tools
- * and the answer's form, as the JSON that they are sent as, and 3 tokens with which the answer begins.
+ * Messages are counted with `TokenCounter.estimate`. Tools and the response format are counted as the JSON that is sent,
+ * and 3 tokens are added for the start of the answer.
  */
 import type { CallOptions } from "../CallOptions.ts"
 import { type ChatMessage, fromResponse } from "../ChatMessage.ts"
@@ -11,9 +11,9 @@ import { estimate, estimateText } from "../tokens/TokenCounter.ts"
 
 const ofJson = (value: unknown): number => value === undefined ? 0 : estimateText(JSON.stringify(value))
 
-/** The tokens of what a call sends. */
+/** The tokens of a request. */
 export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number => {
-  // What chat formats put before an answer.
+  // Chat formats put these before an answer.
   const priming = 3
   return messages.reduce((sum, message) => sum + estimate.count(message), priming + ofJson(options.tools)) +
     ofJson(options.responseFormat)
@@ -25,9 +25,8 @@ const estimateOutput = (response: ChatResponse): number => {
 }
 
 /**
- * The usage of an answer: the server's where the answer is whole and the server told it, else an estimate, marked so.
- *
- * Of an answer that was cut, what the server had told so far stands where it is more than the estimate.
+ * The usage of an answer: the server's if the answer is complete and the server sent it, else an estimate that is marked
+ * as one. For an incomplete answer, the larger of the server's count so far and the estimate is used.
  */
 export const estimateUsage = (
   messages: ReadonlyArray<ChatMessage>,
@@ -35,18 +34,18 @@ export const estimateUsage = (
   options?: CallOptions
 ): Usage => {
   const { finishReason, usage } = response
-  const isCut = finishReason === "interrupted" || finishReason === "error"
-  if (usage !== undefined && !isCut) return usage
-  const told = usage ?? emptyUsage
-  const inputTokens = told.inputTokens || estimateInput(messages, options)
-  const outputTokens = Math.max(told.outputTokens, estimateOutput(response))
+  const isIncomplete = finishReason === "interrupted" || finishReason === "error"
+  if (usage !== undefined && !isIncomplete) return usage
+  const received = usage ?? emptyUsage
+  const inputTokens = received.inputTokens || estimateInput(messages, options)
+  const outputTokens = Math.max(received.outputTokens, estimateOutput(response))
   if (inputTokens === usage?.inputTokens && outputTokens === usage.outputTokens) return usage
   return {
-    ...told,
+    ...received,
     inputTokens,
     outputTokens,
     totalTokens: inputTokens + outputTokens,
-    reasoningTokens: Math.max(told.reasoningTokens, estimateText(response.reasoning)),
+    reasoningTokens: Math.max(received.reasoningTokens, estimateText(response.reasoning)),
     estimated: true
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Tokens as OpenAI's models count them, by the package `gpt-tokenizer`, an optional peer of this one.
+ * Counts tokens as OpenAI's models do, with the package `gpt-tokenizer`, an optional peer dependency.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,7 @@ import { inBlocks } from "../internal/window/blocks.ts"
 import * as TokenCounter from "./TokenCounter.ts"
 
 /**
- * The tokenizer could not be loaded, most likely because `gpt-tokenizer` is not installed.
+ * The tokenizer could not be loaded, probably because `gpt-tokenizer` is not installed.
  *
  * @since 0.1.0
  * @category errors
@@ -21,7 +21,7 @@ export class TokenizerError extends Schema.TaggedError<TokenizerError>("effect-c
 ) {}
 
 /**
- * What a counter counts beside texts.
+ * Options of {@link make}.
  *
  * @since 0.1.0
  * @category models
@@ -29,12 +29,12 @@ export class TokenizerError extends Schema.TaggedError<TokenizerError>("effect-c
 export type Options = Omit<TokenCounter.Options, "text">
 
 /**
- * A counter by the encoding `o200k_base`, that of GPT-4o and the models since. Other families of models have encodings of
- * their own: for them it is an estimate.
+ * Makes a counter with the encoding `o200k_base` of GPT-4o and later models. Other model families have other encodings,
+ * so for them the count is an estimate.
  *
- * Loads the encoding when it is run, and at most once: some 70 MB, in a quarter of a second. Texts count exactly up to
- * 1000 characters, and beyond within one token for each 1000 of them, which keeps the time linear in the length whatever
- * the text is. A message is counted once, as long as it is in memory.
+ * The encoding is loaded when the effect runs for the first time: about 70 MB, in a quarter of a second. The count is exact
+ * for texts of up to 1000 characters. For longer texts it is off by at most one token per 1000 characters, which keeps the
+ * time linear in the length of any text. A message is counted once while it is in memory.
  *
  * @example
  * import { Effect } from "effect"
@@ -53,7 +53,7 @@ export type Options = Omit<TokenCounter.Options, "text">
  */
 export const make = (options: Options = {}): Effect.Effect<TokenCounter.Synchronous, TokenizerError> =>
   Effect.map(load, ({ countTokens }) => {
-    // What looks like a control token is text here: the tokenizer would throw.
+    // By default, the tokenizer throws for a text that contains the name of a control token.
     const encoding = { disallowedSpecial: new Set<string>() }
     const counter = TokenCounter.make({ ...options, text: inBlocks((text) => countTokens(text, encoding)) })
     const counts = new WeakMap<ChatMessage, number>()

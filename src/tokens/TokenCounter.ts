@@ -1,5 +1,5 @@
 /**
- * How many tokens a message takes, counted or estimated.
+ * Counts or estimates the tokens of messages.
  *
  * @since 0.1.0
  */
@@ -10,8 +10,7 @@ import type { ToolCall } from "../ChatResponse.ts"
 /**
  * Counts the tokens of messages.
  *
- * A count is a number where it is at hand, and an Effect where it has to be computed elsewhere. A count that is `NaN`
- * fits no budget.
+ * A count is a number, or an Effect if it has to be computed elsewhere. A count that is `NaN` fits no budget.
  *
  * @since 0.1.0
  * @category models
@@ -21,7 +20,7 @@ export interface TokenCounter {
 }
 
 /**
- * A counter that has every count at hand.
+ * A counter that returns every count as a number.
  *
  * @since 0.1.0
  * @category models
@@ -31,7 +30,7 @@ export interface Synchronous extends TokenCounter {
 }
 
 /**
- * What a counter counts, and how.
+ * Options of {@link make}.
  *
  * @since 0.1.0
  * @category models
@@ -39,18 +38,18 @@ export interface Synchronous extends TokenCounter {
 export interface Options {
   /** The tokens of a text. Default {@link estimateText}. */
   readonly text?: ((text: string) => number) | undefined
-  /** The tokens of an image. Default 765, and 85 for one of low detail: what OpenAI takes for 1024 × 1024 pixels. */
+  /** The tokens of an image. Default 765, or 85 for low detail: what OpenAI counts for 1024 × 1024 pixels. */
   readonly image?: number | undefined
-  /** Whether the reasoning of earlier answers counts, which some servers want sent back. Default true. */
+  /** Whether the reasoning of earlier answers counts. Some servers want it sent back. Default true. */
   readonly reasoning?: boolean | undefined
 }
 
 /**
- * A counter of whole messages over one of texts.
+ * Makes a counter of messages from a function that counts the tokens of a text.
  *
- * A message takes 4 tokens beside its contents, and so does each tool call beside its name and arguments. A recording
- * takes 10 tokens a second, its length being told by its size (16 kB a second of mp3, 48 kB of wav). A file takes 1500
- * tokens, or one for every 32 characters of its `data:` URL where that is more.
+ * A message takes 4 tokens in addition to its contents, and each tool call takes 4 in addition to its name and arguments.
+ * A recording takes 10 tokens a second; its length is derived from its size (16 kB a second of mp3, 48 kB of wav). A file
+ * takes 1500 tokens, or one for every 32 characters of its `data:` URL if that is more.
  *
  * @example
  * import { user } from "effect-chat/ChatMessage"
@@ -64,9 +63,9 @@ export interface Options {
  * @category constructors
  */
 export const make = (options: Options): Synchronous => {
-  // What chat formats put around each message, and around each tool call.
+  // Chat formats delimit each message and each tool call.
   const overhead = 4
-  // An A4 page's text and its picture.
+  // The text and the image of one page.
   const filePage = 1500
   const { image, reasoning = true, text = estimateText } = options
 
@@ -83,24 +82,24 @@ export const make = (options: Options): Synchronous => {
     }
   }
   const call = (call: ToolCall): number => overhead + text(call.name) + text(call.arguments)
-  const some = (said: string | undefined): number => said === undefined ? 0 : text(said)
+  const optional = (value: string | undefined): number => value === undefined ? 0 : text(value)
 
   const contents = (message: ChatMessage): number => {
     const { content } = message
-    const said = typeof content === "string" ? text(content) : total(content, part)
-    return message.role === "assistant"
-      ? said + (reasoning ? some(message.reasoning) : 0) + some(message.refusal) + total(message.toolCalls ?? [], call)
-      : said
+    const tokens = typeof content === "string" ? text(content) : total(content, part)
+    if (message.role !== "assistant") return tokens
+    return tokens + (reasoning ? optional(message.reasoning) : 0) + optional(message.refusal) +
+      total(message.toolCalls ?? [], call)
   }
   return { count: (message) => overhead + contents(message) }
 }
 
 /**
- * The tokens of a text, estimated from its characters: a quarter for a Latin letter without accents or a space, a half
- * for other ASCII and for letters of other alphabets, and 1 from U+2E80 on, where Chinese, Japanese and Korean are.
+ * Estimates the tokens of a text from its characters: a quarter for a Latin letter without accents or a space, a half for
+ * other ASCII and for letters of other alphabets, and 1 from U+2E80 on, where Chinese, Japanese and Korean are.
  *
- * Against OpenAI's `o200k_base` this is about right for English, code and JSON, and up to three quarters too much for other
- * languages. Random characters, such as base64, take about twice what it says.
+ * Compared with OpenAI's `o200k_base`, this is about right for English, code and JSON, and up to 75 % too high for other
+ * languages. Random characters, such as base64, take about twice the estimate.
  *
  * @example
  * import * as TokenCounter from "effect-chat/tokens/TokenCounter"

@@ -3,7 +3,7 @@
  *
  * The tests and the table of `docs/differential.md` tell the same bytes.
  */
-import { calls, choice, completion, data, delta, done, ends, says } from "../wire/say.ts"
+import { calls, choice, completion, data, delta, done, ends, says } from "./wire/say.ts"
 
 /** What the bytes say. */
 export type Meaning =

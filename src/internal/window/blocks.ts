@@ -1,11 +1,11 @@
 /**
- * Texts in blocks, for functions whose time grows faster than what they are given.
+ * Splits texts into blocks, for functions that take more than linear time.
  */
 
-/** The longest block, in characters. */
+/** The maximum length of a block, in characters. */
 const blockSize = 1000
 
-/** The sum of a function over a text's blocks, which end before a space where there is one in the block's second half. */
+/** Adds up a function over the blocks of a text. A block ends before a space if its second half has one. */
 export const inBlocks = (f: (block: string) => number): (text: string) => number => (text) => {
   if (text.length <= blockSize) return text === "" ? 0 : f(text)
   let sum = 0

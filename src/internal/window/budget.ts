@@ -1,41 +1,61 @@
 /**
- * How far back a budget of tokens reaches.
+ * Finds where the last turns start that fit into a limit.
  */
 import * as Effect from "effect/Effect"
 import type { Input } from "../../HistoryWindow.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
+import { chooseStart, type TurnStart } from "./steps.ts"
 import { sum, tally } from "./tally.ts"
-import { Walk } from "./walk.ts"
+import { TurnScanner } from "./turnScanner.ts"
 
-/** Where the last turns begin that fit into the budget together with all else that is sent. */
-export const within = (budget: number, counter: TokenCounter, input: Input): Effect.Effect<number> => {
-  const { opening, system } = input
-  return Effect.flatMap(
-    sum(counter, system === undefined ? opening : [system, ...opening]),
-    (always) => reach(budget - always, counter, input)
-  )
+/** The start of the last turns, at most so many. */
+export const startOfLast = (turns: number, isExact: boolean, input: Input): number => {
+  const scanner = new TurnScanner(input)
+  const starts: Array<TurnStart> = []
+  while (scanner.isIncomplete || scanner.turns < turns) {
+    if (scanner.read() === undefined) break
+    if (scanner.turns > starts.length) starts.push({ index: scanner.start, size: scanner.turns })
+  }
+  return (isExact ? undefined : chooseStart(input, starts, turns)) ?? scanner.start
 }
 
-/** Where the last turns begin that take no more than half of the tokens from `start` on. */
-export const newerHalf = (counter: TokenCounter, input: Input, start: number): Effect.Effect<number> =>
-  Effect.suspend(() => {
-    let index = Math.max(0, start)
-    return Effect.flatMap(
-      tally(counter, () => input.messages[index++]),
-      (total) => reach(total / 2, counter, input)
-    )
+/** The start of the last turns that fit into the budget together with everything else that is sent. */
+export const startWithin = (
+  budget: number,
+  counter: TokenCounter,
+  isExact: boolean,
+  input: Input
+): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const { opening, system } = input
+    const room = budget - (yield* sum(counter, system === undefined ? opening : [system, ...opening]))
+    const { required, starts } = yield* fittingStarts(room, counter, input)
+    return (isExact ? starts.at(-1)?.index : chooseStart(input, starts, room)) ?? required
   })
 
-/** Where the last turns begin that fit, or those that must be sent. */
-const reach = (budget: number, counter: TokenCounter, input: Input): Effect.Effect<number> =>
+/** The start of the last turns that take at most half of the tokens from `start` on. */
+export const startOfNewerHalf = (counter: TokenCounter, input: Input, start: number): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const total = yield* sum(counter, input.messages.slice(start))
+    const { required, starts } = yield* fittingStarts(total / 2, counter, input)
+    return starts.at(-1)?.index ?? required
+  })
+
+interface Fitting {
+  readonly required: number
+  /** From the newest to the oldest. */
+  readonly starts: ReadonlyArray<TurnStart>
+}
+
+const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effect.Effect<Fitting> =>
   Effect.suspend(() => {
-    const walk = new Walk(input)
-    let fitting = walk.start
-    const isEnough = (cost: number): boolean => {
-      // The other way round, a count that is NaN would fit every budget.
-      const fits = cost <= budget
-      if (fits) fitting = walk.start
-      return !fits && !walk.isBound
+    const scanner = new TurnScanner(input)
+    const starts: Array<TurnStart> = []
+    const isEnough = (size: number): boolean => {
+      // The comparison is false for a count that is NaN, which fits no budget.
+      const fits = size <= room
+      if (fits && scanner.turns > starts.length) starts.push({ index: scanner.start, size })
+      return !fits && !scanner.isIncomplete
     }
-    return Effect.map(tally(counter, walk.read, isEnough), () => Math.min(fitting, walk.needed))
+    return Effect.map(tally(counter, scanner.read, isEnough), () => ({ required: scanner.required, starts }))
   })

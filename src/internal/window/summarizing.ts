@@ -1,61 +1,91 @@
 /**
- * Which turns a summary is due for, and its making.
+ * Decides which turns to summarize, and makes the summary.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ChatError } from "../../ChatError.ts"
+import { user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import type { Input, SummarizeOptions, Summary } from "../../HistoryWindow.ts"
+import type { Complete, Input, SummarizeOptions, Summary } from "../../HistoryWindow.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
 import { tally } from "./tally.ts"
-import { Walk } from "./walk.ts"
+import { inFront, withToolsAsText } from "./transcript.ts"
+import { TurnScanner } from "./turnScanner.ts"
 
-interface Rules extends Pick<SummarizeOptions, "when" | "keep"> {
+interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
   readonly counter: TokenCounter
+  readonly instruction: string
 }
 
-/** Messages to summarize at once, together with the summary before them. */
-export interface Step {
+/** Messages that are summarized in one request, together with the summary before them. */
+interface Step {
   readonly from: number
   readonly to: number
 }
 
-/** Where a turn begins, and the tokens from there on. */
-interface Mark {
+/** A turn start, and the tokens of the history from there on. */
+interface TurnCost {
   readonly start: number
   readonly cost: number
 }
 
-/** The summary, unless it is of another history. */
+/** The summary, unless it belongs to another history. */
 export const current = ({ messages, summary }: Input): Summary | undefined =>
   summary !== undefined && summary.replaces <= messages.length ? summary : undefined
 
-/** What to summarize now: nothing as long as the turns since the last summary are within the limits. */
-export const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
+/** Summarizes what is due, in steps, up to the first one that gives no usable summary. That one is logged as a warning. */
+export const compact = (rules: Rules, input: Input, complete: Complete): Effect.Effect<Option.Option<Summary>> =>
+  Effect.gen(function*() {
+    const { instruction, model } = rules
+    const callOptions = model === undefined ? {} : { options: { model } }
+    let summary = current(input)
+    let made: Option.Option<Summary> = Option.none()
+    for (const { from, to } of yield* plan(rules, input)) {
+      const asked = complete({
+        ...callOptions,
+        messages: [
+          ...inFront(input.system, summary?.text),
+          ...withToolsAsText(input.messages.slice(from, to)),
+          user(instruction)
+        ]
+      })
+      const text = yield* Effect.either(Effect.flatMap(Effect.mapError(asked, describe), usableText))
+      if (text._tag === "Left") {
+        yield* Effect.logWarning(`The history could not be summarized, and the turn continues: ${text.left}`)
+        break
+      }
+      summary = { text: text.right, replaces: to }
+      made = Option.some(summary)
+    }
+    return made
+  })
+
+/** The steps in which to summarize. None while the turns since the last summary are within the limits. */
+const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
-    const walk = new Walk(input, current(input)?.replaces ?? 0)
-    /** The newest first. */
-    const marks: Array<Mark> = []
+    const scanner = new TurnScanner(input, current(input)?.replaces ?? 0)
+    /** From the newest to the oldest. */
+    const costs: Array<TurnCost> = []
     let kept = 0
     const onRead = (cost: number): boolean => {
-      if (walk.start === (marks.at(-1)?.start ?? input.messages.length)) return false
-      marks.push({ start: walk.start, cost })
-      if (walk.turns <= 1 || (walk.turns <= keep && cost <= tokens / 2)) kept = marks.length
+      if (scanner.start === (costs.at(-1)?.start ?? input.messages.length)) return false
+      costs.push({ start: scanner.start, cost })
+      if (scanner.turns <= 1 || (scanner.turns <= keep && cost <= tokens / 2)) kept = costs.length
       return false
     }
     return Effect.map(
-      tally(when.tokens === undefined ? free : counter, walk.read, onRead),
-      (cost) => walk.turns > turns || cost > tokens ? inSteps(marks.slice(kept - 1).reverse(), tokens) : []
+      tally(when.tokens === undefined ? free : counter, scanner.read, onRead),
+      (cost) => scanner.turns > turns || cost > tokens ? toSteps(costs.slice(kept - 1).reverse(), tokens) : []
     )
   })
 
 const free: TokenCounter = { count: () => 0 }
 
-/** Whole turns, the oldest first, in steps that the model can read: as many in each as fit, and at least one. */
-const inSteps = (marks: ReadonlyArray<Mark>, tokens: number): ReadonlyArray<Step> => {
+/** Groups turns, from the oldest to the newest, into steps of at most so many tokens and at least one turn. */
+const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<Step> => {
   const steps: Array<Step> = []
-  let [first, ...rest] = marks
+  let [first, ...rest] = costs
   if (first === undefined) return steps
   for (const [index, next] of rest.entries()) {
     const after = rest[index + 1]
@@ -66,18 +96,13 @@ const inSteps = (marks: ReadonlyArray<Mark>, tokens: number): ReadonlyArray<Step
   return steps
 }
 
-/** Takes the steps one after another. None where the model says nothing at the first. */
-export const run = (
-  steps: ReadonlyArray<Step>,
-  before: Summary | undefined,
-  ask: (step: Step, before: Summary | undefined) => Effect.Effect<ChatResponse, ChatError>
-): Effect.Effect<Option.Option<Summary>, ChatError> =>
-  Effect.gen(function*() {
-    let made: Option.Option<Summary> = Option.none()
-    for (const step of steps) {
-      const { text } = yield* ask(step, Option.getOrElse(made, () => before))
-      if (text.trim() === "") break
-      made = Option.some({ text: text.trim(), replaces: step.to })
-    }
-    return made
-  })
+const describe = (error: ChatError): string => `${error._tag}: ${error.message}`
+
+/** The text of a complete summary, or the reason why the answer is none. */
+const usableText = ({ finishReason, refusal, text }: ChatResponse): Effect.Effect<string, string> => {
+  const isComplete = finishReason === "stop" || finishReason === "other"
+  if (!isComplete) return Effect.fail(`the answer ended with the finish reason "${finishReason}"`)
+  if (refusal !== "") return Effect.fail("the model refused")
+  const summary = text.trim()
+  return summary === "" ? Effect.fail("the answer is empty") : Effect.succeed(summary)
+}

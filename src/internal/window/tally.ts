@@ -1,11 +1,11 @@
 /**
- * Sums of token counts.
+ * Adds up token counts.
  */
 import * as Effect from "effect/Effect"
 import type { ChatMessage } from "../../ChatMessage.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
 
-/** Counts messages one after another, until there are no more or `isEnough` says so of the sum. */
+/** Adds up the counts of messages until there are no more, or until `isEnough` is true for the sum. */
 export const tally = (
   counter: TokenCounter,
   next: () => ChatMessage | undefined,
@@ -30,7 +30,7 @@ export const tally = (
   return Effect.suspend(() => from(0))
 }
 
-/** The tokens of all messages. */
+/** The tokens of all the messages. */
 export const sum = (counter: TokenCounter, messages: ReadonlyArray<ChatMessage>): Effect.Effect<number> =>
   Effect.suspend(() => {
     let index = 0

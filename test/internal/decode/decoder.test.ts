@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type ChatEvent, LLMConfig } from "effect-chat"
 import { Decoder } from "../../../src/internal/decode/decoder.ts"
-import { bytes, completion, done, ends, says } from "../../wire/say.ts"
+import { bytes, completion, done, ends, says } from "../../support/wire/say.ts"
 
 const make = () =>
   new Decoder(

@@ -1,0 +1,27 @@
+/**
+ * Decides whether the loaded end of a history is enough for a window.
+ */
+import type { AtMost } from "../../HistoryWindow.ts"
+import { make } from "../../tokens/TokenCounter.ts"
+import { withoutMedia } from "./media.ts"
+import { type History, TurnScanner } from "./turnScanner.ts"
+
+/** Counts only what every window sends of a message: media and reasoning can be left out. */
+const texts = make({ reasoning: false })
+
+/**
+ * Whether the window chooses the same messages from this tail as from the whole history. A store loads more of the history
+ * until this is true or there is no more.
+ */
+export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): boolean => {
+  const { messages, offset = 0 } = tail
+  const scanner = new TurnScanner(tail)
+  let counted = 0
+  while (scanner.isIncomplete || scanner.turns < turns || counted < tokens) {
+    const message = scanner.read()
+    if (message === undefined) return false
+    counted += texts.count(withoutMedia(message))
+  }
+  // The scanner also ends in the middle of the turn that the new messages continue, if the tail does.
+  return scanner.start > 0 || offset === 0 || messages[0]?.role === "user"
+}

@@ -1,0 +1,62 @@
+/**
+ * Reads a history from its newest message back, turn by turn.
+ */
+import type { ChatMessage } from "../../ChatMessage.ts"
+import type { Input } from "../../HistoryWindow.ts"
+
+/** A history, or the end of one, and the messages that follow it. */
+export type History = Pick<Input, "messages" | "opening" | "offset">
+
+/**
+ * Finds where the messages that are sent can start: at a user message, if every later tool result has its call after that
+ * message too, or at the first message of the conversation.
+ */
+export class TurnScanner {
+  /** The index of the oldest turn start found so far. */
+  start: number
+  /** The number of turns read so far, without the turn that the new messages continue. */
+  turns = 0
+  /** The start of the turn that the new messages continue, which must be sent. The history's length if they start one. */
+  required: number
+  /** Whether older messages are still needed to complete the turn that the new messages continue. */
+  isIncomplete: boolean
+
+  readonly #messages: ReadonlyArray<ChatMessage>
+  readonly #floor: number
+  readonly #isTail: boolean
+  #index: number
+  /** The ids of tool results whose calls have not been read yet. Ids can repeat from turn to turn. */
+  readonly #openResults = new Set<string>()
+
+  /** Reads no message before the index `floor`. */
+  constructor({ messages, offset = 0, opening }: History, floor = 0) {
+    this.#messages = messages
+    this.#floor = floor
+    this.#isTail = offset > 0
+    this.#index = this.start = this.required = messages.length
+    for (const message of opening) if (message.role === "tool") this.#openResults.add(message.toolCallId)
+    this.isIncomplete = this.#openResults.size > 0 || !opening.some((message) => message.role === "user")
+  }
+
+  /** Reads the next older message. Undefined if there is none. */
+  readonly read = (): ChatMessage | undefined => {
+    const message = this.#index > this.#floor ? this.#messages[--this.#index] : undefined
+    if (message === undefined) return undefined
+    if (message.role === "tool") this.#openResults.add(message.toolCallId)
+    if (message.role === "assistant") { for (const call of message.toolCalls ?? []) this.#openResults.delete(call.id) }
+    const isOldest = this.#index === this.#floor
+    const canStart = message.role === "user" || (isOldest && !this.#isTail)
+    if ((canStart && this.#openResults.size === 0) || (isOldest && this.isIncomplete)) this.#addTurn()
+    return message
+  }
+
+  #addTurn(): void {
+    this.start = this.#index
+    if (!this.isIncomplete) {
+      this.turns++
+      return
+    }
+    this.required = this.#index
+    this.isIncomplete = false
+  }
+}

@@ -1,0 +1,401 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { answer, complete, failure, type Heard, stream, told } from "../support/wire/ask.ts"
+import { choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
+
+const tags = (heard: Heard) => heard.events.map((event) => event._tag)
+
+const reasoned = ({ events }: Heard): string =>
+  events.map((event) => event._tag === "ReasoningDelta" ? event.text : "").join("")
+
+describe("chunks", () => {
+  describe("envelope", () => {
+    it.effect("a chunk may lack id, object, created and model", () =>
+      Effect.map(
+        stream(
+          "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n"
+        ),
+        (heard) => {
+          assert.strictEqual(answer(heard).text, "a")
+          assert.strictEqual(answer(heard).id, "")
+          assert.strictEqual(answer(heard).model, "")
+        }
+      ))
+
+    it.effect("a usage chunk may have empty choices and nothing else (\"cost\":\"0\")", () =>
+      Effect.map(stream(says("a") + ends() + data({ choices: [], cost: "0" }) + done), (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+        assert.isUndefined(answer(heard).usage)
+      }))
+
+    it.effect("Azure's first chunk says nothing, and id and model come from the first chunk that has them", () =>
+      Effect.map(
+        stream(
+          data({
+            choices: [],
+            created: 0,
+            id: "",
+            model: "",
+            object: "",
+            prompt_filter_results: [{ prompt_index: 0 }]
+          }) +
+            data({ id: "c7", model: "gpt-4o", choices: [{ index: 0, delta: { content: "a" }, finish_reason: null }] }) +
+            data({ id: "", choices: [{ index: 0, finish_reason: null, content_filter_offsets: { start: 1 } }] }) +
+            ends() + done
+        ),
+        (heard) => {
+          assert.strictEqual(answer(heard).text, "a")
+          assert.strictEqual(answer(heard).id, "c7")
+          assert.strictEqual(answer(heard).model, "gpt-4o")
+        }
+      ))
+
+    it.effect("ids that change within a stream do not part it; the first is the answer's", () =>
+      Effect.map(
+        stream(["a", "b", "c"].map((id) => data({ ...delta({ content: id }), id })).join("") + ends() + done),
+        (heard) => {
+          assert.strictEqual(answer(heard).text, "abc")
+          assert.strictEqual(answer(heard).id, "a")
+        }
+      ))
+
+    it.effect("with n above 1 the first choice is the answer, in whatever order chunks come", () => {
+      const of = (index: number, content: string) => data({ choices: [{ index, delta: { content } }] })
+      const both = data({ choices: [{ index: 1, delta: { content: "y" } }, { index: 0, delta: { content: "b" } }] })
+      const end = (index: number, reason: string) => data({ choices: [{ index, delta: {}, finish_reason: reason }] })
+      return Effect.map(stream(of(1, "x") + of(0, "a") + both + end(0, "stop") + end(1, "length") + done), (heard) => {
+        assert.strictEqual(answer(heard).text, "ab")
+        assert.strictEqual(answer(heard).rawFinishReason, "stop")
+      })
+    })
+
+    it.effect("an index may be text or null", () =>
+      Effect.map(
+        stream(
+          data(choice({ index: "0", delta: { content: "a" } })) +
+            data(choice({ index: null, delta: { content: "b" } })) + done
+        ),
+        (heard) => assert.strictEqual(answer(heard).text, "ab")
+      ))
+
+    it.effect("the only choice of a document is the answer, whatever its index", () =>
+      Effect.map(
+        complete(JSON.stringify({ choices: [{ index: 1, message: { content: "a" }, finish_reason: "stop" }] })),
+        (heard) => assert.strictEqual(answer(heard).text, "a")
+      ))
+
+    it.effect("tool calls in a further choice without an index belong to the answer (Copilot)", () => {
+      const call = { id: "t1", type: "function", function: { name: "f", arguments: "{}" } }
+      const document = {
+        choices: [
+          { message: { content: "Let me look" }, finish_reason: "tool_calls" },
+          { message: { tool_calls: [call] }, finish_reason: "tool_calls" }
+        ]
+      }
+      return Effect.map(complete(JSON.stringify(document)), (heard) => {
+        assert.strictEqual(answer(heard).text, "Let me look")
+        assert.deepStrictEqual(answer(heard).toolCalls, [{ id: "t1", name: "f", arguments: "{}" }])
+      })
+    })
+
+    it.effect("the other answers of a document with n above 1 are left out", () => {
+      const call = { id: "t1", type: "function", function: { name: "f", arguments: "{}" } }
+      const document = {
+        choices: [
+          { index: 0, message: { content: "a" }, finish_reason: "stop" },
+          { index: 1, message: { content: "b", tool_calls: [call] }, finish_reason: "tool_calls" }
+        ]
+      }
+      return Effect.map(complete(JSON.stringify(document)), (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+        assert.lengthOf(answer(heard).toolCalls, 0)
+        assert.strictEqual(answer(heard).rawFinishReason, "stop")
+      })
+    })
+
+    it.effect("a choice without a message is an answer that says nothing (Azure's content filter)", () =>
+      Effect.map(
+        complete(
+          JSON.stringify({ choices: [{ index: 0, finish_reason: "content_filter" }], usage: { prompt_tokens: 9 } })
+        ),
+        (heard) => {
+          assert.strictEqual(answer(heard).text, "")
+          assert.strictEqual(answer(heard).finishReason, "content-filter")
+        }
+      ))
+
+    it.effect("an answer without a word is an answer", () =>
+      Effect.map(stream(data(delta({ role: "assistant", content: "" })) + ends() + done), (heard) => {
+        assert.strictEqual(answer(heard).text, "")
+        assert.deepStrictEqual(tags(heard), ["Finish"])
+      }))
+  })
+
+  describe("text", () => {
+    it.effect("role may be null, empty, or on every chunk", () =>
+      Effect.map(
+        stream(
+          [null, "", "assistant", "assistant"].map((role) => data(delta({ role, content: "a" }))).join("") + ends()
+        ),
+        (heard) => assert.strictEqual(answer(heard).text, "aaaa")
+      ))
+
+    it.effect("null content, null tool calls and a missing delta say nothing", () =>
+      Effect.map(
+        stream(
+          data(delta({ content: null, tool_calls: null, refusal: null, function_call: null, audio: null })) +
+            data(choice({})) + data(choice({ delta: null })) + says("a") + ends()
+        ),
+        (heard) => {
+          assert.strictEqual(answer(heard).text, "a")
+          assert.deepStrictEqual(tags(heard), ["TextDelta", "Finish"])
+        }
+      ))
+
+    it.effect("content on the chunk with the finish reason counts", () =>
+      Effect.map(stream(says("a") + data(choice({ delta: { content: "b" }, finish_reason: "stop" }))), (heard) => {
+        assert.strictEqual(answer(heard).text, "ab")
+      }))
+
+    it.effect("a message beside the delta repeats it and is left out (Perplexity)", () => {
+      const piece = (content: string, all: string) =>
+        data(choice({ delta: { content }, message: { role: "assistant", content: all } }))
+      return Effect.map(stream(piece("a", "a") + piece("b", "ab") + ends()), (heard) => {
+        assert.strictEqual(told(heard), "ab")
+      })
+    })
+
+    it.effect("a message that repeats the whole after the deltas is left out", () =>
+      Effect.map(stream(says("a") + says("b") + data(completion({ content: "ab" })) + done), (heard) => {
+        assert.strictEqual(told(heard), "ab")
+        assert.strictEqual(answer(heard).text, "ab")
+      }))
+
+    it.effect("a message in place of all deltas is the answer", () =>
+      Effect.map(stream(data(completion({ content: "ab" })) + done), (heard) => {
+        assert.strictEqual(told(heard), "ab")
+      }))
+
+    it.effect("an empty delta beside a message in a document gives way to it", () =>
+      Effect.map(
+        complete(JSON.stringify({
+          choices: [{ index: 0, message: { content: "ab" }, delta: { content: "" }, finish_reason: "stop" }]
+        })),
+        (heard) => assert.strictEqual(answer(heard).text, "ab")
+      ))
+
+    it.effect("text on the choice is the answer of a legacy completion", () =>
+      Effect.map(stream(data({ choices: [{ text: "a" }] }) + data({ choices: [{ text: "b" }] }) + done), (heard) => {
+        assert.strictEqual(answer(heard).text, "ab")
+      }))
+
+    it.effect("text beside a delta is left out (Together)", () =>
+      Effect.map(stream(data(choice({ delta: { content: "a" }, text: "a" })) + ends() + done), (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+      }))
+
+    it.effect("content may be a list of parts, of which the texts are the text", () =>
+      Effect.map(
+        stream(
+          data(delta({ content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] })) +
+            data(delta({ content: [{ type: "reference", reference_ids: [1] }] })) +
+            data(delta({ content: [] })) + says("c") + ends()
+        ),
+        (heard) => assert.strictEqual(answer(heard).text, "abc")
+      ))
+
+    it.effect("content may be a single part, or a list with texts in it", () =>
+      Effect.map(
+        stream(data(delta({ content: { type: "text", text: "a" } })) + data(delta({ content: ["b"] })) + ends()),
+        (heard) => assert.strictEqual(answer(heard).text, "ab")
+      ))
+
+    it.effect("thinking in a list of parts is reasoning (Mistral)", () =>
+      Effect.map(
+        stream(
+          data(delta({ content: [{ type: "thinking", thinking: [{ type: "text", text: "hm" }] }] })) +
+            data(delta({ content: [{ type: "thinking", thinking: "m" }, { type: "text", text: "a" }] })) + ends()
+        ),
+        (heard) => {
+          assert.strictEqual(answer(heard).reasoning, "hmm")
+          assert.strictEqual(answer(heard).text, "a")
+        }
+      ))
+
+    it.effect("reasoning with a summary in a list of parts is reasoning (Databricks)", () =>
+      Effect.map(
+        complete(JSON.stringify(completion({
+          content: [
+            { type: "reasoning", summary: [{ type: "summary_text", text: "hm" }] },
+            { type: "text", text: "a" }
+          ]
+        }))),
+        (heard) => {
+          assert.strictEqual(answer(heard).reasoning, "hm")
+          assert.strictEqual(answer(heard).text, "a")
+        }
+      ))
+  })
+
+  describe("reasoning", () => {
+    for (const field of ["reasoning_content", "reasoning", "reasoning_text", "thinking"]) {
+      it.effect(`${field} is reasoning, apart from the text`, () =>
+        Effect.map(
+          stream(data(delta({ [field]: "h" })) + data(delta({ [field]: "m", content: null })) + says("a") + ends()),
+          (heard) => {
+            assert.strictEqual(answer(heard).reasoning, "hm")
+            assert.strictEqual(reasoned(heard), "hm")
+            assert.strictEqual(answer(heard).text, "a")
+          }
+        ))
+    }
+
+    it.effect("the same reasoning under two names is told once", () =>
+      Effect.map(
+        stream(
+          data(delta({
+            reasoning_content: "hm",
+            reasoning: "hm",
+            reasoning_details: [{ type: "reasoning.text", text: "hm" }]
+          })) + says("a") + ends()
+        ),
+        (heard) => assert.strictEqual(reasoned(heard), "hm")
+      ))
+
+    it.effect("an empty first name gives way to the second", () =>
+      Effect.map(stream(data(delta({ reasoning_content: "", reasoning: "hm" })) + says("a") + ends()), (heard) => {
+        assert.strictEqual(reasoned(heard), "hm")
+      }))
+
+    it.effect("reasoning_details alone are reasoning where they are readable", () =>
+      Effect.map(
+        stream(
+          data(
+            delta({
+              reasoning_details: [{ type: "reasoning.text", text: "h" }, { type: "reasoning.summary", summary: "m" }]
+            })
+          ) +
+            data(delta({ reasoning_details: [{ type: "reasoning.encrypted", data: "x1" }] })) + says("a") + ends()
+        ),
+        (heard) => assert.strictEqual(reasoned(heard), "hm")
+      ))
+
+    it.effect("it is told before the text of the same chunk", () =>
+      Effect.map(stream(data(delta({ content: "a", reasoning: "hm" })) + ends()), (heard) => {
+        assert.deepStrictEqual(tags(heard), ["ReasoningDelta", "TextDelta", "Finish"])
+      }))
+
+    it.effect("inline tags are text, unless the config says that they are reasoning", () => {
+      const body = says("<thi") + says("nk>hm</th") + says("ink>\n\na") + ends()
+      return Effect.gen(function*() {
+        assert.strictEqual(answer(yield* stream(body)).text, "<think>hm</think>\n\na")
+        const heard = yield* stream(body, { wire: { thinkTags: true } })
+        assert.strictEqual(answer(heard).text, "a")
+        assert.strictEqual(answer(heard).reasoning, "hm")
+      })
+    })
+
+    it.effect("inline tags that are cut are told in the partial answer as they stand", () =>
+      Effect.map(stream(says("<think>hm"), { wire: { thinkTags: true } }), (heard) => {
+        assert.strictEqual(failure(heard, "TruncatedError").partial?.reasoning, "hm")
+      }))
+  })
+
+  describe("refusals", () => {
+    it.effect("a refusal is told apart from the text", () =>
+      Effect.map(stream(data(delta({ refusal: "I " })) + data(delta({ refusal: "won't" })) + ends()), (heard) => {
+        assert.strictEqual(answer(heard).refusal, "I won't")
+        assert.strictEqual(answer(heard).text, "")
+        assert.deepStrictEqual(tags(heard), ["RefusalDelta", "RefusalDelta", "Finish"])
+      }))
+
+    it.effect("a refusal may be a part of a list", () =>
+      Effect.map(complete(JSON.stringify(completion({ content: [{ type: "refusal", refusal: "no" }] }))), (heard) => {
+        assert.strictEqual(answer(heard).refusal, "no")
+      }))
+  })
+
+  describe("usage", () => {
+    const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 }
+
+    it.effect("comes in a chunk of its own after the finish reason", () =>
+      Effect.map(stream(says("a") + ends() + data({ choices: [], usage }) + done), (heard) => {
+        assert.deepStrictEqual(answer(heard).usage, {
+          inputTokens: 3,
+          outputTokens: 4,
+          totalTokens: 7,
+          reasoningTokens: 0,
+          cachedTokens: 0,
+          estimated: false,
+          raw: usage
+        })
+      }))
+
+    it.effect("on every chunk it is cumulative: the last counts, and nothing is added up", () =>
+      Effect.map(
+        stream(
+          [1, 2, 3].map((completion_tokens) =>
+            data(delta({ content: "a" }, { usage: { prompt_tokens: 5, completion_tokens } }))
+          ).join("") + ends()
+        ),
+        (heard) => {
+          assert.strictEqual(answer(heard).usage?.outputTokens, 3)
+          assert.strictEqual(answer(heard).usage?.totalTokens, 8)
+        }
+      ))
+
+    it.effect("null or empty usage says nothing, and takes nothing back", () =>
+      Effect.map(
+        stream(
+          data(delta({ content: "a" }, { usage })) + data(delta({}, { usage: null })) + data(delta({}, { usage: {} })) +
+            ends()
+        ),
+        (heard) => assert.strictEqual(answer(heard).usage?.totalTokens, 7)
+      ))
+
+    const places: Readonly<Record<string, object>> = {
+      "on the choice (Moonshot)": choice({ delta: {}, usage }),
+      "under x_groq (Groq)": delta({}, { x_groq: { usage } })
+    }
+    for (const [name, chunk] of Object.entries(places)) {
+      it.effect(`may be ${name}`, () =>
+        Effect.map(stream(says("a") + data(chunk) + ends()), (heard) => {
+          assert.deepStrictEqual(answer(heard).usage?.raw, usage)
+        }))
+    }
+
+    it.effect("cached and reasoning tokens are read under every name that they have", () =>
+      Effect.forEach([
+        { prompt_tokens_details: { cached_tokens: 2 }, completion_tokens_details: { reasoning_tokens: 9 } },
+        { input_tokens_details: { cached_tokens: 2 }, output_tokens_details: { reasoning_tokens: 9 } },
+        { prompt_cache_hit_tokens: 2, reasoning_tokens: 9 },
+        { cached_tokens: "2", reasoning_tokens: "9" }
+      ], (more) =>
+        Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, ...more } })), (heard) => {
+          assert.strictEqual(answer(heard).usage?.cachedTokens, 2)
+          // More than the completion's tokens (Baseten): never subtracted, so nothing can be below 0.
+          assert.strictEqual(answer(heard).usage?.reasoningTokens, 9)
+          assert.strictEqual(answer(heard).usage?.outputTokens, 4)
+        })))
+
+    it.effect("null, text and negative counts are numbers of 0 or more", () =>
+      Effect.map(
+        stream(
+          says("a") + ends() + data({
+            choices: [],
+            usage: { prompt_tokens: "3", completion_tokens: null, total_tokens: -1, prompt_tokens_details: null }
+          })
+        ),
+        (heard) => {
+          assert.strictEqual(answer(heard).usage?.inputTokens, 3)
+          assert.strictEqual(answer(heard).usage?.outputTokens, 0)
+          assert.strictEqual(answer(heard).usage?.totalTokens, 0)
+        }
+      ))
+
+    it.effect("a total above prompt plus completion is kept as the server says it", () =>
+      Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, total_tokens: 20 } })), (heard) => {
+        assert.strictEqual(answer(heard).usage?.totalTokens, 20)
+      }))
+  })
+})

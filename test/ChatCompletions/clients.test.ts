@@ -1,0 +1,164 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, TestClock } from "effect"
+import type { ChatError } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { type Row, rows } from "../support/clientRows.ts"
+import { answer, complete, failure, type Heard, stream, told } from "../support/wire/ask.ts"
+import { says } from "../support/wire/say.ts"
+
+const bodyOf = ({ body, stalls }: Row) => stalls ? [body, ScriptedHttpClient.never] : body
+
+/** Streams the answer of a row. A server that stalls is given an hour. */
+const ask = (row: Row) =>
+  Effect.gen(function*() {
+    const { contentType, status } = row
+    const asking = yield* Effect.fork(stream(bodyOf(row), { contentType, status }))
+    if (row.stalls) yield* TestClock.adjust("1 hour")
+    return yield* Fiber.join(asking)
+  })
+
+/** What was heard is what the row means: neither more nor less. */
+const means = (row: Row, heard: Heard): void => {
+  const { meaning } = row
+  if (meaning._tag === "Answer") {
+    const { reasoning, text, toolCalls } = answer(heard)
+    assert.strictEqual(text, meaning.text)
+    assert.strictEqual(reasoning, meaning.reasoning ?? "")
+    assert.deepStrictEqual(toolCalls, meaning.toolCalls ?? [])
+    return
+  }
+  const error = refused(heard)
+  assert.strictEqual(error.partial?.text ?? "", meaning.text ?? "")
+  if (meaning._tag === "Error") assert.strictEqual(error.message, meaning.message)
+}
+
+const refused = ({ outcome }: Heard): ChatError.ChatError =>
+  outcome._tag === "Left" ? outcome.left : assert.fail("a success")
+
+describe("bytes that clients read in different ways", () => {
+  for (const row of Object.values(rows)) {
+    it.effect(`${row.title} is read as it is meant`, () => Effect.map(ask(row), (heard) => means(row, heard)))
+  }
+})
+
+describe("what other clients lose", () => {
+  it.effect("an answer cut after \"Hi\" is a failure that has the Hi, not a success", () =>
+    Effect.map(ask(rows.cut), (heard) => {
+      assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "Hi")
+    }))
+
+  it.effect("an answer with a finish reason and no [DONE] is an answer", () =>
+    Effect.map(ask(rows.noDone), (heard) => assert.strictEqual(answer(heard).text, "Hi")))
+
+  it.effect("an answer without a usage chunk is an answer", () =>
+    Effect.map(ask(rows.noUsage), (heard) => assert.strictEqual(answer(heard).text, "Hi")))
+
+  it.effect("an error after \"Hi\" is that error, with the Hi", () =>
+    Effect.map(ask(rows.late), (heard) => {
+      const error = failure(heard, "ServerError")
+      assert.strictEqual(error.message, "quota")
+      assert.strictEqual(error.partial?.text, "Hi")
+    }))
+
+  it.effect("an error text alone is that error", () =>
+    Effect.map(ask(rows.errorText), (heard) => {
+      assert.strictEqual(failure(heard, "NotFoundError").message, "model not found")
+    }))
+
+  it.effect("an object that calls itself error is an error", () =>
+    Effect.map(ask(rows.objectError), (heard) => {
+      assert.strictEqual(failure(heard, "ServerError").message, "it broke")
+    }))
+
+  it.effect("an error as JSON with status 200 is that error", () =>
+    Effect.map(ask(rows.errorJson), (heard) => {
+      assert.strictEqual(failure(heard, "ServerError").message, "it broke")
+    }))
+
+  it.effect("a completion as JSON where a stream was asked for is an answer", () =>
+    Effect.map(ask(rows.answerJson), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hi")
+      assert.strictEqual(told(heard), "Hi")
+    }))
+
+  it.effect("a keep-alive as data does not end the stream", () =>
+    Effect.map(ask(rows.keepAlive), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hi")
+    }))
+
+  it.effect("empty data does not end the stream", () =>
+    Effect.map(ask(rows.emptyData), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hi")
+    }))
+
+  it.effect("an empty role does not end the stream", () =>
+    Effect.map(ask(rows.emptyRole), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hi")
+    }))
+
+  it.effect("the finish reason eos does not end the stream badly", () =>
+    Effect.map(ask(rows.eos), (heard) => {
+      assert.strictEqual(answer(heard).finishReason, "stop")
+      assert.strictEqual(answer(heard).rawFinishReason, "eos")
+    }))
+
+  it.effect("a model without a slash in its name is a model", () =>
+    Effect.map(ask(rows.model), (heard) => {
+      assert.strictEqual(answer(heard).model, "qwen3")
+    }))
+
+  it.effect("a tool call without an index is a tool call", () =>
+    Effect.map(ask(rows.noIndex), (heard) => {
+      assert.deepStrictEqual(answer(heard).toolCalls, [{ id: "t1", name: "f", arguments: "{}" }])
+    }))
+
+  it.effect("content as a list of parts keeps its text", () =>
+    Effect.map(ask(rows.parts), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hi")
+    }))
+
+  it.effect("reasoning_content is in the answer, apart from the text", () =>
+    Effect.map(ask(rows.reasoning), (heard) => {
+      assert.strictEqual(answer(heard).reasoning, "hm")
+      assert.strictEqual(answer(heard).text, "Hi")
+    }))
+
+  it.effect("a chunk without created is a chunk", () =>
+    Effect.map(
+      ask(rows.noCreated),
+      (heard) => assert.strictEqual(answer(heard).text, "Hi")
+    ))
+
+  it.effect("a 404 says why, as detail or as text", () =>
+    Effect.forEach([rows.detail404, rows.text404], (row) =>
+      Effect.map(ask(row), (heard) => {
+        assert.strictEqual(failure(heard, "NotFoundError").message, "no model")
+      })))
+
+  it.effect("a 502 with a page says the page's title", () =>
+    Effect.map(ask(rows.page502), (heard) => {
+      assert.strictEqual(failure(heard, "ServerError").message, "502 Bad Gateway")
+    }))
+})
+
+describe("what other parsers of events lose", () => {
+  it.effect("a retry field loses no chunk after it", () =>
+    Effect.map(ask(rows.retryField), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hi")
+    }))
+
+  it.effect("a last event without a blank line is heard", () =>
+    Effect.map(stream(says("H") + says("i").trimEnd(), { wire: { endOfStreamIsComplete: true } }), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hi")
+    }))
+
+  it.effect("an event that is too long is an error that can be handled, and no defect", () =>
+    Effect.map(stream(says("Hi") + says("x".repeat(200)), { config: { maxEventSize: 100 } }), (heard) => {
+      failure(heard, "MalformedResponseError")
+    }))
+
+  it.effect("half a character at the end of a document is not lost without a trace", () =>
+    Effect.map(complete([`{"error":"cut`, Uint8Array.of(0xe4, 0xb8)]), (heard) => {
+      failure(heard, "TruncatedError")
+    }))
+})

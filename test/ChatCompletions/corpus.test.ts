@@ -1,0 +1,55 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Either } from "effect"
+import { type Aspect, aspects, compare, differences, play } from "../support/comparison.ts"
+import { type Case, cases, isPresent } from "../support/corpus.ts"
+import { generated } from "../support/generated.ts"
+import { cut, generator } from "../support/playback.ts"
+
+const seed = 20261122
+
+const pieces = (recorded: Case): ReadonlyArray<Uint8Array> =>
+  cut(recorded.body, Math.max(8, Math.ceil(recorded.body.length / 100)), generator(seed))
+
+const agrees = (recorded: Case, sent: ReadonlyArray<Uint8Array>) =>
+  Effect.map(play(recorded, sent), (outcome) => {
+    const seen = JSON.stringify(Either.merge(outcome))
+    assert.deepStrictEqual(differences(recorded, outcome), [], seen)
+  })
+
+const cell = (compared: ReadonlyArray<Partial<Record<Aspect, boolean>>>, aspect: Aspect): string => {
+  const of = compared.filter((one) => one[aspect] !== undefined)
+  return of.length === 0 ? "" : `${of.filter((one) => one[aspect]).length} / ${of.length}`
+}
+
+/** The table of `docs/conformance.md`: recordings that agree, of those that say something of the matter. */
+const table = (compared: ReadonlyArray<readonly [Case, Partial<Record<Aspect, boolean>>]>): string => {
+  const row = (name: string, of: typeof compared): string => {
+    const all = of.map((pair) => pair[1])
+    return `| ${name} | ${of.length} | ${aspects.map((aspect) => cell(all, aspect)).join(" | ")} |`
+  }
+  const servers = Array.from(new Set(compared.map(([recorded]) => recorded.provider))).sort()
+  return [
+    `| server | recordings | ${aspects.join(" | ")} |`,
+    `|${" --- |".repeat(aspects.length + 2)}`,
+    ...servers.map((server) => row(server, compared.filter(([recorded]) => recorded.provider === server))),
+    row("**all**", compared)
+  ].join("\n")
+}
+
+describe.skipIf(!isPresent)(`Recorded answers${isPresent ? "" : " (skipped: ../shared/corpus is absent)"}`, () => {
+  for (const recorded of cases) {
+    it.effect(`${recorded.id} is read as recorded when it comes whole`, () => agrees(recorded, [recorded.body]))
+
+    it.effect(`${recorded.id} is read as recorded when it comes in random pieces`, () =>
+      agrees(recorded, pieces(recorded)))
+  }
+
+  it.effect("agree as docs/conformance.md says", () =>
+    Effect.gen(function*() {
+      const compared = yield* Effect.forEach(cases, (recorded) =>
+        Effect.map(play(recorded, pieces(recorded)), (outcome) =>
+          [recorded, compare(recorded, outcome)] as const))
+
+      yield* generated("conformance.md", table(compared))
+    }), 60_000)
+})

@@ -1,0 +1,272 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, TestClock } from "effect"
+import { answer, complete, failure, reply, stream, streamFrom, told } from "../support/wire/ask.ts"
+import { completion, data, delta, done, ends, says } from "../support/wire/say.ts"
+
+interface Shape {
+  readonly body: string
+  readonly message: string
+  readonly code?: string
+  readonly type?: string
+}
+
+const shapes: Readonly<Record<string, Shape>> = {
+  "an error object": {
+    body: data({ error: { message: "it broke", type: "server_error", code: "boom" } }),
+    message: "it broke",
+    code: "boom",
+    type: "server_error"
+  },
+  "an error object with a number for its code": {
+    body: data({ error: { message: "it broke", code: 502 } }),
+    message: "it broke",
+    code: "502"
+  },
+  "an error text": { body: data({ error: "it broke" }), message: "it broke" },
+  "an object that calls itself error": {
+    body: data({ object: "error", message: "it broke", type: "BadRequestError", code: 500 }),
+    message: "it broke",
+    code: "500",
+    type: "BadRequestError"
+  },
+  "a type that calls itself error": {
+    body: data({ type: "error", error: { type: "overloaded_error", message: "it broke" } }),
+    message: "it broke",
+    type: "overloaded_error"
+  },
+  "an error object with the message beside it (LM Studio)": {
+    body: data({ error: { message: "it broke" }, message: "it broke" }),
+    message: "it broke"
+  },
+  "an event named error": {
+    body: `event: error\n${data({ error: { message: "it broke", code: "boom" } })}`,
+    message: "it broke",
+    code: "boom"
+  },
+  "an event named error whose data is the error itself": {
+    body: `event: error\n${data({ message: "it broke", code: "boom" })}`,
+    message: "it broke",
+    code: "boom"
+  },
+  "an event named error whose data is plain text": { body: "event: error\ndata: it broke\n\n", message: "it broke" },
+  "a field named error (llama.cpp of 2025)": {
+    body: "error: {\"code\":500,\"message\":\"it broke\",\"type\":\"server_error\"}\n\n",
+    message: "it broke",
+    code: "500",
+    type: "server_error"
+  },
+  "an error in a list": { body: data([{ error: { message: "it broke" } }]), message: "it broke" },
+  "an error on its choice": {
+    body: data({
+      choices: [{ index: 0, delta: {}, finish_reason: "error", error: { message: "it broke", code: 502 } }]
+    }),
+    message: "it broke",
+    code: "502"
+  },
+  "an error beside its choices": {
+    body: data({
+      choices: [{ index: 0, delta: { content: "" }, finish_reason: "error" }],
+      error: { message: "it broke", code: 502 }
+    }),
+    message: "it broke",
+    code: "502"
+  },
+  "a flat message and code": {
+    body: data({ message: "it broke", type: "server_error", code: "boom" }),
+    message: "it broke",
+    code: "boom",
+    type: "server_error"
+  },
+  "a detail": { body: data({ detail: "it broke" }), message: "it broke" },
+  "an error in Groq's own member": {
+    body: data({ choices: [], x_groq: { id: "r1", error: "it broke" } }),
+    message: "it broke"
+  },
+  "an error in Groq's own member beside a finish reason": {
+    body: data({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }], x_groq: { id: "r1", error: "it broke" } }),
+    message: "it broke"
+  },
+  "an event named error whose words have no name that is known": {
+    body: "event: error\ndata: {\"reason_code\":\"E1\",\"words\":\"it broke\"}\n\n",
+    message: "{\"reason_code\":\"E1\",\"words\":\"it broke\"}"
+  },
+  "a text beside an error code (FastChat)": {
+    body: data({ text: "it broke", error_code: 50001 }),
+    message: "it broke",
+    code: "50001"
+  },
+  "words that say error": { body: "data: error: it broke\n\n", message: "error: it broke" },
+  "a line of JSON without data": {
+    body: "{\"error\":{\"message\":\"it broke\",\"code\":\"boom\"}}\n\n",
+    message: "it broke",
+    code: "boom"
+  },
+  "an error in the midst of an event that was not ended": {
+    body: "data: {\"choices\":[{\"delta\":{\"con\ndata: {\"error\":{\"message\":\"it broke\"}}\n\n",
+    message: "it broke"
+  },
+  "an error object over several lines without data": {
+    body: "{\n  \"error\": {\n    \"message\": \"it broke\"\n  }\n}\n",
+    message: "it broke"
+  }
+}
+
+describe("an error inside a 200", () => {
+  for (const [name, shape] of Object.entries(shapes)) {
+    const isError = (heard: Parameters<typeof failure>[0], text: string | undefined) => {
+      const error = failure(heard, "ServerError")
+      assert.strictEqual(error.message, shape.message)
+      assert.strictEqual(error.code, shape.code)
+      assert.strictEqual(error.type, shape.type)
+      assert.strictEqual(error.status, 200)
+      assert.strictEqual(error.partial?.text, text)
+      assert.strictEqual(told(heard), text ?? "")
+    }
+
+    it.effect(`${name}, before any delta, is an error`, () =>
+      Effect.map(stream(shape.body), (heard) => isError(heard, undefined)))
+
+    it.effect(`${name}, after a delta, is an error with what came`, () =>
+      Effect.map(stream(says("Hi") + shape.body), (heard) => isError(heard, "Hi")))
+
+    it.effect(`${name}, then [DONE], is no success`, () =>
+      Effect.map(stream(says("Hi") + shape.body + done), (heard) => isError(heard, "Hi")))
+
+    it.effect(`${name}, after comments, is an error`, () =>
+      Effect.map(stream(`: OPENROUTER PROCESSING\n\n${shape.body}`), (heard) => isError(heard, undefined)))
+
+    it.effect(`${name}, before any delta, is tried again`, () =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.fork(
+          streamFrom([reply(shape.body), reply(says("Hi") + ends() + done)], { config: { maxRetries: 1 } })
+        )
+        yield* TestClock.adjust("10 seconds")
+        const heard = yield* Fiber.join(fiber)
+        assert.strictEqual(answer(heard).text, "Hi")
+        assert.lengthOf(heard.requests, 2)
+      }))
+
+    it.effect(`${name}, after a delta, is not tried again`, () =>
+      Effect.map(
+        streamFrom([reply(says("Hi") + shape.body), reply(says("Hi") + done)], { config: { maxRetries: 3 } }),
+        (heard) => {
+          isError(heard, "Hi")
+          assert.lengthOf(heard.requests, 1)
+        }
+      ))
+  }
+
+  it.effect("usage before the error does not keep it from being tried again, and is not told twice", () =>
+    Effect.gen(function*() {
+      const usage = data({ choices: [], usage: { prompt_tokens: 1 } })
+      const fiber = yield* Effect.fork(streamFrom(
+        [reply([usage, data({ error: "it broke" })]), reply([usage, says("Hi"), done])],
+        { config: { maxRetries: 1 } }
+      ))
+      yield* TestClock.adjust("10 seconds")
+      const heard = yield* Fiber.join(fiber)
+      assert.strictEqual(answer(heard).text, "Hi")
+      assert.lengthOf(heard.events.filter((event) => event._tag === "UsageUpdate"), 1)
+    }))
+
+  it.effect("a rate limit inside a 200 is a rate limit, with its wait", () =>
+    Effect.map(
+      stream(data({ error: { message: "Rate limit reached, try again in 20s", code: 429, type: "rate_limit" } })),
+      (heard) => {
+        const error = failure(heard, "RateLimitError")
+        assert.strictEqual(error.retryAfter?.toString(), "Duration(20s)")
+      }
+    ))
+
+  it.effect("a quota inside a 200 after a delta is a quota", () =>
+    Effect.map(
+      stream(says("Hi") + data({ error: { message: "You exceeded your current quota", code: "insufficient_quota" } })),
+      (heard) => assert.strictEqual(failure(heard, "QuotaError").partial?.text, "Hi")
+    ))
+
+  it.effect("an error field of null, false or nothing is no error", () =>
+    Effect.forEach([null, false, "", {}, { message: "", type: "", param: null, code: 0 }], (error) =>
+      Effect.map(
+        stream(data(delta({ content: "Hi" }, { error })) + ends() + done),
+        (heard) => assert.strictEqual(answer(heard).text, "Hi")
+      )))
+})
+
+describe("JSON as the answer to a request for a stream", () => {
+  const document = JSON.stringify(completion({ content: "Hello" }, { usage: { prompt_tokens: 2 } }))
+
+  for (const contentType of ["application/json", "text/event-stream", "text/plain", ""]) {
+    it.effect(`a completion labelled "${contentType}" is an answer: its text is told, then its end`, () =>
+      Effect.map(stream(document, { contentType }), (heard) => {
+        assert.strictEqual(answer(heard).text, "Hello")
+        assert.strictEqual(answer(heard).usage?.inputTokens, 2)
+        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["TextDelta", "UsageUpdate", "Finish"])
+      }))
+
+    it.effect(`an error labelled "${contentType}" is an error with its message`, () =>
+      Effect.map(stream("{\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}", { contentType }), (
+        heard
+      ) => assert.strictEqual(failure(heard, "NotFoundError").message, "no such model")))
+  }
+
+  for (const contentType of ["application/json", "text/plain", "application/octet-stream", ""]) {
+    it.effect(`a stream labelled "${contentType}" is a stream`, () =>
+      Effect.map(stream([says("Hel"), says("lo"), ends(), done], { contentType }), (heard) => {
+        assert.strictEqual(answer(heard).text, "Hello")
+        assert.strictEqual(told(heard), "Hello")
+      }))
+  }
+
+  it.effect("a stream where none was asked for is an answer", () =>
+    Effect.map(complete(says("Hel") + says("lo") + ends() + done, { contentType: "text/event-stream" }), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hello")
+    }))
+
+  it.effect("white space before JSON is no part of it", () =>
+    Effect.map(complete([" \n", "\n\n   ", `\r\n${document}`]), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hello")
+    }))
+
+  it.effect("a BOM before JSON is no part of it", () =>
+    Effect.map(complete(`\uFEFF${document}`), (heard) => assert.strictEqual(answer(heard).text, "Hello")))
+
+  it.effect("comments before JSON are no part of it", () =>
+    Effect.map(complete(`: OPENROUTER PROCESSING\n\n${document}\n`), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hello")
+    }))
+
+  it.effect("JSON over many lines is one document", () =>
+    Effect.map(complete(JSON.stringify(JSON.parse(document), null, 2)), (heard) => {
+      assert.strictEqual(answer(heard).text, "Hello")
+    }))
+
+  it.effect("a completion in a list of one, or in the envelope of a gateway, is an answer", () =>
+    Effect.forEach(
+      [
+        `[${document}]`,
+        `{"code":200,"msg":"success","data":${document}}`,
+        `{"result":${document},"success":true,"errors":[],"messages":[]}`
+      ],
+      (body) => Effect.map(complete(body), (heard) => assert.strictEqual(answer(heard).text, "Hello"))
+    ))
+
+  it.effect("JSON that is no completion and says nothing is malformed, and its body is kept", () =>
+    Effect.map(complete("{\"id\":\"x\",\"object\":\"list\",\"model\":\"m\"}"), (heard) => {
+      assert.include(failure(heard, "MalformedResponseError").body, "list")
+    }))
+
+  it.effect("a page of HTML with status 200 is an error with the page's title", () =>
+    Effect.map(
+      stream("<!DOCTYPE html><html><head><title>Please sign in</title></head></html>", { contentType: "text/html" }),
+      (heard) => assert.strictEqual(failure(heard, "ServerError").message, "Please sign in")
+    ))
+
+  it.effect("plain words with status 200 are an error in these words", () =>
+    Effect.forEach(
+      ["text/plain", "text/event-stream"],
+      (contentType) =>
+        Effect.map(stream("upstream is resting\n", { contentType }), (heard) => {
+          assert.strictEqual(failure(heard, "ServerError").message, "upstream is resting")
+        })
+    ))
+})

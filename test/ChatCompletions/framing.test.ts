@@ -1,0 +1,206 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Effect, Stream } from "effect"
+import { ChatCompletions } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { answer, failure, layer, requestOf, stream, told } from "../support/wire/ask.ts"
+import { bytes, data, delta, done, ends, says } from "../support/wire/say.ts"
+
+const hello = says("Hé") + says("llo") + ends() + done
+
+const isHello = (body: Parameters<typeof stream>[0]) =>
+  Effect.map(stream(body), (heard) => {
+    assert.strictEqual(answer(heard).text, "Héllo")
+    assert.strictEqual(told(heard), "Héllo")
+    assert.strictEqual(answer(heard).finishReason, "stop")
+  })
+
+describe("framing", () => {
+  describe("line ends", () => {
+    it.effect("lines end with LF", () => isHello(hello))
+
+    it.effect("lines end with CRLF", () => isHello(hello.replaceAll("\n", "\r\n")))
+
+    it.effect("lines end with a bare CR", () => isHello(hello.replaceAll("\n", "\r")))
+
+    it.effect("an event whose lines end with a bare CR is told when it has come, not with the next", () => {
+      const [first = ""] = hello.replaceAll("\n", "\r").split(/(?<=\r\r)/)
+      return Effect.gen(function*() {
+        const completions = yield* ChatCompletions.ChatCompletions
+        const first = yield* completions.stream(requestOf()).pipe(Stream.take(1), Stream.runCollect)
+        assert.strictEqual(Chunk.size(first), 1)
+      }).pipe(Effect.provide(layer([ScriptedHttpClient.bytes([first, ScriptedHttpClient.never])])))
+    })
+
+    it.effect("line ends may be mixed within a stream", () => {
+      const ends = ["\r\n", "\n", "\r"]
+      let at = 0
+      return isHello(hello.replace(/\n/g, () => ends[at++ % 3] ?? "\n"))
+    })
+
+    it.effect("a CRLF that is split between two chunks ends one line, not two", () =>
+      isHello(hello.replaceAll("\n", "\r\n").split(/(?<=\r)/)))
+
+    it.effect("a blank line that is split between two chunks ends one event", () => isHello(hello.split(/(?<=\n)/)))
+
+    it.effect("every byte may come alone", () =>
+      isHello(Array.from(bytes(hello.replaceAll("\n", "\r\n")), (byte) => Uint8Array.of(byte))))
+  })
+
+  describe("text", () => {
+    it.effect("a BOM before the first event is no part of it", () => isHello(`\uFEFF${hello}`))
+
+    it.effect("a BOM that comes byte by byte is no part of the first event", () =>
+      isHello([Uint8Array.of(0xef), Uint8Array.of(0xbb), Uint8Array.of(0xbf), hello]))
+
+    it.effect("a character may be split between chunks at any of its bytes", () =>
+      Effect.forEach([1, 2, 3], (at) => {
+        const body = bytes(says("a😀b") + ends() + done)
+        const start = body.indexOf(0xf0)
+        return Effect.map(
+          stream([body.subarray(0, start + at), body.subarray(start + at)]),
+          (heard) => assert.strictEqual(answer(heard).text, "a😀b")
+        )
+      }))
+
+    it.effect("half a character at the end of the body is a replacement character, not nothing", () =>
+      Effect.map(
+        stream([bytes(ends() + "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n:"), Uint8Array.of(0xe4)]),
+        (
+          heard
+        ) => assert.strictEqual(answer(heard).text, "x")
+      ))
+
+    it.effect("bytes that are no UTF-8 are replacement characters in the text", () => {
+      const [before = "", after = ""] = says("a|b").split("|")
+      return Effect.map(
+        stream([bytes(before), Uint8Array.of(0xff), bytes(after + ends() + done)]),
+        (heard) => assert.strictEqual(answer(heard).text, "a\uFFFDb")
+      )
+    })
+
+    it.effect("escaped halves of a surrogate pair in two chunks join to one character", () =>
+      Effect.map(
+        stream(
+          "data: {\"choices\":[{\"delta\":{\"content\":\"\\ud83d\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\ude00\"}}]}\n\n" +
+            ends() + done
+        ),
+        (heard) => assert.strictEqual(answer(heard).text, "😀")
+      ))
+  })
+
+  describe("fields", () => {
+    it.effect("comments are no events", () =>
+      isHello(`: OPENROUTER PROCESSING\n\n${says("Hé")}: keep-alive\n\n:\n${says("llo")}${ends()}${done}`))
+
+    it.effect("data needs no space after its colon", () => isHello(hello.replaceAll("data: ", "data:")))
+
+    it.effect("an event is whole at the end of the body, blank line or not", () => isHello(hello.trimEnd()))
+
+    it.effect("a chunk is heard that the body ends with, line end or not", () =>
+      Effect.map(stream(says("a") + ends().trimEnd()), (heard) => assert.strictEqual(answer(heard).text, "a")))
+
+    it.effect("id and retry fields change nothing", () =>
+      isHello(`retry: 3000\n\nid: 1\n${says("Hé")}id: 2\nretry: 1\n${says("llo")}retry: never\n${ends()}${done}`))
+
+    it.effect("the name of an event changes nothing, unless it is error", () =>
+      isHello(`event: message\n${says("Hé")}event: chat.completion.chunk\n${says("llo")}event: done\n${ends()}${done}`))
+
+    it.effect("several data lines of an event are one document", () =>
+      isHello(
+        `data: {"choices":\ndata: [{"delta":{"content":\ndata: "Héllo"}}]}\n\n${ends()}${done}`
+      ))
+
+    it.effect("events with one line break between them are events all the same", () =>
+      isHello(hello.replaceAll("\n\n", "\n")))
+
+    it.effect("blank lines before the first event are nothing", () => isHello(`\n\n \n${hello}`))
+
+    it.effect("more blank lines than one between events are nothing", () =>
+      isHello(hello.replaceAll("\n\n", "\n\n\n\n")))
+
+    it.effect("a chunk on a line without data is a chunk", () =>
+      isHello(`: comment\n\n${JSON.stringify(delta({ content: "Hé" }))}\n\n${says("llo")}${ends()}${done}`))
+
+    it.effect("a body with a chunk a line and no fields at all is a stream", () =>
+      Effect.map(
+        stream(hello.replaceAll("data: ", "").replaceAll("\n\n", "\n").replace("[DONE]\n", ""), {
+          contentType: "application/x-ndjson"
+        }),
+        (heard) => assert.strictEqual(answer(heard).text, "Héllo")
+      ))
+  })
+
+  describe("keep-alives", () => {
+    const alive = {
+      "a comment as data": "data: : keepalive\n\n",
+      "empty data": "data:\n\n",
+      "blank data": "data:  \n\n",
+      "an empty text": "data: \"\"\n\n",
+      "null": "data: null\n\n",
+      "a bare word": "data: ping\n\n",
+      "a named event": "event: ping\ndata: {}\n\n",
+      "a named event with a time": "event: keepalive\ndata: 12:00\n\n",
+      "an object that says so": "data: {\"type\":\"ping\"}\n\n",
+      "an empty object": "data: {}\n\n",
+      "a chunk without choices": "data: {\"choices\":[]}\n\n"
+    }
+    for (const [name, event] of Object.entries(alive)) {
+      it.effect(`${name} is skipped, first and within`, () =>
+        isHello(event + says("Hé") + event + says("llo") + event + ends() + event + done))
+    }
+  })
+
+  describe("[DONE]", () => {
+    const marks = {
+      "without a space": "data:[DONE]\n\n",
+      "with two spaces": "data:  [DONE]\n\n",
+      "with a CR": "data: [DONE]\r\n\r\n",
+      "with a name": "event: done\ndata: [DONE]\n\n",
+      "as JSON text": "data: \"[DONE]\"\n\n",
+      "without a blank line": "data: [DONE]"
+    }
+    for (const [name, mark] of Object.entries(marks)) {
+      it.effect(`${name} is the end`, () =>
+        Effect.map(stream(says("a") + mark), (heard) => assert.strictEqual(answer(heard).text, "a")))
+    }
+
+    it.effect("what follows it means nothing", () => isHello(`${hello}data: {"error":"late"}\n\nnonsense\n\n`))
+  })
+
+  describe("broken events", () => {
+    it.effect("an event that is no JSON fails with what came before it, and is never skipped", () =>
+      Effect.map(stream(says("a") + "data: {nonsense}\n\n" + says("b") + ends() + done), (heard) => {
+        const error = failure(heard, "MalformedResponseError")
+        assert.strictEqual(error.partial?.text, "a")
+        assert.strictEqual(error.body, "{nonsense}")
+        assert.isFalse(error.isRetryable)
+        assert.strictEqual(told(heard), "a")
+      }))
+
+    it.effect("an event that is JSON but no object fails", () =>
+      Effect.map(stream(says("a") + "data: 42\n\n"), (heard) => {
+        assert.strictEqual(failure(heard, "MalformedResponseError").partial?.text, "a")
+      }))
+
+    it.effect("an event that the end of the body cuts is no nonsense but a cut", () =>
+      Effect.map(stream(says("a") + says("bcd").slice(0, 30)), (heard) => {
+        assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
+      }))
+
+    it.effect("an event that is cut after the finish reason takes nothing from a whole answer", () =>
+      Effect.map(
+        stream(says("a") + ends() + data(delta({}, { usage: { prompt_tokens: 1 } })).slice(0, 40)),
+        (heard) => assert.strictEqual(answer(heard).text, "a")
+      ))
+
+    it.effect("a [DONE] that is cut is no [DONE]", () =>
+      Effect.map(stream(says("a") + "data: [DON"), (heard) => {
+        assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
+      }))
+
+    it.effect("a field name that is cut says nothing", () =>
+      Effect.map(stream("data"), (heard) => {
+        assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
+      }))
+  })
+})

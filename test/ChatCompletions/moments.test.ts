@@ -1,0 +1,160 @@
+/**
+ * What happens between the moment at which something of an answer comes and the one at which its reader goes on.
+ */
+import { HttpClient, HttpClientResponse } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Clock, Effect, Exit, Fiber, Stream } from "effect"
+import { LLMConfig } from "effect-chat"
+import { Readable } from "node:stream"
+import { type CallWait, stopped } from "../../src/internal/transport/deadlines.ts"
+import { HttpWire } from "../../src/internal/transport/http.ts"
+import { Wait } from "../../src/internal/transport/wait.ts"
+
+const says = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`
+const ends = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`
+const done = "data: [DONE]\n\n"
+const whole = JSON.stringify({ choices: [{ index: 0, message: { content: "Hello" }, finish_reason: "stop" }] })
+
+const request = {
+  config: LLMConfig.make({ baseUrl: "http://127.0.0.1/v1", totalTimeout: "1 second" }),
+  messages: [{ role: "user" as const, content: "Hi" }]
+}
+
+/** A wire whose every answer has this stream as its body, as `NodeHttpClient` gives it. */
+const wireOf = (body: Readable) =>
+  new HttpWire(HttpClient.make((request) =>
+    Effect.succeed(
+      Object.assign(Object.create(HttpClientResponse.fromWeb(request, new Response())), { source: { body } })
+    )
+  ))
+
+/** A Clock whose time and sleepers are moved by hand, in the midst of anything. */
+const makeClock = () => {
+  let now = 0
+  const wakes: Array<() => void> = []
+  const clock: Clock.Clock = Object.assign(Object.create(Clock.make()), {
+    unsafeCurrentTimeMillis: () => now,
+    sleep: () => Effect.async<void>((resume) => void wakes.push(() => resume(Effect.void)))
+  })
+  const pass = (millis: number) => {
+    now += millis
+    for (const wake of wakes.splice(0)) wake()
+  }
+  return { clock, pass }
+}
+
+/** Lets what is on its way through Node's streams and Effect's fibers come. */
+const settle = Effect.sleep("20 millis")
+
+/** What the events are, in short. */
+const shown = (wire: HttpWire, told: Array<string>) =>
+  Stream.runForEach(wire.stream(request), (event) =>
+    Effect.sync(() => {
+      if (event._tag === "TextDelta") told.push(event.text)
+      if (event._tag === "Finish") told.push(`${event.reason}: ${event.response.text}`)
+    }))
+
+describe("a limit that passes as a piece of the answer comes", () => {
+  const cases: ReadonlyArray<readonly [name: string, last: string, told: ReadonlyArray<string>, failure: boolean]> = [
+    ["tells the whole answer where that was its end", says("lo") + ends + done, ["Hel", "lo", "stop: Hello"], false],
+    ["tells it also without [DONE]", says("lo") + ends, ["Hel", "lo", "stop: Hello"], false],
+    ["tells the piece, and then that the limit passed", says("lo"), ["Hel", "lo"], true]
+  ]
+  for (const [name, last, expected, failure] of cases) {
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const { clock, pass } = makeClock()
+        const body = new Readable({ read: () => {} })
+        const told: Array<string> = []
+        const fiber = yield* Effect.fork(Effect.withClock(shown(wireOf(body), told), clock))
+        yield* settle
+        body.push(says("Hel"))
+        yield* settle
+        body.prependListener("readable", () => pass(1000))
+        body.push(last)
+        const exit = yield* Fiber.await(fiber)
+        assert.deepStrictEqual(told, expected)
+        assert.strictEqual(
+          Exit.isFailure(exit) ? Cause.pretty(exit.cause).split(":")[0] : "ends well",
+          failure ? "TimeoutError" : "ends well"
+        )
+      }))
+  }
+
+  it.live("gives a whole document that was complete", () =>
+    Effect.gen(function*() {
+      const { clock, pass } = makeClock()
+      const body = new Readable({ read: () => {} })
+      const fiber = yield* Effect.fork(Effect.withClock(wireOf(body).complete(request), clock))
+      yield* settle
+      body.push(says("Hel"))
+      yield* settle
+      body.prependListener("readable", () => pass(1000))
+      body.push(says("lo") + ends + done)
+      assert.strictEqual((yield* Fiber.join(fiber)).text, "Hello")
+    }))
+})
+
+describe("a stop as the last piece comes", () => {
+  it.live("closes the connection with the wire's scope", () =>
+    Effect.gen(function*() {
+      const body = new Readable({ read: () => {} })
+      const wait: CallWait = new Wait(yield* Effect.runtime<never>())
+      yield* Effect.scopedWith((scope) =>
+        Effect.gen(function*() {
+          const pull = yield* wireOf(body).open(request, scope, wait)
+          const reader = yield* Effect.fork(Effect.flip(Effect.forever(Effect.suspend(pull))))
+          yield* settle
+          body.push(says("Hel"))
+          yield* settle
+          body.on("readable", () => wait.end(stopped))
+          body.push(says("lo") + ends + done)
+          yield* Fiber.join(reader)
+        })
+      )
+      assert.isTrue(body.destroyed)
+    }))
+})
+
+describe("a reader that is interrupted as a piece comes", () => {
+  it.live("leaves no connection", () =>
+    Effect.gen(function*() {
+      const body = new Readable({ read: () => {} })
+      const fiber = yield* Effect.fork(Stream.runDrain(wireOf(body).stream(request)))
+      yield* settle
+      body.push(says("Hel"))
+      yield* settle
+      body.on("readable", () => fiber.unsafeInterruptAsFork(fiber.id()))
+      body.push(says("lo"))
+      yield* Fiber.await(fiber)
+      yield* settle
+      assert.isTrue(body.destroyed)
+    }))
+})
+
+describe("a body that has everything at once, in many pieces", () => {
+  const count = 20_000
+  const read = (pieces: ReadonlyArray<string>) => Readable.from(pieces.map((piece) => Buffer.from(piece)))
+  const keepAlives = Array.from({ length: count }, () => ": keep-alive\n\n")
+
+  it.live("is read to its end where most of them say nothing", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      yield* shown(wireOf(read([...keepAlives, says("Hello"), ends, done])), told)
+      assert.deepStrictEqual(told, ["Hello", "stop: Hello"])
+    }))
+
+  it.live("is read to its end where they are of one document", () =>
+    Effect.gen(function*() {
+      const spaced = whole.replace("Hello", " ".repeat(count) + "Hello")
+      const { text } = yield* wireOf(read(spaced.match(/.{1,2}/g) ?? [])).complete(request)
+      assert.strictEqual(text.trim(), "Hello")
+    }))
+
+  it.live("is let go of where they come after the end", () =>
+    Effect.gen(function*() {
+      const told: Array<string> = []
+      yield* shown(wireOf(read([says("Hello"), ends, done, ...keepAlives])), told)
+      assert.deepStrictEqual(told, ["Hello", "stop: Hello"])
+    }))
+})

@@ -1,0 +1,136 @@
+import { FetchHttpClient, HttpClient } from "@effect/platform"
+import { NodeHttpClient } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import { ChatCompletions, type ChatError } from "effect-chat"
+import { createServer, type IncomingHttpHeaders } from "node:http"
+import type { AddressInfo } from "node:net"
+import { type Asking, listen } from "../support/wire/ask.ts"
+import { done, says } from "../support/wire/say.ts"
+
+const clients = {
+  fetch: FetchHttpClient.layer,
+  undici: NodeHttpClient.layerUndici,
+  "node:http": NodeHttpClient.layer
+}
+
+const key = "sk-secret-1234"
+
+interface Seen {
+  readonly url: string
+  readonly headers: () => ReadonlyArray<IncomingHttpHeaders>
+}
+
+/** A server that answers in full, or sends everybody elsewhere. It remembers what headers it was sent. */
+const server = (elsewhere?: { readonly status: number; readonly location: string }) =>
+  Effect.acquireRelease(
+    Effect.async<Seen & { readonly close: () => void }>((resume) => {
+      const seen: Array<IncomingHttpHeaders> = []
+      const http = createServer((request, response) => {
+        seen.push(request.headers)
+        request.resume().on("end", () => {
+          if (elsewhere === undefined) {
+            response.writeHead(200, { "content-type": "text/event-stream" }).end(says("stolen") + done)
+          } else {
+            response.writeHead(elsewhere.status, { location: elsewhere.location }).end()
+          }
+        })
+      })
+      http.listen(0, "127.0.0.1", () => {
+        const { port } = http.address() as AddressInfo
+        resume(Effect.succeed({
+          url: `http://127.0.0.1:${port}/v1`,
+          headers: () => seen,
+          close: () => {
+            http.closeAllConnections()
+            http.close()
+          }
+        }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
+const keys: Readonly<Record<string, Asking>> = {
+  "the Authorization header": { config: { apiKey: key } },
+  "the api-key header": { config: { apiKey: key }, wire: { authHeader: "api-key" } },
+  "a header of one's own": { config: { headers: { "x-token": Redacted.make(key) } } }
+}
+
+describe("redirects", () => {
+  for (const [client, layer] of Object.entries(clients)) {
+    for (const [name, asking] of Object.entries(keys)) {
+      for (const status of [301, 302, 303, 307, 308]) {
+        it.live(`${client} takes ${name} to no other origin on a ${status}`, () =>
+          Effect.gen(function*() {
+            const other = yield* server()
+            const target = `${other.url}/chat/completions`
+            const asked = yield* server({ status, location: target })
+            const { outcome } = yield* listen({
+              ...asking,
+              config: { ...asking.config, baseUrl: asked.url }
+            })
+            assert.lengthOf(asked.headers(), 1)
+            assert.include(JSON.stringify(asked.headers()), key, "the server that was asked has the key")
+            assert.notInclude(JSON.stringify(other.headers()), key)
+            if (outcome._tag === "Right") return assert.fail("the answer of another server")
+            assert.notInclude(JSON.stringify(outcome.left), key)
+            // Node's fetch follows by itself, and cannot send a body of bytes twice.
+            if (client === "fetch" && name === "the Authorization header" && status > 303) return
+            assert.strictEqual(outcome.left._tag, "InvalidRequestError")
+            assert.include(outcome.left.message, target)
+          }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
+      }
+    }
+  }
+
+  it.live("with secrets beyond Authorization no redirect is followed by any client", () =>
+    Effect.forEach(Object.values(clients), (layer) =>
+      Effect.gen(function*() {
+        const other = yield* server()
+        const asked = yield* server({ status: 307, location: `${other.url}/chat/completions` })
+        const { outcome } = yield* listen({
+          config: { baseUrl: asked.url, apiKey: key },
+          wire: { authHeader: "api-key" }
+        })
+        assert.strictEqual(outcome._tag, "Left")
+        assert.lengthOf(other.headers(), 0)
+      }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer))))))
+
+  it.live("what the program set for fetch around the call stays set", () =>
+    Effect.gen(function*() {
+      const inits: Array<RequestInit | undefined> = []
+      const spy: typeof globalThis.fetch = (_url, init) => {
+        inits.push(init)
+        return Promise.resolve(new Response(says("a") + done))
+      }
+      yield* listen({ config: { apiKey: key }, wire: { authHeader: "api-key" } }).pipe(
+        Effect.provideService(FetchHttpClient.RequestInit, { credentials: "include" }),
+        Effect.provideService(FetchHttpClient.Fetch, spy)
+      )
+      assert.strictEqual(inits[0]?.credentials, "include")
+      assert.strictEqual(inits[0]?.redirect, "manual")
+    }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
+
+  it.live("a redirect that leads nowhere says so", () =>
+    Effect.gen(function*() {
+      const asked = yield* server({ status: 308, location: "" })
+      const { outcome } = yield* listen({ config: { baseUrl: asked.url } })
+      const error: ChatError.ChatError | undefined = outcome._tag === "Left" ? outcome.left : undefined
+      assert.strictEqual(error?._tag, "InvalidRequestError")
+    }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
+
+  it.live("a client that the program made fail on bad statuses still tells the server's own error", () =>
+    Effect.gen(function*() {
+      const strict = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, HttpClient.filterStatusOk))
+      const fetch: typeof globalThis.fetch = () =>
+        Promise.resolve(new Response("{\"error\":{\"message\":\"no such model\"}}", { status: 404 }))
+      const { outcome } = yield* listen().pipe(
+        Effect.provide(ChatCompletions.layer.pipe(Layer.provide(strict), Layer.provide(FetchHttpClient.layer))),
+        Effect.provideService(FetchHttpClient.Fetch, fetch)
+      )
+      const error = outcome._tag === "Left" ? outcome.left : undefined
+      assert.strictEqual(error?._tag, "NotFoundError")
+      assert.strictEqual(error?.message, "no such model")
+    }))
+})

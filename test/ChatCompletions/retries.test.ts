@@ -1,0 +1,311 @@
+import { FetchHttpClient } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer, Random, TestClock } from "effect"
+import { ChatCompletions, type ChatError } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { serve } from "../support/playback.ts"
+import {
+  answer,
+  type Asking,
+  completeFrom,
+  failure,
+  type Heard,
+  listen,
+  reply,
+  streamFrom
+} from "../support/wire/ask.ts"
+import { bytes as encode, completion, data, done, ends, says } from "../support/wire/say.ts"
+
+const { bytes, connectionError, json, reset } = ScriptedHttpClient
+
+const good = reply(says("Hi") + ends() + done)
+
+const busy = (status: number, headers: Readonly<Record<string, string>> = {}, message = "busy") =>
+  json({ error: { message } }, { status, headers })
+
+/** The middle of the spread: every wait is exactly the base, doubled. */
+const middle = Effect.withRandom(Random.fixed([0.5]))
+
+/** Runs to the end in virtual time. */
+const run = (heard: Effect.Effect<Heard>): Effect.Effect<Heard> =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(heard)
+    yield* TestClock.adjust("1 hour")
+    return yield* Fiber.join(fiber)
+  })
+
+/** When each request went out, in milliseconds after the first. */
+const times = ({ requests }: Heard): ReadonlyArray<number> => requests.map(({ at }) => at - (requests[0]?.at ?? 0))
+
+const retried = (first: ScriptedHttpClient.ScriptedResponse, config: Asking["config"] = {}) =>
+  run(streamFrom([first, good], { config: { maxRetries: 2, ...config } })).pipe(middle)
+
+describe("retries", () => {
+  describe("what is tried again", () => {
+    for (const status of [408, 409, 425, 429, 500, 502, 503, 504, 524, 529]) {
+      it.effect(`HTTP ${status}`, () =>
+        Effect.map(retried(busy(status)), (heard) => {
+          assert.strictEqual(answer(heard).text, "Hi")
+          assert.deepStrictEqual(times(heard), [0, 500])
+        }))
+    }
+
+    for (const code of ["ECONNREFUSED", "ECONNRESET", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT"]) {
+      it.effect(`a connection that fails with ${code}`, () =>
+        Effect.map(retried(connectionError({ code })), (heard) => assert.strictEqual(answer(heard).text, "Hi")))
+    }
+
+    it.effect("an error event before any delta", () =>
+      Effect.map(retried(reply(data({ error: { message: "overloaded", code: 503 } }))), (heard) => {
+        assert.strictEqual(answer(heard).text, "Hi")
+        assert.deepStrictEqual(times(heard), [0, 500])
+        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["TextDelta", "Finish"])
+      }))
+
+    it.effect("an error as JSON with status 200", () =>
+      Effect.map(retried(json({ error: "overloaded" })), (heard) => assert.strictEqual(answer(heard).text, "Hi")))
+
+    it.effect("a call without a stream, under the same rules", () =>
+      Effect.map(
+        run(
+          completeFrom([busy(503), connectionError(), json(completion({ content: "Hi" }))], {
+            config: { maxRetries: 2 }
+          })
+        )
+          .pipe(middle),
+        (heard) => {
+          assert.strictEqual(answer(heard).text, "Hi")
+          assert.deepStrictEqual(times(heard), [0, 500, 1500])
+        }
+      ))
+  })
+
+  describe("what is not", () => {
+    const rows: ReadonlyArray<readonly [string, ScriptedHttpClient.ScriptedResponse, ChatError.ChatError["_tag"]]> = [
+      ["HTTP 400", busy(400), "InvalidRequestError"],
+      ["HTTP 401", busy(401), "AuthenticationError"],
+      ["HTTP 402", busy(402), "QuotaError"],
+      ["HTTP 403", busy(403), "PermissionError"],
+      ["HTTP 404", busy(404), "NotFoundError"],
+      ["HTTP 422", busy(422), "InvalidRequestError"],
+      [
+        "HTTP 429 with an empty account",
+        json({ error: { message: "You exceeded your current quota", code: "insufficient_quota" } }, {
+          status: 429,
+          headers: { "retry-after": "1" }
+        }),
+        "QuotaError"
+      ],
+      [
+        "HTTP 500 about an overflow",
+        busy(500, {}, "This model's maximum context length is 8192 tokens"),
+        "ContextLengthError"
+      ],
+      ["an answer that is no completion", reply("data: {nonsense}\n\n"), "MalformedResponseError"],
+      ["an empty answer, which may have been paid for", reply(""), "TruncatedError"],
+      ["a connection that breaks within an answer", bytes([": \n\n", reset()]), "TransportError"]
+    ]
+    for (const [name, response, tag] of rows) {
+      it.effect(name, () =>
+        Effect.map(retried(response), (heard) => {
+          failure(heard, tag)
+          assert.lengthOf(heard.requests, 1)
+        }))
+    }
+
+    for (
+      const [name, ending] of [
+        ["an error event", data({ error: { message: "overloaded", code: 503 } })],
+        ["the end", ""],
+        ["a reset", reset()]
+      ] as const
+    ) {
+      it.effect(`a stream whose first delta was told, at ${name}`, () =>
+        Effect.map(retried(bytes([says("Hi"), ending])), (heard) => {
+          assert.lengthOf(heard.requests, 1)
+          assert.strictEqual(heard.outcome._tag, "Left")
+          assert.lengthOf(heard.events, 1)
+        }))
+    }
+
+    it.effect("anything, with maxRetries 0", () =>
+      Effect.map(retried(busy(503), { maxRetries: 0 }), (heard) => {
+        failure(heard, "ServerError")
+        assert.lengthOf(heard.requests, 1)
+      }))
+
+    it.effect("a request that cannot be sent at all", () =>
+      Effect.map(run(streamFrom([], { config: { maxRetries: 2 } })), (heard) => {
+        assert.include(failure(heard, "InvalidRequestError").message, "http://server.test/v1")
+        assert.lengthOf(heard.requests, 1)
+      }))
+  })
+
+  describe("the wait", () => {
+    const always = (config: Asking["config"], response = busy(503)) =>
+      run(streamFrom(() => response, { config: { ...config } }))
+
+    it.effect("doubles from retryBaseDelay with every try, up to retryMaxDelay", () =>
+      Effect.map(
+        always({ maxRetries: 6, retryBaseDelay: "500 millis", retryMaxDelay: "8 seconds" }).pipe(middle),
+        (heard) => {
+          failure(heard, "ServerError")
+          assert.deepStrictEqual(times(heard), [0, 500, 1500, 3500, 7500, 15_500, 23_500])
+        }
+      ))
+
+    it.effect("is spread by a fifth either way, as Random says", () =>
+      Effect.map(
+        always({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(Effect.withRandom(Random.fixed([0, 1, 0.25]))),
+        (heard) => assert.deepStrictEqual(times(heard), [0, 800, 800 + 2400, 800 + 2400 + 3600])
+      ))
+
+    it.effect("is the same for the same seed, and never beyond its spread", () =>
+      Effect.gen(function*() {
+        const once = Effect.suspend(() => always({ maxRetries: 4 }).pipe(Effect.withRandom(Random.make("seed"))))
+        const waits = (at: ReadonlyArray<number>) => at.slice(1).map((time, i) => time - (at[i] ?? 0))
+        const first = waits(times(yield* once))
+        const second = waits(times(yield* once))
+        first.forEach((wait, i) => assert.closeTo(wait, second[i] ?? 0, 0.001))
+        first.forEach((wait, i) => {
+          assert.isAtLeast(wait, 0.8 * 500 * 2 ** i - 0.001)
+          assert.isAtMost(wait, 1.2 * 500 * 2 ** i + 0.001)
+        })
+      }))
+
+    const waits: ReadonlyArray<readonly [string, Readonly<Record<string, string>>, number]> = [
+      ["Retry-After in seconds", { "retry-after": "7" }, 7000],
+      ["Retry-After in parts of a second", { "retry-after": "1.5" }, 1500],
+      ["Retry-After as a date", { "retry-after": "Thu, 01 Jan 1970 00:00:09 GMT" }, 9000],
+      ["retry-after-ms", { "retry-after-ms": "1234" }, 1234],
+      ["retry-after-ms rather than Retry-After", { "retry-after-ms": "1234", "retry-after": "9" }, 1234],
+      ["Retry-After where retry-after-ms is 0", { "retry-after-ms": "0", "retry-after": "1" }, 1000],
+      ["exactly maxRetryAfter", { "retry-after": "60" }, 60_000]
+    ]
+    for (const [name, headers, millis] of waits) {
+      it.effect(`is what the server asks for: ${name}`, () =>
+        Effect.map(retried(busy(429, headers)), (heard) => {
+          assert.strictEqual(answer(heard).text, "Hi")
+          assert.deepStrictEqual(times(heard), [0, millis])
+        }))
+    }
+
+    it.effect("is what the server asks for in words or within its body", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(times(yield* retried(busy(429, {}, "Please try again in 6s."))), [0, 6000])
+        const field = json({ error: { message: "slow", metadata: { retry_after_seconds: 3 } } }, { status: 429 })
+        assert.deepStrictEqual(times(yield* retried(field)), [0, 3000])
+      }))
+
+    it.effect("is the library's own where the server asks for less", () =>
+      Effect.forEach(
+        [{ "retry-after": "0" }, { "retry-after-ms": "10" }, {
+          "retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"
+        }],
+        (headers) => Effect.map(retried(busy(429, headers)), (heard) => assert.deepStrictEqual(times(heard), [0, 500]))
+      ))
+
+    it.effect("of the server is not cut to retryMaxDelay", () =>
+      Effect.map(retried(busy(503, { "retry-after": "20" }), { retryMaxDelay: "1 seconds" }), (heard) => {
+        assert.deepStrictEqual(times(heard), [0, 20_000])
+      }))
+
+    it.effect("beyond maxRetryAfter fails at once, with the value", () =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.fork(
+          streamFrom([busy(429, { "retry-after": "61" }), good], { config: { maxRetries: 2 } })
+        )
+        yield* TestClock.adjust(0)
+        const heard = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(failure(heard, "RateLimitError").retryAfter, Duration.seconds(61))
+        assert.lengthOf(heard.requests, 1)
+      }))
+
+    it.effect("is the last error's, when the tries are used up", () =>
+      Effect.map(
+        run(
+          streamFrom([busy(503), busy(500), busy(429, { "retry-after": "2" }, "third")], { config: { maxRetries: 2 } })
+        ),
+        (heard) => {
+          const error = failure(heard, "RateLimitError")
+          assert.strictEqual(error.message, "third")
+          assert.deepStrictEqual(error.retryAfter, Duration.seconds(2))
+        }
+      ))
+  })
+
+  it.effect("the same request goes out each time, and nothing of a failed try stays open", () =>
+    Effect.map(
+      run(streamFrom([busy(503), reply(data({ error: "x" })), good], { config: { maxRetries: 2 } })),
+      (heard) => {
+        const [first, ...rest] = heard.requests.map((request) => request.text)
+        assert.lengthOf(rest, 2)
+        rest.forEach((text) => assert.strictEqual(text, first))
+        assert.strictEqual(heard.open, 0)
+      }
+    ))
+
+  describe("at a real server", () => {
+    const layer = ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer))
+
+    const asked = (respond: Parameters<typeof serve>[0], config: Asking["config"]) =>
+      Effect.gen(function*() {
+        const server = yield* serve(respond)
+        const { outcome } = yield* listen({ config: { baseUrl: server.url, retryBaseDelay: "1 millis", ...config } })
+        return { outcome, requests: server.requests() }
+      }).pipe(Effect.scoped, Effect.provide(layer))
+
+    const answered = (status: number, body: string) => ({
+      status,
+      headers: { "content-type": status === 200 ? "text/event-stream" : "application/json" },
+      pieces: [encode(body)]
+    })
+
+    it.live("a call that never succeeds is sent once more than maxRetries", () =>
+      Effect.map(asked(() => answered(503, "{}"), { maxRetries: 3 }), ({ outcome, requests }) => {
+        assert.strictEqual(outcome._tag, "Left")
+        assert.strictEqual(requests, 4)
+      }))
+
+    it.live("a call that succeeds in the end is sent that often", () =>
+      Effect.map(
+        asked((_, count) => count < 2 ? answered(500, "{}") : answered(200, says("Hi") + done), { maxRetries: 5 }),
+        ({ outcome, requests }) => {
+          assert.strictEqual(outcome._tag, "Right")
+          assert.strictEqual(requests, 3)
+        }
+      ))
+
+    it.live("a call with an empty account is sent once", () =>
+      Effect.map(
+        asked(() => answered(429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"no\"}}"), {
+          maxRetries: 5
+        }),
+        ({ outcome, requests }) => {
+          assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "QuotaError")
+          assert.strictEqual(requests, 1)
+        }
+      ))
+
+    it.live("a stream that breaks after its first delta is sent once", () =>
+      Effect.map(
+        asked(() => answered(200, says("Hi") + data({ error: { message: "overloaded", code: 503 } })), {
+          maxRetries: 5
+        }),
+        ({ outcome, requests }) => {
+          assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "ServerError")
+          assert.strictEqual(requests, 1)
+        }
+      ))
+
+    it.live("a server that is not there is an error that says so", () =>
+      Effect.gen(function*() {
+        const { url } = yield* Effect.scoped(serve(() => answered(200, "")))
+        const { outcome } = yield* listen({ config: { baseUrl: url, maxRetries: 1, retryBaseDelay: "1 millis" } })
+        if (outcome._tag === "Right") return assert.fail("an answer")
+        assert.strictEqual(outcome.left._tag, "TransportError")
+        assert.include(outcome.left.message, "ECONNREFUSED")
+        assert.include(outcome.left.message, url)
+      }).pipe(Effect.provide(layer)))
+  })
+})

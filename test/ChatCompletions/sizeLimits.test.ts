@@ -1,0 +1,225 @@
+import { FetchHttpClient } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Inspectable, Layer, Redacted } from "effect"
+import { ChatCompletions } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { serve } from "../support/playback.ts"
+import { answer, complete, completeFrom, failure, listen, stream, streamFrom, told } from "../support/wire/ask.ts"
+import { bytes as encode, calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
+
+const { bytes, connectionError, reset } = ScriptedHttpClient
+
+const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth)
+
+describe("limits", () => {
+  describe("of an event", () => {
+    const long = says("x".repeat(5000))
+
+    it.effect("one that is too long fails with what came before it", () =>
+      Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (heard) => {
+        const error = failure(heard, "MalformedResponseError")
+        assert.strictEqual(error.partial?.text, "a")
+        assert.include(error.message, "1000")
+        assert.strictEqual(told(heard), "a")
+      }))
+
+    it.effect("one that comes in pieces fails before its end has come", () =>
+      Effect.map(
+        streamFrom([
+          bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
+        ], { config: { maxEventSize: 1000 } }),
+        (heard) => {
+          failure(heard, "MalformedResponseError")
+          assert.strictEqual(heard.open, 0)
+        }
+      ))
+
+    it.effect("one of many lines fails too", () =>
+      Effect.map(stream("data: x\n".repeat(2000), { config: { maxEventSize: 1000 } }), (heard) => {
+        failure(heard, "MalformedResponseError")
+      }))
+
+    it.effect("a comment that is too long fails too", () =>
+      Effect.map(stream([`:${"z".repeat(5000)}`], { config: { maxEventSize: 1000 } }), (heard) => {
+        failure(heard, "MalformedResponseError")
+      }))
+
+    it.effect("many that are short enough do not count together", () =>
+      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxEventSize: 1000 } }), (heard) => {
+        assert.lengthOf(answer(heard).text, 500)
+      }))
+
+    it.effect("one of 4 MiB is within the default", () =>
+      Effect.map(stream(says("x".repeat(4 * 1024 * 1024)) + ends()), (heard) => {
+        assert.lengthOf(answer(heard).text, 4 * 1024 * 1024)
+      }))
+  })
+
+  describe("of a document", () => {
+    const body = JSON.stringify(completion({ content: "é".repeat(1000) }))
+
+    it.effect("one that is too long fails", () =>
+      Effect.map(complete(body, { config: { maxBodySize: 1000 } }), (heard) => {
+        assert.include(failure(heard, "MalformedResponseError").message, "1000 bytes")
+      }))
+
+    it.effect("it counts bytes, to the last", () =>
+      Effect.gen(function*() {
+        const size = encode(body).length
+        answer(yield* complete(body, { config: { maxBodySize: size } }))
+        failure(yield* complete(body, { config: { maxBodySize: size - 1 } }), "MalformedResponseError")
+      }))
+
+    it.effect("one without an end is not read to it", () =>
+      Effect.map(
+        completeFrom([bytes(["{", ...Array.from({ length: 3000 }, () => "1"), ScriptedHttpClient.never])], {
+          config: { maxBodySize: 1000 }
+        }),
+        (heard) => {
+          failure(heard, "MalformedResponseError")
+          assert.strictEqual(heard.open, 0)
+        }
+      ))
+
+    it.effect("a stream has no limit but that of its events", () =>
+      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (heard) => {
+        assert.lengthOf(answer(heard).text, 500)
+      }))
+  })
+
+  describe("of an error", () => {
+    it.effect("its body and its message are kept up to 8192 characters", () =>
+      Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (heard) => {
+        const error = failure(heard, "ServerError")
+        assert.strictEqual(error.body?.length, 8192)
+        assert.strictEqual(error.message.length, 8192)
+      }))
+
+    it.effect("its body is not read without end", () =>
+      Effect.map(
+        streamFrom([
+          bytes([...Array.from({ length: 100 }, () => "e".repeat(1024)), ScriptedHttpClient.never], {
+            status: 500
+          })
+        ], { config: { maxRetries: 0 } }),
+        (heard) => {
+          failure(heard, "ServerError")
+          assert.strictEqual(heard.open, 0)
+        }
+      ))
+
+    it.live("a server whose error has no end is let go", () =>
+      Effect.gen(function*() {
+        const pieces = Array.from({ length: 40 }, () => encode("no ".repeat(1024)))
+        const server = yield* serve(() => ({ status: 500, headers: {}, pieces, ending: "stall" }))
+        const { outcome } = yield* listen({ config: { baseUrl: server.url } })
+        assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "ServerError")
+      }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
+  })
+})
+
+describe("hostile answers", () => {
+  const depths = [1000, 200_000]
+
+  for (const depth of depths) {
+    it.effect(`JSON nested ${depth} deep is an error that can be handled, wherever it is`, () =>
+      Effect.forEach(
+        [
+          `data: ${nested(depth)}\n\n`,
+          `data: {"error":${nested(depth)}}\n\n`,
+          `data: {"choices":[{"delta":{"content":${nested(depth)}}}]}\n\n`,
+          `data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":${
+            nested(depth)
+          }}}]}}]}\n\n`,
+          nested(depth),
+          `{"error":${nested(depth)}}`,
+          `{"choices":[{"message":{"function_call":{"name":"f","arguments":${nested(depth)}}}}]}`
+        ],
+        (body) => Effect.map(Effect.exit(stream(body)), (exit) => assert.strictEqual(exit._tag, "Success", "no defect"))
+      ))
+  }
+
+  it.effect("keys that name a prototype are keys", () =>
+    Effect.map(
+      stream(
+        "data: {\"__proto__\":{\"choices\":[]},\"constructor\":1,\"choices\":[{\"delta\":{\"content\":\"a\",\"__proto__\":{\"x\":1}},\"finish_reason\":\"toString\"}],\"usage\":{\"__proto__\":1,\"prompt_tokens\":1}}\n\n"
+      ),
+      (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+        assert.strictEqual(answer(heard).finishReason, "other")
+        assert.isUndefined(Reflect.get({}, "x"))
+      }
+    ))
+
+  it.effect("a field of another type than it should be says nothing", () =>
+    Effect.forEach([null, 1, true, "x", [], {}, [[]], [null]], (odd) =>
+      Effect.map(
+        stream(
+          data({
+            choices: [{ delta: { role: odd, reasoning: {}, refusal: [], function_call: odd, tool_calls: [odd] } }]
+          }) +
+            data(choice({ delta: { content: "a" } }, { id: odd, model: odd, usage: odd, x_groq: odd })) +
+            data({ choices: [odd] }) + ends()
+        ),
+        (heard) => assert.strictEqual(answer(heard).text, "a")
+      )))
+
+  it.effect("control characters and escapes of a terminal come through unchanged: printing is not the wire's", () =>
+    Effect.map(stream(says("\u001b[2J\u0007") + ends()), (heard) => {
+      assert.strictEqual(answer(heard).text, "\u001b[2J\u0007")
+    }))
+})
+
+describe("the key", () => {
+  const key = "sk-very-secret-key-1234"
+  const config = { apiKey: key, headers: { "x-proxy": Redacted.make("Bearer proxy-secret-99") } }
+
+  const shown = (value: unknown): string =>
+    `${JSON.stringify(value)} ${String(value)} ${Inspectable.toStringUnknown(value)} ${
+      value instanceof Error ? `${value.message} ${value.stack} ${shown(value.cause)}` : ""
+    }`
+
+  const scripts: Readonly<Record<string, ScriptedHttpClient.ScriptedResponse>> = {
+    "an error body": ScriptedHttpClient.json({ error: { message: `bad key ${key}`, code: key, type: key } }, {
+      status: 401
+    }),
+    "an error body with the value of a header": ScriptedHttpClient.json({ error: "not proxy-secret-99" }, {
+      status: 400
+    }),
+    "a request id": ScriptedHttpClient.json({}, { status: 500, headers: { "x-request-id": `id-${key}` } }),
+    "a redirect": ScriptedHttpClient.text("", { status: 307, headers: { location: `http://other.test/?key=${key}` } }),
+    "an error event": bytes([data({ error: { message: `bad key ${key}` } })]),
+    "a broken event": bytes([`data: {${key}\n\n`]),
+    "a refused connection": connectionError({ cause: new Error(`invalid header ${key}`) }),
+    "a broken connection": bytes([says("a"), reset(`reset by ${key}`)]),
+    "a long error body": ScriptedHttpClient.text("x".repeat(8185) + key, { status: 500 })
+  }
+  for (const [name, response] of Object.entries(scripts)) {
+    it.effect(`is in no part of the error for ${name}`, () =>
+      Effect.map(streamFrom([response], { config }), ({ outcome }) => {
+        if (outcome._tag === "Right") return assert.fail("an answer")
+        assert.notInclude(shown(outcome.left), key)
+        assert.notInclude(shown(outcome.left), "sk-very")
+        assert.notInclude(shown(outcome.left), "proxy-secret-99")
+      }))
+  }
+
+  it.effect("is scrubbed also where the config has white space around it", () =>
+    Effect.map(
+      streamFrom([ScriptedHttpClient.json({ error: key }, { status: 401 })], {
+        config: { apiKey: Redacted.make(`  ${key}\n`) }
+      }),
+      (heard) => assert.strictEqual(failure(heard, "AuthenticationError").message, "<redacted>")
+    ))
+
+  it.effect("does not touch what the model says", () =>
+    Effect.map(
+      stream(
+        calls({ index: 0, id: "t", function: { name: "f", arguments: "{}" } }) + data(delta({ content: key })) + ends(),
+        { config }
+      ),
+      (heard) => {
+        assert.strictEqual(answer(heard).text, key)
+      }
+    ))
+})

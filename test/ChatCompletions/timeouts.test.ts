@@ -1,0 +1,324 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Stream, TestClock } from "effect"
+import { ChatCompletions, type ChatError } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import {
+  answer,
+  type Asking,
+  completeFrom,
+  failure,
+  type Heard,
+  layer,
+  reply,
+  requestOf,
+  streamFrom
+} from "../support/wire/ask.ts"
+import { data, delta, done, ends, says } from "../support/wire/say.ts"
+
+const { bytes, connectionError, delay, delayed, json, never } = ScriptedHttpClient
+
+const limits = { firstTokenTimeout: "5 seconds", idleTimeout: "2 seconds", totalTimeout: "20 seconds" } as const
+
+type Phase = "firstToken" | "idle" | "total"
+
+const timesOut = (heard: Heard, phase: Phase, limit: Duration.DurationInput): ChatError.TimeoutError => {
+  const error = failure(heard, "TimeoutError")
+  if (error._tag !== "TimeoutError") throw error
+  assert.strictEqual(error.phase, phase)
+  assert.deepStrictEqual(error.limit, Duration.decode(limit))
+  assert.isTrue(error.isRetryable)
+  assert.strictEqual(heard.open, 0)
+  return error
+}
+
+/** Runs until the given moment, and asserts that it does not end a millisecond sooner. */
+const endsAt = (heard: Effect.Effect<Heard>, millis: number): Effect.Effect<Heard> =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(heard)
+    yield* TestClock.adjust(millis - 1)
+    assert.isNull(fiber.unsafePoll(), `ended before ${millis} ms`)
+    yield* TestClock.adjust(1)
+    assert.isNotNull(fiber.unsafePoll(), `did not end at ${millis} ms`)
+    return yield* Fiber.join(fiber)
+  })
+
+const streamed = (script: ScriptedHttpClient.Script, config: Asking["config"] = {}) =>
+  streamFrom(script, { config: { ...limits, ...config } })
+
+const completed = (script: ScriptedHttpClient.Script, config: Asking["config"] = {}) =>
+  completeFrom(script, { config: { ...limits, ...config } })
+
+const silent = delayed(Duration.infinity, bytes([]))
+
+describe("the time to the first token", () => {
+  it.effect("counts the wait for the headers", () =>
+    Effect.map(endsAt(streamed([silent]), 5000), (heard) => {
+      const error = timesOut(heard, "firstToken", "5 seconds")
+      assert.include(error.message, "5s")
+      assert.isUndefined(error.partial)
+      assert.isUndefined(error.status)
+    }))
+
+  it.effect("counts the wait for the first piece after the headers", () =>
+    Effect.map(endsAt(streamed([delayed("3 seconds", bytes([never]))]), 5000), (heard) => {
+      assert.strictEqual(timesOut(heard, "firstToken", "5 seconds").status, 200)
+    }))
+
+  it.effect("is not reached by keep-alive comments, blank data or a chunk with the role", () =>
+    Effect.map(
+      endsAt(
+        streamed([bytes([
+          data(delta({ role: "assistant", content: "" })),
+          delay("1 seconds"),
+          ": keep-alive\n\n",
+          delay("1 seconds"),
+          "data: : keepalive\n\n",
+          delay("1 seconds"),
+          data({ choices: [], usage: { prompt_tokens: 1 } }),
+          delay("1 seconds"),
+          ": keep-alive\n\n",
+          never
+        ])]),
+        5000
+      ),
+      (heard) => timesOut(heard, "firstToken", "5 seconds")
+    ))
+
+  it.effect("is reached by a piece of reasoning, of a refusal or of a tool call", () =>
+    Effect.forEach([
+      { reasoning_content: "hm" },
+      { refusal: "no" },
+      { tool_calls: [{ index: 0, id: "t", function: { name: "f", arguments: "" } }] }
+    ], (first) =>
+      Effect.map(
+        endsAt(streamed([bytes([data(delta(first)), never])]), 2000),
+        (heard) => void timesOut(heard, "idle", "2 seconds")
+      )))
+
+  it.effect("is met by a piece that comes a millisecond before", () =>
+    Effect.map(
+      endsAt(streamed([delayed("4999 millis", bytes([says("a"), ends()]))]), 4999),
+      (heard) => assert.strictEqual(answer(heard).text, "a")
+    ))
+
+  it.effect("of a call without a stream is the time to the first byte that is not blank", () =>
+    Effect.map(
+      endsAt(completed([bytes([" ", delay("2 seconds"), "\n", delay("2 seconds"), " \r\n", never])]), 5000),
+      (heard) => timesOut(heard, "firstToken", "5 seconds")
+    ))
+
+  it.effect("begins anew with each try", () =>
+    Effect.map(
+      endsAt(
+        streamed([delayed("4 seconds", json({}, { status: 500 })), silent], {
+          maxRetries: 1,
+          retryBaseDelay: "1 seconds",
+          retryMaxDelay: "1 millis"
+        }),
+        4000 + 1 + 5000
+      ),
+      (heard) => timesOut(heard, "firstToken", "5 seconds")
+    ))
+})
+
+describe("the time of silence", () => {
+  it.effect("counts from the last byte, and the error has what came", () =>
+    Effect.map(
+      endsAt(streamed([bytes([says("a"), delay("1500 millis"), says("b"), never])]), 3500),
+      (heard) => {
+        const error = timesOut(heard, "idle", "2 seconds")
+        assert.strictEqual(error.partial?.text, "ab")
+        assert.strictEqual(error.status, 200)
+      }
+    ))
+
+  it.effect("begins anew with a keep-alive comment, which is a sign of life", () =>
+    Effect.map(
+      endsAt(
+        streamed([bytes([says("a"), delay("1500 millis"), ": keep-alive\n\n", delay("1500 millis"), ": \n\n", never])]),
+        5000
+      ),
+      (heard) => assert.strictEqual(timesOut(heard, "idle", "2 seconds").partial?.text, "a")
+    ))
+
+  it.effect("is not passed by a stream that speaks in time, however long", () =>
+    Effect.map(
+      endsAt(
+        streamed([
+          bytes([
+            ...Array.from({ length: 9 }).flatMap(() => [says("a"), delay("1999 millis")]),
+            ends(),
+            done
+          ])
+        ]),
+        9 * 1999
+      ),
+      (heard) => assert.strictEqual(answer(heard).text, "aaaaaaaaa")
+    ))
+
+  it.effect("of a call without a stream counts between the bytes of the document", () =>
+    Effect.map(
+      endsAt(completed([bytes(["{\"id\":", delay("1500 millis"), "\"c1\",", never])]), 3500),
+      (heard) => timesOut(heard, "idle", "2 seconds")
+    ))
+
+  it.effect("after the finish reason ends the answer well", () =>
+    Effect.map(
+      endsAt(streamed([bytes([says("a"), ends(), never])]), 2000),
+      (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+        assert.strictEqual(heard.open, 0)
+      }
+    ))
+
+  it.effect("does not count while the consumer takes its time", () =>
+    Effect.gen(function*() {
+      const completions = yield* ChatCompletions.ChatCompletions
+      const fiber = yield* completions.stream(requestOf({ config: { ...limits, totalTimeout: "1 hour" } })).pipe(
+        Stream.tap(() => Effect.sleep("30 seconds")),
+        Stream.runCount,
+        Effect.fork
+      )
+      yield* TestClock.adjust("3 minutes")
+      assert.strictEqual(yield* Fiber.join(fiber), 4)
+    }).pipe(Effect.provide(layer([bytes([says("a"), says("b"), says("c"), ends(), done])]))))
+
+  it.effect("counts from when the consumer asks again", () =>
+    Effect.gen(function*() {
+      const completions = yield* ChatCompletions.ChatCompletions
+      const fiber = yield* completions.stream(requestOf({ config: limits })).pipe(
+        Stream.tap(() => Effect.sleep("10 seconds")),
+        Stream.runDrain,
+        Effect.flip,
+        Effect.fork
+      )
+      yield* TestClock.adjust(11_999)
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust(1)
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "TimeoutError")
+    }).pipe(Effect.provide(layer([bytes([says("a"), never])]))))
+})
+
+describe("the total time", () => {
+  it.effect("ends a stream that goes on and on", () =>
+    Effect.map(
+      endsAt(
+        streamed([bytes(Array.from({ length: 99 }).flatMap(() => [says("a"), delay("1 seconds")]))]),
+        20_000
+      ),
+      (heard) => {
+        const error = timesOut(heard, "total", "20 seconds")
+        assert.match(error.partial?.text ?? "", /^a{20}/)
+      }
+    ))
+
+  it.effect("ends a stream that lives on comments alone", () =>
+    Effect.map(
+      endsAt(
+        streamed([bytes([says("a"), ...Array.from({ length: 99 }).flatMap(() => [": \n\n", delay("1 seconds")])])]),
+        20_000
+      ),
+      (heard) => timesOut(heard, "total", "20 seconds")
+    ))
+
+  it.effect("covers the tries and their waits, and the error has the one before as its cause", () =>
+    Effect.map(
+      endsAt(
+        streamed(() => json({ error: { message: "resting" } }, { status: 503 }), {
+          maxRetries: 9,
+          retryBaseDelay: "8 seconds",
+          retryMaxDelay: "8 seconds",
+          totalTimeout: "10 seconds"
+        }),
+        10_000
+      ),
+      (heard) => {
+        const error = timesOut(heard, "total", "10 seconds")
+        assert.lengthOf(heard.requests, 2)
+        assert.instanceOf(error.cause, Error)
+        assert.strictEqual((error.cause as Error).message, "resting")
+      }
+    ))
+
+  it.effect("covers a wait that the server asked for", () =>
+    Effect.map(
+      endsAt(streamed([json({}, { status: 429, headers: { "retry-after": "30" } })], { maxRetries: 1 }), 20_000),
+      (heard) => timesOut(heard, "total", "20 seconds")
+    ))
+
+  it.effect("covers connections that are refused", () =>
+    Effect.map(
+      endsAt(
+        streamed(() => connectionError(), {
+          maxRetries: 100,
+          retryBaseDelay: "3 seconds",
+          retryMaxDelay: "3 seconds"
+        }),
+        20_000
+      ),
+      (heard) => timesOut(heard, "total", "20 seconds")
+    ))
+
+  it.effect("comes first where it falls together with the time to the first token", () =>
+    Effect.map(
+      endsAt(streamed([silent], { totalTimeout: "5 seconds" }), 5000),
+      (heard) => timesOut(heard, "total", "5 seconds")
+    ))
+
+  it.effect("after the finish reason ends the answer well", () =>
+    Effect.map(
+      endsAt(streamed([bytes([says("a"), ends(), never])], { totalTimeout: "1 seconds" }), 1000),
+      (heard) => assert.strictEqual(answer(heard).text, "a")
+    ))
+
+  it.effect("of a call without a stream ends it too", () =>
+    Effect.map(
+      endsAt(
+        completed([bytes(Array.from({ length: 99 }).flatMap(() => ["{", delay("1 seconds")]))]),
+        20_000
+      ),
+      (heard) => timesOut(heard, "total", "20 seconds")
+    ))
+})
+
+describe("the time of an error's body", () => {
+  const stalled = reply(["{\"error\":{\"message\":\"over", delay("1 seconds"), "loaded", never], {
+    status: 503,
+    contentType: "application/json",
+    headers: { "x-request-id": "req_1" }
+  })
+
+  it.effect("is part of the time to the first token; the error keeps the status and what came of the body", () =>
+    Effect.map(endsAt(streamed([stalled]), 5000), (heard) => {
+      const error = timesOut(heard, "firstToken", "5 seconds")
+      assert.strictEqual(error.status, 503)
+      assert.strictEqual(error.requestId, "req_1")
+      assert.include(error.body, "overloaded")
+    }))
+
+  it.effect("is part of the total time", () =>
+    Effect.map(endsAt(streamed([stalled], { totalTimeout: "3 seconds" }), 3000), (heard) => {
+      assert.strictEqual(timesOut(heard, "total", "3 seconds").status, 503)
+    }))
+
+  it.effect("ends with the body: an error that breaks off is the error that came", () =>
+    Effect.map(
+      streamed([reply(["{\"error\":{\"message\":\"full", ScriptedHttpClient.reset()], { status: 429 })]),
+      (heard) => assert.include(failure(heard, "RateLimitError").message, "full")
+    ))
+})
+
+describe("no limits", () => {
+  it.effect("an infinite limit is none", () =>
+    Effect.map(
+      endsAt(
+        streamed([bytes([says("a"), delay("10 days"), ends(), done])], {
+          firstTokenTimeout: Duration.infinity,
+          idleTimeout: Duration.infinity,
+          totalTimeout: Duration.infinity
+        }),
+        Duration.toMillis("10 days")
+      ),
+      (heard) => assert.strictEqual(answer(heard).text, "a")
+    ))
+})

@@ -1,0 +1,358 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { answer, complete, type Heard, stream } from "../support/wire/ask.ts"
+import { calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
+
+interface Piece {
+  readonly index?: number | string | null
+  readonly id?: string | null
+  readonly name?: string | null
+  readonly args?: unknown
+}
+
+const piece = ({ args, name, ...rest }: Piece): object => ({
+  ...rest,
+  type: "function",
+  function: { ...(name === undefined ? {} : { name }), ...(args === undefined ? {} : { arguments: args }) }
+})
+
+/** Every piece on a chunk of its own. */
+const streamed = (...pieces: ReadonlyArray<Piece>) =>
+  stream(pieces.map((one) => calls(piece(one))).join("") + ends("tool_calls") + done)
+
+const become = (heard: Effect.Effect<Heard>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
+  Effect.map(heard, (heard) => {
+    const whole = answer(heard).toolCalls
+    assert.deepStrictEqual(whole.map((call) => [call.id, call.name, call.arguments]), expected.map((call) => [...call]))
+    const folded: Array<[string, string, string]> = []
+    for (const event of heard.events) {
+      if (event._tag !== "ToolCallDelta") continue
+      const sofar = folded[event.index]?.[2] ?? ""
+      folded[event.index] = [event.id, event.name, sofar + event.arguments]
+    }
+    assert.deepStrictEqual(folded, expected.map((call) => [...call]), "the deltas fold to the same calls")
+  })
+
+const f = ["t1", "f", "{\"a\":1}"] as const
+const g = ["t2", "g", "{\"b\":2}"] as const
+const f2 = ["t2", "f", "{\"b\":2}"] as const
+
+describe("tool calls in a stream", () => {
+  it.effect("arguments come in pieces by index", () =>
+    become(
+      streamed(
+        { index: 0, id: "t1", name: "f", args: "" },
+        { index: 0, args: "{\"a\"" },
+        { index: 1, id: "t2", name: "g", args: "{\"b\"" },
+        { index: 0, args: ":1}" },
+        { index: 1, args: ":2}" }
+      ),
+      f,
+      g
+    ))
+
+  it.effect("several calls may come in one chunk", () =>
+    become(
+      stream(
+        calls(
+          piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }),
+          piece({ index: 1, id: "t2", name: "g", args: "{\"b\":2}" })
+        ) + ends("tool_calls")
+      ),
+      f,
+      g
+    ))
+
+  it.effect("without an index a new id is a new call (Mistral, Gemini)", () =>
+    become(streamed({ id: "t1", name: "f", args: "{\"a\":1}" }, { id: "t2", name: "f", args: "{\"b\":2}" }), f, f2))
+
+  it.effect("without an index and an id a name begins a call", () =>
+    become(
+      streamed({ name: "f", args: "{\"a\":1}" }, { name: "f", args: "{\"b\":2}" }),
+      ["", "f", "{\"a\":1}"],
+      ["", "f", "{\"b\":2}"]
+    ))
+
+  it.effect("without an index and an id what has no name goes on", () =>
+    become(streamed({ id: "t1", name: "f" }, { args: "{\"a\"" }, { args: ":1}" }), f))
+
+  it.effect("indexes may begin at 1", () =>
+    become(streamed({ index: 1, id: "t1", name: "f", args: "{\"a\"" }, { index: 1, args: ":1}" }), f))
+
+  it.effect("indexes may have gaps, be text or null", () =>
+    become(
+      streamed(
+        { index: "4", id: "t1", name: "f", args: "{\"a\"" },
+        { index: "4", args: ":1}" },
+        { index: null, id: "t2", name: "g", args: "{\"b\":2}" }
+      ),
+      f,
+      g
+    ))
+
+  it.effect("all indexes may be 0: another id is another call (Ollama)", () =>
+    become(
+      streamed({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }, {
+        index: 0,
+        id: "t2",
+        name: "f",
+        args: "{\"b\":2}"
+      }),
+      f,
+      f2
+    ))
+
+  it.effect("all indexes may be 0 with arguments in pieces and an empty id on those that go on (lmdeploy, vLLM)", () =>
+    become(
+      streamed(
+        { index: 0, id: "t1", name: "f", args: "" },
+        { index: 0, id: "", name: null, args: "{\"a\"" },
+        { index: 0, id: "", name: null, args: ":1}" },
+        { index: 0, id: "t2", name: "f", args: "" },
+        { index: 0, id: "", name: null, args: "{\"b\"" },
+        { index: 0, id: "", name: null, args: ":2}" }
+      ),
+      f,
+      f2
+    ))
+
+  it.effect("all indexes may be 0 without any id: another name is another call", () =>
+    become(
+      streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "g", args: "{\"b\":2}" }),
+      ["", "f", "{\"a\":1}"],
+      ["", "g", "{\"b\":2}"]
+    ))
+
+  it.effect("all indexes may be 0 without any id: the same name with new arguments after whole ones is another call", () =>
+    become(
+      streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "f", args: "{\"b\":2}" }),
+      ["", "f", "{\"a\":1}"],
+      ["", "f", "{\"b\":2}"]
+    ))
+
+  it.effect("the name may come after the id", () =>
+    become(
+      streamed({ index: 0, id: "t1" }, { index: 0, name: "f" }, { index: 0, args: "{\"a\":1}" }),
+      f
+    ))
+
+  it.effect("the name may come after the arguments have begun", () =>
+    become(
+      streamed({ index: 0, id: "t1", args: "{\"a\"" }, { index: 0, id: "t1", name: "f", args: ":1}" }),
+      f
+    ))
+
+  it.effect("the id may come after the name", () =>
+    become(streamed({ index: 0, name: "f", args: "{\"a\"" }, { index: 0, id: "t1", args: ":1}" }), f))
+
+  it.effect("the id may come late without an index", () =>
+    become(streamed({ name: "f", args: "{\"a\"" }, { id: "t1", args: ":1}" }), f))
+
+  it.effect("the id may be repeated on each piece", () =>
+    become(
+      streamed(
+        { index: 0, id: "t1", name: "f", args: "{\"a\"" },
+        { index: 0, id: "t1", args: ":1}" },
+        { id: "t2", name: "g", args: "{\"b\"" },
+        { id: "t2", args: ":2}" }
+      ),
+      f,
+      g
+    ))
+
+  it.effect("the id may change with each piece that goes on (Poolside)", () =>
+    become(
+      streamed(
+        { index: 0, id: "t1", name: "f", args: "" },
+        { index: 0, id: "x1", args: "{\"a\"" },
+        { index: 0, id: "x2", args: ":1}" },
+        { index: 1, id: "t2", name: "g", args: "" },
+        { index: 1, id: "x3", args: "{\"b\":2}" }
+      ),
+      f,
+      g
+    ))
+
+  it.effect("one id may serve two indexes, which are two calls", () =>
+    become(
+      streamed({ index: 0, id: "f", name: "f", args: "{\"a\":1}" }, {
+        index: 1,
+        id: "f",
+        name: "f",
+        args: "{\"b\":2}"
+      }),
+      ["f", "f", "{\"a\":1}"],
+      ["f", "f", "{\"b\":2}"]
+    ))
+
+  it.effect("the name may be repeated on each piece", () =>
+    become(
+      streamed(
+        { index: 0, id: "t1", name: "f", args: "{\"a\"" },
+        { index: 0, id: "t1", name: "f", args: ":1}" },
+        { index: 1, name: "g", args: "{\"b\"" },
+        { index: 1, name: "g", args: ":2}" }
+      ),
+      f,
+      ["", "g", "{\"b\":2}"]
+    ))
+
+  it.effect("the name may be repeated on each piece where there is no index and no id", () =>
+    become(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
+
+  it.effect("the name may come in pieces before the arguments begin (Gemini)", () =>
+    Effect.zipRight(
+      become(
+        streamed({ index: 0, id: "t1", name: "edit_ex" }, { index: 0, name: "isting_file" }, { index: 0, args: "{}" }),
+        ["t1", "edit_existing_file", "{}"]
+      ),
+      become(
+        streamed({ index: 0, id: "t1", name: "get_" }, { index: 0, id: "t1", name: "weather", args: "{}" }),
+        ["t1", "get_weather", "{}"]
+      )
+    ))
+
+  it.effect("the name may be repeated, and longer each time", () =>
+    become(
+      streamed({ index: 0, id: "t1", name: "get" }, { index: 0, name: "get_weather" }, { index: 0, args: "{}" }),
+      ["t1", "get_weather", "{}"]
+    ))
+
+  it.effect("null, empty ids and names on those that go on say nothing", () =>
+    become(
+      streamed(
+        { index: 0, id: "t1", name: "f", args: "{\"a\"" },
+        { index: 0, id: null, name: null, args: ":" },
+        { index: 0, id: "", name: "", args: "1}" },
+        { index: 0, id: "", name: "", args: null }
+      ),
+      f
+    ))
+
+  it.effect("arguments may be an object", () => become(streamed({ index: 0, id: "t1", name: "f", args: { a: 1 } }), f))
+
+  it.effect("arguments may be null, absent or empty: the call has none", () =>
+    Effect.forEach(
+      [null, undefined, ""],
+      (args) => become(streamed({ index: 0, id: "t1", name: "f", args }), ["t1", "f", ""])
+    ))
+
+  it.effect("arguments that are whole may still go on: what parses is not yet the end", () =>
+    become(
+      streamed({ index: 0, id: "t1", name: "f", args: "{}" }, { index: 0, args: " " }, { index: 0, args: "\n" }),
+      ["t1", "f", "{} \n"]
+    ))
+
+  it.effect("calls after the finish reason belong to the answer", () =>
+    become(
+      stream(
+        ends("tool_calls") + calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })) + ends("tool_calls") +
+          done
+      ),
+      f
+    ))
+
+  it.effect("calls on the chunk with the finish reason belong to the answer", () =>
+    become(
+      stream(
+        data(choice({
+          delta: { tool_calls: [piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })] },
+          finish_reason: "tool_calls"
+        }))
+      ),
+      f
+    ))
+
+  it.effect("calls and text may come in one answer", () =>
+    Effect.map(
+      stream(says("Let me see") + calls(piece({ index: 0, id: "t1", name: "f", args: "{}" })) + ends("stop") + done),
+      (heard) => {
+        assert.strictEqual(answer(heard).text, "Let me see")
+        assert.lengthOf(answer(heard).toolCalls, 1)
+        assert.strictEqual(answer(heard).rawFinishReason, "stop")
+      }
+    ))
+
+  it.effect("cut arguments of an answer that reached its limit are kept as they are", () =>
+    Effect.map(
+      stream(calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
+      (heard) => {
+        assert.strictEqual(answer(heard).finishReason, "length")
+        assert.strictEqual(answer(heard).toolCalls[0]?.arguments, "{\"a\":")
+      }
+    ))
+
+  it.effect("a piece that says nothing is no call", () =>
+    Effect.map(
+      stream(says("a") + data(delta({ tool_calls: [{ index: 0 }, null, 1, {}] })) + ends() + done),
+      (heard) => assert.lengthOf(answer(heard).toolCalls, 0)
+    ))
+
+  it.effect("the deltas count the calls from 0, whatever the server numbers them", () =>
+    Effect.map(streamed({ index: 7, id: "t1", name: "f" }, { index: 3, id: "t2", name: "g" }), (heard) => {
+      const indexes = heard.events.flatMap((event) => event._tag === "ToolCallDelta" ? [event.index] : [])
+      assert.deepStrictEqual(indexes, [0, 1])
+    }))
+
+  it.effect("the deprecated function_call is folded apart from the tool calls", () =>
+    Effect.map(
+      stream(
+        data(delta({ content: null, function_call: { name: "f", arguments: "" } })) +
+          data(delta({ function_call: { arguments: "{\"a\"" } })) +
+          data(delta({ function_call: { arguments: ":1}" } })) + ends("function_call") + done
+      ),
+      (heard) => {
+        assert.deepStrictEqual(answer(heard).functionCall, { name: "f", arguments: "{\"a\":1}" })
+        assert.lengthOf(answer(heard).toolCalls, 0)
+        assert.strictEqual(answer(heard).finishReason, "tool-calls")
+      }
+    ))
+
+  it.effect("an empty function_call is none (Snowflake)", () =>
+    Effect.map(complete(JSON.stringify(completion({ content: "a", function_call: { name: "", arguments: "" } }))), (
+      heard
+    ) => assert.isUndefined(answer(heard).functionCall)))
+})
+
+describe("tool calls in a document", () => {
+  it.effect("are read in their order, index or not", () =>
+    Effect.map(
+      complete(JSON.stringify(completion({
+        content: null,
+        tool_calls: [
+          piece({ id: "t1", name: "f", args: "{\"a\":1}" }),
+          piece({ index: 0, id: "t2", name: "g", args: { b: 2 } }),
+          piece({ id: "", name: "f", args: "{\"c\":3}" })
+        ]
+      }))),
+      (heard) =>
+        assert.deepStrictEqual(answer(heard).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
+          [...f],
+          [...g],
+          ["", "f", "{\"c\":3}"]
+        ])
+    ))
+
+  it.effect("name and arguments may stand on the call itself, or under custom", () =>
+    Effect.map(
+      complete(JSON.stringify(completion({
+        tool_calls: [
+          { id: "t1", name: "f", arguments: "{\"a\":1}" },
+          { id: "t2", type: "custom", custom: { name: "g", input: "{\"b\":2}" } }
+        ]
+      }))),
+      (heard) =>
+        assert.deepStrictEqual(answer(heard).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
+          [...f],
+          [...g]
+        ])
+    ))
+
+  it.effect("without ids and indexes two calls of one function are two calls", () =>
+    Effect.map(
+      complete(JSON.stringify(completion({
+        tool_calls: [piece({ name: "f", args: "" }), piece({ name: "f", args: "{}" }), piece({ name: "f", args: "{}" })]
+      }))),
+      (heard) => assert.lengthOf(answer(heard).toolCalls, 3)
+    ))
+})

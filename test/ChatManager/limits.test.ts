@@ -1,0 +1,331 @@
+/**
+ * Limits and further servers that all conversations of a manager share.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Exit, FastCheck, Fiber, Redacted, Scope, Stream, TestClock } from "effect"
+import { ChatManager, Fallback, Limits, type LLMChat, LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import {
+  answer,
+  echo,
+  held,
+  lines,
+  nothing,
+  options,
+  requests,
+  sent,
+  streams,
+  usage,
+  withScript
+} from "../support/chats.ts"
+
+const manager = (more?: Partial<ChatManager.Options>) => ChatManager.make({ config: options(), ...more })
+
+const slow = (duration: number): ScriptedHttpClient.Script => (request) =>
+  ScriptedHttpClient.delayed(duration, echo()(request))
+
+/** Lets all fibers run as far as they can. */
+const settled = TestClock.adjust(0)
+
+const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.tap(Effect.fork(effect), () => settled)
+
+/** What was said so far, in its order. */
+const said = Effect.map(requests, (all) => all.map((request) => sent(request).at(-1)?.replace("user: ", "")))
+
+const together = { concurrency: "unbounded", discard: true } as const
+
+describe("The limits of a manager", () => {
+  it.scoped("are shared by all of its conversations, whatever they call", () =>
+    Effect.gen(function*() {
+      const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 2 }) })
+      const [ada, bob, cy, di] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy"), getChat("di")])
+      yield* fork(ada.chat("1"))
+      yield* fork(Stream.runDrain(bob.chatStream("2")))
+      yield* fork(cy.ask("3"))
+      yield* fork(di.chat("4"))
+
+      assert.deepStrictEqual(yield* said, ["1", "2"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* said, ["1", "2", "3", "4"])
+    }).pipe(withScript(slow(1000))))
+
+  it.scoped("give every conversation its turn, however many calls another one queues", () =>
+    Effect.gen(function*() {
+      const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
+      const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
+      yield* fork(Effect.forEach(Array.from({ length: 50 }), (_, n) => ada.ask(`a${n}`), together))
+      yield* fork(Effect.all([bob.chat("b0"), cy.chat("c0"), cy.chat("c1")], together))
+
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(yield* said, ["a0", "a1", "b0", "c0", "a2"])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* said).at(-1), "c1")
+    }).pipe(withScript(slow(1000))))
+
+  it.scoped("hold back requests and tokens of all conversations, by what a turn really took", () =>
+    Effect.gen(function*() {
+      const { getChat } = yield* manager({ limits: Limits.make({ tokensPerMinute: 100, reserve: () => 60 }) })
+      const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
+      yield* ada.chat("1")
+      yield* fork(Effect.all([bob.chat("2"), cy.chat("3")], together))
+
+      assert.deepStrictEqual(yield* said, ["1", "2"])
+      yield* TestClock.adjust("59999 millis")
+      assert.deepStrictEqual(yield* said, ["1", "2"])
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* said, ["1", "2", "3"])
+    }).pipe(withScript([
+      answer("a", { usage: usage(20, 20) }),
+      ScriptedHttpClient.delayed("2 minutes", answer("b", { usage: usage(20, 20) })),
+      answer("c", { usage: usage(20, 20) })
+    ])))
+
+  it.scoped("let a turn that waits be stopped: it is settled, keeps nothing, and the next one goes", () =>
+    Effect.gen(function*() {
+      const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
+      const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
+      yield* fork(ada.chat("a"))
+      const turn = yield* fork(bob.chat("b"))
+      yield* fork(cy.chat("c"))
+
+      yield* bob.stop
+
+      assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
+      assert.deepStrictEqual(lines(yield* bob.history), ["system: S"])
+      assert.strictEqual((yield* bob.usage).totalTokens, 0)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* said, ["a", "c"])
+    }).pipe(withScript(slow(1000))))
+
+  it.scoped("let turns that wait go on within the grace of a manager that closes, and nobody after it", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { getChat } = yield* Scope.extend(
+        manager({ limits: Limits.make({ concurrency: 1 }), grace: "5 seconds" }),
+        scope
+      )
+      const chats = yield* Effect.forEach(["ada", "bob", "cy"], (id) => getChat(id))
+      const turns = yield* Effect.forEach(chats, (chat, n) => fork(chat.chat(`${n}`)))
+
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("6 seconds")
+      yield* Fiber.join(closing)
+
+      const ends = yield* Effect.forEach(turns, (turn) => Fiber.join(turn))
+      assert.deepStrictEqual(ends.map(({ finishReason }) => finishReason), ["stop", "stop", "interrupted"])
+      assert.deepStrictEqual(yield* held, nothing)
+    }).pipe(withScript(slow(2000))))
+
+  for (
+    const [field, limits] of Object.entries({
+      concurrency: { concurrency: 0 },
+      requestsPerMinute: { requestsPerMinute: 1.5 },
+      tokensPerMinute: { tokensPerMinute: -3 }
+    })
+  ) {
+    it.scoped(`are refused with the field, the value and the rule: ${field}`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(manager({ limits: Limits.make(limits) }))
+
+        assert.strictEqual(error._tag, "ParseError")
+        assert.include(error.message, field)
+        assert.include(
+          error.message,
+          `Expected a whole number above 0, or Infinity, actual ${Object.values(limits)[0]}`
+        )
+      }).pipe(withScript([])))
+  }
+
+  it.scoped("are none where they are infinite", () =>
+    Effect.gen(function*() {
+      const { getChat } = yield* manager({
+        limits: Limits.make({ concurrency: Infinity, requestsPerMinute: Infinity })
+      })
+      const chat = yield* getChat("ada")
+      yield* fork(Effect.forEach(Array.from({ length: 300 }), () => chat.ask("x"), together))
+
+      assert.lengthOf(yield* said, 300)
+    }).pipe(withScript(slow(1000))))
+})
+
+describe("The limits of a manager, whoever calls when", () => {
+  const minute = 60_000
+
+  /** What one user does after a pause: turns, streams and questions, some of which the user leaves. */
+  const arrival = FastCheck.record({
+    pause: FastCheck.integer({ min: 0, max: 15_000 }),
+    user: FastCheck.constantFrom("ada", "bob", "cy", "di"),
+    how: FastCheck.constantFrom("chat", "stream", "ask"),
+    tokens: FastCheck.integer({ min: 1, max: 100 }),
+    patience: FastCheck.option(FastCheck.integer({ min: 0, max: 90_000 }), { nil: undefined })
+  })
+
+  interface Begun {
+    readonly at: number
+    readonly tokens: number
+  }
+
+  const call = (chat: LLMChat.Service, how: string, prompt: string): Effect.Effect<unknown, unknown> => {
+    if (how === "ask") return chat.ask(prompt)
+    return how === "chat" ? chat.chat(prompt) : Stream.runDrain(chat.chatStream(prompt))
+  }
+
+  /** The most of anything within a minute. */
+  const most = (begun: ReadonlyArray<Begun>, amount: (call: Begun) => number): number =>
+    Math.max(
+      0,
+      ...begun.map(({ at }) =>
+        begun.reduce((sum, other) => other.at > at - minute && other.at <= at ? sum + amount(other) : sum, 0)
+      )
+    )
+
+  it.effect.prop(
+    "are kept in any minute, and everybody is served",
+    [
+      FastCheck.integer({ min: 1, max: 3 }),
+      FastCheck.integer({ min: 1, max: 6 }),
+      FastCheck.integer({ min: 100, max: 300 }),
+      FastCheck.array(arrival, { maxLength: 40 })
+    ],
+    ([concurrency, requestsPerMinute, tokensPerMinute, arrivals]) => {
+      const begun: Array<Begun> = []
+      let running = 0
+      let mostRunning = 0
+      // A call says in its prompt how many tokens it will take, and never takes more than it reserved.
+      const tokensOf = (text: string | undefined): number => Number(text?.replace(/\D/g, ""))
+      const script: ScriptedHttpClient.Script = (request) =>
+        Effect.gen(function*() {
+          const tokens = tokensOf(sent(request).at(-1))
+          begun.push({ at: yield* Clock.currentTimeMillis, tokens })
+          mostRunning = Math.max(mostRunning, ++running)
+          yield* Effect.ensuring(Effect.sleep(7_000), Effect.sync(() => running--))
+          const told = { usage: usage(tokens, 0) }
+          return streams(request) ? ScriptedHttpClient.tokens(["a"], told) : answer("a", told)
+        })
+      const reserve = ({ messages }: { readonly messages: ReadonlyArray<{ readonly content: unknown }> }) =>
+        tokensOf(String(messages.at(-1)?.content)) + 20
+      return Effect.gen(function*() {
+        const { getChat } = yield* manager({
+          limits: Limits.make({ concurrency, requestsPerMinute, tokensPerMinute, reserve }),
+          capacity: 2
+        })
+        let patient = 0
+        let served = 0
+        for (const { how, patience, pause, tokens, user } of arrivals) {
+          yield* TestClock.adjust(pause)
+          const chat = yield* getChat(user)
+          const calling = call(chat, how, `${tokens}`)
+          if (patience === undefined) {
+            patient++
+            yield* Effect.fork(Effect.tap(calling, () => Effect.sync(() => served++)))
+          } else {
+            yield* Effect.fork(Effect.timeoutOption(calling, patience))
+          }
+        }
+        yield* TestClock.adjust("3 hours")
+
+        assert.strictEqual(served, patient)
+        assert.isAtMost(mostRunning, concurrency)
+        assert.isAtMost(most(begun, () => 1), requestsPerMinute)
+        assert.isAtMost(most(begun, ({ tokens }) => tokens), tokensPerMinute)
+        assert.deepStrictEqual(yield* held, nothing)
+      }).pipe(Effect.scoped, withScript(script))
+    },
+    { fastCheck: { numRuns: 25 }, timeout: 60_000 }
+  )
+
+  it.effect.prop(
+    "serve nobody twice while somebody else waits",
+    [
+      FastCheck.integer({ min: 1, max: 3 }),
+      FastCheck.array(
+        FastCheck.record({
+          pause: FastCheck.integer({ min: 0, max: 4_000 }),
+          user: FastCheck.constantFrom("ada", "bob", "cy", "di"),
+          count: FastCheck.integer({ min: 1, max: 8 })
+        }),
+        { maxLength: 12 }
+      )
+    ],
+    ([concurrency, arrivals]) => {
+      const waiting = new Map<string, Array<number>>()
+      const begun: Array<string> = []
+      const unfair: Array<string> = []
+      const nameOf = (text: string): string => text.split(" ")[0] ?? ""
+      const script: ScriptedHttpClient.Script = (request) =>
+        Effect.gen(function*() {
+          const user = nameOf((sent(request).at(-1) ?? "").replace("user: ", ""))
+          const since = waiting.get(user)?.shift() ?? 0
+          begun.push(user)
+          // Since this call came, or its conversation was last served, each other one was served once at most.
+          const earlier = begun.slice(Math.max(since, begun.lastIndexOf(user, -2) + 1), -1)
+          if (new Set(earlier).size < earlier.length) unfair.push(earlier.join(" "))
+          yield* Effect.sleep(2_000)
+          return answer("a")
+        })
+      return Effect.gen(function*() {
+        const { getChat } = yield* manager({ limits: Limits.make({ concurrency }) })
+        for (const { count, pause, user } of arrivals) {
+          yield* TestClock.adjust(pause)
+          const chat = yield* getChat(user)
+          for (let n = 0; n < count; n++) {
+            waiting.set(user, [...waiting.get(user) ?? [], begun.length])
+            yield* Effect.fork(chat.ask(`${user} ${n}`))
+          }
+        }
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(unfair, [])
+        assert.lengthOf(begun, arrivals.reduce((sum, { count }) => sum + count, 0))
+      }).pipe(Effect.scoped, withScript(script))
+    },
+    { fastCheck: { numRuns: 15 }, timeout: 60_000 }
+  )
+})
+
+describe("The fallback of a manager", () => {
+  const hostOf = (request: ScriptedHttpClient.CapturedRequest): string => new URL(request.url).host
+
+  const fails: ScriptedHttpClient.Script = (request) =>
+    hostOf(request) === "scripted.test" ? ScriptedHttpClient.json({ error: "no" }, { status: 503 }) : echo()(request)
+
+  const second = { baseUrl: "http://second.test/v1", provider: "second", model: "m2" }
+
+  it.scoped("answers for every conversation, each turn once in its history, with who answered", () =>
+    Effect.gen(function*() {
+      const { getChat } = yield* manager({ fallback: Fallback.make({ configs: [second] }) })
+      const [ada, bob] = yield* Effect.all([getChat("ada"), getChat("bob")])
+
+      yield* Effect.all([ada.chat("a"), Stream.runDrain(bob.chatStream("b"))], together)
+
+      assert.deepStrictEqual(lines(yield* ada.history), ["system: S", "user: a", "assistant: re a"])
+      assert.deepStrictEqual(lines(yield* bob.history), ["system: S", "user: b", "assistant: re b"])
+      assert.deepInclude((yield* ada.history).at(-1), { provider: "second", model: "scripted" })
+    }).pipe(withScript(fails)))
+
+  it.scoped("waits for a place of its own at each attempt", () =>
+    Effect.gen(function*() {
+      const { getChat } = yield* manager({
+        limits: Limits.make({ concurrency: 1, requestsPerMinute: 3 }),
+        fallback: Fallback.make({ configs: [second] })
+      })
+      const [ada, bob] = yield* Effect.all([getChat("ada"), getChat("bob")])
+      yield* fork(Effect.all([ada.chat("a"), bob.chat("b")], together))
+
+      assert.deepStrictEqual((yield* requests).map(hostOf), ["scripted.test", "scripted.test", "second.test"])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* said, ["a", "b", "a", "b"])
+      assert.lengthOf(yield* bob.history, 3)
+    }).pipe(withScript(fails)))
+
+  it.scoped("is refused with its place, the field and the rule, and without its key", () =>
+    Effect.gen(function*() {
+      const bad = { ...second, apiKey: Redacted.make("sk-secret"), temperature: 3 }
+      const error = yield* Effect.flip(manager({ fallback: Fallback.make({ configs: [LLMConfig.make(second), bad] }) }))
+
+      assert.strictEqual(error._tag, "ParseError")
+      assert.include(error.message, "[\"configs\"][1]")
+      assert.include(error.message, "[\"temperature\"]")
+      assert.include(error.message, "between 0 and 2")
+      assert.notInclude(error.message, "sk-secret")
+    }).pipe(withScript([])))
+})

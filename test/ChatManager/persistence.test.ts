@@ -1,0 +1,287 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
+import { ChatError, ChatManager, HistoryStore, LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { held, nothing } from "../support/chats.ts"
+
+const config = LLMConfig.make({ baseUrl: "http://server/v1", apiKey: "sk-very-secret", systemPrompt: "Be brief." })
+
+const echo = ScriptedHttpClient.layer((_request, index) => ScriptedHttpClient.tokens([`answer ${index + 1}`]))
+
+const TestLayer = Layer.merge(HistoryStore.layerMemory, echo)
+
+/** A store whose writes fail while the flag is up. `afterwards` fails them when they are done. */
+const failing = Effect.gen(function*() {
+  const store = yield* HistoryStore.HistoryStore
+  const mode = yield* Ref.make<"works" | "fails" | "fails afterwards" | "reads fail">("works")
+  const broken = (id: string) => new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: id })
+  const service: HistoryStore.Service = {
+    ...store,
+    load: (id) =>
+      Effect.flatMap(Ref.get(mode), (mode) => mode === "reads fail" ? Effect.fail(broken(id)) : store.load(id)),
+    append: (turn) =>
+      Effect.flatMap(Ref.get(mode), (mode) => {
+        if (mode === "fails") return Effect.fail(broken(turn.id))
+        const stored = store.append(turn)
+        return mode === "works" ? stored : Effect.zipRight(stored, Effect.fail(broken(turn.id)))
+      })
+  }
+  return { mode, service }
+})
+
+/** A store that takes a second for each write. */
+const slow = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => {
+  const late = Effect.delay("1 second")
+  return {
+    load: store.load,
+    append: (turn) => late(store.append(turn)),
+    setSystemPrompt: (target) => late(store.setSystemPrompt(target)),
+    setSummary: (target) => late(store.setSummary(target)),
+    clear: (target) => late(store.clear(target)),
+    remove: (id) => late(store.remove(id)),
+    list: store.list
+  }
+})
+
+const roles = (messages: ReadonlyArray<{ readonly role: string }>): string => messages.map((m) => m.role).join(" ")
+
+describe("A conversation with a store", () => {
+  it.scoped("is revived after an eviction with its history and usage", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config, timeout: "1 minute" })
+      const chat = yield* manager.getChat("ada")
+      yield* chat.chat("one")
+      yield* chat.updateSystemPrompt("Be long.")
+      yield* TestClock.adjust("2 minutes")
+      assert.isFalse(yield* manager.has("ada"))
+
+      const history = yield* chat.history
+
+      assert.strictEqual(roles(history), "system user assistant")
+      assert.strictEqual(history[0]?.content, "Be long.")
+      assert.isTrue(yield* manager.has("ada"))
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("is begun again by another manager with the settings it was begun with, and without its key", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const first = yield* ChatManager.make({ config })
+      const own = yield* LLMConfig.override(config, { temperature: 0.1, model: "own" })
+      yield* Effect.flatMap(first.getChat("ada", { config: own }), (chat) => chat.chat("one"))
+      const stored = Option.getOrThrow(yield* store.load("ada"))
+      assert.notInclude(JSON.stringify(stored), "sk-very-secret")
+
+      const second = yield* ChatManager.make({ config })
+      yield* Effect.flatMap(second.getChat("ada"), (chat) => chat.chat("two"))
+
+      const requests = yield* Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (client) => client.requests)
+      const body = requests[1]?.body
+      assert.deepInclude(body, { model: "own", temperature: 0.1 })
+      assert.strictEqual(
+        requests[1]?.headers["authorization"],
+        `Bearer ${Redacted.value(Redacted.make("sk-very-secret"))}`
+      )
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("does not send the key to a server that the stored settings name and the program does not", () =>
+    Effect.gen(function*() {
+      const first = yield* ChatManager.make({ config })
+      yield* Effect.flatMap(first.getChat("ada"), (chat) => chat.chat("one"))
+      const elsewhere = yield* LLMConfig.override(config, { baseUrl: "http://elsewhere/v1", apiKey: "sk-other-key" })
+
+      const second = yield* ChatManager.make({ config: elsewhere })
+      yield* Effect.flatMap(second.getChat("ada"), (chat) => chat.chat("two"))
+
+      const requests = yield* Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (client) => client.requests)
+      assert.isTrue(requests[1]?.url.startsWith("http://server/v1"))
+      assert.isUndefined(requests[1]?.headers["authorization"])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("gives the second of two writers a conflict with its answer, and loses no turn", () =>
+    Effect.gen(function*() {
+      const first = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
+      const second = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
+      yield* first.history
+      yield* second.history
+      yield* first.chat("one")
+
+      const error = yield* Effect.flip(second.chat("two"))
+
+      assert.strictEqual(error._tag, "ConflictError")
+      assert.strictEqual(error.partial?.text, "answer 2")
+      assert.strictEqual(roles(yield* second.history), "system user assistant")
+      assert.isTrue(yield* second.save)
+      assert.strictEqual(roles(yield* second.history), "system user assistant user assistant")
+      assert.strictEqual(
+        roles(
+          yield* Effect.catchTag(first.chat("three"), "ConflictError", () => Effect.as(first.save, { text: "" })).pipe(
+            Effect.zipRight(first.history)
+          )
+        ),
+        "system user assistant user assistant user assistant"
+      )
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("fails a turn that its store does not take, keeps the answer, and can save it later", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails")
+
+      const events = yield* Stream.runCollect(Stream.either(chat.chatEvents("one")))
+
+      const tags = Array.from(events, (event) => event._tag === "Right" ? event.right._tag : event.left._tag)
+      assert.deepStrictEqual(tags, ["TextDelta", "HistoryStoreError"])
+      assert.strictEqual(roles(yield* chat.history), "system")
+      yield* Ref.set(mode, "works")
+      assert.isTrue(yield* chat.save)
+      assert.isFalse(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("lets go of the connection of an interrupted turn, though its store dies", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const service: HistoryStore.Service = { ...store, append: () => Effect.die("the disk is gone") }
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config: LLMConfig.make({ baseUrl: "http://server/v1", onInterrupt: "keep" }) }),
+        HistoryStore.HistoryStore,
+        service
+      )
+      const chat = yield* manager.getChat("ada")
+
+      const exit = yield* Effect.exit(Stream.runDrain(Stream.take(chat.chatStream("one"), 1)))
+
+      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.deepStrictEqual(yield* held, nothing)
+    }).pipe(Effect.provide(Layer.merge(
+      HistoryStore.layerMemory,
+      ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["a"], { ending: ScriptedHttpClient.never })])
+    ))))
+
+  it.scoped("does not store a turn twice whose write was done although it failed", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails afterwards")
+      yield* Effect.flip(chat.chat("one"))
+      yield* Ref.set(mode, "works")
+
+      yield* chat.save
+
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("stays in memory with the turn that its store did not take, until that is saved or given up", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config, capacity: 1, timeout: "1 minute" }),
+        HistoryStore.HistoryStore,
+        service
+      )
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails")
+      yield* Effect.flip(chat.chat("one"))
+      yield* Ref.set(mode, "works")
+      yield* Effect.flatMap(manager.getChat("bob"), (bob) => bob.chat("two"))
+      yield* TestClock.adjust("2 minutes")
+
+      assert.deepStrictEqual(yield* manager.ids, ["ada"])
+      assert.isTrue(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* manager.ids, [])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("saves no turn from before it was cleared", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(mode, "fails")
+      yield* Effect.flip(chat.chat("one"))
+      yield* Ref.set(mode, "works")
+
+      yield* chat.clearHistory
+
+      assert.isFalse(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("can save a turn later though what is stored could not be read at its end", () =>
+    Effect.gen(function*() {
+      const { mode, service } = yield* failing
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
+      const chat = yield* manager.getChat("ada")
+      const others = yield* Effect.flatMap(ChatManager.make({ config }), (other) => other.getChat("ada"))
+      const turn = yield* Stream.toPull(chat.chatEvents("one"))
+      yield* turn
+      yield* others.chat("two")
+      assert.strictEqual((yield* Effect.flip(chat.updateSystemPrompt("Be long.")))._tag, "ConflictError")
+      yield* Ref.set(mode, "reads fail")
+
+      const error = yield* Effect.flip(turn)
+
+      assert.strictEqual(Option.getOrUndefined(error)?._tag, "HistoryStoreError")
+      assert.strictEqual(Option.getOrUndefined(error)?.partial?.text, "answer 1")
+      yield* Ref.set(mode, "works")
+      assert.isTrue(yield* chat.save)
+      assert.strictEqual(roles(yield* chat.history), "system user assistant user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("is gone for good when it is removed, and is listed until then", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config, timeout: "1 minute" })
+      const chat = yield* manager.getChat("ada")
+      yield* chat.chat("one")
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), ["ada"])
+
+      assert.isTrue(yield* manager.removeChat("ada"))
+
+      assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), [])
+      assert.strictEqual(roles(yield* chat.history), "system")
+    }).pipe(Effect.provide(TestLayer)))
+})
+
+describe("removeChat with a store", () => {
+  it.scoped("lets the turns that waited begin when the conversation is gone, and not before", () =>
+    Effect.gen(function*() {
+      const manager = yield* Effect.provideServiceEffect(ChatManager.make({ config }), HistoryStore.HistoryStore, slow)
+      const chat = yield* manager.getChat("ada")
+      const turns = yield* Effect.forEach(["one", "two", "three"], (prompt) => Effect.fork(chat.chat(prompt)))
+      yield* TestClock.adjust("1500 millis")
+
+      const removal = yield* Effect.fork(manager.removeChat("ada"))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.isTrue(yield* Fiber.join(removal))
+      yield* Effect.forEach(turns, Fiber.join)
+      const { requests } = yield* ScriptedHttpClient.ScriptedHttpClient
+      assert.notInclude((yield* requests).at(-1)?.text, "one")
+      assert.strictEqual(roles(yield* chat.history), "system user assistant")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("is followed by nothing of what was being written", () =>
+    Effect.gen(function*() {
+      const store = yield* slow
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, {
+        ...store,
+        remove: (yield* HistoryStore.HistoryStore).remove
+      })
+      const chat = yield* manager.getChat("ada")
+      yield* Effect.fork(chat.updateSystemPrompt("Be long."))
+      yield* Effect.fork(chat.updateSystemPrompt("Be longer."))
+      yield* TestClock.adjust("500 millis")
+
+      const removal = yield* Effect.fork(manager.removeChat("ada"))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.isTrue(yield* Fiber.join(removal))
+      assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), [])
+      assert.strictEqual((yield* chat.history)[0]?.content, "Be brief.")
+    }).pipe(Effect.provide(TestLayer)))
+})

@@ -1,0 +1,121 @@
+/**
+ * What happens when the calls of a manager are disturbed between any two of their operations.
+ */
+import { type HttpClient } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, type Fiber, FiberId, Scope, Stream } from "effect"
+import { ChatManager, LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { echo, held, nothing, options, withScript } from "../support/chats.ts"
+import { atOperations, mostly, run, type Stage } from "../support/stage.ts"
+
+type Scripted = HttpClient.HttpClient | ScriptedHttpClient.ScriptedHttpClient
+
+const config = LLMConfig.make(options())
+
+/** Plays the scene with a disturbance between any two operations. */
+const atEveryOperation = (scene: (stage: Stage, after: number) => Effect.Effect<void, unknown, Scripted>) =>
+  atOperations(mostly, (stage, after) => withScript(answers)(scene(stage, after)))
+
+/** Echoes, but for a prompt that is never answered to its end. */
+const answers: ScriptedHttpClient.Script = (request) =>
+  request.text.includes("endless")
+    ? ScriptedHttpClient.tokens(["endless"], { ending: ScriptedHttpClient.never })
+    : echo()(request)
+
+/** A manager that lives on the stage. */
+const make = (stage: Stage, more?: Partial<ChatManager.Options>) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const context = yield* Effect.context<HttpClient.HttpClient>()
+    const made = ChatManager.make({ config, ...more }).pipe(Scope.extend(scope), Effect.provide(context))
+    return { scope, manager: run(stage, made, "the manager") }
+  })
+
+/** The conversation takes a turn, and the manager ends without leaving anything open. */
+const assertSound = (stage: Stage, manager: ChatManager.Service, scope: Scope.CloseableScope) =>
+  Effect.gen(function*() {
+    const turn = Effect.flatMap(manager.getChat("ada"), (chat) => chat.chat("next"))
+    assert.strictEqual(run(stage, turn, "the next turn").text, "re next")
+    assert.strictEqual(run(stage, manager.size, "the size"), 1)
+    assert.deepStrictEqual(yield* held, nothing)
+    run(stage, Scope.close(scope, Exit.void), "the end")
+  })
+
+const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => (): void => {
+  fiber.unsafeInterruptAsFork(FiberId.none)
+}
+
+describe("a call that is interrupted between any two operations leaves the manager sound:", () => {
+  const calls: Record<string, (manager: ChatManager.Service) => Effect.Effect<unknown, unknown>> = {
+    getChat: (manager) => manager.getChat("ada"),
+    size: (manager) => manager.size,
+    removeChat: (manager) => Effect.zipRight(manager.getChat("ada"), manager.removeChat("ada")),
+    "a turn": (manager) => Effect.flatMap(manager.getChat("ada"), (chat) => chat.chat("a")),
+    "a streamed turn": (manager) =>
+      Effect.flatMap(manager.getChat("ada"), (chat) => Stream.runDrain(chat.chatStream("a"))),
+    "a use of the history": (manager) => Effect.flatMap(manager.getChat("ada"), (chat) => chat.history)
+  }
+  for (const [name, call] of Object.entries(calls)) {
+    it.effect(name, () =>
+      atEveryOperation((stage, after) =>
+        Effect.gen(function*() {
+          const { manager, scope } = yield* make(stage, { timeout: "1 hour" })
+          const fiber = stage.fork(call(manager))
+          stage.breakIn(after, interrupt(fiber))
+          stage.settle()
+          stage.leaveAlone()
+          assert.isNotNull(fiber.unsafePoll(), `${name} hangs`)
+          yield* assertSound(stage, manager, scope)
+        })
+      ), 60_000)
+  }
+})
+
+describe("removeChat that is interrupted between any two operations", () => {
+  it.effect(
+    "has stopped the turn that ran, or has not begun",
+    () =>
+      atEveryOperation((stage, after) =>
+        Effect.gen(function*() {
+          const { manager, scope } = yield* make(stage)
+          const chat = run(stage, manager.getChat("ada"), "getChat")
+          const turn = stage.fork(Stream.runDrain(chat.chatStream("endless")))
+          stage.settle()
+          const removal = stage.fork(manager.removeChat("ada"))
+          stage.breakIn(after, interrupt(removal))
+          stage.settle()
+          stage.leaveAlone()
+          assert.isNotNull(removal.unsafePoll(), "removeChat hangs")
+          assert.strictEqual(turn.unsafePoll() === null, run(stage, manager.has("ada"), "has"))
+          run(stage, Scope.close(scope, Exit.void), "the end")
+          assert.isNotNull(turn.unsafePoll(), "the turn outlives the manager")
+        })
+      ),
+    60_000
+  )
+})
+
+describe("a turn whose conversation is removed between any two of its operations", () => {
+  it.effect(
+    "ends, kept whole by nobody or by the conversation that came after",
+    () =>
+      atEveryOperation((stage, after) =>
+        Effect.gen(function*() {
+          const { manager, scope } = yield* make(stage)
+          const chat = run(stage, manager.getChat("ada"), "getChat")
+          const turn = stage.fork(chat.chat("a"))
+          stage.breakIn(after, () => void stage.start(manager.removeChat("ada")))
+          stage.settle()
+          stage.leaveAlone()
+          const exit = turn.unsafePoll()
+          const reason = exit !== null && Exit.isSuccess(exit) ? exit.value.finishReason : assert.fail("the turn hangs")
+          const roles = run(stage, chat.history, "the history").map((message) => message.role)
+          if (reason === "interrupted") assert.deepStrictEqual(roles, ["system"])
+          else assert.include([1, 3], roles.length)
+          yield* assertSound(stage, manager, scope)
+        })
+      ),
+    60_000
+  )
+})

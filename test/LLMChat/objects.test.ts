@@ -1,0 +1,193 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema, Stream } from "effect"
+import { CallOptions, LLMChat, LLMConfig, Provider } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { answer, lines, requests, sent, withScript } from "../support/chats.ts"
+
+class Person extends Schema.Class<Person>("Person")({ name: Schema.String, age: Schema.Int }) {}
+
+const config = LLMConfig.make({ baseUrl: "http://scripted.test/v1", systemPrompt: "S", maxRetries: 0 })
+const ada = "{\"name\":\"Ada\",\"age\":36}"
+
+const called = (args: string, finish: string, id = "call_a") => ({
+  choices: [{
+    index: 0,
+    finish_reason: finish,
+    message: {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ id, type: "function", function: { name: "weather", arguments: args } }]
+    }
+  }]
+})
+
+describe("An answer that is to be a value", () => {
+  it.effect("is asked for with the strict JSON Schema of the Schema, and decoded", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const person = yield* chat.askObject("who?", Person, { name: "person" })
+
+      assert.deepStrictEqual(person, new Person({ name: "Ada", age: 36 }))
+      assert.deepNestedInclude((yield* requests)[0]?.body, {
+        "response_format.type": "json_schema",
+        "response_format.json_schema.name": "person",
+        "response_format.json_schema.strict": true,
+        "response_format.json_schema.schema.required": ["name", "age"]
+      })
+    }).pipe(withScript([answer(ada)])))
+
+  it.effect("is not asked for strictly where the Schema has members that may be absent", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      yield* chat.askObject("who?", Schema.Struct({ name: Schema.String, nick: Schema.optional(Schema.String) }))
+
+      assert.deepNestedInclude((yield* requests)[0]?.body, { "response_format.json_schema.strict": false })
+    }).pipe(withScript([answer(ada)])))
+
+  const strictness: Readonly<Record<string, readonly [Schema.Schema.Any, boolean]>> = {
+    "nullable members, lists and literals": [
+      Schema.Struct({ a: Schema.NullOr(Schema.String), b: Schema.Array(Schema.Int), c: Schema.Literal("x", "y") }),
+      true
+    ],
+    "a union of objects": [
+      Schema.Struct({ a: Schema.Union(Schema.Struct({ b: Schema.String }), Schema.Struct({ c: Schema.Number })) }),
+      true
+    ],
+    "a member that has the name of a keyword": [Schema.Struct({ oneOf: Schema.String, not: Schema.Number }), true],
+    "a limit to a text's length": [Schema.Struct({ a: Schema.NonEmptyString }), false],
+    "a member that may be anything": [Schema.Struct({ a: Schema.Unknown }), false],
+    "a tuple": [Schema.Struct({ a: Schema.Tuple(Schema.String, Schema.Number) }), false],
+    "a record": [Schema.Struct({ a: Schema.Record({ key: Schema.String, value: Schema.Number }) }), false],
+    "a member that may be absent within a list": [
+      Schema.Struct({ a: Schema.Array(Schema.Struct({ b: Schema.optional(Schema.String) })) }),
+      false
+    ]
+  }
+  for (const [name, [schema, strict]] of Object.entries(strictness)) {
+    it.effect(`is ${strict ? "" : "not "}asked for strictly where it has ${name}`, () =>
+      Effect.gen(function*() {
+        const chat = yield* LLMChat.make(config)
+
+        yield* Effect.ignore(chat.askObject("who?", Schema.make<unknown, unknown>(schema.ast)))
+
+        assert.deepNestedInclude((yield* requests)[0]?.body, { "response_format.json_schema.strict": strict })
+      }).pipe(withScript([answer("{}")])))
+  }
+
+  it.effect("has an object around it where the Schema is of another shape", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const numbers = yield* chat.chatObject("count", Schema.Array(Schema.Number))
+
+      assert.deepStrictEqual(numbers, [1, 2])
+      assert.deepStrictEqual(lines(yield* chat.history).slice(1), ["user: count", "assistant: {\"value\":[1,2]}"])
+    }).pipe(withScript([answer("{\"value\":[1,2]}")])))
+
+  it.effect("is asked for in words where the server takes no schema, and the words are not kept", () =>
+    Effect.gen(function*() {
+      const { structuredOutput } = Provider.deepseek.wire
+      const chat = yield* LLMChat.make(yield* LLMConfig.override(config, { wire: { structuredOutput } }))
+
+      yield* chat.chatObject("who?", Person)
+
+      const [request] = yield* requests
+      assert.deepNestedInclude(request?.body, { "response_format.type": "json_object" })
+      assert.match(sent(request)[0] ?? "", /^system: S\n\nAnswer with JSON alone.*"age"/s)
+      assert.strictEqual(lines(yield* chat.history)[0], "system: S")
+    }).pipe(withScript([answer(`Sure:\n\`\`\`json\n${ada}\n\`\`\``)])))
+
+  it.effect("is found between sentences, and where no bracket closes there is none", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      assert.deepInclude(yield* chat.askObject("who?", Person), { name: "Ada" })
+      const error = yield* Effect.flip(chat.askObject("who?", Person))
+      assert.deepInclude(error, { message: "The answer is no JSON", body: "} she is { 36" })
+    }).pipe(withScript([answer(`Here she is: ${ada} (36).`), answer("} she is { 36")])))
+
+  it.effect("that does not decode fails with the raw text and the place, and leaves the history as it was", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const error = yield* Effect.flip(chat.chatObject("who?", Person))
+
+      assert.deepInclude(error, { _tag: "MalformedResponseError", body: "{\"name\":\"Ada\",\"age\":\"old\"}" })
+      assert.deepStrictEqual(error._tag === "MalformedResponseError" ? error.path : undefined, ["age"])
+      assert.include(error.message, "at age")
+      assert.deepStrictEqual(lines(yield* chat.history), ["system: S"])
+    }).pipe(withScript([answer("{\"name\":\"Ada\",\"age\":\"old\"}")])))
+
+  it.effect("that does not decode is sent back once where repair is asked for, and the history has one turn", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const person = yield* chat.chatObject("who?", Person, { repair: true })
+
+      assert.strictEqual(person.age, 36)
+      assert.deepStrictEqual(sent((yield* requests)[1]).slice(1, 3), ["user: who?", "assistant: Ada, 36"])
+      assert.deepStrictEqual(lines(yield* chat.history), ["system: S", "user: who?", `assistant: ${ada}`])
+    }).pipe(withScript([answer("Ada, 36"), answer(ada)])))
+
+  it.effect("that the model refuses says so", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const error = yield* Effect.flip(chat.askObject("who?", Person))
+
+      assert.strictEqual(error.message, "The model refused: No.")
+    }).pipe(withScript([
+      ScriptedHttpClient.json({
+        choices: [{ index: 0, message: { role: "assistant", content: null, refusal: "No." }, finish_reason: "stop" }]
+      })
+    ])))
+})
+
+describe("A turn with tool calls", () => {
+  const tools = [CallOptions.tool({ name: "weather", parameters: Schema.Struct({ city: Schema.String }) })]
+
+  it.effect("keeps the call, its result and the answer in their order", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const response = yield* chat.chat("weather?", { tools })
+      const call = response.toolCalls[0]
+      assert.deepStrictEqual(call, { id: "call_a", name: "weather", arguments: "{\"city\":\"Oslo\"}" })
+      yield* chat.chat({ role: "tool", toolCallId: call?.id ?? "", content: "rain" }, { tools })
+
+      const roles = (yield* chat.history).map((message) => message.role)
+      assert.deepStrictEqual(roles, ["system", "user", "assistant", "tool", "assistant"])
+      assert.deepNestedInclude((yield* requests)[1]?.body, {
+        "messages[2].tool_calls[0].id": "call_a",
+        "messages[3].tool_call_id": "call_a"
+      })
+    }).pipe(withScript([ScriptedHttpClient.json(called("{\"city\":\"Oslo\"}", "tool_calls")), answer("It rains.")])))
+
+  it.effect("gives an id to a call that came without one", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const response = yield* chat.chat("weather?", { tools })
+
+      assert.strictEqual(response.toolCalls[0]?.id, "call_0")
+    }).pipe(withScript([ScriptedHttpClient.json(called("{}", "tool_calls", ""))])))
+
+  it.effect("fails where the call was cut at the limit of tokens, whole or streamed, and leaves no trace", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+
+      const whole = yield* Effect.flip(chat.chat("weather?", { tools }))
+      const streamed = yield* Effect.flip(Stream.runDrain(chat.chatEvents("weather?", { tools })))
+
+      for (const error of [whole, streamed]) {
+        assert.strictEqual(error._tag, "TruncatedError")
+        assert.strictEqual(error.partial?.toolCalls[0]?.arguments, "{\"city\":\"Os")
+      }
+      assert.deepStrictEqual(lines(yield* chat.history), ["system: S"])
+    }).pipe(withScript([
+      ScriptedHttpClient.json(called("{\"city\":\"Os", "length")),
+      ScriptedHttpClient.json(called("{\"city\":\"Os", "length"))
+    ])))
+})

@@ -1,0 +1,350 @@
+/**
+ * What turns take: per turn, per conversation, per manager; told by the server, or estimated.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Option, Ref, Schema, Stream, TestClock } from "effect"
+import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, HistoryWindow, LLMChat } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { estimateInput } from "../../src/internal/estimate.ts"
+import { estimateText } from "../../src/tokens/TokenCounter.ts"
+import { answer, options, usage, withScript } from "../support/chats.ts"
+
+const { never, sse, tokens } = ScriptedHttpClient
+
+const words = (count: number): string => "word ".repeat(count)
+
+/** The last answer in a history. */
+const lastAnswer = (chat: LLMChat.Service) =>
+  Effect.map(chat.history, (history) => {
+    const last = history.at(-1)
+    return last?.role === "assistant" ? last : undefined
+  })
+
+/** Forks a turn, lets a second pass, and interrupts it. */
+const cutAfterASecond = <A, E>(turn: Effect.Effect<A, E>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(turn)
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.interrupt(fiber)
+  })
+
+/** What an answer of this text takes where the server tells no usage. 4 tokens are the message's own. */
+const estimated = (sent: ReadonlyArray<ChatMessage.ChatMessage>, text: string) => {
+  const inputTokens = estimateInput(sent)
+  const outputTokens = estimateText(text) + 4
+  return { inputTokens, outputTokens, totalTokens: inputTokens + outputTokens, estimated: true, raw: null }
+}
+
+describe("The usage of a turn", () => {
+  it.effect("is what the server told, unchanged", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const response = yield* chat.chat("a")
+
+      assert.deepInclude(response.usage, { inputTokens: 3, outputTokens: 4, estimated: false, raw: usage(3, 4) })
+      assert.deepStrictEqual((yield* lastAnswer(chat))?.usage, response.usage)
+      assert.isFalse((yield* chat.usage).estimated)
+    }).pipe(withScript([answer("b", { usage: usage(3, 4) })])))
+
+  it.effect("is estimated and marked so where the server tells none, in the response and in the history alike", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      const whole = yield* chat.chat(words(50))
+      const expected = estimated((yield* chat.history).slice(0, 2), words(100))
+      assert.deepInclude(whole.usage, expected)
+      assert.deepStrictEqual((yield* lastAnswer(chat))?.usage, whole.usage)
+
+      const sent = yield* chat.history
+      const events = yield* Stream.runCollect(chat.chatEvents("again"))
+      const last = Array.from(events).at(-1)
+      const streamed = last?._tag === "Finish" ? last.response : undefined
+      assert.deepInclude(streamed?.usage, estimated([...sent, ChatMessage.user("again")], words(7)))
+      assert.deepStrictEqual((yield* lastAnswer(chat))?.usage, streamed?.usage)
+
+      const total = yield* chat.usage
+      assert.strictEqual(total.totalTokens, (whole.usage?.totalTokens ?? 0) + (streamed?.usage?.totalTokens ?? 0))
+      assert.isTrue(total.estimated)
+    }).pipe(withScript([answer(words(100)), tokens([words(3), words(4)])])))
+
+  it.effect("is not made up for a single question, whose response has what the server told", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      assert.isUndefined((yield* chat.ask("a")).usage)
+    }).pipe(withScript([answer("b")])))
+
+  it.effect("is estimated where the turn was interrupted, by what had come", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* cutAfterASecond(Stream.runDrain(chat.chatStream("a")))
+
+      const kept = yield* lastAnswer(chat)
+      assert.strictEqual(kept?.finishReason, "interrupted")
+      assert.deepInclude(kept?.usage, estimated((yield* chat.history).slice(0, 2), words(20)))
+      assert.deepStrictEqual(yield* chat.usage, kept?.usage)
+    }).pipe(withScript([tokens([words(20)], { ending: never })])))
+
+  it.effect("is told with the part that a stopped turn ends with", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      const turn = yield* Effect.fork(Stream.runLast(chat.chatEvents("a")))
+      yield* TestClock.adjust("1 second")
+
+      yield* chat.stop
+
+      const last = Option.getOrUndefined(yield* Fiber.join(turn))
+      const part = last?._tag === "Finish" ? last.response : undefined
+      assert.isTrue(part?.usage?.estimated)
+      assert.deepStrictEqual((yield* lastAnswer(chat))?.usage, part?.usage)
+    }).pipe(withScript([tokens([words(20)], { ending: never })])))
+
+  it.effect("counts though the turn left nothing behind: undone, or failed", () =>
+    Effect.gen(function*() {
+      const undone = yield* LLMChat.make(options({ onInterrupt: "rollback" }))
+      yield* cutAfterASecond(Stream.runDrain(undone.chatStream("a")))
+      const sent = [...yield* undone.history, ChatMessage.user("a")]
+      assert.deepInclude(yield* undone.usage, estimated(sent, words(20)))
+
+      const failed = yield* LLMChat.make(options())
+      const error = yield* Effect.flip(Stream.runDrain(failed.chatStream("a")))
+      assert.strictEqual(error.partial?.text, words(20))
+      assert.deepInclude(yield* failed.usage, estimated(sent, words(20)))
+      assert.lengthOf(yield* failed.history, 1)
+    }).pipe(withScript([tokens([words(20)], { ending: never }), tokens([words(20)], { ending: "truncated" })])))
+
+  it.effect("is nothing where the turn ended before anything of its answer came", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+
+      yield* Effect.flip(chat.chat("refused"))
+      yield* Effect.flip(chat.chat("not reached"))
+      yield* cutAfterASecond(chat.chat("never answered"))
+
+      assert.strictEqual((yield* chat.usage).totalTokens, 0)
+    }).pipe(withScript([
+      ScriptedHttpClient.json({ error: "no" }, { status: 400 }),
+      ScriptedHttpClient.connectionError(),
+      ScriptedHttpClient.delayed("1 hour", answer("late"))
+    ])))
+
+  it.effect("is that of all calls of a turn that was repaired", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options())
+      const Age = Schema.Struct({ age: Schema.Number })
+
+      yield* chat.chatObject("how old?", Age, { repair: true })
+      assert.deepInclude((yield* lastAnswer(chat))?.usage, { inputTokens: 12, outputTokens: 9, estimated: false })
+
+      yield* Effect.flip(chat.chatObject("how old?", Age, { repair: true }))
+      assert.deepInclude(yield* chat.usage, { inputTokens: 1212, outputTokens: 909 })
+      yield* Effect.flip(chat.chatObject("how old?", Age, { repair: true }))
+      assert.deepInclude(yield* chat.usage, { inputTokens: 11212, outputTokens: 1909 })
+    }).pipe(withScript([
+      answer("thirty six", { usage: usage(5, 4) }),
+      answer("{\"age\":36}", { usage: usage(7, 5) }),
+      answer("thirty six", { usage: usage(500, 400) }),
+      answer("thirty six", { usage: usage(700, 500) }),
+      answer("thirty six", { usage: usage(10_000, 1000) }),
+      ScriptedHttpClient.json({ error: "no" }, { status: 400 })
+    ])))
+})
+
+describe("The usage of a conversation with a store", () => {
+  const script = ScriptedHttpClient.layer((_request, index) =>
+    index === 0
+      ? sse([{ choices: [{ index: 0, delta: { content: "some" } }], usage: usage(1, 100) }])
+      : answer("b", { usage: usage(1, 10) })
+  )
+  const TestLayer = Layer.merge(HistoryStore.layerMemory, script)
+
+  it.scoped("is stored with its turns, those that failed before included, and comes back after an eviction", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config: options(), timeout: "1 minute" })
+      const chat = yield* manager.getChat("ada")
+      yield* Effect.flip(Stream.runDrain(chat.chatStream("fails")))
+      yield* chat.chat("whole")
+      yield* TestClock.adjust("2 minutes")
+      assert.isFalse(yield* manager.has("ada"))
+
+      assert.strictEqual((yield* chat.usage).totalTokens, 112)
+      const other = yield* Effect.flatMap(ChatManager.make({ config: options() }), (other) => other.getChat("ada"))
+      assert.deepInclude(yield* other.usage, { inputTokens: 2, outputTokens: 110, totalTokens: 112 })
+      assert.strictEqual((yield* lastAnswer(other))?.usage?.totalTokens, 11)
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("counts a turn once whose write was saved later, or was done although it failed", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const mode = yield* Ref.make<"works" | "fails" | "fails afterwards">("works")
+      const broken = new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: "ada" })
+      const service: HistoryStore.Service = {
+        ...store,
+        append: (turn) =>
+          Effect.flatMap(Ref.get(mode), (mode) => {
+            if (mode === "works") return store.append(turn)
+            const write = mode === "fails" ? Effect.void : store.append(turn)
+            return Effect.zipRight(write, Effect.fail(broken))
+          })
+      }
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config: options() }),
+        HistoryStore.HistoryStore,
+        service
+      )
+      const chat = yield* manager.getChat("ada")
+      yield* Effect.flip(Stream.runDrain(chat.chatStream("fails")))
+      for (const how of ["fails afterwards", "fails"] as const) {
+        yield* Ref.set(mode, how)
+        yield* Effect.flip(chat.chat("a"))
+        yield* Ref.set(mode, "works")
+        assert.isTrue(yield* chat.save)
+        assert.isFalse(yield* chat.save)
+      }
+
+      assert.strictEqual((yield* chat.usage).totalTokens, 101 + 11 + 11)
+      assert.strictEqual((yield* manager.usage).totalTokens, 101 + 11 + 11)
+      assert.strictEqual(Option.getOrUndefined(yield* store.load("ada"))?.usage.totalTokens, 101 + 11 + 11)
+      assert.lengthOf(yield* chat.history, 5)
+    }).pipe(Effect.provide(TestLayer)))
+})
+
+describe.each([["was done", true], ["was not done", false]])("A write that failed and %s", (_, isDone) => {
+  const TestLayer = Layer.merge(
+    HistoryStore.layerMemory,
+    ScriptedHttpClient.layer((request) =>
+      answer("a", { usage: request.text.includes("Sum up.") ? usage(100, 10) : usage(1, 10) })
+    )
+  )
+
+  /** A conversation whose writes fail while the flag is up. */
+  const make = Effect.gen(function*() {
+    const store = yield* HistoryStore.HistoryStore
+    const fails = yield* Ref.make(false)
+    const broken = new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: "ada" })
+    const write = <A>(done: Effect.Effect<A, ChatError.HistoryStoreError | ChatError.ConflictError>) =>
+      Effect.flatMap(
+        Ref.get(fails),
+        (fails) => fails ? Effect.zipRight(isDone ? done : Effect.void, Effect.fail(broken)) : done
+      )
+    const service: HistoryStore.Service = {
+      ...store,
+      append: (turn) => write(store.append(turn)),
+      setSystemPrompt: (target) => write(store.setSystemPrompt(target)),
+      setSummary: (target) => write(store.setSummary(target))
+    }
+    const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction: "Sum up." })
+    const manager = yield* Effect.provideService(
+      ChatManager.make({ config: options(), window }),
+      HistoryStore.HistoryStore,
+      service
+    )
+    const chat = yield* manager.getChat("ada")
+    const totals = Effect.map(
+      Effect.all([chat.usage, manager.usage, Effect.map(store.load("ada"), Option.getOrThrow)]),
+      ([ofChat, ofManager, { usage }]) => [ofChat.totalTokens, ofManager.totalTokens, usage.totalTokens]
+    )
+    return { chat, fails, totals }
+  })
+
+  it.scoped("is no conflict for the turn that comes after, and what it gives up counts once", () =>
+    Effect.gen(function*() {
+      const { chat, fails, totals } = yield* make
+      yield* chat.chat("one")
+      yield* Ref.set(fails, true)
+      yield* Effect.flip(chat.updateSystemPrompt("P"))
+      yield* Effect.flip(chat.chat("two"))
+      assert.strictEqual((yield* chat.usage).totalTokens, 22)
+      yield* Ref.set(fails, false)
+
+      yield* chat.chat("three")
+
+      assert.deepStrictEqual(yield* totals, [33, 33, 33])
+      assert.strictEqual((yield* chat.history)[0]?.content, isDone ? "P" : "S")
+      assert.lengthOf(yield* chat.history, isDone ? 7 : 5)
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("counts a summary once for each time that it was made", () =>
+    Effect.gen(function*() {
+      const { chat, fails, totals } = yield* make
+      for (const prompt of ["one", "two", "three"]) yield* chat.chat(prompt)
+      yield* Ref.set(fails, true)
+      yield* Effect.flip(chat.chat("four"))
+      assert.strictEqual((yield* chat.usage).totalTokens, 33 + 110)
+      yield* Ref.set(fails, false)
+
+      yield* chat.chat("four")
+
+      const made = isDone ? 1 : 2
+      assert.deepStrictEqual(yield* totals, [44 + made * 110, 44 + made * 110, 44 + made * 110])
+    }).pipe(Effect.provide(TestLayer)))
+})
+
+describe("The usage of a manager", () => {
+  it.scoped("is that of all conversations, the evicted and the removed ones included", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config: options(), timeout: "1 minute" })
+      assert.deepStrictEqual(yield* manager.usage, ChatResponse.emptyUsage)
+      const [ada, bob] = yield* Effect.all([manager.getChat("ada"), manager.getChat("bob")])
+
+      yield* ada.chat("a")
+      yield* bob.chat("b")
+      yield* manager.removeChat("bob")
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(yield* manager.size, 0)
+
+      assert.deepInclude(yield* manager.usage, { inputTokens: 11, outputTokens: 22, totalTokens: 33, estimated: false })
+      yield* ada.chat("again")
+      assert.deepInclude(yield* manager.usage, { inputTokens: 111, outputTokens: 222, estimated: false })
+      yield* ada.chat("again")
+      assert.isTrue((yield* manager.usage).estimated)
+    }).pipe(withScript([
+      answer("1", { usage: usage(1, 2) }),
+      answer("2", { usage: usage(10, 20) }),
+      answer("3", { usage: usage(100, 200) }),
+      answer("4")
+    ])))
+
+  it.scoped("has what was spent on a turn that its removal stopped, and not what was asked outside of turns", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config: options() })
+      const chat = yield* manager.getChat("ada")
+      yield* chat.ask("q")
+      assert.strictEqual((yield* manager.usage).totalTokens, 0)
+      yield* Effect.fork(Stream.runDrain(chat.chatStream("a")))
+      yield* TestClock.adjust("1 second")
+
+      yield* manager.removeChat("ada")
+
+      const spent = yield* manager.usage
+      assert.isTrue(spent.estimated)
+      assert.isAbove(spent.outputTokens, 20)
+      assert.strictEqual((yield* chat.usage).totalTokens, 0)
+    }).pipe(withScript([answer("b", { usage: usage(3, 4) }), tokens([words(20)], { ending: never })])))
+})
+
+describe("The cost of a usage", () => {
+  const used = { ...ChatResponse.emptyUsage, inputTokens: 1_000_000, outputTokens: 500_000, totalTokens: 1_500_000 }
+
+  it("is that of its input and its output, by prices for a million tokens", () => {
+    assert.strictEqual(ChatResponse.cost(used, { input: 2, output: 8 }), 6)
+    assert.strictEqual(ChatResponse.cost(ChatResponse.emptyUsage, { input: 2, output: 8 }), 0)
+  })
+
+  it("has a price of its own for what the server had in its cache", () => {
+    const cached = { ...used, cachedTokens: 750_000 }
+    assert.strictEqual(ChatResponse.cost(cached, { input: 2, output: 8, cached: 0.5 }), 0.5 + 0.375 + 4)
+    assert.strictEqual(ChatResponse.cost(cached, { input: 2, output: 8, cached: 0 }), 4.5)
+    assert.strictEqual(ChatResponse.cost(cached, { input: 2, output: 8 }), 6)
+    assert.strictEqual(ChatResponse.cost({ ...used, cachedTokens: 9e9 }, { input: 2, output: 8, cached: 1 }), 5)
+  })
+
+  it("has all reasoning once, whether the server counts it as output or beside it", () => {
+    const within = { ...used, reasoningTokens: 100_000 }
+    const beside = { ...used, outputTokens: 400_000, reasoningTokens: 100_000 }
+    assert.strictEqual(ChatResponse.cost(within, { input: 2, output: 8 }), 6)
+    assert.strictEqual(ChatResponse.cost(beside, { input: 2, output: 8 }), 6)
+  })
+})

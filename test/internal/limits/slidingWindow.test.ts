@@ -1,0 +1,140 @@
+/**
+ * The two parts of a limit that know no time of their own: what counts within a minute, and who is next.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { FastCheck } from "effect"
+import { Line } from "../../../src/internal/limits/line.ts"
+import { SlidingWindow } from "../../../src/internal/limits/slidingWindow.ts"
+
+const minute = 60_000
+
+describe("a sliding window", () => {
+  it("lets the whole limit begin at once, and the next when the first is a minute old", () => {
+    const window = new SlidingWindow(2)
+    assert.strictEqual(window.wait(1, 0), 0)
+    window.take(1, 0)
+    window.take(1, 10_000)
+    assert.strictEqual(window.wait(1, 20_000), 40_000)
+    assert.strictEqual(window.wait(2, 20_000), 50_000)
+    assert.strictEqual(window.wait(1, minute), 0)
+  })
+
+  it("lets more than the limit begin where nothing else counts", () => {
+    const window = new SlidingWindow(100)
+    assert.strictEqual(window.wait(5_000, 0), 0)
+    window.take(1, 0)
+    assert.strictEqual(window.wait(5_000, 0), minute)
+  })
+
+  it("gives back what was reserved for nothing, and counts from now on what was more", () => {
+    const window = new SlidingWindow(100)
+    const entry = window.take(80, 0)
+    window.settle(entry, 30, 1_000)
+    assert.strictEqual(window.wait(70, 1_000), 0)
+    assert.strictEqual(window.wait(71, 1_000), 59_000)
+
+    window.settle(entry, 90, 2_000)
+    assert.strictEqual(window.wait(11, 2_000), 58_000)
+    assert.strictEqual(window.wait(41, minute), 2_000)
+  })
+
+  it("gives nothing back for what no longer counts", () => {
+    const window = new SlidingWindow(100)
+    const entry = window.take(80, 0)
+    window.take(100, minute)
+    window.settle(entry, 0, minute)
+    assert.strictEqual(window.wait(1, minute), minute)
+  })
+
+  it("knows no wait where the limit is infinite", () => {
+    const window = new SlidingWindow(Infinity)
+    window.settle(window.take(1e12, 0), 1, 0)
+    assert.strictEqual(window.wait(1e12, 0), 0)
+  })
+
+  it("counts what is no number of tokens as nothing, or as more than the limit, and stays exact", () => {
+    const window = new SlidingWindow(100)
+    for (const [guess, taken] of [[NaN, 10], [Infinity, 10], [-5, 10], [0.5, 9.2], [10, 1e300], [10, NaN]] as const) {
+      window.settle(window.take(guess, 0), taken, 0)
+    }
+    assert.strictEqual(window.wait(1, 0), minute)
+    assert.strictEqual(window.wait(100, minute), 0)
+    window.take(40, minute)
+    assert.strictEqual(window.wait(60, minute), 0)
+    assert.strictEqual(window.wait(61, minute), minute)
+  })
+
+  it.prop(
+    "never lets more than the limit begin within any minute, and waits no longer than it must",
+    [
+      FastCheck.integer({ min: 1, max: 50 }),
+      FastCheck.array(
+        FastCheck.tuple(FastCheck.integer({ min: 0, max: 40_000 }), FastCheck.integer({ min: 1, max: 50 })),
+        {
+          maxLength: 300
+        }
+      )
+    ],
+    ([limit, calls]) => {
+      const window = new SlidingWindow(limit)
+      const begun: Array<{ readonly at: number; readonly amount: number }> = []
+      const within = (now: number): number =>
+        begun.reduce((sum, { amount, at }) => at + minute > now ? sum + amount : sum, 0)
+      let now = 0
+      for (const [pause, wanted] of calls) {
+        const amount = Math.min(wanted, limit)
+        now += pause
+        const wait = window.wait(amount, now)
+        if (wait > 0) assert.isAbove(within(now + wait - 1) + amount, limit, "a shorter wait is too short")
+        now += wait
+        assert.strictEqual(window.wait(amount, now), 0)
+        window.take(amount, now)
+        begun.push({ at: now, amount })
+        assert.isAtMost(within(now), limit)
+      }
+    }
+  )
+})
+
+describe("a line", () => {
+  const order = (line: Line<string>): ReadonlyArray<string> => {
+    const served: Array<string> = []
+    for (let head = line.head; head !== undefined; head = line.head) {
+      served.push(head)
+      line.served(head.slice(0, 1), head)
+    }
+    return served
+  }
+  const lineOf = (...members: ReadonlyArray<string>): Line<string> => {
+    const line = new Line<string>()
+    for (const member of members) line.join(member.slice(0, 1), member)
+    return line
+  }
+
+  it("serves each group in turn, and within a group in the order of arrival", () => {
+    assert.deepStrictEqual(order(lineOf("a1", "a2", "a3", "b1", "c1", "b2")), ["a1", "b1", "c1", "a2", "b2", "a3"])
+  })
+
+  it("gives a group that comes back its turn after the others", () => {
+    const line = lineOf("a1", "b1", "c1")
+    line.served("a", "a1")
+    line.join("a", "a2")
+    assert.deepStrictEqual(order(line), ["b1", "c1", "a2"])
+  })
+
+  it("forgets who leaves, and moves nobody else", () => {
+    const line = lineOf("a1", "a2", "b1")
+    line.leave("a", "a1")
+    line.leave("a", "a1")
+    line.leave("z", "z1")
+    assert.deepStrictEqual(order(line), ["a2", "b1"])
+    assert.deepStrictEqual(order(lineOf()), [])
+  })
+
+  it("takes any text for a group", () => {
+    const line = new Line<string>()
+    for (const group of ["", "__proto__", "constructor"]) line.join(group, group)
+    assert.deepStrictEqual(line.clear(), ["", "__proto__", "constructor"])
+    assert.isUndefined(line.head)
+  })
+})
