@@ -173,16 +173,19 @@ describe("tool calls in a stream", () => {
       g
     ))
 
-  it.effect("one id may serve two indexes, which are two calls", () =>
-    become(
+  it.effect("one id may serve two indexes with other arguments, which are two calls with an id each", () =>
+    Effect.map(
       streamed({ index: 0, id: "f", name: "f", args: "{\"a\":1}" }, {
         index: 1,
         id: "f",
         name: "f",
         args: "{\"b\":2}"
       }),
-      ["f", "f", "{\"a\":1}"],
-      ["f", "f", "{\"b\":2}"]
+      (heard) =>
+        assert.deepStrictEqual(answer(heard).toolCalls, [
+          { id: "f", name: "f", arguments: "{\"a\":1}" },
+          { id: "f_2", name: "f", arguments: "{\"b\":2}" }
+        ])
     ))
 
   it.effect("the name may be repeated on each piece", () =>

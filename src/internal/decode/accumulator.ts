@@ -59,6 +59,8 @@ export class Accumulator {
   #hasChoice = false
   #choiceIndex: number | undefined
   #choices: "unknown" | "first" | "counting" = "unknown"
+  /** A choice with another index than 0 that came first. */
+  #early: JsonRecord | undefined
   #reasoningIn: "field" | "tags" | undefined
   /** Reasoning that came beside the same reasoning in another place. */
   #repeated = ""
@@ -94,7 +96,7 @@ export class Accumulator {
     this.#id ||= asText(chunk["id"])?.slice(0, longestName) ?? ""
     this.#model ||= asText(chunk["model"])?.slice(0, longestName) ?? ""
     this.#members.addChunk(chunk)
-    const choice = this.#choose(chunk, isDocument)
+    const choice = this.#choose(chunk, isDocument, out)
     const usage = usageOf(chunk, choice)
     if (choice !== undefined) {
       this.#hasChoice = true
@@ -113,6 +115,11 @@ export class Accumulator {
     const before = out.length
     this.#addContent(text, out)
     if (out.length > before) this.#hasDeltas = true
+  }
+
+  /** The body has ended: what was held back until more was known counts. */
+  end(out: Array<ChatEvent>): void {
+    this.#settle(out)
   }
 
   /** Emits what is held back until more is known, such as the half of a tag or of a character. */
@@ -167,44 +174,58 @@ export class Accumulator {
     return fields === undefined && !hasExtra ? undefined : { origin, model, fields: fields ?? {} }
   }
 
-  /** The reason of the server, but that one for calls comes with calls: some servers end calls with `stop`. */
+  /** Some servers end calls with `stop`. */
   #reason(hasCalls: boolean): FinishReason {
     const reason = this.#rawFinishReason ? toFinishReason(this.#rawFinishReason) : "stop"
-    if (hasCalls && reason === "stop") return "tool-calls"
-    return !hasCalls && this.#functionCall === undefined && reason === "tool-calls" ? "stop" : reason
+    return hasCalls && reason === "stop" ? "tool-calls" : reason
   }
 
   /**
-   * The choice of this answer. Usually it has the index 0, and other indexes are other answers. Where the index counts
-   * the tokens (text-generation-inference), or is another number from the start, every choice counts.
+   * The choice of this answer. Usually it has the index 0, and other indexes are other answers. If the index counts the
+   * tokens (text-generation-inference), or is another number from the start, every choice counts.
    */
-  #choose(chunk: JsonRecord, isDocument: boolean): JsonRecord | undefined {
+  #choose(chunk: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): JsonRecord | undefined {
     const first = firstChoice(chunk)
     if (isDocument) return first ?? anyChoice(chunk)
     if (first !== undefined) {
       if (this.#choices === "counting") return undefined
       if (this.#choiceIndex !== undefined) this.#choices = "first"
       this.#choiceIndex = 0
+      this.#early = undefined
       return first
     }
     const other = itemsOf(chunk["choices"]).length === 1 ? anyChoice(chunk) : undefined
-    if (other === undefined || this.#choices === "first") return undefined
-    return this.#count(other)
+    return other === undefined || this.#choices === "first" ? undefined : this.#count(other, out)
   }
 
-  #count(choice: JsonRecord): JsonRecord | undefined {
+  #count(choice: JsonRecord, out: Array<ChatEvent>): JsonRecord | undefined {
     const index = asCount(choice["index"]) ?? 0
     const last = this.#choiceIndex
+    if (last === undefined) {
+      // The next chunk shows whether this is the answer, or another one that came early.
+      this.#choiceIndex = index
+      this.#early = choice
+      return undefined
+    }
     const content = contentOf(choice, false, false) ?? {}
-    const isNext = last === undefined || index === last + 1 || (index === last && this.#choices === "counting")
-    if (!isNext || (textOf(content) === undefined && !hasContent(choice["finish_reason"]))) {
-      // An empty choice under another number opens another answer.
+    const isEmpty = textOf(content) === undefined && !hasContent(choice["finish_reason"])
+    if ((index !== last + 1 && (index !== last || last === 0)) || (last === 0 && isEmpty)) {
       if (last === 0) this.#choices = "first"
-      return this.#choices === "counting" && index === last ? choice : undefined
+      return undefined
     }
     this.#choices = "counting"
     this.#choiceIndex = index
+    this.#settle(out)
     return choice
+  }
+
+  /** Takes in the choice that was held back. */
+  #settle(out: Array<ChatEvent>): void {
+    const choice = this.#early
+    this.#early = undefined
+    if (choice === undefined) return
+    this.#hasChoice = true
+    this.#addChoice(choice, false, out)
   }
 
   #addChoice(choice: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): void {

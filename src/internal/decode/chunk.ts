@@ -199,9 +199,8 @@ const toUsage = (raw: JsonRecord): Usage => {
     countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens") ?? 0
   const beside = read + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
   // Anthropic counts cached tokens beside the input, as some gateways hand it on; OpenAI counts them within it.
-  const isBeside = beside > 0 &&
-    (read > input || total === input + outputTokens + beside ||
-      ("cache_read_input_tokens" in raw && !("prompt_tokens" in raw)))
+  const isAnthropic = "cache_read_input_tokens" in raw && (read > input || !("prompt_tokens" in raw))
+  const isBeside = beside > 0 && (isAnthropic || total === input + outputTokens + beside)
   const inputTokens = isBeside ? input + beside : input
   // xAI counts reasoning beside the output.
   const sum = inputTokens + outputTokens + (reasoningTokens > outputTokens ? reasoningTokens : 0)

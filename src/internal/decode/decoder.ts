@@ -92,6 +92,7 @@ export class Decoder {
     this.#mode = "events"
     const last = this.#read(lines ?? this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
+    this.#answer.end(out)
     if (this.#answer.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
@@ -103,6 +104,7 @@ export class Decoder {
 
   /** Says that the answer ended, which is for the caller to know where {@link isComplete} holds. */
   finish(out: Array<ChatEvent>): Problem | undefined {
+    this.#answer.end(out)
     const failure = this.#answer.failure
     if (failure !== undefined) return generationFailed(failure)
     const beside = this.#mode === "events" && !this.#answer.isFinished ? this.#stray(out, true) : undefined
