@@ -1,0 +1,142 @@
+/**
+ * Any history → messages that the server accepts.
+ *
+ * Everything that is stored, imported, cut by a window or left by an interrupted turn passes here before each request.
+ */
+import type { AssistantMessage, ChatMessage, ContentPart, SystemMessage, UserMessage } from "../../ChatMessage.ts"
+import type { ToolCall } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import type { Wire } from "../../Provider.ts"
+import { callsAsText, pair } from "./pairing.ts"
+
+/** What of a request decides how its messages are sent. */
+export interface Target {
+  readonly config: Pick<LLMConfig, "baseUrl" | "model" | "wire">
+  /** The names of the tools that the request offers. */
+  readonly tools: ReadonlySet<string>
+}
+
+/**
+ * The messages as they can be sent. Calls and results are paired, blank messages are left out, neighbours of the same
+ * role are one, and opaque fields remain only where they go back to the server and model that gave them.
+ */
+export const toAcceptable = (
+  messages: ReadonlyArray<ChatMessage>,
+  { config, tools }: Target
+): ReadonlyArray<ChatMessage> => {
+  const { wire } = config
+  const paired = pair(messages, wire.toolCallIds, tools)
+  const sent = tools.size === 0 && wire.toolHistory === "text" ? callsAsText(paired) : paired
+  const cleaned = sent.flatMap((message) => clean(message, config))
+  return merge(wire.systemMessages === "first" ? systemFirst(cleaned) : cleaned, wire)
+}
+
+/** The message without what says nothing, and without what is meant for another server. */
+const clean = (message: ChatMessage, config: Target["config"]): ReadonlyArray<ChatMessage> => {
+  switch (message.role) {
+    case "system":
+      if (isBlank(message.content)) return []
+      return [config.wire.systemRole === "user" ? { role: "user", content: message.content } : message]
+    case "user": {
+      const content = typeof message.content === "string" ? message.content : message.content.filter(saysSomething)
+      if (typeof content === "string" ? isBlank(content) : content.length === 0) return []
+      const user = { ...message, content }
+      return [config.wire.userNames ? user : labelled(user)]
+    }
+    case "assistant":
+      return cleanAssistant(message, config)
+    case "tool":
+      return [message]
+  }
+}
+
+const isBlank = (text: string | undefined): boolean => text === undefined || text.trim() === ""
+
+const saysSomething = (part: ContentPart): boolean => part.type !== "text" || !isBlank(part.text)
+
+const cleanAssistant = (message: AssistantMessage, config: Target["config"]): ReadonlyArray<AssistantMessage> => {
+  const { content, opaque, reasoning, refusal, toolCalls } = message
+  const echoed =
+    opaque !== undefined && opaque.origin === new URL(config.baseUrl).origin && opaque.model === config.model
+      ? opaque
+      : undefined
+  const text = [content, refusal].filter((text) => text !== undefined && !isBlank(text)).join("\n\n")
+  const isContent = echoed?.fields["content"] !== undefined || echoed?.fields["audio"] !== undefined
+  if (text === "" && !toolCalls?.length && !isContent) return []
+  return [{
+    role: "assistant",
+    content: text,
+    ...(reasoning === undefined ? {} : { reasoning }),
+    ...(toolCalls?.length ? { toolCalls: echoed === undefined ? toolCalls.map(withoutExtra) : toolCalls } : {}),
+    ...(echoed === undefined ? {} : { opaque: echoed })
+  }]
+}
+
+const withoutExtra = ({ extra: _extra, ...call }: ToolCall): ToolCall => call
+
+/** One system message in front: most servers accept no other place for it, and no second one. */
+const systemFirst = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage> => {
+  const system = messages.filter(isSystem)
+  return system.length === 0 ? messages : [...system, ...messages.filter((message) => !isSystem(message))]
+}
+
+const isSystem = (message: ChatMessage): message is SystemMessage => message.role === "system"
+
+/** Neighbours of the same role as one message. */
+const merge = (messages: ReadonlyArray<ChatMessage>, wire: Wire): ReadonlyArray<ChatMessage> => {
+  const merged: Array<ChatMessage> = []
+  for (const message of messages) {
+    const last = merged.at(-1)
+    const both = last === undefined ? undefined : mergeTwo(last, message)
+    if (both !== undefined) merged[merged.length - 1] = both
+    else {
+      if (!wire.userAfterTool && last?.role === "tool" && message.role === "user") merged.push(acknowledgement)
+      merged.push(message)
+    }
+  }
+  return merged
+}
+
+const acknowledgement: ChatMessage = { role: "assistant", content: "OK." }
+
+const mergeTwo = (one: ChatMessage, other: ChatMessage): ChatMessage | undefined => {
+  if (one.role === "user" && other.role === "user") return mergeUsers(one, other)
+  if (one.role === "system" && other.role === "system") return { ...one, content: join(one.content, other.content) }
+  return one.role === "assistant" && other.role === "assistant" && !one.opaque && !other.opaque
+    ? {
+      ...other,
+      content: join(one.content, other.content),
+      ...(one.reasoning === undefined ? {} : { reasoning: join(one.reasoning, other.reasoning ?? "") })
+    }
+    : undefined
+}
+
+const join = (one: string, other: string): string => one !== "" && other !== "" ? `${one}\n\n${other}` : one + other
+
+/** Different speakers of one message are told apart by labels in its text. */
+const mergeUsers = (one: UserMessage, other: UserMessage): UserMessage => {
+  if (one.name !== other.name) return mergeUsers(labelled(one), labelled(other))
+  const { content: first } = one
+  const { content: second } = other
+  const content = typeof first === "string" && typeof second === "string"
+    ? join(first, second)
+    : [...toParts(first), ...toParts(second)]
+  return { ...one, content }
+}
+
+/** The message with the speaker's name in its text. */
+const labelled = ({ content, name }: UserMessage): UserMessage => {
+  if (isBlank(name)) return { role: "user", content }
+  const label = `${name}: `
+  if (typeof content === "string") return { role: "user", content: label + content }
+  const [first, ...rest] = content
+  return {
+    role: "user",
+    content: first?.type === "text"
+      ? [{ type: "text", text: label + first.text }, ...rest]
+      : [{ type: "text", text: label.trim() }, ...content]
+  }
+}
+
+const toParts = (content: UserMessage["content"]): ReadonlyArray<ContentPart> =>
+  typeof content === "string" ? [{ type: "text", text: content }] : content
