@@ -20,7 +20,9 @@ const notAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "i
 export const withoutDialect = (schema: JsonRecord): JsonRecord => {
   const { $id, $schema: _dialect, ...rest } = schema
   // Effect describes an empty struct by all that JavaScript accepts for one.
-  if ($id === "/schemas/%7B%7D") return defined({ ...rest, anyOf: undefined, type: "object", properties: {} })
+  if ($id === "/schemas/%7B%7D" && "anyOf" in rest) {
+    return withoutDialect(defined({ ...rest, anyOf: undefined, type: "object", properties: {} }))
+  }
   return mapEntries(rest, (value, keyword) => {
     if (byName.has(keyword) && isRecord(value)) return mapEntries(value, clean)
     return inner.has(keyword) ? clean(value) : value
@@ -40,6 +42,7 @@ interface Shape {
   readonly properties: JsonRecord
   readonly required: ReadonlyArray<unknown>
   readonly additionalProperties: unknown
+  readonly title?: unknown
   readonly description?: unknown
 }
 
@@ -53,29 +56,52 @@ export const toParameters = (schema: JsonSchema): JsonRecord => {
 }
 
 const withObjectRoot = (root: JsonRecord): JsonRecord => {
-  if (root["type"] === "object" && !notAtRoot.some((keyword) => keyword in root)) {
-    return isRecord(root["properties"]) ? root : { ...root, properties: {} }
+  const { $defs, $ref, definitions, ...more } = root
+  if (typeof $ref === "string" && Object.keys(more).length === 0) {
+    const referred = fieldsOf(resolve(root, $ref))
+    if (isPlainObject(referred)) return withDefinitions(referred, root)
   }
-  const { $defs, definitions, description, title } = root
+  if (isPlainObject(root)) return isRecord(root["properties"]) ? root : { ...root, properties: {} }
   const value = { ...root, $defs: undefined, definitions: undefined }
-  const shape = shapeOf(root, root, []) ?? { properties: { value: defined(value) }, required: ["value"] }
-  const object = defined({ type: "object", title, description, ...defined(shape) })
-  return JSON.stringify(object).includes("\"$ref\"") ? defined({ ...object, $defs, definitions }) : object
+  const shape = shapeOf(root, root, new Map()) ?? { properties: { value: defined(value) }, required: ["value"] }
+  return withDefinitions(defined({ type: "object", ...shape }), root)
 }
 
+const isPlainObject = (schema: JsonRecord): boolean =>
+  schema["type"] === "object" && !notAtRoot.some((keyword) => keyword in schema)
+
+/** The object with the definitions of the root, if it refers to any. */
+const withDefinitions = (object: JsonRecord, { $defs, definitions }: JsonRecord): JsonRecord => ({
+  properties: {},
+  ...object,
+  ...(JSON.stringify(object).includes("\"$ref\"") ? defined({ $defs, definitions }) : {})
+})
+
 /** The shape of the objects that the schema accepts, undefined where it accepts none. */
-const shapeOf = (schema: unknown, root: JsonRecord, seen: ReadonlyArray<unknown>): Shape | undefined => {
+const shapeOf = (schema: unknown, root: JsonRecord, found: Map<JsonRecord, Shape | undefined>): Shape | undefined => {
   if (!isRecord(schema)) return schema === false ? undefined : open
-  const { $ref, additionalProperties, allOf, anyOf, description, oneOf, properties, required, type } = schema
-  if (type !== undefined && !(asArray(type) ?? [type]).includes("object")) return undefined
+  if (found.has(schema)) return found.get(schema)
   // A schema that refers to itself says nothing more.
-  if (seen.includes(schema)) return open
-  const shapes = (schemas: ReadonlyArray<unknown>) => schemas.map((part) => shapeOf(part, root, [...seen, schema]))
+  found.set(schema, open)
+  const shape = newShape(schema, root, found)
+  found.set(schema, shape)
+  return shape
+}
+
+const newShape = (
+  schema: JsonRecord,
+  root: JsonRecord,
+  found: Map<JsonRecord, Shape | undefined>
+): Shape | undefined => {
+  const { $ref, additionalProperties, allOf, anyOf, description, oneOf, properties, required, title, type } = schema
+  if (type !== undefined && !(asArray(type) ?? [type]).includes("object")) return undefined
+  const shapes = (schemas: ReadonlyArray<unknown>) => schemas.map((part) => shapeOf(part, root, found))
   const own: Shape = {
+    title,
+    description,
     properties: fieldsOf(properties),
     required: itemsOf(required),
-    additionalProperties,
-    description
+    additionalProperties
   }
   const referred = typeof $ref === "string" ? [resolve(root, $ref)] : []
   const all = [own, ...shapes([...referred, ...itemsOf(allOf)])]
@@ -89,6 +115,7 @@ const both = (one: Shape, other: Shape): Shape => ({
   properties: { ...other.properties, ...one.properties },
   required: [...new Set([...one.required, ...other.required])],
   additionalProperties: one.additionalProperties ?? other.additionalProperties,
+  title: one.title ?? other.title,
   description: one.description ?? other.description
 })
 

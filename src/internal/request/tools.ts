@@ -33,5 +33,6 @@ const none = { type: "object", properties: {} }
 export const toResponseFormat = (format: ResponseFormat): JsonRecord => {
   if (format.type !== "json_schema") return { type: format.type }
   const { type, ...more } = format
-  return { type, json_schema: { ...more, schema: withoutDialect(format.schema) } }
+  const name = format.name.replace(/[^\w-]/g, "_").slice(0, 64)
+  return { type, json_schema: { ...more, name, schema: withoutDialect(format.schema) } }
 }

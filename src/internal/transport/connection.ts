@@ -38,11 +38,11 @@ export interface Exchange {
 /** The request for a completion. Fails where its body has no JSON. */
 export const toRequest = (
   config: LLMConfig,
-  body: JsonRecord,
+  body: () => JsonRecord,
   stream: boolean
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, ChatError.InvalidRequestError> =>
   Effect.try({
-    try: () => HttpBody.text(toJsonText(body), "application/json"),
+    try: () => HttpBody.text(toJsonText(body()), "application/json"),
     catch: (cause) =>
       new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
   }).pipe(Effect.map((body) =>
