@@ -361,15 +361,17 @@ export const fromPrompt = (prompt: Prompt): ReadonlyArray<UserMessage | ToolMess
  * @category conversions
  */
 export const fromResponse = (response: ChatResponse): AssistantMessage | undefined => {
-  const { refusal, toolCalls } = response
-  if (response.text.trim() === "" && refusal.trim() === "" && toolCalls.length === 0) return undefined
+  const { opaque, refusal, toolCalls } = response
+  const isBlank = response.text.trim() === "" && refusal.trim() === "" && toolCalls.length === 0
+  // An answer that is spoken may have no text: its server finds it by its id.
+  if (isBlank && opaque?.fields["audio"] === undefined) return undefined
   return defined<AssistantMessage>({
     role: "assistant",
     content: response.text,
     reasoning: asText(response.reasoning),
     refusal: asText(refusal),
     toolCalls: toolCalls.length === 0 ? undefined : toolCalls,
-    opaque: response.opaque,
+    opaque,
     finishReason: response.finishReason,
     model: asText(response.model),
     provider: response.provider,

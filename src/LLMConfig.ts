@@ -43,8 +43,8 @@ const fields = {
   /** Default `deepseek-chat`. Presets of other servers than DeepSeek have no default: with them, a model must be given. */
   model: Schema.optionalWith(Schema.NonEmptyTrimmedString, { exact: true }),
   /**
-   * Randomness, 0 to 2. Default 0.7; `null` where the server accepts no temperature that the program did not choose (see
-   * `Wire.defaultTemperature`), and for Claude beside a `topP`, because it accepts only one of them.
+   * Randomness, 0 to 2. Default 0.7, but `null` where that can be refused: by servers without `Wire.defaultTemperature`, by
+   * OpenAI's GPT-5 and o models, and by Claude beside a `topP`, of which it accepts one.
    */
   temperature: Schema.optionalWith(Schema.NullOr(within(Schema.Number, 0, 2)), { exact: true }),
   /** Nucleus sampling, 0 to 1. Default 1, which is not sent. */
@@ -131,7 +131,8 @@ const unset = new WeakMap<LLMConfig, ReadonlyArray<(typeof sometimes)[number]>>(
 
 const defaults = ({ model, temperature, topP, wire }: Props): Pick<Props, "model" | "temperature"> => {
   const name = model ?? (wire?.defaultModel === false ? undefined : "deepseek-chat")
-  const isRefused = wire?.defaultTemperature === false || (/claude/i.test(name ?? "") && (topP ?? 1) !== 1)
+  const isRefused = wire?.defaultTemperature === false || /(^|\/)(gpt-5|o\d($|-))/i.test(name ?? "") ||
+    (/claude/i.test(name ?? "") && (topP ?? 1) !== 1)
   return {
     ...(name === undefined ? {} : { model: name }),
     temperature: temperature === undefined ? (isRefused ? null : 0.7) : temperature

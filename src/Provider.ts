@@ -59,13 +59,17 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   systemMessages: withDefault(Schema.Literal("first", "anywhere"), "first"),
   /** Whether user messages can have a `name`. Otherwise the name is sent in the text. Default true. */
   userNames: withDefault(Schema.Boolean, true),
-  /** Whether a user message may follow a tool result. Otherwise an assistant message is sent between. Default true. */
+  /**
+   * Whether a user message may follow a tool result. Otherwise an assistant message is sent between. Default true, but for
+   * models whose names are those of Mistral's.
+   */
   userAfterTool: withDefault(Schema.Boolean, true),
   /**
-   * The ids of tool calls that are accepted: any, those of OpenAI (at most 40 characters), or those of Mistral (nine
-   * letters or digits). Other ids are replaced. Default `any`.
+   * The ids of tool calls that are accepted: any, those of OpenAI (at most 40 characters), those of Anthropic (letters,
+   * digits, `_` and `-`), or those of Mistral (nine letters or digits). Other ids are replaced. Default `any`, but for
+   * models whose names are those of Claude or of Mistral's.
    */
-  toolCallIds: withDefault(Schema.Literal("any", "openai", "mistral"), "any"),
+  toolCallIds: withDefault(Schema.Literal("any", "openai", "anthropic", "mistral"), "any"),
   /** Whether a tool's result names its tool, which Gemini demands and others refuse. Default false. */
   toolResultName: withDefault(Schema.Boolean, false),
   /**

@@ -300,6 +300,16 @@ describe("settings that the program did not choose", () => {
     }
   })
 
+  it("are no temperature for models of OpenAI that accept their own only, wherever they are", () => {
+    for (const model of ["gpt-5-mini", "openai/gpt-5", "o3", "o4-mini"]) {
+      assert.isNull(LLMConfig.make({ baseUrl, model }).temperature)
+      assert.strictEqual(LLMConfig.make({ baseUrl, model, temperature: 1 }).temperature, 1)
+    }
+    for (const model of ["gpt-4o", "olmo-2", "o3x"]) {
+      assert.strictEqual(LLMConfig.make({ baseUrl, model }).temperature, 0.7)
+    }
+  })
+
   it("follow the preset and the model when a config is changed", () => {
     const config = LLMConfig.make({ baseUrl })
     const chosen = LLMConfig.make({ baseUrl, temperature: 0.7, model: "deepseek-chat" })

@@ -173,6 +173,28 @@ describe("Tool calls", () => {
       assert.deepStrictEqual(later.tool_calls, calls)
     }))
 
+  it.effect("have ids that the templates of a model accept, whichever server has it", () =>
+    Effect.gen(function*() {
+      const history = [
+        user("a"),
+        calling(call("functions.f:0"), call("call_1")),
+        toolResult("functions.f:0", "one"),
+        user("b")
+      ]
+      const idsFor = (model: string) =>
+        Effect.map(sent(history, { config: { model } }), (messages) =>
+          messages.flatMap((message: SentMessage) =>
+            message.tool_calls ?? []
+          ).map(({ id }: { readonly id: string }) => id))
+      assert.deepStrictEqual(yield* idsFor("kimi-k2"), ["functions.f:0", "call_1"])
+      const [changed, kept] = yield* idsFor("anthropic/claude-sonnet-4.5")
+      assert.match(changed, /^[\w-]{1,64}$/)
+      assert.strictEqual(kept, "call_1")
+      for (const id of yield* idsFor("mistralai/Devstral-Small-2507")) {
+        assert.match(id, /^[A-Za-z0-9]{9}$/)
+      }
+    }))
+
   it.effect("have ids of at most 40 characters for OpenAI", () =>
     Effect.gen(function*() {
       const history = [user("a"), calling(call("x".repeat(41)), call("x".repeat(40)))]
@@ -219,6 +241,8 @@ describe("Tool calls", () => {
       }
       const [, { tool_calls }] = yield* sent(history, { ...ofPreset(Provider.openai), options: {} })
       assert.lengthOf(tool_calls, 1)
+      const extraBody = { tools: [{ type: "function", function: { name: "f" } }] }
+      assert.lengthOf((yield* sent(history, { options: { extraBody } }))[1].tool_calls, 1)
     }))
 
   it.effect("have null beside them where the text is blank (hermes-agent#67978)", () =>
@@ -285,10 +309,17 @@ describe("Opaque fields", () => {
     })
   })
 
-  it("are kept with an answer in the history, and in what is stored", () => {
-    const message = history[1]
-    const stored = JSON.parse(JSON.stringify(message))
-    assert.deepStrictEqual(stored, message)
+  it.effect("keep an answer without text that is spoken", () => {
+    const spoken: ChatMessage.AssistantMessage = {
+      role: "assistant",
+      content: "",
+      opaque: { ...opaque, fields: { audio: { id: "audio_1" } } }
+    }
+    return Effect.gen(function*() {
+      const [, message] = yield* sent([user("a"), spoken, user("b")], { config: { model: "m" } })
+      assert.deepStrictEqual(message, { role: "assistant", content: null, audio: { id: "audio_1" } })
+      assert.lengthOf(yield* sent([user("a"), spoken, user("b")], { config: { model: "m2" } }), 1)
+    })
   })
 })
 

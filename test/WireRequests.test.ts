@@ -148,6 +148,11 @@ describe("requests", () => {
         }
         const { body } = yield* sent({ options: { ...options, tools: [{ name: "f" }] } })
         assert.deepInclude(body, { tool_choice: "auto", parallel_tool_calls: false })
+        const extraBody = { parallel_tool_calls: false, tool_choice: "auto" }
+        const bare = yield* sent({ config: { extraBody } })
+        for (const name of Object.keys(extraBody)) assert.notProperty(bare.body, name)
+        const extra = yield* sent({ config: { extraBody: { ...extraBody, tools: [{ type: "web_search" }] } } })
+        assert.deepInclude(extra.body, extraBody)
       }))
 
     it.effect("one tool is demanded by its name, or alone where the server ignores or refuses that (llama.cpp, LM Studio)", () =>

@@ -4,7 +4,7 @@
  * Everything that is stored, imported, cut by a window or left by an interrupted turn passes here before each request.
  */
 import type { AssistantMessage, ChatMessage, ContentPart, SystemMessage, UserMessage } from "../../ChatMessage.ts"
-import type { ToolCall } from "../../ChatResponse.ts"
+import type { Opaque, ToolCall } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Wire } from "../../Provider.ts"
 import { callsAsText, pair } from "./pairing.ts"
@@ -22,29 +22,42 @@ export interface Target {
  */
 export const toAcceptable = (
   messages: ReadonlyArray<ChatMessage>,
-  { config, tools }: Target
+  { config: { baseUrl, model, wire: given }, tools }: Target
 ): ReadonlyArray<ChatMessage> => {
-  const { wire } = config
+  const wire = Object.assign({}, given, ofModel(model, given))
   const paired = pair(messages, wire.toolCallIds, tools)
   const sent = tools.size === 0 && wire.toolHistory === "text" ? callsAsText(paired) : paired
-  const cleaned = sent.flatMap((message) => clean(message, config))
+  const { origin } = new URL(baseUrl)
+  const isOwn = (opaque: Opaque) => opaque.origin === origin && opaque.model === model
+  const cleaned = sent.flatMap((message) => clean(message, wire, isOwn))
   return merge(wire.systemMessages === "first" ? systemFirst(cleaned) : cleaned, wire)
 }
 
+/** What the templates of some models demand, whichever server has them. */
+const ofModel = (model: string, { toolCallIds }: Wire): Partial<Wire> => {
+  if (toolCallIds !== "any") return {}
+  if (/(mis|magis|minis|codes|devs)tral|mixtral/i.test(model)) return { toolCallIds: "mistral", userAfterTool: false }
+  return /claude/i.test(model) ? { toolCallIds: "anthropic" } : {}
+}
+
 /** The message without what says nothing, and without what is meant for another server. */
-const clean = (message: ChatMessage, config: Target["config"]): ReadonlyArray<ChatMessage> => {
+const clean = (
+  message: ChatMessage,
+  wire: Wire,
+  isOwn: (opaque: Opaque) => boolean
+): ReadonlyArray<ChatMessage> => {
   switch (message.role) {
     case "system":
       if (isBlank(message.content)) return []
-      return [config.wire.systemRole === "user" ? { role: "user", content: message.content } : message]
+      return [wire.systemRole === "user" ? { role: "user", content: message.content } : message]
     case "user": {
       const content = typeof message.content === "string" ? message.content : message.content.filter(saysSomething)
       if (typeof content === "string" ? isBlank(content) : content.length === 0) return []
       const user = { ...message, content }
-      return [config.wire.userNames ? user : labelled(user)]
+      return [wire.userNames ? user : labelled(user)]
     }
     case "assistant":
-      return cleanAssistant(message, config)
+      return cleanAssistant(message, isOwn)
     case "tool":
       return [message]
   }
@@ -54,21 +67,20 @@ const isBlank = (text: string | undefined): boolean => text === undefined || tex
 
 const saysSomething = (part: ContentPart): boolean => part.type !== "text" || !isBlank(part.text)
 
-const cleanAssistant = (message: AssistantMessage, config: Target["config"]): ReadonlyArray<AssistantMessage> => {
+const cleanAssistant = (
+  message: AssistantMessage,
+  isOwn: (opaque: Opaque) => boolean
+): ReadonlyArray<AssistantMessage> => {
   const { content, opaque, reasoning, refusal, toolCalls } = message
-  const echoed =
-    opaque !== undefined && opaque.origin === new URL(config.baseUrl).origin && opaque.model === config.model
-      ? opaque
-      : undefined
-  const text = [content, refusal].filter((text) => text !== undefined && !isBlank(text)).join("\n\n")
-  const isContent = echoed?.fields["content"] !== undefined || echoed?.fields["audio"] !== undefined
-  if (text === "" && !toolCalls?.length && !isContent) return []
+  const own = opaque !== undefined && isOwn(opaque) ? opaque : undefined
+  const text = [content, refusal].filter((text) => !isBlank(text)).join("\n\n")
+  if (text === "" && !toolCalls?.length && own?.fields["audio"] === undefined) return []
   return [{
     role: "assistant",
     content: text,
     ...(reasoning === undefined ? {} : { reasoning }),
-    ...(toolCalls?.length ? { toolCalls: echoed === undefined ? toolCalls.map(withoutExtra) : toolCalls } : {}),
-    ...(echoed === undefined ? {} : { opaque: echoed })
+    ...(toolCalls?.length ? { toolCalls: own === undefined ? toolCalls.map(withoutExtra) : toolCalls } : {}),
+    ...(own === undefined ? {} : { opaque: own })
   }]
 }
 

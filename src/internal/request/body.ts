@@ -5,7 +5,7 @@ import type { CallOptions } from "../../CallOptions.ts"
 import type { ChatMessage } from "../../ChatMessage.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { OptionalField, Wire } from "../../Provider.ts"
-import type { JsonRecord } from "../json.ts"
+import { asString, fieldsOf, itemsOf, type JsonRecord } from "../json.ts"
 import { optionalFields } from "../optionalFields.ts"
 import { toAcceptable } from "./acceptable.ts"
 import { toMessages } from "./message.ts"
@@ -29,25 +29,28 @@ export const toBody = (
   stream: boolean
 ): JsonRecord => {
   const { wire } = config
-  const tools = toolMembers(options, wire)
-  const names = new Set(options.tools?.map(({ name }) => name))
+  const extra: JsonRecord = { ...config.extraBody, ...options.extraBody }
+  const tools = itemsOf(extra["tools"] ?? options.tools)
+  const names = new Set(tools.map((tool) => asString(fieldsOf(fieldsOf(tool)["function"] ?? tool)["name"]) ?? ""))
   return {
     model: config.model,
     messages: toMessages(toAcceptable(messages, { config, tools: names }), wire),
-    ...optionalMembers(config, options, names.size > 0),
+    ...optionalMembers(config, options),
     response_format: options.responseFormat && toResponseFormat(options.responseFormat),
-    ...tools,
+    ...toolMembers(options, wire),
     stream,
     stream_options: stream && wire.streamOptions ? { include_usage: true } : undefined,
-    ...config.extraBody,
-    ...options.extraBody
+    ...extra,
+    ...(tools.length === 0 ? withoutTools : {})
   }
 }
 
+/** What servers refuse in a request without tools. */
+const withoutTools = { tools: undefined, tool_choice: undefined, parallel_tool_calls: undefined }
+
 const optionalMembers = (
   config: OptionalMembers & { readonly wire: Wire },
-  options: OptionalMembers,
-  hasTools: boolean
+  options: OptionalMembers
 ): JsonRecord => {
   const members: Record<string, unknown> = {}
   const { maxTokensField, omit } = config.wire
@@ -55,7 +58,7 @@ const optionalMembers = (
     const own = options[field]
     const value = config[field] ?? own
     const isUnset = value === null || (own === undefined && value === neutral[field])
-    if (isUnset || omit.includes(field) || (field === "parallelToolCalls" && !hasTools)) continue
+    if (isUnset || omit.includes(field)) continue
     members[field === "maxTokens" ? maxTokensField : name] = value
   }
   return members

@@ -5,7 +5,12 @@ import type { Wire } from "../../Provider.ts"
 
 type Form = Wire["toolCallIds"]
 
-const forms: Record<Form, RegExp> = { any: /[^]/, openai: /^[^]{1,40}$/, mistral: /^[A-Za-z0-9]{9}$/ }
+const forms: Record<Form, RegExp> = {
+  any: /[^]/,
+  openai: /^[^]{1,40}$/,
+  anthropic: /^[\w-]{1,64}$/,
+  mistral: /^[A-Za-z0-9]{9}$/
+}
 
 /** Nine letters and digits that depend on the text alone, so that the same history is sent with the same ids. */
 const digest = (text: string): string => {
@@ -19,8 +24,8 @@ const digest = (text: string): string => {
 }
 
 const derive = (form: Form, id: string, count: number): string => {
-  if (form !== "any") return `${form === "openai" ? "call_" : ""}${digest(`${id}\n${count}`)}`
-  return id === "" ? `call_${count}` : `${id}_${count}`
+  if (form === "any") return id === "" ? `call_${count}` : `${id}_${count}`
+  return `${form === "mistral" ? "" : "call_"}${digest(`${id}\n${count}`)}`
 }
 
 /** Gives each call of a request an id of its own: the call's, if that has the form and is not in use. */

@@ -13,6 +13,9 @@ const inner = split(`items prefixItems additionalItems contains additionalProper
 /** Keywords whose members are schemas. */
 const byName = split("properties patternProperties dependentSchemas $defs definitions")
 
+/** What a schema can have that is only a reference. */
+const isReference = split("$ref $defs definitions")
+
 /** Keywords that servers refuse at the root. */
 const notAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if", "then", "else"]
 
@@ -56,8 +59,8 @@ export const toParameters = (schema: JsonSchema): JsonRecord => {
 }
 
 const withObjectRoot = (root: JsonRecord): JsonRecord => {
-  const { $defs, $ref, definitions, ...more } = root
-  if (typeof $ref === "string" && Object.keys(more).length === 0) {
+  const { $ref } = root
+  if (typeof $ref === "string" && Object.keys(root).every((keyword) => isReference.has(keyword))) {
     const referred = fieldsOf(resolve(root, $ref))
     if (isPlainObject(referred)) return withDefinitions(referred, root)
   }

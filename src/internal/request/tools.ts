@@ -1,14 +1,13 @@
 /**
- * What a request says of tools. Members that depend on tools are sent with tools only.
+ * What a request says of tools, and of the form of its answer.
  */
 import type { CallOptions, ResponseFormat, Tool } from "../../CallOptions.ts"
 import type { Wire } from "../../Provider.ts"
 import type { JsonRecord } from "../json.ts"
 import { toParameters, withoutDialect } from "./toolSchema.ts"
 
-/** The tools and the choice between them. Empty where the call has no tools. */
+/** The tools and the choice between them. */
 export const toolMembers = ({ toolChoice, tools = [] }: CallOptions, wire: Wire): JsonRecord => {
-  if (tools.length === 0) return {}
   if (typeof toolChoice !== "object") return { tools: tools.map(toTool), tool_choice: toolChoice }
   const { name } = toolChoice
   const chosen = tools.filter((tool) => tool.name === name)

@@ -20,7 +20,7 @@ interface Sent {
 
 const wires: Readonly<Record<string, Provider.Wire>> = {
   "no preset": Provider.Wire.make({}),
-  "no preset, without a system role": Provider.Wire.make({ systemRole: "user" }),
+  "no preset, without a system role": Provider.Wire.make({ systemRole: "user", toolCallIds: "anthropic" }),
   azure: Provider.azure({ resource: "r", deployment: "d" }).wire,
   ...Object.fromEntries(Object.entries(Provider.presets).map(([name, { wire }]) => [name, wire]))
 }
@@ -52,7 +52,7 @@ const isBlank = (content: unknown) =>
 
 const callsOf = (messages: ReadonlyArray<Sent>) => messages.flatMap((message) => message.tool_calls ?? [])
 
-const forms = { any: /^[^]+$/, openai: /^[^]{1,40}$/, mistral: /^[A-Za-z0-9]{9}$/ }
+const forms = { any: /^[^]+$/, openai: /^[^]{1,40}$/, anthropic: /^[\w-]{1,64}$/, mistral: /^[A-Za-z0-9]{9}$/ }
 
 /** A law for each request, by its title. */
 const laws: Readonly<
