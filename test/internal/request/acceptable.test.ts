@@ -170,4 +170,54 @@ describe("A request of any history, with every preset", () => {
     )
     assert.strictEqual(signatures(requestOf(wire, messages.filter((message) => !isOwn(message)), tools)), 0)
   })
+
+  /** The history with a text of its own in every place. */
+  const marked = (messages: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<ChatMessage.ChatMessage> =>
+    messages.map((message, index) => {
+      const content = `<${index}>`
+      switch (message.role) {
+        case "system":
+        case "tool":
+          return { ...message, content }
+        case "user":
+          return { ...message, content: index % 2 === 0 ? content : [{ type: "text", text: content }] }
+        case "assistant":
+          return { role: "assistant", content, toolCalls: message.toolCalls, refusal: `<refusal ${index}>` }
+      }
+    })
+
+  it.prop("loses nothing that was said, and says nothing twice", [history], ([messages]) => {
+    for (const wire of Object.values(wires)) {
+      for (const options of [tools, {}]) {
+        const said = marked(messages)
+        const text = JSON.stringify(requestOf(wire, said, options).messages)
+        for (const [index, { role }] of said.entries()) {
+          assert.lengthOf(text.split(`<${index}>`), 2, text)
+          if (role === "assistant") assert.lengthOf(text.split(`<refusal ${index}>`), 2, text)
+        }
+      }
+    }
+  }, runs)
+
+  it.prop("keeps the order of questions and answers", [history], ([messages]) => {
+    for (const wire of Object.values(wires)) {
+      const said = marked(messages.filter(({ role }) => role === "user" || role === "assistant"))
+      const text = JSON.stringify(requestOf(wire, said, tools).messages)
+      const places = said.map((_, index) => text.indexOf(`<${index}>`))
+      assert.deepStrictEqual(places, [...places].sort((one, other) => one - other))
+    }
+  }, runs)
+
+  it.prop("begins as the request before it, so that the server's cache holds", [history], ([messages]) => {
+    const said = messages.filter(({ role }) => role !== "system")
+    for (const wire of Object.values(wires)) {
+      const before = requestOf(wire, said, tools).messages.map((message) => JSON.stringify(message))
+      const after = requestOf(wire, [...said, { role: "user", content: "more" }], tools).messages
+      // The last message may be one with the new one.
+      assert.deepStrictEqual(
+        after.slice(0, before.length - 1).map((message) => JSON.stringify(message)),
+        before.slice(0, -1)
+      )
+    }
+  }, runs)
 })
