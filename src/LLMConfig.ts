@@ -117,17 +117,17 @@ export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(
   // @effect-diagnostics-next-line overriddenSchemaConstructor:off
   constructor(props: Props, options?: Schema.MakeOptions) {
     super({ ...props, ...defaults(props), baseUrl: normaliseBaseUrl(props.baseUrl) }, options)
-    unset.set(this, sometimes.filter((field) => props[field] === undefined))
+    unset.set(this, dependent.filter((field) => props[field] === undefined))
   }
 }
 
 type Props = Schema.Struct.Constructor<typeof fields>
 
 /** Settings whose defaults depend on others. */
-const sometimes = ["model", "temperature"] as const
+const dependent = ["model", "temperature"] as const
 
 /** Those of them that the program did not choose, by config. */
-const unset = new WeakMap<LLMConfig, ReadonlyArray<(typeof sometimes)[number]>>()
+const unset = new WeakMap<LLMConfig, ReadonlyArray<(typeof dependent)[number]>>()
 
 const defaults = ({ model, temperature, topP, wire }: Props): Pick<Props, "model" | "temperature"> => {
   const name = model ?? (wire?.defaultModel === false ? undefined : "deepseek-chat")
