@@ -176,15 +176,17 @@ export type Overrides = { readonly [K in keyof Options]?: Options[K] | undefined
 
 type DurationOptions = { readonly [K in DurationField]?: Duration.DurationInput | undefined }
 
-const reveal = (secret: string | Redacted.Redacted): string =>
-  typeof secret === "string" ? secret : Redacted.value(secret)
+/** The secret in clear. What has another type is for the Schema to refuse. */
+const reveal = (secret: unknown): unknown => Redacted.isRedacted(secret) ? Redacted.value(secret) : secret
 
-const toEncoded = ({ apiKey = "", headers, ...rest }: Overrides): Readonly<Record<string, unknown>> =>
-  defined({
+const toEncoded = ({ apiKey, headers, ...rest }: Overrides): Readonly<Record<string, unknown>> => {
+  const key = reveal(apiKey)
+  return defined({
     ...Rec.map<string, unknown, unknown>(rest, toJson),
-    apiKey: asText(reveal(apiKey).trim()),
+    apiKey: typeof key === "string" ? asText(key.trim()) : key,
     headers: headers && Rec.map(headers, reveal)
   })
+}
 
 /** Durations come in forms that JSON does not have. */
 const toJson = (value: unknown): unknown =>

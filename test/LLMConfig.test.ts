@@ -279,6 +279,13 @@ describe("headers", () => {
     })
   }
 
+  it("are refused, as a key is, where they are no texts", () => {
+    assert.match(bad({ headers: { "x-a": 5 } }), /headers[^]*a header must be a text, actual <redacted>/)
+    assert.notInclude(bad({ headers: { "x-a": [secret] } }), secret)
+    assert.match(bad({ apiKey: 5 }), /apiKey[^]*actual <redacted>/)
+    assert.notInclude(bad({ apiKey: [secret] }), secret)
+  })
+
   it("are accepted with any name and value that HTTP can carry", () => {
     const headers = { "X-Tenant_1": "a b", "x!#$%&'*+-.^_`|~": "\té", host: "other", accept: "" }
     const config = LLMConfig.make({ baseUrl, headers })
