@@ -96,44 +96,44 @@ const isSystem = (message: ChatMessage): message is SystemMessage => message.rol
 
 /** Neighbours of the same role as one message. */
 const merge = (messages: ReadonlyArray<ChatMessage>, wire: Wire): ReadonlyArray<ChatMessage> => {
-  const merged: Array<ChatMessage> = []
+  const runs: Array<[ChatMessage, ...Array<ChatMessage>]> = []
   for (const message of messages) {
-    const last = merged.at(-1)
-    const both = last === undefined ? undefined : mergeTwo(last, message)
-    if (both !== undefined) merged[merged.length - 1] = both
+    const run = runs.at(-1)
+    if (run !== undefined && canMerge(run[0], message)) run.push(message)
     else {
-      if (!wire.userAfterTool && last?.role === "tool" && message.role === "user") merged.push(acknowledgement)
-      merged.push(message)
+      if (!wire.userAfterTool && run?.[0].role === "tool" && message.role === "user") runs.push([acknowledgement])
+      runs.push([message])
     }
   }
-  return merged
+  return runs.map(([first, ...rest]) => rest.length === 0 ? first : mergeAll([first, ...rest]))
 }
 
 const acknowledgement: ChatMessage = { role: "assistant", content: "OK." }
 
-const mergeTwo = (one: ChatMessage, other: ChatMessage): ChatMessage | undefined => {
-  if (one.role === "user" && other.role === "user") return mergeUsers(one, other)
-  if (one.role === "system" && other.role === "system") return { ...one, content: join(one.content, other.content) }
-  return one.role === "assistant" && other.role === "assistant" && !one.opaque && !other.opaque
-    ? {
-      ...other,
-      content: join(one.content, other.content),
-      ...(one.reasoning === undefined ? {} : { reasoning: join(one.reasoning, other.reasoning ?? "") })
-    }
-    : undefined
+/** Results belong to one call each, and opaque fields to one answer. */
+const canMerge = (one: ChatMessage, other: ChatMessage): boolean =>
+  one.role === other.role && one.role !== "tool" && !("opaque" in one) && !("opaque" in other)
+
+const mergeAll = (run: ReadonlyArray<ChatMessage>): ChatMessage => {
+  const users = run.filter((message) => message.role === "user")
+  if (users.length > 0) return mergeUsers(users)
+  const content = join(run.map((message) => typeof message.content === "string" ? message.content : ""))
+  const answers = run.filter((message) => message.role === "assistant")
+  if (answers.length === 0) return { role: "system", content }
+  const reasoning = join(answers.map((answer) => answer.reasoning ?? ""))
+  return { ...answers.at(-1), role: "assistant", content, ...(reasoning === "" ? {} : { reasoning }) }
 }
 
-const join = (one: string, other: string): string => one !== "" && other !== "" ? `${one}\n\n${other}` : one + other
+const join = (texts: ReadonlyArray<string>): string => texts.filter((text) => text !== "").join("\n\n")
 
 /** Different speakers of one message are told apart by labels in its text. */
-const mergeUsers = (one: UserMessage, other: UserMessage): UserMessage => {
-  if (one.name !== other.name) return mergeUsers(labelled(one), labelled(other))
-  const { content: first } = one
-  const { content: second } = other
-  const content = typeof first === "string" && typeof second === "string"
-    ? join(first, second)
-    : [...toParts(first), ...toParts(second)]
-  return { ...one, content }
+const mergeUsers = (users: ReadonlyArray<UserMessage>): UserMessage => {
+  const names = new Set(users.map(({ name }) => name))
+  const contents = (names.size === 1 ? users : users.map(labelled)).map(({ content }) => content)
+  const texts = contents.filter((content) => typeof content === "string")
+  const content = texts.length === contents.length ? join(texts) : contents.flatMap(toParts)
+  const [name] = names
+  return { role: "user", content, ...(names.size === 1 && name !== undefined ? { name } : {}) }
 }
 
 /** The message with the speaker's name in its text. */
