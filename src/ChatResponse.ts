@@ -157,6 +157,8 @@ export interface ToolCall {
   readonly id: string
   readonly name: string
   readonly arguments: string
+  /** Further members of the call as the server sent them, such as Gemini's `extra_content`. */
+  readonly extra?: Readonly<Record<string, unknown>> | undefined
 }
 
 /**
@@ -168,7 +170,34 @@ export interface ToolCall {
 export const ToolCall: Schema.Schema<ToolCall> = Schema.Struct({
   id: Schema.String,
   name: Schema.String,
-  arguments: Schema.String
+  arguments: Schema.String,
+  extra: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+})
+
+/**
+ * Members of an assistant message that its server wants back as it sent them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Opaque {
+  /** The origin of the server. */
+  readonly origin: string
+  /** The model that was asked. */
+  readonly model: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+/**
+ * The Schema of {@link Opaque}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Opaque: Schema.Schema<Opaque> = Schema.Struct({
+  origin: Schema.String,
+  model: Schema.String,
+  fields: Schema.Record({ key: Schema.String, value: Schema.Unknown })
 })
 
 /**
@@ -188,6 +217,7 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   /** Why the model would not answer, in its own words. Empty where it did not refuse. */
   refusal: Schema.String,
   toolCalls: Schema.Array(ToolCall),
+  opaque: Schema.optional(Opaque),
   /** The deprecated single call of OpenAI's `functions`, kept for servers that still answer with it. */
   functionCall: Schema.optional(Schema.Struct({ name: Schema.String, arguments: Schema.String })),
   finishReason: FinishReason,

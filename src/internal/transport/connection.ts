@@ -4,7 +4,7 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
-import type * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -18,6 +18,7 @@ import * as Scope from "effect/Scope"
 import * as ChatError from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, type JsonRecord } from "../json.ts"
+import { toJsonText } from "../request/jsonText.ts"
 import * as Body from "./byteReader.ts"
 import type { Watch } from "./deadlines.ts"
 import { type Pull, toPullApart } from "./stream.ts"
@@ -37,11 +38,11 @@ export interface Exchange {
 /** The request for a completion. Fails where its body has no JSON. */
 export const toRequest = (
   config: LLMConfig,
-  body: JsonRecord,
+  body: () => JsonRecord,
   stream: boolean
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, ChatError.InvalidRequestError> =>
   Effect.try({
-    try: () => HttpBody.unsafeJson(body),
+    try: () => HttpBody.text(toJsonText(body()), "application/json"),
     catch: (cause) =>
       new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
   }).pipe(Effect.map((body) =>
@@ -96,6 +97,7 @@ export const open = (
     // A client that the program made fail on bad statuses still has the answer that tells why.
     Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
     guarded(config),
+    Effect.locally(HttpClient.currentTracerPropagation, config.tracePropagation),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
       const body = Body.of(response)
       const pull = body === undefined ? toPullApart(response.stream, scope) : pullOfBody(body)

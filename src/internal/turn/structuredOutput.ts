@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as JSONSchema from "effect/JSONSchema"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { JsonSchema, ObjectOptions, ResponseFormat } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
@@ -103,6 +104,40 @@ const jsonIn = (text: string): string => {
   return /^[^{[]*([{[][^]*[}\]])/.exec(fenced)?.[1] ?? fenced
 }
 
+/** Models say null for what they leave out. Where a value does not decode, the null members at fault are left out. */
+const decodeLeniently = <A, I>(
+  schema: Schema.Schema<A, I>,
+  value: unknown
+): Either.Either<A, ParseResult.ParseError> => {
+  const decodeAll = Schema.decodeUnknownEither(schema, { errors: "all" })
+  return Either.orElse(decodeAll(value), (error) => {
+    const faults: Faults = new Map()
+    for (const { path } of ParseResult.ArrayFormatter.formatErrorSync(error)) {
+      let at = faults
+      for (const key of path) {
+        const next: Faults = at.get(key) ?? new Map()
+        at.set(key, next)
+        at = next
+      }
+    }
+    return Either.mapLeft(decodeAll(withoutNulls(value, faults)), () => error)
+  })
+}
+
+/** Where values do not decode, by key. */
+interface Faults extends Map<PropertyKey, Faults> {}
+
+const withoutNulls = (value: unknown, faults: Faults): unknown => {
+  if (Array.isArray(value)) return value.map((item, index) => withoutNulls(item, faults.get(index) ?? new Map()))
+  if (!isRecord(value) || faults.size === 0) return value
+  const rest: Record<string, unknown> = {}
+  for (const [key, member] of Object.entries(value)) {
+    const inner = faults.get(key)
+    if (inner === undefined || member !== null) rest[key] = inner === undefined ? member : withoutNulls(member, inner)
+  }
+  return rest
+}
+
 const decode = <A, I>(
   schema: Schema.Schema<A, I>,
   isWrapped: boolean,
@@ -124,7 +159,7 @@ const decode = <A, I>(
   }
   const { value } = parsed
   const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
-  const decoded = Schema.decodeUnknownEither(schema)(content)
+  const decoded = decodeLeniently(schema, content)
   if (Either.isRight(decoded)) return Effect.succeed({ response, value: decoded.right })
   const { message, path } = issueOf(decoded.left)
   const where = path.length === 0 ? "" : ` at ${path.map(String).join(".")}`
