@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { ChatResponse } from "./ChatResponse.ts"
 
@@ -37,6 +37,13 @@ export interface Details {
   readonly cause?: unknown
 }
 
+/** Milliseconds. JSON has no number for the infinite duration, which becomes the longest one that it has. */
+const Millis = Schema.transform(Schema.Number, Schema.DurationFromSelf, {
+  strict: true,
+  decode: (millis) => Duration.millis(millis),
+  encode: (duration) => Math.min(Duration.toMillis(duration), Number.MAX_SAFE_INTEGER)
+})
+
 const details = {
   message: Schema.String,
   status: Schema.optional(Schema.Int),
@@ -44,7 +51,7 @@ const details = {
   type: Schema.optional(Schema.String),
   requestId: Schema.optional(Schema.String),
   body: Schema.optional(Schema.String),
-  retryAfter: Schema.optional(Schema.DurationFromMillis),
+  retryAfter: Schema.optional(Millis),
   partial: Schema.optional(ChatResponse),
   cause: Schema.optional(Schema.Defect)
 }
@@ -218,7 +225,7 @@ export class TimeoutError extends Schema.TaggedError<TimeoutError>(
   detailsAnd({
     phase: Schema.Literal("firstToken", "idle", "total"),
     /** The limit that was passed. */
-    limit: Schema.DurationFromMillis
+    limit: Millis
   })
 ) {
   /** Whether the same call can succeed later, unchanged. */
@@ -380,3 +387,40 @@ const is = Schema.is(ChatError)
  * @category guards
  */
 export const isChatError = (u: unknown): u is ChatError => is(u)
+
+/** What may be shown to anyone, by tag. */
+const publicSentences: Readonly<Record<ChatError["_tag"], string>> = {
+  AuthenticationError: "The chat service is not set up correctly.",
+  PermissionError: "The chat service is not allowed to do this.",
+  NotFoundError: "The model is not available.",
+  InvalidRequestError: "The request could not be processed.",
+  ContextLengthError: "The conversation is too long.",
+  ContentFilterError: "The request was refused by the content filter.",
+  RateLimitError: "There are too many requests right now. Try again later.",
+  QuotaError: "The chat service has reached its usage limit.",
+  ServerError: "The chat service failed. Try again later.",
+  TransportError: "The chat service could not be reached. Try again later.",
+  TimeoutError: "The answer took too long. Try again later.",
+  TruncatedError: "The answer was cut off. Try again.",
+  MalformedResponseError: "The chat service sent an invalid answer.",
+  HistoryStoreError: "The conversation could not be loaded or saved. Try again later.",
+  ConflictError: "The conversation was changed elsewhere. Try again.",
+  BusyError: "The conversation is busy with another message."
+}
+
+/**
+ * A sentence about an error that anyone may see, such as the users of a web page.
+ *
+ * It depends on the tag alone: it has no text of the server, no address and no secret, which an error's `message` and
+ * `body` may have.
+ *
+ * @example
+ * import { ChatError } from "effect-chat"
+ *
+ * const error = new ChatError.RateLimitError({ message: "org-123 is over its limit of 20 requests" })
+ * assert.strictEqual(ChatError.toPublic(error), "There are too many requests right now. Try again later.")
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const toPublic = (error: ChatError): string => publicSentences[error._tag]
