@@ -298,13 +298,29 @@ export const wordsOf = ({ message, upstream }: ErrorInfo): string =>
 
 /** Names of events, types and states that report how the work goes. */
 const progressName =
-  /(?:^|[._-])(?:ping|heartbeat|keep-?alive|status|info|progress|log|notice|debug|trace|step|tool|queued?|running|pending|processing|started|completed|metadata|thinking)(?:$|[._-])/i
+  /(?:^|[._-])(?:ping|heartbeat|keep-?alive|status|info|progress|log|notice|debug|trace|step|tool|queued?|running|pending|processing|started|completed)(?:$|[._-])/i
+
+/** Names of events in which an answer or its error comes. */
+const answerName = /error|exception|fail|^(?:message|data|chunk|delta|chat|completion|response|answer|result|usage)\b/i
+
+/**
+ * Whether an event is a gateway's report and no part of the answer: clients ignore events with a name that they do not
+ * know, unless the data is a chunk or says that there is an error. In a report on progress even an error is a tool's.
+ *
+ * @internal
+ */
+export const isReport = (event: string | undefined, data: unknown): boolean => {
+  if (event === undefined || answerName.test(event)) return false
+  const { choices, error, object, type, usage } = fieldsOf(data)
+  const isAnswer = choices !== undefined || Boolean(usage)
+  return !isAnswer && (progressName.test(event) || !(Boolean(error) || object === "error" || type === "error"))
+}
 
 /** An object without `choices` that says something: not usage, not a status line, not another protocol's chunk. */
 const isFlatError = (fields: JsonRecord): boolean => {
   const { code, error_code, model, object, status, success, type, usage } = fields
   if (typeof object === "string" || success === true || Boolean(usage) || Boolean(model)) return false
-  if (progressName.test(nonEmpty(type) ?? nonEmpty(status) ?? "")) return false
+  if (progressName.test(`${label(type)} ${label(status)}`.slice(0, 200).replaceAll(" ", "."))) return false
   return code
     ? !/^(?:0|2\d\d|success|ok)$/i.test(label(code) ?? "0")
     // The other names of messages stand in objects that are no errors as well.
@@ -318,15 +334,6 @@ const withoutAmbiguous = (fields: JsonRecord): JsonRecord => ({
   reason: undefined,
   text: undefined
 })
-
-/**
- * Whether an event is a gateway's report about its work and no part of the answer: its name says so. Clients ignore
- * events with names that they do not know.
- *
- * @internal
- */
-export const isProgressEvent = (event: string | undefined): boolean =>
-  event !== undefined && !/error|exception|fail/i.test(event) && progressName.test(event)
 
 /**
  * The error in a parsed `data:` of a stream (or in a 200's JSON body), or `undefined` where it is a regular chunk.

@@ -82,12 +82,16 @@ export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
   return cause instanceof Error ? new Error(`${cause.name}: ${scrub(cause.message, secrets)}`) : clean
 }
 
-/** Words in the name of a header, or of a query parameter, whose value is a secret. */
-const secretWord =
-  /^(?:auth|authorization|authentication|cookie|cookies|jwt|bearer|credentials?|signature|pass|.*(?:key|keys|token|secret|password|passwd|pwd))$/
+/** Words that name a secret wherever they stand in a name, and those that do at its end: `x-api-key`, not `x-key-id`. */
+const secretWord = /^(?:authorization|cookies?|credentials?|passwd|.*(?:secret|password))$/
+const secretEnd =
+  /^(?:auth|authentication|jwt|bearer|pass|pwd|signature|keys?|(?:api|access|auth|private|subscription|master)key|.*token)$/
 
-const isSecretName = (name: string): boolean =>
-  name.toLowerCase().split(/[-_.\s]/).some((word) => secretWord.test(word))
+/** Whether the name of a header, or of a query parameter, says that its value is a secret. */
+const isSecretName = (name: string): boolean => {
+  const words = name.toLowerCase().split(/[-_.\s]/)
+  return words.some((word) => secretWord.test(word)) || secretEnd.test(words.at(-1) ?? "")
+}
 
 /** Values that are secrets under any name: those that say so, and keys with a known beginning. */
 const looksSecret = (value: string): boolean =>

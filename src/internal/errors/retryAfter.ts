@@ -23,7 +23,7 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
   if (precise !== undefined && precise > 0) return wait(precise)
   const header = headers["retry-after"]
   const seconds = decimal(header)
-  if (seconds !== undefined) return wait(seconds * 1_000)
+  if (seconds !== undefined) return resetMillis(header ?? "", nowMillis)
   const at = dateMillis(header)
   return at === undefined ? precise : wait(at - nowMillis)
 }
@@ -38,8 +38,9 @@ export const resetAfterMillis = (headers: HeaderFields, nowMillis: number): numb
   latest(resetsIn(headers), nowMillis)
 
 const latest = (resets: ReadonlyArray<string>, nowMillis: number): number | undefined => {
-  const waits = resets.flatMap((reset) => resetMillis(reset, nowMillis) ?? [])
-  return waits.length === 0 ? undefined : Math.max(...waits)
+  // A reset that is over says nothing: servers send it with every answer.
+  const millis = Math.max(...resets.map((reset) => resetMillis(reset, nowMillis) ?? 0))
+  return millis > 0 ? millis : undefined
 }
 
 const part =
@@ -72,7 +73,7 @@ export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number |
     const maxSearched = 8_000
     const field = retryDelay === undefined
       ? undefined
-      : durationMillis(retryDelay) ?? resetMillis(retryDelay, nowMillis)
+      : resetMillis(retryDelay, nowMillis)
     const text = message.slice(0, maxSearched).replace(/\s+/g, " ")
     return field ?? durationMillis(first(stated, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
       latest(resets, nowMillis)
