@@ -2,6 +2,7 @@
  * One HTTP exchange: the request that is sent, and the answer that is opened for reading.
  */
 import * as HttpBody from "@effect/platform/HttpBody"
+import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -18,7 +19,7 @@ import * as Body from "./byteReader.ts"
 import type { Watch } from "./deadlines.ts"
 import { decompressedPull } from "./decompressedPull.ts"
 import { decompressed } from "./decompression.ts"
-import { type Client, withFetchInit } from "./fetchInit.ts"
+import { withFetchInit } from "./fetchInit.ts"
 import { mostRedirects, redirected } from "./redirects.ts"
 import { withoutSecretsInSpans } from "./spans.ts"
 import { type Pull, toPullApart } from "./stream.ts"
@@ -65,11 +66,12 @@ const authorization = ({ apiKey, wire: { authHeader } }: LLMConfig): Readonly<Re
 const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
   error._tag === "ResponseError" && error.reason === "StatusCode"
 
-export type { Client } from "./fetchInit.ts"
+/** The program's client. */
+export type Client = HttpClient.HttpClient
 
 /** Sends the request, and follows the redirects that are safe to follow. */
 const send = (
-  client: Client,
+  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>,
   request: HttpClientRequest.HttpClientRequest,
   redirects = mostRedirects
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, Scope.Scope> =>
@@ -91,7 +93,7 @@ export const open = (
   request: HttpClientRequest.HttpClientRequest,
   scope: Scope.CloseableScope
 ): Effect.Effect<Exchange, HttpClientError.HttpClientError, Scope.Scope> =>
-  send(withFetchInit(client, config), request).pipe(
+  send(HttpClient.withScope(withFetchInit(client, config)), request).pipe(
     // The services that this provides end with the request.
     Effect.mapInputContext((context: Context.Context<Scope.Scope>) => context),
     withoutSecretsInSpans(config),

@@ -4,17 +4,15 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, isRecord } from "../json.ts"
-
-/** A client whose requests last until their scope closes. */
-export type Client = HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>
 
 /** After so long without a byte, Node's `fetch` and Bun's give up by themselves. */
 const limitOfFetch = Duration.seconds(300)
@@ -64,21 +62,39 @@ const initOf = (config: LLMConfig, own: RequestInit): RequestInit => {
   }
 }
 
+type Requests = Effect.Effect<HttpClientRequest.HttpClientRequest, HttpClientError.HttpClientError>
+
+/** The two halves of the platform's clients: what makes the final request, and what sends it. */
+interface Halves {
+  readonly preprocess: (request: HttpClientRequest.HttpClientRequest) => Requests
+  readonly postprocess: (
+    request: Requests
+  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
+}
+
+const hasHalves = (client: object): client is Halves =>
+  "preprocess" in client && typeof client.preprocess === "function" &&
+  "postprocess" in client && typeof client.postprocess === "function"
+
+/** Changes the options for what the fiber does next. */
+const setInit = (config: LLMConfig): Effect.Effect<void> =>
+  Effect.flatMap(FiberRef.get(FiberRef.currentContext), (context) => {
+    const own = Option.getOrElse(Context.getOption(context, FetchHttpClient.RequestInit), () => ({}))
+    return FiberRef.set(
+      FiberRef.currentContext,
+      Context.add(context, FetchHttpClient.RequestInit, initOf(config, own))
+    )
+  })
+
 /**
  * The client, whose `fetch` follows no redirect by itself and has no time limit that is shorter than the config's.
  *
- * What the program set for `fetch` stays, around the call or within the client's layer. A layer's services win inside
- * the client, so the options are changed there: where the request is made, in the fiber that goes on to send it.
+ * What the program set for `fetch` stays, around the call or within the client's layer. A layer's services are there only
+ * where the client sends a request, so the options are changed there, in the fiber that goes on to send it.
  */
-export const withFetchInit = (client: Client, config: LLMConfig): Client =>
-  HttpClient.mapRequestEffect(client, (request) =>
-    Effect.flatMap(FiberRef.get(FiberRef.currentContext), (context) => {
-      const own = Option.getOrElse(Context.getOption(context, FetchHttpClient.RequestInit), () => ({}))
-      return Effect.as(
-        FiberRef.set(
-          FiberRef.currentContext,
-          Context.add(context, FetchHttpClient.RequestInit, initOf(config, own))
-        ),
-        request
-      )
-    }))
+export const withFetchInit = (client: HttpClient.HttpClient, config: LLMConfig): HttpClient.HttpClient => {
+  const set = setInit(config)
+  return hasHalves(client)
+    ? HttpClient.makeWith((request: Requests) => client.postprocess(Effect.zipLeft(request, set)), client.preprocess)
+    : HttpClient.mapRequestEffect(client, (request) => Effect.as(set, request))
+}

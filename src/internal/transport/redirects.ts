@@ -22,6 +22,8 @@ export const redirected = (
   const location = response.headers["location"] ?? ""
   if (sentTo === undefined || location === "" || !URL.canParse(location, sentTo)) return undefined
   const target = new URL(location, sentTo)
+  // undici would send it.
+  target.hash = ""
   const isSame = target.origin === sentTo.origin && urlIn(request.url)?.origin === sentTo.origin
   return isSame && target.username === "" && target.password === ""
     ? HttpClientRequest.setUrl(request, target)
