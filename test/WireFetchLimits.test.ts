@@ -46,7 +46,8 @@ const impatient = Effect.gen(function*() {
 const ask = (asking: Asking) =>
   Effect.gen(function*() {
     const { url } = yield* slowServer
-    const init: RequestInit = Object.assign({}, { dispatcher: yield* impatient })
+    const none: RequestInit = {}
+    const init = Object.assign(none, { dispatcher: yield* impatient })
     const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, init)
     )

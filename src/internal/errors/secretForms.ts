@@ -33,8 +33,17 @@ const formsOf = (character: string): string => {
   return `(?:${forms.join("|")})`
 }
 
+const known = new Map<string, string>()
+
+const knownFormsOf = (character: string): string => {
+  const forms = known.get(character) ?? formsOf(character)
+  // There are few other characters in keys.
+  if (character <= "\x7f") known.set(character, forms)
+  return forms
+}
+
 const formsOfText = (text: string): string =>
-  Array.from({ length: text.length }, (_, at) => formsOf(text.charAt(at))).join("")
+  Array.from({ length: text.length }, (_, at) => knownFormsOf(text.charAt(at))).join("")
 
 /** How base64 encodes a text wherever it stands among others: each of three positions gives other characters. */
 const base64Of = (secret: string): ReadonlyArray<string> => {

@@ -12,7 +12,7 @@ import type { Passed } from "../transport/deadlines.ts"
 import { DecompressionError } from "../transport/decompression.ts"
 import { classify } from "./classify.ts"
 import { type ErrorInfo, fromBody, statusText, wordsOf } from "./errorBody.ts"
-import { scrub, scrubAll, scrubAndCut, scrubCause, type Secrets } from "./redaction.ts"
+import { scrubAll, scrubAndCut, scrubCause, type Secrets } from "./redaction.ts"
 import { type HeaderFields, requestId, resetAfterMillis, retryAfterFromInfo, retryAfterMillis } from "./retryAfter.ts"
 
 export { secretsOf } from "./redaction.ts"
@@ -67,8 +67,9 @@ const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.Ch
   // An error without words that are known as such: its status says most, and within a success its body does.
   const message = wordsOf(info) || (status < 300 ? body.trim() : "") || statusText(status)
   const mayPass = status === 429 || status >= 500 || status < 300
-  const millis = retryAfterMillis(headers, now) ?? retryAfterFromInfo(info, now) ??
-    (mayPass ? resetAfterMillis(headers, now) : undefined)
+  const asked = retryAfterMillis(headers, now) ?? retryAfterFromInfo(info, now)
+  // "At once" is no answer to when a limit resets that is used up.
+  const millis = asked || ((mayPass ? resetAfterMillis(headers, now) : undefined) ?? asked)
   const fields = details(context, message, body, {
     code: name(info.code),
     type: name(info.type),
@@ -85,9 +86,7 @@ export const fromStatus = (context: Context, body: string): ChatError.ChatError 
   const status = context.status ?? 0
   if (status === 0) return fromOpaqueRedirect(context)
   if (status >= 300 && status < 400) return fromRedirect(context, context.headers["location"] ?? "nowhere", body)
-  // Without secrets before it is read: what is read of a page may be cut.
-  const clean = scrub(body, context.secrets)
-  return fromInfo(context, fromBody(clean, context.headers["content-type"]), body)
+  return fromInfo(context, fromBody(body, context.headers["content-type"]), body)
 }
 
 /** A redirect that is not followed: to another origin, where neither key nor prompt was meant to go, or one of too many. */
