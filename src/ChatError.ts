@@ -385,10 +385,7 @@ const is = Schema.is(ChatError)
 export const isChatError = (u: unknown): u is ChatError => is(u)
 
 /**
- * A sentence about an error that anyone may see, such as the users of a web page.
- *
- * It depends on the tag alone: it has no text of the server, no address and no secret, which an error's `message` and
- * `body` may have.
+ * A sentence about an error that anyone may see. It depends on the tag alone, and has no text of the server.
  *
  * @example
  * import { ChatError } from "effect-chat"

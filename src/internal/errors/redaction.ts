@@ -98,22 +98,13 @@ const looksSecret = (value: string): boolean =>
   /secret|password|^(?:bearer|basic) |^(?:sk|pk|rk)-\w|^(?:sk|gsk|hf|ghp|glpat|xai|pplx|nvapi|tgp)[-_]\w{8}|^AIza\w{8}|^eyJ\w{8}/i
     .test(value)
 
-/** A value, and the parts of it that are secrets alone: the token behind a scheme, the values of cookies, a password. */
-const partsOf = (value: string, isCookie: boolean): ReadonlyArray<string> => {
-  const [, scheme, token] = /^(bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value) ?? []
-  const plain = scheme?.toLowerCase() === "basic" ? decodeBase64(token ?? "") : ""
+/** A value, and the parts of it that are secrets alone: the token behind a scheme, the values of cookies. */
+const partsOf = (value: string): ReadonlyArray<string> => {
   const shortestPart = 8
-  const cookies = isCookie ? value.split(";").map((pair) => pair.slice(pair.indexOf("=") + 1).trim()) : []
-  return [
-    value,
-    ...token === undefined ? [] : [token],
-    plain,
-    plain.slice(plain.indexOf(":") + 1),
-    ...cookies.filter((part) => part.length >= shortestPart)
-  ]
+  const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
+  const cookies = value.split(/;\s*/).map((pair) => pair.slice(pair.indexOf("=") + 1))
+  return [value, ...token === undefined ? [] : [token], ...cookies.filter((part) => part.length >= shortestPart)]
 }
-
-const decodeBase64 = (text: string): string => /^[\w+/]+={0,2}$/.test(text) && text.length % 4 === 0 ? atob(text) : ""
 
 const known = new WeakMap<LLMConfig["headers"], { readonly config: LLMConfig; readonly secrets: Secrets }>()
 
@@ -129,7 +120,7 @@ export const secretsOf = (config: LLMConfig): Secrets => {
     ...apiKey === undefined ? [] : [Redacted.value(apiKey).trim()],
     ...Object.entries(headers).flatMap(([name, header]) => {
       const value = Redacted.value(header).trim()
-      return isSecretName(name) || looksSecret(value) ? partsOf(value, /cookie/i.test(name)) : []
+      return isSecretName(name) || looksSecret(value) ? partsOf(value) : []
     }),
     ...Object.entries(wire.query).flatMap(([name, value]) => isSecretName(name) ? [value] : [])
   ]

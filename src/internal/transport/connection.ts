@@ -98,12 +98,12 @@ export const open = (
     Effect.mapInputContext((context: Context.Context<Scope.Scope>) => context),
     withoutSecretsInSpans(config),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
-      const { headers } = response
+      const coding = (response.headers["content-encoding"] ?? "").trim().toLowerCase()
       const failed = Body.failedWith(response)
       const source = Body.of(response)
-      const body = source && decompressed(source, headers["content-encoding"], isFetch(response), failed)
+      const body = source && decompressed(source, coding, isFetch(response), failed)
       const pull = body === undefined
-        ? decompressedPull(toPullApart(response.stream, scope), headers["content-encoding"], failed, scope)
+        ? decompressedPull(toPullApart(response.stream, scope), coding, failed, scope)
         : Body.pullOf(body)
       return Effect.as(Scope.addFinalizer(scope, body?.close ?? Effect.void), {
         response,

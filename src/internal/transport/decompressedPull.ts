@@ -6,7 +6,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Body from "./byteReader.ts"
-import { codingsIn, type Decoder, decoderFor, isDecoder, isTooShort } from "./decompression.ts"
+import { type Decoder, decoderFor, isDecoder, isTooShort } from "./decompression.ts"
 import type { Pull } from "./stream.ts"
 
 type Bytes = Pull<Uint8Array, HttpClientError.HttpClientError>
@@ -52,8 +52,8 @@ const decode = (
   )
 }
 
-/** The pull as it is where its bytes are not compressed, else of the decoded bytes. */
-const layer = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
+/** The bytes of a response's stream, decoded where they are compressed. */
+export const decompressedPull = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
   let start: Chunk.Chunk<Uint8Array> = Chunk.empty()
   let begun: Bytes | undefined
   const first: Bytes = Effect.matchEffect(pull, {
@@ -79,11 +79,3 @@ const layer = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Sc
   })
   return Effect.suspend(() => begun ?? first)
 }
-
-/** The bytes of a response's stream, decoded where they are compressed. */
-export const decompressedPull = (
-  pull: Bytes,
-  contentEncoding: string | undefined,
-  failed: Body.Failed,
-  scope: Scope.Scope
-): Bytes => codingsIn(contentEncoding).reduceRight((bytes, coding) => layer(bytes, coding, failed, scope), pull)

@@ -13,7 +13,7 @@ export class DecompressionError extends Error {
   override readonly name = "DecompressionError"
 }
 
-type Format = "gzip" | "br" | "deflate" | "deflate-raw" | "zstd"
+type Format = "gzip" | "br" | "deflate" | "deflate-raw"
 
 /** What is decoded here as it arrives. */
 export interface Decoder {
@@ -23,11 +23,8 @@ export interface Decoder {
   readonly end: () => void
 }
 
-/** How many bytes tell the format: the magic numbers have two to four, the names of fields in a stream of events more. */
+/** How many bytes tell the format: gzip is known by two, and text by the beginning of a field's name. */
 const telling = 4
-
-const startsWith = (bytes: Uint8Array, magic: ReadonlyArray<number>): boolean =>
-  magic.every((byte, index) => bytes[index] === byte)
 
 /** Whether the bytes begin like JSON, a page or an event. Compressed bytes have control characters there. */
 const looksLikeText = (bytes: Uint8Array): boolean =>
@@ -35,10 +32,9 @@ const looksLikeText = (bytes: Uint8Array): boolean =>
 
 /** The format of a body that begins with these bytes, undefined where it is not compressed. */
 const formatOf = (bytes: Uint8Array, coding: string, isFetch: boolean): Format | undefined => {
-  if (startsWith(bytes, [0x1f, 0x8b])) return "gzip"
-  if (startsWith(bytes, [0x28, 0xb5, 0x2f, 0xfd])) return "zstd"
-  if (coding !== "br" && coding !== "deflate") return undefined
   const [first = 0, second = 0] = bytes
+  if (first === 0x1f && second === 0x8b) return "gzip"
+  if (coding !== "br" && coding !== "deflate") return undefined
   const isText = looksLikeText(bytes)
   // `fetch` has decoded what it could, so what is text is no brotli that looks like it.
   if (coding === "br") return isText && (isFetch || first !== 0x5b) ? undefined : "br"
@@ -51,8 +47,7 @@ const functions: Readonly<Record<Format, string>> = {
   gzip: "createGunzip",
   br: "createBrotliDecompress",
   deflate: "createInflate",
-  "deflate-raw": "createInflateRaw",
-  zstd: "createZstdDecompress"
+  "deflate-raw": "createInflateRaw"
 }
 
 /** A module of Node, which Bun and Deno have as well. */
@@ -70,7 +65,7 @@ const call = (target: unknown, name: string, ...args: ReadonlyArray<unknown>): u
 const byZlib = (format: Format, failed: Body.Failed): Decoder | undefined => {
   const zlib = builtin("node:zlib")
   const constants = fieldsOf(zlib["constants"])
-  const flush = { br: "BROTLI_OPERATION_FLUSH", zstd: "ZSTD_e_flush" }[String(format)] ?? "Z_SYNC_FLUSH"
+  const flush = format === "br" ? "BROTLI_OPERATION_FLUSH" : "Z_SYNC_FLUSH"
   // With this flush, bytes that end too early are a body that ends too early, which the answer's decoder knows.
   const transform = call(zlib, functions[format], { finishFlush: constants[flush] })
   const body = Body.ofReadable(transform, failed)
@@ -84,7 +79,7 @@ const byZlib = (format: Format, failed: Body.Failed): Decoder | undefined => {
 
 /** For browsers, where a program's own `fetch` or a service worker may leave bytes as they are. */
 const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined => {
-  if (format === "br" || format === "zstd" || typeof DecompressionStream === "undefined") return undefined
+  if (format === "br" || typeof DecompressionStream === "undefined") return undefined
   const { readable, writable } = new DecompressionStream(format)
   const writer = writable.getWriter()
   const writeAll = async (bytes: Uint8Array, next: () => void): Promise<void> => {
@@ -158,7 +153,7 @@ export const isDecoder = (value: Decoder | Body.Read): value is Decoder => "writ
 
 /** Whether so few bytes do not tell yet if the body is compressed. */
 export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
-  length < telling && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
+  length < telling && (coding !== "" || first === undefined || first === 0x1f)
 
 /** The body as it is where it is not compressed, else decoded. */
 const opened = (
@@ -174,8 +169,13 @@ const opened = (
   return isDecoder(decoder) ? decoded(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
 }
 
-/** One layer: looks at the first bytes when they have come. */
-const layer = (source: Body.Body, coding: string, isFetch: boolean, failed: Body.Failed): Body.Body => {
+/** The body, decoded where it is compressed: by its header, or by its first bytes. */
+export const decompressed = (
+  source: Body.Body,
+  coding: string,
+  isFetch: boolean,
+  failed: Body.Failed
+): Body.Body => {
   let start: Uint8Array = new Uint8Array()
   let body: Body.Body | undefined
   let wanted: Body.Take | undefined
@@ -204,17 +204,3 @@ const layer = (source: Body.Body, coding: string, isFetch: boolean, failed: Body
     close: Body.closing(() => body ?? source)
   }
 }
-
-/** The codings in a header, in the order in which they were applied. */
-export const codingsIn = (contentEncoding: string | undefined): ReadonlyArray<string> => {
-  const most = 3
-  return (contentEncoding ?? "").toLowerCase().split(",", most).map((coding) => coding.trim())
-}
-
-/** The body, decoded where it is compressed in whichever way its header or its first bytes tell. */
-export const decompressed = (
-  source: Body.Body,
-  contentEncoding: string | undefined,
-  isFetch: boolean,
-  failed: Body.Failed
-): Body.Body => codingsIn(contentEncoding).reduceRight((body, coding) => layer(body, coding, isFetch, failed), source)

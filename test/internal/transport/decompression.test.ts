@@ -76,7 +76,7 @@ describe("where there is no zlib", () => {
   it.live("bytes that are no valid gzip are a failure", () =>
     withoutNode(
       Effect.map(
-        read(decompressed(bodyOf(Uint8Array.of(0x1f, 0x8b, 1, 2, 3, 4)), undefined, false, failed)),
+        read(decompressed(bodyOf(Uint8Array.of(0x1f, 0x8b, 1, 2, 3, 4)), "", false, failed)),
         (text) => assert.include(text, "no valid gzip")
       )
     ))
@@ -86,13 +86,13 @@ describe("a body that is not compressed", () => {
   it.live("is read as it is, also where it is shorter than what tells", () =>
     Effect.forEach(["", "{", "{}", "(", "\u001f"], (text) =>
       Effect.map(
-        read(decompressed(bodyOf(...text === "" ? [] : [new TextEncoder().encode(text)]), undefined, false, failed)),
+        read(decompressed(bodyOf(...text === "" ? [] : [new TextEncoder().encode(text)]), "", false, failed)),
         (got) => assert.strictEqual(got, text)
       )))
 
   it.live("keeps what its reader did not take", () =>
     Effect.gen(function*() {
-      const body = decompressed(bodyOf(new TextEncoder().encode("data: hello")), undefined, false, failed)
+      const body = decompressed(bodyOf(new TextEncoder().encode("data: hello")), "", false, failed)
       yield* Effect.async<void>((resume) =>
         body.read(() => {
           resume(Effect.void)
