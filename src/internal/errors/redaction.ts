@@ -10,6 +10,8 @@ import { patternOf } from "./secretForms.ts"
 export interface Secrets {
   /** Matches a secret in any of its forms, the longest one first. Undefined where there is none. */
   readonly pattern: RegExp | undefined
+  /** Secrets that are too long for a pattern: they are found as they are. */
+  readonly long: ReadonlyArray<string>
   /** How many characters a secret can have in a text. */
   readonly longest: number
 }
@@ -22,17 +24,26 @@ const shortest = 4
 /** The secrets among some texts. */
 export const secretsFrom = (texts: Iterable<string>): Secrets => {
   const secrets = [...new Set(texts)].filter((text) => text.length >= shortest)
+  // A pattern has some hundred characters for each one of a text, and there is a limit to it.
+  const most = 4_000
+  let total = 0
+  const short = secrets.filter((secret) => total + secret.length <= most && (total += secret.length) > 0)
   // A character takes at most so many in an encoded text: `&amp;#x00002f;`.
   const widest = 14
   return {
-    pattern: secrets.length === 0 ? undefined : patternOf(secrets),
+    pattern: short.length === 0 ? undefined : patternOf(short),
+    long: secrets.filter((secret) => !short.includes(secret)),
     longest: widest * Math.max(0, ...secrets.map((secret) => secret.length))
   }
 }
 
+const hasSecrets = ({ long, pattern }: Secrets): boolean => pattern !== undefined || long.length > 0
+
 /** The text with every secret in it replaced. */
-export const scrub = (text: string, { pattern }: Secrets): string =>
-  pattern === undefined ? text : text.replace(pattern, replacement)
+export const scrub = (text: string, { long, pattern }: Secrets): string => {
+  const rest = long.reduce((rest, secret) => rest.replaceAll(secret, replacement), text)
+  return pattern === undefined ? rest : rest.replace(pattern, replacement)
+}
 
 /**
  * The first `kept` characters of the text with every secret replaced. Secrets are replaced first: one that is cut in two
@@ -41,7 +52,7 @@ export const scrub = (text: string, { pattern }: Secrets): string =>
 export const scrubAndCut = (text: string, secrets: Secrets, kept: number): string => {
   const searched = 2 ** 16
   const clean = scrub(text.slice(0, searched), secrets)
-  const whole = text.length < searched || secrets.pattern === undefined ? clean : clean.slice(0, -secrets.longest)
+  const whole = text.length < searched || !hasSecrets(secrets) ? clean : clean.slice(0, -secrets.longest)
   // Joined anew, so that the short text does not keep the long one in memory.
   return whole.length <= kept && text.length <= kept ? whole : whole.slice(0, kept).split("").join("")
 }
@@ -49,7 +60,7 @@ export const scrubAndCut = (text: string, secrets: Secrets, kept: number): strin
 /** The value with every secret replaced in all of its texts, and the value itself where it has none. */
 export const scrubAll = (value: unknown, secrets: Secrets, depth = 64): unknown => {
   if (typeof value === "string") return scrub(value, secrets)
-  if (secrets.pattern === undefined || typeof value !== "object" || value === null) return value
+  if (!hasSecrets(secrets) || typeof value !== "object" || value === null) return value
   if (depth === 0) return undefined
   if (Array.isArray(value)) {
     const items = value.map((item) => scrubAll(item, secrets, depth - 1))
@@ -75,7 +86,7 @@ const shown = (cause: unknown, depth = 8): string => {
 
 /** The error itself where it shows no secret, else its name and message without. */
 export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
-  if (secrets.pattern === undefined) return cause
+  if (!hasSecrets(secrets)) return cause
   const text = shown(cause)
   const clean = scrub(text, secrets)
   if (clean === text) return cause

@@ -3,12 +3,13 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
@@ -69,6 +70,10 @@ const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientE
 /** The program's client. */
 export type Client = HttpClient.HttpClient
 
+/** `node:http` throws where a header is none that HTTP can have. */
+const isRefusedHeader = (defect: unknown): boolean =>
+  defect instanceof TypeError && "code" in defect && /^ERR_INVALID_(?:HTTP_TOKEN|CHAR)$/.test(String(defect.code))
+
 /** Sends the request, and follows the redirects that are safe to follow. */
 const send = (
   client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>,
@@ -78,6 +83,11 @@ const send = (
   client.execute(request).pipe(
     // A client that the program made fail on bad statuses still has the answer that tells why.
     Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
+    Effect.catchSomeDefect((cause) =>
+      isRefusedHeader(cause)
+        ? Option.some(new HttpClientError.RequestError({ request, reason: "Encode", cause }))
+        : Option.none()
+    ),
     Effect.flatMap((response) => {
       const next = redirects === 0 ? undefined : redirected(request, response)
       return next === undefined

@@ -73,6 +73,14 @@ describe("scrub", () => {
     ))
   })
 
+  it("finds secrets of any length and number", () => {
+    for (const [length, count] of [[80_000, 1], [1_000, 100], [60, 5_000]] as const) {
+      const many = Array.from({ length: count }, (_, at) => `-${at}`.repeat(length / 2).slice(0, length))
+      const found = scrub(`a ${many.at(-1)} b ${many[0]} c`, secretsFrom(many))
+      assert.strictEqual(found, "a <redacted> b <redacted> c")
+    }
+  })
+
   it("takes time in line with the text, whatever it repeats", () => {
     const text = "sk-sk-sk-1234%".repeat(100_000)
     const start = performance.now()
