@@ -87,19 +87,22 @@ describe("an answer that the server compressed", () => {
 
     it.live(`arrives at ${client} while it is being written`, () =>
       Effect.gen(function*() {
-        const heard = yield* Deferred.make<void>()
+        let goOn = (): void => assert.fail("an answer before the request")
         const { url } = yield* serve((_, response) => {
           response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": "gzip" })
           const gzip = Zlib.createGzip()
           gzip.pipe(response)
           gzip.write(says("first"))
           gzip.flush()
-          Effect.runFork(Effect.tap(Deferred.await(heard), () => gzip.end(says("second") + ends() + done)))
+          goOn = () => void gzip.end(says("second") + ends() + done)
         })
         const completions = yield* ChatCompletions.ChatCompletions
         const texts = yield* completions.stream(requestOf({ config: { baseUrl: url } })).pipe(
-          Stream.tap(() => Deferred.succeed(heard, undefined)),
-          Stream.runFold("", (all, event) => event._tag === "TextDelta" ? `${all}${event.text}|` : all)
+          Stream.runFold("", (all, event) => {
+            if (event._tag !== "TextDelta") return all
+            if (all === "") goOn()
+            return `${all}${event.text}|`
+          })
         )
         assert.strictEqual(texts, "first|second|")
       }).pipe(Effect.scoped, Effect.provide(wire)))
@@ -109,7 +112,7 @@ describe("an answer that the server compressed", () => {
         const closed = yield* Deferred.make<void>()
         const { url } = yield* serve((_, response) => {
           response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": "gzip" })
-          response.on("close", () => Effect.runFork(Deferred.succeed(closed, undefined)))
+          response.on("close", () => Deferred.unsafeDone(closed, Effect.void))
           const gzip = Zlib.createGzip()
           gzip.pipe(response)
           gzip.write(says("first"))

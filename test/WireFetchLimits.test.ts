@@ -4,6 +4,7 @@ import { Duration, Effect, Layer } from "effect"
 import { ChatCompletions } from "effect-chat"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { setTimeout as delay } from "node:timers/promises"
 import { type Asking, listen } from "./wire/ask.ts"
 import { done, ends, says } from "./wire/say.ts"
 
@@ -15,12 +16,14 @@ const silence = 2_500
 const slowServer = Effect.acquireRelease(
   Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
     const http = createServer((request, response) => {
-      request.resume().on("end", () =>
-        setTimeout(() => {
-          response.writeHead(200, { "content-type": "text/event-stream" })
-          response.write(says("slow"))
-          setTimeout(() => response.end(ends() + done), silence)
-        }, silence))
+      const answer = async (): Promise<void> => {
+        await delay(silence)
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.write(says("slow"))
+        await delay(silence)
+        response.end(ends() + done)
+      }
+      request.resume().on("end", () => void answer())
     })
     http.listen(0, "127.0.0.1", () => {
       const { port } = http.address() as AddressInfo
