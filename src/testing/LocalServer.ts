@@ -299,16 +299,13 @@ const completions = (server: Server, body: string, id: string): Handler => {
   if (Parse.isRefusal(request)) return error(request)
   if (!exists(server, request.model)) return unknownModel(request.model)
   return Effect.gen(function*() {
-    const completion = yield* Effect.try({
-      try: () => Completion.complete(request, server.answer),
-      catch: (cause) => cause
-    })
+    const completion = yield* Effect.try(() => Completion.complete(request, server.answer))
     const created = Math.floor((yield* Clock.currentTimeMillis) / 1000)
     const envelope = { id: `chatcmpl-${id}`, created, model: request.model }
     return yield* request.stream
       ? Effect.succeed(streamed(server, request, completion, envelope))
       : whole(server, request, completion, envelope)
-  }).pipe(Effect.catchAll((cause) =>
+  }).pipe(Effect.catchAll(({ cause }) =>
     cause instanceof SampleError
       ? error({ status: 400, message: `Invalid schema: ${cause.message}.`, param: null, code: "invalid_schema" })
       : error({ status: 500, message: String(cause), param: null, code: null })
