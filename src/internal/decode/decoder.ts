@@ -7,7 +7,7 @@
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { type ErrorInfo, fromBody, fromStreamData } from "../errors/errorBody.ts"
+import { type ErrorInfo, fromBody, fromStreamData, isReport } from "../errors/errorBody.ts"
 import { finishOf } from "../finish.ts"
 import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { serverName } from "../serverName.ts"
@@ -170,6 +170,7 @@ export class Decoder {
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (Sse.isDone(data)) return this.finish(out)
     const parsed = parseJson(data)
+    if (isReport(event, parsed?.value)) return undefined
     if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
     const lines = data.split("\n")
     return lines.length === 1 ? noJson(data, atEnd) : this.#lines(lines, event, out, atEnd)
