@@ -1,25 +1,28 @@
 /**
- * Every error that a chat can meet, told apart by what the caller does next.
+ * The errors of a chat, one class for each thing that a caller can do about it.
  *
- * All carry the same fields (see {@link Details}), so a handler can match on `_tag` and report alike. No field holds the
- * API key: what a server echoes of it is replaced by `<redacted>`.
+ * All have the same fields (see {@link Details}), so that a handler can match on `_tag` and report all of them alike. No
+ * field holds the API key, or the value of a header that is named as a secret: `<redacted>` stands in its place, also
+ * where a server sends it back in an encoded form. {@link toPublic} gives a sentence for users.
  *
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { ChatResponse } from "./ChatResponse.ts"
+import { publicSentences } from "./internal/errors/publicSentences.ts"
+import { FiniteMillis } from "./internal/finiteMillis.ts"
 
 /**
- * What every error of this module can say beside its message.
+ * The fields of every error of this module.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Details {
-  /** What went wrong, in the server's words where it has any. */
+  /** What went wrong, in the server's words if it sent any. */
   readonly message: string
-  /** The HTTP status, where there was an answer. */
+  /** The HTTP status, if the server answered. */
   readonly status?: number | undefined
   /** The provider's own code, such as `model_not_found`. */
   readonly code?: string | undefined
@@ -29,11 +32,11 @@ export interface Details {
   readonly requestId?: string | undefined
   /** The answer's body as it came, capped at 8 192 characters. */
   readonly body?: string | undefined
-  /** How long the server asks to wait before the next try. */
+  /** How long the server asks to wait before the next attempt. */
   readonly retryAfter?: Duration.Duration | undefined
-  /** What had arrived of the answer, with its usage. */
+  /** The part of the answer that had arrived, with its usage. */
   readonly partial?: ChatResponse | undefined
-  /** The error beneath, such as a socket's. */
+  /** The underlying error, such as that of a socket. */
   readonly cause?: unknown
 }
 
@@ -44,12 +47,12 @@ const details = {
   type: Schema.optional(Schema.String),
   requestId: Schema.optional(Schema.String),
   body: Schema.optional(Schema.String),
-  retryAfter: Schema.optional(Schema.DurationFromMillis),
+  retryAfter: Schema.optional(FiniteMillis),
   partial: Schema.optional(ChatResponse),
   cause: Schema.optional(Schema.Defect)
 }
 
-/** A function, lest a bundle has the errors with further fields that it does not need. */
+/** A function, so that bundlers can drop the errors that a program does not use. */
 const detailsAnd = <Fields extends Schema.Struct.Fields>(fields: Fields): typeof details & Fields => ({
   ...details,
   ...fields
@@ -71,7 +74,7 @@ export class AuthenticationError extends Schema.TaggedError<AuthenticationError>
 }
 
 /**
- * The key is good, but not for this (403).
+ * The key is valid, but not allowed to do this (403).
  *
  * @since 0.1.0
  * @category errors
@@ -101,7 +104,7 @@ export class NotFoundError extends Schema.TaggedError<NotFoundError>(
 }
 
 /**
- * The server refuses the request as it is (400, 422 and their kin).
+ * The server refuses the request as it is (400, 422 and similar).
  *
  * @since 0.1.0
  * @category errors
@@ -218,7 +221,7 @@ export class TimeoutError extends Schema.TaggedError<TimeoutError>(
   detailsAnd({
     phase: Schema.Literal("firstToken", "idle", "total"),
     /** The limit that was passed. */
-    limit: Schema.DurationFromMillis
+    limit: FiniteMillis
   })
 ) {
   /** Whether the same call can succeed later, unchanged. */
@@ -342,7 +345,7 @@ export type ChatError =
   | ConflictError
   | BusyError
 
-/** A function, lest a bundle that needs only some errors has them all. */
+/** A function, so that bundlers can drop the errors that a program does not use. */
 const union = () =>
   Schema.Union(
     AuthenticationError,
@@ -364,7 +367,7 @@ const union = () =>
   )
 
 /**
- * The Schema of {@link ChatError}, for programs that carry errors over a wire of their own.
+ * The Schema of {@link ChatError}, for programs that send errors to others.
  *
  * @since 0.1.0
  * @category schemas
@@ -380,3 +383,17 @@ const is = Schema.is(ChatError)
  * @category guards
  */
 export const isChatError = (u: unknown): u is ChatError => is(u)
+
+/**
+ * A sentence about an error that anyone may see. It depends on the tag alone, and has no text of the server.
+ *
+ * @example
+ * import { ChatError } from "effect-chat"
+ *
+ * const error = new ChatError.RateLimitError({ message: "org-123 is over its limit of 20 requests" })
+ * assert.strictEqual(ChatError.toPublic(error), "There are too many requests right now. Try again later.")
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const toPublic = (error: ChatError): string => publicSentences[error._tag]

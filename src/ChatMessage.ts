@@ -8,7 +8,7 @@
  */
 import * as Encoding from "effect/Encoding"
 import * as Schema from "effect/Schema"
-import { type ChatResponse, FinishReason, ToolCall, Usage } from "./ChatResponse.ts"
+import { type ChatResponse, FinishReason, Opaque, ToolCall, Usage } from "./ChatResponse.ts"
 import { asText, defined } from "./internal/json.ts"
 
 /**
@@ -91,6 +91,8 @@ export interface SystemMessage {
 export interface UserMessage {
   readonly role: "user"
   readonly content: string | ReadonlyArray<ContentPart>
+  /** Who speaks, where there are several users. */
+  readonly name?: string | undefined
 }
 
 /**
@@ -106,6 +108,8 @@ export interface AssistantMessage {
   readonly reasoning?: string | undefined
   readonly refusal?: string | undefined
   readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
+  /** What the server wants back as it sent it. It is sent to that server and model only. */
+  readonly opaque?: Opaque | undefined
   /** Why the answer ended. `interrupted` marks the part of an answer that was kept when its turn was interrupted. */
   readonly finishReason?: FinishReason | undefined
   /** The model that answered, as the server names it. */
@@ -191,7 +195,8 @@ export const SystemMessage: Schema.Schema<SystemMessage> = Schema.Struct({
  */
 export const UserMessage: Schema.Schema<UserMessage> = Schema.Struct({
   role: Schema.Literal("user"),
-  content: Schema.Union(Schema.String, Schema.Array(ContentPart))
+  content: Schema.Union(Schema.String, Schema.Array(ContentPart)),
+  name: Schema.optional(Schema.String)
 })
 
 /**
@@ -206,6 +211,7 @@ export const AssistantMessage: Schema.Schema<AssistantMessage> = Schema.Struct({
   reasoning: Schema.optional(Schema.String),
   refusal: Schema.optional(Schema.String),
   toolCalls: Schema.optional(Schema.Array(ToolCall)),
+  opaque: Schema.optional(Opaque),
   finishReason: Schema.optional(FinishReason),
   model: Schema.optional(Schema.String),
   provider: Schema.optional(Schema.String),
@@ -355,14 +361,17 @@ export const fromPrompt = (prompt: Prompt): ReadonlyArray<UserMessage | ToolMess
  * @category conversions
  */
 export const fromResponse = (response: ChatResponse): AssistantMessage | undefined => {
-  const { refusal, toolCalls } = response
-  if (response.text.trim() === "" && refusal.trim() === "" && toolCalls.length === 0) return undefined
+  const { opaque, refusal, toolCalls } = response
+  const isBlank = response.text.trim() === "" && refusal.trim() === "" && toolCalls.length === 0
+  // An answer that is spoken may have no text: its server finds it by its id.
+  if (isBlank && opaque?.fields["audio"] === undefined) return undefined
   return defined<AssistantMessage>({
     role: "assistant",
     content: response.text,
     reasoning: asText(response.reasoning),
     refusal: asText(refusal),
     toolCalls: toolCalls.length === 0 ? undefined : toolCalls,
+    opaque,
     finishReason: response.finishReason,
     model: asText(response.model),
     provider: response.provider,

@@ -40,17 +40,20 @@ const fields = {
   baseUrl: BaseUrl,
   /** The secret for the Authorization header. Absent or empty: no such header, as local servers want it. */
   apiKey: Schema.optionalWith(Schema.Redacted(ApiKey), { exact: true }),
-  /** Default `deepseek-chat`. */
-  model: withDefault(Schema.NonEmptyTrimmedString, "deepseek-chat"),
-  /** Randomness, 0 to 2. Default 0.7. */
-  temperature: orNull(within(Schema.Number, 0, 2), 0.7),
-  /** Nucleus sampling, 0 to 1. Default 1. */
+  /** Default `deepseek-chat`. Presets of other servers than DeepSeek have no default: with them, a model must be given. */
+  model: Schema.optionalWith(Schema.NonEmptyTrimmedString, { exact: true }),
+  /**
+   * Randomness, 0 to 2. Default 0.7, but `null` where that can be refused: by servers without `Wire.defaultTemperature`, by
+   * OpenAI's GPT-5 and o models, and by Claude beside a `topP`, of which it accepts one.
+   */
+  temperature: Schema.optionalWith(Schema.NullOr(within(Schema.Number, 0, 2)), { exact: true }),
+  /** Nucleus sampling, 0 to 1. Default 1, which is not sent. */
   topP: orNull(within(Schema.Number, 0, 1), 1),
   /** The most tokens of an answer, 1 or more. Default 8192. */
   maxTokens: orNull(Positive, 8192),
-  /** −2 to 2; above 0 discourages repetition. Default 0. */
+  /** −2 to 2; above 0 discourages repetition. Default 0, which is not sent. */
   frequencyPenalty: orNull(within(Schema.Number, -2, 2), 0),
-  /** −2 to 2; above 0 encourages new topics. Default 0. */
+  /** −2 to 2; above 0 encourages new topics. Default 0, which is not sent. */
   presencePenalty: orNull(within(Schema.Number, -2, 2), 0),
   /** The first message of every request; empty for none. Default `你是一个严谨的助手`. */
   systemPrompt: withDefault(Schema.String, "你是一个严谨的助手"),
@@ -62,6 +65,8 @@ const fields = {
   headers: withDefault(Headers, {}),
   /** Further members of each request's JSON, which win over the library's own. */
   extraBody: withDefault(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {}),
+  /** Whether requests carry the trace's headers, `traceparent` and `b3`. Default false: providers refuse or record them. */
+  tracePropagation: withDefault(Schema.Boolean, false),
   /** From the request to the answer's first piece; of a call without a stream, to its first byte. Default 5 minutes. */
   firstTokenTimeout: timeout("5 minutes"),
   /** The longest silence within an answer. Default 1 minute. */
@@ -95,11 +100,42 @@ const fields = {
  * @since 0.1.0
  * @category models
  */
-export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(fields) {
+export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(
+  Schema.Struct(fields).pipe(
+    Schema.filter(({ model, provider, wire }) =>
+      model !== undefined || wire.defaultModel ||
+      { path: ["model"], message: `Expected a model: the preset of ${JSON.stringify(provider)} has no default model` }
+    )
+  )
+) {
+  /** Default `deepseek-chat`, but with presets of other servers. */
+  declare readonly model: string
+  /** Default 0.7, or `null` where that would be refused. */
+  declare readonly temperature: number | null
+
   // Guards against constructors of another shape, which decoding would call wrongly. This one has the class's own.
   // @effect-diagnostics-next-line overriddenSchemaConstructor:off
-  constructor(props: Schema.Struct.Constructor<typeof fields>, options?: Schema.MakeOptions) {
-    super({ ...props, baseUrl: normaliseBaseUrl(props.baseUrl) }, options)
+  constructor(props: Props, options?: Schema.MakeOptions) {
+    super({ ...props, ...defaults(props), baseUrl: normaliseBaseUrl(props.baseUrl) }, options)
+    unset.set(this, dependent.filter((field) => props[field] === undefined))
+  }
+}
+
+type Props = Schema.Struct.Constructor<typeof fields>
+
+/** Settings whose defaults depend on others. */
+const dependent = ["model", "temperature"] as const
+
+/** Those of them that the program did not choose, by config. */
+const unset = new WeakMap<LLMConfig, ReadonlyArray<(typeof dependent)[number]>>()
+
+const defaults = ({ model, temperature, topP, wire }: Props): Pick<Props, "model" | "temperature"> => {
+  const name = model ?? (wire?.defaultModel === false ? undefined : "deepseek-chat")
+  const isRefused = wire?.defaultTemperature === false || /(^|\/)(gpt-5|o\d($|-))/i.test(name ?? "") ||
+    (/claude/i.test(name ?? "") && (topP ?? 1) !== 1)
+  return {
+    ...(name === undefined ? {} : { model: name }),
+    temperature: temperature === undefined ? (isRefused ? null : 0.7) : temperature
   }
 }
 
@@ -140,15 +176,17 @@ export type Overrides = { readonly [K in keyof Options]?: Options[K] | undefined
 
 type DurationOptions = { readonly [K in DurationField]?: Duration.DurationInput | undefined }
 
-const reveal = (secret: string | Redacted.Redacted): string =>
-  typeof secret === "string" ? secret : Redacted.value(secret)
+/** The secret in clear. What has another type is for the Schema to refuse. */
+const reveal = (secret: unknown): unknown => Redacted.isRedacted(secret) ? Redacted.value(secret) : secret
 
-const toEncoded = ({ apiKey = "", headers, ...rest }: Overrides): Readonly<Record<string, unknown>> =>
-  defined({
+const toEncoded = ({ apiKey, headers, ...rest }: Overrides): Readonly<Record<string, unknown>> => {
+  const key = reveal(apiKey)
+  return defined({
     ...Rec.map<string, unknown, unknown>(rest, toJson),
-    apiKey: asText(reveal(apiKey).trim()),
+    apiKey: typeof key === "string" ? asText(key.trim()) : key,
     headers: headers && Rec.map(headers, reveal)
   })
+}
 
 /** Durations come in forms that JSON does not have. */
 const toJson = (value: unknown): unknown =>
@@ -176,7 +214,8 @@ const decodeUnknown = Schema.decodeUnknownEither(LLMConfig)
 export const make = (options: Options): LLMConfig => Either.getOrThrowWith(decode(options), (error) => error)
 
 /**
- * The config with some settings changed, under the same rules. `undefined` leaves a setting as it is.
+ * The config with some settings changed, under the same rules. `undefined` leaves a setting as it is. A model or temperature
+ * that the program did not choose is again the default.
  *
  * @since 0.1.0
  * @category combinators
@@ -184,9 +223,21 @@ export const make = (options: Options): LLMConfig => Either.getOrThrowWith(decod
 export const override = (
   self: LLMConfig,
   overrides: Overrides
-): Either.Either<LLMConfig, ParseResult.ParseError> => decodeUnknown({ ...encode(self), ...toEncoded(overrides) })
+): Either.Either<LLMConfig, ParseResult.ParseError> => decodeUnknown({ ...encodeChosen(self), ...toEncoded(overrides) })
 
 const encode = Schema.encodeSync(LLMConfig)
+
+/**
+ * The settings as JSON, without a model or temperature that the program did not choose.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>> => {
+  const json: Record<string, unknown> = { ...encode(self) }
+  for (const field of unset.get(self) ?? []) delete json[field]
+  return json
+}
 
 /** A variable that is set to something. */
 const variable = (name: string) =>

@@ -36,16 +36,56 @@ export type OptionalField =
 export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   /** The JSON name of `maxTokens`. OpenAI's newer models take only the latter. Default `max_tokens`. */
   maxTokensField: withDefault(Schema.Literal("max_tokens", "max_completion_tokens"), "max_tokens"),
-  /** The role of the system message. Default `system`, which every server but OpenAI's reasoning models wants. */
+  /**
+   * The role of the system message. With `user`, it is sent within the first user message, for servers without a system role.
+   * Default `system`, which every server but OpenAI's reasoning models accepts.
+   */
   systemRole: withDefault(Schema.Literal("system", "developer", "user"), "system"),
   /** Whether a stream is asked for its usage with `stream_options`, which Mistral refuses (422). Default true. */
   streamOptions: withDefault(Schema.Boolean, true),
+  /** Whether a config without a model asks for `deepseek-chat`. Otherwise it is refused. Default true. */
+  defaultModel: withDefault(Schema.Boolean, true),
+  /**
+   * Whether the library's default temperature is sent. Some servers have models that accept no temperature but their own:
+   * there, a temperature is sent only if the config or the call has one. Default true.
+   */
+  defaultTemperature: withDefault(Schema.Boolean, true),
   /** Fields that this server refuses: they are never sent. Default none. */
   omit: withDefault(
     Schema.Array(Schema.Literal(...optionalFields)),
     []
   ),
-  /** Under which name earlier reasoning is sent back. DeepSeek demands it, Mistral refuses it. Default `none`. */
+  /** Where system messages are accepted. With `first`, all of them are sent as one. Default `first`. */
+  systemMessages: withDefault(Schema.Literal("first", "anywhere"), "first"),
+  /** Whether user messages can have a `name`. Otherwise the name is sent in the text. Default true. */
+  userNames: withDefault(Schema.Boolean, true),
+  /**
+   * Whether a user message may follow a tool result. Otherwise an assistant message is sent between. Default true, but for
+   * models whose names are those of Mistral's.
+   */
+  userAfterTool: withDefault(Schema.Boolean, true),
+  /**
+   * The ids of tool calls that are accepted: any, those of OpenAI (at most 40 characters), those of Anthropic (letters,
+   * digits, `_` and `-`), or those of Mistral (nine letters or digits). Other ids are replaced. Default `any`, but for
+   * models whose names are those of Claude or of Mistral's.
+   */
+  toolCallIds: withDefault(Schema.Literal("any", "openai", "anthropic", "mistral"), "any"),
+  /** Whether a tool's result names its tool, which Gemini demands and others refuse. Default false. */
+  toolResultName: withDefault(Schema.Boolean, false),
+  /**
+   * How earlier tool calls and results are sent in a request without tools, where Anthropic and Bedrock refuse them. Default
+   * `text`, which every server accepts.
+   */
+  toolHistory: withDefault(Schema.Literal("calls", "text"), "text"),
+  /**
+   * How one tool is demanded: by its `function`, or by `required` with that tool alone, where the server ignores or refuses
+   * the former. Default `function`.
+   */
+  namedToolChoice: withDefault(Schema.Literal("function", "required"), "function"),
+  /**
+   * Under which name earlier reasoning is sent back, even if it is empty. DeepSeek demands it, Mistral refuses it. Default
+   * `none`.
+   */
   reasoningEcho: withDefault(Schema.Literal("none", "reasoning_content", "reasoning"), "none"),
   /** What `askObject` asks for: a JSON Schema, just JSON, or nothing but words. Default `json_schema`. */
   structuredOutput: withDefault(Schema.Literal("json_schema", "json_object", "none"), "json_schema"),
@@ -76,9 +116,21 @@ const preset = (
   provider: string,
   baseUrl: string,
   wire: Partial<typeof Wire.Type> = {}
-): Preset => ({ provider, baseUrl, wire: Wire.make(wire) })
+): Preset => ({ provider, baseUrl, wire: Wire.make({ defaultModel: false, ...wire }) })
 
 const penalties: ReadonlyArray<OptionalField> = ["frequencyPenalty", "presencePenalty"]
+
+/**
+ * What OpenAI's models have in common, at OpenAI and on Azure. The newer ones refuse `max_tokens`, and any temperature but
+ * their own ({@link https://github.com/microsoft/vscode/issues/323110 | vscode#323110}).
+ */
+const openaiWire = {
+  maxTokensField: "max_completion_tokens",
+  defaultTemperature: false,
+  systemMessages: "anywhere",
+  toolCallIds: "openai",
+  toolHistory: "calls"
+} as const
 
 /**
  * DeepSeek. Its thinking models want their reasoning back, and it has JSON mode without a schema.
@@ -87,6 +139,9 @@ const penalties: ReadonlyArray<OptionalField> = ["frequencyPenalty", "presencePe
  * @category presets
  */
 export const deepseek: Preset = preset("deepseek", "https://api.deepseek.com/v1", {
+  defaultModel: true,
+  systemMessages: "anywhere",
+  toolHistory: "calls",
   reasoningEcho: "reasoning_content",
   structuredOutput: "json_object"
 })
@@ -98,9 +153,7 @@ export const deepseek: Preset = preset("deepseek", "https://api.deepseek.com/v1"
  * @since 0.1.0
  * @category presets
  */
-export const openai: Preset = preset("openai", "https://api.openai.com/v1", {
-  maxTokensField: "max_completion_tokens"
-})
+export const openai: Preset = preset("openai", "https://api.openai.com/v1", openaiWire)
 
 /**
  * OpenAI's reasoning models, which refuse sampling fields and call the system message `developer`.
@@ -109,7 +162,7 @@ export const openai: Preset = preset("openai", "https://api.openai.com/v1", {
  * @category presets
  */
 export const openaiReasoning: Preset = preset("openai", "https://api.openai.com/v1", {
-  maxTokensField: "max_completion_tokens",
+  ...openaiWire,
   systemRole: "developer",
   omit: ["temperature", "topP", ...penalties]
 })
@@ -131,7 +184,7 @@ export const azure = (options: {
     "azure.ai.openai",
     `https://${options.resource}.openai.azure.com/openai/deployments/${encodeURIComponent(options.deployment)}`,
     {
-      maxTokensField: "max_completion_tokens",
+      ...openaiWire,
       authHeader: "api-key",
       query: { "api-version": options.apiVersion ?? "2024-10-21" }
     }
@@ -154,20 +207,20 @@ export const ollama: Preset = preset("ollama", "http://localhost:11434/v1")
 export const vllm: Preset = preset("vllm", "http://localhost:8000/v1")
 
 /**
- * The server of llama.cpp on this machine.
+ * The server of llama.cpp on this machine, which ignores a tool choice that names a tool.
  *
  * @since 0.1.0
  * @category presets
  */
-export const llamacpp: Preset = preset("llama.cpp", "http://localhost:8080/v1")
+export const llamacpp: Preset = preset("llama.cpp", "http://localhost:8080/v1", { namedToolChoice: "required" })
 
 /**
- * LM Studio on this machine.
+ * LM Studio on this machine, which refuses a tool choice that names a tool.
  *
  * @since 0.1.0
  * @category presets
  */
-export const lmstudio: Preset = preset("lmstudio", "http://localhost:1234/v1")
+export const lmstudio: Preset = preset("lmstudio", "http://localhost:1234/v1", { namedToolChoice: "required" })
 
 /**
  * OpenRouter, which hands earlier reasoning on to the model behind it.
@@ -192,12 +245,16 @@ export const groq: Preset = preset("groq", "https://api.groq.com/openai/v1", {
  * ({@link https://github.com/openai/openai-agents-python/issues/442 | openai-agents-python#442}), `user` and `seed`,
  * which it calls `random_seed` (give that in `extraBody`). It knows the penalties
  * ({@link https://docs.rs/crate/mistral-openapi-client/latest/source/docs/ChatCompletionRequest.md | its OpenAPI}).
+ * Ids of tool calls have nine letters or digits ({@link https://github.com/anomalyco/opencode/issues/1680 | opencode#1680}).
  *
  * @since 0.1.0
  * @category presets
  */
 export const mistral: Preset = preset("mistral_ai", "https://api.mistral.ai/v1", {
   streamOptions: false,
+  userNames: false,
+  userAfterTool: false,
+  toolCallIds: "mistral",
   omit: ["seed", "user"]
 })
 
@@ -246,24 +303,28 @@ export const fireworks: Preset = preset("fireworks", "https://api.fireworks.ai/i
 export const perplexity: Preset = preset("perplexity", "https://api.perplexity.ai", { streamOptions: false })
 
 /**
- * Moonshot, whose thinking models want their reasoning back.
+ * Moonshot, whose thinking models demand their reasoning back, and some of whose models accept no temperature but their own
+ * ({@link https://github.com/NoFxAiOS/nofx/issues/1415 | nofx#1415}).
  *
  * @since 0.1.0
  * @category presets
  */
 export const moonshot: Preset = preset("moonshot_ai", "https://api.moonshot.ai/v1", {
+  defaultTemperature: false,
   reasoningEcho: "reasoning_content"
 })
 
 /**
  * Google's Gemini through its OpenAI-compatible address, which does not know (400) the penalties
  * ({@link https://github.com/n4ze3m/page-assist/issues/418 | page-assist#418}) and `seed`
- * ({@link https://github.com/Vali-98/ChatterUI/issues/227 | ChatterUI#227}).
+ * ({@link https://github.com/Vali-98/ChatterUI/issues/227 | ChatterUI#227}). A tool's result must name its tool
+ * ({@link https://github.com/NousResearch/hermes-agent/issues/19728 | hermes-agent#19728}).
  *
  * @since 0.1.0
  * @category presets
  */
 export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.googleapis.com/v1beta/openai", {
+  toolResultName: true,
   omit: [...penalties, "seed"]
 })
 

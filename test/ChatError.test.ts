@@ -116,3 +116,32 @@ describe("an error", () => {
     assert.isFalse(ChatError.isChatError(undefined))
   })
 })
+
+describe("toPublic", () => {
+  const all = [...retryable, ...final]
+
+  it("gives a sentence for each tag", () => {
+    const sentences = new Map(all.map((error) => [error._tag, ChatError.toPublic(error)]))
+    assert.strictEqual(new Set(sentences.values()).size, sentences.size)
+    for (const sentence of sentences.values()) assert.match(sentence, /^[A-Z][^.]+\.( Try again( later)?\.)?$/)
+  })
+
+  it("has nothing of what the error says", () => {
+    const error = new ChatError.ServerError({ ...details, message: "10.0.0.7 sk-1234 org-5", code: "c7", body: "b8" })
+    assert.strictEqual(ChatError.toPublic(error), ChatError.toPublic(new ChatError.ServerError({ message: "" })))
+  })
+})
+
+describe("durations without end", () => {
+  it("become JSON that can be read again", () => {
+    const error = new ChatError.TimeoutError({
+      message: "late",
+      phase: "total",
+      limit: Duration.infinity,
+      retryAfter: Duration.infinity
+    })
+    const json: unknown = JSON.parse(JSON.stringify(Schema.encodeSync(ChatError.ChatError)(error)))
+    const decoded = Schema.decodeUnknownSync(ChatError.ChatError)(json)
+    assert.strictEqual(Duration.toMillis(decoded.retryAfter ?? 0), Number.MAX_SAFE_INTEGER)
+  })
+})

@@ -50,6 +50,12 @@ describe("messages as JSON", () => {
         fileData(new Uint8Array([5]), "a.pdf", "application/pdf")
       ]),
       assistant("hello"),
+      { ...user("hi"), name: "ada" },
+      {
+        ...assistant(""),
+        toolCalls: [{ ...call, extra: { extra_content: { google: { thought_signature: "s" } } } }],
+        opaque: { origin: "https://host", model: "m", fields: { reasoning_details: [{ data: "d" }] } }
+      },
       { ...assistant(""), toolCalls: [call], finishReason: "tool-calls", usage: ChatResponse.emptyUsage } as const,
       toolResult("c", "42")
     ]
@@ -138,6 +144,9 @@ describe("the message of an answer", () => {
 
   it("is one where there is only a refusal, or only a tool call", () => {
     assert.isDefined(fromResponse(response({ refusal: "no" })))
+    const opaque = { origin: "https://host", model: "m", fields: { audio: { id: "audio_1" } } }
+    assert.deepStrictEqual(fromResponse(response({ opaque }))?.opaque, opaque)
+    assert.isUndefined(fromResponse(response({ opaque: { ...opaque, fields: {} } })))
     assert.isDefined(fromResponse(response({ toolCalls: [call] })))
   })
 })

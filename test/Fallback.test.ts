@@ -221,7 +221,7 @@ describe("a fallback of a stream", () => {
         Stream.runForEach((event) => Effect.sync(() => told.push(event._tag))),
         Effect.flip
       )
-      assert.deepStrictEqual(told, ["TextDelta", "TextDelta"])
+      assert.deepStrictEqual(told, ["Begin", "TextDelta", "TextDelta"])
       assert.strictEqual(error.partial?.text, "Hello wor")
       assert.deepStrictEqual(yield* asked, ["one"])
     }).pipe(withScript(servers({ one: cut("Hello ", "wor") }))))
@@ -234,7 +234,7 @@ describe("a fallback of a stream", () => {
         Stream.runForEach((event) => Effect.sync(() => told.push(event._tag))),
         Effect.flip
       )
-      assert.deepStrictEqual(told, ["TextDelta"])
+      assert.deepStrictEqual(told, ["Begin", "TextDelta"])
       assert.deepStrictEqual(Fallback.attempts(error).map(({ _tag }) => _tag), ["ServerError", "TransportError"])
       assert.strictEqual(error.partial?.text, "Hello")
       assert.deepStrictEqual(yield* asked, ["one", "two"])

@@ -149,7 +149,7 @@ describe("the history of a conversation", () => {
       const told = yield* collect(chat.chatEvents("a"))
 
       assert.strictEqual(whole.text, "")
-      assert.deepStrictEqual(tags(told), ["TextDelta", "Finish"])
+      assert.deepStrictEqual(tags(told), ["Begin", "TextDelta", "Finish"])
       assert.deepStrictEqual(yield* transcript(chat), only)
     }).pipe(withScript([answer(""), tokens([" \n"])])))
 
@@ -349,7 +349,7 @@ describe("stop", () => {
       const events = yield* Fiber.join(turn)
 
       const last = events.at(-1)
-      assert.deepStrictEqual(tags(events), ["TextDelta", "Finish"])
+      assert.deepStrictEqual(tags(events), ["Begin", "TextDelta", "Finish"])
       assert.strictEqual(last?._tag === "Finish" ? last.reason : "", "interrupted")
       assert.strictEqual(last?._tag === "Finish" ? last.response.text : "", "one ")
       assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: one  [interrupted]"])
@@ -393,7 +393,7 @@ describe("stop", () => {
       yield* TestClock.adjust("10 minutes")
 
       assert.deepStrictEqual(history, [...only, "user: a", "assistant: one  [interrupted]"])
-      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), ["TextDelta", "Finish"])
+      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), ["Begin", "TextDelta", "Finish"])
       assert.deepStrictEqual(yield* transcript(chat), history)
     }).pipe(withScript([slow()])))
 
@@ -416,7 +416,7 @@ describe("stop", () => {
       yield* Effect.all([chat.stop, chat.stop], { concurrency: "unbounded" })
       yield* chat.stop
 
-      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), ["TextDelta", "Finish"])
+      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), ["Begin", "TextDelta", "Finish"])
       assert.lengthOf(yield* transcript(chat), 3)
     }).pipe(withScript([slow()])))
 
@@ -468,7 +468,7 @@ describe("the events of a turn", () => {
       const events = yield* collect(chat.chatEvents("a"))
 
       const last = events.at(-1)
-      assert.deepStrictEqual(tags(events), ["TextDelta", "TextDelta", "UsageUpdate", "Finish"])
+      assert.deepStrictEqual(tags(events), ["Begin", "TextDelta", "TextDelta", "UsageUpdate", "Finish"])
       assert.deepInclude(last?._tag === "Finish" ? last.response : {}, { text: "one two", finishReason: "stop" })
     }).pipe(withScript([tokens(["one ", "two"], { usage: usage(1, 2) })])))
 
@@ -480,7 +480,7 @@ describe("the events of a turn", () => {
         Effect.map(chat.history, (history) =>
           [event._tag, history.length] as const)))
 
-      assert.deepStrictEqual(seen, [["TextDelta", 1], ["TextDelta", 1], ["Finish", 3]])
+      assert.deepStrictEqual(seen, [["Begin", 1], ["TextDelta", 1], ["TextDelta", 1], ["Finish", 3]])
     }).pipe(withScript([tokens(["one ", "two"], { delay: 0 })])))
 
   it.effect("may be followed by another turn within the consumer once Finish was told", () =>

@@ -34,6 +34,7 @@ describe("LLMConfig.make", () => {
       wire: Provider.Wire.make({}),
       headers: {},
       extraBody: {},
+      tracePropagation: false,
       firstTokenTimeout: Duration.minutes(5),
       idleTimeout: Duration.minutes(1),
       totalTimeout: Duration.infinity,
@@ -183,6 +184,35 @@ describe("baseUrl", () => {
     })
   }
 
+  for (
+    const given of [
+      "https//ada:pa55word@host/v1",
+      "https://ada:pa55word@",
+      "https://ada:pa55word@host:99999/v1",
+      "https://ada:pa55word@ho st/v1",
+      "ada:pa55word@host/v1",
+      "ada:pa55word",
+      "ftp://ada:pa55word@host",
+      "ftp://ada:pa55word@host?x#y",
+      "//ada:pa55word@host",
+      "https:\\\\ada:pa55word@host",
+      "https://[::1:pa55word",
+      "https://ada:pa55word%40host/v1",
+      "mailto:pa55word@host"
+    ]
+  ) {
+    it(`${JSON.stringify(given)} is refused by every constructor, and no part of it that can be a secret is shown`, () => {
+      const result = LLMConfig.decode({ baseUrl: given })
+      if (Either.isRight(result)) return assert.fail("it was accepted")
+      for (const text of [shown(result.left), JSON.stringify(result.left), Inspectable.format(result.left)]) {
+        assert.include(text, "baseUrl")
+        assert.notInclude(text, "pa55word")
+        assert.notInclude(text, "ada")
+      }
+      assert.throws(() => new LLMConfig.LLMConfig({ baseUrl: given }), /^(?!.*pa55word)/)
+    })
+  }
+
   it("is refused where it is no text", () => {
     assert.include(bad({ baseUrl: 5 }), "baseUrl")
     assert.include(bad({ baseUrl: undefined }), "baseUrl")
@@ -220,6 +250,111 @@ describe("apiKey", () => {
   })
 })
 
+describe("headers", () => {
+  for (
+    const [name, value, rule] of [
+      ["bad header", secret, /"bad header" must have a name/],
+      ["", secret, /"" must have a name/],
+      ["x-a:b", secret, /"x-a:b" must have a name/],
+      ["x-a\r\nx-b", secret, /must have a name/],
+      ["名", secret, /must have a name/],
+      ["x-a", `${secret}\r\nx-b: 1`, /"x-a" must have a value of printable/],
+      ["x-a", `${secret}\n`, /"x-a" must have a value/],
+      ["x-a", `${secret}\u0000`, /"x-a" must have a value/],
+      ["x-a", `${secret}你`, /"x-a" must have a value/],
+      ["Content-Length", "5", /"Content-Length" must not be set/],
+      ["transfer-encoding", "chunked", /"transfer-encoding" must not be set/],
+      ["connection", "upgrade", /"connection" must not be set/],
+      ["expect", "100-continue", /"expect" must not be set/]
+    ] as const
+  ) {
+    it(`are refused by a rule that names the header and shows no value: ${JSON.stringify([name, value])}`, () => {
+      for (const headers of [{ [name]: value }, { [name]: Redacted.make(value) }]) {
+        const message = bad({ headers })
+        assert.match(message, rule)
+        assert.include(message, "headers")
+        assert.notInclude(message, secret)
+      }
+      assert.throws(() => LLMConfig.make({ baseUrl, headers: { [name]: value } }), rule)
+    })
+  }
+
+  it("are refused, as a key is, where they are no texts", () => {
+    assert.match(bad({ headers: { "x-a": 5 } }), /headers[^]*a header must be a text, actual <redacted>/)
+    assert.notInclude(bad({ headers: { "x-a": [secret] } }), secret)
+    assert.match(bad({ apiKey: 5 }), /apiKey[^]*actual <redacted>/)
+    assert.notInclude(bad({ apiKey: [secret] }), secret)
+  })
+
+  it("are accepted with any name and value that HTTP can carry", () => {
+    const headers = { "X-Tenant_1": "a b", "x!#$%&'*+-.^_`|~": "\té", host: "other", accept: "" }
+    const config = LLMConfig.make({ baseUrl, headers })
+    assert.deepStrictEqual(Object.keys(config.headers), Object.keys(headers))
+  })
+})
+
+describe("settings that the program did not choose", () => {
+  const ofPreset = (preset: Provider.Preset, more: Partial<LLMConfig.Options> = {}) =>
+    LLMConfig.make({ ...preset, model: "m", ...more })
+
+  const azure = Provider.azure({ resource: "r", deployment: "d" })
+
+  it("are no temperature for OpenAI, Azure and Moonshot, and the program's own where it chose one", () => {
+    for (const preset of [Provider.openai, azure, Provider.moonshot]) {
+      assert.isNull(ofPreset(preset).temperature)
+      assert.strictEqual(ofPreset(preset, { temperature: 0.7 }).temperature, 0.7)
+      assert.isNull(new LLMConfig.LLMConfig({ ...preset, model: "m" }).temperature)
+    }
+  })
+
+  it("are no temperature for models of OpenAI that accept their own only, wherever they are", () => {
+    for (const model of ["gpt-5-mini", "openai/gpt-5", "o3", "o4-mini"]) {
+      assert.isNull(LLMConfig.make({ baseUrl, model }).temperature)
+      assert.strictEqual(LLMConfig.make({ baseUrl, model, temperature: 1 }).temperature, 1)
+    }
+    for (const model of ["gpt-4o", "olmo-2", "o3x"]) {
+      assert.strictEqual(LLMConfig.make({ baseUrl, model }).temperature, 0.7)
+    }
+  })
+
+  it("follow the preset and the model when a config is changed", () => {
+    const config = LLMConfig.make({ baseUrl })
+    const chosen = LLMConfig.make({ baseUrl, temperature: 0.7, model: "deepseek-chat" })
+    const change = (self: LLMConfig.LLMConfig, overrides: LLMConfig.Overrides) =>
+      Either.getOrThrow(LLMConfig.override(self, overrides))
+
+    assert.isNull(change(config, { ...Provider.openai, model: "gpt-5" }).temperature)
+    assert.isTrue(Either.isLeft(LLMConfig.override(config, Provider.openai)))
+    assert.strictEqual(change(chosen, { ...Provider.openai, model: "gpt-5" }).temperature, 0.7)
+    assert.strictEqual(change(chosen, Provider.openai).model, "deepseek-chat")
+    assert.strictEqual(change(change(config, { maxTokens: 5 }), { topP: 0.5 }).temperature, 0.7)
+    assert.isNull(change(config, { model: "claude-opus-4-5", topP: 0.5 }).temperature)
+  })
+
+  it("leave Claude, which accepts one of temperature and topP, the one that the program chose", () => {
+    const claude = (more: Partial<LLMConfig.Options>) => {
+      const { temperature, topP } = LLMConfig.make({ baseUrl, model: "anthropic/Claude-Opus-4.5", ...more })
+      return { temperature, topP }
+    }
+    assert.deepStrictEqual(claude({}), { temperature: 0.7, topP: 1 })
+    assert.deepStrictEqual(claude({ topP: 0.9 }), { temperature: null, topP: 0.9 })
+    assert.deepStrictEqual(claude({ topP: 0.9, temperature: 0.7 }), { temperature: 0.7, topP: 0.9 })
+  })
+
+  it("are not in the JSON of what the program chose", () => {
+    const config = LLMConfig.make({ baseUrl, topP: 0.5 })
+    const json = LLMConfig.encodeChosen(config)
+
+    assert.notProperty(json, "model")
+    assert.notProperty(json, "temperature")
+    assert.strictEqual(json["topP"], 0.5)
+    assert.deepInclude(LLMConfig.encodeChosen(LLMConfig.make({ baseUrl, model: "m", temperature: null })), {
+      model: "m",
+      temperature: null
+    })
+  })
+})
+
 describe("LLMConfig as JSON", () => {
   it("is plain, with the key in clear, and is read back as it was", () => {
     const config = LLMConfig.make({
@@ -248,7 +383,10 @@ describe("LLMConfig as JSON", () => {
       firstTokenTimeout: Schema.Number.pipe(Schema.int(), Schema.between(1, 1e9)),
       onInterrupt: Schema.Literal("keep", "rollback"),
       turnPolicy: Schema.Literal("queue", "reject", "replace"),
-      headers: Schema.Record({ key: Schema.NonEmptyString, value: Schema.String })
+      headers: Schema.Record({
+        key: Schema.String.pipe(Schema.pattern(/^x-[a-z]+$/)),
+        value: Schema.String.pipe(Schema.pattern(/^[ -~]*$/))
+      })
     })],
     ([fields]) => {
       const config = LLMConfig.make({ baseUrl, ...fields })
@@ -320,7 +458,7 @@ describe("LLMConfig.config", () => {
   it.effect("takes a preset by its name, whose address another may replace", () =>
     Effect.gen(function*() {
       const preset = yield* read({ LLM_PROVIDER: "ollama", LLM_MODEL: "qwen3" })
-      const moved = yield* read({ LLM_PROVIDER: "mistral", LLM_BASE_URL: baseUrl })
+      const moved = yield* read({ LLM_PROVIDER: "mistral", LLM_BASE_URL: baseUrl, LLM_MODEL: "large" })
 
       assert.deepStrictEqual(preset, LLMConfig.make({ ...Provider.ollama, model: "qwen3" }))
       assert.strictEqual(moved.baseUrl, baseUrl)
@@ -359,7 +497,7 @@ describe("LLMConfig.config", () => {
         { LLM_PROVIDER: "deepseek" },
         { LLM_BASE_URL: "https://api.openai.com.evil.test/v1" },
         { LLM_BASE_URL: baseUrl, OPENAI_BASE_URL: "http://other/v1" },
-        { LLM_PROVIDER: "openai" },
+        { LLM_PROVIDER: "openai", LLM_MODEL: "gpt-5" },
         { LLM_BASE_URL: "https://api.openai.com/v1" },
         { LLM_BASE_URL: baseUrl, OPENAI_BASE_URL: baseUrl },
         { OPENAI_BASE_URL: baseUrl }

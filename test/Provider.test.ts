@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { ChatMessage, type LLMConfig, Provider } from "effect-chat"
+import { Effect, Either } from "effect"
+import { type CallOptions, ChatMessage, LLMConfig, Provider } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { generated } from "./support/generated.ts"
 import { completeFrom, streamFrom } from "./support/wire/ask.ts"
@@ -23,13 +23,31 @@ const plain = [
 const echoing = (name: string) =>
   plain.map((message) => message.role === "assistant" ? { ...message, [name]: "a greeting" } : message)
 
-const sampling = { temperature: 0.7, top_p: 1, frequency_penalty: 0, presence_penalty: 0 }
+const sampling = { temperature: 0.7 }
 
 const streaming = { stream: true, stream_options: { include_usage: true } }
 
-const options = { seed: 7, stop: ["END"], user: "u1", parallelToolCalls: false }
+const options: CallOptions.CallOptions = {
+  seed: 7,
+  stop: ["END"],
+  user: "u1",
+  parallelToolCalls: false,
+  tools: [{ name: "f" }],
+  toolChoice: { name: "f" }
+}
 
-const optional = { seed: 7, stop: ["END"], user: "u1", parallel_tool_calls: false }
+const tools = [{ type: "function", function: { name: "f", parameters: { type: "object", properties: {} } } }]
+
+const optional = {
+  seed: 7,
+  stop: ["END"],
+  user: "u1",
+  parallel_tool_calls: false,
+  tools,
+  tool_choice: { type: "function", function: { name: "f" } }
+}
+
+const requiringTools = { ...optional, tool_choice: "required" }
 
 const without = (fields: object, ...names: ReadonlyArray<string>) =>
   Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
@@ -52,7 +70,7 @@ const expected: Readonly<Record<string, Expected>> = {
     preset: Provider.openai,
     provider: "openai",
     url: "https://api.openai.com/v1/chat/completions",
-    body: { messages: plain, ...sampling, max_completion_tokens: 8192, ...optional, ...streaming }
+    body: { messages: plain, max_completion_tokens: 8192, ...optional, ...streaming }
   },
   "openai-reasoning": {
     preset: Provider.openaiReasoning,
@@ -81,13 +99,13 @@ const expected: Readonly<Record<string, Expected>> = {
     preset: Provider.llamacpp,
     provider: "llama.cpp",
     url: "http://localhost:8080/v1/chat/completions",
-    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...requiringTools, ...streaming }
   },
   lmstudio: {
     preset: Provider.lmstudio,
     provider: "lmstudio",
     url: "http://localhost:1234/v1/chat/completions",
-    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...requiringTools, ...streaming }
   },
   openrouter: {
     preset: Provider.openrouter,
@@ -111,13 +129,13 @@ const expected: Readonly<Record<string, Expected>> = {
     preset: Provider.xai,
     provider: "x_ai",
     url: "https://api.x.ai/v1/chat/completions",
-    body: { messages: plain, temperature: 0.7, top_p: 1, max_tokens: 8192, ...optional, ...streaming }
+    body: { messages: plain, ...sampling, max_tokens: 8192, ...optional, ...streaming }
   },
   cerebras: {
     preset: Provider.cerebras,
     provider: "cerebras",
     url: "https://api.cerebras.ai/v1/chat/completions",
-    body: { messages: plain, temperature: 0.7, top_p: 1, max_completion_tokens: 8192, ...optional, ...streaming }
+    body: { messages: plain, ...sampling, max_completion_tokens: 8192, ...optional, ...streaming }
   },
   together: {
     preset: Provider.together,
@@ -141,7 +159,7 @@ const expected: Readonly<Record<string, Expected>> = {
     preset: Provider.moonshot,
     provider: "moonshot_ai",
     url: "https://api.moonshot.ai/v1/chat/completions",
-    body: { messages: echoing("reasoning_content"), ...sampling, max_tokens: 8192, ...optional, ...streaming }
+    body: { messages: echoing("reasoning_content"), max_tokens: 8192, ...optional, ...streaming }
   },
   gemini: {
     preset: Provider.gemini,
@@ -149,8 +167,7 @@ const expected: Readonly<Record<string, Expected>> = {
     url: "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
     body: {
       messages: plain,
-      temperature: 0.7,
-      top_p: 1,
+      ...sampling,
       max_tokens: 8192,
       ...without(optional, "seed"),
       ...streaming
@@ -160,7 +177,7 @@ const expected: Readonly<Record<string, Expected>> = {
     preset: Provider.azure({ resource: "contoso", deployment: "gpt 4o" }),
     provider: "azure.ai.openai",
     url: "https://contoso.openai.azure.com/openai/deployments/gpt%204o/chat/completions?api-version=2024-10-21",
-    body: { messages: plain, ...sampling, max_completion_tokens: 8192, ...optional, ...streaming }
+    body: { messages: plain, max_completion_tokens: 8192, ...optional, ...streaming }
   }
 }
 
@@ -168,12 +185,22 @@ const config = (preset: Provider.Preset): Partial<LLMConfig.Options> => ({ ...pr
 
 const columns: Readonly<Record<string, (preset: Provider.Preset) => string>> = {
   address: ({ baseUrl }) => baseUrl,
+  "default model": ({ wire }) => wire.defaultModel ? "yes" : "no",
+  "default temperature": ({ wire }) => wire.defaultTemperature ? "sent" : "not sent",
   "maximum of tokens": ({ wire }) => wire.maxTokensField,
-  "system message": ({ wire }) => wire.systemRole,
+  "system message": ({ wire }) => `${wire.systemRole}, ${wire.systemMessages}`,
   stream_options: ({ wire }) => wire.streamOptions ? "yes" : "no",
   "never sent": ({ wire }) => wire.omit.join(", "),
   "earlier reasoning": ({ wire }) => wire.reasoningEcho,
   "values asked for by": ({ wire }) => wire.structuredOutput,
+  "ids of tool calls": ({ wire }) => wire.toolCallIds,
+  "tool results": ({ wire }) =>
+    [wire.toolResultName ? "with name" : "", wire.userAfterTool ? "" : "no user message after"].filter(Boolean).join(
+      ", "
+    ),
+  "calls without tools": ({ wire }) => wire.toolHistory,
+  "one tool demanded by": ({ wire }) => wire.namedToolChoice,
+  "names of users": ({ wire }) => wire.userNames ? "name" : "in the text",
   "key in": ({ wire }) => wire.authHeader,
   query: ({ wire }) => new URLSearchParams(wire.query).toString()
 }
@@ -227,6 +254,32 @@ describe("Provider", () => {
     for (const [name, preset] of Object.entries(Provider.presets)) {
       assert.strictEqual(expected[name]?.preset, preset)
     }
+  })
+
+  it("no preset but DeepSeek's has a default model, and each says so by its name", () => {
+    for (const { preset } of Object.values(expected)) {
+      const config = LLMConfig.decode(preset)
+      if (preset === Provider.deepseek) assert.strictEqual(Either.getOrThrow(config).model, "deepseek-chat")
+      else {
+        const error = Either.getOrThrow(Either.flip(config))
+        assert.include(error.message, preset.provider)
+        assert.include(error.message, "[\"model\"]")
+        assert.throws(() => new LLMConfig.LLMConfig(preset), /model/)
+      }
+    }
+  })
+
+  it("every member of a preset's wire has a column in docs/providers.md", () => {
+    const read = new Set<PropertyKey>()
+    const wire = new Proxy(Provider.Wire.make({}), {
+      get: (target, key, receiver) => {
+        read.add(key)
+        return Reflect.get(target, key, receiver)
+      }
+    })
+    for (const cell of Object.values(columns)) cell({ provider: "p", baseUrl: "b", wire })
+    const spoken = Object.keys(Provider.Wire.fields).filter((field) => !read.has(field))
+    assert.deepStrictEqual(spoken, ["thinkTags", "endOfStreamIsComplete"])
   })
 
   it("Azure takes another version of its API", () => {

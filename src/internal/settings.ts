@@ -4,6 +4,7 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 /** The provider of a config that names none. */
@@ -18,19 +19,20 @@ export const urlIn = (text: string): URL | undefined => URL.canParse(text) ? new
 const baseUrlProblem = (baseUrl: string): string | true => {
   const text = baseUrl.trim()
   const url = urlIn(text)
-  const has = (what: string) => `baseUrl must not contain ${what}, actual host ${JSON.stringify(url?.host)}`
-  if (url?.username || url?.password) return has("credentials (give apiKey instead)")
-  if (!/^https?:$/.test(url?.protocol ?? "")) {
-    return `baseUrl must be an http or https URL, actual ${JSON.stringify(baseUrl)}`
-  }
-  if (text.includes("?")) return has("a query (give wire.query instead)")
-  return text.includes("#") ? has("a fragment") : true
+  // What precedes the `@` of an address can be a secret, also where the address does not parse.
+  if (/^[^/?#]*\/*[^/?#]*@/.test(text)) return "baseUrl must not contain credentials (give apiKey instead)"
+  const shown = url?.host ? `, actual ${url.protocol}//${url.host}` : ""
+  if (!/^https?:$/.test(url?.protocol ?? "")) return notHttp + shown
+  if (text.includes("?")) return `baseUrl must not contain a query (give wire.query instead)${shown}`
+  return text.includes("#") ? `baseUrl must not contain a fragment${shown}` : true
 }
 
+const notHttp = "baseUrl must be an http or https URL"
+
 /** An http or https URL without query, fragment or credentials. A refusal shows no part that could be a secret. */
-export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({
-  message: () => "baseUrl must be an http or https URL"
-}).pipe(Schema.filter(baseUrlProblem))
+export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({ message: () => notHttp }).pipe(
+  Schema.filter(baseUrlProblem)
+)
 
 const refusedKey = { message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" }
 
@@ -44,10 +46,27 @@ const HeaderValue = Schema.Redacted(
   Schema.String.annotations({ message: () => "a header must be a text, actual <redacted>" })
 )
 
+/** Headers that an HTTP client sets for each message by itself. */
+const ofMessages = /^(content-length|transfer-encoding|connection|keep-alive|upgrade|expect|trailer|te)$/i
+
 /** Headers whose values are secrets. A refusal shows none of them, whatever they are. */
 export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue }).annotations({
   message: () => "headers must be texts by name, actual <redacted>"
-})
+}).pipe(
+  Schema.filter((headers) => {
+    for (const [name, value] of Object.entries(headers)) {
+      const shown = `the header ${JSON.stringify(name)}`
+      if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
+        return `${shown} must have a name of letters, digits and !#$%&'*+-.^_\`|~`
+      }
+      if (ofMessages.test(name)) return `${shown} must not be set: the HTTP client sets it`
+      if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(Redacted.value(value))) {
+        return `${shown} must have a value of printable Latin-1 characters without line breaks, actual <redacted>`
+      }
+    }
+    return true
+  })
+)
 
 /** A duration above zero, as JSON: milliseconds, or text such as `30 seconds` or `Infinity`. */
 export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema.transformOrFail(

@@ -32,6 +32,7 @@ import * as Stream from "effect/Stream"
 import * as Parse from "./internal/chatRequest.ts"
 import * as Completion from "./internal/completion.ts"
 import * as EventStream from "./internal/eventStream.ts"
+import { SampleError } from "./internal/jsonSample.ts"
 import { recall } from "./internal/recall.ts"
 import { json } from "./internal/requestBody.ts"
 
@@ -44,7 +45,7 @@ import { json } from "./internal/requestBody.ts"
 export interface Service {
   /** The base URL for a client, for example `http://127.0.0.1:54321/v1`. */
   readonly url: string
-  /** The last 100 requests, oldest first, refused ones included. */
+  /** The last 100 requests, oldest first, refused ones included. Fewer where their bodies exceed 64 MiB together. */
   readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
   /** Answers that are being streamed or held back. One that its client has left is no longer counted. */
   readonly activeAnswers: Effect.Effect<number>
@@ -147,7 +148,9 @@ export interface Options {
   readonly answer?: ((request: ChatRequest) => string) | undefined
 }
 
+/** How many requests are kept, and how many characters of their bodies. */
 const kept = 100
+const keptCharacters = 2 ** 26
 
 /**
  * Serves on the `HttpServer` until the scope closes; streams under way end then. Fails with a
@@ -173,6 +176,7 @@ export const make = (
       answer: options.answer ?? recall,
       stop: { isDone: () => isDone, wait: Deferred.await(done) },
       requests: [],
+      sizes: [],
       served: 0,
       active: 0
     }
@@ -214,6 +218,8 @@ interface Server {
   readonly answer: (request: ChatRequest) => string
   readonly stop: EventStream.Stop
   readonly requests: Array<RecordedRequest>
+  /** The lengths of the bodies of `requests`. */
+  readonly sizes: Array<number>
   served: number
   active: number
 }
@@ -229,12 +235,22 @@ const handle = (server: Server) =>
     const key = /^Bearer +(.*)$/i.exec(authorization ?? "")?.[1]
     const apiKey = key === undefined ? undefined : Redacted.make(key)
     const body = text._tag === "Some" ? text.value : ""
-    server.requests.push({ id, method: request.method, path: request.url, headers, apiKey, body: json(body) })
-    if (server.requests.length > kept) server.requests.shift()
+    record(server, { id, method: request.method, path: request.url, headers, apiKey, body: json(body) }, body.length)
     const refused = authenticate(server, apiKey)
     const response = yield* refused ?? route(server, request.method, request.url, body, id)
     return HttpServerResponse.setHeader(response, "x-request-id", id)
   })
+
+/** Keeps the request, and forgets the oldest ones where there are too many. */
+const record = ({ requests, sizes }: Server, request: RecordedRequest, size: number): void => {
+  requests.push(request)
+  sizes.push(size)
+  let total = sizes.reduce((sum, one) => sum + one, 0)
+  while (requests.length > kept || (requests.length > 1 && total > keptCharacters)) {
+    requests.shift()
+    total -= sizes.shift() ?? 0
+  }
+}
 
 const authenticate = (server: Server, apiKey: Redacted.Redacted | undefined): Handler | undefined => {
   if (server.apiKey === undefined) return undefined
@@ -289,7 +305,11 @@ const completions = (server: Server, body: string, id: string): Handler => {
     return yield* request.stream
       ? Effect.succeed(streamed(server, request, completion, envelope))
       : whole(server, request, completion, envelope)
-  }).pipe(Effect.catchAll((problem) => error({ status: 500, message: String(problem.cause), param: null, code: null })))
+  }).pipe(Effect.catchAll(({ cause }) =>
+    cause instanceof SampleError
+      ? error({ status: 400, message: `Invalid schema: ${cause.message}.`, param: null, code: "invalid_schema" })
+      : error({ status: 500, message: String(cause), param: null, code: null })
+  ))
 }
 
 const streamed = (

@@ -127,7 +127,7 @@ describe("chunks", () => {
     it.effect("an answer without a word is an answer", () =>
       Effect.map(stream(data(delta({ role: "assistant", content: "" })) + ends() + done), (heard) => {
         assert.strictEqual(answer(heard).text, "")
-        assert.deepStrictEqual(tags(heard), ["Finish"])
+        assert.deepStrictEqual(tags(heard), ["Begin", "Finish"])
       }))
   })
 
@@ -148,7 +148,7 @@ describe("chunks", () => {
         ),
         (heard) => {
           assert.strictEqual(answer(heard).text, "a")
-          assert.deepStrictEqual(tags(heard), ["TextDelta", "Finish"])
+          assert.deepStrictEqual(tags(heard), ["Begin", "TextDelta", "Finish"])
         }
       ))
 
@@ -282,7 +282,7 @@ describe("chunks", () => {
 
     it.effect("it is told before the text of the same chunk", () =>
       Effect.map(stream(data(delta({ content: "a", reasoning: "hm" })) + ends()), (heard) => {
-        assert.deepStrictEqual(tags(heard), ["ReasoningDelta", "TextDelta", "Finish"])
+        assert.deepStrictEqual(tags(heard), ["Begin", "ReasoningDelta", "TextDelta", "Finish"])
       }))
 
     it.effect("inline tags are text, unless the config says that they are reasoning", () => {
@@ -306,7 +306,7 @@ describe("chunks", () => {
       Effect.map(stream(data(delta({ refusal: "I " })) + data(delta({ refusal: "won't" })) + ends()), (heard) => {
         assert.strictEqual(answer(heard).refusal, "I won't")
         assert.strictEqual(answer(heard).text, "")
-        assert.deepStrictEqual(tags(heard), ["RefusalDelta", "RefusalDelta", "Finish"])
+        assert.deepStrictEqual(tags(heard), ["Begin", "RefusalDelta", "RefusalDelta", "Finish"])
       }))
 
     it.effect("a refusal may be a part of a list", () =>

@@ -54,6 +54,75 @@ describe("error bodies", () => {
       Effect.map(says(400, body, "InvalidRequestError", "no"), (error) => assert.include(error.body, "no")))
   }
 
+  const upstream = JSON.stringify({ error: { message: "the key is invalid", code: "invalid_api_key" } })
+  const rows: ReadonlyArray<readonly [string, number, unknown, Tag, string]> = [
+    [
+      "a name under error and the rest beside it",
+      500,
+      { error: "TypeError", message: "x is undefined", status: 500 },
+      "ServerError",
+      "x is undefined"
+    ],
+    [
+      "Portkey's page of the server behind it",
+      502,
+      { "html-message": "<html><title>502 Bad Gateway</title></html>" },
+      "ServerError",
+      "502 Bad Gateway"
+    ],
+    [
+      "Portkey's status and message",
+      400,
+      { status: "failure", message: "no provider is set" },
+      "InvalidRequestError",
+      "no provider is set"
+    ],
+    ["a mock server's message", 404, { message: "Not Found", ok: false }, "NotFoundError", "Not Found"],
+    [
+      "an upstream's JSON within the message",
+      400,
+      { error: { message: upstream } },
+      "AuthenticationError",
+      "the key is invalid"
+    ],
+    [
+      "llama.cpp's overflow of one request",
+      400,
+      {
+        error: {
+          code: 400,
+          message: "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+          type: "exceed_context_size_error"
+        }
+      },
+      "ContextLengthError",
+      "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it"
+    ],
+    [
+      "llama.cpp's cache that is full for now",
+      500,
+      { error: { code: 500, message: "Context size has been exceeded.", type: "server_error" } },
+      "ServerError",
+      "Context size has been exceeded."
+    ],
+    [
+      "llama.cpp's fault that no retry mends",
+      500,
+      {
+        error: {
+          code: 500,
+          message: "image input is not supported - hint: you may need to provide the mmproj",
+          type: "server_error"
+        }
+      },
+      "InvalidRequestError",
+      "image input is not supported - hint: you may need to provide the mmproj"
+    ]
+  ]
+  for (const [name, status, body, tag, message] of rows) {
+    it.effect(`${name} is ${tag}`, () => says(status, body, tag, message))
+  }
+
   it.effect("OpenRouter's metadata.raw is opened: the server behind it says which error it is", () => {
     const raw = JSON.stringify({
       error: { message: "maximum context length is 8 tokens", code: "context_length_exceeded" }

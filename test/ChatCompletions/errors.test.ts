@@ -200,7 +200,7 @@ describe("JSON as the answer to a request for a stream", () => {
       Effect.map(stream(document, { contentType }), (heard) => {
         assert.strictEqual(answer(heard).text, "Hello")
         assert.strictEqual(answer(heard).usage?.inputTokens, 2)
-        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["TextDelta", "UsageUpdate", "Finish"])
+        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta", "UsageUpdate", "Finish"])
       }))
 
     it.effect(`an error labelled "${contentType}" is an error with its message`, () =>
@@ -269,4 +269,60 @@ describe("JSON as the answer to a request for a stream", () => {
           assert.strictEqual(failure(heard, "ServerError").message, "upstream is resting")
         })
     ))
+})
+
+describe("events that are no part of the answer", () => {
+  const named = (event: string, value: unknown) => `event: ${event}\n${data(value)}`
+  const reports = {
+    "progress with a message": named("x.progress", { message: "half of it" }),
+    "progress with a tool's error": named("hermes.tool.progress", { status: "failed", error: "no such file" }),
+    "a message under a name that nobody knows": named("gateway", { message: "cache miss" }),
+    "words under a name that nobody knows": "event: status\ndata: waiting for a free slot\n\n",
+    "progress that its type tells": data({ type: "tool.progress", message: "half of it" }),
+    "a state of the work": data({ status: "processing", message: "half of it" })
+  }
+  for (const [name, report] of Object.entries(reports)) {
+    it.effect(`are left out, and end nothing: ${name}`, () =>
+      Effect.map(stream(report + says("Hi") + report + says("!") + report + ends() + done), (heard) => {
+        assert.strictEqual(answer(heard).text, "Hi!")
+      }))
+  }
+
+  it.effect("are told from an error under a name that nobody knows", () =>
+    Effect.map(stream(named("gateway", { error: { message: "it broke" } })), (heard) => {
+      assert.strictEqual(failure(heard, "ServerError").message, "it broke")
+    }))
+})
+
+describe("llama.cpp's cache that is full", () => {
+  const full = data({ error: { code: 500, message: "Context size has been exceeded.", type: "server_error" } })
+
+  it.effect("is retried before the answer begins", () =>
+    Effect.gen(function*() {
+      const asking = yield* Effect.fork(
+        streamFrom([reply(full), reply(says("Hi") + ends() + done)], { config: { maxRetries: 1 } })
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(answer(yield* Fiber.join(asking)).text, "Hi")
+    }))
+
+  it.effect("is a ServerError with what came of the answer within it", () =>
+    Effect.map(stream(says("Hi") + full), (heard) => {
+      assert.strictEqual(failure(heard, "ServerError").partial?.text, "Hi")
+    }))
+})
+
+describe("what an error keeps of a server's texts", () => {
+  it.effect("is bounded: message, body, code, type and request id", () =>
+    Effect.gen(function*() {
+      const long = "l".repeat(1_000_000)
+      const error = failure(
+        yield* stream(data({ error: { message: long, code: long, type: long } }), {
+          headers: { "x-request-id": long }
+        }),
+        "ServerError"
+      )
+      for (const text of [error.message, error.body]) assert.strictEqual(text?.length, 8192)
+      for (const text of [error.code, error.type, error.requestId]) assert.strictEqual(text?.length, 256)
+    }))
 })

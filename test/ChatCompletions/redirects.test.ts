@@ -1,7 +1,7 @@
 import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Option, Redacted } from "effect"
 import { ChatCompletions, type ChatError } from "effect-chat"
 import { createServer, type IncomingHttpHeaders } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -51,6 +51,52 @@ const server = (elsewhere?: { readonly status: number; readonly location: string
     ({ close }) => Effect.sync(close)
   )
 
+/** A server that moves its clients twice within its origin, and remembers what they sent. */
+const moving = (status: number) =>
+  Effect.acquireRelease(
+    Effect.async<
+      Seen & {
+        readonly paths: () => ReadonlyArray<string | undefined>
+        readonly bodies: () => ReadonlyArray<string>
+        readonly close: () => void
+      }
+    >((resume) => {
+      const seen: Array<IncomingHttpHeaders> = []
+      const paths: Array<string | undefined> = []
+      const bodies: Array<string> = []
+      const targets: Readonly<Record<string, string>> = {
+        "/v1/chat/completions": "/moved?a=1&b=2#part",
+        "/moved?a=1&b=2": "v2/chat/"
+      }
+      const http = createServer((request, response) => {
+        let body = ""
+        seen.push(request.headers)
+        paths.push(request.url)
+        request.setEncoding("utf8").on("data", (text: string) => body += text).on("end", () => {
+          bodies.push(body)
+          const location = targets[request.url ?? ""]
+          if (location === undefined) {
+            response.writeHead(200, { "content-type": "text/event-stream" }).end(says("here") + done)
+          } else response.writeHead(status, { location }).end("moved")
+        })
+      })
+      http.listen(0, "127.0.0.1", () => {
+        const { port } = http.address() as AddressInfo
+        resume(Effect.succeed({
+          url: `http://127.0.0.1:${port}/v1`,
+          headers: () => seen,
+          paths: () => paths,
+          bodies: () => bodies,
+          close: () => {
+            http.closeAllConnections()
+            http.close()
+          }
+        }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
 const keys: Readonly<Record<string, Asking>> = {
   "the Authorization header": { config: { apiKey: key } },
   "the api-key header": { config: { apiKey: key }, wire: { authHeader: "api-key" } },
@@ -75,8 +121,7 @@ describe("redirects", () => {
             assert.notInclude(JSON.stringify(other.headers()), key)
             if (outcome._tag === "Right") return assert.fail("the answer of another server")
             assert.notInclude(JSON.stringify(outcome.left), key)
-            // Node's fetch follows by itself, and cannot send a body of bytes twice.
-            if (client === "fetch" && name === "the Authorization header" && status > 303) return
+            assert.lengthOf(other.headers(), 0, "the prompt goes to no other origin either")
             assert.strictEqual(outcome.left._tag, "InvalidRequestError")
             assert.include(outcome.left.message, target)
           }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
@@ -96,6 +141,75 @@ describe("redirects", () => {
         assert.strictEqual(outcome._tag, "Left")
         assert.lengthOf(other.headers(), 0)
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer))))))
+
+  for (const [client, layer] of Object.entries(clients)) {
+    for (const [name, asking] of Object.entries(keys)) {
+      for (const status of [307, 308]) {
+        it.live(`${client} follows a ${status} on the same origin with the body and ${name}`, () =>
+          Effect.gen(function*() {
+            const asked = yield* moving(status)
+            const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: asked.url } })
+            assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "here")
+            assert.deepStrictEqual(asked.paths(), ["/v1/chat/completions", "/moved?a=1&b=2", "/v2/chat/"])
+            assert.lengthOf(new Set(asked.bodies()), 1)
+            assert.include(asked.bodies()[0], "\"hi\"")
+            for (const headers of asked.headers()) assert.include(JSON.stringify(headers), key)
+          }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
+      }
+    }
+
+    it.live(`${client} follows no more than five redirects, and says so`, () =>
+      Effect.gen(function*() {
+        const asked = yield* server({ status: 307, location: "/v1/round" })
+        const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })
+        assert.lengthOf(asked.headers(), 6)
+        if (outcome._tag === "Right") return assert.fail("an answer")
+        assert.strictEqual(outcome.left._tag, "InvalidRequestError")
+        assert.include(outcome.left.message, "redirects too often, the last time to /v1/round")
+      }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
+
+    for (const location of ["http://ada:hunter2@HOST/v2", "http://[", "https://HOST/v1"]) {
+      it.live(`${client} does not follow to ${location}`, () =>
+        Effect.gen(function*() {
+          const target = { status: 308, location: "" }
+          const asked = yield* server(target)
+          target.location = location.replace("HOST", new URL(asked.url).host)
+          const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key } })
+          assert.lengthOf(asked.headers(), 1)
+          assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "InvalidRequestError")
+        }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
+    }
+  }
+
+  it.live("a redirect that the platform hides is an error that says so", () =>
+    Effect.gen(function*() {
+      const opaque = Object.defineProperties(new Response(null), {
+        type: { value: "opaqueredirect" },
+        status: { value: 0 }
+      })
+      const { outcome } = yield* listen({ config: { apiKey: key } }).pipe(
+        Effect.provideService(FetchHttpClient.Fetch, () => Promise.resolve(opaque))
+      )
+      if (outcome._tag === "Right") return assert.fail("an answer")
+      assert.strictEqual(outcome.left._tag, "InvalidRequestError")
+      assert.include(outcome.left.message, "redirects")
+      assert.isUndefined(outcome.left.status)
+    }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
+
+  it.live("what the program set for fetch within the client's layer stays set, and only there", () =>
+    Effect.gen(function*() {
+      const inits: Array<RequestInit | undefined> = []
+      const spy: typeof globalThis.fetch = (_url, init) => {
+        inits.push(init)
+        return Promise.resolve(new Response(says("a") + done))
+      }
+      const init = Layer.succeed(FetchHttpClient.RequestInit, { credentials: "include" })
+      const client = FetchHttpClient.layer.pipe(Layer.provide([init, Layer.succeed(FetchHttpClient.Fetch, spy)]))
+      yield* listen({ config: { apiKey: key } }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(client))))
+      assert.strictEqual(inits[0]?.credentials, "include")
+      assert.strictEqual(inits[0]?.redirect, "manual")
+      assert.isTrue(Option.isNone(yield* Effect.serviceOption(FetchHttpClient.RequestInit)))
+    }))
 
   it.live("what the program set for fetch around the call stays set", () =>
     Effect.gen(function*() {

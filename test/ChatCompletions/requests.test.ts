@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { ChatMessage } from "effect-chat"
-import { type Asking, complete, stream } from "../support/wire/ask.ts"
+import { Effect, Schema } from "effect"
+import { CallOptions, ChatMessage, Provider } from "effect-chat"
+import { type Asking, complete, failure, stream } from "../support/wire/ask.ts"
 import { completion, done } from "../support/wire/say.ts"
 
 const sent = (asking: Asking) =>
@@ -73,10 +73,7 @@ describe("requests", () => {
           "model",
           "messages",
           "temperature",
-          "top_p",
           "max_tokens",
-          "frequency_penalty",
-          "presence_penalty",
           "stream",
           "stream_options"
         ])
@@ -100,12 +97,111 @@ describe("requests", () => {
           assert.sameMembers(Object.keys(body), [
             "model",
             "messages",
-            "frequency_penalty",
-            "presence_penalty",
             "stream",
             "stream_options"
           ])
       ))
+
+    it.effect("neutral values of the config are not sent, and a call's own are (cmd-pal#15)", () =>
+      Effect.gen(function*() {
+        const config = { topP: 1, frequencyPenalty: 0, presencePenalty: 0 }
+        const names = ["top_p", "frequency_penalty", "presence_penalty"]
+        const { body } = yield* sent({ config })
+        for (const name of names) assert.notProperty(body, name)
+        const own = yield* sent({ options: config })
+        assert.deepInclude(own.body, { top_p: 1, frequency_penalty: 0, presence_penalty: 0 })
+        const other = yield* sent({ config: { topP: 0.5, frequencyPenalty: -1, presencePenalty: 1 } })
+        assert.deepInclude(other.body, { top_p: 0.5, frequency_penalty: -1, presence_penalty: 1 })
+      }))
+
+    it.effect("OpenAI, Azure and Moonshot get a temperature from the config or the call only (vscode#323110, nofx#1415)", () =>
+      Effect.forEach(
+        [Provider.openai, Provider.azure({ resource: "r", deployment: "d" }), Provider.moonshot],
+        (preset) =>
+          Effect.gen(function*() {
+            const config = { ...preset, model: "m" }
+            assert.notProperty((yield* sent({ config })).body, "temperature")
+            assert.notProperty((yield* sent({ config, options: { maxTokens: 5 } })).body, "temperature")
+            assert.strictEqual((yield* sent({ config: { ...config, temperature: 0.7 } })).body.temperature, 0.7)
+            assert.strictEqual((yield* sent({ config, options: { temperature: 0.7 } })).body.temperature, 0.7)
+            assert.strictEqual((yield* sent({ config, options: { temperature: 0 } })).body.temperature, 0)
+          })
+      ))
+
+    it.effect("Claude gets no default temperature beside a topP, which it refuses (cmd-pal#15)", () =>
+      Effect.gen(function*() {
+        const config = { model: "claude-opus-4-5" }
+        const plain = yield* sent({ config })
+        assert.deepInclude(plain.body, { temperature: 0.7 })
+        assert.notProperty(plain.body, "top_p")
+        const own = yield* sent({ config, options: { topP: 0.9 } })
+        assert.strictEqual(own.body.top_p, 0.9)
+        assert.notProperty(own.body, "temperature")
+      }))
+
+    it.effect("tool_choice and parallel_tool_calls are sent with tools only (openclaw#44229)", () =>
+      Effect.gen(function*() {
+        const options = { toolChoice: "auto", parallelToolCalls: false } as const
+        for (const tools of [undefined, []]) {
+          const { body } = yield* sent({ options: { ...options, tools } })
+          for (const name of ["tools", "tool_choice", "parallel_tool_calls"]) assert.notProperty(body, name)
+        }
+        const { body } = yield* sent({ options: { ...options, tools: [{ name: "f" }] } })
+        assert.deepInclude(body, { tool_choice: "auto", parallel_tool_calls: false })
+        const extraBody = { parallel_tool_calls: false, tool_choice: "auto" }
+        const bare = yield* sent({ config: { extraBody } })
+        for (const name of Object.keys(extraBody)) assert.notProperty(bare.body, name)
+        const extra = yield* sent({ config: { extraBody: { ...extraBody, tools: [{ type: "web_search" }] } } })
+        assert.deepInclude(extra.body, extraBody)
+      }))
+
+    it.effect("one tool is demanded by its name, or alone where the server ignores or refuses that (llama.cpp, LM Studio)", () =>
+      Effect.gen(function*() {
+        const options = { tools: [{ name: "f" }, { name: "g" }], toolChoice: { name: "g" } }
+        const named = yield* sent({ options })
+        assert.deepStrictEqual(named.body.tool_choice, { type: "function", function: { name: "g" } })
+        assert.lengthOf(named.body.tools, 2)
+        for (const preset of [Provider.llamacpp, Provider.lmstudio]) {
+          const { body } = yield* sent({ config: { ...preset, model: "m" }, options })
+          assert.strictEqual(body.tool_choice, "required")
+          assert.lengthOf(body.tools, 1)
+          assert.strictEqual(body.tools[0].function.name, "g")
+        }
+      }))
+
+    it.effect("the schemas of tools and of values have an object at the root and no $schema (qwen-code#1186, effect-smol#2540)", () =>
+      Effect.map(
+        sent({
+          options: {
+            tools: [CallOptions.tool({ name: "f", parameters: Schema.Struct({}) })],
+            responseFormat: { type: "json_schema", name: "an answer", schema: { $schema: "x", type: "object" } }
+          }
+        }),
+        ({ body }) => {
+          assert.deepStrictEqual(body.tools[0].function.parameters, { type: "object", properties: {} })
+          assert.deepStrictEqual(body.response_format.json_schema, { name: "an_answer", schema: { type: "object" } })
+        }
+      ))
+
+    it.effect("the headers of a trace are sent where the config says so only (ollama#4388, #9801)", () =>
+      Effect.gen(function*() {
+        for (const name of ["traceparent", "b3"]) {
+          assert.notProperty((yield* sent({})).headers, name)
+          assert.property((yield* sent({ config: { tracePropagation: true } })).headers, name)
+        }
+      }))
+
+    it.effect("a value that JSON has no form for fails the request, and nothing is sent", () => {
+      let deep: object = { type: "string" }
+      for (let depth = 0; depth < 20_000; depth++) deep = { items: deep }
+      return Effect.map(
+        stream(done, { options: { tools: [{ name: "f", parameters: { ...deep } }] } }),
+        (heard) => {
+          assert.include(failure(heard, "InvalidRequestError").message, "JSON")
+          assert.lengthOf(heard.requests, 0)
+        }
+      )
+    })
 
     it.effect("max_tokens can be max_completion_tokens", () =>
       Effect.map(sent({ wire: { maxTokensField: "max_completion_tokens" }, config: { maxTokens: 5 } }), ({ body }) => {
@@ -113,9 +209,9 @@ describe("requests", () => {
         assert.notProperty(body, "max_tokens")
       }))
 
-    it.effect("the system message has the role system, and developer or user where the config says so", () =>
+    it.effect("the system message has the role system, and developer where the config says so", () =>
       Effect.forEach(
-        ["system", "developer", "user"] as const,
+        ["system", "developer"] as const,
         (systemRole) =>
           Effect.map(sent({ wire: { systemRole }, messages: lastTurn }), ({ body }) => {
             assert.deepStrictEqual(body.messages[0], { role: systemRole, content: "be brief" })
@@ -157,7 +253,7 @@ describe("requests", () => {
         ChatMessage.toolResult("t1", "1"),
         ChatMessage.toolResult("t2", "2")
       ]
-      return Effect.map(sent({ messages }), ({ body }) => {
+      return Effect.map(sent({ messages, options: { tools: [{ name: "f" }] } }), ({ body }) => {
         assert.deepStrictEqual(body.messages.slice(1), [
           {
             role: "assistant",

@@ -55,11 +55,37 @@ describe("retries", () => {
         Effect.map(retried(connectionError({ code })), (heard) => assert.strictEqual(answer(heard).text, "Hi")))
     }
 
+    it.effect("an error that the server says to retry, whatever its status", () =>
+      Effect.map(retried(busy(400, { "x-should-retry": "true" })), (heard) => {
+        assert.strictEqual(answer(heard).text, "Hi")
+      }))
+
+    it.effect("no error that the server says not to retry, whatever its status", () =>
+      Effect.map(retried(busy(503, { "x-should-retry": "false" })), (heard) => {
+        failure(heard, "ServerError")
+        assert.lengthOf(heard.requests, 1)
+      }))
+
+    it.effect("nothing before a limit that is used up resets", () =>
+      Effect.gen(function*() {
+        const headers = { "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "30s" }
+        assert.deepStrictEqual(times(yield* retried(busy(429, headers))), [0, 30_000])
+        const over = yield* retried(busy(429, { ...headers, "x-ratelimit-reset-requests": "6m0s" }))
+        assert.deepStrictEqual(failure(over, "RateLimitError").retryAfter, Duration.minutes(6))
+        assert.lengthOf(over.requests, 1)
+      }))
+
+    it.effect("a request that is refused for what it is has no wait until a reset", () =>
+      Effect.map(
+        retried(busy(400, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" })),
+        (heard) => assert.isUndefined(failure(heard, "InvalidRequestError").retryAfter)
+      ))
+
     it.effect("an error event before any delta", () =>
       Effect.map(retried(reply(data({ error: { message: "overloaded", code: 503 } }))), (heard) => {
         assert.strictEqual(answer(heard).text, "Hi")
         assert.deepStrictEqual(times(heard), [0, 500])
-        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["TextDelta", "Finish"])
+        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
       }))
 
     it.effect("an error as JSON with status 200", () =>
@@ -124,7 +150,7 @@ describe("retries", () => {
         Effect.map(retried(bytes([says("Hi"), ending])), (heard) => {
           assert.lengthOf(heard.requests, 1)
           assert.strictEqual(heard.outcome._tag, "Left")
-          assert.lengthOf(heard.events, 1)
+          assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta"])
         }))
     }
 

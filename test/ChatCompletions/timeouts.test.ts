@@ -180,7 +180,7 @@ describe("the time of silence", () => {
         Effect.fork
       )
       yield* TestClock.adjust("3 minutes")
-      assert.strictEqual(yield* Fiber.join(fiber), 4)
+      assert.strictEqual(yield* Fiber.join(fiber), 5)
     }).pipe(Effect.provide(layer([bytes([says("a"), says("b"), says("c"), ends(), done])]))))
 
   it.effect("counts from when the consumer asks again", () =>

@@ -184,7 +184,7 @@ describe("tool calls in a stream", () => {
       (heard) =>
         assert.deepStrictEqual(answer(heard).toolCalls, [
           { id: "f", name: "f", arguments: "{\"a\":1}" },
-          { id: "f_2", name: "f", arguments: "{\"b\":2}" }
+          { id: "f_1", name: "f", arguments: "{\"b\":2}" }
         ])
     ))
 

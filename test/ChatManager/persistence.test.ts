@@ -132,7 +132,7 @@ describe("A conversation with a store", () => {
       const events = yield* Stream.runCollect(Stream.either(chat.chatEvents("one")))
 
       const tags = Array.from(events, (event) => event._tag === "Right" ? event.right._tag : event.left._tag)
-      assert.deepStrictEqual(tags, ["TextDelta", "HistoryStoreError"])
+      assert.deepStrictEqual(tags, ["Begin", "TextDelta", "HistoryStoreError"])
       assert.strictEqual(roles(yield* chat.history), "system")
       yield* Ref.set(mode, "works")
       assert.isTrue(yield* chat.save)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema, Stream } from "effect"
+import { Effect, Either, Schema, Stream } from "effect"
 import { CallOptions, LLMChat, LLMConfig, Provider } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, lines, requests, sent, withScript } from "../support/chats.ts"
@@ -190,4 +190,36 @@ describe("A turn with tool calls", () => {
       ScriptedHttpClient.json(called("{\"city\":\"Os", "length")),
       ScriptedHttpClient.json(called("{\"city\":\"Os", "length"))
     ])))
+})
+
+describe("null in a value", () => {
+  const Search = Schema.Struct({
+    query: Schema.String,
+    limit: Schema.optionalWith(Schema.Int, { default: () => 10 }),
+    tag: Schema.optional(Schema.String),
+    page: Schema.NullOr(Schema.Int),
+    filters: Schema.Array(Schema.Struct({ by: Schema.optional(Schema.String) }))
+  })
+
+  const search = (value: object) =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+      return yield* Effect.either(chat.askObject("cats", Search))
+    }).pipe(withScript([answer(JSON.stringify(value))]))
+
+  it.effect("stands for an optional member that is absent (mastra#17655)", () =>
+    Effect.map(
+      search({ query: "cats", limit: null, tag: null, page: null, filters: [{ by: "age" }, { by: null }] }),
+      (value) =>
+        assert.deepStrictEqual(
+          value,
+          Either.right({ query: "cats", limit: 10, page: null, filters: [{ by: "age" }, {}] })
+        )
+    ))
+
+  it.effect("fails where the member is needed, as null", () =>
+    Effect.map(search({ query: null, tag: null, page: 1, filters: [] }), (value) => {
+      if (Either.isRight(value)) return assert.fail("it was accepted")
+      assert.match(value.left.message, /at query: Expected string, actual null/)
+    }))
 })

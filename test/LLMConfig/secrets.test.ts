@@ -83,22 +83,16 @@ const assertSecret = (texts: Iterable<string>, where: string): void => {
   }
 }
 
-/**
- * Spans that keep all that they are told. The HTTP client's own span also has the headers of the answer and the error
- * of the socket, which the server and the system word as they like.
- */
+/** Spans that keep all that they are given. */
 const makeTracer = () => {
   const spans: Array<unknown> = []
   const span = (name: string, attributes: Map<string, unknown>): Pick<Tracer.Span, "attribute" | "end" | "event"> => {
-    const isHttp = name.startsWith("http.client")
     spans.push([name, attributes])
     return {
-      attribute: (key, value) => {
-        if (!isHttp || !key.startsWith("http.response.header")) attributes.set(key, value)
-      },
+      attribute: (key, value) => void attributes.set(key, value),
       event: (key, _, more) => void spans.push([key, more]),
       end: (_, exit) => {
-        if (!isHttp && Exit.isFailure(exit)) spans.push(Cause.pretty(exit.cause, { renderErrorCause: true }))
+        if (Exit.isFailure(exit)) spans.push(Cause.pretty(exit.cause, { renderErrorCause: true }), exit)
       }
     }
   }
@@ -193,6 +187,11 @@ const responses: Record<string, ScriptedHttpClient.ScriptedResponse> = {
   "redirects to an address with the key": text("", { status: 302, headers: { location: `http://other/?key=${key}` } }),
   "asks to wait, and echoes the key": json(echoed, { status: 429, headers: { "retry-after": "100000" } }),
   "echoes the key in an error event": sse([{ choices: [{ index: 0, delta: { content: "x" } }] }, echoed]),
+  "says the key in its answer, and is cut": tokens([`your key is ${key}`, token], { ending: "truncated" }),
+  "says the key in the id and model of its answer, and fails": sse([
+    { id: key, model: token, choices: [{ index: 0, delta: { content: "x" } }] },
+    echoed
+  ]),
   "echoes the key in what is no JSON": text(`{ ${key} ${token}`),
   "echoes the key in an event that is no JSON": sse([`{ ${key} ${token}`]),
   "cannot be reached": connectionError(),

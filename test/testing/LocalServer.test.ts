@@ -286,6 +286,54 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }))
   })
 
+  describe("hostile requests", () => {
+    const self = { $ref: "#/$defs/a" }
+    const schemas: Readonly<Record<string, object>> = {
+      "a list of many items": { type: "array", minItems: 400_000_000, items: { type: "string" } },
+      "a long text": { type: "string", minLength: 500_000_000 },
+      "objects that branch without end": {
+        ...self,
+        $defs: { a: { type: "object", required: ["x", "y", "z"], properties: { x: self, y: self, z: self } } }
+      },
+      "a list of lists": {
+        type: "array",
+        minItems: 5000,
+        items: { type: "array", minItems: 5000, items: { type: "boolean" } }
+      }
+    }
+    for (const [name, schema] of Object.entries(schemas)) {
+      it.effect(`are refused where a schema asks for ${name}`, () =>
+        Effect.gen(function*() {
+          const format = { type: "json_schema", json_schema: { name: "a", schema } }
+          const asked = yield* refusal({ model: "any", messages: [user("hi")], response_format: format })
+          const tools = [{ type: "function", function: { name: "f", parameters: schema } }]
+          const called = yield* refusal({ model: "any", messages: [user("hi")], tools, tool_choice: "required" })
+          const tooLarge = "Invalid schema: the smallest value that this schema accepts is too large."
+          for (const answer of [asked, called]) {
+            assert.deepStrictEqual(answer, refused(null, "invalid_schema", tooLarge))
+          }
+        }))
+    }
+
+    const formless = { toString: 1, valueOf: 1 }
+    const calling = { role: "assistant", content: "", tool_calls: [{ id: formless }] }
+    const tool = { type: "function", function: { name: "a" } }
+    const requests: Readonly<Record<string, object>> = {
+      "a role": { messages: [{ role: formless, content: "x" }] },
+      "the id of a call": { messages: [calling] },
+      "the id of a call's result": { messages: [{ role: "tool", content: "", tool_call_id: formless }] },
+      "the name of a chosen tool": {
+        messages: [user("x")],
+        tools: [tool],
+        tool_choice: { function: { name: formless } }
+      }
+    }
+    for (const [name, request] of Object.entries(requests)) {
+      it.effect(`are refused where ${name} has no text form`, () =>
+        Effect.map(refusal({ model: "any", ...request }), ([status]) => assert.strictEqual(status, 400)))
+    }
+  })
+
   describe("refusals", () => {
     it.effect.each<Refusal>([
       ["no JSON", "{", null, null, "We could not parse the JSON body of your request."],

@@ -7,7 +7,7 @@
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { type ErrorInfo, fromBody, fromStreamData } from "../errors/errorBody.ts"
+import { type ErrorInfo, fromBody, fromStreamData, isReport } from "../errors/errorBody.ts"
 import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { serverName } from "../serverName.ts"
 import { Accumulator } from "./accumulator.ts"
@@ -180,9 +180,8 @@ export class Decoder {
     if (Sse.isDone(data)) return this.finish(out)
     if (isTooDeep(data)) return tooDeep(data)
     const parsed = parseJson(data)
-    if (parsed !== undefined) {
-      return event !== undefined && isOther(event, parsed.value) ? undefined : this.#chunk(parsed.value, data, out)
-    }
+    if (isReport(event, parsed?.value)) return undefined
+    if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
     const lines = data.split("\n")
     return lines.length === 1 ? noJson(data, atEnd) : this.#lines(lines, event, out, atEnd)
   }
@@ -270,16 +269,7 @@ const withoutDone = (body: string): string => {
 }
 
 /** The names of events that report an error. */
-const errorName = /^(?:.*[._-])?(?:error|exception)$/i
-
-/** The names of events that hold a chunk. */
-const chunkName = /^(?:message|data|chunk|delta|completion|chat\.completion(?:\.chunk)?)$/i
-
-/** Whether an event is a gateway's own, such as its progress: it has another name, and is neither chunk nor error. */
-const isOther = (event: string, value: unknown): boolean => {
-  const { choices, error } = fieldsOf(value)
-  return !chunkName.test(event) && !Array.isArray(choices) && (error === undefined || error === null)
-}
+const errorName = /^(?:error|exception)$/i
 
 const keepAliveName = /^(?:ping|heartbeat|keep-?alive)$/i
 

@@ -235,9 +235,9 @@ const withOwnIds = (calls: ReadonlyArray<ToolCall>): ReadonlyArray<ToolCall> => 
   const counts = new Map<string, number>()
   return calls.map((call) => {
     const { id } = call
-    let count = (counts.get(id) ?? 0) + 1
-    if (id !== "" && count > 1) { while (taken.has(`${id}_${count}`)) count++ }
-    counts.set(id, count)
-    return id === "" || count === 1 ? call : { ...call, id: `${id}_${count}` }
+    let number = counts.get(id) ?? 0
+    if (id !== "" && number > 0) { while (taken.has(`${id}_${number}`)) number++ }
+    counts.set(id, number + 1)
+    return id === "" || number === 0 ? call : { ...call, id: `${id}_${number}` }
   })
 }

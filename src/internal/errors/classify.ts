@@ -16,12 +16,14 @@ import {
   modelIsNot,
   modelMissing,
   overloaded,
+  permanentFault,
   permission,
   plainWords,
   quota,
   rateLimit,
   type Rule,
   serverFault,
+  sharedCacheFull,
   throttling
 } from "./wordings.ts"
 
@@ -85,13 +87,15 @@ const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boo
   }
   // "Add a payment method to raise your rate limit" is advice, and who names a wait has an account that will do.
   const passing = named(facts, /ratelimit|throttl|limitrequests|(request|token)quotaexceeded/)
-  return !passing && worded(facts, quota) && retryAfterFromInfo(info) === undefined
+  return !passing && worded(facts, quota) && retryAfterFromInfo(info, 0) === undefined
 }
 
 const isContextLength = (facts: Facts, status: number | undefined): boolean => {
   if (named(facts, contextLength.names)) {
     return true
   }
+  // The cache that all requests of the server share is full: the same request can succeed later.
+  if ((status === undefined || status >= 500) && sharedCacheFull.test(facts.words)) return false
   // Over a tokens-per-minute limit by a single request: no wait will help, only a shorter request.
   const guarded = status === 413 ? false : throttling.test(facts.words) || named(facts, rateLimit.names)
   return status !== 429 && !guarded && worded(facts, contextLength)
@@ -128,6 +132,9 @@ export const classify = (httpStatus: number | undefined, info: ErrorInfo): Error
   }
   if (isContextLength(facts, status)) {
     return ChatError.ContextLengthError
+  }
+  if ((fault || status === undefined) && permanentFault.test(facts.words)) {
+    return ChatError.InvalidRequestError
   }
   if (status === 429) {
     return ChatError.RateLimitError

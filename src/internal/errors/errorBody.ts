@@ -1,13 +1,15 @@
 /**
- * What a server says went wrong, read out of the many shapes in which servers say it.
+ * Reads the error out of the many shapes in which servers send one.
  *
- * Pure functions over text and parsed JSON. Which class of error it is, is decided in `classify.ts`.
+ * Pure functions over text and parsed JSON. `classify.ts` decides which class of error it is. Servers can send anything,
+ * so the work is bounded: only so many values are read, and only so many characters of a text.
  *
  * @internal
  */
-import * as Struct from "effect/Struct"
 import * as Sse from "../decode/sse.ts"
 import { asArray, fieldsOf, first, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
+import { textOfPage } from "./markup.ts"
+import { resetsIn } from "./resets.ts"
 
 /** @internal */
 export interface ErrorInfo {
@@ -21,6 +23,8 @@ export interface ErrorInfo {
   readonly hints?: ReadonlyArray<string> | undefined
   /** A wait stated as a field of the body, as a duration: `34s`, `1200ms`. */
   readonly retryDelay?: string | undefined
+  /** When the limits that are used up reset, as the body states it: a duration or a date. */
+  readonly resets?: ReadonlyArray<string> | undefined
   /** The error of the server behind a gateway, opened (`metadata.raw` of OpenRouter, JSON within the message). */
   readonly upstream?: ErrorInfo | undefined
 }
@@ -29,12 +33,24 @@ export interface ErrorInfo {
 export const layersOf = (info: ErrorInfo): ReadonlyArray<ErrorInfo> =>
   info.upstream === undefined ? [info] : [info, ...layersOf(info.upstream)]
 
-// A hostile or broken body may nest without end; no server's error is deeper than this.
-const maxDepth = 6
+/** What may still be read of an error: no server's error is deeper, or has more values. */
+interface Visit {
+  readonly depth: number
+  readonly values: { left: number }
+}
 
-// In order: who has several means the first.
+const begin = (): Visit => ({ depth: 6, values: { left: 2_000 } })
+
+const deeper = ({ depth, values }: Visit): Visit => ({ depth: depth - 1, values })
+
+const isOver = ({ depth, values }: Visit): boolean => depth <= 0 || values.left-- <= 0
+
+/** How many characters of a text are read. */
+const longestText = 2 ** 16
+
+// In order: the first one that is there counts.
 const messageKeys =
-  "message Message msg error_msg error_message errorMessage detail details error_description description faultstring status_msg errors title reason text helicone-message"
+  "message Message msg error_msg error_message errorMessage detail details error_description description faultstring status_msg errors title reason text helicone-message html-message"
     .split(" ")
 const codeKeys = ["code", "Code", "error_code", "errorCode", "errorcode"]
 const typeKeys = ["type", "error_type"]
@@ -43,8 +59,10 @@ const statusKeys = "status_code statusCode raw_status_code http_status http_stat
 // Gateways that answer { success, data } put their errors there as well.
 const wrapperKeys = ["data", "result", "response"]
 
-const nonEmpty = (value: unknown): string | undefined =>
-  typeof value === "string" && value.trim() !== "" ? value : undefined
+const nonEmpty = (value: unknown): string | undefined => {
+  const text = typeof value === "string" ? value.slice(0, longestText) : ""
+  return text.trim() === "" ? undefined : text
+}
 
 const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
 
@@ -53,10 +71,32 @@ const isSomething = <A>(value: A | undefined): value is A => value !== undefined
 const firstOf = <A>(fields: JsonRecord, keys: ReadonlyArray<string>, read: (value: unknown) => A | undefined) =>
   first(keys, (key) => read(fields[key]))
 
-const messageIn = (value: unknown, depth: number = maxDepth): string | undefined => {
-  if (depth <= 0) return undefined
-  if (Array.isArray(value)) return first(value, (item) => messageIn(item, depth - 1))
-  return isRecord(value) ? firstOf(value, messageKeys, (field) => messageIn(field, depth - 1)) : nonEmpty(value)
+const messageIn = (value: unknown, visit: Visit = begin()): string | undefined => {
+  if (isOver(visit)) return undefined
+  if (Array.isArray(value)) return firstItem(value, visit, messageIn)
+  if (!isRecord(value)) return nonEmpty(value)
+  let phrase: string | undefined
+  const message = firstOf(value, messageKeys, (field) => {
+    const text = field === undefined ? undefined : messageIn(field, deeper(visit))
+    if (text === undefined || !isReasonPhrase(text)) return text
+    phrase ??= text
+    return undefined
+  })
+  return message ?? phrase
+}
+
+/** The first thing that is read of the items of a list, as far as they may be read. */
+const firstItem = <A>(
+  items: ReadonlyArray<unknown>,
+  visit: Visit,
+  read: (item: unknown, visit: Visit) => A | undefined
+): A | undefined => {
+  for (const item of items) {
+    if (visit.values.left <= 0) return undefined
+    const found = read(item, deeper(visit))
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 const codeIn = (fields: JsonRecord): string | undefined => firstOf(fields, codeKeys, label)
@@ -72,25 +112,41 @@ const typeIn = (value: unknown): string | undefined => value === "error" ? undef
 const timeIn = (unit: "ms" | "s") => (value: unknown): string | undefined =>
   typeof value === "number" && value >= 0 ? `${value}${unit}` : unit === "s" ? nonEmpty(value) : undefined
 
+const millisKeys = ["retry_after_ms", "retryAfterMs"]
+const secondsKeys =
+  "retryDelay retry_after retry_after_seconds retryAfter retryAfterSeconds resets_in_seconds reset_in_seconds".split(
+    " "
+  )
+const dateKeys = "resets_at reset_at resetsAt resetAt reset_time resetTime retry_at retryAt".split(" ")
+
+/** The first records of a list. Errors have a few details, and not thousands. */
+const recordsOf = (list: unknown): ReadonlyArray<JsonRecord> => itemsOf(list).slice(0, 20).map(fieldsOf)
+
 const retryDelayIn = (fields: JsonRecord): string | undefined =>
   first(
-    [fields, fields.metadata, ...itemsOf(fields.details)].map(fieldsOf),
-    (place) =>
-      firstOf(place, ["retry_after_ms", "retryAfterMs"], timeIn("ms")) ??
-        firstOf(place, ["retryDelay", "retry_after", "retry_after_seconds", "retryAfter"], timeIn("s"))
+    [fields, fieldsOf(fields.metadata), ...recordsOf(fields.details)],
+    (place) => firstOf(place, millisKeys, timeIn("ms")) ?? firstOf(place, secondsKeys, timeIn("s"))
   )
 
-const hintsIn = ({ __type, details, inner_error, innererror = inner_error, reason, status, ...fields }: JsonRecord) => {
+/** The dates from which a request can succeed, and the resets of limits that are used up. */
+const datesIn = (fields: JsonRecord): ReadonlyArray<string> => {
+  const metadata = fieldsOf(fields.metadata)
+  const stated = first([fields, metadata], (place) => firstOf(place, dateKeys, label))
+  const places = [metadata, metadata.headers, fields.headers, fields.rate_limit, fields.rateLimit]
+  return [...stated === undefined ? [] : [stated], ...places.flatMap((place) => resetsIn(fieldsOf(place)))]
+}
+
+const hintsIn = (fields: JsonRecord): ReadonlyArray<string> => {
   const metadata = fieldsOf(fields.metadata)
   return [
-    status,
-    reason,
-    __type,
-    fieldsOf(innererror).code,
-    ...itemsOf(details).map(fieldsOf).flatMap((detail) => [
+    fields.status,
+    fields.reason,
+    fields.__type,
+    fieldsOf(fields.innererror ?? fields.inner_error).code,
+    ...recordsOf(fields.details).flatMap((detail) => [
       detail.reason,
       // Google names the quota that ran out: GenerateRequestsPerMinutePerProjectPerModel-FreeTier.
-      ...itemsOf(detail.violations).map((violation) => fieldsOf(violation).quotaId)
+      ...recordsOf(detail.violations).map((violation) => violation.quotaId)
     ]),
     metadata.error_type,
     // OpenRouter lists why its moderation refused the prompt.
@@ -98,68 +154,85 @@ const hintsIn = ({ __type, details, inner_error, innererror = inner_error, reaso
   ].map(nonEmpty).filter(isSomething)
 }
 
-/** Servers put whole answers of other servers into texts. */
-const fromText = (text: unknown, depth: number): ErrorInfo | undefined =>
-  typeof text === "string" ? fromJson(parseJson(text)?.value, depth - 1) : undefined
+/** JSON within a text: servers put whole answers of other servers into texts. */
+const fromText = (text: unknown, visit: Visit): ErrorInfo | undefined => {
+  if (typeof text !== "string" || text.length > longestText || !/[[{"]/.test(text)) return undefined
+  // Reading a text costs as much as reading so many values.
+  visit.values.left -= text.length / 100
+  const json = parseJson(text)
+  return json === undefined ? fromEndOfText(text, visit) : fromJson(json.value, deeper(visit))
+}
 
-const upstreamIn = (fields: JsonRecord, depth: number): ErrorInfo | undefined => {
+/** An error behind some words: `OpenAIException - {"error": …}`. Other JSON may be an echo of the request. */
+const fromEndOfText = (text: string, visit: Visit): ErrorInfo | undefined => {
+  const value = parseJson(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1))?.value
+  return isRecord(value) && Boolean(value.error) ? fromJson(value, deeper(visit)) : undefined
+}
+
+const upstreamIn = (fields: JsonRecord, visit: Visit): ErrorInfo | undefined => {
   const { raw } = fieldsOf(fields.metadata)
-  const said = nonEmpty(raw)
-  if (said !== undefined) return fromBody(said, "", depth - 1)
-  return isRecord(raw) ? fromJson(raw, depth - 1) : fromText(fields.message, depth)
+  const text = nonEmpty(raw)
+  if (text !== undefined) return fromBody(text, "", deeper(visit))
+  return isRecord(raw) ? fromJson(raw, deeper(visit)) : fromText(fields.message, visit)
 }
 
 /** Reads the object that holds message, code and type side by side, whichever of them it has. */
-const read = (fields: JsonRecord, depth: number): ErrorInfo => {
-  const upstream = upstreamIn(fields, depth)
+const read = (fields: JsonRecord, visit: Visit): ErrorInfo => {
+  const upstream = upstreamIn(fields, visit)
+  const dates = datesIn(fields)
   return {
-    message: messageIn(fields, depth) ?? upstream?.message ?? "",
+    message: messageIn(fields, visit) ?? upstream?.message ?? "",
     code: codeIn(fields) ?? nonEmpty(fields.__type),
     type: firstOf(fields, typeKeys, typeIn),
     status: statusIn(fields),
     hints: hintsIn(fields),
     retryDelay: retryDelayIn(fields),
+    resets: dates.length === 0 ? undefined : dates,
     upstream
   }
 }
 
-const fromFields = (fields: JsonRecord, depth: number): ErrorInfo | undefined => {
-  const info = read(fields, depth)
+const fromFields = (fields: JsonRecord, visit: Visit): ErrorInfo | undefined => {
+  const info = read(fields, visit)
   return info.message === "" && info.code === undefined && info.hints?.length === 0 ? undefined : info
 }
 
-const fromErrorField = (error: unknown, outer: JsonRecord, depth: number): ErrorInfo | undefined => {
-  if (depth <= 0) return undefined
-  if (Array.isArray(error)) return first(error, (item) => fromErrorField(item, outer, depth - 1))
+const fromErrorField = (error: unknown, outer: JsonRecord, visit: Visit): ErrorInfo | undefined => {
+  if (isOver(visit)) return undefined
+  if (Array.isArray(error)) return firstItem(error, visit, (item, inner) => fromErrorField(item, outer, inner))
   if (isRecord(error)) {
-    const info = fromFields(error, depth) ?? fromJson(error, depth - 1)
-    return info && {
+    const info = fromFields(error, visit) ?? fromJson(error, deeper(visit))
+    if (info === undefined) return undefined
+    const around = info.message === "" || isReasonPhrase(info.message) ? messageIn(outer, visit) : undefined
+    const dates = info.resets ?? datesIn(outer)
+    return {
       ...info,
       status: info.status ?? statusIn(outer),
       retryDelay: info.retryDelay ?? retryDelayIn(outer),
+      resets: dates.length === 0 ? undefined : dates,
       // LM Studio repeats the text beside an error object that may hold none.
-      message: info.message === "" ? messageIn(outer, depth) ?? "" : info.message
+      message: around ?? info.message
     }
   }
-  const said = nonEmpty(error)
-  if (said === undefined) return undefined
-  const around = read(outer, depth)
-  return {
-    ...around,
-    // Web frameworks put the bare reason phrase under `error` and say what is wrong under `message`.
-    message: isReasonPhrase(said) && around.message !== "" ? around.message : said,
-    upstream: fromText(said, depth) ?? around.upstream
-  }
+  const text = nonEmpty(error)
+  if (text === undefined) return undefined
+  const around = read(outer, visit)
+  const upstream = fromText(text, visit) ?? around.upstream
+  // Web frameworks put the name of the error, or the bare reason phrase, under `error` and the rest under `message`.
+  const isName = /^[a-z][\w.-]{0,63}$/i.test(text)
+  return around.message !== "" && (isName || isReasonPhrase(text))
+    ? { ...around, code: around.code ?? (isReasonPhrase(text) ? undefined : text), upstream }
+    : { ...around, message: text, upstream }
 }
 
 /** MiniMax answers 200 with `base_resp`, Tencent with `Response.Error`, Apigee with `fault`. */
-const fromEnvelope = (fields: JsonRecord, depth: number = maxDepth): ErrorInfo | undefined => {
+const fromEnvelope = (fields: JsonRecord, visit: Visit = begin()): ErrorInfo | undefined => {
   const base = fieldsOf(fields.base_resp)
   const code = label(base.status_code) ?? "0"
   if (code !== "0") return { message: nonEmpty(base.status_msg) ?? "", code }
   const wrapped = fieldsOf(fields.Response).Error ?? fields.fault
-  if (!isRecord(wrapped)) return fromFields(fieldsOf(fields.Output), depth)
-  const info = fromFields(wrapped, depth)
+  if (!isRecord(wrapped)) return isRecord(fields.Output) ? fromFields(fields.Output, visit) : undefined
+  const info = fromFields(wrapped, visit)
   return info && { ...info, code: info.code ?? codeIn(fieldsOf(wrapped.detail)) }
 }
 
@@ -168,55 +241,32 @@ const fromEnvelope = (fields: JsonRecord, depth: number = maxDepth): ErrorInfo |
  *
  * @internal
  */
-export const fromJson = (value: unknown, depth: number = maxDepth): ErrorInfo | undefined => {
-  if (depth <= 0) return undefined
-  if (Array.isArray(value)) return first(value, (item) => fromJson(item, depth - 1))
+export const fromJson = (value: unknown, visit: Visit = begin()): ErrorInfo | undefined => {
+  if (isOver(visit)) return undefined
+  if (Array.isArray(value)) return firstItem(value, visit, fromJson)
   if (!isRecord(value)) {
     const message = nonEmpty(value)?.trim()
-    return fromText(message, depth) ?? (message === undefined ? undefined : { message })
+    return fromText(message, visit) ?? (message === undefined ? undefined : { message })
   }
   const { detail, errors } = value
   const isSilent = (nonEmpty(value.message) ?? nonEmpty(detail)) === undefined
-  return fromErrorField(value.error, value, depth) ??
-    fromErrorField(value.Error, value, depth) ??
-    fromEnvelope(value, depth) ??
-    (isSilent && isRecord(detail) ? fromJson(detail, depth - 1) : undefined) ??
-    (isSilent && Array.isArray(errors) ? fromErrorField(errors, value, depth) : undefined) ??
-    fromFields(value, depth) ??
-    firstOf(value, wrapperKeys, (inner) => isRecord(inner) ? fromJson(inner, depth - 1) : undefined)
+  return fromErrorField(value.error, value, visit) ??
+    fromErrorField(value.Error, value, visit) ??
+    fromEnvelope(value, visit) ??
+    (isSilent && isRecord(detail) ? fromJson(detail, deeper(visit)) : undefined) ??
+    (isSilent && Array.isArray(errors) ? fromErrorField(errors, value, visit) : undefined) ??
+    fromFields(value, visit) ??
+    firstOf(value, wrapperKeys, (inner) => isRecord(inner) ? fromJson(inner, deeper(visit)) : undefined)
 }
 
-const fromServerSentEvents = (text: string, depth: number): ErrorInfo | undefined => {
+const fromServerSentEvents = (text: string, visit: Visit): ErrorInfo | undefined => {
   if (!Sse.fieldAtStart.test(text)) return undefined
   const parser = Sse.make(Infinity)
-  const data = [...parser.push(text), ...parser.end()].map((event) => event.data)
+  const data = parser.push(text).concat(parser.end()).map((event) => event.data)
   // Text that merely starts with "error:" is no event stream.
   const message = text.startsWith("error:") ? "" : data.join("\n").trim()
-  return first(data, (one) => fromText(one, depth)) ??
+  return first(data, (one) => fromText(one, visit)) ??
     (message === "" || message === "[DONE]" ? undefined : { message })
-}
-
-const entities = new Map([["amp", "&"], ["lt", "<"], ["gt", ">"], ["quot", "\""], ["#39", "'"], ["nbsp", " "]])
-
-const htmlText = (html: string): string =>
-  html.replace(/<[^<>]*>/g, " ").replace(/&([\w#]+);/g, (whole, name: string) => entities.get(name) ?? whole)
-    .replace(/\s+/g, " ").trim()
-
-const element = (html: string, name: string): string | undefined =>
-  nonEmpty(htmlText(new RegExp(`<${name}\\b[^<>]*>([\\s\\S]*?)</${name}>`, "i").exec(html)?.[1] ?? ""))
-
-/** A page from a proxy says what happened in its title; the rest is styling and advice. XML has a message. */
-const fromMarkup = (page: string, contentType: string): string | undefined => {
-  const maxStripped = 500
-  // What a page is about stands at its top; searching all of a broken one for a closing tag takes long.
-  const maxMarkup = 20_000
-  const text = page.slice(0, maxMarkup)
-  const isMarkup = /\bhtml\b/i.test(contentType) ||
-    /^(?:<!--[\s\S]*?-->\s*)?<(?:!doctype|\?xml|\/?[a-z]+[\s>])/i.test(text)
-  return isMarkup
-    ? first(["message", "title", "h1"], (name) => element(text, name)) ??
-      htmlText(text.replace(/<(script|style)\b[\s\S]*?<\/\1>/gi, " ")).slice(0, maxStripped)
-    : undefined
 }
 
 /**
@@ -225,26 +275,65 @@ const fromMarkup = (page: string, contentType: string): string | undefined => {
  *
  * @internal
  */
-export const fromBody = (body: string, contentType = "", depth: number = maxDepth): ErrorInfo => {
+export const fromBody = (body: string, contentType = "", visit: Visit = begin()): ErrorInfo => {
   const text = body.trim()
   // Some gateways write one JSON object a line; the first says it.
   const json = parseJson(text) ?? (text.startsWith("{") ? parseJson(text.split("\n", 1).join()) : undefined)
-  if (json !== undefined && /object|string/.test(typeof json.value)) return fromJson(json.value, depth) ?? silent
-  return fromServerSentEvents(text, depth) ?? { message: fromMarkup(text, contentType) ?? text }
+  if (json !== undefined && /object|string/.test(typeof json.value)) return fromJson(json.value, visit) ?? silent
+  const start = text.slice(0, longestText)
+  return fromServerSentEvents(start, visit) ?? { message: textOfPage(start, contentType) ?? start }
 }
 
 const silent: ErrorInfo = { message: "" }
 
+/**
+ * The words of an error for people: those of the upstream where the message is its JSON, the title of a page.
+ *
+ * @internal
+ */
+export const wordsOf = ({ message, upstream }: ErrorInfo): string =>
+  upstream !== undefined && upstream.message !== "" && /^\s*[[{"]/.test(message)
+    ? wordsOf(upstream)
+    : textOfPage(message.trim(), "") ?? message
+
+/** Names of events, types and states that report how the work goes. */
+const progressName =
+  /(?:^|[._-])(?:ping|heartbeat|keep-?alive|status|info|progress|log|notice|debug|trace|step|tool|queued?|running|pending|processing|started|completed)(?:$|[._-])/i
+
+/** Names of events in which an answer or its error comes. */
+const answerName = /error|exception|fail|^(?:message|data|chunk|delta|chat|completion|response|answer|result|usage)\b/i
+
+/**
+ * Whether an event is a gateway's report and no part of the answer: clients ignore events with a name that they do not
+ * know, unless the data is a chunk or says that there is an error. In a report on progress even an error is a tool's.
+ *
+ * @internal
+ */
+export const isReport = (event: string | undefined, data: unknown): boolean => {
+  if (event === undefined || answerName.test(event)) return false
+  const { choices, error, object, type, usage } = fieldsOf(data)
+  const isAnswer = choices !== undefined || Boolean(usage)
+  return !isAnswer && (progressName.test(event) || !(Boolean(error) || object === "error" || type === "error"))
+}
+
 /** An object without `choices` that says something: not usage, not a status line, not another protocol's chunk. */
 const isFlatError = (fields: JsonRecord): boolean => {
-  const { code, error_code, model, object, success, type, usage } = fields
+  const { code, error_code, model, object, status, success, type, usage } = fields
   if (typeof object === "string" || success === true || Boolean(usage) || Boolean(model)) return false
-  if (/^(?:ping|heartbeat|keep-?alive|status|info)$/i.test(nonEmpty(type) ?? "")) return false
+  if (progressName.test(`${label(type)} ${label(status)}`.slice(0, 200).replaceAll(" ", "."))) return false
   return code
     ? !/^(?:0|2\d\d|success|ok)$/i.test(label(code) ?? "0")
     // The other names of messages stand in objects that are no errors as well.
-    : Boolean(error_code) || messageIn(Struct.omit(fields, "description", "title", "reason", "text")) !== undefined
+    : Boolean(error_code) || messageIn(withoutAmbiguous(fields)) !== undefined
 }
+
+const withoutAmbiguous = (fields: JsonRecord): JsonRecord => ({
+  ...Object.fromEntries(messageKeys.map((key) => [key, fields[key]])),
+  description: undefined,
+  title: undefined,
+  reason: undefined,
+  text: undefined
+})
 
 /**
  * The error in a parsed `data:` of a stream (or in a 200's JSON body), or `undefined` where it is a regular chunk.
@@ -257,14 +346,21 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
   if (!isRecord(value)) return undefined
   const { error, object, type } = value
   const choices = asArray(value.choices)
-  const saysMore = choices === undefined || !isRecord(error) || Object.values(error).some(Boolean)
+  const saysMore = choices === undefined || !isRecord(error) || hasSomething(error)
   if ((error && saysMore) || object === "error" || type === "error") return fromJson(value) ?? silent
   // OpenRouter may put the error on the choice that failed. Groq says so why it ended a stream early.
-  const failed = choices?.map((choice) => fieldsOf(choice).error).find(isRecord) ??
-    nonEmpty(fieldsOf(value.x_groq).error)
+  const failed = first((choices ?? []).slice(0, 100), (choice) => {
+    const { error } = fieldsOf(choice)
+    return isRecord(error) ? error : undefined
+  }) ?? nonEmpty(fieldsOf(value.x_groq).error)
   return fromJson({ error: failed }) ??
     fromEnvelope(value) ??
     (choices === undefined && isFlatError(value) ? fromJson(value) ?? silent : undefined)
+}
+
+const hasSomething = (fields: JsonRecord): boolean => {
+  for (const key in fields) if (fields[key]) return true
+  return false
 }
 
 /** The reason phrases of the statuses that servers of chats send, as web frameworks write them. */
@@ -286,8 +382,11 @@ const reasonPhrases: Readonly<Record<number, string>> = {
   529: "Overloaded"
 }
 
+const phrases = new Set(Object.values(reasonPhrases).map((phrase) => phrase.toLowerCase()))
+
+/** Whether a text says no more than an HTTP status: `Not Found`, `404 Not Found`. */
 const isReasonPhrase = (text: string): boolean =>
-  Object.values(reasonPhrases).some((phrase) => phrase.toLowerCase() === text.toLowerCase())
+  text.length < 40 && phrases.has(text.toLowerCase().replace(/^(?:http )?\d{3}:? /, ""))
 
 /**
  * A few words for an HTTP status, for servers that answer without a message.

@@ -1,29 +1,141 @@
 /**
- * Keeps secrets out of what is shown: servers and sockets repeat what they were sent.
+ * Keeps secrets out of errors and spans: servers and sockets repeat what they were sent.
  */
 import * as Inspectable from "effect/Inspectable"
+import * as Redacted from "effect/Redacted"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import { patternOf } from "./secretForms.ts"
+
+/** The secrets of one config, and what finds them in a text. */
+export interface Secrets {
+  /** Matches a secret in any of its forms, the longest one first. Undefined where there is none. */
+  readonly pattern: RegExp | undefined
+  /** Secrets that are too long for a pattern: they are found as they are. */
+  readonly long: ReadonlyArray<string>
+  /** How many characters a secret can have in a text. */
+  readonly longest: number
+}
+
+const replacement = "<redacted>"
+
+// A shorter text is no secret, and replacing it would garble the text around it.
+const shortest = 4
+
+/** The secrets among some texts. */
+export const secretsFrom = (texts: Iterable<string>): Secrets => {
+  const secrets = [...new Set(texts)].filter((text) => text.length >= shortest)
+  // A pattern has some hundred characters for each one of a text, and there is a limit to it.
+  const most = 4_000
+  let total = 0
+  const short = secrets.filter((secret) => total + secret.length <= most && (total += secret.length) > 0)
+  // A character takes at most so many in an encoded text: `&amp;#x00002f;`.
+  const widest = 14
+  return {
+    pattern: short.length === 0 ? undefined : patternOf(short),
+    long: secrets.filter((secret) => !short.includes(secret)),
+    longest: widest * Math.max(0, ...secrets.map((secret) => secret.length))
+  }
+}
+
+const hasSecrets = ({ long, pattern }: Secrets): boolean => pattern !== undefined || long.length > 0
 
 /** The text with every secret in it replaced. */
-export const scrub = (text: string, secrets: ReadonlyArray<string>): string => {
-  // A shorter one is no secret, and replacing it would garble the text around it.
-  const shortest = 4
-  let clean = text
-  for (const secret of secrets) {
-    if (secret.length >= shortest) clean = clean.replaceAll(secret, "<redacted>")
+export const scrub = (text: string, { long, pattern }: Secrets): string => {
+  const rest = long.reduce((rest, secret) => rest.replaceAll(secret, replacement), text)
+  return pattern === undefined ? rest : rest.replace(pattern, replacement)
+}
+
+/**
+ * The first `kept` characters of the text with every secret replaced. Secrets are replaced first: one that is cut in two
+ * would not be found. A text longer than what is searched may itself end within a secret, so its end is dropped.
+ */
+export const scrubAndCut = (text: string, secrets: Secrets, kept: number): string => {
+  const searched = 2 ** 16
+  const clean = scrub(text.slice(0, searched), secrets)
+  const whole = text.length < searched || !hasSecrets(secrets) ? clean : clean.slice(0, -secrets.longest)
+  // Joined anew, so that the short text does not keep the long one in memory.
+  return whole.length <= kept && text.length <= kept ? whole : whole.slice(0, kept).split("").join("")
+}
+
+/** The value with every secret replaced in all of its texts, and the value itself where it has none. */
+export const scrubAll = (value: unknown, secrets: Secrets, depth = 64): unknown => {
+  if (typeof value === "string") return scrub(value, secrets)
+  if (!hasSecrets(secrets) || typeof value !== "object" || value === null) return value
+  if (depth === 0) return undefined
+  if (Array.isArray(value)) {
+    const items = value.map((item) => scrubAll(item, secrets, depth - 1))
+    return items.every((item, index) => item === value[index]) ? value : items
   }
-  return clean
+  let isClean = true
+  const fields = Object.fromEntries(
+    Object.entries(value).map(([name, field]) => {
+      const clean = [scrub(name, secrets), scrubAll(field, secrets, depth - 1)] as const
+      isClean &&= clean[0] === name && clean[1] === field
+      return clean
+    })
+  )
+  return isClean ? value : fields
 }
 
 /** All that a cause can show of itself. */
-const shown = (cause: unknown): string => {
+const shown = (cause: unknown, depth = 8): string => {
   const text = Inspectable.toStringUnknown(cause, 0)
-  return cause instanceof Error ? `${cause.message}\n${cause.stack ?? ""}\n${text}\n${shown(cause.cause)}` : text
+  if (!(cause instanceof Error) || depth === 0) return text
+  return `${cause.message}\n${cause.stack ?? ""}\n${text}\n${shown(cause.cause, depth - 1)}`
 }
 
 /** The error itself where it shows no secret, else its name and message without. */
-export const scrubCause = (cause: unknown, secrets: ReadonlyArray<string>): unknown => {
+export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
+  if (!hasSecrets(secrets)) return cause
   const text = shown(cause)
   const clean = scrub(text, secrets)
   if (clean === text) return cause
   return cause instanceof Error ? new Error(`${cause.name}: ${scrub(cause.message, secrets)}`) : clean
+}
+
+/** Words that name a secret wherever they stand in a name, and those that do at its end: `x-api-key`, not `x-key-id`. */
+const secretWord = /^(?:authorization|cookies?|credentials?|passwd|.*(?:secret|password))$/
+const secretEnd =
+  /^(?:auth|authentication|jwt|bearer|pass|pwd|signature|keys?|(?:api|access|auth|private|subscription|master)key|.*token)$/
+
+/** Whether the name of a header, or of a query parameter, says that its value is a secret. */
+const isSecretName = (name: string): boolean => {
+  const words = name.toLowerCase().split(/[-_.\s]/)
+  return words.some((word) => secretWord.test(word)) || secretEnd.test(words.at(-1) ?? "")
+}
+
+/** Values that are secrets under any name: those that say so, and keys with a known beginning. */
+const looksSecret = (value: string): boolean =>
+  /secret|password|^(?:bearer|basic) |^(?:sk|pk|rk)-\w|^(?:sk|gsk|hf|ghp|glpat|xai|pplx|nvapi|tgp)[-_]\w{8}|^AIza\w{8}|^eyJ\w{8}/i
+    .test(value)
+
+/** A value, and the parts of it that are secrets alone: the token behind a scheme, the values of cookies. */
+const partsOf = (value: string): ReadonlyArray<string> => {
+  const shortestPart = 8
+  const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
+  const cookies = value.split(/;\s*/).map((pair) => pair.slice(pair.indexOf("=") + 1))
+  return [value, ...token === undefined ? [] : [token], ...cookies.filter((part) => part.length >= shortestPart)]
+}
+
+const known = new WeakMap<LLMConfig["headers"], { readonly config: LLMConfig; readonly secrets: Secrets }>()
+
+/**
+ * The secrets of a config: the key, and the values of the headers and query parameters that are named as secrets. The
+ * value of an ordinary header is none: it may be a word that stands in many texts.
+ */
+export const secretsOf = (config: LLMConfig): Secrets => {
+  const { apiKey, headers, wire } = config
+  const last = known.get(headers)
+  if (last?.config.apiKey === apiKey && last?.config.wire.query === wire.query) return last.secrets
+  const values = [
+    ...apiKey === undefined ? [] : [Redacted.value(apiKey).trim()],
+    ...Object.entries(headers).flatMap(([name, header]) => {
+      const value = Redacted.value(header).trim()
+      return isSecretName(name) || looksSecret(value) ? partsOf(value) : []
+    }),
+    ...Object.entries(wire.query).flatMap(([name, value]) => isSecretName(name) ? [value] : [])
+  ]
+  const secrets = secretsFrom(values)
+  known.set(headers, { config, secrets })
+  return secrets
 }

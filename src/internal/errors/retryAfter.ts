@@ -1,22 +1,14 @@
 /**
- * How long a server asks to be left alone, and the name it gave to a request.
+ * How long a server asks to wait, and the id that it gave to a request.
  *
  * @internal
  */
 import { asText, first } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
+import { dateMillis, decimal, durationMillis, resetMillis, resetsIn, wait } from "./resets.ts"
 
 /** Response headers with lower-case names. */
 export type HeaderFields = Readonly<Record<string, string | undefined>>
-
-const number = (text = ""): number | undefined => /^\s*(?:\d+\.?\d*|\.\d+)\s*$/.test(text) ? Number(text) : undefined
-
-// The obsolete asctime form has no zone and still means GMT; `Date.parse` would take it as local time.
-const httpDate = (text = ""): number | undefined => {
-  const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})\s*$/i.test(text) ? text : `${text} GMT`
-  const at = /\d:\d\d/.test(text) ? Date.parse(zoned) : NaN
-  return Number.isNaN(at) ? undefined : at
-}
 
 /**
  * The wait in milliseconds that the response headers (lower-case names) ask for.
@@ -27,21 +19,32 @@ const httpDate = (text = ""): number | undefined => {
  * @internal
  */
 export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined => {
-  const precise = number(headers["retry-after-ms"])
-  if (precise !== undefined && precise > 0) {
-    return Math.ceil(precise)
-  }
+  const precise = decimal(headers["retry-after-ms"])
+  if (precise !== undefined && precise > 0) return wait(precise)
   const header = headers["retry-after"]
-  const seconds = number(header)
-  if (seconds !== undefined) {
-    return Math.ceil(seconds * 1_000)
-  }
-  const at = httpDate(header)
-  return at === undefined ? precise : Math.max(0, at - nowMillis)
+  const seconds = decimal(header)
+  if (seconds !== undefined) return resetMillis(header ?? "", nowMillis)
+  const at = dateMillis(header)
+  return at === undefined ? precise : wait(at - nowMillis)
+}
+
+/**
+ * The wait in milliseconds until all limits reset that have nothing left, as the response headers state it. Ranks below
+ * a wait that the server asks for: some limits admit a request before they have reset in full.
+ *
+ * @internal
+ */
+export const resetAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined =>
+  latest(resetsIn(headers), nowMillis)
+
+const latest = (resets: ReadonlyArray<string>, nowMillis: number): number | undefined => {
+  // A reset that is over says nothing: servers send it with every answer.
+  const millis = Math.max(...resets.map((reset) => resetMillis(reset, nowMillis) ?? 0))
+  return millis > 0 ? millis : undefined
 }
 
 const part =
-  /\d+(?:\.\d+)? ?(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])/.source
+  /\d{1,12}(?:\.\d{1,12})? ?(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])/.source
 
 /** For texts with single spaces. */
 const stated: ReadonlyArray<RegExp> = [
@@ -56,42 +59,24 @@ const stated: ReadonlyArray<RegExp> = [
   /retryDelay\\?["']? ?: ?\\?["']?/
 ].map((before) => new RegExp(`${before.source}((?:${part}[ ,]*(?:and )?)+)`, "i")).concat(
   // Chinese gateways: 请在 10 秒后重试
-  /(\d+(?:\.\d+)? ?(?:毫?秒|分钟|小时)) ?之?后[再重]?试/
+  /((?<!\d)\d{1,12}(?:\.\d{1,12})? ?(?:毫?秒|分钟|小时)) ?之?后[再重]?试/
 )
-
-/** Milliseconds by what a unit's name begins with. */
-const units: ReadonlyArray<readonly [RegExp, number]> = [
-  [/^(?:ms|milli|毫)/, 1],
-  [/^(?:m|分)/, 60_000],
-  [/^(?:h|小)/, 3_600_000],
-  [/^d/, 86_400_000]
-]
-
-const unitOf = (name: string): number => units.find(([start]) => start.test(name.toLowerCase()))?.[1] ?? 1_000
-
-const durationMillis = (text: string): number | undefined => {
-  const bare = number(text)
-  if (bare !== undefined) {
-    return Math.ceil(bare * 1_000)
-  }
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)\s*(\p{L}+)/gu)]
-  const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * unitOf(unit ?? "s"), 0)
-  // Rounded to the microsecond first: 2.007 * 1000 must not become 2008 by a floating-point tail.
-  return parts.length === 0 ? undefined : Math.ceil(Number(total.toFixed(3)))
-}
 
 /**
  * The wait in milliseconds that the error itself states, as a field or in words. Ranks below the headers.
  *
  * @internal
  */
-export const retryAfterFromInfo = (info: ErrorInfo): number | undefined =>
-  first(layersOf(info), ({ message, retryDelay }) => {
+export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number | undefined =>
+  first(layersOf(info), ({ message, resets = [], retryDelay }) => {
     // Errors that echo the request can be megabytes long; the wait is never that far in.
     const maxSearched = 8_000
-    const field = retryDelay === undefined ? undefined : durationMillis(retryDelay)
-    const said = message.slice(0, maxSearched).replace(/\s+/g, " ")
-    return field ?? durationMillis(first(stated, (pattern) => pattern.exec(said)?.[1]) ?? "")
+    const field = retryDelay === undefined
+      ? undefined
+      : resetMillis(retryDelay, nowMillis)
+    const text = message.slice(0, maxSearched).replace(/\s+/g, " ")
+    return field ?? durationMillis(first(stated, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
+      latest(resets, nowMillis)
   })
 
 /**

@@ -1,30 +1,36 @@
 /**
- * What went wrong on the wire → the error that says so.
+ * Turns what went wrong with a request into the error that says so.
  */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Duration from "effect/Duration"
-import * as Redacted from "effect/Redacted"
 import * as ChatError from "../../ChatError.ts"
-import type { ChatResponse } from "../../ChatResponse.ts"
+import { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Problem } from "../decode/decoder.ts"
 import { asText, defined } from "../json.ts"
 import type { Passed } from "../transport/deadlines.ts"
+import { DecompressionError } from "../transport/decompression.ts"
 import { classify } from "./classify.ts"
-import { type ErrorInfo, fromBody, statusText } from "./errorBody.ts"
-import { scrub, scrubCause } from "./redaction.ts"
-import { type HeaderFields, requestId, retryAfterFromInfo, retryAfterMillis } from "./retryAfter.ts"
+import { type ErrorInfo, fromBody, statusText, wordsOf } from "./errorBody.ts"
+import { scrubAll, scrubAndCut, scrubCause, type Secrets } from "./redaction.ts"
+import { type HeaderFields, requestId, resetAfterMillis, retryAfterFromInfo, retryAfterMillis } from "./retryAfter.ts"
+
+export { secretsOf } from "./redaction.ts"
 
 /** What is known of the exchange that failed. */
 export interface Context {
   readonly config: LLMConfig
-  readonly secrets: ReadonlyArray<string>
+  readonly secrets: Secrets
   readonly status: number | undefined
   readonly headers: HeaderFields
-  /** The Clock's time in milliseconds, which a `Retry-After` date is relative to. */
+  /** The date of the Clock in milliseconds, which a `Retry-After` date is compared with. */
   readonly now: number
   readonly partial: ChatResponse | undefined
 }
+
+/** How many characters are kept of a message or a body, and of a name such as a code. */
+const kept = 8192
+const keptName = 256
 
 const details = (
   { headers, partial, secrets, status }: Context,
@@ -32,47 +38,72 @@ const details = (
   body: string,
   more?: Partial<ChatError.Details>
 ): ChatError.Details => {
-  // How much of a body, or of a message, an error keeps, in characters.
-  const kept = 8192
-  // More is searched for secrets, so that none is cut in two where the kept part ends.
-  const clean = (text: string): string => scrub(text.slice(0, 2 * kept), secrets).slice(0, kept)
   const id = requestId(headers)
   return defined({
-    message: clean(message),
+    message: scrubAndCut(message, secrets, kept),
     status,
-    requestId: id && clean(id),
-    body: asText(clean(body)),
-    partial,
+    requestId: id && scrubAndCut(id, secrets, keptName),
+    body: asText(scrubAndCut(body, secrets, kept)),
+    partial: partial && scrubResponse(partial, secrets),
     ...more
   })
 }
 
-/** What the server said went wrong, by status and body together. */
+const scrubResponse = (response: ChatResponse, secrets: Secrets): ChatResponse => {
+  const clean = scrubAll(response, secrets)
+  return clean === response ? response : ChatResponse.make(Object.assign({}, response, clean))
+}
+
+/** What servers say of their errors in `x-should-retry`, which counts more than the class of the error. */
+const retryVerdicts = new WeakMap<ChatError.ChatError, boolean>()
+
+/** Whether the server said that the request should be sent again, undefined where it said nothing. */
+export const saysToRetry = (error: ChatError.ChatError): boolean | undefined => retryVerdicts.get(error)
+
+/** The error that the server sent, by status and body together. */
 const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
-  const { secrets } = context
-  const millis = retryAfterMillis(context.headers, context.now) ?? retryAfterFromInfo(info)
+  const { headers, now, secrets, status = 200 } = context
+  const name = (text: string | undefined) => text === undefined ? undefined : scrubAndCut(text, secrets, keptName)
   // An error without words that are known as such: its status says most, and within a success its body does.
-  const { status = 200 } = context
-  const message = info.message || (status < 300 ? body.trim() : "") || statusText(status)
+  const message = wordsOf(info) || (status < 300 ? body.trim() : "") || statusText(status)
+  const mayPass = status === 429 || status >= 500 || status < 300
+  const asked = retryAfterMillis(headers, now) ?? retryAfterFromInfo(info, now)
+  // "At once" is no answer to when a limit resets that is used up.
+  const millis = asked || ((mayPass ? resetAfterMillis(headers, now) : undefined) ?? asked)
   const fields = details(context, message, body, {
-    code: info.code && scrub(info.code, secrets),
-    type: info.type && scrub(info.type, secrets),
+    code: name(info.code),
+    type: name(info.type),
     retryAfter: millis === undefined ? undefined : Duration.millis(millis)
   })
-  return new (classify(context.status, info))(fields)
+  const error = new (classify(context.status, info))(fields)
+  const verdict = headers["x-should-retry"]?.trim().toLowerCase()
+  if (verdict === "true" || verdict === "false") retryVerdicts.set(error, verdict === "true")
+  return error
 }
 
 /** An answer with a status that is no success. */
 export const fromStatus = (context: Context, body: string): ChatError.ChatError => {
   const status = context.status ?? 0
+  if (status === 0) return fromOpaqueRedirect(context)
   if (status >= 300 && status < 400) return fromRedirect(context, context.headers["location"] ?? "nowhere", body)
   return fromInfo(context, fromBody(body, context.headers["content-type"]), body)
 }
 
-/** The server sends its clients elsewhere, where neither key nor prompt was meant to go. */
+/** A redirect that is not followed: to another origin, where neither key nor prompt was meant to go, or one of too many. */
 export const fromRedirect = (context: Context, target: string, body: string): ChatError.ChatError => {
-  const message = `The server redirects to ${target}: set baseUrl to where it lives`
+  const { baseUrl } = context.config
+  const url = URL.canParse(target, baseUrl) ? new URL(target, baseUrl) : undefined
+  const isLoop = (context.status === 307 || context.status === 308) && url?.origin === new URL(baseUrl).origin
+  const message = isLoop
+    ? `The server redirects too often, the last time to ${target}`
+    : `The server redirects to ${target}: set baseUrl to where it lives`
   return new ChatError.InvalidRequestError(details(context, message, body))
+}
+
+/** In a browser, `fetch` does not tell where a redirect leads that it does not follow. */
+const fromOpaqueRedirect = (context: Context): ChatError.ChatError => {
+  const message = "The server redirects, and this platform does not tell where to: set baseUrl to the address behind it"
+  return new ChatError.InvalidRequestError(details({ ...context, status: undefined }, message, ""))
 }
 
 /** A 200 that is no whole answer. */
@@ -103,12 +134,38 @@ const beneath = (
   return details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
 }
 
-/** The server was not reached, or the connection broke. */
+/** The server was not reached, the connection broke, or its bytes cannot be decoded. */
 export const fromTransport = (
   context: Context,
   what: string,
   error: HttpClientError.HttpClientError
-): ChatError.ChatError => new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, error))
+): ChatError.ChatError => {
+  if (error.cause instanceof DecompressionError) {
+    return new ChatError.MalformedResponseError(details(context, chain(error.cause), "", {
+      cause: scrubCause(error.cause, context.secrets)
+    }))
+  }
+  return isLimitOfFetch(error.cause)
+    ? fromLimitOfFetch(context, error)
+    : new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, error))
+}
+
+/** Whether Node's `fetch` gave up by itself, because for some time no headers or no bytes came. */
+const isLimitOfFetch = (cause: unknown, depth = 5): boolean =>
+  cause instanceof Error && depth > 0 &&
+  (("code" in cause && /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/.test(String(cause.code))) ||
+    isLimitOfFetch(cause.cause, depth - 1))
+
+const fromLimitOfFetch = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError => {
+  const limit = Duration.seconds(300)
+  const message =
+    "fetch gave up after its own limit, 300 seconds without a byte: NodeHttpClient.layerUndici has no such limit"
+  return new ChatError.TimeoutError({
+    ...details(context, message, "", { cause: scrubCause(error.cause, context.secrets) }),
+    phase: context.partial === undefined ? "firstToken" : "idle",
+    limit
+  })
+}
 
 const phases = {
   firstToken: "sent nothing of its answer within",
@@ -134,12 +191,3 @@ export const fromRequest = (context: Context, error: HttpClientError.HttpClientE
   new ChatError.InvalidRequestError(
     beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, error)
   )
-
-/** What must not be shown: the key, and the values of further headers, also without the scheme before a token. */
-export const secretsOf = (config: LLMConfig): ReadonlyArray<string> =>
-  [config.apiKey, ...Object.values(config.headers)].flatMap((secret) => {
-    if (secret === undefined) return []
-    const value = Redacted.value(secret).trim()
-    const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
-    return token === undefined ? [value] : [value, token]
-  })

@@ -68,6 +68,21 @@ export const contextLength: Rule = {
   ) // Chinese gateways; Z.ai, Baidu, Tencent
 }
 
+/** llama.cpp says this as a server's fault (500, or within a stream) where slots share the cache and it is full. */
+export const sharedCacheFull = words(["context size exceeded"], /(?!)/)
+
+/** A server's fault (500) that no retry mends, since the request is refused as it is. All are llama.cpp's. */
+export const permanentFault = words(
+  [
+    "(image|audio|video|multimodal|media) (input|data|file)?~(not supported|unsupported)",
+    "(image|audio|video|multimodal) not supported|unsupported (content part|param)",
+    "context shift disabled|input too large to process",
+    "params? requires? jinja|failed to parse (messages|tools|grammar)|invalid grammar",
+    "conversation roles must alternate|no user query found"
+  ],
+  /(?!)/
+)
+
 export const quota: Rule = {
   names:
     /insufficient(user)?(quota|balance|credit|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(spend|budget|usage|credit)(ing)?limit(exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|tokenquotafailed|tokenquotareached|^(1113|1308|1309|1310)$/,
@@ -104,7 +119,7 @@ export const contentFilter: Rule = {
 
 /** A model's name or none, then what is wrong with it. Names are words of any form, so this is for texts as they are. */
 export const modelIsNot =
-  /\bmodels?\b( name| id)?[ :=/]*["'`[]?[\w./:@+-]*["'`\]]?,? ((is |was |does |do |could |can )?(not? ?(be )?|doesn'?t )(found|exist)|(is|was|has been|are) (deprecated|decommissioned|retired|shut down|no longer|not (available|loaded|deployed|a valid model)))/i // OpenAI, vLLM, Ollama, DeepSeek, Gemini, Groq, LM Studio
+  /\bmodels?\b( name| id)?[ :=/]{0,3}["'`[]?[\w./:@+-]{0,200}["'`\]]?,? ((is |was |does |do |could |can )?(not? ?(be )?|doesn'?t )(found|exist)|(is|was|has been|are) (deprecated|decommissioned|retired|shut down|no longer|not (available|loaded|deployed|a valid model)))/i // OpenAI, vLLM, Ollama, DeepSeek, Gemini, Groq, LM Studio
 
 export const modelMissing: Rule = {
   names:

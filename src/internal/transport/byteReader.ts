@@ -6,15 +6,17 @@
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { fieldsOf, isRecord } from "../json.ts"
+import type { Pull } from "./stream.ts"
 
 /** What a read comes to: bytes, or no more of them because the body is over (none) or broke. */
 export type Read = Uint8Array | Option.Option<HttpClientError.HttpClientError>
 
 /** Takes what was read, and says whether it did. */
-type Take = (result: Read) => boolean
+export type Take = (result: Read) => boolean
 
 /** A body that is open. It has one reader, who does one read at a time. */
 export interface Body {
@@ -27,14 +29,20 @@ export interface Body {
 /** The body of a response that looks like one of the known clients', undefined for others. */
 export const of = (response: HttpClientResponse.HttpClientResponse): Body | undefined => {
   const source = sourceOf(response)
-  const failed = (cause: unknown): Read =>
-    Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
+  const failed = failedWith(response)
   if (source instanceof Response) {
     return source.body === null || source.body.locked ? undefined : ofWeb(source.body.getReader(), failed)
   }
-  const readable = isReadable(source) ? source : fieldsOf(source)["body"]
-  return isReadable(readable) ? ofNode(readable, failed) : undefined
+  return ofReadable(source, failed) ?? ofReadable(fieldsOf(source)["body"], failed)
 }
+
+/** Makes a read of what broke the body of a response. */
+export const failedWith = (response: HttpClientResponse.HttpClientResponse): Failed => (cause) =>
+  Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
+
+/** The body of a Node stream of bytes, undefined for other values. */
+export const ofReadable = (value: unknown, failed: Failed): Body | undefined =>
+  isReadable(value) ? ofNode(value, failed) : undefined
 
 /** Reads what is left of a body for nobody, and tells when that is over. */
 export const discard = (body: Body, onEnd: () => void): void =>
@@ -44,11 +52,27 @@ export const discard = (body: Body, onEnd: () => void): void =>
     return true
   })
 
+/** Pulls of what a body reads. */
+export const pullOf = (body: Body): Pull<Uint8Array, HttpClientError.HttpClientError> =>
+  Effect.async((resume) =>
+    body.read((result) => {
+      resume(isBytes(result) ? Effect.succeed(Chunk.of(result)) : Effect.fail(result))
+      return true
+    })
+  )
+
+/** Lets go of the body that there is at that time. */
+export const closing = (body: () => Body): Effect.Effect<void> => Effect.suspend(() => body().close)
+
+/** Lets go of both bodies. */
+export const closeAll = (one: Body, other: Body): Effect.Effect<void> => Effect.zipRight(one.close, other.close)
+
 /** What the client made the response from, unless the program gave the response another stream. */
 const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
   Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream") ? fieldsOf(response)["source"] : undefined
 
-type Failed = (cause: unknown) => Read
+/** Makes a read of what broke a body. */
+export type Failed = (cause: unknown) => Read
 
 const end: Read = Option.none()
 
@@ -80,7 +104,8 @@ class Hatch {
   }
 }
 
-const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed): Body => {
+/** The body that a reader of a web stream reads. */
+export const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed): Body => {
   const hatch = new Hatch()
   let isReading = false
   const settle = (result: Read): void => {

@@ -59,7 +59,7 @@ export const open = (
 ): Effect.Effect<Answer, ChatError> =>
   Effect.gen(function*() {
     const settings = yield* withOverrides(config, options)
-    const request = yield* Exchange.toRequest(settings, toBody(settings, messages, options, stream), stream)
+    const request = yield* Exchange.toRequest(settings, () => toBody(settings, messages, options, stream), stream)
     const runtime = yield* Effect.runtime<never>()
     const watch = new Watch.Watch(config, yield* Effect.clock, wait ?? new Wait(runtime))
     // Provided where a request is made, and not around it all: that costs more than most of what is here.

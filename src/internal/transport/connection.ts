@@ -1,14 +1,12 @@
 /**
  * One HTTP exchange: the request that is sent, and the answer that is opened for reading.
  */
-import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
-import * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
-import type * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Chunk from "effect/Chunk"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -18,8 +16,14 @@ import * as Scope from "effect/Scope"
 import * as ChatError from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, type JsonRecord } from "../json.ts"
+import { toJsonText } from "../request/jsonText.ts"
 import * as Body from "./byteReader.ts"
 import type { Watch } from "./deadlines.ts"
+import { decompressedPull } from "./decompressedPull.ts"
+import { decompressed } from "./decompression.ts"
+import { withFetchInit } from "./fetchInit.ts"
+import { mostRedirects, redirected } from "./redirects.ts"
+import { withoutSecretsInSpans } from "./spans.ts"
 import { type Pull, toPullApart } from "./stream.ts"
 
 /** How long the rest of an answer may take to arrive once the answer is known to be whole, in milliseconds. */
@@ -37,11 +41,11 @@ export interface Exchange {
 /** The request for a completion. Fails where its body has no JSON. */
 export const toRequest = (
   config: LLMConfig,
-  body: JsonRecord,
+  body: () => JsonRecord,
   stream: boolean
 ): Effect.Effect<HttpClientRequest.HttpClientRequest, ChatError.InvalidRequestError> =>
   Effect.try({
-    try: () => HttpBody.unsafeJson(body),
+    try: () => HttpBody.text(toJsonText(body()), "application/json"),
     catch: (cause) =>
       new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
   }).pipe(Effect.map((body) =>
@@ -61,29 +65,37 @@ const authorization = ({ apiKey, wire: { authHeader } }: LLMConfig): Readonly<Re
   return key === "" ? {} : { [authHeader]: authHeader === "authorization" ? `Bearer ${key}` : key }
 }
 
-/**
- * Keeps the config's secrets where they belong: out of the HTTP client's spans, and with the origin that they are for.
- * `fetch` takes only Authorization away when it follows a redirect to another origin, so with other secrets it follows
- * none. What the program set for `fetch` around the call stays; what it set within the client's layer cannot be seen.
- */
-const guarded = (config: LLMConfig) => {
-  const names = Object.keys(config.headers).map((name) => name.toLowerCase())
-  if (config.wire.authHeader !== "authorization") names.push(config.wire.authHeader)
-  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    names.length === 0 ?
-      effect :
-      Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (own) =>
-        effect.pipe(
-          Effect.locallyWith(Headers.currentRedactedNames, (redacted) => [...redacted, ...names]),
-          Effect.provideService(FetchHttpClient.RequestInit, { ...Option.getOrUndefined(own), redirect: "manual" })
-        ))
-}
-
 const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
   error._tag === "ResponseError" && error.reason === "StatusCode"
 
-/** A client whose requests last until their scope closes. */
-export type Client = HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>
+/** The program's client. */
+export type Client = HttpClient.HttpClient
+
+/** `node:http` throws where a header is none that HTTP can have. */
+const isRefusedHeader = (defect: unknown): boolean =>
+  defect instanceof TypeError && "code" in defect && /^ERR_INVALID_(?:HTTP_TOKEN|CHAR)$/.test(String(defect.code))
+
+/** Sends the request, and follows the redirects that are safe to follow. */
+const send = (
+  client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>,
+  request: HttpClientRequest.HttpClientRequest,
+  redirects = mostRedirects
+): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, Scope.Scope> =>
+  client.execute(request).pipe(
+    // A client that the program made fail on bad statuses still has the answer that tells why.
+    Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
+    Effect.catchSomeDefect((cause) =>
+      isRefusedHeader(cause)
+        ? Option.some(new HttpClientError.RequestError({ request, reason: "Encode", cause }))
+        : Option.none()
+    ),
+    Effect.flatMap((response) => {
+      const next = redirects === 0 ? undefined : redirected(request, response)
+      return next === undefined
+        ? Effect.succeed(response)
+        : Effect.zipRight(Body.of(response)?.close ?? Effect.void, send(client, next, redirects - 1))
+    })
+  )
 
 /** Sends the request. Closing the scope, which is the one at hand, takes it back and lets go of its answer. */
 export const open = (
@@ -92,13 +104,19 @@ export const open = (
   request: HttpClientRequest.HttpClientRequest,
   scope: Scope.CloseableScope
 ): Effect.Effect<Exchange, HttpClientError.HttpClientError, Scope.Scope> =>
-  client.execute(request).pipe(
-    // A client that the program made fail on bad statuses still has the answer that tells why.
-    Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
-    guarded(config),
+  send(HttpClient.withScope(withFetchInit(client, config)), request).pipe(
+    // The services that this provides end with the request.
+    Effect.mapInputContext((context: Context.Context<Scope.Scope>) => context),
+    Effect.locally(HttpClient.currentTracerPropagation, config.tracePropagation),
+    withoutSecretsInSpans(config),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
-      const body = Body.of(response)
-      const pull = body === undefined ? toPullApart(response.stream, scope) : pullOfBody(body)
+      const coding = (response.headers["content-encoding"] ?? "").trim().toLowerCase()
+      const failed = Body.failedWith(response)
+      const source = Body.of(response)
+      const body = source && decompressed(source, coding, isFetch(response), failed)
+      const pull = body === undefined
+        ? decompressedPull(toPullApart(response.stream, scope), coding, failed, scope)
+        : Body.pullOf(body)
       return Effect.as(Scope.addFinalizer(scope, body?.close ?? Effect.void), {
         response,
         pull,
@@ -108,13 +126,8 @@ export const open = (
     })
   )
 
-const pullOfBody = (body: Body.Body): Exchange["pull"] =>
-  Effect.async((resume) =>
-    body.read((result) => {
-      resume(Body.isBytes(result) ? Effect.succeed(Chunk.of(result)) : Effect.fail(result))
-      return true
-    })
-  )
+const isFetch = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  fieldsOf(response)["source"] instanceof Response
 
 /** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
 export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | undefined => {

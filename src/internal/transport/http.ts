@@ -1,7 +1,7 @@
 /**
  * The wire service over an HttpClient, whose answers can also be pulled by a caller with a wait of its own.
  */
-import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -19,7 +19,7 @@ export class HttpWire implements Service {
   readonly #client: Exchange.Client
 
   constructor(client: HttpClient.HttpClient) {
-    this.#client = HttpClient.withScope(client)
+    this.#client = client
   }
 
   readonly complete = (request: ChatRequest): Effect.Effect<ChatResponse, ChatError> =>

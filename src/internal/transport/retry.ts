@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { ChatError } from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { saysToRetry } from "../errors/toChatError.ts"
 
 /** What a later try can mend. A broken answer is not among them: it may have been paid for. */
 const isTransient = ({ _tag }: ChatError): boolean =>
@@ -23,7 +24,10 @@ export const delay = (
   retries: number
 ): Effect.Effect<Duration.Duration, ChatError> => {
   const asked = error.retryAfter ?? Duration.zero
-  if (!isTransient(error) || retries >= config.maxRetries || Duration.greaterThan(asked, config.maxRetryAfter)) {
+  if (
+    !(saysToRetry(error) ?? isTransient(error)) || retries >= config.maxRetries ||
+    Duration.greaterThan(asked, config.maxRetryAfter)
+  ) {
     return Effect.fail(error)
   }
   return Effect.map(Random.nextRange(0.8, 1.2), (spread) => {

@@ -4,6 +4,7 @@
 import { TruncatedError } from "../../ChatError.ts"
 import type { ChatResponse, ToolCall } from "../../ChatResponse.ts"
 import { parseJson } from "../json.ts"
+import * as CallIds from "../request/callIds.ts"
 import { change } from "../response.ts"
 
 /** The error of an answer whose last tool call was cut at its limit, undefined where all calls are whole. */
@@ -19,9 +20,10 @@ export const cutCall = (response: ChatResponse): TruncatedError | undefined => {
 /** A call without arguments comes as empty text. */
 const isWhole = (call: ToolCall): boolean => call.arguments.trim() === "" || parseJson(call.arguments) !== undefined
 
-/** The answer with an id for every call: some servers give none, and a result needs one to go by. */
+/** The answer with an id of its own for every call: results need one to go by, and some servers give none, or one twice. */
 export const named = (response: ChatResponse): ChatResponse => {
-  if (response.toolCalls.every((call) => call.id !== "")) return response
-  const toolCalls = response.toolCalls.map((call, index) => ({ ...call, id: call.id || `call_${index}` }))
-  return change(response, { toolCalls })
+  const takeId = CallIds.make("any")
+  const ids = response.toolCalls.map((call, index) => takeId(call.id || `call_${index}`))
+  if (response.toolCalls.every((call, index) => call.id === ids[index])) return response
+  return change(response, { toolCalls: response.toolCalls.map((call, index) => ({ ...call, id: ids[index] ?? "" })) })
 }

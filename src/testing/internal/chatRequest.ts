@@ -82,7 +82,7 @@ const checkMessage = (message: unknown, at: string): Refusal | undefined => {
     return refuse(
       `${at}.role`,
       "invalid_value",
-      `Invalid value: '${String(message.role)}'. Supported values are: ${expected}.`
+      `Invalid value: '${textOf(message.role)}'. Supported values are: ${expected}.`
     )
   }
   const { content } = message
@@ -97,15 +97,15 @@ const checkToolCalls = (messages: ReadonlyArray<Json>): Refusal | undefined => {
   let waiting: ReadonlyArray<string> = []
   for (const [index, message] of messages.entries()) {
     if (message.role === "tool") {
-      if (!waiting.includes(String(message.tool_call_id))) {
+      if (!waiting.includes(textOf(message.tool_call_id))) {
         const text = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
         return refuse(`messages[${index}].role`, null, `Invalid parameter: ${text}`)
       }
-      waiting = waiting.filter((id) => id !== message.tool_call_id)
+      waiting = waiting.filter((id) => id !== textOf(message.tool_call_id))
     } else if (waiting.length > 0) {
       return unanswered(waiting, index)
     } else {
-      waiting = listOf(message.tool_calls).map((call) => String(call.id))
+      waiting = listOf(message.tool_calls).map((call) => textOf(call.id))
     }
   }
   return waiting.length > 0 ? unanswered(waiting, messages.length) : undefined
@@ -176,11 +176,11 @@ const checkShapes = (body: Json): Refusal | undefined => {
 
 const toTool = (tool: Json): Tool => {
   const definition = isRecord(tool.function) ? tool.function : {}
-  return { name: String(definition.name), parameters: definition.parameters }
+  return { name: textOf(definition.name), parameters: definition.parameters }
 }
 
 const toToolChoice = (choice: unknown, tools: ReadonlyArray<Tool>): ChatRequest["toolChoice"] => {
-  if (isRecord(choice)) return { name: isRecord(choice.function) ? String(choice.function.name) : "" }
+  if (isRecord(choice)) return { name: isRecord(choice.function) ? textOf(choice.function.name) : "" }
   if (choice === "none" || tools.length === 0) return "none"
   return choice === "required" ? "required" : "auto"
 }
@@ -207,6 +207,10 @@ const strings = (value: unknown): ReadonlyArray<string> =>
   Array.isArray(value) ? value.filter((item) => typeof item === "string") : []
 
 const numberOr = (value: unknown): number | undefined => typeof value === "number" ? value : undefined
+
+/** The text of a value, and the name of its type where it has none: an object of JSON may have no text form. */
+const textOf = (value: unknown): string =>
+  typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : nameOf(value)
 
 const nameOf = (value: unknown): string => {
   if (value === undefined || value === null) return "null"

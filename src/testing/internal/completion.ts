@@ -1,5 +1,5 @@
 import type { ChatRequest } from "../LocalServer.ts"
-import { sample } from "./jsonSample.ts"
+import { sampleJson } from "./jsonSample.ts"
 
 /** What the server has to say, before it is put on the wire in one piece or in many. */
 export interface Completion {
@@ -32,7 +32,7 @@ export const complete = (request: ChatRequest, answer: (request: ChatRequest) =>
   const called = calledTool(request)
   if (called !== undefined) {
     const { name, parameters } = called
-    const text = JSON.stringify(sample(parameters ?? { type: "object" }))
+    const text = sampleJson(parameters ?? { type: "object" })
     const pieces = text.match(/.{1,8}/gsu) ?? []
     const toolCall = { id: `call_${request.messages.length}`, name, arguments: text }
     return { content: "", toolCall, finishReason: "tool_calls", pieces, promptTokens }
@@ -55,9 +55,9 @@ const calledTool = ({ messages, toolChoice, tools }: ChatRequest) => {
 
 const contentOf = (request: ChatRequest, answer: (request: ChatRequest) => string): string => {
   if (request.responseFormat === "text") return answer(request)
-  return JSON.stringify(
-    request.responseFormat === "json_object" ? { answer: answer(request) } : sample(request.responseFormat.schema)
-  )
+  return request.responseFormat === "json_object"
+    ? JSON.stringify({ answer: answer(request) })
+    : sampleJson(request.responseFormat.schema)
 }
 
 const untilStop = (text: string, stop: ReadonlyArray<string>): string => {

@@ -4,32 +4,60 @@ type Json = Readonly<Record<string, unknown>>
 
 /**
  * The smallest value that a JSON Schema accepts, always the same one: required properties only, the first of an `enum`
- * or a union, arrays as short as they may be. Patterns are not looked at.
+ * or a union, arrays as short as they may be. Patterns are not looked at. Throws a {@link SampleError} where that value is
+ * too large.
  */
-export const sample = (schema: unknown): unknown => build(schema, "text", { root: schema, depth: 0 })
+export const sample = (schema: unknown): unknown => {
+  const most = 1_000_000
+  return build(schema, "text", { root: schema, depth: 0, size: { left: most } })
+}
+
+/** The JSON of {@link sample}. Throws a {@link SampleError} where the schema has none. */
+export const sampleJson = (schema: unknown): string => {
+  try {
+    return JSON.stringify(sample(schema))
+  } catch (cause) {
+    throw cause instanceof SampleError ? cause : new SampleError("no value can be made for this schema", { cause })
+  }
+}
+
+/** The schema asks for what this server does not make. */
+export class SampleError extends Error {
+  override readonly name = "SampleError"
+}
 
 interface Place {
   readonly root: unknown
   readonly depth: number
+  /** How many more characters the value may have, roughly. */
+  readonly size: { left: number }
+}
+
+/** Accounts for a part of the value before it is made. */
+const grow = ({ size }: Place, characters: number): void => {
+  size.left -= characters
+  if (!(size.left > 0)) throw new SampleError("the smallest value that this schema accepts is too large")
 }
 
 const build = (schema: unknown, name: string, place: Place): unknown => {
+  const perValue = 50
+  grow(place, perValue)
   if (!isRecord(schema) || place.depth > 32) return null
-  const deeper = { root: place.root, depth: place.depth + 1 }
+  const deeper = { ...place, depth: place.depth + 1 }
   if (typeof schema.$ref === "string") return build(resolve(schema.$ref, place.root), name, deeper)
   if ("const" in schema) return schema.const
   if (Array.isArray(schema.enum)) return schema.enum[0]
   const union = schema.anyOf ?? schema.oneOf
   // Deep down a recursive union ends: its last member is the one that does not recur in what generators write.
   if (Array.isArray(union)) return build(union.at(place.depth < 8 ? 0 : -1), name, deeper)
-  if (Array.isArray(schema.allOf)) return build(merge(schema), name, deeper)
+  if (Array.isArray(schema.allOf)) return build(merge(schema, place), name, deeper)
   switch (typeOf(schema)) {
     case "object":
       return object(schema, deeper)
     case "array":
       return array(schema, name, deeper)
     case "string":
-      return string(schema, name)
+      return string(schema, name, place)
     case "number":
     case "integer":
       return number(schema)
@@ -48,15 +76,26 @@ const typeOf = (schema: Json): unknown => {
 const resolve = (ref: string, root: unknown): unknown => {
   let found = root
   for (const key of ref.replace(/^#\/?/, "").split("/").filter((key) => key !== "")) {
-    const name = decodeURIComponent(key).replaceAll("~1", "/").replaceAll("~0", "~")
+    const name = decode(key).replaceAll("~1", "/").replaceAll("~0", "~")
     found = isRecord(found) && Object.hasOwn(found, name) ? found[name] : undefined
   }
   return found
 }
 
-const merge = ({ allOf, ...own }: Json): Json => {
+const decode = (key: string): string => {
+  try {
+    return decodeURIComponent(key)
+  } catch {
+    return key
+  }
+}
+
+const merge = ({ allOf, ...own }: Json, place: Place): Json => {
   let merged = own
   for (const part of Array.isArray(allOf) ? allOf.filter(isRecord) : []) {
+    // Each part copies what was merged before it.
+    grow(place, Object.keys(merged).length + (isRecord(merged.properties) ? Object.keys(merged.properties).length : 0))
+    grow(place, Array.isArray(merged.required) ? merged.required.length : 0)
     merged = {
       ...merged,
       ...part,
@@ -73,7 +112,7 @@ const merge = ({ allOf, ...own }: Json): Json => {
 
 const object = (schema: Json, place: Place): unknown => {
   const properties = isRecord(schema.properties) ? schema.properties : {}
-  const required = Array.isArray(schema.required) ? schema.required.map(String) : []
+  const required = Array.isArray(schema.required) ? schema.required.filter((key) => typeof key === "string") : []
   return Object.fromEntries(required.map((key) => [
     key,
     build(Object.hasOwn(properties, key) ? properties[key] : undefined, key, place)
@@ -83,10 +122,11 @@ const object = (schema: Json, place: Place): unknown => {
 const array = (schema: Json, name: string, place: Place): unknown => {
   const first: ReadonlyArray<unknown> = Array.isArray(schema.prefixItems) ? schema.prefixItems : []
   const length = Math.max(count(schema.minItems, 0), first.length)
+  grow(place, length)
   return Array.from({ length }, (_, index) => build(first[index] ?? schema.items, name, place))
 }
 
-const formats: Readonly<Record<string, string>> = {
+const formats = new Map(Object.entries({
   "date-time": "2000-01-01T00:00:00Z",
   date: "2000-01-01",
   time: "00:00:00Z",
@@ -97,11 +137,15 @@ const formats: Readonly<Record<string, string>> = {
   ipv6: "::1",
   uri: "https://example.com",
   uuid: "00000000-0000-4000-8000-000000000000"
-}
+}))
 
-const string = (schema: Json, name: string): string =>
-  formats[String(schema.format)] ??
-    name.padEnd(count(schema.minLength, 0), "x").slice(0, count(schema.maxLength, Infinity))
+const string = (schema: Json, name: string, place: Place): string => {
+  const text = typeof schema.format === "string" ? formats.get(schema.format) : undefined
+  if (text !== undefined) return text
+  const length = count(schema.minLength, 0)
+  grow(place, Math.max(0, length) + name.length)
+  return name.padEnd(length, "x").slice(0, count(schema.maxLength, Infinity))
+}
 
 const number = (schema: Json): number => {
   const step = count(schema.multipleOf, typeOf(schema) === "integer" ? 1 : 0)

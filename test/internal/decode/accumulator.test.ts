@@ -56,4 +56,79 @@ describe("accumulator", () => {
     assert.deepStrictEqual(out, [{ _tag: "Begin", id: "", model: "" }, { _tag: "TextDelta", text: "<thi" }])
     assert.strictEqual(fold.response().text, "<thi")
   })
+
+  const events = (...chunks: ReadonlyArray<Record<string, unknown>>) => {
+    const answer = make()
+    const out: Array<ChatEvent.ChatEvent> = []
+    for (const chunk of chunks) answer.add(chunk, false, out)
+    return { answer, out }
+  }
+
+  it("emits Begin once, with the first delta, and with it the usage that came before", () => {
+    const { out } = events(
+      { id: "c1", model: "m1", choices: [{ delta: { role: "assistant", content: "" } }] },
+      { usage: { prompt_tokens: 1 } },
+      { usage: { prompt_tokens: 2 } },
+      delta("a"),
+      delta("b")
+    )
+    assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "UsageUpdate", "TextDelta", "TextDelta"])
+    assert.deepStrictEqual(out[0], { _tag: "Begin", id: "c1", model: "m1" })
+    assert.strictEqual(out[1]?._tag === "UsageUpdate" ? out[1].usage.inputTokens : 0, 2)
+  })
+
+  it("emits Begin with Finish if there was no delta", () => {
+    const { answer, out } = events({ choices: [{ delta: {}, finish_reason: "stop" }] })
+    answer.finish(out)
+    assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "Finish"])
+  })
+
+  it("holds the first half of a character back until the second half comes", () => {
+    const { answer, out } = events(delta("Hi \ud83d"), delta("\udc69"), delta("!\ud83d"))
+    const texts = () => out.flatMap((event) => event._tag === "TextDelta" ? [event.text] : [])
+    assert.deepStrictEqual(texts(), ["Hi ", "\ud83d\udc69", "!"])
+    answer.flush(out)
+    assert.deepStrictEqual(texts(), ["Hi ", "\ud83d\udc69", "!", "\ud83d"])
+    assert.strictEqual(answer.response().text, texts().join(""))
+  })
+
+  const numbered = (index: number, content: string) => ({ choices: [{ index, delta: { content } }] })
+
+  it("takes choices whose index counts the tokens", () => {
+    for (const start of [0, 1]) {
+      const { answer, out } = events(numbered(start, "a"), numbered(start + 1, "b"), numbered(start + 2, "c"))
+      answer.end(out)
+      assert.strictEqual(answer.response().text, "abc")
+    }
+  })
+
+  it("takes the only choice, whatever its index", () => {
+    const { answer, out } = events(numbered(1, "a"))
+    answer.end(out)
+    assert.strictEqual(answer.response().text, "a")
+    assert.strictEqual(events(numbered(2, "a"), numbered(2, "b")).answer.response().text, "ab")
+  })
+
+  it("leaves other choices out, in whatever order they come", () => {
+    for (const chunks of [[numbered(0, ""), numbered(1, "")], [numbered(1, "x"), numbered(0, "")]]) {
+      const { answer } = events(...chunks, numbered(0, "a"), numbered(1, "y"), numbered(0, "b"))
+      assert.strictEqual(answer.response().text, "ab")
+    }
+  })
+
+  it("has reasoning that comes in tags and in a field once", () => {
+    const answer = make({ thinkTags: true })
+    const out: Array<ChatEvent.ChatEvent> = []
+    answer.add({ choices: [{ delta: { content: "<think>I see.", reasoning_content: "I see." } }] }, false, out)
+    answer.add(delta("</think>Hi"), false, out)
+    answer.finish(out)
+    assert.deepStrictEqual([answer.response().reasoning, answer.response().text], ["I see.", "Hi"])
+  })
+
+  it("ends calls with the reason for calls, also if the server says stop", () => {
+    const call = { index: 0, id: "a", function: { name: "f", arguments: "{}" } }
+    const { answer } = events({ choices: [{ delta: { tool_calls: [call] }, finish_reason: "stop" }] })
+    assert.strictEqual(answer.response().finishReason, "tool-calls")
+    assert.strictEqual(answer.response().rawFinishReason, "stop")
+  })
 })

@@ -54,6 +54,48 @@ describe("delta", () => {
     assert.strictEqual(usageOf({ usage: { input_tokens: 1, output_tokens: 2 } }, undefined)?.totalTokens, 3)
   })
 
+  it("cached tokens that are counted beside the input are part of it", () => {
+    const read = (usage: object) => {
+      const { cachedTokens, inputTokens, totalTokens } = usageOf({ usage }, undefined) ?? {}
+      return [inputTokens, cachedTokens, totalTokens]
+    }
+    const anthropic = { cache_read_input_tokens: 90, cache_creation_input_tokens: 5 }
+    assert.deepStrictEqual(read({ input_tokens: 10, output_tokens: 1, ...anthropic }), [105, 90, 106])
+    assert.deepStrictEqual(read({ prompt_tokens: 10, completion_tokens: 1, total_tokens: 106, ...anthropic }), [
+      105,
+      90,
+      106
+    ])
+    assert.deepStrictEqual(read({ prompt_tokens: 105, completion_tokens: 1, total_tokens: 106, ...anthropic }), [
+      105,
+      90,
+      106
+    ])
+    const openai = { prompt_tokens_details: { cached_tokens: 90 } }
+    assert.deepStrictEqual(read({ prompt_tokens: 100, completion_tokens: 1, ...openai }), [100, 90, 101])
+  })
+
+  it("reasoning that is counted beside the output is part of the total", () => {
+    const usage = { prompt_tokens: 10, completion_tokens: 1, completion_tokens_details: { reasoning_tokens: 5 } }
+    assert.strictEqual(usageOf({ usage }, undefined)?.totalTokens, 16)
+  })
+
+  it("reasoning is a text, an object or a list", () => {
+    for (
+      const value of ["hm", { text: "hm", signature: "s" }, { reasoningText: { text: "hm" } }, [{ text: "h" }, "m"]]
+    ) {
+      assert.strictEqual(reasoningOf({ reasoning_content: value }), "hm")
+    }
+  })
+
+  it("a finish reason that names a failed generation is an error", () => {
+    for (
+      const reason of ["MALFORMED_FUNCTION_CALL", "function_call_filter: MALFORMED_FUNCTION_CALL", "network_error"]
+    ) {
+      assert.strictEqual(toFinishReason(reason), "error")
+    }
+  })
+
   it("a finish reason is read in any case, and an unknown one is other", () => {
     assert.strictEqual(toFinishReason("Tool_Calls"), "tool-calls")
     assert.strictEqual(toFinishReason("hasOwnProperty"), "other")

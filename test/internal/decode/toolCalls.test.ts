@@ -159,7 +159,7 @@ describe("toolCalls", () => {
         fold([piece("{\"a\":1}", first), piece("{\"a\":2}", { ...first, index })]).map((
           { arguments: text, id }
         ) => [id, text]),
-        [["a", "{\"a\":1}"], ["a_2", "{\"a\":2}"]]
+        [["a", "{\"a\":1}"], ["a_1", "{\"a\":2}"]]
       )
     }
   })

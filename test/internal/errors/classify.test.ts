@@ -66,7 +66,6 @@ describe("an overflow of the context", () => {
       type: "exceed_context_size_error"
     }],
     [400, "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it"],
-    [500, "Context size has been exceeded."],
     // LM Studio
     [
       400,
@@ -157,6 +156,27 @@ describe("an overflow of the context", () => {
     }
     assert.strictEqual(kindOf(400, "Too many tokens, please wait before trying again."), "RateLimit")
   })
+
+  rows("ContextLength", [
+    [500, { message: "Context size has been exceeded.", code: 500, type: "exceed_context_size_error" }],
+    [400, "Context size has been exceeded."]
+  ])
+
+  // llama.cpp answers 500 where no retry helps
+  rows("InvalidRequest", [
+    [500, {
+      message: "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+      code: 500,
+      type: "server_error"
+    }],
+    [500, "audio input is not supported"],
+    [500, { message: "Unsupported content part type: \"video_url\"", code: 500, type: "server_error" }],
+    [500, { message: "context shift is disabled", code: 500, type: "server_error" }],
+    [200, { message: "context shift is disabled", code: 500, type: "server_error" }],
+    [500, "tools param requires --jinja flag"],
+    [500, "Conversation roles must alternate user/assistant/user/assistant/..."],
+    [500, "input is too large to process. increase the physical batch size"]
+  ])
 
   rows("InvalidRequest", [
     [413, ""],
@@ -405,6 +425,11 @@ describe("a key and what it may do", () => {
 describe("a server in trouble", () => {
   rows("Server", [
     [500, ""],
+    // llama.cpp, where slots share the cache: the same request can succeed later
+    [500, { message: "Context size has been exceeded.", code: 500, type: "server_error" }],
+    [500, "Context size has been exceeded."],
+    [200, { message: "Context size has been exceeded.", code: 500, type: "server_error" }],
+    [undefined, { message: "Context size has been exceeded.", type: "server_error" }],
     [500, { message: "Cannot use both json_schema and grammar", code: 500, type: "server_error" }],
     [502, "502 Bad Gateway"],
     [503, "The model is at capacity and currently cannot serve this request. Please try again later."],

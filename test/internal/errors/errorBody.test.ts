@@ -1,6 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
-import { fromBody, fromJson, fromStreamData, statusText } from "../../../src/internal/errors/errorBody.ts"
+import { classify } from "../../../src/internal/errors/classify.ts"
+import {
+  fromBody,
+  fromJson,
+  fromStreamData,
+  isReport,
+  statusText,
+  wordsOf
+} from "../../../src/internal/errors/errorBody.ts"
+import { retryAfterFromInfo } from "../../../src/internal/errors/retryAfter.ts"
 
 const corpus = new URL("../../../../shared/corpus/", import.meta.url)
 const hasCorpus = Fs.existsSync(corpus)
@@ -137,6 +146,61 @@ describe("fromJson reads every shape of an error body", () => {
 
   it("keeps an error that says more than the reason phrase, whatever the message", () => {
     assert.strictEqual(fromJson({ error: "no such model", message: "failed" })?.message, "no such model")
+  })
+
+  it("prefers the message to an error that is only a name, which becomes the code", () => {
+    const info = fromJson({ error: "TypeError", message: "Cannot read properties of undefined", status: 500 })
+
+    assert.deepStrictEqual([info?.message, info?.code, info?.status], [
+      "Cannot read properties of undefined",
+      "TypeError",
+      500
+    ])
+  })
+
+  const spoken: ReadonlyArray<readonly [string, unknown, string]> = [
+    ["Portkey's status and message", { status: "failure", message: "no provider" }, "no provider"],
+    ["Portkey's page of the server behind it", {
+      "html-message": "<html><head><title>502 Bad Gateway</title></head></html>"
+    }, "502 Bad Gateway"],
+    ["Portkey's plain text of the server behind it", { "html-message": "upstream is down" }, "upstream is down"],
+    ["a mock server's message", { message: "Not Found", ok: false }, "Not Found"],
+    ["a detail beside a bare reason phrase", { message: "Not Found", detail: "no model m" }, "no model m"],
+    ["a message beside an error with a bare reason phrase", {
+      error: { message: "400 Bad Request" },
+      message: "top_p must be above 0"
+    }, "top_p must be above 0"],
+    ["an upstream's JSON within the message", {
+      error: { message: "{\"error\":{\"message\":\"quota is used up\",\"code\":\"q\"}}" }
+    }, "quota is used up"],
+    ["an upstream's JSON within JSON within the message", {
+      error: { message: JSON.stringify({ message: JSON.stringify({ error: "deep" }) }) }
+    }, "deep"],
+    ["an upstream's JSON within the error", { error: "{\"message\":\"no\"}" }, "no"],
+    ["a page within the message", {
+      error: { message: "<!DOCTYPE html><title>524: A timeout occurred</title>", code: 524 }
+    }, "524: A timeout occurred"],
+    ["words that are no JSON although they begin so", { error: { message: "[input] is empty" } }, "[input] is empty"]
+  ]
+  for (const [name, body, words] of spoken) {
+    it(`has the words of ${name}`, () => {
+      const info = fromJson(body)
+
+      assert.strictEqual(info && wordsOf(info), words)
+    })
+  }
+
+  it("opens an upstream's JSON behind words, and keeps the words", () => {
+    const message =
+      "litellm.RateLimitError: OpenAIException - {\"error\":{\"message\":\"slow\",\"code\":\"rate_limit_exceeded\"}}"
+    const info = fromJson({ error: { message } })
+
+    assert.strictEqual(info && wordsOf(info), message)
+    assert.strictEqual(info?.upstream?.code, "rate_limit_exceeded")
+  })
+
+  it("does not take an echo of the request for an upstream's error", () => {
+    assert.isUndefined(fromJson({ error: { message: "cannot parse {\"model\":\"m\",\"message\":\"x\"}" } })?.upstream)
   })
 
   it("opens the upstream error that a gateway wraps as text", () => {
@@ -286,6 +350,78 @@ describe("fromStreamData tells errors from chunks", () => {
   for (const [name, value] of chunks) {
     it(`does not take ${name} for an error`, () => {
       assert.isUndefined(fromStreamData(value))
+    })
+  }
+})
+
+describe("events with a name", () => {
+  const reports: ReadonlyArray<readonly [string, unknown]> = [
+    ["hermes.tool.progress", { message: "running kubectl", status: "running" }],
+    ["hermes.tool.progress", { error: "the command failed" }],
+    ["x.progress", { message: "50 %" }],
+    ["gateway", { message: "cache miss" }],
+    ["status", undefined]
+  ]
+  for (const [name, data] of reports) {
+    it(`are reports: ${name} ${JSON.stringify(data)}`, () => assert.isTrue(isReport(name, data)))
+  }
+
+  const parts: ReadonlyArray<readonly [string | undefined, unknown]> = [
+    [undefined, { message: "no" }],
+    ["message", { message: "no" }],
+    ["error", { message: "no" }],
+    ["stream_error", { message: "no" }],
+    ["completion", { error: "no" }],
+    ["gateway", { error: { message: "no" } }],
+    ["gateway", { object: "error", message: "no" }],
+    ["x.progress", { choices: [] }],
+    ["x.progress", { usage: { total_tokens: 1 } }]
+  ]
+  for (const [name, data] of parts) {
+    it(`are parts of the answer: ${name} ${JSON.stringify(data)}`, () => assert.isFalse(isReport(name, data)))
+  }
+
+  it("are not needed to know a report by its type or state", () => {
+    for (const value of [{ type: "tool.progress", message: "x" }, { status: "processing", message: "x" }]) {
+      assert.isUndefined(fromStreamData(value))
+    }
+    assert.strictEqual(fromStreamData({ status: "failure", message: "no" })?.message, "no")
+  })
+})
+
+describe("a hostile body", () => {
+  const million = (piece: string) => piece.repeat(1_000_000 / piece.length)
+  const bodies: ReadonlyArray<readonly [string, string]> = [
+    ["a list of empty objects", `{"error":[${million("{},")}{}]}`],
+    ["lists of lists", `{"error":${`[${million("[[],[]],")}[]]`}}`],
+    ["an object of many members", `{"error":{${Array.from({ length: 50_000 }, (_, at) => `"k${at}":1`).join()}}}`],
+    ["errors that hold JSON", `{"errors":[${million(`"{\\"error\\":{}}",`)}1]}`],
+    ["nesting without end", `${"{\"error\":".repeat(100_000)}1${"}".repeat(100_000)}`],
+    ["lists without end", `${"[".repeat(500_000)}${"]".repeat(500_000)}`],
+    ["details of many kinds", `{"detail":${"{\"errors\":[{\"detail\":".repeat(2_000)}1${"}]}".repeat(2_000)}}`],
+    ["open elements of a page", `<html>${million("<title>")}`],
+    ["open scripts of a page", `<html>${million("<script>")}`],
+    ["open comments", million("<!--")],
+    ["angle brackets", `<html>${million("<")}`],
+    ["models and colons", million("model::::::::")],
+    ["digits", million("1")],
+    ["waits without a unit", million("wait 1111111111 ")],
+    ["white space", `x${million(" ")}x`],
+    ["event fields", million("data: {\n")]
+  ]
+  for (const [name, body] of bodies) {
+    it(`takes little time: ${name}`, () => {
+      const text = body.slice(0, 2 ** 20)
+      const parsed = performance.now()
+      try {
+        JSON.parse(text)
+      } catch { /* no JSON */ }
+      const start = performance.now()
+      const info = fromBody(body)
+      classify(400, info)
+      retryAfterFromInfo(info, 0)
+      // Reading costs little beside parsing, with room for a machine that is busy.
+      assert.isBelow(performance.now() - start, 3 * (start - parsed) + 150)
     })
   }
 })

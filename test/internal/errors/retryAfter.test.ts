@@ -1,7 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ErrorInfo } from "../../../src/internal/errors/errorBody.ts"
 import { fromJson } from "../../../src/internal/errors/errorBody.ts"
-import { requestId, retryAfterFromInfo, retryAfterMillis } from "../../../src/internal/errors/retryAfter.ts"
+import {
+  requestId,
+  resetAfterMillis,
+  retryAfterFromInfo,
+  retryAfterMillis
+} from "../../../src/internal/errors/retryAfter.ts"
 
 const now = Date.UTC(2025, 0, 1, 12, 0, 0)
 const said = (message: string): ErrorInfo => ({ message, code: undefined, type: undefined })
@@ -61,7 +66,7 @@ describe("retryAfterFromInfo", () => {
   ]
   for (const [message, expected] of table) {
     it(`reads "${message}"`, () => {
-      assert.strictEqual(retryAfterFromInfo(said(message)), expected)
+      assert.strictEqual(retryAfterFromInfo(said(message), now), expected)
     })
   }
 
@@ -69,21 +74,129 @@ describe("retryAfterFromInfo", () => {
     const details = [{ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: "34.074824224s" }]
     const info = fromJson([{ error: { code: 429, message: "exhausted", details } }])
 
-    assert.strictEqual(info && retryAfterFromInfo(info), 34_075)
+    assert.strictEqual(info && retryAfterFromInfo(info, now), 34_075)
   })
 
   it("reads a number of seconds or milliseconds in the body", () => {
     const seconds = fromJson({ error: { message: "slow down", metadata: { retry_after_seconds: 7 } } })
     const millis = fromJson({ error: "slow down", retry_after_ms: 70 })
 
-    assert.strictEqual(seconds && retryAfterFromInfo(seconds), 7_000)
-    assert.strictEqual(millis && retryAfterFromInfo(millis), 70)
+    assert.strictEqual(seconds && retryAfterFromInfo(seconds, now), 7_000)
+    assert.strictEqual(millis && retryAfterFromInfo(millis, now), 70)
   })
 
   it("reads what the upstream of a gateway said", () => {
     const info = fromJson({ error: { message: "Provider returned error", metadata: { raw: "try again in 3s" } } })
 
-    assert.strictEqual(info && retryAfterFromInfo(info), 3_000)
+    assert.strictEqual(info && retryAfterFromInfo(info, now), 3_000)
+  })
+})
+
+describe("resets of limits that are used up", () => {
+  const epoch = now + 90_000
+  const table: ReadonlyArray<readonly [string, Record<string, string>, number | undefined]> = [
+    [
+      "an epoch in milliseconds (OpenRouter)",
+      { "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(epoch) },
+      90_000
+    ],
+    [
+      "an epoch in seconds (GitHub)",
+      { "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(epoch / 1000) },
+      90_000
+    ],
+    ["a number of seconds (Together)", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1.5" }, 1_500],
+    ["a duration (OpenAI)", { "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s" }, 360_000],
+    ["milliseconds (OpenAI)", { "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6ms" }, 6],
+    [
+      "an ISO date (Anthropic)",
+      { "anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "2025-01-01T12:10:00Z" },
+      600_000
+    ],
+    ["an ISO date without a zone", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "2025-01-01T12:00:05" }, 5_000],
+    ["an HTTP date", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "Wed, 01 Jan 2025 12:00:30 GMT" }, 30_000],
+    ["names without x (IETF)", { "ratelimit-remaining": "0", "ratelimit-reset": "5" }, 5_000],
+    ["one field (IETF)", { ratelimit: "limit=10, remaining=0, reset=7" }, 7_000],
+    ["one structured field (IETF)", { ratelimit: "\"default\";r=0;t=8" }, 8_000],
+    ["names with a period (Cerebras)", {
+      "x-ratelimit-remaining-requests-day": "0",
+      "x-ratelimit-reset-requests-day": "33011.4"
+    }, 33_011_400],
+    [
+      "the latest of several",
+      {
+        "a-ratelimit-remaining": "0",
+        "a-ratelimit-reset": "5",
+        "b-ratelimit-remaining": "0.0",
+        "b-ratelimit-reset": "9"
+      },
+      9_000
+    ],
+    [
+      "not those with something left",
+      {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "2s",
+        "x-ratelimit-remaining-tokens": "149984",
+        "x-ratelimit-reset-tokens": "1h"
+      },
+      2_000
+    ],
+    ["nothing where something is left", { "x-ratelimit-remaining": "3", "x-ratelimit-reset": "60" }, undefined],
+    ["nothing where what is left is not said", { "x-ratelimit-reset": "60" }, undefined],
+    ["nothing of a field with something left", { ratelimit: "limit=10, remaining=3, reset=7" }, undefined],
+    ["nothing of a reset that is over", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "0" }, undefined],
+    ["nothing of a past date", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(now - 5) }, undefined],
+    ["nothing of words", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon" }, undefined],
+    ["nothing of nothing", {}, undefined]
+  ]
+  for (const [name, headers, expected] of table) {
+    it(`are read from headers: ${name}`, () => {
+      assert.strictEqual(resetAfterMillis(headers, now), expected)
+    })
+  }
+
+  const bodies: ReadonlyArray<readonly [string, unknown, number | undefined]> = [
+    ["headers in the metadata (OpenRouter)", {
+      error: {
+        message: "m",
+        metadata: { headers: { "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": String(epoch) } }
+      }
+    }, 90_000],
+    ["an object of its own", { error: { message: "m" }, rate_limit: { remaining: 0, reset: 4 } }, 4_000],
+    ["a date", { error: { message: "m", resets_at: epoch / 1000 } }, 90_000],
+    ["a number of seconds", { error: { message: "m", resets_in_seconds: 3 } }, 3_000],
+    ["a date under a wait's name", { error: { message: "m", retry_after: "2025-01-01T12:00:09Z" } }, 9_000],
+    ["something left", {
+      error: {
+        message: "m",
+        metadata: { headers: { "X-RateLimit-Remaining": "1", "X-RateLimit-Reset": String(epoch) } }
+      }
+    }, undefined]
+  ]
+  for (const [name, body, expected] of bodies) {
+    it(`are read from a body: ${name}`, () => {
+      const info = fromJson(body)
+
+      assert.strictEqual(info && retryAfterFromInfo(info, now), expected)
+    })
+  }
+
+  it("never give a wait that JSON has no number for", () => {
+    const most = Number.MAX_SAFE_INTEGER
+    assert.strictEqual(retryAfterMillis({ "retry-after": "9".repeat(400) }, now), most)
+    assert.strictEqual(retryAfterMillis({ "retry-after-ms": "9".repeat(400) }, now), most)
+    assert.strictEqual(retryAfterFromInfo(said(`try again in ${"9".repeat(12)} days`), now), most)
+  })
+
+  it("take little time for a number with a tail", () => {
+    const digits = `${"1".repeat(60_000)}!`
+    const start = performance.now()
+    const info: ErrorInfo = { message: `请在 ${digits} 秒后重试`, retryDelay: digits, resets: [digits] }
+
+    assert.isUndefined(retryAfterMillis({ "retry-after": digits, "retry-after-ms": digits }, now))
+    assert.isUndefined(retryAfterFromInfo(info, now))
+    assert.isBelow(performance.now() - start, 500)
   })
 })
 

@@ -8,9 +8,9 @@ const sent = (messages: ReadonlyArray<ChatMessage.ChatMessage>, options: CallOpt
   JSON.parse(JSON.stringify(toBody(config, messages, options, false)))
 
 describe("request", () => {
-  it("a refusal is sent back as one", () => {
+  it("a refusal is sent back as the answer's text, which every server accepts", () => {
     const [message] = sent([{ role: "assistant", content: "", refusal: "no" }]).messages
-    assert.deepStrictEqual(message, { role: "assistant", content: null, refusal: "no" })
+    assert.deepStrictEqual(message, { role: "assistant", content: "no" })
   })
 
   it("what only the history knows of an answer is not sent", () => {
@@ -28,7 +28,7 @@ describe("request", () => {
       { role: "assistant", content: "", toolCalls: [{ id: "t", name: "f", arguments: "{}" }] },
       ChatMessage.toolResult("t", "1"),
       ChatMessage.user("u")
-    ]).messages
+    ], { tools: [{ name: "f" }] }).messages
     assert.deepStrictEqual(messages.map((message: { readonly role: string }) => message.role), roles)
   })
 

@@ -1,0 +1,86 @@
+/**
+ * When the limits of a server that are used up reset, as headers such as `x-ratelimit-reset-requests` state it.
+ */
+import type { JsonRecord } from "../json.ts"
+
+/** The longest wait, in milliseconds: what a server may state beyond it is no date that matters, and JSON has no infinity. */
+const longestWait = Number.MAX_SAFE_INTEGER
+
+/** A wait as a whole number of milliseconds, from now on. */
+export const wait = (millis: number): number => Math.min(Math.max(0, Math.ceil(millis)), longestWait)
+
+/** A number that is a decimal of digits alone. */
+export const decimal = (text = ""): number | undefined =>
+  /^\s*(?:\d+(?:\.\d*)?|\.\d+)\s*$/.test(text) ? Number(text) : undefined
+
+/** The time of a date. The obsolete asctime form and ISO dates without a zone mean GMT. */
+export const dateMillis = (text = ""): number | undefined => {
+  if (text.length > 64 || !/\d:\d\d/.test(text)) return undefined
+  const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})\s*$/i.test(text)
+    ? text
+    : `${text.trim()}${isIso.test(text) ? "Z" : " GMT"}`
+  const at = Date.parse(zoned)
+  return Number.isNaN(at) ? undefined : at
+}
+
+const isIso = /^\s*\d{4}-\d\d-\d\d[T ]/
+
+/** Milliseconds by the beginning of a unit's name. */
+const units: ReadonlyArray<readonly [RegExp, number]> = [
+  [/^(?:ms|milli|毫)/, 1],
+  [/^(?:[uµμ]s|micro)/, 0.001],
+  [/^(?:ns|nano)/, 0.000_001],
+  [/^(?:m|分)/, 60_000],
+  [/^(?:h|小)/, 3_600_000],
+  [/^d/, 86_400_000]
+]
+
+const unitOf = (name: string): number => units.find(([start]) => start.test(name.toLowerCase()))?.[1] ?? 1_000
+
+/** A duration in milliseconds: a number of seconds, or numbers with units such as `6m0s`. */
+export const durationMillis = (text: string): number | undefined => {
+  const seconds = decimal(text)
+  if (seconds !== undefined) return wait(seconds * 1_000)
+  const parts = [...text.slice(0, 128).matchAll(/(\d+(?:\.\d+)?)\s*(\p{L}+)/gu)]
+  const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * unitOf(unit ?? "s"), 0)
+  // Rounded to the microsecond first: 2.007 * 1000 must not become 2008 by a floating-point tail.
+  return parts.length === 0 ? undefined : wait(Number(total.toFixed(3)))
+}
+
+/** The wait in milliseconds until a reset: an epoch in seconds or milliseconds, a date, or a duration. */
+export const resetMillis = (text: string, nowMillis: number): number | undefined => {
+  const oldestEpoch = 1e9
+  const oldestEpochMillis = 1e11
+  const number = decimal(text)
+  if (number !== undefined && number >= oldestEpoch) {
+    return wait((number >= oldestEpochMillis ? number : number * 1_000) - nowMillis)
+  }
+  const at = dateMillis(text)
+  return at === undefined ? durationMillis(text) : wait(at - nowMillis)
+}
+
+/**
+ * The resets in headers, or in a body's object, of the limits that have nothing left. One with something left is not the
+ * limit that was met, and many servers send it with every answer.
+ */
+export const resetsIn = (fields: JsonRecord): ReadonlyArray<string> => {
+  const most = 200
+  const values = new Map<string, string>()
+  for (const name in fields) {
+    if (values.size === most) break
+    const value = fields[name]
+    const text = typeof value === "number" || typeof value === "string" ? String(value) : ""
+    if (text !== "" && text.length <= 400) values.set(name.toLowerCase(), text)
+  }
+  return [...values].flatMap(([name, value]) => {
+    if (name === "ratelimit") return resetOfRateLimit(value)
+    const remaining = values.get(name.replace("reset", "remaining"))
+    return name.includes("reset") && decimal(remaining) === 0 ? [value] : []
+  })
+}
+
+/** The header of the IETF's drafts: `limit=10, remaining=0, reset=5`, later `"default";r=0;t=5`. */
+const resetOfRateLimit = (value: string): ReadonlyArray<string> =>
+  value.split(",").some((part) => /(?:remaining|\br)\s?=\s?0(?![.\d])/.test(part))
+    ? (/(?:reset|\bt)\s?=\s?(\d{1,12})/.exec(value)?.slice(1) ?? [])
+    : []

@@ -1,0 +1,154 @@
+/**
+ * Any history → messages that the server accepts.
+ *
+ * Everything that is stored, imported, cut by a window or left by an interrupted turn passes here before each request.
+ */
+import type { AssistantMessage, ChatMessage, ContentPart, SystemMessage, UserMessage } from "../../ChatMessage.ts"
+import type { Opaque, ToolCall } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import type { Wire } from "../../Provider.ts"
+import { callsAsText, pair } from "./pairing.ts"
+
+/** What of a request decides how its messages are sent. */
+export interface Target {
+  readonly config: Pick<LLMConfig, "baseUrl" | "model" | "wire">
+  /** The names of the tools that the request offers. */
+  readonly tools: ReadonlySet<string>
+}
+
+/**
+ * The messages as they can be sent. Calls and results are paired, blank messages are left out, neighbours of the same
+ * role are one, and opaque fields remain only where they go back to the server and model that gave them.
+ */
+export const toAcceptable = (
+  messages: ReadonlyArray<ChatMessage>,
+  { config: { baseUrl, model, wire: given }, tools }: Target
+): ReadonlyArray<ChatMessage> => {
+  const wire = Object.assign({}, given, ofModel(model, given))
+  const paired = pair(messages, wire.toolCallIds, tools)
+  const sent = tools.size === 0 && wire.toolHistory === "text" ? callsAsText(paired) : paired
+  const { origin } = new URL(baseUrl)
+  const isOwn = (opaque: Opaque) => opaque.origin === origin && opaque.model === model
+  const cleaned = sent.flatMap((message) => clean(message, wire, isOwn))
+  return merge(wire.systemMessages === "first" ? systemFirst(cleaned) : cleaned, wire)
+}
+
+/** What the templates of some models demand, whichever server has them. */
+const ofModel = (model: string, { toolCallIds }: Wire): Partial<Wire> => {
+  if (toolCallIds !== "any") return {}
+  if (/(mis|magis|minis|codes|devs)tral|mixtral/i.test(model)) return { toolCallIds: "mistral", userAfterTool: false }
+  return /claude/i.test(model) ? { toolCallIds: "anthropic" } : {}
+}
+
+/** The message without what says nothing, and without what is meant for another server. */
+const clean = (
+  message: ChatMessage,
+  wire: Wire,
+  isOwn: (opaque: Opaque) => boolean
+): ReadonlyArray<ChatMessage> => {
+  switch (message.role) {
+    case "system":
+      if (isBlank(message.content)) return []
+      return [wire.systemRole === "user" ? { role: "user", content: message.content } : message]
+    case "user": {
+      const content = typeof message.content === "string" ? message.content : message.content.filter(saysSomething)
+      if (typeof content === "string" ? isBlank(content) : content.length === 0) return []
+      const user = { ...message, content }
+      return [wire.userNames ? user : labelled(user)]
+    }
+    case "assistant":
+      return cleanAssistant(message, isOwn)
+    case "tool":
+      return [message]
+  }
+}
+
+const isBlank = (text: string | undefined): boolean => text === undefined || text.trim() === ""
+
+const saysSomething = (part: ContentPart): boolean => part.type !== "text" || !isBlank(part.text)
+
+const cleanAssistant = (
+  message: AssistantMessage,
+  isOwn: (opaque: Opaque) => boolean
+): ReadonlyArray<AssistantMessage> => {
+  const { content, opaque, reasoning, refusal, toolCalls } = message
+  const own = opaque !== undefined && isOwn(opaque) ? opaque : undefined
+  const text = [content, refusal].filter((text) => !isBlank(text)).join("\n\n")
+  if (text === "" && !toolCalls?.length && own?.fields["audio"] === undefined) return []
+  return [{
+    role: "assistant",
+    content: text,
+    ...(reasoning === undefined ? {} : { reasoning }),
+    ...(toolCalls?.length ? { toolCalls: own === undefined ? toolCalls.map(withoutExtra) : toolCalls } : {}),
+    ...(own === undefined ? {} : { opaque: own })
+  }]
+}
+
+const withoutExtra = ({ extra: _extra, ...call }: ToolCall): ToolCall => call
+
+/** One system message in front: most servers accept no other place for it, and no second one. */
+const systemFirst = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage> => {
+  const system = messages.filter(isSystem)
+  return system.length === 0 ? messages : [...system, ...messages.filter((message) => !isSystem(message))]
+}
+
+const isSystem = (message: ChatMessage): message is SystemMessage => message.role === "system"
+
+/** Neighbours of the same role as one message. */
+const merge = (messages: ReadonlyArray<ChatMessage>, wire: Wire): ReadonlyArray<ChatMessage> => {
+  const runs: Array<[ChatMessage, ...Array<ChatMessage>]> = []
+  for (const message of messages) {
+    const run = runs.at(-1)
+    if (run !== undefined && canMerge(run[0], message)) run.push(message)
+    else {
+      if (!wire.userAfterTool && run?.[0].role === "tool" && message.role === "user") runs.push([acknowledgement])
+      runs.push([message])
+    }
+  }
+  return runs.map(([first, ...rest]) => rest.length === 0 ? first : mergeAll([first, ...rest]))
+}
+
+const acknowledgement: ChatMessage = { role: "assistant", content: "OK." }
+
+/** Results belong to one call each, and opaque fields to one answer. */
+const canMerge = (one: ChatMessage, other: ChatMessage): boolean =>
+  one.role === other.role && one.role !== "tool" && !("opaque" in one) && !("opaque" in other)
+
+const mergeAll = (run: ReadonlyArray<ChatMessage>): ChatMessage => {
+  const users = run.filter((message) => message.role === "user")
+  if (users.length > 0) return mergeUsers(users)
+  const content = join(run.map((message) => typeof message.content === "string" ? message.content : ""))
+  const answers = run.filter((message) => message.role === "assistant")
+  if (answers.length === 0) return { role: "system", content }
+  const reasoning = join(answers.map((answer) => answer.reasoning ?? ""))
+  return { ...answers.at(-1), role: "assistant", content, ...(reasoning === "" ? {} : { reasoning }) }
+}
+
+const join = (texts: ReadonlyArray<string>): string => texts.filter((text) => text !== "").join("\n\n")
+
+/** Different speakers of one message are told apart by labels in its text. */
+const mergeUsers = (users: ReadonlyArray<UserMessage>): UserMessage => {
+  const names = new Set(users.map(({ name }) => name))
+  const contents = (names.size === 1 ? users : users.map(labelled)).map(({ content }) => content)
+  const texts = contents.filter((content) => typeof content === "string")
+  const content = texts.length === contents.length ? join(texts) : contents.flatMap(toParts)
+  const [name] = names
+  return { role: "user", content, ...(names.size === 1 && name !== undefined ? { name } : {}) }
+}
+
+/** The message with the speaker's name in its text. */
+const labelled = ({ content, name }: UserMessage): UserMessage => {
+  if (isBlank(name)) return { role: "user", content }
+  const label = `${name}: `
+  if (typeof content === "string") return { role: "user", content: label + content }
+  const [first, ...rest] = content
+  return {
+    role: "user",
+    content: first?.type === "text"
+      ? [{ type: "text", text: label + first.text }, ...rest]
+      : [{ type: "text", text: label.trim() }, ...content]
+  }
+}
+
+const toParts = (content: UserMessage["content"]): ReadonlyArray<ContentPart> =>
+  typeof content === "string" ? [{ type: "text", text: content }] : content

@@ -1,0 +1,126 @@
+/**
+ * Tool calls and their results: each call is followed by one result, and each result has its call.
+ */
+import type { AssistantMessage, ChatMessage, ToolMessage } from "../../ChatMessage.ts"
+import type { ToolCall } from "../../ChatResponse.ts"
+import type { Wire } from "../../Provider.ts"
+import { isRecord, parseJson } from "../json.ts"
+import * as CallIds from "./callIds.ts"
+import { toJsonText, wellFormed } from "./jsonText.ts"
+
+/** The result of a call that has none. */
+export const notRun = "This tool call was not run."
+
+/** A result without text, which servers refuse. */
+const noOutput = "(no output)"
+
+/** A call, and its result once there is one. */
+interface Pair {
+  readonly call: ToolCall
+  result?: string
+}
+
+interface Calling {
+  readonly message: AssistantMessage
+  readonly pairs: ReadonlyArray<Pair>
+}
+
+const isCalling = (item: ChatMessage | Calling): item is Calling => "pairs" in item
+
+/**
+ * The messages with each result next to its call, in the order of the calls. A call without a result gets one that says
+ * so; a result without a call becomes text of the user. Ids are unique, and names and arguments are valid.
+ */
+export const pair = (
+  messages: ReadonlyArray<ChatMessage>,
+  form: Wire["toolCallIds"],
+  offered: ReadonlySet<string>
+): ReadonlyArray<ChatMessage> => {
+  const takeId = CallIds.make(form)
+  return match(messages).flatMap((item): ReadonlyArray<ChatMessage> => {
+    if (!isCalling(item)) return [item]
+    const results: Array<ToolMessage> = []
+    const toolCalls = item.pairs.map(({ call, result = notRun }) => {
+      const id = takeId(call.id)
+      results.push({ role: "tool", toolCallId: id, content: result.trim() === "" ? noOutput : result })
+      return { ...call, id, name: legalName(call.name, offered), arguments: toArguments(call.arguments) }
+    })
+    return [{ ...item.message, toolCalls }, ...results]
+  })
+}
+
+/** The calls of one message that share an id. Their results come in their order. */
+interface Group {
+  readonly pairs: Array<Pair>
+  readonly results: Set<string>
+  answered: number
+}
+
+/** Results belong to the last message that has a call with their id: ids may repeat from turn to turn. */
+const match = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage | Calling> => {
+  const items: Array<ChatMessage | Calling> = []
+  const groups = new Map<string, Group>()
+  for (const message of messages) {
+    if (message.role === "assistant" && message.toolCalls?.length) {
+      const pairs = message.toolCalls.map((call): Pair => ({ call }))
+      for (const { call } of pairs) groups.delete(call.id)
+      for (const pair of pairs) {
+        const group = groups.get(pair.call.id)
+        if (group === undefined) groups.set(pair.call.id, { pairs: [pair], results: new Set(), answered: 0 })
+        else group.pairs.push(pair)
+      }
+      items.push({ message, pairs })
+    } else if (message.role === "tool") {
+      const result = unmatched(groups.get(message.toolCallId), message.content)
+      if (result !== undefined) items.push(result)
+    } else items.push(message)
+  }
+  return items
+}
+
+/** Gives the result to the next call that has none. A result without a call is a message, unless it is a repetition. */
+const unmatched = (group: Group | undefined, content: string): ChatMessage | undefined => {
+  const open = group?.pairs[group.answered]
+  if (group === undefined || (open === undefined && !group.results.has(content))) {
+    return { role: "user", content: resultText(group?.pairs[0]?.call.name, content) }
+  }
+  if (open !== undefined) {
+    open.result = content
+    group.answered++
+    group.results.add(content)
+  }
+  return undefined
+}
+
+const resultText = (name: string | undefined, content: string): string =>
+  `The result of ${name ? `the tool ${name}` : "a tool"}: ${content}`
+
+/** A name that servers accept. A model can call a tool by any name, and the program names those that it offers. */
+const legalName = (name: string, offered: ReadonlySet<string>): string =>
+  offered.has(name) ? name : name.trim().replace(/[^\w-]/g, "_").slice(0, 64) || "unknown"
+
+/** Arguments as a JSON object: servers parse what they are sent. What is no object goes into one. */
+const toArguments = (text: string): string => {
+  const parsed = text.trim() === "" ? { value: {} } : parseJson(text)
+  if (parsed === undefined) return toJsonText({ arguments: text })
+  const { value } = parsed
+  if (isRecord(value)) return text.trim() === "" ? "{}" : wellFormed(text)
+  return typeof value === "string" ? toArguments(value) : toJsonText(value === null ? {} : { arguments: value })
+}
+
+/** The messages with calls and results as text, for servers that refuse them in a request without tools. */
+export const callsAsText = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage> => {
+  const names = new Map<string, string>()
+  return messages.map((message): ChatMessage => {
+    if (message.role === "tool") {
+      return { role: "user", content: resultText(names.get(message.toolCallId), message.content) }
+    }
+    if (message.role !== "assistant" || !message.toolCalls?.length) return message
+    const { opaque: _opaque, toolCalls, ...rest } = message
+    const lines = toolCalls.map((call) => {
+      names.set(call.id, call.name)
+      return `Called the tool ${call.name} with ${call.arguments}`
+    })
+    return { ...rest, content: [message.content, ...lines].filter((text) => text.trim() !== "").join("\n\n") }
+  })
+}

@@ -1,0 +1,206 @@
+/**
+ * Bodies that the server compressed although nobody asked for it, and that the HTTP client did not decode.
+ *
+ * `fetch` decodes by itself, but keeps the header; `node:http` and undici decode nothing. So the bytes decide: those of
+ * gzip, zlib and zstd are known by their beginning. Brotli has none, so that only the header tells of it.
+ */
+import * as Option from "effect/Option"
+import { fieldsOf, isRecord } from "../json.ts"
+import * as Body from "./byteReader.ts"
+
+/** The bytes are not what they were said to be, or there is nothing here that decodes them. */
+export class DecompressionError extends Error {
+  override readonly name = "DecompressionError"
+}
+
+type Format = "gzip" | "br" | "deflate" | "deflate-raw"
+
+/** What is decoded here as it arrives. */
+export interface Decoder {
+  readonly body: Body.Body
+  /** Decodes more bytes, and calls back when there is room for others. */
+  readonly write: (bytes: Uint8Array, next: () => void) => void
+  readonly end: () => void
+}
+
+/** How many bytes tell the format: gzip is known by two, and text by the beginning of a field's name. */
+const telling = 4
+
+/** Whether the bytes begin like JSON, a page or an event. Compressed bytes have control characters there. */
+const looksLikeText = (bytes: Uint8Array): boolean =>
+  /^(?:\uFEFF|[\s:{["<]|[a-z]{4})/i.test(new TextDecoder().decode(bytes.subarray(0, telling)))
+
+/** The format of a body that begins with these bytes, undefined where it is not compressed. */
+const formatOf = (bytes: Uint8Array, coding: string, isFetch: boolean): Format | undefined => {
+  const [first = 0, second = 0] = bytes
+  if (first === 0x1f && second === 0x8b) return "gzip"
+  if (coding !== "br" && coding !== "deflate") return undefined
+  const isText = looksLikeText(bytes)
+  // `fetch` has decoded what it could, so what is text is no brotli that looks like it.
+  if (coding === "br") return isText && (isFetch || first !== 0x5b) ? undefined : "br"
+  if (isText) return undefined
+  return (first & 0xf) === 8 && ((first << 8) | second) % 31 === 0 ? "deflate" : "deflate-raw"
+}
+
+/** The names of the functions of `node:zlib`. */
+const functions: Readonly<Record<Format, string>> = {
+  gzip: "createGunzip",
+  br: "createBrotliDecompress",
+  deflate: "createInflate",
+  "deflate-raw": "createInflateRaw"
+}
+
+/** A module of Node, which Bun and Deno have as well. */
+const builtin = (name: string): Readonly<Record<string, unknown>> => {
+  const process = fieldsOf(globalThis)["process"]
+  const get = fieldsOf(process)["getBuiltinModule"]
+  return typeof get === "function" ? fieldsOf(Reflect.apply(get, process, [name])) : {}
+}
+
+const call = (target: unknown, name: string, ...args: ReadonlyArray<unknown>): unknown => {
+  const method = isRecord(target) ? target[name] : undefined
+  return typeof method === "function" ? Reflect.apply(method, target, args) : undefined
+}
+
+const byZlib = (format: Format, failed: Body.Failed): Decoder | undefined => {
+  const zlib = builtin("node:zlib")
+  const constants = fieldsOf(zlib["constants"])
+  const flush = format === "br" ? "BROTLI_OPERATION_FLUSH" : "Z_SYNC_FLUSH"
+  // With this flush, bytes that end too early are a body that ends too early, which the answer's decoder knows.
+  const transform = call(zlib, functions[format], { finishFlush: constants[flush] })
+  const body = Body.ofReadable(transform, failed)
+  return body && {
+    body,
+    // The reader gets the failure.
+    write: (bytes, next) => void call(transform, "write", bytes, (error?: unknown) => error ? undefined : next()),
+    end: () => void call(transform, "end")
+  }
+}
+
+/** For browsers, where a program's own `fetch` or a service worker may leave bytes as they are. */
+const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined => {
+  if (format === "br" || typeof DecompressionStream === "undefined") return undefined
+  const { readable, writable } = new DecompressionStream(format)
+  const writer = writable.getWriter()
+  const writeAll = async (bytes: Uint8Array, next: () => void): Promise<void> => {
+    await writer.write(new Uint8Array(bytes))
+    next()
+  }
+  const ignore = (): void => {}
+  return {
+    body: Body.ofWeb(readable.getReader(), failed),
+    write: (bytes, next) => void writeAll(bytes, next).catch(ignore),
+    end: () => void writer.close().catch(ignore)
+  }
+}
+
+/** The bytes of a body, decoded. What was decoded before it broke comes before its failure. */
+const decoded = (source: Body.Body, { body, end, write }: Decoder): Body.Body => {
+  let failure: Body.Read | undefined
+  const pump = (): void =>
+    source.read((read) => {
+      if (Body.isBytes(read)) write(read, pump)
+      else {
+        if (Option.isSome(read)) failure = read
+        end()
+      }
+      return true
+    })
+  pump()
+  return {
+    read: (take) => body.read((read) => take(Body.isBytes(read) ? read : failure ?? read)),
+    close: Body.closeAll(body, source)
+  }
+}
+
+/** A body that begins with these bytes, which were already read from the rest of it. */
+const startingWith = (bytes: Uint8Array, rest: Body.Body): Body.Body => {
+  let kept: Uint8Array | undefined = bytes.length === 0 ? undefined : bytes
+  return {
+    read: (take) => {
+      if (kept === undefined) return rest.read(take)
+      const start = kept
+      kept = undefined
+      if (!take(start)) kept = start
+    },
+    close: rest.close
+  }
+}
+
+const concat = (one: Uint8Array, other: Uint8Array): Uint8Array => {
+  if (one.length === 0) return other
+  const both = new Uint8Array(one.length + other.length)
+  both.set(one)
+  both.set(other, one.length)
+  return both
+}
+
+/** Decodes a body that begins with these bytes. Undefined where it is not compressed, a failure where nothing here decodes it. */
+export const decoderFor = (
+  start: Uint8Array,
+  coding: string,
+  isFetch: boolean,
+  failed: Body.Failed
+): Decoder | Body.Read | undefined => {
+  const format = formatOf(start, coding, isFetch)
+  if (format === undefined) return undefined
+  const broke: Body.Failed = (cause) => failed(new DecompressionError(`The answer is no valid ${format}`, { cause }))
+  return byZlib(format, broke) ?? byPlatform(format, broke) ??
+    failed(new DecompressionError(`The answer is compressed (${format}), which cannot be decoded here`))
+}
+
+export const isDecoder = (value: Decoder | Body.Read): value is Decoder => "write" in value
+
+/** Whether so few bytes do not tell yet if the body is compressed. */
+export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
+  length < telling && (coding !== "" || first === undefined || first === 0x1f)
+
+/** The body as it is where it is not compressed, else decoded. */
+const opened = (
+  start: Uint8Array,
+  rest: Body.Body,
+  coding: string,
+  isFetch: boolean,
+  failed: Body.Failed
+): Body.Body => {
+  const body = startingWith(start, rest)
+  const decoder = decoderFor(start, coding, isFetch, failed)
+  if (decoder === undefined) return body
+  return isDecoder(decoder) ? decoded(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
+}
+
+/** The body, decoded where it is compressed: by its header, or by its first bytes. */
+export const decompressed = (
+  source: Body.Body,
+  coding: string,
+  isFetch: boolean,
+  failed: Body.Failed
+): Body.Body => {
+  let start: Uint8Array = new Uint8Array()
+  let body: Body.Body | undefined
+  let wanted: Body.Take | undefined
+  const look = (read: Body.Read): boolean => {
+    if (Body.isBytes(read)) {
+      start = concat(start, read)
+      if (isTooShort(start, coding)) {
+        source.read(look)
+        return true
+      }
+    }
+    // A body that ended or broke before it could tell ends with that.
+    const rest = Body.isBytes(read) ? source : { read: (take: Body.Take) => void take(read), close: source.close }
+    body = opened(start, rest, coding, isFetch, failed)
+    const take = wanted
+    wanted = undefined
+    if (take !== undefined) body.read(take)
+    return true
+  }
+  return {
+    read: (take) => {
+      if (body !== undefined) return body.read(take)
+      wanted = take
+      source.read(look)
+    },
+    close: Body.closing(() => body ?? source)
+  }
+}

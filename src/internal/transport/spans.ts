@@ -1,0 +1,65 @@
+/**
+ * Keeps secrets out of the HTTP client's spans: a server can repeat the key in its headers, a socket in its errors.
+ */
+import * as Headers from "@effect/platform/Headers"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Tracer from "effect/Tracer"
+import type { LLMConfig } from "../../LLMConfig.ts"
+import { scrub, scrubAll, scrubCause, type Secrets, secretsOf } from "../errors/redaction.ts"
+import { isRecord } from "../json.ts"
+
+/** The exit without the errors of HTTP clients, which hold the request and so the key. */
+const plainExit = (exit: Exit.Exit<unknown, unknown>, secrets: Secrets): Exit.Exit<unknown, unknown> => {
+  if (Exit.isSuccess(exit)) return exit
+  return Exit.failCause(Cause.map(exit.cause, (error) => {
+    if (!(error instanceof Error) || !isRecord(error) || !("request" in error)) return scrubCause(error, secrets)
+    const plain = new Error(scrub(error.message, secrets), { cause: scrubCause(error.cause, secrets) })
+    plain.name = error.name
+    return plain
+  }))
+}
+
+/** The span, whose attributes, events and end show no secret. */
+const withoutSecrets = (span: Tracer.Span, secrets: Secrets): Tracer.Span => {
+  const clean = (value: unknown): unknown => scrubAll(value, secrets)
+  const own: Pick<Tracer.Span, "attribute" | "event" | "end"> = {
+    attribute: (key, value) => span.attribute(key, clean(value)),
+    event: (name, time, attributes = {}) =>
+      span.event(
+        scrub(name, secrets),
+        time,
+        Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, clean(value)]))
+      ),
+    end: (time, exit) => span.end(time, plainExit(exit, secrets))
+  }
+  return new Proxy(span, {
+    get: (target, key) => {
+      if (Object.hasOwn(own, key)) return Reflect.get(own, key)
+      const value: unknown = Reflect.get(target, key, target)
+      return typeof value === "function" ? value.bind(target) : value
+    }
+  })
+}
+
+const tracerWithout = (tracer: Tracer.Tracer, secrets: Secrets): Tracer.Tracer =>
+  Tracer.make({
+    span: (...args) => withoutSecrets(tracer.span(...args), secrets),
+    context: (f, fiber) => tracer.context(f, fiber)
+  })
+
+/** Keeps the config's secrets, and the values of all its headers, out of the spans of an effect. */
+export const withoutSecretsInSpans = (config: LLMConfig) => {
+  const secrets = secretsOf(config)
+  const names = [...Object.keys(config.headers).map((name) => name.toLowerCase()), config.wire.authHeader]
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    secrets.longest === 0 && Object.keys(config.headers).length === 0 ? effect : Effect.flatMap(
+      Effect.tracer,
+      (tracer) =>
+        effect.pipe(
+          Effect.locallyWith(Headers.currentRedactedNames, (redacted) => [...redacted, ...names]),
+          Effect.withTracer(tracerWithout(tracer, secrets))
+        )
+    )
+}

@@ -1,0 +1,193 @@
+import { FetchHttpClient } from "@effect/platform"
+import { NodeHttpClient } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Layer, Stream } from "effect"
+import { ChatCompletions } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { createServer, type RequestListener } from "node:http"
+import type { AddressInfo } from "node:net"
+import * as Zlib from "node:zlib"
+import { answer, completeFrom, failure, type Heard, listen, requestOf, streamFrom } from "../support/wire/ask.ts"
+import { completion, done, ends, says } from "../support/wire/say.ts"
+
+const clients = {
+  fetch: FetchHttpClient.layer,
+  undici: NodeHttpClient.layerUndici,
+  "node:http": NodeHttpClient.layer
+}
+
+/** Serves on loopback until the scope closes. Gives the base URL. */
+const serve = (handler: RequestListener) =>
+  Effect.acquireRelease(
+    Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
+      const http = createServer((request, response) => request.resume().on("end", () => handler(request, response)))
+      http.listen(0, "127.0.0.1", () => {
+        const { port } = http.address() as AddressInfo
+        resume(Effect.succeed({
+          url: `http://127.0.0.1:${port}/v1`,
+          close: () => {
+            http.closeAllConnections()
+            http.close()
+          }
+        }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
+const bytesOf =
+  (bytes: Uint8Array, headers: Readonly<Record<string, string>>, status = 200): RequestListener => (_, response) =>
+    void response.writeHead(status, headers).end(bytes)
+
+const events = says("Hello") + ends() + done
+
+/** How a server compresses, and what it says of it. */
+const codings: Readonly<Record<string, readonly [header: string | undefined, encode: (text: string) => Uint8Array]>> = {
+  gzip: ["gzip", Zlib.gzipSync],
+  "gzip by its other name": ["x-gzip", Zlib.gzipSync],
+  "gzip that no header names": [undefined, Zlib.gzipSync],
+  "gzip that the header calls identity": ["identity", Zlib.gzipSync],
+  brotli: ["br", Zlib.brotliCompressSync],
+  "brotli of a large window": [
+    "br",
+    (text) => Zlib.brotliCompressSync(text, { params: { [Zlib.constants.BROTLI_PARAM_LGWIN]: 16 } })
+  ],
+  deflate: ["deflate", Zlib.deflateSync],
+  "deflate without its header": ["deflate", Zlib.deflateRawSync]
+}
+
+describe("an answer that the server compressed", () => {
+  for (const [client, layer] of Object.entries(clients)) {
+    const wire = ChatCompletions.layer.pipe(Layer.provide(layer))
+    for (const [name, [header, encode]] of Object.entries(codings)) {
+      const headers = (type: string) => ({
+        "content-type": type,
+        ...(header === undefined ? {} : { "content-encoding": header })
+      })
+
+      it.live(`is read by ${client}: ${name}, streamed, whole, and of an error`, () =>
+        Effect.gen(function*() {
+          const streams = yield* serve(bytesOf(encode(events), headers("text/event-stream")))
+          const { outcome } = yield* listen({ config: { baseUrl: streams.url } })
+          assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "Hello")
+
+          const document = JSON.stringify(completion({ content: "Hello" }))
+          const documents = yield* serve(bytesOf(encode(document), headers("application/json")))
+          const completions = yield* ChatCompletions.ChatCompletions
+          const whole = yield* completions.complete(requestOf({ config: { baseUrl: documents.url } }))
+          assert.strictEqual(whole.text, "Hello")
+
+          const refusal = encode(JSON.stringify({ error: { message: "no such thing" } }))
+          const errors = yield* serve(bytesOf(refusal, headers("application/json"), 400))
+          const error = yield* Effect.flip(completions.complete(requestOf({ config: { baseUrl: errors.url } })))
+          assert.strictEqual(error.message, "no such thing")
+          assert.include(error.body, "no such thing")
+        }).pipe(Effect.scoped, Effect.provide(wire)))
+    }
+
+    it.live(`arrives at ${client} while it is being written`, () =>
+      Effect.gen(function*() {
+        let goOn = (): void => assert.fail("an answer before the request")
+        const { url } = yield* serve((_, response) => {
+          response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": "gzip" })
+          const gzip = Zlib.createGzip()
+          gzip.pipe(response)
+          gzip.write(says("first"))
+          gzip.flush()
+          goOn = () => void gzip.end(says("second") + ends() + done)
+        })
+        const completions = yield* ChatCompletions.ChatCompletions
+        const texts = yield* completions.stream(requestOf({ config: { baseUrl: url } })).pipe(
+          Stream.runFold("", (all, event) => {
+            if (event._tag !== "TextDelta") return all
+            if (all === "") goOn()
+            return `${all}${event.text}|`
+          })
+        )
+        assert.strictEqual(texts, "first|second|")
+      }).pipe(Effect.scoped, Effect.provide(wire)))
+
+    it.live(`lets go of the connection of ${client} where its reader leaves`, () =>
+      Effect.gen(function*() {
+        const closed = yield* Deferred.make<void>()
+        const { url } = yield* serve((_, response) => {
+          response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": "gzip" })
+          response.on("close", () => Deferred.unsafeDone(closed, Effect.void))
+          const gzip = Zlib.createGzip()
+          gzip.pipe(response)
+          gzip.write(says("first"))
+          gzip.flush()
+        })
+        const completions = yield* ChatCompletions.ChatCompletions
+        yield* completions.stream(requestOf({ config: { baseUrl: url } })).pipe(Stream.take(1), Stream.runDrain)
+        yield* Deferred.await(closed).pipe(Effect.timeout("5 seconds"))
+      }).pipe(Effect.scoped, Effect.provide(wire)))
+  }
+})
+
+describe("what is sent beside the header", () => {
+  const plain: ReadonlyArray<readonly [string, string]> = [
+    ["gzip", events],
+    ["br", events],
+    ["deflate", events],
+    ["zstd", events],
+    ["br", JSON.stringify(completion({ content: "Hello" }))]
+  ]
+  for (const [coding, body] of plain) {
+    it.live(`a text that is called ${coding} is read as it is: ${body.slice(0, 5)}`, () =>
+      Effect.gen(function*() {
+        const { url } = yield* serve(bytesOf(new TextEncoder().encode(body), { "content-encoding": coding }))
+        const { outcome } = yield* listen({ config: { baseUrl: url } })
+        assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "Hello")
+      }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
+  }
+})
+
+/** A response whose client is none of the known ones. */
+const sent = (pieces: ReadonlyArray<Uint8Array>, headers: Readonly<Record<string, string>> = {}) =>
+  ScriptedHttpClient.bytes(pieces, { headers: { "content-type": "text/event-stream", ...headers } })
+
+const apart = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => Array.from(bytes, (byte) => Uint8Array.of(byte))
+
+const text = (heard: Heard): string => answer(heard).text
+
+describe("compressed bytes", () => {
+  it.effect("are decoded however they are cut, with and without a header", () =>
+    Effect.gen(function*() {
+      const gzip = Zlib.gzipSync(events)
+      assert.strictEqual(text(yield* streamFrom([sent(apart(gzip))])), "Hello")
+      assert.strictEqual(text(yield* streamFrom([sent([gzip], { "content-encoding": "gzip" })])), "Hello")
+      const br = apart(Zlib.brotliCompressSync(events))
+      assert.strictEqual(text(yield* streamFrom([sent(br, { "content-encoding": "br" })])), "Hello")
+    }))
+
+  it.effect("that end too early are an answer that is cut, with what came of it", () =>
+    Effect.gen(function*() {
+      const long = says("Hello") + says("x".repeat(50)).repeat(50)
+      const gzip = Zlib.gzipSync(long, { level: 0 })
+      const heard = yield* streamFrom([sent([gzip.subarray(0, gzip.length / 2)])])
+      assert.include(failure(heard, "TruncatedError").partial?.text, "Hello")
+    }))
+
+  it.effect("that are not valid are a malformed answer, with what came before", () =>
+    Effect.gen(function*() {
+      const gzip = Buffer.concat([Zlib.gzipSync("").subarray(0, 10), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff])])
+      const error = failure(yield* streamFrom([sent([gzip])]), "MalformedResponseError")
+      assert.include(error.message, "no valid gzip")
+    }))
+
+  it.effect("count as many as they are once they are decoded", () =>
+    Effect.gen(function*() {
+      const bomb = Zlib.gzipSync(`{"a":"${"x".repeat(20_000_000)}`)
+      assert.isBelow(bomb.length, 50_000)
+      const heard = yield* completeFrom([sent([bomb])], { config: { maxBodySize: 100_000 } })
+      assert.include(failure(heard, "MalformedResponseError").message, "longer than 100000 bytes")
+    }))
+
+  it.effect("of an error count as the error's beginning", () =>
+    Effect.gen(function*() {
+      const bomb = Zlib.gzipSync(`no ${"x".repeat(20_000_000)}`)
+      const heard = yield* streamFrom([ScriptedHttpClient.bytes([bomb], { status: 400 })])
+      assert.isAtMost(failure(heard, "InvalidRequestError").body?.length ?? 0, 8192)
+    }))
+})

@@ -1,0 +1,139 @@
+import { FetchHttpClient } from "@effect/platform"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer } from "effect"
+import { ChatCompletions } from "effect-chat"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { setTimeout as delay } from "node:timers/promises"
+import { type Asking, listen } from "../support/wire/ask.ts"
+import { done, ends, says } from "../support/wire/say.ts"
+
+const provideFetch = Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))
+
+/** How long the server is silent before the head and before the body, in milliseconds: undici looks at its timers each second. */
+const silence = 2_500
+
+const slowServer = Effect.acquireRelease(
+  Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
+    const http = createServer((request, response) => {
+      const answer = async (): Promise<void> => {
+        await delay(silence)
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.write(says("slow"))
+        await delay(silence)
+        response.end(ends() + done)
+      }
+      request.resume().on("end", () => void answer())
+    })
+    http.listen(0, "127.0.0.1", () => {
+      const { port } = http.address() as AddressInfo
+      resume(Effect.succeed({
+        url: `http://127.0.0.1:${port}/v1`,
+        close: () => {
+          http.closeAllConnections()
+          http.close()
+        }
+      }))
+    })
+  }),
+  ({ close }) => Effect.sync(close)
+)
+
+/** A dispatcher of Node's `fetch` that gives up much earlier than the one that it has. */
+const impatient = Effect.gen(function*() {
+  yield* Effect.promise(() => fetch("data:,x"))
+  const { constructor } = Reflect.get(globalThis, Symbol.for("undici.globalDispatcher.1"))
+  return Reflect.construct(constructor, [{ headersTimeout: 500, bodyTimeout: 500 }])
+})
+
+const ask = (asking: Asking) =>
+  Effect.gen(function*() {
+    const { url } = yield* slowServer
+    const none: RequestInit = {}
+    const init = Object.assign(none, { dispatcher: yield* impatient })
+    const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
+      Effect.provideService(FetchHttpClient.RequestInit, init)
+    )
+    return outcome
+  }).pipe(Effect.scoped, provideFetch)
+
+const inits = (asking: Asking) =>
+  Effect.gen(function*() {
+    const inits: Array<RequestInit | undefined> = []
+    const spy: typeof globalThis.fetch = (_url, init) => {
+      inits.push(init)
+      return Promise.resolve(new Response(says("a") + done))
+    }
+    yield* listen(asking).pipe(Effect.provideService(FetchHttpClient.Fetch, spy))
+    return inits
+  }).pipe(provideFetch)
+
+/** What fetch fails with where it gives up by itself. */
+const gaveUp = (code: string) => new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
+
+describe("the limits of fetch itself", () => {
+  it.live("do not count where those of the config are longer", () =>
+    Effect.map(
+      ask({ config: { firstTokenTimeout: "10 minutes", idleTimeout: "10 minutes" } }),
+      (outcome) => assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "slow")
+    ), 20_000)
+
+  it.live("count where those of the config are shorter than what fetch usually has", () =>
+    Effect.map(
+      ask({ config: { firstTokenTimeout: "1 minute", idleTimeout: "1 minute" } }),
+      (outcome) => assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "TimeoutError")
+    ), 20_000)
+
+  it.effect("are left alone where the config's are shorter", () =>
+    Effect.map(
+      inits({ config: { firstTokenTimeout: "1 minute" } }),
+      ([init]) => assert.notProperty(init, "dispatcher")
+    ))
+
+  it.effect("are lifted for firstTokenTimeout and for idleTimeout", () =>
+    Effect.gen(function*() {
+      const configs: ReadonlyArray<Asking["config"]> = [
+        { firstTokenTimeout: "6 minutes" },
+        { firstTokenTimeout: "1 minute", idleTimeout: Duration.infinity }
+      ]
+      for (const config of configs) {
+        const [init] = yield* inits({ config })
+        assert.property(init, "dispatcher")
+      }
+    }))
+
+  it.effect("are a TimeoutError that names them and a client without them, and no reason to retry", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const { outcome } = yield* listen({ config: { maxRetries: 2 } }).pipe(
+        Effect.provideService(FetchHttpClient.Fetch, () => {
+          calls++
+          return Promise.reject(gaveUp("UND_ERR_HEADERS_TIMEOUT"))
+        })
+      )
+      if (outcome._tag === "Right" || outcome.left._tag !== "TimeoutError") return assert.fail("no TimeoutError")
+      assert.include(outcome.left.message, "300 seconds")
+      assert.include(outcome.left.message, "NodeHttpClient.layerUndici")
+      assert.strictEqual(outcome.left.phase, "firstToken")
+      assert.strictEqual(Duration.toSeconds(outcome.left.limit), 300)
+      assert.strictEqual(calls, 1)
+    }).pipe(provideFetch))
+
+  it.effect("are a TimeoutError with what came of the answer where they pass within it", () =>
+    Effect.gen(function*() {
+      let isFirst = true
+      const body = new ReadableStream<Uint8Array>({
+        pull: (controller) => {
+          if (isFirst) controller.enqueue(new TextEncoder().encode(says("half")))
+          else controller.error(gaveUp("UND_ERR_BODY_TIMEOUT"))
+          isFirst = false
+        }
+      })
+      const { outcome } = yield* listen().pipe(
+        Effect.provideService(FetchHttpClient.Fetch, () => Promise.resolve(new Response(body)))
+      )
+      if (outcome._tag === "Right" || outcome.left._tag !== "TimeoutError") return assert.fail("no TimeoutError")
+      assert.strictEqual(outcome.left.phase, "idle")
+      assert.strictEqual(outcome.left.partial?.text, "half")
+    }).pipe(provideFetch))
+})

@@ -1,0 +1,123 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Accumulator, type Options } from "../../../src/internal/decode/accumulator.ts"
+
+const make = (options: Partial<Options> = {}) =>
+  new Accumulator({ provider: undefined, origin: "http://localhost", model: "asked", thinkTags: false, ...options })
+
+/** The answer that deltas come to, each in a chunk of its own. */
+const streamed = (...deltas: ReadonlyArray<object>) => {
+  const answer = make()
+  for (const delta of deltas) answer.add({ choices: [{ index: 0, delta }] }, false, [])
+  return answer.response()
+}
+
+const document = (message: object, more: object = {}) => {
+  const answer = make()
+  answer.add({ choices: [{ index: 0, message, finish_reason: "stop" }], ...more }, true, [])
+  return answer.response()
+}
+
+describe("members of an answer", () => {
+  it("keeps what a server wants back, with the server and the model that was asked", () => {
+    const details = [{ type: "reasoning.encrypted", data: "abc", id: "r1" }]
+    assert.deepStrictEqual(document({ content: "a", reasoning_details: details }).opaque, {
+      origin: "http://localhost",
+      model: "asked",
+      fields: { reasoning_details: details }
+    })
+    assert.isUndefined(document({ content: "a" }).opaque)
+  })
+
+  it("joins the deltas of reasoning details by index and type", () => {
+    const { opaque, reasoning } = streamed(
+      { reasoning_details: [{ type: "reasoning.text", text: "I ", index: 0 }] },
+      { reasoning_details: [{ type: "reasoning.text", text: "see", index: 0 }] },
+      { reasoning_details: [{ type: "reasoning.text", signature: "s", index: 0 }] },
+      { reasoning_details: [{ type: "reasoning.encrypted", data: "x", index: 1 }] }
+    )
+    assert.strictEqual(reasoning, "I see")
+    assert.deepStrictEqual(opaque?.fields, {
+      reasoning_details: [
+        { type: "reasoning.text", text: "I see", signature: "s", index: 0 },
+        { type: "reasoning.encrypted", data: "x", index: 1 }
+      ]
+    })
+  })
+
+  it("joins the deltas of thinking blocks up to a signature", () => {
+    const { opaque } = streamed(
+      { thinking_blocks: [{ type: "thinking", thinking: "I " }] },
+      { thinking_blocks: [{ type: "thinking", thinking: "see" }] },
+      { thinking_blocks: [{ type: "thinking", thinking: "", signature: "s1" }] },
+      { thinking_blocks: [{ type: "thinking", thinking: "Next", signature: "s2" }] }
+    )
+    assert.deepStrictEqual(opaque?.fields, {
+      thinking_blocks: [
+        { type: "thinking", thinking: "I see", signature: "s1" },
+        { type: "thinking", thinking: "Next", signature: "s2" }
+      ]
+    })
+  })
+
+  it("keeps the thinking parts of a content, in front of its text", () => {
+    const thinking = (text: string) => ({ type: "thinking", thinking: [{ type: "text", text }] })
+    const { opaque, reasoning, text } = streamed(
+      { content: [thinking("I ")] },
+      { content: [thinking("see")] },
+      { content: "Hi" }
+    )
+    assert.deepStrictEqual([reasoning, text], ["I see", "Hi"])
+    assert.deepStrictEqual(opaque?.fields, { content: [thinking("I see"), { type: "text", text: "Hi" }] })
+  })
+
+  it("keeps further members of calls with an empty set of fields", () => {
+    const { opaque, toolCalls } = streamed({
+      tool_calls: [{ index: 0, id: "a", function: { name: "f", arguments: "{}" }, extra_content: { google: "sig" } }]
+    })
+    assert.deepStrictEqual(toolCalls[0]?.extra, { extra_content: { google: "sig" } })
+    assert.deepStrictEqual(opaque?.fields, {})
+  })
+
+  it("keeps the pieces of an audio, and its id for the server", () => {
+    const { extra, opaque } = streamed(
+      { audio: { id: "audio_1", data: "AAA" } },
+      { audio: { data: "BBB", transcript: "Hel" } },
+      { audio: { transcript: "lo", expires_at: 9 } }
+    )
+    assert.deepStrictEqual(extra, { audio: { id: "audio_1", data: "AAABBB", transcript: "Hello", expires_at: 9 } })
+    assert.deepStrictEqual(opaque?.fields, { audio: { id: "audio_1" } })
+  })
+
+  it("keeps citations, log probabilities, and members that have no field of their own", () => {
+    const answer = make()
+    const annotation = { type: "url_citation", url_citation: { url: "http://a" } }
+    for (const content of ["a", "b"]) {
+      answer.add(
+        {
+          service_tier: "flex",
+          citations: ["http://a"],
+          choices: [{
+            index: 0,
+            delta: { content, annotations: [annotation], images: [{ n: content }] },
+            logprobs: { content: [{ token: content, logprob: -1 }], refusal: null }
+          }]
+        },
+        false,
+        []
+      )
+    }
+    const { annotations, extra, logprobs } = answer.response()
+    assert.deepStrictEqual(annotations, [annotation])
+    assert.deepStrictEqual(logprobs, { content: [{ token: "a", logprob: -1 }, { token: "b", logprob: -1 }] })
+    assert.deepStrictEqual(extra, {
+      service_tier: "flex",
+      citations: ["http://a"],
+      images: [{ n: "a" }, { n: "b" }]
+    })
+  })
+
+  it("has no such members if the server sends none", () => {
+    const response = document({ content: "a" }, { system_fingerprint: null, citations: [] })
+    for (const member of ["annotations", "logprobs", "extra", "opaque"]) assert.notProperty(response, member)
+  })
+})

@@ -1,0 +1,223 @@
+/**
+ * What every request has, whatever is stored.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { type CallOptions, type ChatMessage, LLMConfig, Provider } from "effect-chat"
+import { toAcceptable } from "../../../src/internal/request/acceptable.ts"
+import { toBody } from "../../../src/internal/request/body.ts"
+import { toJsonText } from "../../../src/internal/request/jsonText.ts"
+import { history, model, origin } from "../../support/histories.ts"
+
+interface Sent {
+  readonly role: string
+  readonly content: unknown
+  readonly name?: string
+  readonly tool_call_id?: string
+  readonly tool_calls?: ReadonlyArray<
+    { readonly id: string; readonly function: { readonly name: string; readonly arguments: string } }
+  >
+}
+
+const wires: Readonly<Record<string, Provider.Wire>> = {
+  "no preset": Provider.Wire.make({}),
+  "no preset, without a system role": Provider.Wire.make({ systemRole: "user", toolCallIds: "anthropic" }),
+  azure: Provider.azure({ resource: "r", deployment: "d" }).wire,
+  ...Object.fromEntries(Object.entries(Provider.presets).map(([name, { wire }]) => [name, wire]))
+}
+
+const tools: CallOptions.CallOptions = { tools: [{ name: "f" }, { name: "mcp.tool/x" }] }
+
+const requestOf = (
+  wire: Provider.Wire,
+  messages: ReadonlyArray<ChatMessage.ChatMessage>,
+  options: CallOptions.CallOptions
+): { readonly text: string; readonly messages: ReadonlyArray<Sent> } => {
+  const config = LLMConfig.make({ baseUrl: `${origin}/v1`, model, wire })
+  const text = toJsonText(toBody(config, messages, options, true))
+  return { text, messages: JSON.parse(text).messages }
+}
+
+/** Every text in a value, the names of members included. */
+const textsIn = (value: unknown): ReadonlyArray<string> => {
+  if (typeof value === "string") return [value]
+  return typeof value === "object" && value !== null
+    ? Object.entries(value).flatMap(([key, member]) => [key, ...textsIn(member)])
+    : []
+}
+
+const loneSurrogate = /\p{Surrogate}/u
+
+const isBlank = (content: unknown) =>
+  (typeof content === "string" && content.trim() === "") || (Array.isArray(content) && content.length === 0)
+
+const callsOf = (messages: ReadonlyArray<Sent>) => messages.flatMap((message) => message.tool_calls ?? [])
+
+const forms = { any: /^[^]+$/, openai: /^[^]{1,40}$/, anthropic: /^[\w-]{1,64}$/, mistral: /^[A-Za-z0-9]{9}$/ }
+
+/** A law for each request, by its title. */
+const laws: Readonly<
+  Record<string, (sent: ReturnType<typeof requestOf>, wire: Provider.Wire, hasTools: boolean) => void>
+> = {
+  "each call is followed by its result, and each result has its call": ({ messages }) => {
+    const awaited: Array<string | undefined> = []
+    for (const message of messages) {
+      if (message.role === "tool") assert.strictEqual(message.tool_call_id, awaited.shift())
+      else {
+        assert.lengthOf(awaited, 0)
+        awaited.push(...(message.tool_calls ?? []).map(({ id }) => id))
+      }
+    }
+    assert.lengthOf(awaited, 0)
+  },
+  "ids of calls are unique and have the server's form": ({ messages }, wire) => {
+    const ids = callsOf(messages).map(({ id }) => id)
+    assert.lengthOf(new Set(ids), ids.length)
+    for (const id of ids) assert.match(id, forms[wire.toolCallIds])
+  },
+  "names of calls are legal or offered, and their arguments are JSON objects of well-formed text": ({ messages }) => {
+    for (const { function: { arguments: text, name } } of callsOf(messages)) {
+      if (name !== "mcp.tool/x") assert.match(name, /^[\w-]{1,64}$/)
+      const value: unknown = JSON.parse(text)
+      assert.isTrue(typeof value === "object" && value !== null && !Array.isArray(value), text)
+      for (const inner of textsIn(value)) assert.notMatch(inner, loneSurrogate, text)
+    }
+  },
+  "all text is well-formed Unicode": ({ text }) => {
+    for (const inner of textsIn(JSON.parse(text))) assert.notMatch(inner, loneSurrogate)
+  },
+  "no text is blank, and content is null beside calls only": ({ messages }) => {
+    for (const { content, tool_calls } of messages) {
+      assert.isFalse(isBlank(content))
+      if (Array.isArray(content)) { for (const part of content) assert.isFalse(isBlank(part.text), "a blank part") }
+      if (content === null) assert.isAbove(tool_calls?.length ?? 0, 0)
+    }
+  },
+  "no user or system message follows one of its role, and the system message is where the server accepts it": (
+    { messages },
+    wire
+  ) => {
+    for (const [index, { role }] of messages.entries()) {
+      if (role !== "tool" && role !== "assistant") assert.notStrictEqual(role, messages[index - 1]?.role)
+      if (role === wire.systemRole && role !== "user" && wire.systemMessages === "first") assert.strictEqual(index, 0)
+      if (!wire.userAfterTool && role === "user") assert.notStrictEqual(messages[index - 1]?.role, "tool")
+      if (wire.systemRole === "user") assert.notStrictEqual(role, "system")
+    }
+  },
+  "reasoning is sent under the name that is demanded, even if empty, and under no other": ({ messages }, wire) => {
+    for (const message of messages.filter(({ role }) => role === "assistant")) {
+      for (const name of ["reasoning_content", "reasoning"]) {
+        if (wire.reasoningEcho === name) assert.isString(Reflect.get(message, name))
+        else assert.notProperty(message, name)
+      }
+    }
+  },
+  "without tools there are no calls and results, where they would be refused": ({ messages }, wire, hasTools) => {
+    if (hasTools || wire.toolHistory === "calls") return
+    for (const message of messages) {
+      assert.notStrictEqual(message.role, "tool")
+      assert.notProperty(message, "tool_calls")
+    }
+  },
+  "only results name a tool, for servers that demand it, and only users have names, where they are accepted": (
+    { messages },
+    wire
+  ) => {
+    const names = new Map(callsOf(messages).map((call) => [call.id, call.function.name]))
+    for (const { name, role, tool_call_id } of messages) {
+      if (role === "tool" && wire.toolResultName) assert.strictEqual(name, names.get(tool_call_id ?? ""))
+      else if (role === "user" && wire.userNames && name !== undefined) assert.match(name, /^[^\s<|\\/>]{1,64}$/)
+      else assert.isUndefined(name)
+    }
+  },
+  "no member is sent that no server knows": ({ messages }) => {
+    for (const message of messages) {
+      for (const name of ["opaque", "toolCalls", "refusal", "finishReason", "usage"]) assert.notProperty(message, name)
+    }
+  }
+}
+
+const signatures = (value: unknown) => textsIn(value).filter((text) => text.endsWith("-signature")).length
+
+const runs = { fastCheck: { numRuns: 40 } }
+
+describe("A request of any history, with every preset", () => {
+  for (const [title, law] of Object.entries(laws)) {
+    it.prop(title, [history], ([messages]) => {
+      for (const wire of Object.values(wires)) {
+        law(requestOf(wire, messages, tools), wire, true)
+        law(requestOf(wire, messages, {}), wire, false)
+      }
+    }, runs)
+  }
+
+  it.prop("is not changed by another pass", [history], ([messages]) => {
+    for (const wire of Object.values(wires)) {
+      for (const names of [new Set<string>(), new Set(["f"])]) {
+        const target = { config: LLMConfig.make({ baseUrl: origin, model, wire }), tools: names }
+        const once = toAcceptable(messages, target)
+        assert.deepStrictEqual(toAcceptable(once, target), once)
+      }
+    }
+  }, runs)
+
+  it.prop("has opaque fields of its server and model, and of no other", [history], ([messages]) => {
+    const wire = Provider.Wire.make({})
+    const isOwn = (message: ChatMessage.ChatMessage) =>
+      message.role === "assistant" && message.opaque?.origin === origin && message.opaque.model === model
+    assert.strictEqual(
+      signatures(requestOf(wire, messages.filter(isOwn), tools).messages),
+      signatures(requestOf(wire, messages, tools).messages)
+    )
+    assert.strictEqual(signatures(requestOf(wire, messages.filter((message) => !isOwn(message)), tools)), 0)
+  })
+
+  /** The history with a text of its own in every place. */
+  const marked = (messages: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<ChatMessage.ChatMessage> =>
+    messages.map((message, index) => {
+      const content = `<${index}>`
+      switch (message.role) {
+        case "system":
+        case "tool":
+          return { ...message, content }
+        case "user":
+          return { ...message, content: index % 2 === 0 ? content : [{ type: "text", text: content }] }
+        case "assistant":
+          return { role: "assistant", content, toolCalls: message.toolCalls, refusal: `<refusal ${index}>` }
+      }
+    })
+
+  it.prop("loses nothing that was said, and says nothing twice", [history], ([messages]) => {
+    for (const wire of Object.values(wires)) {
+      for (const options of [tools, {}]) {
+        const said = marked(messages)
+        const text = JSON.stringify(requestOf(wire, said, options).messages)
+        for (const [index, { role }] of said.entries()) {
+          assert.lengthOf(text.split(`<${index}>`), 2, text)
+          if (role === "assistant") assert.lengthOf(text.split(`<refusal ${index}>`), 2, text)
+        }
+      }
+    }
+  }, runs)
+
+  it.prop("keeps the order of questions and answers", [history], ([messages]) => {
+    for (const wire of Object.values(wires)) {
+      const said = marked(messages.filter(({ role }) => role === "user" || role === "assistant"))
+      const text = JSON.stringify(requestOf(wire, said, tools).messages)
+      const places = said.map((_, index) => text.indexOf(`<${index}>`))
+      assert.deepStrictEqual(places, [...places].sort((one, other) => one - other))
+    }
+  }, runs)
+
+  it.prop("begins as the request before it, so that the server's cache holds", [history], ([messages]) => {
+    const said = messages.filter(({ role }) => role !== "system")
+    for (const wire of Object.values(wires)) {
+      const before = requestOf(wire, said, tools).messages.map((message) => JSON.stringify(message))
+      const after = requestOf(wire, [...said, { role: "user", content: "more" }], tools).messages
+      // The last message may be one with the new one.
+      assert.deepStrictEqual(
+        after.slice(0, before.length - 1).map((message) => JSON.stringify(message)),
+        before.slice(0, -1)
+      )
+    }
+  }, runs)
+})

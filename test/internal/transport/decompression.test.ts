@@ -1,0 +1,104 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import * as Zlib from "node:zlib"
+import * as Body from "../../../src/internal/transport/byteReader.ts"
+import { decompressed } from "../../../src/internal/transport/decompression.ts"
+
+const failed: Body.Failed = (cause) => Option.some(cause as never)
+
+/** All that a body reads, as text, or what it failed with. */
+const read = (body: Body.Body): Effect.Effect<string> =>
+  Effect.async((resume) => {
+    const utf8 = new TextDecoder()
+    let text = ""
+    const next = (): void =>
+      body.read((result) => {
+        if (Body.isBytes(result)) {
+          text += utf8.decode(result, { stream: true })
+          next()
+        } else {
+          resume(
+            Effect.succeed(Option.match(result, { onNone: () => text, onSome: (error) => `${String(error)} ${text}` }))
+          )
+        }
+        return true
+      })
+    next()
+  })
+
+const bodyOf = (...pieces: ReadonlyArray<Uint8Array>): Body.Body =>
+  Body.ofWeb(
+    new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        for (const piece of pieces) controller.enqueue(piece)
+        controller.close()
+      }
+    }).getReader(),
+    failed
+  )
+
+/** Runs an effect where the platform has no modules of Node, as in a browser. */
+const withoutNode = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const own = Object.getOwnPropertyDescriptor(process, "getBuiltinModule")
+      Object.defineProperty(process, "getBuiltinModule", { value: undefined, configurable: true, writable: true })
+      return own
+    }),
+    () => effect,
+    (own) => Effect.sync(() => own && Object.defineProperty(process, "getBuiltinModule", own))
+  )
+
+describe("where there is no zlib", () => {
+  const long = "data: hello\n\n".repeat(10_000)
+
+  for (
+    const [name, encode] of [["gzip", Zlib.gzipSync], ["deflate", Zlib.deflateSync], [
+      "deflate",
+      Zlib.deflateRawSync
+    ]] as const
+  ) {
+    it.live(`the platform decodes ${encode.name}`, () =>
+      withoutNode(
+        Effect.map(read(decompressed(bodyOf(encode(long)), name, false, failed)), (text) =>
+          assert.strictEqual(text, long))
+      ))
+  }
+
+  it.live("brotli is a failure that names it", () =>
+    withoutNode(
+      Effect.map(
+        read(decompressed(bodyOf(Zlib.brotliCompressSync(long)), "br", false, failed)),
+        (text) => assert.include(text, "compressed (br)")
+      )
+    ))
+
+  it.live("bytes that are no valid gzip are a failure", () =>
+    withoutNode(
+      Effect.map(
+        read(decompressed(bodyOf(Uint8Array.of(0x1f, 0x8b, 1, 2, 3, 4)), "", false, failed)),
+        (text) => assert.include(text, "no valid gzip")
+      )
+    ))
+})
+
+describe("a body that is not compressed", () => {
+  it.live("is read as it is, also where it is shorter than what tells", () =>
+    Effect.forEach(["", "{", "{}", "(", "\u001f"], (text) =>
+      Effect.map(
+        read(decompressed(bodyOf(...text === "" ? [] : [new TextEncoder().encode(text)]), "", false, failed)),
+        (got) => assert.strictEqual(got, text)
+      )))
+
+  it.live("keeps what its reader did not take", () =>
+    Effect.gen(function*() {
+      const body = decompressed(bodyOf(new TextEncoder().encode("data: hello")), "", false, failed)
+      yield* Effect.async<void>((resume) =>
+        body.read(() => {
+          resume(Effect.void)
+          return false
+        })
+      )
+      assert.strictEqual(yield* read(body), "data: hello")
+    }))
+})
