@@ -12,7 +12,6 @@ import * as Either from "effect/Either"
 import type * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type { ChatRequest } from "./ChatCompletions.ts"
 import type { ChatError } from "./ChatError.ts"
 import {
   assistant,
@@ -22,6 +21,7 @@ import {
   user,
   type UserMessage
 } from "./ChatMessage.ts"
+import type { ChatRequest } from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
 import * as Budget from "./internal/window/budget.ts"
 import * as Summarizing from "./internal/window/summarizing.ts"

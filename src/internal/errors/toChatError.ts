@@ -9,7 +9,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Problem } from "../decode/decoder.ts"
 import { asText, defined } from "../json.ts"
-import type { Passed } from "../transport/deadlines.ts"
+import type { TimedOut } from "../transport/deadlines.ts"
 import { classify } from "./classify.ts"
 import { type ErrorInfo, fromBody, statusText } from "./errorBody.ts"
 import { scrub, scrubCause } from "./redaction.ts"
@@ -119,7 +119,7 @@ const phases = {
 /** A limit was passed. `body` is what had come of an error's body, `cause` the error that a further try was to mend. */
 export const fromTimeout = (
   context: Context,
-  { limit, phase }: Passed,
+  { limit, phase }: TimedOut,
   body: string,
   cause?: ChatError.ChatError
 ): ChatError.ChatError =>

@@ -8,7 +8,6 @@ import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -19,8 +18,8 @@ import * as ChatError from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, type JsonRecord } from "../json.ts"
 import * as Body from "./byteReader.ts"
-import type { Watch } from "./deadlines.ts"
-import { type Pull, toPullApart } from "./stream.ts"
+import type { Deadlines } from "./deadlines.ts"
+import { type Pull, toPull } from "./stream.ts"
 
 /** How long the rest of an answer may take to arrive once the answer is known to be whole, in milliseconds. */
 const drainTime = 1000
@@ -98,7 +97,7 @@ export const open = (
     guarded(config),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
       const body = Body.of(response)
-      const pull = body === undefined ? toPullApart(response.stream, scope) : pullOfBody(body)
+      const pull = body === undefined ? toPull(response.stream, scope, undefined) : pullOfBody(body)
       return Effect.as(Scope.addFinalizer(scope, body?.close ?? Effect.void), {
         response,
         pull,
@@ -111,7 +110,7 @@ export const open = (
 const pullOfBody = (body: Body.Body): Exchange["pull"] =>
   Effect.async((resume) =>
     body.read((result) => {
-      resume(Body.isBytes(result) ? Effect.succeed(Chunk.of(result)) : Effect.fail(result))
+      resume(Body.isBytes(result) ? Effect.succeed([result]) : Effect.fail(result))
       return true
     })
   )
@@ -128,12 +127,12 @@ export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | 
  * Lets go of an answer that is whole, in the background: what is left of its body is read, for a short while, so that
  * the connection can serve again.
  */
-export const drain = ({ body, pull, scope }: Exchange, watch: Watch): void => {
-  const { beside } = watch.waiting
+export const drain = ({ body, pull, scope }: Exchange, deadlines: Deadlines): void => {
+  const { fork } = deadlines.waiting
   const close = Scope.close(scope, Exit.void)
   if (body === undefined) {
-    beside(Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close)))
-  } else Body.discard(body, watch.later(drainTime, () => beside(close)))
+    fork(Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close)))
+  } else Body.discard(body, deadlines.schedule(drainTime, () => void fork(close)))
 }
 
 /** The beginning of an error's body, as far as it has arrived. */
