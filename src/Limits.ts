@@ -189,7 +189,9 @@ const admit = (
 const timedOut = (limit: Duration.Duration, waited: Duration.Duration, error?: TimeoutError): TimeoutError => {
   const message = error === undefined
     ? `The call was not admitted within ${Duration.format(limit)}`
-    : `The server did not end its answer within ${Duration.format(limit)}, ${Duration.format(waited)} of them in the queue`
+    : `The server did not end its answer within ${Duration.format(limit)}, ${
+      Duration.format(waited)
+    } of them in the queue`
   const { cause, partial, requestId, status } = error ?? {}
   return new TimeoutError({ message, phase: "total", limit, status, requestId, partial, cause })
 }

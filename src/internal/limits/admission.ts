@@ -56,16 +56,19 @@ export const make = (rates: Rates): Effect.Effect<Admission, never, Scope.Scope>
     let isOpen = true
 
     /** Waits until the head of the queue can be admitted; returns whether it was. The queue may become empty meanwhile. */
-    const admitHead: Effect.Effect<boolean> = change.close.pipe(Effect.zipRight(now), Effect.flatMap((now) => {
-      const head = queue.head
-      if (head === undefined) return Effect.succeed(false)
-      const wait = Math.max(requests.wait(1, now), tokens.wait(head.tokens, now))
-      if (wait > 0) return Effect.zipRight(Effect.raceFirst(Effect.sleep(timerMillis(wait)), change.await), admitHead)
-      queue.served(head.group, head)
-      requests.take(1, now)
-      head.reserved = tokens.take(head.tokens, now)
-      return Effect.as(Deferred.succeed(head.admitted, undefined), true)
-    }))
+    const admitHead: Effect.Effect<boolean> = change.close.pipe(
+      Effect.zipRight(now),
+      Effect.flatMap((now) => {
+        const head = queue.head
+        if (head === undefined) return Effect.succeed(false)
+        const wait = Math.max(requests.wait(1, now), tokens.wait(head.tokens, now))
+        if (wait > 0) return Effect.zipRight(Effect.raceFirst(Effect.sleep(timerMillis(wait)), change.await), admitHead)
+        queue.served(head.group, head)
+        requests.take(1, now)
+        head.reserved = tokens.take(head.tokens, now)
+        return Effect.as(Deferred.succeed(head.admitted, undefined), true)
+      })
+    )
 
     const untilSomeoneWaits = Effect.zipRight(
       change.close,

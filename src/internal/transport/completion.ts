@@ -230,7 +230,11 @@ class Answer {
     }
     // The answer is complete once its finish reason was received, however its connection ends. The buffer comes first.
     if ((decoder.isComplete || this.#hasOutput) && error._tag !== "Stopped") {
-      return this.#emit(reading, decoder.isComplete ? decoder.finish(this.#buffer) : undefined, error._tag === "TimedOut")
+      return this.#emit(
+        reading,
+        decoder.isComplete ? decoder.finish(this.#buffer) : undefined,
+        error._tag === "TimedOut"
+      )
     }
     return isEnd(error)
       ? this.#ended(error, "", exchange)

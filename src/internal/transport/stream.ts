@@ -66,8 +66,7 @@ const toChannel = <A, E>(pull: Pull<A, E>): Channel.Channel<Chunk.Chunk<A>, unkn
 export const mapElements = <A, E, B>(
   stream: Stream.Stream<A, E>,
   f: (elements: ReadonlyArray<A>) => ReadonlyArray<B>
-): Stream.Stream<B, E> =>
-  Stream.mapChunks(stream, (chunk) => Chunk.unsafeFromArray(f(Chunk.toReadonlyArray(chunk))))
+): Stream.Stream<B, E> => Stream.mapChunks(stream, (chunk) => Chunk.unsafeFromArray(f(Chunk.toReadonlyArray(chunk))))
 
 /**
  * The pull of a stream that begins with its first one. It ends when the signal is aborted. Empty chunks of a program's

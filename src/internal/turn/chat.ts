@@ -90,11 +90,13 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
         (effect) => span("askObject", effect)
       ),
     chat: (prompt: Prompt, options?: CallOptions) =>
-      turn(fromPrompt(prompt), (complete, request) =>
-        Effect.map(complete({ ...request, options }), (response) => ({ response }))).pipe(
-          Effect.map(({ response }) => response),
-          (effect) => span("chat", effect)
-        ),
+      turn(
+        fromPrompt(prompt),
+        (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
+      ).pipe(
+        Effect.map(({ response }) => response),
+        (effect) => span("chat", effect)
+      ),
     chatStream: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, texts),
     chatEvents: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, identity<EventList>),
     chatObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>

@@ -48,12 +48,15 @@ const choose = (
   window: HistoryWindow.HistoryWindow
 ): Effect.Effect<ChatRequest, ChatError | Stopped> => {
   const { conversation, input, signal } = turn
-  const select = Effect.flatMap(conversation.choice(input), ({ input, request }) =>
-    Effect.map(HistoryWindow.assemble(window, input), (messages) => ({
-      ...request,
-      messages: turn.steps.length === 0 ? messages : [...messages, ...turn.steps.flatMap((step) => step.messages)],
-      signal
-    })))
+  const select = Effect.flatMap(
+    conversation.choice(input),
+    ({ input, request }) =>
+      Effect.map(HistoryWindow.assemble(window, input), (messages) => ({
+        ...request,
+        messages: turn.steps.length === 0 ? messages : [...messages, ...turn.steps.flatMap((step) => step.messages)],
+        signal
+      }))
+  )
   const { compact } = window
   if (compact === undefined) return select
   const compacted = Effect.flatMap(

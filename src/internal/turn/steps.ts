@@ -39,7 +39,8 @@ export const complete = <A extends Answer>(
             response === undefined ? step : Effect.succeed({ ...answer, response }))
       }
     )
-    return Effect.catchTag(step, "Stopped", () => Effect.map(turn.interrupted, (response) => ({ response })))
+    return Effect.catchTag(step, "Stopped", () =>
+      Effect.map(turn.interrupted, (response) => ({ response })))
   })
 
 /** The events of a turn, as its consumer pulls them. The end of the turn cannot be interrupted. */

@@ -12,7 +12,16 @@ import type * as HistoryStore from "../../HistoryStore.ts"
 import type { HistoryWindow, Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import * as Settings from "../history/settings.ts"
-import { add, begun, type Choice, type Content, Conversation, type FinishedTurn, type StoreError, type TurnInput } from "./conversation.ts"
+import {
+  add,
+  begun,
+  type Choice,
+  type Content,
+  Conversation,
+  type FinishedTurn,
+  type StoreError,
+  type TurnInput
+} from "./conversation.ts"
 
 /** Where a conversation is kept, and what it is begun with. */
 export interface Options {
