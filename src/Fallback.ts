@@ -129,67 +129,79 @@ const decode = (
 const over = (
   completions: ChatCompletions.Service,
   configs: (request: ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>,
-  { onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Omit<Options, "configs">
+  options: Omit<Options, "configs">
 ): ChatCompletions.Service => {
-  /** The attempt that follows the error, or the end: an error, or `Stopped` if the call was stopped. */
-  const after = (trial: Trial, error: ChatError): Effect.Effect<Trial, ChatError | Stopped> =>
-    Effect.suspend((): Effect.Effect<Trial, ChatError | Stopped> => {
-      const { config, signal } = trial.request
-      if (signal?.aborted === true) return Effect.fail(stopped)
-      const [next, ...rest] = trial.rest
-      if (next === undefined || !shouldFallback(error)) return Effect.fail(withEarlier(error, trial.earlier))
-      const earlier = [...trial.earlier, { config, error }]
-      return Effect.as(
-        untilAborted(onFallback({ config, error, next }), signal),
-        { request: requestTo(next, trial.request), rest, earlier }
-      )
-    })
+  const next = nextTrial(options)
+  const firstOf = (request: ChatRequest): Trial => ({ request, rest: configs(request), earlier: [] })
 
   const complete = (trial: Trial): Effect.Effect<ChatResponse, ChatError> =>
     Effect.catchAll(
       completions.complete(trial.request),
       (error) =>
-        Effect.matchEffect(after(trial, error), {
+        Effect.matchEffect(next(trial, error), {
           onFailure: (error) => error._tag === "Stopped" ? Effect.interrupt : Effect.fail(error),
           onSuccess: complete
         })
     )
 
-  const begin = (request: ChatRequest, scope: Scope.Scope): Pull<ChatEvent, ChatError> => {
-    /** The pull of the attempt that answers. */
-    let answer: Pull<ChatEvent, ChatError> | undefined
-    // Each attempt has a scope of its own: one that failed holds nothing while the next one runs.
-    const attempt = (trial: Trial): Pull<ChatEvent, ChatError> =>
-      Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (scope) => {
-        const pull = toPull(completions.stream(trial.request), scope, trial.request.signal)
-        return Effect.matchEffect(pull, {
-          onSuccess: (events) => {
-            answer = trial.earlier.length === 0
-              ? pull
-              : Effect.mapError(pull, Option.map((error) => withEarlier(error, trial.earlier)))
-            return Effect.succeed(events)
-          },
-          onFailure: (error) =>
-            Option.isNone(error)
-              ? Effect.fail(error)
-              : Effect.zipRight(Scope.close(scope, Exit.void), next(trial, error.value))
-        })
-      })
-    const next = (trial: Trial, error: ChatError): Pull<ChatEvent, ChatError> =>
-      Effect.matchEffect(after(trial, error), {
-        onFailure: (error) => error._tag === "Stopped" ? ended : Effect.fail(Option.some(error)),
-        onSuccess: attempt
-      })
-    return Effect.suspend(() => answer ?? attempt(firstOf(request)))
-  }
-
-  const firstOf = (request: ChatRequest): Trial => ({ request, rest: configs(request), earlier: [] })
-
   return {
     complete: (request) => Effect.suspend(() => complete(firstOf(request))),
     // Not an ExecutionPlan: a step after the first is a retry, which begins anew when it fails after its first event.
-    stream: (request) => toStream((scope) => Effect.sync(() => begin(request, scope)), request.signal)
+    stream: (request) =>
+      toStream((scope) => Effect.sync(() => begin(completions, next, firstOf(request), scope)), request.signal)
   }
+}
+
+/** The attempt that follows the error, or the end: an error, or `Stopped` if the call was stopped. */
+type NextTrial = (trial: Trial, error: ChatError) => Effect.Effect<Trial, ChatError | Stopped>
+
+const nextTrial =
+  ({ onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Omit<Options, "configs">): NextTrial =>
+  ({ earlier, request, rest }, error) =>
+    Effect.suspend((): ReturnType<NextTrial> => {
+      const { config, signal } = request
+      if (signal?.aborted === true) return Effect.fail(stopped)
+      const [next, ...others] = rest
+      if (next === undefined || !shouldFallback(error)) return Effect.fail(withEarlier(error, earlier))
+      return Effect.as(untilAborted(onFallback({ config, error, next }), signal), {
+        request: requestTo(next, request),
+        rest: others,
+        earlier: [...earlier, { config, error }]
+      })
+    })
+
+/** Begins the stream of the first attempt that emits an event. */
+const begin = (
+  completions: ChatCompletions.Service,
+  next: NextTrial,
+  first: Trial,
+  scope: Scope.Scope
+): Pull<ChatEvent, ChatError> => {
+  /** The pull of the attempt that answers. */
+  let answer: Pull<ChatEvent, ChatError> | undefined
+  // Each attempt has a scope of its own: one that failed holds nothing while the next one runs.
+  const attempt = (trial: Trial): Pull<ChatEvent, ChatError> =>
+    Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (scope) => {
+      const pull = toPull(completions.stream(trial.request), scope, trial.request.signal)
+      return Effect.matchEffect(pull, {
+        onSuccess: (events) => {
+          answer = trial.earlier.length === 0
+            ? pull
+            : Effect.mapError(pull, Option.map((error) => withEarlier(error, trial.earlier)))
+          return Effect.succeed(events)
+        },
+        onFailure: (error) =>
+          Option.isNone(error)
+            ? Effect.fail(error)
+            : Effect.zipRight(Scope.close(scope, Exit.void), after(trial, error.value))
+      })
+    })
+  const after = (trial: Trial, error: ChatError): Pull<ChatEvent, ChatError> =>
+    Effect.matchEffect(next(trial, error), {
+      onFailure: (error) => error._tag === "Stopped" ? ended : Effect.fail(Option.some(error)),
+      onSuccess: attempt
+    })
+  return Effect.suspend(() => answer ?? attempt(first))
 }
 
 /** One attempt, what was tried before it, and what can be tried after it. */

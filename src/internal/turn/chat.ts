@@ -38,7 +38,20 @@ type Answer<A> = Pick<StructuredOutput.Decoded<A>, "response"> & Partial<Structu
 type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
 
 /** A chat over the conversation, which every call acquires anew. */
-export const make = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) => {
+export const make = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) => ({
+  config,
+  ...questions(completions, lender),
+  ...turns(completions, lender),
+  history: lender.with((conversation) => conversation.history),
+  usage: lender.with((conversation) => conversation.usage),
+  updateSystemPrompt: (prompt: string) => lender.with((conversation) => conversation.updateSystemPrompt(prompt)),
+  clearHistory: lender.with((conversation) => conversation.clear),
+  save: lender.with((conversation) => conversation.save),
+  stop: lender.with((conversation) => conversation.stop)
+})
+
+/** The methods that neither read nor write the history. */
+const questions = (completions: ChatCompletions.Service, lender: Lender) => {
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
     lender.with((conversation) => Effect.flatMap(conversation.question(fromPrompt(prompt)), ask))
 
@@ -49,6 +62,21 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
           completions.stream({ ...request, options })))
     )
 
+  return {
+    ask: (prompt: Prompt, options?: CallOptions) =>
+      span("ask", question(prompt, (request) => completions.complete({ ...request, options }))),
+    askStream: (prompt: Prompt, options?: CallOptions) => mapElements(askEvents(prompt, options), texts),
+    askEvents,
+    askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>
+      question(prompt, (request) => StructuredOutput.ask(completions.complete, request, schema, options)).pipe(
+        Effect.map(({ value }) => value),
+        (effect) => span("askObject", effect)
+      )
+  }
+}
+
+/** The methods that are turns. */
+const turns = (completions: ChatCompletions.Service, lender: Lender) => {
   /** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
   const begin = (input: TurnInput, scope: Scope.Scope): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError> =>
     lender.acquire(scope).pipe(
@@ -57,19 +85,19 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
     )
 
   const turn = <A>(
-    input: TurnInput,
+    prompt: Prompt,
     ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
     Effect.scopedWith((scope) =>
-      Effect.flatMap(begin(input, scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
+      Effect.flatMap(begin(fromPrompt(prompt), scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
         const complete = turn.meter.metered(completions.complete)
         return Steps.complete(turn, (f) => send(turn, completions.complete, f), (request) => ask(complete, request))
       })
     )
 
-  const turnStream = <A>(input: TurnInput, options: CallOptions | undefined, f: MapEvents<A>) =>
+  const turnStream = <A>(prompt: Prompt, options: CallOptions | undefined, f: MapEvents<A>) =>
     toStream((scope) =>
-      Effect.map(begin(input, scope), (turn) => {
+      Effect.map(begin(fromPrompt(prompt), scope), (turn) => {
         const open = (request: ChatRequest) => {
           turn.meter.begin(request)
           return toPull(completions.stream({ ...request, options }), turn.scope, turn.signal)
@@ -79,40 +107,19 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
     )
 
   return {
-    config,
-    ask: (prompt: Prompt, options?: CallOptions) =>
-      span("ask", question(prompt, (request) => completions.complete({ ...request, options }))),
-    askStream: (prompt: Prompt, options?: CallOptions) => mapElements(askEvents(prompt, options), texts),
-    askEvents,
-    askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>
-      question(prompt, (request) => StructuredOutput.ask(completions.complete, request, schema, options)).pipe(
-        Effect.map(({ value }) => value),
-        (effect) => span("askObject", effect)
-      ),
     chat: (prompt: Prompt, options?: CallOptions) =>
-      turn(
-        fromPrompt(prompt),
-        (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
-      ).pipe(
-        Effect.map(({ response }) => response),
-        (effect) => span("chat", effect)
-      ),
-    chatStream: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, texts),
-    chatEvents: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, identity<EventList>),
+      turn(prompt, (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response })))
+        .pipe(
+          Effect.map(({ response }) => response),
+          (effect) => span("chat", effect)
+        ),
+    chatStream: (prompt: Prompt, options?: CallOptions) => turnStream(prompt, options, texts),
+    chatEvents: (prompt: Prompt, options?: CallOptions) => turnStream(prompt, options, identity<EventList>),
     chatObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>
-      turn(
-        fromPrompt(prompt),
-        (complete, request) => StructuredOutput.ask(complete, request, schema, options)
-      ).pipe(
+      turn(prompt, (complete, request) => StructuredOutput.ask(complete, request, schema, options)).pipe(
         Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)),
         (effect) => span("chatObject", effect)
-      ),
-    history: lender.with((conversation) => conversation.history),
-    usage: lender.with((conversation) => conversation.usage),
-    updateSystemPrompt: (prompt: string) => lender.with((conversation) => conversation.updateSystemPrompt(prompt)),
-    clearHistory: lender.with((conversation) => conversation.clear),
-    save: lender.with((conversation) => conversation.save),
-    stop: lender.with((conversation) => conversation.stop)
+      )
   }
 }
 

@@ -43,80 +43,105 @@ export const complete = <A extends Answer>(
       Effect.map(turn.interrupted, (response) => ({ response })))
   })
 
-/** The events of a turn, as its consumer pulls them. The end of the turn cannot be interrupted. */
+/** The events of a turn, as its consumer pulls them. */
 export const events = <A>(
   turn: Turn,
   send: Send,
   open: (request: ChatRequest) => Pull<ChatEvent, ChatError>,
-  f: (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
-): Pull<A, ChatError> => {
+  f: MapEvents<A>
+): Pull<A, ChatError> => new TurnEvents(turn, send, open, f).pull
+
+/** Maps events, a chunk at a time. */
+type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
+
+/** The loop of a streamed turn. The end of the turn cannot be interrupted. */
+class TurnEvents<A> {
+  readonly #turn: Turn
+  readonly #f: MapEvents<A>
+  readonly #first: Pull<ChatEvent, ChatError>
   /** The step's answer, once its first events have arrived. */
-  let answer: Pull<ChatEvent, ChatError> | undefined
+  #answer: Pull<ChatEvent, ChatError> | undefined
   /** What follows the end of the turn: nothing, or the error that ended it. */
-  let end: Pull<A, ChatError> | undefined
+  #end: Pull<A, ChatError> | undefined
 
-  const first: Pull<ChatEvent, ChatError> = Effect.mapError(
-    send((request) => {
-      const pull = open(request)
-      return Effect.mapBoth(pull, {
-        onFailure: Option.getOrElse(() => stopped),
-        onSuccess: (events) => {
-          answer = pull
-          return events
-        }
-      })
-    }),
-    (error) => error._tag === "Stopped" ? Option.none() : Option.some(error)
-  )
-
-  const finish = (before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> => {
-    end = over
-    return Effect.succeed(f([...before, event]))
+  constructor(
+    turn: Turn,
+    send: Send,
+    open: (request: ChatRequest) => Pull<ChatEvent, ChatError>,
+    f: MapEvents<A>
+  ) {
+    this.#turn = turn
+    this.#f = f
+    this.#first = Effect.mapError(
+      send((request) => {
+        const pull = open(request)
+        return Effect.mapBoth(pull, {
+          onFailure: Option.getOrElse(() => stopped),
+          onSuccess: (events) => {
+            this.#answer = pull
+            return events
+          }
+        })
+      }),
+      (error) => error._tag === "Stopped" ? Option.none() : Option.some(error)
+    )
   }
 
-  const interrupted = Effect.uninterruptible(
-    Effect.flatMap(turn.interrupted, (response) => finish([], finishOf(response)))
+  readonly pull: Pull<A, ChatError> = Effect.suspend(() =>
+    this.#end ??
+      (this.#turn.hasEnded ? this.#interrupted : Effect.matchEffect(this.#answer ?? this.#first, this.#receive))
   )
 
-  const fail = (error: ChatError): Pull<A, ChatError> =>
-    Effect.uninterruptible(Effect.matchEffect(turn.fail(error), {
-      onFailure: () => interrupted,
-      onSuccess: () => Effect.fail(Option.some(error))
-    }))
-
-  /** Events before the end of a step are emitted, also if the turn fails at its end. */
-  const endStep = (before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.matchEffect(turn.endStep(event.response, restore), {
-        onSuccess: (response) => {
-          if (response !== undefined) return finish(before, response === event.response ? event : finishOf(response))
-          answer = undefined
-          return before.length === 0 ? restore(pull) : Effect.succeed(f(before))
-        },
-        onFailure: (error) => {
-          if (error._tag === "Stopped") return interrupted
-          end = Effect.fail(Option.some(error))
-          return before.length === 0 ? end : Effect.succeed(f(before))
-        }
-      })
-    )
-
-  const receive = {
+  readonly #receive = {
     onSuccess: (events: ReadonlyArray<ChatEvent>): Pull<A, ChatError> => {
-      if (turn.hasEnded) return interrupted
+      if (this.#turn.hasEnded) return this.#interrupted
       const last = events[events.length - 1]
-      if (last !== undefined && isFinish(last)) return endStep(events.slice(0, -1), last)
-      turn.receive(events)
-      return Effect.succeed(f(events))
+      if (last !== undefined && isFinish(last)) return this.#endStep(events.slice(0, -1), last)
+      this.#turn.receive(events)
+      return Effect.succeed(this.#f(events))
     },
     onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
-      if (Option.isSome(error)) return fail(error.value)
-      return turn.hasEnded ? interrupted : fail(turn.truncated)
+      if (Option.isSome(error)) return this.#fail(error.value)
+      return this.#turn.hasEnded ? this.#interrupted : this.#fail(this.#turn.truncated)
     }
   }
 
-  const pull: Pull<A, ChatError> = Effect.suspend(() =>
-    end ?? (turn.hasEnded ? interrupted : Effect.matchEffect(answer ?? first, receive))
-  )
-  return pull
+  /** Events before the end of a step are emitted, also if the turn fails at its end. */
+  #endStep(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+    const emit = Effect.suspend(() => Effect.succeed(this.#f(before)))
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.matchEffect(this.#turn.endStep(event.response, restore), {
+        onSuccess: (response) => {
+          if (response !== undefined) {
+            return this.#finish(before, response === event.response ? event : finishOf(response))
+          }
+          this.#answer = undefined
+          return before.length === 0 ? restore(this.pull) : emit
+        },
+        onFailure: (error) => {
+          if (error._tag === "Stopped") return this.#interrupted
+          this.#end = Effect.fail(Option.some(error))
+          return before.length === 0 ? this.#end : emit
+        }
+      })
+    )
+  }
+
+  #finish(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+    this.#end = over
+    return Effect.succeed(this.#f([...before, event]))
+  }
+
+  #fail(error: ChatError): Pull<A, ChatError> {
+    return Effect.uninterruptible(Effect.matchEffect(this.#turn.fail(error), {
+      onFailure: () => this.#interrupted,
+      onSuccess: () => Effect.fail(Option.some(error))
+    }))
+  }
+
+  get #interrupted(): Pull<A, ChatError> {
+    return Effect.uninterruptible(
+      Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishOf(response)))
+    )
+  }
 }

@@ -63,7 +63,7 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
   const stream = (nextStep?: Turn.NextStep) =>
     toStream((scope) =>
       Effect.map(
-        Turn.begin(conversation, input, scope, nextStep),
+        Effect.catchTag(Turn.begin(conversation, input, scope, nextStep), "Closed", Effect.die),
         (turn) =>
           Steps.events(turn, (f) => send(turn, completions.complete, f), (request) => {
             turn.meter.begin(request)
