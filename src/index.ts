@@ -47,13 +47,6 @@ export * as ChatManager from "./ChatManager.ts"
 export * as ChatMessage from "./ChatMessage.ts"
 
 /**
- * The request for one completion.
- *
- * @since 0.1.0
- */
-export * as ChatRequest from "./ChatRequest.ts"
-
-/**
  * The whole answer of a model.
  *
  * @since 0.1.0

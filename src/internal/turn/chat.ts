@@ -85,19 +85,19 @@ const turns = (completions: ChatCompletions.Service, lender: Lender) => {
     )
 
   const turn = <A>(
-    prompt: Prompt,
+    input: TurnInput,
     ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
     Effect.scopedWith((scope) =>
-      Effect.flatMap(begin(fromPrompt(prompt), scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
+      Effect.flatMap(begin(input, scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
         const complete = turn.meter.metered(completions.complete)
         return Steps.complete(turn, (f) => send(turn, completions.complete, f), (request) => ask(complete, request))
       })
     )
 
-  const turnStream = <A>(prompt: Prompt, options: CallOptions | undefined, f: MapEvents<A>) =>
+  const turnStream = <A>(input: TurnInput, options: CallOptions | undefined, f: MapEvents<A>) =>
     toStream((scope) =>
-      Effect.map(begin(fromPrompt(prompt), scope), (turn) => {
+      Effect.map(begin(input, scope), (turn) => {
         const open = (request: ChatRequest) => {
           turn.meter.begin(request)
           return toPull(completions.stream({ ...request, options }), turn.scope, turn.signal)
@@ -108,15 +108,18 @@ const turns = (completions: ChatCompletions.Service, lender: Lender) => {
 
   return {
     chat: (prompt: Prompt, options?: CallOptions) =>
-      turn(prompt, (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response })))
+      turn(
+        fromPrompt(prompt),
+        (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
+      )
         .pipe(
           Effect.map(({ response }) => response),
           (effect) => span("chat", effect)
         ),
-    chatStream: (prompt: Prompt, options?: CallOptions) => turnStream(prompt, options, texts),
-    chatEvents: (prompt: Prompt, options?: CallOptions) => turnStream(prompt, options, identity<EventList>),
+    chatStream: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, texts),
+    chatEvents: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, identity<EventList>),
     chatObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>
-      turn(prompt, (complete, request) => StructuredOutput.ask(complete, request, schema, options)).pipe(
+      turn(fromPrompt(prompt), (complete, request) => StructuredOutput.ask(complete, request, schema, options)).pipe(
         Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)),
         (effect) => span("chatObject", effect)
       )
