@@ -8,6 +8,7 @@
 //
 //   burst      microseconds of CPU a token, user and system, of answers of N tokens in large writes
 //   paced      the same, a token a write
+//   manager    the same, in a manager, a token a read, from this process
 //   first      milliseconds to the first token of small answers, the median
 //   ask        small requests a second that are no stream
 import { performance } from "node:perf_hooks"
@@ -84,6 +85,7 @@ const cpuOfToken = async (/** @type {number} */ answers) => {
 const turns = {
   burst: cpuOfToken,
   paced: cpuOfToken,
+  manager: cpuOfToken,
   first: async (requests) => {
     const { stream } = await asked
     const millis = []

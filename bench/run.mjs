@@ -1,5 +1,5 @@
 // What a token costs, through this library and through others: `npm run bench`, or `npm run bench -- ROUNDS [ONLY…]`
-// with ONLY of cpu, linear, at-once, first, ask, memory, import, size.
+// with ONLY of cpu, manager, linear, at-once, first, ask, memory, import, size.
 //
 // The server runs in a process of its own, and so does each client, ROUNDS times (default 3): in turns, or, where one
 // figure is of a whole process, one after another. All figures of a row are medians; a ratio is the median of the ratios
@@ -108,8 +108,15 @@ const ours = ["effect-chat-fetch", "effect-chat-undici"]
 const handWritten = ["hand-written-fetch", "hand-written-undici"]
 const peers = [loop, ...handWritten, ...ours, "openai", "ai-sdk", "langchain"]
 
+const managers = ["plain", "limits", "fallback", "both", "hand-written"].map((kind) => `manager-${kind}`)
+
 /** @type {Record<string, string>} */
 const names = {
+  "manager-plain": "a manager",
+  "manager-limits": "with limits",
+  "manager-fallback": "with a fallback",
+  "manager-both": "with limits and a fallback",
+  "manager-hand-written": "over a hand-written service",
   loop: "loop by hand (fetch)",
   "effect-chat-fetch": "effect-chat, FetchHttpClient",
   "effect-chat-undici": "effect-chat, NodeHttpClient.layerUndici",
@@ -181,6 +188,15 @@ if (wanted("cpu")) {
     /** @type {const} */ (["burst", "paced"]),
     peers,
     (peers, mode) => cpuOfToken(mode, peers, 20_000)
+  )
+}
+if (wanted("manager")) {
+  await table(
+    "CPU a token in a manager, an event a read",
+    "µs",
+    ["20000"],
+    managers,
+    (rows, n) => inTurns("manager", rows, { warm: 10, turns: 7, requests: 3 }, Number(n))
   )
 }
 if (wanted("linear")) {

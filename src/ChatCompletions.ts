@@ -1,8 +1,7 @@
 /**
- * The wire: one request for a completion, whole or streamed, to any OpenAI-compatible server.
+ * Completions: one request to any OpenAI-compatible server, whose answer is streamed or comes as one response.
  *
- * Knows HTTP and the protocol, and no history: every request carries all that is sent. Needs an `HttpClient` and
- * nothing else.
+ * Knows HTTP and the protocol, but no history: every request contains all that is sent. Requires only an `HttpClient`.
  *
  * @since 0.1.0
  */
@@ -11,54 +10,45 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
-import type { CallOptions } from "./CallOptions.ts"
 import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
-import type { ChatMessage } from "./ChatMessage.ts"
+import type * as Request from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
-import { HttpWire } from "./internal/transport/http.ts"
-import type { LLMConfig } from "./LLMConfig.ts"
+import * as Completion from "./internal/transport/completion.ts"
 
 /**
- * What is asked of a server.
+ * The request of a call; see {@link Request.ChatRequest}.
  *
  * @since 0.1.0
  * @category models
  */
-export interface ChatRequest {
-  readonly config: LLMConfig
-  /** All that the model is to read, the system message included. */
-  readonly messages: ReadonlyArray<ChatMessage>
-  readonly options?: CallOptions | undefined
-  /**
-   * Whose call it is, for limits that are fair between conversations: calls with the same value are of one conversation,
-   * and a call without is of none. A manager's chats have their id here. Never sent.
-   */
-  readonly conversation?: string | object | undefined
-}
+export type ChatRequest = Request.ChatRequest
 
 /**
- * What the wire offers.
+ * The completions service.
  *
- * Both methods try again before the first event reaches the caller (a connection that fails, 408, 409, 429, 5xx, an
- * error event before any delta), at most `maxRetries` times and never sooner than the server said; both keep to the time
- * limits of the config. Their errors carry what had arrived of the answer.
+ * Both methods retry until the first event reaches the caller (after a failed connection, 408, 409, 429, 5xx, or an error
+ * event before any delta), at most `maxRetries` times and never sooner than the server said. Both keep the time limits of
+ * the config. Their errors contain the part of the answer that had arrived.
+ *
+ * Both end when `ChatRequest.signal` is aborted. A stop is no failure: `complete` is interrupted, and `stream` ends
+ * without `Finish`. A service that ignores the signal works all the same: a turn that is stopped leaves its stream behind.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
-  /** The whole answer, asked for without a stream. */
+  /** The complete answer, requested without a stream. */
   readonly complete: (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
   /**
-   * The answer as it arrives: deltas, then exactly one `Finish`. A stream that ends without a finish reason or `[DONE]`
-   * fails with `TruncatedError`. Leaving the stream closes the connection.
+   * The answer as it arrives: deltas, then exactly one `Finish`. A server's stream that ends without a finish reason or
+   * `[DONE]` fails with `TruncatedError`. Leaving the stream closes the connection.
    */
   readonly stream: (request: ChatRequest) => Stream.Stream<ChatEvent, ChatError>
 }
 
 /**
- * The tag of the wire service.
+ * The tag of the completions service.
  *
  * @since 0.1.0
  * @category services
@@ -66,18 +56,18 @@ export interface Service {
 export class ChatCompletions extends Context.Tag("effect-chat/ChatCompletions")<ChatCompletions, Service>() {}
 
 /**
- * The wire service over the `HttpClient` at hand.
+ * The completions service over the `HttpClient` of the context.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect.map(
   HttpClient.HttpClient,
-  (client): Service => new HttpWire(client)
+  (client): Service => Completion.make(client)
 )
 
 /**
- * The wire service as a layer.
+ * The completions service as a layer.
  *
  * @since 0.1.0
  * @category layers

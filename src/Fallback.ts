@@ -1,62 +1,68 @@
 /**
  * Further servers, for when the first one cannot answer.
  *
- * `LLMChat.make` and `ChatManager.make` take a fallback as an option, and its `over` lays it over any wire. Over a wire
- * with limits (`Limits`) every attempt waits for its own place.
+ * `LLMChat.make` and `ChatManager.make` take a fallback as an option, and its `over` wraps any completions service. If that
+ * has limits (`Limits`), every attempt waits for its own permit.
  *
- * `ChatResponse.provider` and `model` say who answered.
+ * `ChatResponse.provider` and `model` name the server that answered.
  *
  * @since 0.1.0
  */
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
-import * as Stream from "effect/Stream"
+import * as Scope from "effect/Scope"
 import type * as ChatCompletions from "./ChatCompletions.ts"
 import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
+import type { ChatRequest } from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { change } from "./internal/changedError.ts"
 import { saysNothing } from "./internal/response.ts"
 import { serverName } from "./internal/serverName.ts"
+import { over as ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
+import { type Stopped, stopped, untilAborted } from "./internal/transport/wait.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**
- * Who is asked next, and when.
+ * Which servers are tried next, and when.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   /**
-   * Who is asked after the request's own config, in this order: the same for all requests, or by the request. Each has
-   * settings of its own, with the defaults of `LLMConfig`: nothing is taken from the first one, its key least of all.
+   * The servers that are tried after the request's own config, in this order: the same for all requests, or by the
+   * request. Each has its own settings, with the defaults of `LLMConfig`: nothing is taken from the first one, and never
+   * its key.
    */
   readonly configs:
     | ReadonlyArray<LLMConfig.LLMConfig | LLMConfig.Options>
-    | ((request: ChatCompletions.ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>)
-  /** Whether the next one is asked after this error. Default {@link isWorthAnother}. */
+    | ((request: ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>)
+  /** Whether the next server is tried after this error. Default {@link isWorthAnother}. */
   readonly shouldFallback?: ((error: ChatError) => boolean) | undefined
-  /** Told whenever the next one is about to be asked. */
+  /** Runs before the next server is tried. */
   readonly onFallback?: ((attempt: FailedAttempt) => Effect.Effect<void>) | undefined
 }
 
 /**
- * Further servers, for any wire.
+ * Further servers, for any completions service.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Fallback {
-  /** The wire with them. Fails with the place, the field, the value and the rule where a config is bad. */
+  /** The service with the fallback. Fails with the place, the field, the value and the rule if a config is invalid. */
   readonly over: (
     completions: ChatCompletions.Service
   ) => Either.Either<ChatCompletions.Service, ParseResult.ParseError>
 }
 
 /**
- * An attempt that another one follows.
+ * An attempt that failed and is followed by another one.
  *
  * @since 0.1.0
  * @category models
@@ -64,15 +70,15 @@ export interface Fallback {
 export interface FailedAttempt {
   readonly config: LLMConfig.LLMConfig
   readonly error: ChatError
-  /** Who is asked next. */
+  /** The server that is tried next. */
   readonly next: LLMConfig.LLMConfig
 }
 
 /**
- * Whether another server may answer where this one failed: it refuses for now (`RateLimitError`), for good
- * (`QuotaError`), fails (`ServerError`), is not reached (`TransportError`), or takes too long before it says anything
- * (`TimeoutError`). What is wrong with the request, the key or the messages is not; nor is an answer that broke off,
- * because it may have been paid for.
+ * Whether another server may answer after this error: the server is rate-limited (`RateLimitError`), out of quota
+ * (`QuotaError`), failing (`ServerError`), unreachable (`TransportError`), or too slow before its first delta
+ * (`TimeoutError`). An invalid request, key or message is not worth another attempt, and neither is an answer that broke
+ * off, because it may have been charged for.
  *
  * @since 0.1.0
  * @category guards
@@ -91,15 +97,14 @@ export const isWorthAnother = (error: ChatError): boolean => {
 }
 
 /**
- * Further servers for a wire. What is wrong with their configs is told where they are laid over one.
+ * Further servers for a completions service. `over` fails if one of their configs is invalid.
  *
- * The request's own config is asked first, with its retries; then the others, each with its own settings, retries and
- * time limits. All get the same messages, so the system prompt is the first config's, and the same options but for
- * `model`, which is the name of the first server's model. An error that is not worth another attempt fails the call at
- * once.
+ * The request's own config is tried first, with its retries; then the others, each with its own settings, retries and
+ * time limits. All receive the same messages, so the system prompt is the first config's, and the same options except
+ * `model`, which names the first server's model. An error that is not worth another attempt fails the call at once.
  *
- * A stream never mixes answers: once an event was told, its errors are the caller's. Where all fail, the error is the
- * last one's, and {@link attempts} gives all.
+ * A stream never mixes answers: after its first event, the caller receives its errors. If all servers fail, the error is
+ * the last one's, and {@link attempts} returns all. A call that is stopped (`ChatRequest.signal`) tries no other server.
  *
  * @since 0.1.0
  * @category constructors
@@ -123,64 +128,93 @@ const decode = (
 
 const over = (
   completions: ChatCompletions.Service,
-  configs: (request: ChatCompletions.ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>,
-  { onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Omit<Options, "configs">
+  configs: (request: ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>,
+  options: Omit<Options, "configs">
 ): ChatCompletions.Service => {
-  /** What comes after the error: the next server, or the end. */
-  const after = (trial: Trial, error: ChatError): Effect.Effect<Trial, ChatError> => {
-    const [next, ...rest] = trial.rest
-    if (next === undefined || !shouldFallback(error)) return Effect.fail(withEarlier(error, trial.earlier))
-    const { config } = trial.request
-    const earlier = [...trial.earlier, { config, error }]
-    return Effect.as(onFallback({ config, error, next }), { request: requestTo(next, trial.request), rest, earlier })
-  }
+  const next = nextTrial(options)
+  const firstOf = (request: ChatRequest): Trial => ({ request, rest: configs(request), earlier: [] })
 
   const complete = (trial: Trial): Effect.Effect<ChatResponse, ChatError> =>
     Effect.catchAll(
       completions.complete(trial.request),
-      (error) => Effect.flatMap(after(trial, error), complete)
+      (error) =>
+        Effect.matchEffect(next(trial, error), {
+          onFailure: (error) => error._tag === "Stopped" ? Effect.interrupt : Effect.fail(error),
+          onSuccess: complete
+        })
     )
 
-  // Not an ExecutionPlan: a step after the first is a retry, which begins anew when it fails after its first event.
-  const stream = (trial: Trial): Stream.Stream<ChatEvent, ChatError> =>
-    Stream.suspend(() => {
-      let hasTold = false
-      return completions.stream(trial.request).pipe(
-        Stream.mapChunks((events) => {
-          hasTold ||= Chunk.isNonEmpty(events)
-          return events
-        }),
-        Stream.catchAll((error) =>
-          hasTold
-            ? Stream.fail(withEarlier(error, trial.earlier))
-            : Stream.unwrap(Effect.map(after(trial, error), stream))
-        )
-      )
+  return {
+    complete: (request) => Effect.suspend(() => complete(firstOf(request))),
+    // Not an ExecutionPlan: a step after the first is a retry, which begins anew when it fails after its first event.
+    stream: (request) =>
+      toStream((scope) => Effect.sync(() => begin(completions, next, firstOf(request), scope)), request.signal)
+  }
+}
+
+/** The attempt that follows the error, or the end: an error, or `Stopped` if the call was stopped. */
+type NextTrial = (trial: Trial, error: ChatError) => Effect.Effect<Trial, ChatError | Stopped>
+
+const nextTrial =
+  ({ onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Omit<Options, "configs">): NextTrial =>
+  ({ earlier, request, rest }, error) =>
+    Effect.suspend((): ReturnType<NextTrial> => {
+      const { config, signal } = request
+      if (signal?.aborted === true) return Effect.fail(stopped)
+      const [next, ...others] = rest
+      if (next === undefined || !shouldFallback(error)) return Effect.fail(withEarlier(error, earlier))
+      return Effect.as(untilAborted(onFallback({ config, error, next }), signal), {
+        request: requestTo(next, request),
+        rest: others,
+        earlier: [...earlier, { config, error }]
+      })
     })
 
-  const first = (request: ChatCompletions.ChatRequest): Trial => ({
-    request,
-    rest: configs(request),
-    earlier: []
-  })
-
-  return {
-    complete: (request) => Effect.suspend(() => complete(first(request))),
-    stream: (request) => Stream.suspend(() => stream(first(request)))
-  }
+/** Begins the stream of the first attempt that emits an event. */
+const begin = (
+  completions: ChatCompletions.Service,
+  next: NextTrial,
+  first: Trial,
+  scope: Scope.Scope
+): Pull<ChatEvent, ChatError> => {
+  /** The pull of the attempt that answers. */
+  let answer: Pull<ChatEvent, ChatError> | undefined
+  // Each attempt has a scope of its own: one that failed holds nothing while the next one runs.
+  const attempt = (trial: Trial): Pull<ChatEvent, ChatError> =>
+    Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (scope) => {
+      const pull = toPull(completions.stream(trial.request), scope, trial.request.signal)
+      return Effect.matchEffect(pull, {
+        onSuccess: (events) => {
+          answer = trial.earlier.length === 0
+            ? pull
+            : Effect.mapError(pull, Option.map((error) => withEarlier(error, trial.earlier)))
+          return Effect.succeed(events)
+        },
+        onFailure: (error) =>
+          Option.isNone(error)
+            ? Effect.fail(error)
+            : Effect.zipRight(Scope.close(scope, Exit.void), after(trial, error.value))
+      })
+    })
+  const after = (trial: Trial, error: ChatError): Pull<ChatEvent, ChatError> =>
+    Effect.matchEffect(next(trial, error), {
+      onFailure: (error) => error._tag === "Stopped" ? ended : Effect.fail(Option.some(error)),
+      onSuccess: attempt
+    })
+  return Effect.suspend(() => answer ?? attempt(first))
 }
 
 /** One attempt, what was tried before it, and what can be tried after it. */
 interface Trial {
-  readonly request: ChatCompletions.ChatRequest
+  readonly request: ChatRequest
   readonly rest: ReadonlyArray<LLMConfig.LLMConfig>
   readonly earlier: ReadonlyArray<Omit<FailedAttempt, "next">>
 }
 
 const requestTo = (
   config: LLMConfig.LLMConfig,
-  request: ChatCompletions.ChatRequest
-): ChatCompletions.ChatRequest => ({
+  request: ChatRequest
+): ChatRequest => ({
   ...request,
   config,
   options: request.options === undefined ? undefined : { ...request.options, model: undefined }

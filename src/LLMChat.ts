@@ -144,8 +144,8 @@ export const fromCompletions = (
     const wire = fallback === undefined ? completions : yield* fallback.over(completions)
     const conversation = new MemoryConversation(settings, window)
     return Chat.make(wire, settings, {
-      use: (f) => Effect.suspend(() => f(conversation)),
-      checkout: () => Effect.succeed(conversation)
+      with: (f) => Effect.suspend(() => f(conversation)),
+      acquire: () => Effect.succeed(conversation)
     })
   })
 

@@ -1,31 +1,35 @@
 /**
  * Limits that many conversations share: how many calls run at a time, and how many requests and tokens begin in a minute.
  *
- * A `ChatManager` takes limits as an option, for all of its conversations together. Their `over` lays them over any wire
- * and gives a wire, for `LLMChat.fromCompletions` and for managers that share one. What one server allows is one limit;
- * servers with allowances of their own have limits of their own.
+ * A `ChatManager` takes limits as an option, for all of its conversations together. Their `over` wraps any completions
+ * service, for `LLMChat.fromCompletions` and for managers that share one. Servers with separate allowances have separate
+ * limits.
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type * as ChatCompletions from "./ChatCompletions.ts"
 import { type ChatError, TimeoutError } from "./ChatError.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
+import type { ChatRequest } from "./ChatRequest.ts"
 import { estimateInput } from "./internal/estimate.ts"
-import * as Gate from "./internal/limits/gate.ts"
-import { Spending } from "./internal/limits/spending.ts"
+import * as Admission from "./internal/limits/admission.ts"
+import { TokenUse } from "./internal/limits/tokenUse.ts"
 import { WholeOrInfinite } from "./internal/settings.ts"
-import * as Pull from "./internal/transport/stream.ts"
+import { monotonicMillis } from "./internal/time.ts"
+import { type Begin, over as ended, toPull, toStream } from "./internal/transport/stream.ts"
+import { type Stopped, untilAborted } from "./internal/transport/wait.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**
- * What is limited. What is absent or `Infinity` is not.
+ * The limits. One that is absent or `Infinity` does not apply.
  *
  * @since 0.1.0
  * @category models
@@ -37,27 +41,27 @@ export interface Options {
   readonly requestsPerMinute?: number | undefined
   /**
    * How many tokens, sent and answered, begin to count within any 60 seconds, 1 or more. A call counts with what
-   * `reserve` says when it begins, and with what it really took when it ends. One that takes more than the limit alone
-   * goes when nothing else counts.
+   * `reserve` returns when it begins, and with what it really used when it ends. A call that needs more than the whole
+   * limit is admitted when nothing else counts.
    */
   readonly tokensPerMinute?: number | undefined
   /**
-   * The tokens that a call is likely to take. Default: an estimate of what it sends and the most that it lets the model
-   * answer (`maxTokens`), as providers reckon; 1024 for the answer where that is `null`.
+   * The tokens that a call is likely to use. Default: an estimate of what it sends plus the most that the model may
+   * answer (`maxTokens`), as providers count; 1024 for the answer if that is `null`.
    */
-  readonly reserve?: ((request: ChatCompletions.ChatRequest) => number) | undefined
+  readonly reserve?: ((request: ChatRequest) => number) | undefined
 }
 
 /**
- * Limits for any wire.
+ * Limits for any completions service.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Limits {
   /**
-   * The wire with them, which counts for itself: what is to be shared is one wire. Fails with the field, the value and
-   * the rule where a limit is bad.
+   * The service with the limits. Each result counts for itself: conversations that share limits share one service. Fails
+   * with the field, the value and the rule if a limit is invalid.
    */
   readonly over: (
     completions: ChatCompletions.Service
@@ -70,30 +74,31 @@ const Settings = Schema.Struct({
   tokensPerMinute: Schema.optional(WholeOrInfinite)
 })
 
-/** Reserved for an answer whose length is the server's choice. */
+/** Reserved for an answer whose length the server chooses. */
 const unknownAnswer = 1024
 
 /**
- * The tokens that a call is likely to take: an estimate of what it sends, and the most that the model may answer.
+ * The tokens that a call is likely to use: an estimate of what it sends, and the most that the model may answer.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const reserveMost = ({ config, messages, options = {} }: ChatCompletions.ChatRequest): number => {
+export const reserveMost = ({ config, messages, options = {} }: ChatRequest): number => {
   const { maxTokens = config.maxTokens } = options
   return estimateInput(messages, options) + (maxTokens ?? unknownAnswer)
 }
 
 /**
- * Limits for a wire. What is wrong with them is told where they are laid over one.
+ * Limits for a completions service. `over` fails if one of them is invalid.
  *
- * Calls beyond the limits wait in line. The line is fair between conversations (`ChatRequest.conversation`): each has
- * its turn, so one that queues a hundred calls holds up another's only call by one. Calls without a conversation stand
- * for themselves. A wait can be interrupted and leaves nothing behind. When the scope of `over` closes, calls that wait
- * are interrupted, and so are those that come later; calls that run go on.
+ * Calls beyond the limits wait in a queue. The queue is fair between conversations (`ChatRequest.conversation`): it serves
+ * them in turn, so a conversation that queues a hundred calls delays another's only call by one. A call without a
+ * conversation is a conversation of its own. A wait can be interrupted or stopped (`ChatRequest.signal`) and leaves
+ * nothing behind. When the scope of `over` closes, calls that wait are interrupted, and so are those that come later;
+ * calls that run go on.
  *
- * The config's `totalTimeout` includes the wait: a call that is not let in within it fails with `TimeoutError`, and one
- * that is let in has what is left. The other time limits begin when the call does.
+ * The config's `totalTimeout` includes the wait: a call that is not admitted within it fails with `TimeoutError`, and one
+ * that is admitted has the rest of it. The other time limits begin when the call does.
  *
  * @since 0.1.0
  * @category constructors
@@ -108,74 +113,85 @@ const over = (
     const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = yield* Schema.decode(
       Settings
     )(options)
-    const gate = yield* Gate.make({ concurrency, requestsPerMinute, tokensPerMinute })
+    const admission = yield* Admission.make({ concurrency, requestsPerMinute, tokensPerMinute })
     const countsTokens = tokensPerMinute !== Infinity
 
-    const enter = (request: ChatCompletions.ChatRequest) =>
+    const enter = (request: ChatRequest) =>
       Effect.gen(function*() {
-        const admission = yield* admit(gate, request, countsTokens ? reserve(request) : 0)
-        const spending = new Spending(admission.place, request, countsTokens)
-        yield* Effect.addFinalizer(() => spending.end)
-        return { ...admission, spending }
+        const admitted = yield* admit(admission, request, countsTokens ? reserve(request) : 0)
+        const use = new TokenUse(admitted.permit, request, countsTokens)
+        yield* Effect.addFinalizer(() => use.end)
+        return { ...admitted, use }
       })
 
+    const complete = (request: ChatRequest) =>
+      Effect.flatMap(enter(request), ({ mapError, request, use }) =>
+        completions.complete(request).pipe(
+          Effect.tap((response) => use.answered(response)),
+          Effect.tapError((error) => use.failed(error)),
+          Effect.mapError(mapError)
+        ))
+
+    const begin = (request: ChatRequest, scope: Scope.Scope): ReturnType<Begin<ChatEvent, ChatError>> =>
+      enter(request).pipe(
+        Scope.extend(scope),
+        Effect.map(({ mapError, request, use }) => {
+          const pull = use.watch(toPull(completions.stream(request), scope, request.signal))
+          return mapError === identity ? pull : Effect.mapError(pull, Option.map(mapError))
+        }),
+        Effect.catchTag("Stopped", () => Effect.succeed(ended))
+      )
+
     return {
-      complete: (request) =>
-        Effect.scoped(Effect.flatMap(enter(request), ({ inWhole, rest, spending }) =>
-          completions.complete(rest).pipe(
-            Effect.tap((response) => spending.answered(response)),
-            Effect.tapError((error) => spending.failed(error)),
-            Effect.mapError(inWhole)
-          ))),
-      stream: (request) =>
-        Pull.toStream((scope) =>
-          Effect.map(Scope.extend(enter(request), scope), ({ inWhole, rest, spending }) => {
-            const pull = Pull.toPull(completions.stream(rest), scope)
-            return Effect.mapError(spending.watch(pull), Option.map(inWhole))
-          })
-        )
+      complete: (request) => Effect.catchTag(Effect.scoped(complete(request)), "Stopped", () => Effect.interrupt),
+      stream: (request) => toStream((scope) => begin(request, scope), request.signal)
     }
   })
 
-/** A call that was let in. */
-interface Admission {
-  readonly place: Gate.Place
+/** A call that was admitted. */
+interface Admitted {
+  readonly permit: Admission.Permit
   /** The request, with the time that is left for it. */
-  readonly rest: ChatCompletions.ChatRequest
-  /** An error in the terms of the whole call. */
-  readonly inWhole: (error: ChatError) => ChatError
+  readonly request: ChatRequest
+  /** Makes an error one of the whole call, its wait included. */
+  readonly mapError: (error: ChatError) => ChatError
 }
 
 const admit = (
-  gate: Gate.Gate,
-  request: ChatCompletions.ChatRequest,
+  admission: Admission.Admission,
+  request: ChatRequest,
   tokens: number
-): Effect.Effect<Admission, TimeoutError, Scope.Scope> =>
+): Effect.Effect<Admitted, TimeoutError | Stopped, Scope.Scope> =>
   Effect.gen(function*() {
     const limit = request.config.totalTimeout
-    const begun = yield* Clock.currentTimeMillis
-    const place = yield* gate.join(request.conversation ?? {}, tokens)
-    yield* Duration.isFinite(limit)
-      ? Effect.timeoutFail(place.admitted, { duration: limit, onTimeout: () => timedOut(limit, limit) })
-      : place.admitted
-    const waited = Duration.millis((yield* Clock.currentTimeMillis) - begun)
+    const clock = yield* Effect.clock
+    const start = monotonicMillis(clock)
+    const permit = yield* admission.join(request.conversation ?? {}, tokens)
+    const admitted = Duration.isFinite(limit)
+      ? Effect.timeoutFail(permit.admitted, { duration: limit, onTimeout: () => timedOut(limit, limit) })
+      : permit.admitted
+    // The queue is joined at once; only the wait in it can be stopped.
+    yield* untilAborted(admitted, request.signal)
+    const waited = Duration.millis(Math.floor(monotonicMillis(clock) - start))
     if (!Duration.isFinite(limit) || Duration.equals(waited, Duration.zero)) {
-      return { place, rest: request, inWhole: (error) => error }
+      return { permit, request, mapError: identity }
     }
     const totalTimeout = Duration.max(Duration.subtract(limit, waited), Duration.millis(1))
     const config = Either.getOrElse(LLMConfig.override(request.config, { totalTimeout }), () => request.config)
     return {
-      place,
-      rest: { ...request, config },
-      inWhole: (error) =>
+      permit,
+      request: { ...request, config },
+      mapError: (error) =>
         error._tag === "TimeoutError" && error.phase === "total" ? timedOut(limit, waited, error) : error
     }
   })
 
 const timedOut = (limit: Duration.Duration, waited: Duration.Duration, error?: TimeoutError): TimeoutError => {
   const message = error === undefined
-    ? `The call was not let in within ${Duration.format(limit)}`
-    : `The server did not end its answer within ${Duration.format(limit)}, ${Duration.format(waited)} of them in line`
+    ? `The call was not admitted within ${Duration.format(limit)}`
+    : `The server did not end its answer within ${Duration.format(limit)}, ${
+      Duration.format(waited)
+    } of them in the queue`
   const { cause, partial, requestId, status } = error ?? {}
   return new TimeoutError({ message, phase: "total", limit, status, requestId, partial, cause })
 }

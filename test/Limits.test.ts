@@ -335,12 +335,12 @@ describe("a wait", () => {
       yield* TestClock.adjust("5 seconds")
       const outside = yield* Fiber.join(third)
       assert.strictEqual(outside._tag, "TimeoutError")
-      assert.strictEqual(outside.message, "The call was not let in within 5s")
+      assert.strictEqual(outside.message, "The call was not admitted within 5s")
 
       yield* TestClock.adjust("5 seconds")
       const inside = yield* Fiber.join(second)
       assert.deepInclude(inside, { _tag: "TimeoutError", phase: "total" })
-      assert.strictEqual(inside.message, "The server did not end its answer within 10s, 8s of them in line")
+      assert.strictEqual(inside.message, "The server did not end its answer within 10s, 8s of them in the queue")
       assert.deepStrictEqual(yield* asked, ["first", "second"])
 
       yield* fork(wire.complete(call("fourth")))

@@ -4,11 +4,10 @@
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Effect, Exit, Fiber, Stream } from "effect"
-import { LLMConfig } from "effect-chat"
+import { type ChatCompletions, LLMConfig } from "effect-chat"
 import { Readable } from "node:stream"
-import { type CallWait, stopped } from "../../src/internal/transport/deadlines.ts"
-import { HttpWire } from "../../src/internal/transport/http.ts"
-import { Wait } from "../../src/internal/transport/wait.ts"
+import * as Completion from "../../src/internal/transport/completion.ts"
+import { toPull } from "../../src/internal/transport/stream.ts"
 
 const says = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`
 const ends = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`
@@ -22,7 +21,7 @@ const request = {
 
 /** A wire whose every answer has this stream as its body, as `NodeHttpClient` gives it. */
 const wireOf = (body: Readable) =>
-  new HttpWire(HttpClient.make((request) =>
+  Completion.make(HttpClient.make((request) =>
     Effect.succeed(
       Object.assign(Object.create(HttpClientResponse.fromWeb(request, new Response())), { source: { body } })
     )
@@ -34,6 +33,7 @@ const makeClock = () => {
   const wakes: Array<() => void> = []
   const clock: Clock.Clock = Object.assign(Object.create(Clock.make()), {
     unsafeCurrentTimeMillis: () => now,
+    unsafeCurrentTimeNanos: () => BigInt(now) * 1_000_000n,
     sleep: () => Effect.async<void>((resume) => void wakes.push(() => resume(Effect.void)))
   })
   const pass = (millis: number) => {
@@ -47,7 +47,7 @@ const makeClock = () => {
 const settle = Effect.sleep("20 millis")
 
 /** What the events are, in short. */
-const shown = (wire: HttpWire, told: Array<string>) =>
+const shown = (wire: ChatCompletions.Service, told: Array<string>) =>
   Stream.runForEach(wire.stream(request), (event) =>
     Effect.sync(() => {
       if (event._tag === "TextDelta") told.push(event.text)
@@ -96,18 +96,19 @@ describe("a limit that passes as a piece of the answer comes", () => {
 })
 
 describe("a stop as the last piece comes", () => {
-  it.live("closes the connection with the wire's scope", () =>
+  it.live("closes the connection with the scope of the call", () =>
     Effect.gen(function*() {
       const body = new Readable({ read: () => {} })
-      const wait: CallWait = new Wait(yield* Effect.runtime<never>())
+      const controller = new AbortController()
+      const { signal } = controller
       yield* Effect.scopedWith((scope) =>
         Effect.gen(function*() {
-          const pull = yield* wireOf(body).open(request, scope, wait)
-          const reader = yield* Effect.fork(Effect.flip(Effect.forever(Effect.suspend(pull))))
+          const pull = toPull(wireOf(body).stream({ ...request, signal }), scope, signal)
+          const reader = yield* Effect.fork(Effect.flip(Effect.forever(pull)))
           yield* settle
           body.push(says("Hel"))
           yield* settle
-          body.on("readable", () => wait.end(stopped))
+          body.on("readable", () => controller.abort())
           body.push(says("lo") + ends + done)
           yield* Fiber.join(reader)
         })

@@ -8,7 +8,7 @@ import { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Problem } from "../decode/decoder.ts"
 import { asText, defined } from "../json.ts"
-import type { Passed } from "../transport/deadlines.ts"
+import type { TimedOut } from "../transport/deadlines.ts"
 import { DecompressionError } from "../transport/decompression.ts"
 import { classify } from "./classify.ts"
 import { type ErrorInfo, fromBody, statusText, wordsOf } from "./errorBody.ts"
@@ -176,7 +176,7 @@ const phases = {
 /** A limit was passed. `body` is what had come of an error's body, `cause` the error that a further try was to mend. */
 export const fromTimeout = (
   context: Context,
-  { limit, phase }: Passed,
+  { limit, phase }: TimedOut,
   body: string,
   cause?: ChatError.ChatError
 ): ChatError.ChatError =>

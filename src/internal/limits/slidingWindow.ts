@@ -20,7 +20,7 @@ export interface Entry {
   amount: number
 }
 
-/** What was taken within the last minute. Times are milliseconds of the Clock. */
+/** What was taken within the last minute. Times are milliseconds of monotonic time. */
 export class SlidingWindow {
   private readonly limit: number
   private entries: Array<Entry> = []

@@ -136,8 +136,8 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
           shrink(all)
         }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
       lender: (id, begin) => ({
-        use: (f) => Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave),
-        checkout: (scope) =>
+        with: (f) => Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave),
+        acquire: (scope) =>
           Effect.uninterruptible(Effect.flatMap(
             enter(id, begin),
             (session) => Effect.as(Scope.addFinalizer(scope, leave(session)), session.conversation)

@@ -6,7 +6,6 @@
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { fieldsOf, isRecord } from "../json.ts"
@@ -56,7 +55,7 @@ export const discard = (body: Body, onEnd: () => void): void =>
 export const pullOf = (body: Body): Pull<Uint8Array, HttpClientError.HttpClientError> =>
   Effect.async((resume) =>
     body.read((result) => {
-      resume(isBytes(result) ? Effect.succeed(Chunk.of(result)) : Effect.fail(result))
+      resume(isBytes(result) ? Effect.succeed([result]) : Effect.fail(result))
       return true
     })
   )

@@ -1,18 +1,19 @@
 /**
- * One answer from its first try to its end: opens exchanges, decodes what they bring, tries again while nothing was
- * told, and keeps to the time limits.
+ * The completions service over an HttpClient: one answer from its first attempt to its end. Opens exchanges, decodes their
+ * bodies, retries while nothing was emitted, and keeps the time limits.
  */
+import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import type { ChatRequest } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { Decoder, type Problem } from "../decode/decoder.ts"
@@ -21,24 +22,21 @@ import { toBody } from "../request/body.ts"
 import { withOverrides } from "../request/overrides.ts"
 import * as Body from "./byteReader.ts"
 import * as Exchange from "./connection.ts"
-import * as Watch from "./deadlines.ts"
+import { type CallWait, Deadlines, type TimedOut } from "./deadlines.ts"
 import * as Retry from "./retry.ts"
-import { over } from "./stream.ts"
-import { Wait } from "./wait.ts"
+import * as Pulls from "./stream.ts"
+import { type Cancel, onAbort, type Stopped, stopped, Wait } from "./wait.ts"
 
-/**
- * The next events of an answer: never none of them, `Finish` the last of all. Fails with none when there are no more, and
- * where the caller stopped the call.
- */
-export type Pull = Effect.Effect<Chunk.Chunk<ChatEvent>, Option.Option<ChatError>>
+/** The next events of an answer; `Finish` is the last. Fails with none when there are no more, or the call was stopped. */
+type Pull = Pulls.Pull<ChatEvent, ChatError>
 
-/** Why no more of a body comes: it is over (none), it broke, or nobody waits for it any more. */
-type Unheard = Option.Option<HttpClientError.HttpClientError> | Watch.Passed | Watch.Stopped
+/** Why a read failed: the body ended (none) or broke, a limit was exceeded, or the call was stopped. */
+type ReadError = Option.Option<HttpClientError.HttpClientError> | TimedOut | Stopped
 
-/** Sends the request, and waits for its answer, but not past a limit. */
+/** Sends the request and waits for its response, within the limits. */
 type Open = (
   scope: Scope.CloseableScope
-) => Effect.Effect<Exchange.Exchange, HttpClientError.HttpClientError | Watch.Passed | Watch.Stopped>
+) => Effect.Effect<Exchange.Exchange, HttpClientError.HttpClientError | TimedOut | Stopped>
 
 /** An exchange whose answer is being read. */
 interface Reading {
@@ -46,75 +44,95 @@ interface Reading {
   readonly decoder: Decoder
 }
 
-/**
- * Asks for an answer. Nothing is held or sent before the first pull, and whoever opens it closes it. A caller who wants to stop
- * the call gives the wait. The requests belong to the span.
- */
-export const open = (
+/** One client's completions. */
+export const make = (client: HttpClient.HttpClient) => ({
+  complete: (request: ChatRequest): Effect.Effect<ChatResponse, ChatError> =>
+    Effect.useSpan("ChatCompletions.complete", { captureStackTrace: false }, (span) =>
+      Effect.flatMap(
+        open(client, request, false, span),
+        (answer) => Effect.ensuring(answer.complete, answer.close)
+      )),
+  stream: (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> =>
+    Pulls.toStream(
+      (scope) =>
+        Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }).pipe(
+          Scope.extend(scope),
+          Effect.flatMap((span) => open(client, request, true, span)),
+          Effect.flatMap((answer) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull))
+        ),
+      request.signal
+    )
+})
+
+/** Prepares a call. Nothing is acquired or sent before the first pull. The requests belong to the span. */
+const open = (
   client: Exchange.Client,
-  { config, messages, options = {} }: ChatRequest,
+  { config, messages, options = {}, signal }: ChatRequest,
   stream: boolean,
-  span: Tracer.Span,
-  wait?: Watch.CallWait
+  span: Tracer.Span
 ): Effect.Effect<Answer, ChatError> =>
   Effect.gen(function*() {
     const settings = yield* withOverrides(config, options)
     const request = yield* Exchange.toRequest(settings, () => toBody(settings, messages, options, stream), stream)
     const runtime = yield* Effect.runtime<never>()
-    const watch = new Watch.Watch(config, yield* Effect.clock, wait ?? new Wait(runtime))
+    const wait: CallWait = new Wait(runtime)
+    const deadlines = new Deadlines(config, yield* Effect.clock, wait)
     // Provided where a request is made, and not around it all: that costs more than most of what is here.
     const services = Context.add(runtime.context, Tracer.ParentSpan, span)
-    return new Answer(settings, watch, (scope) =>
-      watch.waiting.forWith(
+    return new Answer(settings, deadlines, onAbort(signal, () => wait.end(stopped)), (scope) =>
+      wait.forWith(
         Context.add(services, Scope.Scope, scope),
         Exchange.open(client, settings, request, scope)
       ))
   })
 
 /** An answer, pulled by one reader. */
-export class Answer {
+class Answer {
   readonly #config: LLMConfig
-  readonly #watch: Watch.Watch
+  readonly #deadlines: Deadlines
+  /** Leaves the caller's signal. */
+  readonly #leaveSignal: Cancel
   readonly #open: Open
   #scope: Scope.CloseableScope | undefined
   #reading: Reading | undefined
-  /** Begins, reads on, or tells the end. Made once an exchange, for it is used for every network chunk. */
+  /** Begins, reads on, or ends. Made once an exchange, because every network chunk uses it. */
   #next: Pull
   #retries = 0
-  /** Events that are no deltas, held back until a delta is told: an error before it can still be mended. */
-  #held: Array<ChatEvent> = []
-  #told = false
+  /** Events before the first delta, buffered because an error before it can still be retried. */
+  #buffer: Array<ChatEvent> = []
+  #emitted = false
 
-  constructor(config: LLMConfig, watch: Watch.Watch, open: Open) {
+  constructor(config: LLMConfig, deadlines: Deadlines, leaveSignal: Cancel, open: Open) {
     this.#config = config
-    this.#watch = watch
+    this.#deadlines = deadlines
+    this.#leaveSignal = leaveSignal
     this.#open = open
     this.#next = this.#begin
   }
 
-  /** The next pull. Each is for one use. */
-  readonly pull = (): Pull => this.#next
+  readonly pull: Pull = Effect.suspend(() => this.#next)
 
-  /** Pulls until the end, and gives the whole of it. */
-  get whole(): Effect.Effect<ChatResponse, ChatError> {
-    return Effect.flatMap(
-      // Never none: an answer ends with `Finish`.
-      Effect.mapError(this.#next, Option.getOrThrow),
-      (events) => {
-        const last = Chunk.unsafeLast(events)
-        return isFinish(last) ? Effect.succeed(last.response) : this.whole
+  /** Pulls until the end, and returns the complete response. A call that was stopped is interrupted. */
+  get complete(): Effect.Effect<ChatResponse, ChatError> {
+    return Effect.matchEffect(this.#next, {
+      // None only if the call was stopped: an answer ends with `Finish`.
+      onFailure: Option.match({ onNone: () => Effect.interrupt, onSome: Effect.fail }),
+      onSuccess: (events) => {
+        const last = events.at(-1)
+        return last !== undefined && isFinish(last) ? Effect.succeed(last.response) : this.complete
       }
-    )
+    })
   }
 
-  /** Ends the call, wherever it is. */
+  /** Ends the call in any state. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.#watch.end()
-    return this.#letGo
+    this.#leaveSignal()
+    this.#deadlines.end()
+    return this.#release
   })
 
-  /** Lets go of the connection, if there is one. */
-  readonly #letGo: Effect.Effect<void> = Effect.suspend(() => {
+  /** Releases the connection, if there is one. */
+  readonly #release: Effect.Effect<void> = Effect.suspend(() => {
     const scope = this.#scope
     this.#scope = undefined
     this.#reading = undefined
@@ -123,11 +141,11 @@ export class Answer {
 
   readonly #begin: Pull = Effect.flatMap(Scope.make(), (scope) => {
     this.#scope = scope
-    this.#watch.attempt()
+    this.#deadlines.attempt()
     return Effect.matchEffect(
       this.#open(scope),
       {
-        onFailure: (error) => isEnd(error) ? this.#halted(error) : this.#unreached(error),
+        onFailure: (error) => isEnd(error) ? this.#ended(error) : this.#unreached(error),
         onSuccess: (exchange) => this.#opened(exchange)
       }
     )
@@ -136,7 +154,7 @@ export class Answer {
   #unreached(error: HttpClientError.HttpClientError): Pull {
     return error._tag === "RequestError" && error.reason !== "Transport"
       ? failWith(Failure.fromRequest(this.#context(), error))
-      : this.#again(Failure.fromTransport(this.#context(), "Could not reach", error))
+      : this.#retry(Failure.fromTransport(this.#context(), "Could not reach", error))
   }
 
   #opened(exchange: Exchange.Exchange): Pull {
@@ -145,9 +163,9 @@ export class Answer {
     if (elsewhere !== undefined) return failWith(Failure.fromRedirect(this.#context(exchange), elsewhere, ""))
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
-      return Effect.matchEffect(this.#watch.waiting.for(body.read), {
-        onFailure: (end) => this.#halted(end, body.text(), exchange),
-        onSuccess: () => this.#again(Failure.fromStatus(this.#context(exchange), body.text()))
+      return Effect.matchEffect(this.#deadlines.waiting.for(body.read), {
+        onFailure: (end) => this.#ended(end, body.text(), exchange),
+        onSuccess: () => this.#retry(Failure.fromStatus(this.#context(exchange), body.text()))
       })
     }
     // Clients make a response's headers anew for every look.
@@ -159,109 +177,114 @@ export class Answer {
 
   #read(reading: Reading): Pull {
     const { body, pull } = reading.exchange
-    const watch = this.#watch
-    const unheard = (error: Unheard): Pull => Effect.suspend(() => this.#unheard(reading, error))
+    const deadlines = this.#deadlines
+    const readFailed = (error: ReadError): Pull => Effect.suspend(() => this.#readFailed(reading, error))
     if (body === undefined) {
       const wait = Effect.suspend(() => {
-        watch.life()
-        return watch.waiting.for(pull)
+        deadlines.touch()
+        return deadlines.waiting.for(pull)
       })
       return Effect.matchEffect(wait, {
-        onFailure: unheard,
-        onSuccess: (bytes) => this.#hear(reading, bytes) ?? this.#next
+        onFailure: readFailed,
+        onSuccess: (bytes) => this.#receive(reading, bytes) ?? this.#next
       })
     }
-    return watch.waiting.until((take) => {
-      watch.life()
+    return deadlines.waiting.until((take) => {
+      deadlines.touch()
       const onRead = (read: Body.Read): boolean =>
         take(() => {
-          if (!Body.isBytes(read)) return unheard(read)
-          const told = this.#hear(reading, [read])
-          if (told === undefined) body.read(onRead)
-          return told
+          if (!Body.isBytes(read)) return readFailed(read)
+          const pull = this.#receive(reading, [read])
+          if (pull === undefined) body.read(onRead)
+          return pull
         })
       body.read(onRead)
-    }, unheard)
+    }, readFailed)
   }
 
-  /** Decodes bytes, and holds what they say. Undefined where there is nothing to tell yet. */
-  #hear(reading: Reading, bytes: Iterable<Uint8Array>): Pull | undefined {
+  /** Decodes bytes into the buffer. Undefined if there is nothing to emit yet. */
+  #receive(reading: Reading, bytes: Iterable<Uint8Array>): Pull | undefined {
     const { decoder } = reading
     let problem: Problem | undefined
     for (const chunk of bytes) {
-      problem = decoder.push(chunk, this.#held)
+      problem = decoder.push(chunk, this.#buffer)
       if (problem !== undefined || decoder.isDone) break
     }
-    // A document says nothing before its end, but its beginning is its answer's.
-    this.#watch.life(decoder.isWhole || this.#hasNews)
-    return problem !== undefined || decoder.isDone || this.#hasNews
-      // The reader may never run it: only then is something told, and the exchange let go of.
-      ? Effect.suspend(() => this.#tell(reading, problem))
+    // A document emits nothing before its end, but the answer begins with its first byte.
+    this.#deadlines.touch(decoder.isWhole || this.#hasOutput)
+    return problem !== undefined || decoder.isDone || this.#hasOutput
+      // The reader may never run it: the events count as emitted, and the exchange is released, only if it does.
+      ? Effect.suspend(() => this.#emit(reading, problem))
       : undefined
   }
 
-  #unheard(reading: Reading, error: Unheard): Pull {
+  #readFailed(reading: Reading, error: ReadError): Pull {
     const { decoder, exchange } = reading
     if (error._tag === "None") {
-      // A body that was read to its end holds nothing: to take its request back would only cost time.
+      // A body that was read to its end holds nothing: to cancel its request would only cost time.
       if (exchange.body !== undefined) this.#scope = undefined
-      return this.#tell(reading, decoder.end(this.#held))
+      return this.#emit(reading, decoder.end(this.#buffer))
     }
-    // The answer is whole once its finish reason was heard, however its connection ends. What was heard is told first.
-    if ((decoder.isComplete || this.#hasNews) && error._tag !== "Stopped") {
-      return this.#tell(reading, decoder.isComplete ? decoder.finish(this.#held) : undefined)
+    // The answer is complete once its finish reason was received, however its connection ends. The buffer comes first.
+    if ((decoder.isComplete || this.#hasOutput) && error._tag !== "Stopped") {
+      return this.#emit(
+        reading,
+        decoder.isComplete ? decoder.finish(this.#buffer) : undefined,
+        error._tag === "TimedOut"
+      )
     }
     return isEnd(error)
-      ? this.#halted(error, "", exchange)
+      ? this.#ended(error, "", exchange)
       : failWith(Failure.fromTransport(this.#context(exchange), "The connection broke to", error.value))
   }
 
-  #halted(end: Watch.Passed | Watch.Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
+  #ended(end: TimedOut | Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
     return end._tag === "Stopped"
-      ? over
+      ? Pulls.over
       : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
-  /** Whether what is held can be told. */
-  get #hasNews(): boolean {
-    return this.#told ? this.#held.length > 0 : this.#held.some(isProgress)
+  /** Whether the buffer can be emitted. */
+  get #hasOutput(): boolean {
+    return this.#emitted ? this.#buffer.length > 0 : this.#buffer.some(isProgress)
   }
 
-  /** Tells what is held, and the problem after it. */
-  #tell({ decoder, exchange }: Reading, problem: Problem | undefined): Pull {
-    const events = this.#held
-    this.#told ||= events.some(isProgress)
-    const give: Pull = Effect.succeed(Chunk.unsafeFromArray(events))
-    this.#held = []
+  /** Emits the buffer, and the problem after it. */
+  #emit({ decoder, exchange }: Reading, problem: Problem | undefined, isSilent = false): Pull {
+    const events = this.#buffer
+    this.#emitted ||= events.some(isProgress)
+    const give: Pull = Effect.succeed(events)
+    this.#buffer = []
     if (problem !== undefined) {
       const error = Failure.fromProblem(this.#context(exchange), problem)
-      if (!this.#told) return this.#again(error)
+      if (!this.#emitted) return this.#retry(error)
       this.#next = failWith(error)
       return events.length === 0 ? this.#next : give
     }
     if (decoder.isDone) {
-      this.#next = over
+      this.#next = Pulls.over
+      // The rest of a complete answer's body is of no interest, but its connection is, unless the server went silent.
+      if (isSilent) return Effect.zipRight(this.#release, give)
       if (this.#scope !== undefined) {
-        // The rest of a whole answer's body is of no interest, but its connection is.
         this.#scope = undefined
-        Exchange.drain(exchange, this.#watch)
+        Exchange.drain(exchange, this.#deadlines)
       }
     }
     return give
   }
 
-  /** Tries again, if the error is one that a later try can mend. */
-  #again(error: ChatError): Pull {
+  /** Retries, if the error is transient. */
+  #retry(error: ChatError): Pull {
     return Effect.matchEffect(Retry.delay(this.#config, error, this.#retries), {
       onFailure: failWith,
       onSuccess: (delay) => {
         this.#retries++
         this.#next = this.#begin
-        this.#watch.pause()
-        return this.#letGo.pipe(
-          Effect.zipRight(this.#watch.waiting.for(Effect.sleep(delay))),
+        this.#deadlines.pause()
+        return this.#release.pipe(
+          Effect.zipRight(this.#deadlines.waiting.for(Effect.sleep(delay))),
           Effect.matchEffect({
-            onFailure: (end) => this.#halted(end, "", undefined, error),
+            onFailure: (end) => this.#ended(end, "", undefined, error),
             onSuccess: () => this.#begin
           })
         )
@@ -275,7 +298,7 @@ export class Answer {
       secrets: Failure.secretsOf(this.#config),
       status: exchange?.response.status,
       headers: exchange?.response.headers ?? {},
-      now: this.#watch.now,
+      now: this.#deadlines.date,
       partial: this.#reading?.decoder.partial
     }
   }
@@ -283,7 +306,7 @@ export class Answer {
 
 const failWith = (error: ChatError): Pull => Effect.fail(Option.some(error))
 
-const isEnd = (error: { readonly _tag: string }): error is Watch.Passed | Watch.Stopped =>
-  error._tag === "Passed" || error._tag === "Stopped"
+const isEnd = (error: { readonly _tag: string }): error is TimedOut | Stopped =>
+  error._tag === "TimedOut" || error._tag === "Stopped"
 
 const isProgress = (event: ChatEvent): boolean => event._tag !== "UsageUpdate"

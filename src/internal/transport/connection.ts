@@ -18,13 +18,13 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, type JsonRecord } from "../json.ts"
 import { toJsonText } from "../request/jsonText.ts"
 import * as Body from "./byteReader.ts"
-import type { Watch } from "./deadlines.ts"
+import type { Deadlines } from "./deadlines.ts"
 import { decompressedPull } from "./decompressedPull.ts"
 import { decompressed } from "./decompression.ts"
 import { withFetchInit } from "./fetchInit.ts"
 import { mostRedirects, redirected } from "./redirects.ts"
 import { withoutSecretsInSpans } from "./spans.ts"
-import { type Pull, toPullApart } from "./stream.ts"
+import { type Pull, toPull } from "./stream.ts"
 
 /** How long the rest of an answer may take to arrive once the answer is known to be whole, in milliseconds. */
 const drainTime = 1000
@@ -115,7 +115,7 @@ export const open = (
       const source = Body.of(response)
       const body = source && decompressed(source, coding, isFetch(response), failed)
       const pull = body === undefined
-        ? decompressedPull(toPullApart(response.stream, scope), coding, failed, scope)
+        ? decompressedPull(toPull(response.stream, scope, undefined), coding, failed, scope)
         : Body.pullOf(body)
       return Effect.as(Scope.addFinalizer(scope, body?.close ?? Effect.void), {
         response,
@@ -141,12 +141,12 @@ export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | 
  * Lets go of an answer that is whole, in the background: what is left of its body is read, for a short while, so that
  * the connection can serve again.
  */
-export const drain = ({ body, pull, scope }: Exchange, watch: Watch): void => {
-  const { beside } = watch.waiting
+export const drain = ({ body, pull, scope }: Exchange, deadlines: Deadlines): void => {
+  const { fork } = deadlines.waiting
   const close = Scope.close(scope, Exit.void)
   if (body === undefined) {
-    beside(Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close)))
-  } else Body.discard(body, watch.later(drainTime, () => beside(close)))
+    fork(Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close)))
+  } else Body.discard(body, deadlines.schedule(drainTime, () => void fork(close)))
 }
 
 /** The beginning of an error's body, as far as it has arrived. */

@@ -1,141 +1,117 @@
 /**
  * The time limits of one call, on the Effect Clock.
  *
- * One timer a call runs until the next limit, whose passing is then looked for, so that a network chunk costs no timer.
+ * One timer a call runs until the next limit, which is checked then: a network chunk costs no timer.
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import { constVoid } from "effect/Function"
-import type { Wait } from "./wait.ts"
+import { dateMillis, monotonicMillis, timerMillis } from "../time.ts"
+import type { Cancel, Stopped, Wait } from "./wait.ts"
 
-/** The limit that was passed. */
-export interface Passed {
-  readonly _tag: "Passed"
+/** The limit that was exceeded. */
+export interface TimedOut {
+  readonly _tag: "TimedOut"
   readonly phase: "firstToken" | "idle" | "total"
   readonly limit: Duration.Duration
 }
 
-/** The caller ended the call. */
-export interface Stopped {
-  readonly _tag: "Stopped"
-}
-
-export const stopped: Stopped = { _tag: "Stopped" }
-
 /** The wait of one call. */
-export type CallWait = Wait<Passed | Stopped>
+export type CallWait = Wait<TimedOut | Stopped>
 
 /** The limits of a call. */
-export interface Limits {
+export interface TimeLimits {
   readonly firstTokenTimeout: Duration.Duration
   readonly idleTimeout: Duration.Duration
   readonly totalTimeout: Duration.Duration
 }
 
-/** Calls off what has not been called back. */
-export type CallOff = () => void
-
-/** The Clock of programs that set no other. */
-const realTime = Context.get(DefaultServices.liveServices, Clock.Clock)
-
-interface Deadline extends Passed {
-  /** Milliseconds of the Clock; infinite where there is no limit. */
+interface Deadline extends TimedOut {
+  /** Milliseconds of monotonic time; infinite if there is no limit. */
   readonly at: number
 }
 
-/** Watches one call, from now until its caller ends it. */
-export class Watch {
-  readonly #limits: Limits
+/** The deadlines of one call, from now until its caller ends it. */
+export class Deadlines {
+  readonly #limits: TimeLimits
   readonly #clock: Clock.Clock
-  /** The wait that a passed limit ends. */
+  /** The wait that an exceeded limit ends. */
   readonly waiting: CallWait
-  readonly #begun: number
-  #attemptBegun: number | undefined
+  readonly #start: number
+  #attemptStart: number | undefined
   #answered = false
   /** When the server last sent something, or the reader began to wait. */
-  #silentFrom = 0
-  #callOff: CallOff | undefined
+  #silentSince = 0
+  #cancel: Cancel | undefined
 
-  constructor(limits: Limits, clock: Clock.Clock, waiting: CallWait) {
+  constructor(limits: TimeLimits, clock: Clock.Clock, waiting: CallWait) {
     this.#limits = limits
     this.#clock = clock
     this.waiting = waiting
-    this.#begun = this.now
+    this.#start = this.#now
   }
 
-  /** The call is over: no limit counts any more. */
+  /** Ends the call: no limit counts from now on. */
   end(): void {
-    this.#callOff?.()
-    this.#callOff = constVoid
+    this.#cancel?.()
+    this.#cancel = constVoid
   }
 
-  /** Milliseconds of the Clock. */
-  get now(): number {
-    return this.#clock.unsafeCurrentTimeMillis()
+  /** The date, in milliseconds since 1970. */
+  get date(): number {
+    return dateMillis(this.#clock)
+  }
+
+  get #now(): number {
+    return monotonicMillis(this.#clock)
   }
 
   /** An attempt begins: the time to its first token counts from now. */
   attempt(): void {
-    this.#attemptBegun = this.now
-    if (this.#callOff === undefined) this.#look()
+    this.#attemptStart = this.#now
+    if (this.#cancel === undefined) this.#cancel = this.waiting.fork(this.#check)
   }
 
-  /** The attempt failed: until the next one only the whole call's limit counts. */
+  /** The attempt failed: until the next one only the limit of the whole call counts. */
   pause(): void {
-    this.#attemptBegun = undefined
+    this.#attemptStart = undefined
     this.#answered = false
   }
 
   /**
-   * The server sent something, if only a comment, or somebody begins to wait for it. From the first piece of the answer on
-   * it is the silence since then that counts.
+   * The server sent something, if only a comment, or the reader begins to wait. Once the answer has begun, the idle limit
+   * counts from the last touch.
    */
-  life(isAnswer = false): void {
-    this.#silentFrom = this.now
+  touch(isAnswer = false): void {
+    this.#silentSince = this.#now
     this.#answered ||= isAnswer
   }
 
-  /**
-   * Calls back after so many milliseconds of the Clock, unless that is called off; where they are more than a timer can
-   * take, after those: 24 days.
-   *
-   * Real time has a timer of the platform, which costs less than a fiber that sleeps and is interrupted. Every other Clock
-   * has such a fiber.
-   */
-  later(millis: number, task: () => void): CallOff {
-    const time = Math.min(millis, 2 ** 31 - 1)
-    if (this.#clock === realTime) {
-      // @effect-diagnostics-next-line globalTimers:off
-      const timer = setTimeout(task, time)
-      return () => clearTimeout(timer)
-    }
-    const fiber = this.waiting.beside(Effect.map(this.#clock.sleep(Duration.millis(time)), task))
-    // At once, not from another fiber: nobody waits for this.
-    return () => fiber.unsafeInterruptAsFork(FiberId.none)
+  /** Runs the task after so many milliseconds of the Clock, or after 24 days if they are more, unless it is cancelled. */
+  schedule(millis: number, task: () => void): Cancel {
+    return this.waiting.fork(Effect.map(this.#clock.sleep(Duration.millis(timerMillis(millis))), task))
   }
 
-  /** Looks whether a limit was passed, and again when the next one may be. */
-  readonly #look = (): void => {
-    const { now } = this
+  /** Ends the wait when a limit is exceeded, and sleeps until one can be. */
+  readonly #check: Effect.Effect<void> = Effect.suspend(() => {
+    const now = this.#now
     const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
-    const total = deadline("total", totalTimeout, this.#begun)
+    const total = deadline("total", totalTimeout, this.#start)
     const other = this.#answered
-      // A consumer that takes its time is no silent server: only the time spent waiting counts.
-      ? deadline("idle", idleTimeout, this.waiting.isWaiting ? this.#silentFrom : now)
-      : deadline("firstToken", firstTokenTimeout, this.#attemptBegun ?? now)
+      // Only the time spent waiting counts: a consumer that takes its time is no silent server.
+      ? deadline("idle", idleTimeout, this.waiting.isWaiting ? this.#silentSince : now)
+      : deadline("firstToken", firstTokenTimeout, this.#attemptStart ?? now)
     const next = other.at < total.at ? other : total
-    if (next.at <= now) return this.waiting.end(next)
+    if (next.at <= now) return Effect.sync(() => this.waiting.end(next))
     // Silence can begin to count at any moment from now on, and can then not be too long before `idleTimeout`.
-    this.#callOff = this.later(Math.min(Duration.toMillis(idleTimeout), next.at - now), this.#look)
-  }
+    const ahead = timerMillis(Math.min(Duration.toMillis(idleTimeout), next.at - now))
+    return Effect.zipRight(this.#clock.sleep(Duration.millis(ahead)), this.#check)
+  })
 }
 
-const deadline = (phase: Passed["phase"], limit: Duration.Duration, from: number): Deadline => ({
-  _tag: "Passed",
+const deadline = (phase: TimedOut["phase"], limit: Duration.Duration, from: number): Deadline => ({
+  _tag: "TimedOut",
   at: from + Duration.toMillis(limit),
   limit,
   phase

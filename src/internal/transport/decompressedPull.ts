@@ -2,7 +2,6 @@
  * Decompression of bodies that are read through `response.stream`: those of clients that are not known by their looks.
  */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
-import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Body from "./byteReader.ts"
@@ -11,8 +10,7 @@ import type { Pull } from "./stream.ts"
 
 type Bytes = Pull<Uint8Array, HttpClientError.HttpClientError>
 
-const bytesOf = (chunk: Chunk.Chunk<Uint8Array>): Uint8Array => {
-  const pieces = Chunk.toReadonlyArray(chunk)
+const bytesOf = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0))
   let at = 0
   for (const piece of pieces) {
@@ -24,13 +22,13 @@ const bytesOf = (chunk: Chunk.Chunk<Uint8Array>): Uint8Array => {
 
 /** Writes what is pulled into the decoder until it ends, in a fiber of the scope. Gives the pull of what is decoded. */
 const decode = (
-  start: Chunk.Chunk<Uint8Array>,
+  start: ReadonlyArray<Uint8Array>,
   pull: Bytes,
   { body, end, write }: Decoder,
   scope: Scope.Scope
 ): Effect.Effect<Bytes> => {
   let failure: Body.Read | undefined
-  const writeAll = (chunk: Chunk.Chunk<Uint8Array>): Effect.Effect<void> =>
+  const writeAll = (chunk: ReadonlyArray<Uint8Array>): Effect.Effect<void> =>
     Effect.forEach(chunk, (bytes) => Effect.async<void>((resume) => write(bytes, () => resume(Effect.void))), {
       discard: true
     })
@@ -54,15 +52,15 @@ const decode = (
 
 /** The bytes of a response's stream, decoded where they are compressed. */
 export const decompressedPull = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
-  let start: Chunk.Chunk<Uint8Array> = Chunk.empty()
+  let start: ReadonlyArray<Uint8Array> = []
   let begun: Bytes | undefined
   const first: Bytes = Effect.matchEffect(pull, {
     onFailure: (reason): Bytes => {
       begun = Effect.fail(reason)
-      return Chunk.isEmpty(start) ? begun : Effect.succeed(start)
+      return start.length === 0 ? begun : Effect.succeed(start)
     },
     onSuccess: (chunk): Bytes => {
-      start = Chunk.appendAll(start, chunk)
+      start = [...start, ...chunk]
       const bytes = bytesOf(start)
       if (isTooShort(bytes, coding)) return first
       const decoder = decoderFor(bytes, coding, false, failed)

@@ -1,81 +1,175 @@
 /**
  * Streams that are pulled a chunk at a time.
+ *
+ * A stream of the library's own remembers how it begins, and is pulled without a stream around it. Any other stream is
+ * pulled by one fiber, on demand, so that its reader can leave while a pull still runs.
  */
 import * as Channel from "effect/Channel"
-import type * as Chunk from "effect/Chunk"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { interruptible, onAbort } from "./wait.ts"
 
 /** The next elements, or none when there are no more. */
-export type Pull<A, E> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>>
+export type Pull<A, E> = Effect.Effect<ReadonlyArray<A>, Option.Option<E>>
+
+/** Begins a stream whose resources belong to the scope. */
+export type Begin<A, E> = (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>
 
 /** The pull at the end of a stream. */
 export const over: Pull<never, never> = Effect.fail(Option.none())
 
+/** How the library's own streams begin, and the signal that ends them. */
+interface Own<A, E> {
+  readonly begin: Begin<A, E>
+  readonly signal: AbortSignal | undefined
+}
+
+const own = new WeakMap<object, unknown>()
+
+/** Only `toStream` writes the map, under the stream of these types. */
+const ownOf = <A, E>(stream: Stream.Stream<A, E>): Own<A, E> | undefined => own.get(stream) as Own<A, E> | undefined
+
 /**
  * A stream that begins with its first pull, where it can fail and be interrupted like every later one. The scope is closed
- * at the stream's end.
+ * at the stream's end. The stream ends when the signal is aborted: its pulls see to that.
  *
  * The same as `Stream.fromPull`, without the channel in a channel that costs each chunk there.
  */
-export const toStream = <A, E>(begin: (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>): Stream.Stream<A, E> =>
-  Stream.fromChannel(
+export const toStream = <A, E>(begin: Begin<A, E>, signal?: AbortSignal): Stream.Stream<A, E> => {
+  const stream = Stream.fromChannel(
     Channel.acquireUseRelease(
       Scope.make(),
       (scope) => Channel.flatMap(Channel.fromEffect(begin(scope)), toChannel),
       Scope.close
     )
   )
+  own.set(stream, { begin, signal } satisfies Own<A, E>)
+  return stream
+}
 
 const toChannel = <A, E>(pull: Pull<A, E>): Channel.Channel<Chunk.Chunk<A>, unknown, E> => {
   const step: Channel.Channel<Chunk.Chunk<A>, unknown, Option.Option<E>> = Channel.flatMap(
     Channel.fromEffect(pull),
-    (chunk) => Channel.flatMap(Channel.write(chunk), () => step)
+    (elements) => Channel.flatMap(Channel.write(Chunk.unsafeFromArray(elements)), () => step)
   )
   return Channel.catchAll(step, Option.match({ onNone: () => Channel.void, onSome: Channel.fail }))
 }
 
-/** The pull of a stream that begins with its first one. What the stream holds is let go of with the scope. */
-export const toPull = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scope): Pull<A, E> => {
+/** Maps the elements of a stream, a chunk at a time. */
+export const mapElements = <A, E, B>(
+  stream: Stream.Stream<A, E>,
+  f: (elements: ReadonlyArray<A>) => ReadonlyArray<B>
+): Stream.Stream<B, E> => Stream.mapChunks(stream, (chunk) => Chunk.unsafeFromArray(f(Chunk.toReadonlyArray(chunk))))
+
+/**
+ * The pull of a stream that begins with its first one. It ends when the signal is aborted. Empty chunks of a program's
+ * stream are skipped. The stream's resources are released with the scope.
+ */
+export const toPull = <A, E>(
+  stream: Stream.Stream<A, E>,
+  scope: Scope.Scope,
+  signal: AbortSignal | undefined
+): Pull<A, E> => {
+  const known = ownOf(stream)
+  // A stream that does not see this signal does not end by it.
+  const begin = known !== undefined && known.signal === signal
+    ? Effect.mapError(known.begin(scope), Option.some)
+    : pullInFiber(stream, scope, signal)
   let begun: Pull<A, E> | undefined
-  const first = Effect.flatMap(Scope.extend(Stream.toPull(stream), scope), (pull) => {
+  const first = Effect.flatMap(begin, (pull) => {
     begun = pull
     return pull
   })
   return Effect.suspend(() => begun ?? first)
 }
 
-/**
- * Like {@link toPull}, for a reader who can close the scope while a pull that was interrupted still runs: what the stream
- * holds is let go of when that has ended. Closed in the middle of a pull, a stream loses what that is about to acquire.
- */
-export const toPullApart = <A, E>(stream: Stream.Stream<A, E>, scope: Scope.Scope): Pull<A, E> => {
-  let begun: Pull<A, E> | undefined
-  let isPulling = false
-  let isClosed = false
-  const begin = (own: Scope.CloseableScope): Effect.Effect<Pull<A, E>> => {
-    const pull = toPull(stream, own)
-    const letGo = Effect.suspend(() => isClosed && !isPulling ? Scope.close(own, Exit.void) : Effect.void)
-    const step: Pull<A, E> = Effect.uninterruptibleMask((restore) => {
-      isPulling = true
-      return Effect.onExit(restore(pull), () => {
-        isPulling = false
-        return letGo
+const pullInFiber = <A, E>(
+  stream: Stream.Stream<A, E>,
+  scope: Scope.Scope,
+  signal: AbortSignal | undefined
+): Effect.Effect<Pull<A, E>> =>
+  Effect.flatMap(Effect.runtime<never>(), (runtime) => {
+    const puller = new Puller(stream, interruptible(runtime), signal)
+    return Effect.as(Scope.addFinalizer(scope, puller.close), puller.pull)
+  })
+
+/** One fiber that pulls a stream whenever its reader asks. */
+class Puller<A, E> {
+  readonly #runtime: Runtime.Runtime<never>
+  readonly #signal: AbortSignal | undefined
+  readonly #run: Effect.Effect<Exit.Exit<never, Option.Option<E>>>
+  #fiber: Fiber.RuntimeFiber<unknown> | undefined
+  /** Gives the reader that waits its result. */
+  #resume: ((result: Pull<A, E>) => void) | undefined
+  /** Wakes the fiber that waits for the reader. */
+  #wake: (() => void) | undefined
+  /** What every later pull comes to. */
+  #end: Pull<A, E> | undefined
+  #cancel: (() => void) | undefined
+
+  constructor(stream: Stream.Stream<A, E>, runtime: Runtime.Runtime<never>, signal: AbortSignal | undefined) {
+    this.#runtime = runtime
+    this.#signal = signal
+    this.#run = Effect.exit(Effect.scoped(Effect.flatMap(Stream.toPull(stream), (pull) => {
+      const step: Effect.Effect<never, Option.Option<E>> = Effect.flatMap(pull, (chunk) => {
+        if (Chunk.isEmpty(chunk)) return step
+        this.#give(Effect.succeed(Chunk.toReadonlyArray(chunk)))
+        return Effect.zipRight(this.#wanted, step)
       })
-    })
-    begun = step
-    const close = Effect.suspend(() => {
-      isClosed = true
-      // A pull that was interrupted ends with its fiber's next turn: where it does, this is done when all is let go of.
-      return isPulling ? Effect.yieldNow() : letGo
-    })
-    return Effect.as(Scope.addFinalizer(scope, close), step)
+      return step
+    })))
   }
-  const first = Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Scope.make(), (own) => Effect.flatMap(begin(own), restore))
+
+  readonly pull: Pull<A, E> = Effect.suspend(() =>
+    this.#end ?? Effect.async((resume) => {
+      this.#resume = resume
+      const wake = this.#wake
+      this.#wake = undefined
+      if (this.#fiber === undefined) this.#begin()
+      else wake?.()
+    })
   )
-  return Effect.suspend(() => begun ?? first)
+
+  /** Interrupts the fiber. One that is in the middle of a pull is left behind if that cannot be interrupted. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.#finish(over)
+    const fiber = this.#fiber
+    if (fiber === undefined) return Effect.void
+    if (this.#wake !== undefined) return Fiber.interrupt(fiber)
+    fiber.unsafeInterruptAsFork(FiberId.none)
+    // A pull that can be interrupted ends with its fiber's next turn: then the stream's resources are released here.
+    return Effect.yieldNow()
+  })
+
+  readonly #wanted: Effect.Effect<void> = Effect.async((resume) => {
+    if (this.#resume !== undefined) resume(Effect.void)
+    else this.#wake = () => resume(Effect.void)
+  })
+
+  #begin(): void {
+    this.#cancel = onAbort(this.#signal, () => this.#finish(over))
+    if (this.#end !== undefined) return
+    const fiber = Runtime.runFork(this.#runtime, this.#run)
+    this.#fiber = fiber
+    fiber.addObserver((exit) => this.#finish(Exit.flatten(exit)))
+  }
+
+  #finish(result: Pull<A, E>): void {
+    this.#cancel?.()
+    this.#end ??= result
+    this.#give(this.#end)
+  }
+
+  #give(result: Pull<A, E>): void {
+    const resume = this.#resume
+    this.#resume = undefined
+    resume?.(result)
+  }
 }

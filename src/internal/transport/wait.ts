@@ -1,21 +1,32 @@
 /**
- * Waiting for an effect or a callback, where somebody else may end the wait.
+ * Waiting for an effect or a callback that something else can end: a time limit, or an `AbortSignal`.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import { constVoid } from "effect/Function"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 
+/** The caller ended the call. */
+export interface Stopped {
+  readonly _tag: "Stopped"
+}
+
+export const stopped: Stopped = { _tag: "Stopped" }
+
 /**
- * Takes a result, and says whether somebody still waited for it. One that is undefined leaves the reader waiting: it was
- * taken, and is nothing to wake for.
+ * Takes a result and returns whether the reader was still waiting. A result that is undefined is taken, and leaves the
+ * reader waiting.
  */
 export type Take<A, E> = (result: () => Effect.Effect<A, E> | undefined) => boolean
 
-/** The one wait of a reader, and the reason to end it. */
+/** Cancels what was scheduled. */
+export type Cancel = () => void
+
+/** The one wait of a reader, which ends early with a reason. */
 export class Wait<Reason> {
   readonly #runtime: Runtime.Runtime<never>
   #reason: Reason | undefined
@@ -23,11 +34,10 @@ export class Wait<Reason> {
   #reader: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
   constructor(runtime: Runtime.Runtime<never>) {
-    // It may have been taken where interruption is off, and what is waited for must never be.
-    this.#runtime = Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption)
+    this.#runtime = interruptible(runtime)
   }
 
-  /** Whether the reader waits. One that was interrupted does not. */
+  /** Whether the reader waits. A reader that was interrupted does not. */
   get isWaiting(): boolean {
     return this.#leave !== undefined && this.#reader?.unsafePoll() === null
   }
@@ -35,24 +45,24 @@ export class Wait<Reason> {
   /**
    * Waits for the effect, or fails with the reason as soon as there is one.
    *
-   * The effect runs in a fiber of its own: a wait that ends early does not wait for it to be interrupted, so a client
-   * that cannot be interrupted holds nobody up.
+   * The effect runs in a fiber of its own: a wait that ends early does not wait until the effect is interrupted, so a
+   * client that cannot be interrupted delays nobody.
    */
   for<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
     return this.forWith(this.#runtime.context, effect)
   }
 
-  /** Like `for`, with these services in place of those that the wait was made with. */
+  /** Like `for`, with these services instead of those that the wait was made with. */
   forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
     return Effect.suspend(() => {
       let fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>> | undefined
       // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
       const interrupt = (): void => fiber?.unsafeInterruptAsFork(FiberId.none)
       const wait = this.until<A, E | Reason>((take) => {
-        // Whoever waits hears of a failure: it is not for the log.
+        // The reader receives a failure: it is not logged.
         fiber = Runtime.runFork(Runtime.updateContext(this.#runtime, () => services), Effect.exit(effect))
         fiber.addObserver((exit) => take(() => Exit.flatten(exit)))
-        // It may have ended the wait itself as it began.
+        // The effect may have ended the wait itself as it began.
         if (this.#reason !== undefined) interrupt()
       }, (reason) => {
         interrupt()
@@ -63,15 +73,15 @@ export class Wait<Reason> {
   }
 
   /**
-   * Waits for a callback, or for the reason to leave as soon as there is one. This costs no fiber. What the callback comes
-   * to is made when it is taken, and run in the reader's fiber.
+   * Suspends, without a fiber, until the callback or `end` fires. The callback's effect is made when its result is taken,
+   * and runs in the reader's fiber.
    */
   until<A, E>(
     begin: (take: Take<A, E>) => void,
     left: (reason: Reason) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.withFiberRuntime((reader) =>
-      // An interruption is seen by the reader's end: to be told of it would cost more than all the rest.
+      // Whether the reader was interrupted is read from its fiber: a finalizer would cost more than all the rest.
       Effect.async((resume) => {
         const leave = (reason: Reason): void => {
           this.#leave = undefined
@@ -100,12 +110,41 @@ export class Wait<Reason> {
     this.#leave?.(reason)
   }
 
-  /** Runs an effect beside the reader. */
-  readonly beside = <A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> =>
-    Runtime.runFork(this.#runtime, effect)
+  /** Runs an effect in the background. */
+  readonly fork = <A, E>(effect: Effect.Effect<A, E>): Cancel => {
+    const fiber = Runtime.runFork(this.#runtime, effect)
+    // At once, not from another fiber: nobody waits for this.
+    return () => fiber.unsafeInterruptAsFork(FiberId.none)
+  }
 }
 
-/** What the callback's result is. One that throws is the reader's defect, and not whoever calls back's. */
+/** What it runs can be interrupted, also if the runtime was captured where interruption is off. */
+export const interruptible = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
+  Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption)
+
+/** Calls back when the signal is aborted, also if it already is. */
+export const onAbort = (signal: AbortSignal | undefined, callback: () => void): Cancel => {
+  if (signal === undefined) return constVoid
+  if (signal.aborted) callback()
+  else signal.addEventListener("abort", callback, { once: true })
+  return () => signal.removeEventListener("abort", callback)
+}
+
+/**
+ * Runs the effect, or fails with `Stopped` as soon as the signal is aborted. The effect is interrupted then, and left
+ * behind if it cannot be.
+ */
+export const untilAborted = <A, E>(
+  effect: Effect.Effect<A, E>,
+  signal: AbortSignal | undefined
+): Effect.Effect<A, E | Stopped> =>
+  signal === undefined ? effect : Effect.flatMap(Effect.runtime<never>(), (runtime) => {
+    const wait = new Wait<Stopped>(runtime)
+    const cancel = onAbort(signal, () => wait.end(stopped))
+    return Effect.ensuring(wait.for(effect), Effect.sync(cancel))
+  })
+
+/** The effect of a callback's result. A result that throws is the reader's defect, not the caller's. */
 const made = <A, E>(result: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> | undefined => {
   try {
     return result()

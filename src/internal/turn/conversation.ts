@@ -2,16 +2,16 @@
  * What a conversation is: its messages, and the one turn that it can be in. Where it is kept, its classes say.
  */
 import * as Effect from "effect/Effect"
-import type { ChatRequest } from "../../ChatCompletions.ts"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
-import { addUsage, type ChatResponse, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
+import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { TurnLock } from "./lock.ts"
 
-/** What a turn begins with. */
-export type Opening = ReadonlyArray<UserMessage | ToolMessage>
+/** The messages that a turn begins with. */
+export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
 
 /** What can go wrong between a conversation and its store. */
 export type StoreError = HistoryStoreError | ConflictError
@@ -41,6 +41,13 @@ export interface Choice {
   readonly request: Omit<ChatRequest, "messages">
 }
 
+/** A turn as the history keeps it. */
+export interface FinishedTurn {
+  readonly turnId: string
+  readonly messages: ReadonlyArray<ChatMessage>
+  readonly usage: Usage | undefined
+}
+
 /** One conversation. */
 export abstract class Conversation {
   readonly lock: TurnLock = new TurnLock()
@@ -67,14 +74,14 @@ export abstract class Conversation {
 
   abstract get clear(): Effect.Effect<void, StoreError>
 
-  /** Adds a turn, if its answer says anything. It is kept when this is done. */
-  abstract commit(opening: Opening, response: ChatResponse): Effect.Effect<void, StoreError>
+  /** Adds a turn to the history. It is stored when this is done. */
+  abstract commit(turn: FinishedTurn): Effect.Effect<void, StoreError>
 
   /** Tries again to keep the turn that was not; whether there was one. */
   abstract get save(): Effect.Effect<boolean, StoreError>
 
   /** Counts the tokens of a turn that left nothing else. */
-  abstract spend(usage: Usage | undefined): Effect.Effect<void>
+  abstract recordUsage(usage: Usage | undefined): Effect.Effect<void>
 
   /** The settings that are in force. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
@@ -87,18 +94,18 @@ export abstract class Conversation {
   }
 
   /** What a question outside the history is sent with. */
-  question(opening: Opening): Effect.Effect<ChatRequest, HistoryStoreError> {
+  question(input: TurnInput): Effect.Effect<ChatRequest, HistoryStoreError> {
     return this.use((content) => ({
       config: content.config,
-      messages: withSystem(content, opening),
+      messages: withSystem(content, input),
       conversation: this.owner
     }))
   }
 
   /** What a turn is sent with, before the window chooses. */
-  choice(opening: Opening): Effect.Effect<Choice, HistoryStoreError> {
+  choice(input: TurnInput): Effect.Effect<Choice, HistoryStoreError> {
     return this.use(({ config, messages, summary, systemPrompt }) => ({
-      input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
+      input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening: input, summary },
       request: { config, conversation: this.owner }
     }))
   }

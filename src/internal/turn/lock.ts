@@ -1,9 +1,8 @@
 /**
- * One turn at a time, first come first served.
+ * One turn at a time, in the order of arrival.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 import { BusyError } from "../../ChatError.ts"
 
 /** What the lock must know of a turn that holds it. */
@@ -14,20 +13,22 @@ export interface Holder {
   readonly done: Effect.Effect<void>
 }
 
-/** The conversation is over: whoever waits for a turn of it begins anew. */
+/** The conversation is over: a turn that waits for it begins anew. */
 export interface Closed {
   readonly _tag: "Closed"
 }
 
+type Granted = Deferred.Deferred<void, BusyError | Closed>
+
 interface Waiter {
   readonly holder: Holder
-  readonly turn: Deferred.Deferred<void, BusyError | Closed>
+  readonly granted: Granted
 }
 
 /** The lock of one conversation. */
 export class TurnLock {
   #current: Holder | undefined
-  #waiting: Array<Waiter> = []
+  #waiting: ReadonlyArray<Waiter> = []
   #isClosed = false
 
   /** The turn that runs, if one does. */
@@ -35,59 +36,60 @@ export class TurnLock {
     return this.#current
   }
 
-  /** Takes the lock by the conversation's policy. A wait that is interrupted is given up with `release`. */
+  /** Takes the lock by the conversation's policy. A wait that is interrupted ends with `release`. */
   acquire(holder: Holder, policy: "queue" | "reject" | "replace"): Effect.Effect<void, BusyError | Closed> {
-    return Effect.suspend(() => {
-      if (this.#isClosed) return Effect.fail(closed)
-      if (this.#current === undefined || policy === "queue") return this.#queue(holder)
+    return Effect.flatMap(Deferred.make<void, BusyError | Closed>(), (granted) => {
+      if (this.#isClosed) return Effect.fail<Closed>({ _tag: "Closed" })
+      if (this.#current === undefined || policy === "queue") return this.#queue({ holder, granted })
       return policy === "reject"
         ? Effect.fail(new BusyError({ message: "The conversation is in a turn" }))
-        : this.#replace(this.#current, holder)
+        : this.#replace(this.#current, { holder, granted })
     })
   }
 
-  /** Sends everybody who waits away, and whoever comes. */
-  close(): void {
+  /** Rejects all turns that wait, and those that come later. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.#isClosed = true
-    this.#dismiss(Effect.fail(closed))
-  }
+    return this.#reject({ _tag: "Closed" })
+  })
 
-  /** Gives the lock to the next in line, or gives up a place in the line. */
-  release(holder: Holder): void {
-    if (this.#current === holder) {
-      const next = this.#waiting.shift()
+  /** Gives the lock to the next turn in the queue, or removes this one from the queue. */
+  release(holder: Holder): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#current !== holder) {
+        this.#waiting = this.#waiting.filter((waiter) => waiter.holder !== holder)
+        return Effect.void
+      }
+      const [next, ...rest] = this.#waiting
+      this.#waiting = rest
       this.#current = next?.holder
-      if (next !== undefined) Deferred.unsafeDone(next.turn, Effect.void)
-    } else {
-      this.#waiting = this.#waiting.filter((waiter) => waiter.holder !== holder)
-    }
+      return next === undefined ? Effect.void : Deferred.succeed(next.granted, undefined)
+    })
   }
 
-  #queue(holder: Holder): Effect.Effect<void, BusyError | Closed> {
+  #queue(waiter: Waiter): Effect.Effect<void, BusyError | Closed> {
+    const { granted, holder } = waiter
     if (this.#current === undefined) {
       this.#current = holder
       return Effect.void
     }
-    const turn = Deferred.unsafeMake<void, BusyError | Closed>(FiberId.none)
-    this.#waiting.push({ holder, turn })
-    return Effect.onInterrupt(Deferred.await(turn), () => Effect.sync(() => this.release(holder)))
+    this.#waiting = [...this.#waiting, waiter]
+    return Effect.onInterrupt(Deferred.await(granted), () => this.release(holder))
   }
 
   /**
-   * Whoever waits has waited for a turn that is no longer wanted. The line is joined before the turn is stopped: the
-   * stop takes its time, and who comes meanwhile is newer still.
+   * The turns that wait were waiting for a turn that is no longer wanted. The new one joins the queue before the current
+   * one is stopped: the stop takes time, and a turn that comes meanwhile is newer still.
    */
-  #replace(current: Holder, holder: Holder): Effect.Effect<void, BusyError | Closed> {
-    this.#dismiss(Effect.fail(new BusyError({ message: "A newer turn took this one's place" })))
-    const turn = this.#queue(holder)
-    return Effect.zipRight(current.stop, turn)
+  #replace(current: Holder, waiter: Waiter): Effect.Effect<void, BusyError | Closed> {
+    const rejected = this.#reject(new BusyError({ message: "A newer turn took this one's place" }))
+    const granted = this.#queue(waiter)
+    return rejected.pipe(Effect.zipRight(current.stop), Effect.zipRight(granted))
   }
 
-  #dismiss(reason: Effect.Effect<never, BusyError | Closed>): void {
-    const dismissed = this.#waiting
+  #reject(reason: BusyError | Closed): Effect.Effect<void> {
+    const rejected = this.#waiting
     this.#waiting = []
-    for (const { turn } of dismissed) Deferred.unsafeDone(turn, reason)
+    return Effect.forEach(rejected, ({ granted }) => Deferred.fail(granted, reason), { discard: true })
   }
 }
-
-const closed: Closed = { _tag: "Closed" }

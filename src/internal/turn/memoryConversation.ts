@@ -2,11 +2,11 @@
  * Conversations that are kept nowhere but in memory.
  */
 import * as Effect from "effect/Effect"
-import { type ChatMessage, fromResponse } from "../../ChatMessage.ts"
-import type { ChatResponse, Usage } from "../../ChatResponse.ts"
+import type { ChatMessage } from "../../ChatMessage.ts"
+import type { Usage } from "../../ChatResponse.ts"
 import type { HistoryWindow, Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { add, begun, type Content, Conversation, type Opening } from "./conversation.ts"
+import { add, begun, type Content, Conversation, type FinishedTurn } from "./conversation.ts"
 
 /** One conversation, whose every write is done at once. */
 export class MemoryConversation extends Conversation {
@@ -37,18 +37,16 @@ export class MemoryConversation extends Conversation {
     return this.#change(() => ({ messages: [], summary: undefined }))
   }
 
-  override commit(opening: Opening, response: ChatResponse): Effect.Effect<void> {
-    const answer = fromResponse(response)
-    if (answer === undefined) return this.spend(response.usage)
+  override commit(turn: FinishedTurn): Effect.Effect<void> {
     return this.#change(({ messages, usage }) => ({
-      messages: [...messages, ...opening, answer],
-      usage: add(usage, response.usage)
+      messages: [...messages, ...turn.messages],
+      usage: add(usage, turn.usage)
     }))
   }
 
   override readonly save: Effect.Effect<boolean> = Effect.succeed(false)
 
-  override spend(more: Usage | undefined): Effect.Effect<void> {
+  override recordUsage(more: Usage | undefined): Effect.Effect<void> {
     return this.#change(({ usage }) => ({ usage: add(usage, more) }))
   }
 

@@ -1,12 +1,14 @@
 /**
- * What the calls of a turn take in tokens: what their servers say, else an estimate.
+ * The tokens that the calls of a turn use: what their servers report, else an estimate.
  */
 import * as Effect from "effect/Effect"
-import type { ChatRequest, Service } from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, type ChatResponse, type Usage } from "../../ChatResponse.ts"
 import { estimateUsage } from "../estimate.ts"
 import { saysNothing } from "../response.ts"
+
+type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 
 /** The meter of one turn. Mutable: the calls of a turn come one after another. */
 export class Meter {
@@ -14,34 +16,40 @@ export class Meter {
   #answer: ChatResponse | undefined
   #earlier: Usage | undefined
 
-  /** Asks for an answer whole: a call of the turn. */
-  complete(completions: Service, request: ChatRequest): Effect.Effect<ChatResponse, ChatError> {
-    return Effect.suspend(() => {
-      this.begin(request)
-      return Effect.tap(completions.complete(request), (response) => {
-        this.#answer = response
+  /** A call of the turn that requests a complete answer. */
+  metered(complete: Complete): Complete {
+    return (request) =>
+      Effect.suspend(() => {
+        this.begin(request)
+        return Effect.tap(complete(request), (response) => {
+          this.#answer = response
+        })
       })
-    })
   }
 
-  /** What the turn took with this answer, which is whole. */
-  whole(answer: ChatResponse): Usage | undefined {
+  /** The usage of the turn with this answer, which is complete. */
+  total(answer: ChatResponse): Usage | undefined {
     return plus(this.#earlier, this.#usageOf(answer))
   }
 
   /**
-   * What the turn took with this part of its last answer, or with the whole where that had come. One of which nothing
-   * came counts as nothing.
+   * The usage of the turn with this part of its last answer, or with the complete answer if that had come. A part that
+   * says nothing counts as nothing.
    */
-  part(told: ChatResponse | undefined): Usage | undefined {
-    const answer = this.#answer ?? told
+  partial(part: ChatResponse | undefined): Usage | undefined {
+    const answer = this.#answer ?? part
     if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.#earlier
     return plus(this.#earlier, this.#usageOf(answer))
   }
 
-  /** A call begins, after the one before it, which gave an answer or nothing. */
+  /** A step has its answer: what comes later is of another call. */
+  answered(answer: ChatResponse): void {
+    this.#answer = answer
+  }
+
+  /** A call begins, after the previous one, which had an answer or nothing. */
   begin(request: ChatRequest): void {
-    if (this.#answer !== undefined) this.#earlier = this.whole(this.#answer)
+    if (this.#answer !== undefined) this.#earlier = this.total(this.#answer)
     this.#answer = undefined
     this.#request = request
   }

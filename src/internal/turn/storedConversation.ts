@@ -6,13 +6,22 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { HistoryStoreError } from "../../ChatError.ts"
-import { type ChatMessage, fromResponse } from "../../ChatMessage.ts"
-import type { ChatResponse, Usage } from "../../ChatResponse.ts"
+import type { ChatMessage } from "../../ChatMessage.ts"
+import type { Usage } from "../../ChatResponse.ts"
 import type * as HistoryStore from "../../HistoryStore.ts"
 import type { HistoryWindow, Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import * as Settings from "../history/settings.ts"
-import { add, begun, type Choice, type Content, Conversation, type Opening, type StoreError } from "./conversation.ts"
+import {
+  add,
+  begun,
+  type Choice,
+  type Content,
+  Conversation,
+  type FinishedTurn,
+  type StoreError,
+  type TurnInput
+} from "./conversation.ts"
 
 /** Where a conversation is kept, and what it is begun with. */
 export interface Options {
@@ -78,9 +87,9 @@ export class StoredConversation extends Conversation {
   }
 
   /** What was stored is read again where that is in doubt. */
-  override choice(opening: Opening): Effect.Effect<Choice, HistoryStoreError> {
+  override choice(input: TurnInput): Effect.Effect<Choice, HistoryStoreError> {
     const certain = Effect.suspend(() => this.#doubt === undefined ? Effect.void : this.#forget)
-    return Effect.zipRight(certain, super.choice(opening))
+    return Effect.zipRight(certain, super.choice(input))
   }
 
   override summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
@@ -124,8 +133,7 @@ export class StoredConversation extends Conversation {
 
   /** Ends the conversation: the turn that runs may go on for a while, and those that wait for it go elsewhere. */
   end(grace: Duration.Duration): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.lock.close()
+    return Effect.flatMap(this.lock.close, () => {
       const turn = this.lock.holder
       if (turn === undefined) return Effect.void
       return Duration.equals(grace, Duration.zero)
@@ -143,12 +151,9 @@ export class StoredConversation extends Conversation {
     })
   }
 
-  override commit(opening: Opening, response: ChatResponse): Effect.Effect<void, StoreError> {
+  override commit({ messages, usage }: FinishedTurn): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
-      const answer = this.#dismissed ? undefined : fromResponse(response)
-      if (answer === undefined) return this.spend(response.usage)
-      const { usage } = response
-      const messages = [...opening, answer]
+      if (this.#dismissed) return this.recordUsage(usage)
       const write = this.#write((state) => {
         this.#giveUp()
         this.#unsaved = { messages, usage, version: state.version }
@@ -176,7 +181,7 @@ export class StoredConversation extends Conversation {
     })
   }
 
-  override spend(usage: Usage | undefined): Effect.Effect<void> {
+  override recordUsage(usage: Usage | undefined): Effect.Effect<void> {
     // Not during a write, which stores what it found.
     const keep = SynchronizedRef.update(this.#state, (state) => {
       this.#unstored = usage === undefined ? this.#unstored : add(usage, this.#unstored)

@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { Line } from "../../../src/internal/limits/line.ts"
+import { FairQueue } from "../../../src/internal/limits/fairQueue.ts"
 import { SlidingWindow } from "../../../src/internal/limits/slidingWindow.ts"
 
 const minute = 60_000
@@ -97,7 +97,7 @@ describe("a sliding window", () => {
 })
 
 describe("a line", () => {
-  const order = (line: Line<string>): ReadonlyArray<string> => {
+  const order = (line: FairQueue<string>): ReadonlyArray<string> => {
     const served: Array<string> = []
     for (let head = line.head; head !== undefined; head = line.head) {
       served.push(head)
@@ -105,8 +105,8 @@ describe("a line", () => {
     }
     return served
   }
-  const lineOf = (...members: ReadonlyArray<string>): Line<string> => {
-    const line = new Line<string>()
+  const lineOf = (...members: ReadonlyArray<string>): FairQueue<string> => {
+    const line = new FairQueue<string>()
     for (const member of members) line.join(member.slice(0, 1), member)
     return line
   }
@@ -132,7 +132,7 @@ describe("a line", () => {
   })
 
   it("takes any text for a group", () => {
-    const line = new Line<string>()
+    const line = new FairQueue<string>()
     for (const group of ["", "__proto__", "constructor"]) line.join(group, group)
     assert.deepStrictEqual(line.clear(), ["", "__proto__", "constructor"])
     assert.isUndefined(line.head)

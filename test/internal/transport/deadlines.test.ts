@@ -1,6 +1,6 @@
-import { afterEach, assert, beforeEach, describe, it, vi } from "@effect/vitest"
-import { type Clock, Duration, Effect, Fiber, TestClock } from "effect"
-import { Watch } from "../../../src/internal/transport/deadlines.ts"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Fiber, TestClock } from "effect"
+import { Deadlines } from "../../../src/internal/transport/deadlines.ts"
 import { Wait } from "../../../src/internal/transport/wait.ts"
 
 const limits = {
@@ -11,13 +11,13 @@ const limits = {
 
 const make = Effect.flatMap(
   Effect.runtime<never>(),
-  (runtime) => Effect.clockWith((clock) => Effect.sync(() => new Watch(limits, clock, new Wait(runtime))))
+  (runtime) => Effect.clockWith((clock) => Effect.sync(() => new Deadlines(limits, clock, new Wait(runtime))))
 )
 
-const waitFor = <A, E>(watch: Watch, effect: Effect.Effect<A, E>) =>
+const waitFor = <A, E>(deadlines: Deadlines, effect: Effect.Effect<A, E>) =>
   Effect.suspend(() => {
-    watch.life()
-    return watch.waiting.for(effect)
+    deadlines.touch()
+    return deadlines.waiting.for(effect)
   })
 
 const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
@@ -29,101 +29,194 @@ const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
     return yield* Fiber.join(fiber)
   })
 
-describe("watch", () => {
+describe("deadlines", () => {
   it.effect("before the first token only the time to it and the total count", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
-      const passed = yield* passes(waitFor(watch, Effect.never), 5000)
-      assert.deepInclude(passed, { _tag: "Passed", phase: "firstToken", limit: limits.firstTokenTimeout })
+      const deadlines = yield* make
+      deadlines.attempt()
+      const timedOut = yield* passes(waitFor(deadlines, Effect.never), 5000)
+      assert.deepInclude(timedOut, { _tag: "TimedOut", phase: "firstToken", limit: limits.firstTokenTimeout })
     }))
 
   it.effect("a sign of life does not move the time to the first token", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
-      yield* Effect.fork(Effect.repeatN(Effect.delay(Effect.sync(() => watch.life()), "1 seconds"), 9))
-      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 5000), { phase: "firstToken" })
+      const deadlines = yield* make
+      deadlines.attempt()
+      yield* Effect.fork(Effect.repeatN(Effect.delay(Effect.sync(() => deadlines.touch()), "1 seconds"), 9))
+      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("after it a sign of life moves the time of silence", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
-      watch.life(true)
-      yield* Effect.fork(Effect.delay(Effect.sync(() => watch.life()), "1500 millis"))
-      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 3500), { phase: "idle" })
+      const deadlines = yield* make
+      deadlines.attempt()
+      deadlines.touch(true)
+      yield* Effect.fork(Effect.delay(Effect.sync(() => deadlines.touch()), "1500 millis"))
+      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 3500), { phase: "idle" })
     }))
 
   it.effect("time that is not spent waiting is no silence", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
-      watch.life(true)
+      const deadlines = yield* make
+      deadlines.attempt()
+      deadlines.touch(true)
       yield* TestClock.adjust("15 seconds")
-      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 2000), { phase: "idle" })
+      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 2000), { phase: "idle" })
     }))
 
   it.effect("between two tries only the total counts", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
-      watch.pause()
-      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 20_000), { phase: "total" })
+      const deadlines = yield* make
+      deadlines.attempt()
+      deadlines.pause()
+      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
   it.effect("between two tries silence does not count, also where an answer had begun", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
-      watch.life(true)
-      watch.pause()
-      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 20_000), { phase: "total" })
+      const deadlines = yield* make
+      deadlines.attempt()
+      deadlines.touch(true)
+      deadlines.pause()
+      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
   it.effect("the next try has the time to its first token anew, also where an answer had begun", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
-      watch.life(true)
-      watch.pause()
+      const deadlines = yield* make
+      deadlines.attempt()
+      deadlines.touch(true)
+      deadlines.pause()
       yield* TestClock.adjust("4 seconds")
-      watch.attempt()
-      assert.deepInclude(yield* passes(waitFor(watch, Effect.never), 5000), { phase: "firstToken" })
+      deadlines.attempt()
+      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("a limit that was passed while nobody waited ends the next wait at once", () =>
     Effect.gen(function*() {
-      const watch = yield* make
-      watch.attempt()
+      const deadlines = yield* make
+      deadlines.attempt()
       yield* TestClock.adjust("30 seconds")
-      assert.deepInclude(yield* Effect.flip(waitFor(watch, Effect.void)), { _tag: "Passed" })
+      assert.deepInclude(yield* Effect.flip(waitFor(deadlines, Effect.void)), { _tag: "TimedOut" })
     }))
 
   it.effect("what is waited for is interrupted when the limit passes, and nobody waits for that", () =>
     Effect.gen(function*() {
       let interrupted = false
-      const watch = yield* make
-      watch.attempt()
+      const deadlines = yield* make
+      deadlines.attempt()
       const stubborn = Effect.never.pipe(Effect.onInterrupt(() => {
         interrupted = true
         return Effect.never
       }))
-      assert.deepInclude(yield* passes(waitFor(watch, stubborn), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* passes(waitFor(deadlines, stubborn), 5000), { phase: "firstToken" })
       yield* Effect.yieldNow()
       assert.isTrue(interrupted)
     }))
 })
 
-describe("a call back", () => {
-  const ofClock = (clock: Clock.Clock) =>
-    Effect.map(Effect.runtime<never>(), (runtime) => new Watch(limits, clock, new Wait(runtime)))
+describe("time", () => {
+  /** A Clock whose monotonic time and date are set by hand; its sleeps end when they are woken. */
+  const makeClock = () => {
+    const sleeps: Array<number> = []
+    const timers = new Set<() => void>()
+    const state = { monotonic: 0, date: 0 }
+    const clock: Clock.Clock = Object.assign(Object.create(Clock.make()), {
+      unsafeCurrentTimeMillis: () => state.date,
+      unsafeCurrentTimeNanos: () => BigInt(Math.round(state.monotonic * 1e6)),
+      sleep: (duration: Duration.Duration) =>
+        Effect.async<void>((resume) => {
+          sleeps.push(Duration.toMillis(duration))
+          const timer = () => resume(Effect.void)
+          timers.add(timer)
+          return Effect.sync(() => void timers.delete(timer))
+        })
+    })
+    const wake = Effect.zipRight(Effect.sync(() => timers.forEach((timer) => timer())), Effect.yieldNow())
+    return { clock, sleeps, state, timers, wake }
+  }
 
-  it.effect("comes when its time has passed on the Clock, and once", () =>
+  const ofClock = (clock: Clock.Clock) =>
+    Effect.map(Effect.runtime<never>(), (runtime) => new Deadlines(limits, clock, new Wait(runtime)))
+
+  it.effect("a jump of the date is no time", () =>
     Effect.gen(function*() {
-      const watch = yield* make
+      const { clock, state, wake } = makeClock()
+      const deadlines = yield* ofClock(clock)
+      deadlines.attempt()
+      const reader = yield* Effect.fork(Effect.flip(waitFor(deadlines, Effect.never)))
+      state.date += 3_600_000
+      yield* wake
+      assert.isNull(reader.unsafePoll())
+      state.date -= 7_200_000
+      state.monotonic = 5000
+      yield* wake
+      assert.deepInclude(yield* Fiber.join(reader), { phase: "firstToken" })
+    }))
+
+  it.effect("a timer that fires early is set again for a millisecond at least", () =>
+    Effect.gen(function*() {
+      const { clock, sleeps, state, wake } = makeClock()
+      const deadlines = yield* ofClock(clock)
+      deadlines.attempt()
+      const reader = yield* Effect.fork(Effect.flip(waitFor(deadlines, Effect.never)))
+      yield* wake
+      state.monotonic = 4999.8
+      yield* wake
+      assert.strictEqual(sleeps.at(-1), 1)
+      state.monotonic = 5000.8
+      yield* wake
+      assert.deepInclude(yield* Fiber.join(reader), { phase: "firstToken" })
+    }))
+
+  it.effect("one timer runs at a time, however often the server is heard from", () =>
+    Effect.gen(function*() {
+      const { clock, sleeps } = makeClock()
+      const deadlines = yield* ofClock(clock)
+      deadlines.attempt()
+      for (let n = 0; n < 100; n++) deadlines.touch(true)
+      yield* Effect.yieldNow()
+      assert.lengthOf(sleeps, 1)
+    }))
+
+  it.effect("no sleep is longer than a timer can be", () =>
+    Effect.gen(function*() {
+      const { clock, sleeps } = makeClock()
+      const deadlines = yield* ofClock(clock)
+      deadlines.schedule(Infinity, () => {})
+      yield* Effect.yieldNow()
+      assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
+    }))
+
+  it.effect("no timer is left when the call has ended", () =>
+    Effect.gen(function*() {
+      const { clock, timers } = makeClock()
+      const deadlines = yield* ofClock(clock)
+      deadlines.attempt()
+      yield* Effect.yieldNow()
+      assert.strictEqual(timers.size, 1)
+      deadlines.end()
+      yield* Effect.yieldNow()
+      assert.strictEqual(timers.size, 0)
+    }))
+
+  it.effect("no timer is set if the call ended before its first attempt", () =>
+    Effect.gen(function*() {
+      const { clock, sleeps } = makeClock()
+      const deadlines = yield* ofClock(clock)
+      deadlines.end()
+      deadlines.attempt()
+      yield* Effect.yieldNow()
+      assert.deepStrictEqual(sleeps, [])
+    }))
+})
+
+describe("a scheduled task", () => {
+  it.effect("runs once, when its time has passed on the Clock", () =>
+    Effect.gen(function*() {
+      const deadlines = yield* make
       let calls = 0
-      watch.later(5000, () => calls++)
+      deadlines.schedule(5000, () => calls++)
       yield* TestClock.adjust(4999)
       assert.strictEqual(calls, 0)
       yield* TestClock.adjust(1)
@@ -132,67 +225,14 @@ describe("a call back", () => {
       assert.strictEqual(calls, 1)
     }))
 
-  it.effect("does not come once it is called off", () =>
+  it.effect("does not run once it is cancelled", () =>
     Effect.gen(function*() {
-      const watch = yield* make
+      const deadlines = yield* make
       let calls = 0
-      const callOff = watch.later(5000, () => calls++)
+      const cancel = deadlines.schedule(5000, () => calls++)
       yield* TestClock.adjust(4999)
-      callOff()
+      cancel()
       yield* TestClock.adjust("1 hours")
       assert.strictEqual(calls, 0)
     }))
-
-  describe("of real time", () => {
-    beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }))
-    afterEach(() => void vi.useRealTimers())
-
-    const realTime = Effect.runSync(Effect.clock)
-
-    it("costs a timer of the platform, which is gone with the call back", async () => {
-      const watch = await Effect.runPromise(ofClock(realTime))
-      let calls = 0
-      watch.later(5000, () => calls++)
-      assert.strictEqual(vi.getTimerCount(), 1)
-      vi.advanceTimersByTime(4999)
-      assert.strictEqual(calls, 0)
-      vi.advanceTimersByTime(1)
-      assert.strictEqual(calls, 1)
-      assert.strictEqual(vi.getTimerCount(), 0)
-    })
-
-    it("leaves no timer once it is called off", async () => {
-      const watch = await Effect.runPromise(ofClock(realTime))
-      let calls = 0
-      watch.later(5000, () => calls++)()
-      assert.strictEqual(vi.getTimerCount(), 0)
-      vi.advanceTimersByTime(5000)
-      assert.strictEqual(calls, 0)
-    })
-
-    it("comes after what a timer can take where that is less, and never at once", async () => {
-      const watch = await Effect.runPromise(ofClock(realTime))
-      let calls = 0
-      watch.later(Infinity, () => calls++)
-      vi.advanceTimersByTime(2 ** 31 - 2)
-      assert.strictEqual(calls, 0)
-      vi.advanceTimersByTime(1)
-      assert.strictEqual(calls, 1)
-    })
-
-    it("ends with the call", async () => {
-      const watch = await Effect.runPromise(ofClock(realTime))
-      watch.attempt()
-      assert.strictEqual(vi.getTimerCount(), 1)
-      watch.end()
-      assert.strictEqual(vi.getTimerCount(), 0)
-    })
-
-    it("does not begin where the call ended before its first try", async () => {
-      const watch = await Effect.runPromise(ofClock(realTime))
-      watch.end()
-      watch.attempt()
-      assert.strictEqual(vi.getTimerCount(), 0)
-    })
-  })
 })

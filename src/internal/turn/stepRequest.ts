@@ -1,27 +1,31 @@
 /**
- * What a turn sends: as much of the history as the conversation's window chooses, and once more as much as the smaller
- * window does where the server finds that too long.
+ * What a step sends: the part of the history that the conversation's window chooses, and once more the part that the
+ * smaller window chooses if the server rejects the first one as too long.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as ChatCompletions from "../../ChatCompletions.ts"
 import type { ChatError } from "../../ChatError.ts"
 import type { ChatMessage } from "../../ChatMessage.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
 import { estimateUsage } from "../estimate.ts"
-import type { Stopped } from "../transport/deadlines.ts"
+import type { Stopped } from "../transport/wait.ts"
 import type { Turn } from "./turn.ts"
 
-/** Sends what the window chooses. A second time only where the first one failed because of its length. */
-export const send = <A, E extends { readonly _tag: string }>(
+type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
+
+/** Sends the request of the turn's next step. `complete` requests the summaries of a window. */
+export const send = <A>(
   turn: Turn,
-  f: (request: ChatCompletions.ChatRequest) => Effect.Effect<A, E | ChatError>
-): Effect.Effect<A, E | ChatError | Stopped> =>
+  complete: Complete,
+  f: (request: ChatRequest) => Effect.Effect<A, ChatError | Stopped>
+): Effect.Effect<A, ChatError | Stopped> =>
   Effect.suspend(() => {
     const { window } = turn.conversation
     const { shrink } = window
     let sent: ReadonlyArray<ChatMessage> = []
-    return choose(turn, window).pipe(
+    return choose(turn, complete, window).pipe(
       Effect.flatMap((request) => {
         sent = request.messages
         return f(request)
@@ -29,7 +33,7 @@ export const send = <A, E extends { readonly _tag: string }>(
       Effect.catchAll((error) =>
         shrink !== undefined && error._tag === "ContextLengthError"
           ? Effect.flatMap(
-            choose(turn, shrink),
+            choose(turn, complete, shrink),
             (request) => isSame(sent, request.messages) ? Effect.fail(error) : f(request)
           )
           : Effect.fail(error)
@@ -37,27 +41,33 @@ export const send = <A, E extends { readonly _tag: string }>(
     )
   })
 
-/** The request with what the window chooses, after a summary is made where it is time for one. */
+/** The request with what the window chooses, after the window made a summary if it is time for one. */
 const choose = (
   turn: Turn,
+  complete: Complete,
   window: HistoryWindow.HistoryWindow
-): Effect.Effect<ChatCompletions.ChatRequest, ChatError | Stopped> => {
-  const { completions, conversation, opening } = turn
+): Effect.Effect<ChatRequest, ChatError | Stopped> => {
+  const { conversation, input, signal } = turn
   const select = Effect.flatMap(
-    conversation.choice(opening),
-    ({ input, request }) => Effect.map(HistoryWindow.assemble(window, input), (messages) => ({ ...request, messages }))
+    conversation.choice(input),
+    ({ input, request }) =>
+      Effect.map(HistoryWindow.assemble(window, input), (messages) => ({
+        ...request,
+        messages: turn.steps.length === 0 ? messages : [...messages, ...turn.steps.flatMap((step) => step.messages)],
+        signal
+      }))
   )
   const { compact } = window
   if (compact === undefined) return select
   const compacted = Effect.flatMap(
-    conversation.choice(opening),
+    conversation.choice(input),
     ({ input, request }) =>
       compact(input, (summary) =>
-        // Whoever is interrupted as the summary comes has paid for it.
+        // A summary that has arrived is paid for, also if its turn is interrupted.
         Effect.uninterruptibleMask((restore) =>
           Effect.tap(
-            restore(completions.complete({ ...request, ...summary })),
-            (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
+            restore(complete({ ...request, ...summary, signal })),
+            (response) => conversation.recordUsage(estimateUsage(summary.messages, response, summary.options))
           )
         )).pipe(
           Effect.flatMap((summary) =>

@@ -1,0 +1,76 @@
+/**
+ * The tokens that a call uses of those that were reserved for it.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ChatError } from "../../ChatError.ts"
+import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import { estimateInput, estimateUsage } from "../estimate.ts"
+import { PartialResponse } from "../partialResponse.ts"
+import type { Pull } from "../transport/stream.ts"
+import type { Permit } from "./admission.ts"
+
+/** The tokens of one call. Mutable: one call has one reader. */
+export class TokenUse {
+  readonly #permit: Permit
+  readonly #request: ChatRequest
+  readonly #partial: PartialResponse | undefined
+  #hasEvents = false
+  #isSettled = false
+
+  /** Nothing is counted if tokens are not limited. */
+  constructor(permit: Permit, request: ChatRequest, counts: boolean) {
+    this.#permit = permit
+    this.#request = request
+    this.#partial = counts ? new PartialResponse() : undefined
+  }
+
+  /** The answer is complete, or as complete as it will be. */
+  answered(response: ChatResponse): Effect.Effect<void> {
+    const { messages, options } = this.#request
+    return this.#settle(() => estimateUsage(messages, response, options).totalTokens)
+  }
+
+  /** The call failed. It used nothing if the server refused it or was unreachable. */
+  failed(error: ChatError): Effect.Effect<void> {
+    if (error.partial !== undefined) return this.answered(error.partial)
+    const { messages, options } = this.#request
+    const { _tag, status = 400 } = error
+    return this.#settle(() => _tag === "TimeoutError" || status < 400 ? estimateInput(messages, options) : 0)
+  }
+
+  /** The call is over. One that was left without an event keeps its reservation: its true use is unknown. */
+  readonly end: Effect.Effect<void> = Effect.suspend(() =>
+    this.#partial !== undefined && this.#hasEvents
+      ? this.answered(this.#partial.response("interrupted"))
+      : Effect.void
+  )
+
+  /** The stream of the answer, which releases the permit with its last event. */
+  watch(pull: Pull<ChatEvent, ChatError>): Pull<ChatEvent, ChatError> {
+    return Effect.matchEffect(pull, {
+      onSuccess: (events) => {
+        this.#partial?.add(events)
+        this.#hasEvents = true
+        const last = events[events.length - 1]
+        return last !== undefined && isFinish(last)
+          ? Effect.as(Effect.zipRight(this.answered(last.response), this.#permit.release), events)
+          : Effect.succeed(events)
+      },
+      onFailure: (error) => {
+        const settled = Option.isSome(error) ? this.failed(error.value) : this.end
+        return settled.pipe(Effect.zipRight(this.#permit.release), Effect.zipRight(Effect.fail(error)))
+      }
+    })
+  }
+
+  #settle(tokens: () => number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#partial === undefined || this.#isSettled) return Effect.void
+      this.#isSettled = true
+      return this.#permit.settle(tokens())
+    })
+  }
+}

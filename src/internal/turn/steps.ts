@@ -1,0 +1,147 @@
+/**
+ * The loop of a turn's steps, for answers that come as one response and for answers that are streamed.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ChatError } from "../../ChatError.ts"
+import { type ChatEvent, type Finish, isFinish } from "../../ChatEvent.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import { finishOf } from "../finish.ts"
+import { over, type Pull } from "../transport/stream.ts"
+import { type Stopped, stopped } from "../transport/wait.ts"
+import type { Turn } from "./turn.ts"
+
+/** Sends the request of the turn's next step. */
+export type Send = <A>(
+  f: (request: ChatRequest) => Effect.Effect<A, ChatError | Stopped>
+) => Effect.Effect<A, ChatError | Stopped>
+
+/** An answer that comes as one response. */
+interface Answer {
+  readonly response: ChatResponse
+}
+
+/** Runs the steps of a turn, each with one response. A turn that was stopped has the response alone. */
+export const complete = <A extends Answer>(
+  turn: Turn,
+  send: Send,
+  ask: (request: ChatRequest) => Effect.Effect<A, ChatError>
+): Effect.Effect<A | Answer, ChatError> =>
+  Effect.uninterruptibleMask((restore) => {
+    const step: Effect.Effect<A | Answer, ChatError | Stopped> = Effect.matchEffect(
+      restore(send((request) => turn.wait(ask(request)))),
+      {
+        onFailure: (error) =>
+          error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error)),
+        onSuccess: (answer) =>
+          Effect.flatMap(turn.endStep(answer.response, restore), (response) =>
+            response === undefined ? step : Effect.succeed({ ...answer, response }))
+      }
+    )
+    return Effect.catchTag(step, "Stopped", () =>
+      Effect.map(turn.interrupted, (response) => ({ response })))
+  })
+
+/** The events of a turn, as its consumer pulls them. */
+export const events = <A>(
+  turn: Turn,
+  send: Send,
+  open: (request: ChatRequest) => Pull<ChatEvent, ChatError>,
+  f: MapEvents<A>
+): Pull<A, ChatError> => new TurnEvents(turn, send, open, f).pull
+
+/** Maps events, a chunk at a time. */
+type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
+
+/** The loop of a streamed turn. The end of the turn cannot be interrupted. */
+class TurnEvents<A> {
+  readonly #turn: Turn
+  readonly #f: MapEvents<A>
+  readonly #first: Pull<ChatEvent, ChatError>
+  /** The step's answer, once its first events have arrived. */
+  #answer: Pull<ChatEvent, ChatError> | undefined
+  /** What follows the end of the turn: nothing, or the error that ended it. */
+  #end: Pull<A, ChatError> | undefined
+
+  constructor(
+    turn: Turn,
+    send: Send,
+    open: (request: ChatRequest) => Pull<ChatEvent, ChatError>,
+    f: MapEvents<A>
+  ) {
+    this.#turn = turn
+    this.#f = f
+    this.#first = Effect.mapError(
+      send((request) => {
+        const pull = open(request)
+        return Effect.mapBoth(pull, {
+          onFailure: Option.getOrElse(() => stopped),
+          onSuccess: (events) => {
+            this.#answer = pull
+            return events
+          }
+        })
+      }),
+      (error) => error._tag === "Stopped" ? Option.none() : Option.some(error)
+    )
+  }
+
+  readonly pull: Pull<A, ChatError> = Effect.suspend(() =>
+    this.#end ??
+      (this.#turn.hasEnded ? this.#interrupted : Effect.matchEffect(this.#answer ?? this.#first, this.#receive))
+  )
+
+  readonly #receive = {
+    onSuccess: (events: ReadonlyArray<ChatEvent>): Pull<A, ChatError> => {
+      if (this.#turn.hasEnded) return this.#interrupted
+      const last = events[events.length - 1]
+      if (last !== undefined && isFinish(last)) return this.#endStep(events.slice(0, -1), last)
+      this.#turn.receive(events)
+      return Effect.succeed(this.#f(events))
+    },
+    onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
+      if (Option.isSome(error)) return this.#fail(error.value)
+      return this.#turn.hasEnded ? this.#interrupted : this.#fail(this.#turn.truncated)
+    }
+  }
+
+  /** Events before the end of a step are emitted, also if the turn fails at its end. */
+  #endStep(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+    const emit = Effect.suspend(() => Effect.succeed(this.#f(before)))
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.matchEffect(this.#turn.endStep(event.response, restore), {
+        onSuccess: (response) => {
+          if (response !== undefined) {
+            return this.#finish(before, response === event.response ? event : finishOf(response))
+          }
+          this.#answer = undefined
+          return before.length === 0 ? restore(this.pull) : emit
+        },
+        onFailure: (error) => {
+          if (error._tag === "Stopped") return this.#interrupted
+          this.#end = Effect.fail(Option.some(error))
+          return before.length === 0 ? this.#end : emit
+        }
+      })
+    )
+  }
+
+  #finish(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+    this.#end = over
+    return Effect.succeed(this.#f([...before, event]))
+  }
+
+  #fail(error: ChatError): Pull<A, ChatError> {
+    return Effect.uninterruptible(Effect.matchEffect(this.#turn.fail(error), {
+      onFailure: () => this.#interrupted,
+      onSuccess: () => Effect.fail(Option.some(error))
+    }))
+  }
+
+  get #interrupted(): Pull<A, ChatError> {
+    return Effect.uninterruptible(
+      Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishOf(response)))
+    )
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * Turns of several steps: a step follows an answer whose tool calls have results.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
+import { ChatCompletions, ChatMessage, HistoryWindow, LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { toPull, toStream } from "../../../src/internal/transport/stream.ts"
+import type { FinishedTurn } from "../../../src/internal/turn/conversation.ts"
+import { MemoryConversation } from "../../../src/internal/turn/memoryConversation.ts"
+import { send } from "../../../src/internal/turn/stepRequest.ts"
+import * as Steps from "../../../src/internal/turn/steps.ts"
+import * as Turn from "../../../src/internal/turn/turn.ts"
+import { held, lines, nothing, options, requests, sent, streams, usage, withScript } from "../../support/chats.ts"
+
+const call = { id: "c1", type: "function", function: { name: "time", arguments: "{}" } }
+
+/** Asks for a tool until its result is there, and answers then. */
+const script = (request: ScriptedHttpClient.CapturedRequest): ScriptedHttpClient.ScriptedResponse => {
+  const hasResult = sent(request).some((line) => line.startsWith("tool:"))
+  const message = hasResult ? { role: "assistant", content: "noon" } : { role: "assistant", tool_calls: [call] }
+  const reason = hasResult ? "stop" : "tool_calls"
+  return streams(request)
+    ? ScriptedHttpClient.sse([
+      { choices: [{ index: 0, delta: hasResult ? message : { tool_calls: [{ index: 0, ...call }] } }] },
+      { choices: [{ index: 0, delta: {}, finish_reason: reason }] },
+      { choices: [], usage: usage(1, 10) },
+      "[DONE]"
+    ])
+    : ScriptedHttpClient.json({
+      choices: [{ index: 0, message, finish_reason: reason }],
+      usage: usage(1, 10)
+    })
+}
+
+/** A conversation that also keeps its commits. */
+class Recording extends MemoryConversation {
+  readonly commits: Array<FinishedTurn> = []
+
+  override commit(turn: FinishedTurn): Effect.Effect<void> {
+    this.commits.push(turn)
+    return super.commit(turn)
+  }
+}
+
+const results: Turn.NextStep = ({ toolCalls }) =>
+  Effect.succeed(toolCalls.map(({ id }) => ChatMessage.toolResult(id, "12:00")))
+
+const make = Effect.map(ChatCompletions.make, (completions) => {
+  const conversation = new Recording(LLMConfig.make(options()), HistoryWindow.all)
+  const input = [ChatMessage.user("What time is it?")]
+  const respond = (nextStep?: Turn.NextStep) =>
+    Effect.scopedWith((scope) =>
+      Effect.flatMap(Turn.begin(conversation, input, scope, nextStep), (turn) => {
+        const complete = turn.meter.metered(completions.complete)
+        return Steps.complete(
+          turn,
+          (f) => send(turn, complete, f),
+          (request) => Effect.map(complete(request), (response) => ({ response }))
+        )
+      })
+    )
+  const stream = (nextStep?: Turn.NextStep) =>
+    toStream((scope) =>
+      Effect.map(
+        Effect.catchTag(Turn.begin(conversation, input, scope, nextStep), "Closed", Effect.die),
+        (turn) =>
+          Steps.events(turn, (f) => send(turn, completions.complete, f), (request) => {
+            turn.meter.begin(request)
+            return toPull(completions.stream(request), turn.scope, turn.signal)
+          }, (events) => events)
+      )
+    )
+  return { conversation, respond, stream }
+})
+
+const messages = ["user: What time is it?", "assistant: null", "tool: 12:00", "assistant: noon"]
+
+describe("a turn of two steps", () => {
+  it.effect("sends the answer and its tool results with the second request, and commits once", () =>
+    Effect.gen(function*() {
+      const { conversation, respond } = yield* make
+
+      const answer = yield* respond(results)
+
+      assert.strictEqual(answer.response.text, "noon")
+      assert.deepStrictEqual((yield* requests).map((request) => sent(request).length), [2, 4])
+      assert.lengthOf(conversation.commits, 1)
+      assert.deepStrictEqual(lines(conversation.commits[0]?.messages ?? []).map(shorten), messages)
+      assert.strictEqual(conversation.commits[0]?.usage?.totalTokens, 22)
+      assert.match(conversation.commits[0]?.turnId ?? "", /^turn_[0-9a-f]{16}$/)
+    }).pipe(withScript(script)))
+
+  it.effect("streams the deltas of both answers and one Finish", () =>
+    Effect.gen(function*() {
+      const { conversation, stream } = yield* make
+
+      const events = yield* Stream.runCollect(stream(results))
+
+      const tags = Chunk.toReadonlyArray(events).map((event) => event._tag)
+      assert.strictEqual(tags.filter((tag) => tag === "Finish").length, 1)
+      assert.strictEqual(tags.at(-1), "Finish")
+      assert.include(tags, "ToolCallDelta")
+      assert.include(tags, "TextDelta")
+      assert.lengthOf(conversation.commits, 1)
+      assert.deepStrictEqual(lines(conversation.commits[0]?.messages ?? []).map(shorten), messages)
+      assert.strictEqual(conversation.commits[0]?.usage?.totalTokens, 22)
+      assert.deepStrictEqual(yield* held, nothing)
+    }).pipe(withScript(script)))
+
+  it.effect("ends after the first step if nothing answers its tool calls", () =>
+    Effect.gen(function*() {
+      const { conversation, respond } = yield* make
+      const answer = yield* respond()
+      assert.strictEqual(answer.response.finishReason, "tool-calls")
+      assert.lengthOf(yield* requests, 1)
+      assert.lengthOf(conversation.commits[0]?.messages ?? [], 2)
+    }).pipe(withScript(script)))
+
+  for (const mode of ["respond", "stream"] as const) {
+    it.effect(`keeps the step that is over when it is stopped in the second (${mode})`, () =>
+      Effect.gen(function*() {
+        const made = yield* make
+        const turn = yield* Effect.fork(
+          mode === "respond" ? made.respond(results) : Stream.runDrain(made.stream(results))
+        )
+        yield* TestClock.adjust(0)
+        assert.lengthOf(yield* requests, 2)
+
+        yield* made.conversation.stop
+
+        assert.isTrue(Exit.isSuccess(yield* Fiber.await(turn)))
+        assert.lengthOf(made.conversation.commits, 1)
+        assert.deepStrictEqual(
+          lines(made.conversation.commits[0]?.messages ?? []).map(shorten).slice(0, 3),
+          messages.slice(0, 3)
+        )
+      }).pipe(withScript((request) =>
+        sent(request).length > 2
+          ? ScriptedHttpClient.delayed("1 hour", script(request))
+          : script(request)
+      )))
+
+    it.effect(`interrupts what decides about the next step when it is stopped (${mode})`, () =>
+      Effect.gen(function*() {
+        const made = yield* make
+        let interrupted = false
+        const waiting: Turn.NextStep = () =>
+          Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+        const turn = yield* Effect.fork(
+          mode === "respond" ? made.respond(waiting) : Stream.runDrain(made.stream(waiting))
+        )
+        yield* TestClock.adjust(0)
+
+        yield* made.conversation.stop
+        yield* Fiber.await(turn)
+
+        assert.isTrue(interrupted)
+        assert.lengthOf(made.conversation.commits, 0)
+        assert.strictEqual((yield* made.conversation.usage).totalTokens, 11)
+      }).pipe(withScript(script)))
+
+    it.effect(`interrupts what decides about the next step when its fiber is interrupted (${mode})`, () =>
+      Effect.gen(function*() {
+        const made = yield* make
+        let interrupted = false
+        const waiting: Turn.NextStep = () =>
+          Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+        const turn = yield* Effect.fork(
+          mode === "respond" ? made.respond(waiting) : Stream.runDrain(made.stream(waiting))
+        )
+        yield* TestClock.adjust(0)
+        yield* Fiber.interrupt(turn)
+        assert.isTrue(interrupted)
+        assert.isTrue(Option.isNone(Option.fromNullable(made.conversation.lock.holder)))
+      }).pipe(withScript(script)))
+  }
+})
+
+const shorten = (line: string): string =>
+  line.replace("assistant: \"\"", "assistant: null").replace(/^assistant: $/, "assistant: null")
