@@ -8,7 +8,7 @@ import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, options, requests, sent, streams, transcript, usage, withScript } from "../support/chats.ts"
 
 /** Answers that repeat the last message, to requests of at most `most` messages. */
-const short = (most: number): ScriptedHttpClient.Script => (request) =>
+const short = (most: number) => (request: ScriptedHttpClient.CapturedRequest): ScriptedHttpClient.ScriptedResponse =>
   sent(request).length > most
     ? ScriptedHttpClient.json({
       error: { message: "This model's maximum context length is 10 tokens", code: "context_length_exceeded" }
@@ -76,6 +76,29 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.lengthOf(yield* requests, 2, "the smaller window sends the same")
       assert.lengthOf(yield* chat.history, 3)
     }).pipe(withScript(short(3))))
+
+  it.effect("sends half of the history, then half of that, until the server accepts it", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options(), { window: HistoryWindow.withShrink(HistoryWindow.all) })
+      for (let turn = 0; turn < 9; turn++) yield* say(chat, `turn ${turn}`)
+
+      assert.strictEqual(yield* say(chat, "long"), "re long")
+
+      assert.deepStrictEqual((yield* requests).slice(9).map((request) => sent(request).length), [20, 10, 6, 4])
+      assert.lengthOf(yield* chat.history, 21)
+    }).pipe(withScript((request) => sent(request).at(-1) === "user: long" ? short(5)(request) : echo()(request))))
+
+  it.effect("fails if the new message alone is too long", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(options(), { window: HistoryWindow.withShrink(HistoryWindow.all) })
+      for (let turn = 0; turn < 3; turn++) yield* say(chat, `turn ${turn}`)
+
+      const error = yield* Effect.flip(say(chat, "long"))
+
+      assert.strictEqual(error._tag, "ContextLengthError")
+      assert.deepStrictEqual((yield* requests).slice(3).map((request) => sent(request).length), [8, 4, 2])
+      assert.lengthOf(yield* chat.history, 7)
+    }).pipe(withScript((request) => sent(request).at(-1) === "user: long" ? short(1)(request) : echo()(request))))
 
   it.effect("fails at once where it has no smaller window", () =>
     Effect.gen(function*() {

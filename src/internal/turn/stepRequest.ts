@@ -1,6 +1,6 @@
 /**
- * What a step sends: the part of the history that the conversation's window chooses, and once more the part that the
- * smaller window chooses if the server rejects the first one as too long.
+ * What a step sends: the part of the history that the conversation's window chooses, or that a smaller window chooses if
+ * the server rejects the first one as too long.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -15,31 +15,32 @@ import type { Turn } from "./turn.ts"
 
 type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 
-/** Sends the request of the turn's next step. `complete` requests the summaries of a window. */
+/**
+ * Sends the request of the turn's next step, and what smaller and smaller windows choose while the server finds it too
+ * long. `complete` requests the summaries of a window.
+ */
 export const send = <A>(
   turn: Turn,
   complete: Complete,
   f: (request: ChatRequest) => Effect.Effect<A, ChatError | Stopped>
-): Effect.Effect<A, ChatError | Stopped> =>
-  Effect.suspend(() => {
-    const { window } = turn.conversation
-    const { shrink } = window
-    let sent: ReadonlyArray<ChatMessage> = []
-    return choose(turn, complete, window).pipe(
-      Effect.flatMap((request) => {
-        sent = request.messages
-        return f(request)
-      }),
-      Effect.catchAll((error) =>
-        shrink !== undefined && error._tag === "ContextLengthError"
-          ? Effect.flatMap(
-            choose(turn, complete, shrink),
-            (request) => isSame(sent, request.messages) ? Effect.fail(error) : f(request)
-          )
-          : Effect.fail(error)
-      )
-    )
-  })
+): Effect.Effect<A, ChatError | Stopped> => {
+  const attempt = (window: HistoryWindow.HistoryWindow, larger?: Rejected): Effect.Effect<A, ChatError | Stopped> =>
+    Effect.flatMap(choose(turn, complete, window), (request) => {
+      if (larger !== undefined && isSame(larger.messages, request.messages)) return Effect.fail(larger.error)
+      return Effect.catchAll(f(request), (error) => {
+        if (error._tag !== "ContextLengthError") return Effect.fail(error)
+        const { shrink } = window
+        return shrink === undefined ? Effect.fail(error) : attempt(shrink, { messages: request.messages, error })
+      })
+    })
+  return Effect.suspend(() => attempt(turn.conversation.window))
+}
+
+/** What the server found too long. */
+interface Rejected {
+  readonly messages: ReadonlyArray<ChatMessage>
+  readonly error: ChatError
+}
 
 /** The request with what the window chooses, after the window made a summary if it is time for one. */
 const choose = (
@@ -71,7 +72,12 @@ const choose = (
           )
         )).pipe(
           Effect.flatMap((summary) =>
-            Option.isSome(summary) ? conversation.summarize(input.messages, summary.value) : Effect.void
+            Option.isSome(summary)
+              ? Effect.catchAll(
+                conversation.summarize(input.messages, summary.value),
+                (error) => Effect.logWarning("The summary of a history could not be stored", error)
+              )
+              : Effect.void
           )
         )
   )
