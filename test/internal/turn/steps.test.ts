@@ -47,7 +47,7 @@ const results: Turn.NextStep = ({ toolCalls }) =>
   Effect.succeed(toolCalls.map(({ id }) => ChatMessage.toolResult(id, "12:00")))
 
 const make = Effect.map(ChatCompletions.make, (completions) => {
-  const conversation = new Recording(LLMConfig.make(options()), HistoryWindow.all)
+  const conversation = new Recording(LLMConfig.make(options({ wire: { toolHistory: "calls" } })), HistoryWindow.all)
   const input = [ChatMessage.user("What time is it?")]
   const respond = (nextStep?: Turn.NextStep) =>
     Effect.scopedWith((scope) =>
