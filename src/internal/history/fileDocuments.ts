@@ -20,7 +20,7 @@ export const make = (
     const path = yield* Path.Path
     const fileOf = (name: string): string => path.join(directory, `${name}${suffix}`)
     const besideOf = (name: string): string => `${fileOf(name)}.new`
-    yield* fs.makeDirectory(directory, { recursive: true }).pipe(
+    yield* fs.makeDirectory(directory, { recursive: true, mode: 0o700 }).pipe(
       Effect.mapError((cause) => storeFailed(directory, "given a folder", cause))
     )
     const bytes = new TextEncoder()
@@ -43,7 +43,7 @@ export const make = (
         ),
       write: (name, text) => {
         const beside = besideOf(name)
-        return fs.open(beside, { flag: "w" }).pipe(
+        return fs.open(beside, { flag: "w", mode: 0o600 }).pipe(
           Effect.flatMap((handle) => Effect.zipRight(handle.writeAll(bytes.encode(text)), handle.sync)),
           Effect.scoped,
           Effect.zipRight(fs.rename(beside, fileOf(name))),

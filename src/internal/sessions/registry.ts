@@ -8,6 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../ChatManager.ts"
+import { monotonicMillis } from "../time.ts"
 import type { Lender } from "../turn/chat.ts"
 import type { StoredConversation } from "../turn/storedConversation.ts"
 import { Removals } from "./removals.ts"
@@ -55,7 +56,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     const withSessions = <A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> =>
       Effect.uninterruptible(
         Effect.clockWith((clock) =>
-          SynchronizedRef.modify(sessions, (all) => [f(all, clock.unsafeCurrentTimeMillis()), all])
+          SynchronizedRef.modify(sessions, (all) => [f(all, monotonicMillis(clock)), all])
         )
       )
 
@@ -114,7 +115,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
       Effect.zipRight(evictExpired),
       Effect.flatMap((left) => {
         if (left === undefined) return someIdle.await
-        return left > 0 ? Effect.sleep(Math.min(left, longestSleep)) : Effect.yieldNow()
+        return left > 0 ? Effect.sleep(Math.min(Math.max(1, Math.ceil(left)), longestSleep)) : Effect.yieldNow()
       }),
       Effect.forever
     )

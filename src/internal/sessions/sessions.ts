@@ -13,7 +13,7 @@ export interface Session {
   readonly conversation: StoredConversation
   /** How many calls use it now. In use, it is in no idle order. */
   users: number
-  /** Milliseconds of the Clock. */
+  /** In monotonic milliseconds. */
   lastActivity: number
   older: Session | undefined
   newer: Session | undefined
