@@ -33,13 +33,12 @@ const failing = Effect.gen(function*() {
 const slow = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => {
   const late = Effect.delay("1 second")
   return {
-    load: store.load,
+    ...store,
     append: (turn) => late(store.append(turn)),
     setSystemPrompt: (target) => late(store.setSystemPrompt(target)),
     setSummary: (target) => late(store.setSummary(target)),
     clear: (target) => late(store.clear(target)),
-    remove: (id) => late(store.remove(id)),
-    list: store.list
+    remove: (id) => late(store.remove(id))
   }
 })
 

@@ -57,3 +57,7 @@ export const conflict = (conversationId: string, expectedVersion: number, actual
     expectedVersion,
     actualVersion
   })
+
+/** There is no such conversation to copy. */
+export const notStored = (conversationId: string): HistoryStoreError =>
+  new HistoryStoreError({ message: `The conversation ${shown(conversationId)} is not stored`, conversationId })

@@ -55,9 +55,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     // A semaphore loses the permit of whoever is interrupted as it gets it. Nobody holds this one for long.
     const withSessions = <A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> =>
       Effect.uninterruptible(
-        Effect.clockWith((clock) =>
-          SynchronizedRef.modify(sessions, (all) => [f(all, monotonicMillis(clock)), all])
-        )
+        Effect.clockWith((clock) => SynchronizedRef.modify(sessions, (all) => [f(all, monotonicMillis(clock)), all]))
       )
 
     const tell = (event: SessionEvent): void => {
