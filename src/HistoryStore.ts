@@ -55,9 +55,8 @@ export interface StoredConversation {
   readonly settings: Settings
   readonly title?: string | undefined
   readonly owner?: string | undefined
-  /** Milliseconds since 1970; 0 where an older release did not keep it. */
+  /** Times are milliseconds since 1970, and 0 where an older release did not keep them. */
   readonly createdAt: number
-  /** The time of the last write, as `createdAt`. */
   readonly updatedAt: number
 }
 
@@ -71,7 +70,6 @@ export interface StoredTurn {
   /** 0 for the first turn. */
   readonly index: number
   readonly turnId: string
-  /** Milliseconds since 1970; 0 where an older release did not keep it. */
   readonly createdAt: number
   /** The index of its first message. The turn ends where the next one begins. */
   readonly start: number
@@ -247,10 +245,7 @@ export interface Tail extends StoredConversation {
  * @since 0.1.0
  * @category models
  */
-export interface FoundTurn {
-  readonly index: number
-  readonly turnId: string
-  readonly createdAt: number
+export interface FoundTurn extends Omit<StoredTurn, "start"> {
   readonly messages: ReadonlyArray<ChatMessage>
 }
 
@@ -296,10 +291,7 @@ export interface ConversationQuery {
 export interface Service {
   /** The conversation, if it is stored. */
   readonly load: (id: string) => Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError>
-  /**
-   * Whether other programs may write what is stored. A conversation in memory MUST then look at `version` before it is
-   * used.
-   */
+  /** Whether other programs may write what is stored. */
   readonly isShared: boolean
   /** What is stored now, without reading the conversation where the store can. */
   readonly version: (id: string) => Effect.Effect<Version, HistoryStoreError>
