@@ -151,7 +151,7 @@ export interface Append {
   readonly id: string
   /** The version that the turn was made for: 0 for a conversation that is not stored yet. */
   readonly expectedVersion: number
-  /** The incarnation that the turn was made for. Not compared where it is left out. */
+  /** The incarnation that the turn was made for, as in {@link Commit}. */
   readonly incarnation?: string | undefined
   /** Made by the store where it is left out. */
   readonly turnId?: string | undefined
@@ -173,6 +173,8 @@ export interface Append {
 export interface Target {
   readonly id: string
   readonly expectedVersion: number
+  /** The incarnation that the write was made for, as in {@link Commit}. */
+  readonly incarnation?: string | undefined
 }
 
 /**
@@ -208,7 +210,10 @@ export interface Turn {
  */
 export interface Commit {
   readonly id: string
-  /** What the write was made for. Version 0 begins a conversation. Without an incarnation only the version counts. */
+  /**
+   * What the write was made for. Version 0 creates the conversation, whose incarnation is then the given one, or a new one
+   * if none is given. For another version the incarnation MUST be compared if it is given.
+   */
   readonly expected: { readonly incarnation?: string | undefined; readonly version: number }
   /**
    * How many of the first turns stay: those after them are removed before `turns` are added. The stored summary is

@@ -4,11 +4,11 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import type { Usage } from "../../ChatResponse.ts"
 import type { Commit, Service, Version } from "../../HistoryStore.ts"
 import { conflict } from "./errors.ts"
+import { make as makeIncarnation } from "./incarnation.ts"
 
 /** What a store itself has to do. */
 export type Core = Omit<Service, "append" | "setSystemPrompt" | "setSummary" | "clear" | "commit"> & {
@@ -22,13 +22,7 @@ export interface Fresh {
   readonly incarnation: string
 }
 
-/** A text that no other conversation has. */
-const freshIncarnation: Effect.Effect<string> = Effect.map(
-  Effect.replicateEffect(Random.nextIntBetween(0, 2 ** 31), 4),
-  (parts) => parts.map((part) => part.toString(36).padStart(6, "0")).join("")
-)
-
-export const fresh: Effect.Effect<Fresh> = Effect.all({ now: Clock.currentTimeMillis, incarnation: freshIncarnation })
+export const fresh: Effect.Effect<Fresh> = Effect.all({ now: Clock.currentTimeMillis, incarnation: makeIncarnation })
 
 /** The largest number of tokens that a store keeps: JSON has no infinity. */
 const finite = (tokens: number): number => Number.isFinite(tokens) ? tokens : Number.MAX_SAFE_INTEGER
@@ -52,7 +46,11 @@ export const toService = (core: Core): Service => {
   const commit: Service["commit"] = (given) =>
     Effect.flatMap(
       fresh,
-      (fresh) => core.commit(given.usage === undefined ? given : { ...given, usage: storable(given.usage) }, fresh)
+      (fresh) =>
+        core.commit(
+          given.usage === undefined ? given : { ...given, usage: storable(given.usage) },
+          { ...fresh, incarnation: given.expected.incarnation || fresh.incarnation }
+        )
     )
 
   const write = (given: Commit): Effect.Effect<number, HistoryStoreError | ConflictError> =>
@@ -79,17 +77,17 @@ export const toService = (core: Core): Service => {
         systemPrompt,
         ...(expectedVersion === 0 ? { settings } : {})
       }),
-    setSystemPrompt: ({ expectedVersion, id, settings, systemPrompt }) =>
+    setSystemPrompt: ({ expectedVersion, id, incarnation, settings, systemPrompt }) =>
       write({
         id,
-        expected: { version: expectedVersion },
+        expected: { incarnation, version: expectedVersion },
         turns: [],
         systemPrompt,
         ...(expectedVersion === 0 ? { settings } : {})
       }),
-    setSummary: ({ expectedVersion, id, summary, usage }) =>
-      ofStored({ id, expected: { version: expectedVersion }, turns: [], summary, usage }),
-    clear: ({ expectedVersion, id }) =>
-      ofStored({ id, expected: { version: expectedVersion }, keepTurns: 0, turns: [] })
+    setSummary: ({ expectedVersion, id, incarnation, summary, usage }) =>
+      ofStored({ id, expected: { incarnation, version: expectedVersion }, turns: [], summary, usage }),
+    clear: ({ expectedVersion, id, incarnation }) =>
+      ofStored({ id, expected: { incarnation, version: expectedVersion }, keepTurns: 0, turns: [] })
   }
 }

@@ -10,7 +10,7 @@ import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../ChatManager.ts"
 import { monotonicMillis } from "../time.ts"
 import type { Lender } from "../turn/chat.ts"
-import type { StoredConversation } from "../turn/storedConversation.ts"
+import type { Conversation } from "../turn/conversation.ts"
 import { Removals } from "./removals.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
@@ -18,7 +18,7 @@ import { type Session, Sessions } from "./sessions.ts"
 const evictionBatch = 256
 
 /** Makes the conversation that a new session is for. What is stored of it counts from when `after` is done. */
-export type Begin = (after: Effect.Effect<void> | undefined) => StoredConversation
+export type Begin = (after: Effect.Effect<void> | undefined) => Conversation
 
 /** How long, and how many. */
 export interface Limits {
@@ -148,7 +148,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
           if (session === undefined) return removals.add(id, forget)
           all.delete(session)
           tell({ _tag: "Removed", id })
-          return removals.add(id, Effect.as(Effect.zipRight(session.conversation.dismiss, forget), true))
+          return removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
         })).pipe(Effect.uninterruptible),
       has: (id) => withSessions((all) => all.get(id) !== undefined),
       size: withSessions((all) => all.size),

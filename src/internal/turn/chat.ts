@@ -18,7 +18,7 @@ import type { Service } from "../../LLMChat.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { stopped } from "../transport/deadlines.ts"
 import { type Pull, toStream } from "../transport/stream.ts"
-import type { Conversation, Opening } from "./conversation.ts"
+import type { Conversation, TurnInput } from "./conversation.ts"
 import { send } from "./sending.ts"
 import * as Obj from "./structuredOutput.ts"
 import { tell } from "./telling.ts"
@@ -50,14 +50,14 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
     )
 
   /** A conversation that ends while a turn waits for it leaves the turn to the one that comes after. */
-  const begin = (opening: Opening, scope: Scope.Scope): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError> =>
+  const begin = (opening: TurnInput, scope: Scope.Scope): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError> =>
     checkout(scope).pipe(
       Effect.flatMap((conversation) => Turn.begin(completions, conversation, opening, scope)),
       Effect.catchTag("Closed", () => begin(opening, scope))
     )
 
   const turn = <A>(
-    opening: Opening,
+    opening: TurnInput,
     ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
     Effect.scopedWith((scope) =>
@@ -68,7 +68,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, { 
     )
 
   const told = <A>(
-    opening: Opening,
+    opening: TurnInput,
     options: CallOptions | undefined,
     f: (events: Chunk.Chunk<ChatEvent>) => Chunk.Chunk<A>
   ) => toStream((scope) => Effect.map(begin(opening, scope), (turn) => telling(turn, options, f)))

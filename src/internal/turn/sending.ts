@@ -57,7 +57,7 @@ const choose = (
         Effect.uninterruptibleMask((restore) =>
           Effect.tap(
             restore(completions.complete({ ...request, ...summary })),
-            (response) => conversation.spend(estimateUsage(summary.messages, response, summary.options))
+            (response) => conversation.recordUsage(estimateUsage(summary.messages, response, summary.options))
           )
         )).pipe(
           Effect.flatMap((summary) =>

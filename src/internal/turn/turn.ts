@@ -15,15 +15,17 @@ import * as Scope from "effect/Scope"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import type { BusyError, ChatError, HistoryStoreError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
+import { fromResponse } from "../../ChatMessage.ts"
 import type { ChatResponse, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { change as changeError } from "../changedError.ts"
+import { make as makeIncarnation } from "../history/incarnation.ts"
 import { change } from "../response.ts"
 import { type CallWait, type Stopped, stopped } from "../transport/deadlines.ts"
 import { HttpWire } from "../transport/http.ts"
 import { type Pull, toPullApart } from "../transport/stream.ts"
 import { Wait } from "../transport/wait.ts"
-import type { Conversation, Opening } from "./conversation.ts"
+import type { Conversation, StoreError, TurnInput } from "./conversation.ts"
 import type { Closed, Holder } from "./lock.ts"
 import { Meter } from "./meter.ts"
 import { Partial } from "./partial.ts"
@@ -31,10 +33,11 @@ import { cutCall, named } from "./wholeCalls.ts"
 
 /** A turn that holds its conversation's lock. */
 export class Turn implements Holder {
+  readonly id: string
   /** The wire that the turn asks over. */
   readonly completions: ChatCompletions.Service
   readonly conversation: Conversation
-  readonly opening: Opening
+  readonly opening: TurnInput
   readonly #config: LLMConfig
   /** What the wire holds: let go of when the turn is stopped, and with the turn's scope. */
   readonly wire: Scope.CloseableScope
@@ -48,13 +51,15 @@ export class Turn implements Holder {
   #stopping = false
 
   constructor(
+    id: string,
     completions: ChatCompletions.Service,
     conversation: Conversation,
-    opening: Opening,
+    opening: TurnInput,
     config: LLMConfig,
     wire: Scope.CloseableScope,
     runtime: Runtime.Runtime<never>
   ) {
+    this.id = id
     this.completions = completions
     this.conversation = conversation
     this.opening = opening
@@ -100,7 +105,7 @@ export class Turn implements Holder {
     if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
     const answer = withUsage(named(response), this.meter.whole(response))
     const commit = Effect.mapError(
-      this.conversation.commit(this.opening, answer),
+      this.#commit(answer),
       // The error has the answer that the store did not take.
       (error) => changeError(error, { partial: answer })
     )
@@ -110,7 +115,7 @@ export class Turn implements Holder {
   /** The answer failed: the history stays as it was, and the wire is let go of. */
   fail(error: ChatError): Effect.Effect<void, Stopped> {
     return Effect.zipRight(
-      this.#end(this.conversation.spend(this.meter.part(error.partial)), Effect.fail(stopped)),
+      this.#end(this.conversation.recordUsage(this.meter.part(error.partial)), Effect.fail(stopped)),
       Scope.close(this.wire, Exit.fail(error))
     )
   }
@@ -135,8 +140,8 @@ export class Turn implements Holder {
         Effect.suspend(() => {
           const response = this.#part
           return this.#config.onInterrupt === "rollback"
-            ? this.conversation.spend(response.usage)
-            : this.conversation.commit(this.opening, response)
+            ? this.conversation.recordUsage(response.usage)
+            : this.#commit(response)
         }),
         this.done
       ),
@@ -150,6 +155,14 @@ export class Turn implements Holder {
   get #part(): ChatResponse {
     const response = this.#told.response
     return withUsage(response, this.meter.part(response))
+  }
+
+  /** Commits the turn. One that says nothing leaves its usage only. */
+  #commit(response: ChatResponse): Effect.Effect<void, StoreError> {
+    const answer = fromResponse(response)
+    return answer === undefined
+      ? this.conversation.recordUsage(response.usage)
+      : this.conversation.commit({ turnId: this.id, messages: [...this.opening, answer], usage: response.usage })
   }
 
   /** Ends the turn, unless it has ended already. */
@@ -178,13 +191,21 @@ const withUsage = (response: ChatResponse, usage: Usage | undefined): ChatRespon
 export const begin = (
   completions: ChatCompletions.Service,
   conversation: Conversation,
-  opening: Opening,
+  opening: TurnInput,
   scope: Scope.Scope
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError> =>
   Effect.gen(function*() {
     const wire = yield* Scope.make()
     const config = yield* conversation.config
-    const turn = new Turn(completions, conversation, opening, config, wire, yield* Effect.runtime<never>())
+    const turn = new Turn(
+      `turn_${yield* makeIncarnation}`,
+      completions,
+      conversation,
+      opening,
+      config,
+      wire,
+      yield* Effect.runtime<never>()
+    )
     // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
     yield* Scope.addFinalizer(scope, turn.abandon)
     yield* conversation.lock.acquire(turn, config.turnPolicy)
