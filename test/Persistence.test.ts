@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
 import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { held, nothing } from "./support/chats.ts"
+import { answer, held, nothing } from "./support/chats.ts"
 
 const config = LLMConfig.make({ baseUrl: "http://server/v1", apiKey: "sk-very-secret", systemPrompt: "Be brief." })
 
@@ -379,27 +379,15 @@ describe("A conversation with a store that other programs write", () => {
   it.scoped("gets a conflict if another program writes during its turn, also when its history is read meanwhile", () =>
     Effect.gen(function*() {
       const store = yield* shared
-      const asked = yield* Effect.makeLatch()
-      const answered = yield* Effect.makeLatch()
-      const completions = {
-        complete: () =>
-          Effect.zipRight(
-            asked.open,
-            Effect.as(
-              answered.await,
-              new ChatResponse.ChatResponse({ text: "slow", toolCalls: [], finishReason: "stop" })
-            )
-          ),
-        stream: () => Stream.empty
-      }
-      const manager = yield* Effect.provideService(
-        ChatManager.fromCompletions(completions, { config }),
-        HistoryStore.HistoryStore,
-        store
+      const slow = ScriptedHttpClient.layer(() => ScriptedHttpClient.delayed("1 second", answer("slow")))
+      const client = yield* Layer.build(slow)
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, store).pipe(
+        Effect.provide(client)
       )
       const chat = yield* manager.getChat("ada")
       const turn = yield* Effect.fork(Effect.flip(chat.chat("slow")))
-      yield* asked.await
+      const { requests } = Context.get(client, ScriptedHttpClient.ScriptedHttpClient)
+      yield* Effect.repeat(Effect.zipRight(Effect.yieldNow(), requests), { until: (sent) => sent.length === 1 })
       yield* store.append({
         id: "ada",
         expectedVersion: 0,
@@ -409,7 +397,7 @@ describe("A conversation with a store that other programs write", () => {
         settings: {}
       })
       yield* chat.history
-      yield* answered.open
+      yield* TestClock.adjust("1 second")
 
       assert.strictEqual((yield* Fiber.join(turn))._tag, "ConflictError")
       assert.deepStrictEqual((yield* chat.history).map(({ content }) => content), ["fast", "first"])

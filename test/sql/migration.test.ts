@@ -2,12 +2,16 @@
  * What the release before stored turns wrote, read by this one.
  */
 import { KeyValueStore } from "@effect/platform"
+import { SqlClient } from "@effect/sql"
+import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, Schema } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import { ChatMessage, HistoryStore } from "effect-chat"
+import { SqlHistoryStore } from "effect-chat/sql"
 import * as Sqlite from "effect-chat/sql/Sqlite"
 import Database from "libsql"
 import { folder } from "../support/databases.ts"
+import * as Postgres from "../support/postgres.ts"
 
 const usage =
   `{"inputTokens":1,"outputTokens":2,"totalTokens":3,"reasoningTokens":0,"cachedTokens":0,"estimated":false,"raw":null}`
@@ -49,6 +53,24 @@ describe("Data of the release before stored turns", () => {
       database.close()
       yield* Effect.provide(check, Sqlite.layer({ filename }))
     }))
+
+  it.scopedLive.skipIf(Postgres.unavailable !== "")(
+    "is migrated in PostgreSQL, with its turns",
+    () =>
+      Effect.gen(function*() {
+        const { createDatabase } = yield* Postgres.Postgres
+        const client = Context.get(
+          yield* Layer.build(PgClient.layer({ url: yield* createDatabase })),
+          PgClient.PgClient
+        )
+        yield* client.unsafe(
+          oldTables.replace(/datetime|_at text/g, (type) => type === "datetime" ? "timestamptz" : "_at timestamptz")
+        )
+        const store = yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client)
+        yield* Effect.provideService(check, HistoryStore.HistoryStore, store)
+      }).pipe(Effect.provide(Postgres.layer)),
+    60_000
+  )
 
   it.effect("is read from a document, with its turns", () =>
     Effect.gen(function*() {

@@ -21,12 +21,14 @@ export interface Documents {
   /** Whether there was one. */
   readonly remove: (name: string) => Effect.Effect<boolean, Error>
   readonly names: Stream.Stream<string, Error>
+  /** Runs an effect while no other program does so for this name. Without it, no other program may write. */
+  readonly exclusive?: <A>(name: string, effect: Effect.Effect<A>) => Effect.Effect<A, Error>
 }
 
 /** Conversations are locked by their hash: enough locks that two of them seldom meet, and few enough to keep. */
 const stripes = 256
 
-/** A store on these documents, which no other program writes meanwhile. */
+/** A store on these documents. */
 export const make = (
   schema: Schema.Schema<StoredConversation, StoredConversation.Encoded>,
   documents: Documents
@@ -55,9 +57,17 @@ export const make = (
         )
       )
 
-    /** Who waits can be interrupted; who writes cannot. */
-    const write = <A, E>(id: string, f: (name: string) => Effect.Effect<A, E>): Effect.Effect<A, E> =>
-      Effect.flatMap(toName(id), (name) => locked(name, Effect.uninterruptible(f(name))))
+    /** Waiting can be interrupted, writing cannot. */
+    const write = <A, E>(
+      id: string,
+      f: (name: string) => Effect.Effect<A, E | HistoryStoreError>
+    ): Effect.Effect<A, E | HistoryStoreError> =>
+      Effect.flatMap(toName(id), (name) => {
+        const effect = Effect.uninterruptible(f(name))
+        if (documents.exclusive === undefined) return locked(name, effect)
+        const alone = documents.exclusive(name, Effect.exit(effect))
+        return locked(name, Effect.flatten(Effect.mapError(alone, (cause) => storeFailed(id, "locked", cause))))
+      })
 
     const put = (next: StoredConversation, name: string, isNew: boolean) =>
       encode(next).pipe(
@@ -92,7 +102,7 @@ export const make = (
         }))
 
     return Commits.toService({
-      isShared: false,
+      isShared: documents.exclusive !== undefined,
       load,
       version: (id) => Effect.map(load(id), (stored) => Change.versionOf(Option.getOrUndefined(stored))),
       loadTail: (id, options) => Effect.map(load(id), Option.map((stored) => Change.tail(stored, options?.turns))),
@@ -121,12 +131,15 @@ export const make = (
 
 const Id = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ id: Schema.String })))
 
-/** The id is in the name, else in the document. One that cannot be told hides no others. */
+/** The id is in the name, else in the document. A document that cannot be read hides no others. */
 const idOf = (documents: Documents, name: string): Effect.Effect<Option.Option<string>, Error> => {
   const named = fromName(name)
   if (Option.isSome(named)) return Effect.succeed(named)
   return Effect.gen(function*() {
-    const text = yield* documents.read(name)
+    const text = yield* Effect.catchAll(
+      documents.read(name),
+      (cause) => Effect.as(Effect.logWarning(`The document ${name} cannot be read`, cause), Option.none<string>())
+    )
     if (Option.isNone(text)) return Option.none()
     const document = Id(text.value)
     if (Option.isSome(document) && (yield* toName(document.value.id)) === name) return Option.some(document.value.id)

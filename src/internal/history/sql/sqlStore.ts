@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ConflictError, type HistoryStoreError } from "../../../ChatError.ts"
+import { ConflictError, HistoryStoreError } from "../../../ChatError.ts"
 import { ChatMessage } from "../../../ChatMessage.ts"
 import { emptyUsage, Usage } from "../../../ChatResponse.ts"
 import type { Commit, ConversationInfo, Service, StoredTurn, Tail, Version } from "../../../HistoryStore.ts"
@@ -21,7 +21,7 @@ import { Summary } from "../../../HistoryWindow.ts"
 import { pageSize, previewOf, toCopy, toTurn } from "../change.ts"
 import * as Commits from "../commits.ts"
 import type { Fresh } from "../commits.ts"
-import { conflict, listFailed, notDecodable, notStored, storeFailed } from "../errors.ts"
+import { conflict, listFailed, notDecodable, notStored, notVersion, storeFailed } from "../errors.ts"
 import { whenFree, withFaults } from "./faults.ts"
 import * as Statements from "./statements.ts"
 import { escape, fromKey, type Key, toKey, unescape } from "./text.ts"
@@ -69,6 +69,10 @@ const blank: Effect.Effect<Statements.Columns, ParseResult.ParseError> = Effect.
   (usage) => ({ system_prompt: "", usage, settings: "{}" })
 )
 
+/** A version that something else than a store wrote may be no number. */
+const whole = (id: string, found: Version): Effect.Effect<Version, HistoryStoreError> =>
+  Number.isSafeInteger(found.version) ? Effect.succeed(found) : Effect.fail(notVersion(id))
+
 /** The store in this database, whose tables are there. */
 export const make = (client: SqlClient): Service => {
   const sql = client.withoutTransforms()
@@ -78,10 +82,12 @@ export const make = (client: SqlClient): Service => {
   const write = <A>(
     id: string,
     what: string,
-    f: (key: Key) => Effect.Effect<A, Fault | ConflictError>
+    f: (key: Key) => Effect.Effect<A, Fault | ConflictError | HistoryStoreError>
   ): Effect.Effect<A, HistoryStoreError | ConflictError> =>
     Effect.flatMap(toKey(id), (key) => whenFree(withFaults(sql.withTransaction(f(key))))).pipe(
-      Effect.mapError((error) => error instanceof ConflictError ? error : storeFailed(id, what, error))
+      Effect.mapError((error) =>
+        error instanceof ConflictError || error instanceof HistoryStoreError ? error : storeFailed(id, what, error)
+      )
     )
 
   const read = <A>(id: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, HistoryStoreError> =>
@@ -125,7 +131,11 @@ export const make = (client: SqlClient): Service => {
     })
 
   /** Writes the commit in the transaction that is open. */
-  const commitWith = (commit: Commit, fresh: Fresh, key: Key): Effect.Effect<Version, Fault | ConflictError> =>
+  const commitWith = (
+    commit: Commit,
+    fresh: Fresh,
+    key: Key
+  ): Effect.Effect<Version, Fault | ConflictError | HistoryStoreError> =>
     Effect.gen(function*() {
       const { expected, id, keepTurns, turns } = commit
       const columns = yield* toColumns(commit)
@@ -135,7 +145,7 @@ export const make = (client: SqlClient): Service => {
         ? yield* statements.insert(key, { ...yield* blank, ...columns }, fresh, turns.length, count)
         : yield* statements.update(key, expected, columns, fresh.now, keepTurns, turns.length, count)
       if (Option.isNone(written)) {
-        const found = yield* statements.version(key)
+        const found = yield* whole(id, yield* statements.version(key))
         return yield* conflict(id, expected.version, found.version)
       }
       const { incarnation, seq, turns: total } = written.value
@@ -160,7 +170,11 @@ export const make = (client: SqlClient): Service => {
     load: (id) =>
       Effect.map(loadTail(id, undefined), Option.map(({ firstTurn: _first, turnCount: _count, ...all }) => all)),
     loadTail: (id, options) => loadTail(id, options?.turns),
-    version: (id) => Effect.flatMap(toKey(id), (key) => read(id, statements.version(key))),
+    version: (id) =>
+      Effect.flatMap(
+        toKey(id),
+        (key) => Effect.flatMap(read(id, statements.version(key)), (found) => whole(id, found))
+      ),
     findTurn: (id, turnId) =>
       Effect.gen(function*() {
         const key = yield* toKey(id)
