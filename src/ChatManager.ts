@@ -30,11 +30,11 @@ import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
-import { store as forgetful } from "./internal/history/forgetful.ts"
+import { store as noopStore } from "./internal/history/noopStore.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
 import * as Chat from "./internal/turn/chat.ts"
-import { StoredConversation } from "./internal/turn/storedConversation.ts"
+import { Conversation } from "./internal/turn/conversation.ts"
 import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
 import * as LLMConfig from "./LLMConfig.ts"
@@ -160,7 +160,7 @@ export const fromCompletions = (
     const defaults = yield* LLMConfig.decode(options.config)
     const { window = HistoryWindow.all } = options
     const kept = yield* Effect.serviceOption(HistoryStore.HistoryStore)
-    const store = Option.getOrElse(kept, () => forgetful)
+    const store = Option.getOrElse(kept, () => noopStore)
     const wire = yield* shared(completions, options)
     const total = yield* Ref.make(emptyUsage)
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
@@ -168,15 +168,7 @@ export const fromCompletions = (
     return {
       getChat: (id, { config } = {}) => {
         const begin: Registry.Begin = (after) =>
-          new StoredConversation({
-            id,
-            store,
-            after,
-            config: config ?? defaults,
-            isConfigGiven: config !== undefined,
-            window,
-            onUsage
-          })
+          new Conversation({ id, store, after, defaults, config, window, onUsage })
         return Effect.map(
           registry.create(id, begin),
           () => Chat.make(wire, config ?? defaults, registry.lender(id, begin))

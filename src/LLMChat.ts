@@ -22,8 +22,9 @@ import type { ChatMessage, Prompt } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
+import { store as noopStore } from "./internal/history/noopStore.ts"
 import * as Chat from "./internal/turn/chat.ts"
-import { MemoryConversation } from "./internal/turn/memoryConversation.ts"
+import { Conversation } from "./internal/turn/conversation.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
 /**
@@ -142,7 +143,7 @@ export const fromCompletions = (
   Effect.gen(function*() {
     const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
     const wire = fallback === undefined ? completions : yield* fallback.over(completions)
-    const conversation = new MemoryConversation(settings, window)
+    const conversation = new Conversation({ id: "", owner: {}, store: noopStore, defaults: settings, window })
     return Chat.make(wire, settings, {
       with: (f) => Effect.suspend(() => f(conversation)),
       acquire: () => Effect.succeed(conversation)

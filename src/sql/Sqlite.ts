@@ -48,7 +48,14 @@ export const layer = (options: Options): Layer.Layer<HistoryStore.HistoryStore, 
 const apart = (store: HistoryStore.Service): HistoryStore.Service => {
   const outside = Effect.mapInputContext(withoutTransaction)
   return {
+    isShared: store.isShared,
     load: (id) => outside(store.load(id)),
+    loadTail: (id, options) => outside(store.loadTail(id, options)),
+    findTurn: (id, turnId) => outside(store.findTurn(id, turnId)),
+    version: (id) => outside(store.version(id)),
+    commit: (commit) => outside(store.commit(commit)),
+    copy: (from, to, options) => outside(store.copy(from, to, options)),
+    conversations: (query) => outside(store.conversations(query)),
     append: (turn) => outside(store.append(turn)),
     setSystemPrompt: (target) => outside(store.setSystemPrompt(target)),
     setSummary: (target) => outside(store.setSummary(target)),

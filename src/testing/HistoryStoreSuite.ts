@@ -20,6 +20,7 @@ import type { HistoryStore } from "../HistoryStore.ts"
 import { concurrencyCases } from "./internal/history/concurrencyCases.ts"
 import { dataCases } from "./internal/history/dataCases.ts"
 import { Mismatch } from "./internal/history/expect.ts"
+import { turnCases } from "./internal/history/turnCases.ts"
 import { writeCases } from "./internal/history/writeCases.ts"
 
 export {
@@ -49,4 +50,4 @@ export interface Case {
  * @since 0.1.0
  * @category constants
  */
-export const cases: ReadonlyArray<Case> = [...writeCases, ...dataCases, ...concurrencyCases]
+export const cases: ReadonlyArray<Case> = [...writeCases, ...turnCases, ...dataCases, ...concurrencyCases]

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
-import { ChatError, ChatManager, HistoryStore, LLMConfig } from "effect-chat"
+import { Cause, Context, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
+import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { held, nothing } from "../support/chats.ts"
+import { answer, held, nothing } from "../support/chats.ts"
 
 const config = LLMConfig.make({ baseUrl: "http://server/v1", apiKey: "sk-very-secret", systemPrompt: "Be brief." })
 
@@ -33,13 +33,12 @@ const failing = Effect.gen(function*() {
 const slow = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => {
   const late = Effect.delay("1 second")
   return {
-    load: store.load,
+    ...store,
     append: (turn) => late(store.append(turn)),
     setSystemPrompt: (target) => late(store.setSystemPrompt(target)),
     setSummary: (target) => late(store.setSummary(target)),
     clear: (target) => late(store.clear(target)),
-    remove: (id) => late(store.remove(id)),
-    list: store.list
+    remove: (id) => late(store.remove(id))
   }
 })
 
@@ -83,18 +82,65 @@ describe("A conversation with a store", () => {
       )
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("does not send the key to a server that the stored settings name and the program does not", () =>
+  it.scoped("uses the server, the key and the default model of the manager that revives it", () =>
     Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
       const first = yield* ChatManager.make({ config })
       yield* Effect.flatMap(first.getChat("ada"), (chat) => chat.chat("one"))
-      const elsewhere = yield* LLMConfig.override(config, { baseUrl: "http://elsewhere/v1", apiKey: "sk-other-key" })
+      assert.deepStrictEqual((yield* Effect.flatten(store.load("ada"))).settings, {})
+      const elsewhere = yield* LLMConfig.override(config, {
+        baseUrl: "http://elsewhere/v1",
+        apiKey: "sk-other-key",
+        model: "newer"
+      })
 
       const second = yield* ChatManager.make({ config: elsewhere })
       yield* Effect.flatMap(second.getChat("ada"), (chat) => chat.chat("two"))
 
       const requests = yield* Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (client) => client.requests)
-      assert.isTrue(requests[1]?.url.startsWith("http://server/v1"))
-      assert.isUndefined(requests[1]?.headers["authorization"])
+      assert.isTrue(requests[1]?.url.startsWith("http://elsewhere/v1"))
+      assert.strictEqual(requests[1]?.headers["authorization"], "Bearer sk-other-key")
+      assert.deepInclude(requests[1]?.body, { model: "newer" })
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("takes nothing but its own choices from settings that an older release stored", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      yield* store.append({
+        id: "ada",
+        expectedVersion: 0,
+        messages: [ChatMessage.user("one"), ChatMessage.assistant("answer")],
+        usage: ChatResponse.emptyUsage,
+        systemPrompt: "Be old.",
+        settings: {
+          baseUrl: "http://old/v1",
+          model: "own",
+          temperature: 0.1,
+          maxRetries: 99,
+          wire: { maxTokensField: "max_completion_tokens" },
+          extraBody: { secret: "sk-body" }
+        }
+      })
+      const manager = yield* ChatManager.make({ config })
+      yield* Effect.flatMap(manager.getChat("ada"), (chat) => chat.chat("two"))
+
+      const requests = yield* Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (client) => client.requests)
+      assert.isTrue(requests[0]?.url.startsWith("http://server/v1"))
+      assert.deepInclude(requests[0]?.body, { model: "own", temperature: 0.1, max_tokens: 8192 })
+      assert.notProperty(requests[0]?.body, "secret")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("stores the settings that it chose, and none of a config with another server", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const manager = yield* ChatManager.make({ config })
+      const own = yield* LLMConfig.override(config, { temperature: 0.1, model: "own", headers: { "x-team": "a" } })
+      const elsewhere = yield* LLMConfig.override(own, { baseUrl: "http://elsewhere/v1" })
+      yield* Effect.flatMap(manager.getChat("ada", { config: own }), (chat) => chat.chat("one"))
+      yield* Effect.flatMap(manager.getChat("bob", { config: elsewhere }), (chat) => chat.chat("one"))
+
+      assert.deepStrictEqual((yield* Effect.flatten(store.load("ada"))).settings, { model: "own", temperature: 0.1 })
+      assert.deepStrictEqual((yield* Effect.flatten(store.load("bob"))).settings, {})
     }).pipe(Effect.provide(TestLayer)))
 
   it.scoped("gives the second of two writers a conflict with its answer, and loses no turn", () =>
@@ -284,4 +330,76 @@ describe("removeChat with a store", () => {
       assert.deepStrictEqual(Array.from(yield* Stream.runCollect(manager.list)), [])
       assert.strictEqual((yield* chat.history)[0]?.content, "Be brief.")
     }).pipe(Effect.provide(TestLayer)))
+})
+
+describe("A conversation with a store that other programs write", () => {
+  /** The store in memory, as several programs have it. */
+  const shared = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => ({ ...store, isShared: true }))
+
+  const managers = Effect.gen(function*() {
+    const make = Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, yield* shared)
+    return [yield* make, yield* make] as const
+  })
+
+  it.scoped("takes turns with another program without a conflict", () =>
+    Effect.gen(function*() {
+      const [first, second] = yield* managers
+      const [one, two] = [yield* first.getChat("ada"), yield* second.getChat("ada")]
+      for (let turn = 0; turn < 3; turn++) {
+        yield* one.chat(`one ${turn}`)
+        assert.strictEqual((yield* two.history).length, 1 + 4 * turn + 2)
+        yield* two.chat(`two ${turn}`)
+        yield* two.updateSystemPrompt(`Prompt ${turn}.`)
+        yield* one.updateSystemPrompt(`Other prompt ${turn}.`)
+        assert.deepStrictEqual(yield* one.usage, yield* two.usage)
+      }
+      const history = yield* two.history
+      assert.strictEqual(history[0]?.content, "Other prompt 2.")
+      assert.strictEqual(roles(history.slice(1)), "user assistant ".repeat(6).trim())
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("is another conversation once another program removed it and began anew", () =>
+    Effect.gen(function*() {
+      const [first, second] = yield* managers
+      const [one, two] = [yield* first.getChat("ada"), yield* second.getChat("ada")]
+      yield* one.chat("old")
+      yield* two.history
+      yield* first.removeChat("ada")
+      yield* Effect.flatMap(first.getChat("ada"), (chat) => chat.chat("new"))
+
+      const { content } = (yield* two.history)[1] ?? {}
+      yield* two.chat("newer")
+
+      assert.strictEqual(content, "new")
+      const stored = yield* Effect.flatMap(HistoryStore.HistoryStore, (store) => Effect.flatten(store.load("ada")))
+      assert.deepStrictEqual(stored.messages.map(({ content }) => content), ["new", "answer 2", "newer", "answer 3"])
+      assert.strictEqual(stored.turns.length, 2)
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("gets a conflict if another program writes during its turn, also when its history is read meanwhile", () =>
+    Effect.gen(function*() {
+      const store = yield* shared
+      const slow = ScriptedHttpClient.layer(() => ScriptedHttpClient.delayed("1 second", answer("slow")))
+      const client = yield* Layer.build(slow)
+      const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, store).pipe(
+        Effect.provide(client)
+      )
+      const chat = yield* manager.getChat("ada")
+      const turn = yield* Effect.fork(Effect.flip(chat.chat("slow")))
+      const { requests } = Context.get(client, ScriptedHttpClient.ScriptedHttpClient)
+      yield* Effect.repeat(Effect.zipRight(Effect.yieldNow(), requests), { until: (sent) => sent.length === 1 })
+      yield* store.append({
+        id: "ada",
+        expectedVersion: 0,
+        messages: [ChatMessage.user("fast"), ChatMessage.assistant("first")],
+        usage: ChatResponse.emptyUsage,
+        systemPrompt: "",
+        settings: {}
+      })
+      yield* chat.history
+      yield* TestClock.adjust("1 second")
+
+      assert.strictEqual((yield* Fiber.join(turn))._tag, "ConflictError")
+      assert.deepStrictEqual((yield* chat.history).map(({ content }) => content), ["fast", "first"])
+    }).pipe(Effect.provide(HistoryStore.layerMemory)))
 })

@@ -4,7 +4,7 @@
 import { Error as PlatformError, FileSystem, KeyValueStore, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Logger, Option, Stream } from "effect"
+import { Effect, Fiber, Layer, Logger, Option, Stream, TestClock } from "effect"
 import { HistoryStore } from "effect-chat"
 import { turn } from "../support/databases.ts"
 
@@ -67,6 +67,7 @@ describe("HistoryStore.layerFileSystem", () => {
         yield* fs.writeFileString(path("id-wrong.json"), `{"id":"wrong","version":"one"}`)
         yield* fs.writeFileString(path(hidden), "")
         yield* fs.writeFileString(path("notes.json"), `{"id":"notes"}`)
+        yield* fs.makeDirectory(path("backup.json"))
 
         for (const id of ["torn", "wrong", hashed]) {
           const uses = [
@@ -87,6 +88,71 @@ describe("HistoryStore.layerFileSystem", () => {
         assert.deepStrictEqual(yield* ids(store), ["good"])
       })
     ))
+
+  it.effect("fails typed for a document that is nested too deeply for the stack", () =>
+    inFolder(({ fs, path, store }) =>
+      Effect.gen(function*() {
+        const deep = "[".repeat(6_000) + "]".repeat(6_000)
+        yield* fs.writeFileString(path("id-a.json"), `{"id":"a","version":1,"systemPrompt":${deep}}`)
+        const error = yield* Effect.flip(store.load("a"))
+        assert.strictEqual(error.conversationId, "a")
+        assert.include(error.message, "does not decode")
+      })
+    ))
+
+  it.effect("keeps files and folders for their owner", () =>
+    inFolder(({ fs, path, store }) =>
+      Effect.gen(function*() {
+        yield* store.append(turn("a", 0))
+        assert.strictEqual((yield* fs.stat(path("id-a.json"))).mode & 0o777, 0o600)
+        assert.strictEqual((yield* fs.stat(path("."))).mode & 0o777, 0o700)
+      })
+    ))
+
+  it.live("refuses one of two stores on a folder that write at the same time, and tears nothing", () =>
+    inFolder(({ fs, path, store }) =>
+      Effect.gen(function*() {
+        const other = yield* Effect.provide(
+          HistoryStore.HistoryStore,
+          HistoryStore.layerFileSystem({ directory: path(".") }).pipe(
+            Layer.provide(Layer.succeed(FileSystem.FileSystem, fs)),
+            Layer.provide(Path.layer)
+          )
+        )
+        assert.isTrue(store.isShared)
+        for (let version = 0; version < 20; version++) {
+          const outcomes = yield* Effect.all(
+            [store.append(turn("a", version, "x".repeat(200_000))), other.append(turn("a", version, "y"))].map(
+              Effect.either
+            ),
+            { concurrency: 2 }
+          )
+          assert.deepStrictEqual(outcomes.map(({ _tag }) => _tag).sort(), ["Left", "Right"])
+          assert.deepStrictEqual(yield* other.load("a"), yield* store.load("a"))
+        }
+        assert.deepStrictEqual(yield* fs.readDirectory(path(".")), ["id-a.json"])
+      })
+    ))
+
+  it.effect(
+    "removes a lock that a crash left behind, after ten seconds",
+    () =>
+      inFolder(({ fs, path, store }) =>
+        Effect.gen(function*() {
+          yield* store.append(turn("a", 0))
+          yield* fs.writeFileString(path("id-a.json.lock"), "a program that is gone")
+          const write = yield* Effect.fork(store.append(turn("a", 1)))
+          const steps = Effect.zipRight(TestClock.adjust("3 seconds"), Effect.promise(() => new Promise(setImmediate)))
+          yield* Effect.repeatN(steps, 1)
+          assert.isTrue(Option.isNone(yield* Fiber.poll(write)))
+          yield* Effect.repeat(steps, { until: () => Effect.map(Fiber.poll(write), Option.isSome) })
+
+          assert.strictEqual(yield* Fiber.join(write), 2)
+          assert.deepStrictEqual(yield* fs.readDirectory(path(".")), ["id-a.json"])
+        })
+      ),
+    20_000
+  )
 
   it.effect("takes no file for another conversation's", () =>
     inFolder(({ fs, path, store }) =>

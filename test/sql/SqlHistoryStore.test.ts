@@ -76,6 +76,18 @@ for (const [name, stored] of Object.entries(databases)) {
         for (const id of ids) assert.isTrue(yield* store.remove(id))
       }))
 
+    it.effect("fails with the conversation's id if the stored version is not a whole number", () =>
+      Effect.gen(function*() {
+        const { query, store } = yield* Stored
+        yield* store.append(turn("versionless", 0))
+        const typed = name === "PostgreSQL"
+        if (!typed) yield* query("UPDATE effect_chat_conversations SET version = 'x' WHERE id = 'versionless'")
+        const error = yield* Effect.flip(store.append(turn("versionless", typed ? 7 : 1)))
+        assert.strictEqual(error._tag, typed ? "ConflictError" : "HistoryStoreError")
+        assert.strictEqual(error.conversationId, "versionless")
+        yield* store.remove("versionless")
+      }))
+
     it.effect("keeps ids and prompts as people write them", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Sha256 from "./sha256.ts"
 
 /** What stays readable: lower case, since file systems may not tell it from upper case. */
 const readable = /^[a-z0-9][a-z0-9_-]{0,63}$/
@@ -18,11 +19,7 @@ export const fromName = (name: string): Option.Option<string> =>
   Option.liftPredicate(name.slice(prefix.length), (id) => name.startsWith(prefix) && readable.test(id))
 
 /** The digest of a text, 64 digits of lower case. */
-export const sha256 = (text: string): Effect.Effect<string> =>
-  Effect.map(Effect.promise(() => globalThis.crypto.subtle.digest("SHA-256", utf16(text))), hex)
-
-const hex = (bytes: ArrayBuffer): string =>
-  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("")
+export const sha256 = (text: string): Effect.Effect<string> => Effect.sync(() => Sha256.digest(utf16(text)))
 
 /** The text's own units: as UTF-8, texts with different lone surrogates would be one. */
 const utf16 = (text: string): Uint8Array<ArrayBuffer> => {

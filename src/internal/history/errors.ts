@@ -1,15 +1,21 @@
 /**
  * What can go wrong with a stored conversation.
  */
+import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 
 /** An id as an error shows it: whatever text it is, and never pages of it. */
 const shown = (id: string): string => JSON.stringify(clipped(id, 64))
 
+/** A ParseError computes its message from the value, whose nesting can exceed the stack. */
+const messageOf = Option.liftThrowable((error: Error): string => error.message)
+
 /** What an error says, and what the one beneath it does. Never pages of either: they can quote what is stored. */
 const told = (cause: unknown): string => {
-  const message = cause instanceof Error ? cause.message : String(cause)
+  const message = cause instanceof Error
+    ? Option.getOrElse(messageOf(cause), () => "it is nested too deeply")
+    : String(cause)
   const beneath = cause instanceof Error && cause.cause instanceof Error ? `: ${cause.cause.message}` : ""
   return clipped(message + beneath, 512)
 }
@@ -40,6 +46,13 @@ export const notDecodable = (conversationId: string, cause: ParseResult.ParseErr
     cause
   })
 
+/** The stored version is not a whole number. */
+export const notVersion = (conversationId: string): HistoryStoreError =>
+  new HistoryStoreError({
+    message: `The stored version of the conversation ${shown(conversationId)} is not a whole number`,
+    conversationId
+  })
+
 /** What is stored under the conversation's name is another one, such as a file that was renamed by hand. */
 export const notOf = (conversationId: string): HistoryStoreError =>
   new HistoryStoreError({
@@ -57,3 +70,7 @@ export const conflict = (conversationId: string, expectedVersion: number, actual
     expectedVersion,
     actualVersion
   })
+
+/** There is no such conversation to copy. */
+export const notStored = (conversationId: string): HistoryStoreError =>
+  new HistoryStoreError({ message: `The conversation ${shown(conversationId)} is not stored`, conversationId })

@@ -1,13 +1,21 @@
 /**
  * Documents as files of a folder, each replaced whole: written beside, synced, and moved into its place.
+ *
+ * Programs that share the folder write a document one after another: a writer holds `NAME.json.lock`, which only one can
+ * create. A crash leaves the lock behind. The next writer waits until it has seen the same lock for some time, and then
+ * removes it.
  */
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { HistoryStoreError } from "../../ChatError.ts"
 import type { Documents } from "./documentStore.ts"
 import { storeFailed } from "./errors.ts"
+import { make as makeIncarnation } from "./incarnation.ts"
 
 const suffix = ".json"
 
@@ -20,7 +28,7 @@ export const make = (
     const path = yield* Path.Path
     const fileOf = (name: string): string => path.join(directory, `${name}${suffix}`)
     const besideOf = (name: string): string => `${fileOf(name)}.new`
-    yield* fs.makeDirectory(directory, { recursive: true }).pipe(
+    yield* fs.makeDirectory(directory, { recursive: true, mode: 0o700 }).pipe(
       Effect.mapError((cause) => storeFailed(directory, "given a folder", cause))
     )
     const bytes = new TextEncoder()
@@ -31,6 +39,8 @@ export const make = (
       Effect.scoped,
       Effect.ignore
     )
+
+    const withLock = makeLocks(fs, yield* makeIncarnation)
 
     return {
       read: (name) =>
@@ -43,7 +53,7 @@ export const make = (
         ),
       write: (name, text) => {
         const beside = besideOf(name)
-        return fs.open(beside, { flag: "w" }).pipe(
+        return fs.open(beside, { flag: "w", mode: 0o600 }).pipe(
           Effect.flatMap((handle) => Effect.zipRight(handle.writeAll(bytes.encode(text)), handle.sync)),
           Effect.scoped,
           Effect.zipRight(fs.rename(beside, fileOf(name))),
@@ -62,6 +72,7 @@ export const make = (
           yield* sync
           return true
         }),
+      exclusive: (name, effect) => withLock(`${fileOf(name)}.lock`, effect),
       names: fs.readDirectory(directory).pipe(
         Effect.map((files) =>
           files.filter((file) => file.endsWith(suffix)).map((file) => file.slice(0, -suffix.length))
@@ -70,3 +81,59 @@ export const make = (
       )
     }
   })
+
+/** How long a lock may be held. A write takes milliseconds. */
+const longestHold = "10 seconds"
+
+const retry = Schedule.spaced("5 millis")
+
+/** Holds a lock file during an effect. Its content names the writer and the write. */
+const makeLocks = (fs: FileSystem.FileSystem, owner: string) => {
+  let count = 0
+
+  const release = (file: string, mark: string) =>
+    fs.readFileString(file).pipe(
+      Effect.flatMap((held) => held === mark ? fs.remove(file) : Effect.void),
+      Effect.ignore
+    )
+
+  const create = (file: string, mark: string) =>
+    fs.writeFileString(file, mark, { flag: "wx", mode: 0o600 }).pipe(
+      Effect.as(true),
+      Effect.catchTag("SystemError", (error) =>
+        error.reason === "AlreadyExists" ? Effect.succeed(false) : Effect.fail(error))
+    )
+
+  /** Removes the lock if it is the one that was seen `longestHold` ago. */
+  const breakLock = (file: string, seen: string) =>
+    Effect.gen(function*() {
+      const aside = `${file}.${owner}`
+      yield* fs.rename(file, aside)
+      // Another writer may have been faster: its new lock is put back.
+      if ((yield* fs.readFileString(aside)) !== seen) yield* Effect.ignore(fs.link(aside, file))
+      yield* fs.remove(aside, { force: true })
+    }).pipe(Effect.ignore)
+
+  const acquire = (file: string, mark: string): Effect.Effect<void, PlatformError> =>
+    Effect.gen(function*() {
+      if (yield* create(file, mark)) return
+      const seen = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
+      const isFree = create(file, mark).pipe(
+        Effect.repeat({ schedule: retry, until: (isCreated) => isCreated }),
+        Effect.timeoutOption(longestHold)
+      )
+      if (Option.isSome(yield* isFree)) return
+      yield* breakLock(file, seen)
+      yield* acquire(file, mark)
+    })
+
+  return <A>(file: string, effect: Effect.Effect<A>): Effect.Effect<A, PlatformError> =>
+    Effect.suspend(() => {
+      const mark = `${owner}-${++count}`
+      return Effect.acquireUseRelease(
+        Effect.interruptible(acquire(file, mark)),
+        () => effect,
+        () => release(file, mark)
+      )
+    })
+}

@@ -4,29 +4,45 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { ConflictError } from "../../ChatError.ts"
-import type { Service, StoredConversation } from "../../HistoryStore.ts"
+import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type { Commit, Service, StoredConversation, Version } from "../../HistoryStore.ts"
 import * as Change from "./change.ts"
+import * as Commits from "./commits.ts"
+import { notStored } from "./errors.ts"
 
 /** A store of its own, empty. */
 export const make: Effect.Effect<Service> = Effect.sync((): Service => {
   const conversations = new Map<string, StoredConversation>()
-  // Runs in one go: between the look at what is stored and the write nobody else gets a turn.
-  const write = (id: string, change: Change.Change): Effect.Effect<number, ConflictError> =>
+  const find = (id: string) => Effect.sync(() => Option.fromNullable(conversations.get(id)))
+  // Runs at once: no other fiber writes between the look at what is stored and the write.
+  const commit = (commit: Commit, fresh: Commits.Fresh): Effect.Effect<Version, ConflictError> =>
     Effect.suspend(() =>
-      Effect.map(change(conversations.get(id)), (next) => {
-        if (next === undefined) return 0
-        conversations.set(id, next)
-        return next.version
+      Effect.map(Change.commit(conversations.get(commit.id), commit, fresh), (next) => {
+        conversations.set(commit.id, next)
+        return Change.versionOf(next)
       })
     )
-  return {
-    load: (id) => Effect.sync(() => Option.fromNullable(conversations.get(id))),
-    append: (turn) => write(turn.id, Change.append(turn)),
-    setSystemPrompt: (target) => write(target.id, Change.setSystemPrompt(target)),
-    setSummary: (target) => write(target.id, Change.setSummary(target)),
-    clear: (target) => write(target.id, Change.clear(target)),
+
+  return Commits.toService({
+    isShared: false,
+    load: find,
+    version: (id) => Effect.sync(() => Change.versionOf(conversations.get(id))),
+    loadTail: (id, options) => Effect.map(find(id), Option.map((stored) => Change.tail(stored, options?.turns))),
+    findTurn: (id, turnId) => Effect.map(find(id), Option.flatMap((stored) => Change.findTurn(stored, turnId))),
+    commit,
+    copy: (from, to, options) =>
+      Effect.flatMap(
+        Commits.fresh,
+        (fresh) =>
+          Effect.suspend((): Effect.Effect<Version, ConflictError | HistoryStoreError> => {
+            const stored = conversations.get(from)
+            if (stored === undefined) return Effect.fail(notStored(from))
+            return commit(Change.toCopy(stored, to, options?.keepTurns), fresh)
+          })
+      ),
+    conversations: (query) =>
+      Effect.sync(() => Change.pageOf(Array.from(conversations.values(), Change.toInfo), query ?? {})),
     remove: (id) => Effect.sync(() => conversations.delete(id)),
     list: Stream.suspend(() => Stream.fromIterable(Array.from(conversations.keys())))
-  }
+  })
 })

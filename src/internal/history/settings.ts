@@ -1,5 +1,5 @@
 /**
- * A config as it is stored with its conversation: as JSON, and without what is secret.
+ * The settings that are stored with a conversation: those that it chose, and nothing else.
  */
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -12,20 +12,27 @@ import { notDecodable } from "./errors.ts"
 const encode = Schema.encodeSync(LLMConfig.LLMConfig)
 const decode = Schema.decodeUnknownEither(LLMConfig.LLMConfig)
 
-/** The settings to store. */
-export const fromConfig = (config: LLMConfig.LLMConfig): Settings => {
-  const { apiKey: _key, headers: _headers, ...settings } = encode(config)
-  return settings
+/** The settings that a conversation can choose. Its system prompt is stored apart. */
+const choices = new Set(["model", "temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty"])
+
+const choicesOf = (settings: Settings) => Object.entries(settings).filter(([key]) => choices.has(key))
+
+/** What differs from the defaults. A config of another server is its own: none of it is stored. */
+export const chosen = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMConfig): Settings => {
+  if (config === defaults || config.baseUrl !== defaults.baseUrl) return {}
+  const others: Settings = encode(defaults)
+  return Object.fromEntries(choicesOf(encode(config)).filter(([key, value]) => value !== others[key]))
 }
 
-/** The stored settings as a config, with the secrets of the one at hand if both are of one server. */
-export const toConfig = (
+/** The defaults with what the conversation chose. Everything else that an older release stored is left out. */
+export const inForce = (
   stored: StoredConversation,
-  current: LLMConfig.LLMConfig
+  defaults: LLMConfig.LLMConfig
 ): Effect.Effect<LLMConfig.LLMConfig, HistoryStoreError> => {
-  const { apiKey, headers } = encode(current)
-  const secrets = stored.settings["baseUrl"] === current.baseUrl
-    ? { ...(apiKey === undefined ? {} : { apiKey }), ...(headers === undefined ? {} : { headers }) }
-    : {}
-  return Either.mapLeft(decode({ ...stored.settings, ...secrets }), (cause) => notDecodable(stored.id, cause))
+  const own = choicesOf(stored.settings)
+  if (own.length === 0) return Either.right(defaults)
+  return Either.mapLeft(
+    decode({ ...encode(defaults), ...Object.fromEntries(own) }),
+    (cause) => notDecodable(stored.id, cause)
+  )
 }

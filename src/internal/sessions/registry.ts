@@ -8,8 +8,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../ChatManager.ts"
+import { monotonicMillis } from "../time.ts"
 import type { Lender } from "../turn/chat.ts"
-import type { StoredConversation } from "../turn/storedConversation.ts"
+import type { Conversation } from "../turn/conversation.ts"
 import { Removals } from "./removals.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
@@ -17,7 +18,7 @@ import { type Session, Sessions } from "./sessions.ts"
 const evictionBatch = 256
 
 /** Makes the conversation that a new session is for. What is stored of it counts from when `after` is done. */
-export type Begin = (after: Effect.Effect<void> | undefined) => StoredConversation
+export type Begin = (after: Effect.Effect<void> | undefined) => Conversation
 
 /** How long, and how many. */
 export interface Limits {
@@ -54,9 +55,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     // A semaphore loses the permit of whoever is interrupted as it gets it. Nobody holds this one for long.
     const withSessions = <A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> =>
       Effect.uninterruptible(
-        Effect.clockWith((clock) =>
-          SynchronizedRef.modify(sessions, (all) => [f(all, clock.unsafeCurrentTimeMillis()), all])
-        )
+        Effect.clockWith((clock) => SynchronizedRef.modify(sessions, (all) => [f(all, monotonicMillis(clock)), all]))
       )
 
     const tell = (event: SessionEvent): void => {
@@ -114,7 +113,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
       Effect.zipRight(evictExpired),
       Effect.flatMap((left) => {
         if (left === undefined) return someIdle.await
-        return left > 0 ? Effect.sleep(Math.min(left, longestSleep)) : Effect.yieldNow()
+        return left > 0 ? Effect.sleep(Math.min(Math.max(1, Math.ceil(left)), longestSleep)) : Effect.yieldNow()
       }),
       Effect.forever
     )
@@ -149,7 +148,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
           if (session === undefined) return removals.add(id, forget)
           all.delete(session)
           tell({ _tag: "Removed", id })
-          return removals.add(id, Effect.as(Effect.zipRight(session.conversation.dismiss, forget), true))
+          return removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
         })).pipe(Effect.uninterruptible),
       has: (id) => withSessions((all) => all.get(id) !== undefined),
       size: withSessions((all) => all.size),

@@ -5,15 +5,15 @@
  * their last use. Every operation takes constant time. Mutable: a map that is copied on write costs more the more
  * sessions there are.
  */
-import type { StoredConversation } from "../turn/storedConversation.ts"
+import type { Conversation } from "../turn/conversation.ts"
 
 /** One conversation that is in memory. */
 export interface Session {
   readonly id: string
-  readonly conversation: StoredConversation
+  readonly conversation: Conversation
   /** How many calls use it now. In use, it is in no idle order. */
   users: number
-  /** Milliseconds of the Clock. */
+  /** In monotonic milliseconds. */
   lastActivity: number
   older: Session | undefined
   newer: Session | undefined
@@ -44,7 +44,7 @@ export class Sessions {
   }
 
   /** A new session, idle from now. */
-  create(id: string, conversation: StoredConversation, now: number): Session {
+  create(id: string, conversation: Conversation, now: number): Session {
     const session: Session = {
       id,
       conversation,

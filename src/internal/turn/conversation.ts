@@ -1,41 +1,28 @@
 /**
- * What a conversation is: its messages, and the one turn that it can be in. Where it is kept, its classes say.
+ * A conversation: its history over a store, and the lock of its turns.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import type * as HistoryStore from "../../HistoryStore.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import { make as makeIncarnation } from "../history/incarnation.ts"
+import * as Settings from "../history/settings.ts"
 import { TurnLock } from "./lock.ts"
 
 /** The messages that a turn begins with. */
 export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
 
-/** What can go wrong between a conversation and its store. */
+/** The errors of a conversation's store. */
 export type StoreError = HistoryStoreError | ConflictError
 
-/** What there is of a conversation. */
-export interface Content {
-  readonly config: LLMConfig
-  readonly systemPrompt: string
-  /** Whole turns in their order, without the system message. */
-  readonly messages: ReadonlyArray<ChatMessage>
-  readonly summary: Summary | undefined
-  readonly usage: Usage
-}
-
-/** A conversation in which nothing was said. */
-export const begun = (config: LLMConfig): Content => ({
-  config,
-  systemPrompt: config.systemPrompt,
-  messages: [],
-  summary: undefined,
-  usage: emptyUsage
-})
-
-/** What a window chooses from, and the request that it chooses the messages of. */
+/** What a window chooses from, and the request whose messages it chooses. */
 export interface Choice {
   readonly input: Input
   readonly request: Omit<ChatRequest, "messages">
@@ -48,78 +35,388 @@ export interface FinishedTurn {
   readonly usage: Usage | undefined
 }
 
-/** One conversation. */
-export abstract class Conversation {
-  readonly lock: TurnLock = new TurnLock()
-  /** What turns send of the history. */
+/** Where a conversation is stored, and what it is created with. */
+export interface Options {
+  readonly id: string
+  readonly store: HistoryStore.Service
+  /** The fairness key for `Limits`. Default the id. */
+  readonly owner?: object | undefined
+  /** Completes before the conversation is read: the removal of the one with the same id before it. */
+  readonly after?: Effect.Effect<void> | undefined
+  /** The settings of a conversation that chose none. */
+  readonly defaults: LLMConfig
+  /** The settings to use, whatever is stored. */
+  readonly config?: LLMConfig | undefined
+  /** Chooses what turns send of the history. */
   readonly window: HistoryWindow
-  /** Whose its calls are, where calls wait in line. */
-  readonly owner: string | object
+  /** Receives the tokens of each turn. */
+  readonly onUsage?: ((usage: Usage) => Effect.Effect<void>) | undefined
+}
 
-  constructor(window: HistoryWindow, owner: string | object) {
-    this.window = window
-    this.owner = owner
+/** What is stored of a conversation, with the settings that are in force. */
+interface Content extends Omit<HistoryStore.Version, "incarnation"> {
+  readonly config: LLMConfig
+  readonly systemPrompt: string
+  /** Complete turns in their order, without the system message. */
+  readonly messages: ReadonlyArray<ChatMessage>
+  readonly summary: Summary | undefined
+  readonly usage: Usage
+  /** Undefined if the store has none. */
+  readonly incarnation: string | undefined
+}
+
+/** A turn that the store did not take. */
+interface Unsaved extends FinishedTurn {
+  /** What was stored before the write. The version is infinite if it could not be read. */
+  readonly version: number
+  readonly incarnation: string | undefined
+}
+
+/** A write that failed, and may have been done all the same. */
+interface UnconfirmedWrite {
+  /** The tokens of all turns, if the write had them. */
+  readonly usage?: Usage
+  /** The part of them that was not stored before. */
+  readonly unstored?: Usage | undefined
+}
+
+/**
+ * One conversation. It reads what is stored with its first use, after a write that failed, and, if other programs write
+ * to the store, whenever another version is stored.
+ */
+export class Conversation {
+  readonly lock: TurnLock = new TurnLock()
+  readonly window: HistoryWindow
+  readonly owner: string | object
+  readonly #options: Options
+  readonly #content: SynchronizedRef.SynchronizedRef<Content | undefined> = SynchronizedRef.unsafeMake<
+    Content | undefined
+  >(undefined)
+  #unsaved: Unsaved | undefined
+  /** The tokens of turns that left nothing else. They are stored with the next turn. */
+  #unstored: Usage | undefined
+  #unconfirmed: UnconfirmedWrite | undefined
+  #isRemoved = false
+
+  constructor(options: Options) {
+    this.window = options.window
+    this.owner = options.owner ?? options.id
+    this.#options = options
   }
 
-  /** Reads what there is. */
-  protected abstract use<A>(f: (content: Content) => A): Effect.Effect<A, HistoryStoreError>
+  /** Whether the conversation has a turn that the store did not take. */
+  get isUnsaved(): boolean {
+    return this.#unsaved !== undefined
+  }
 
   /** The tokens of all turns. */
-  abstract get usage(): Effect.Effect<Usage, HistoryStoreError>
+  get usage(): Effect.Effect<Usage, HistoryStoreError> {
+    return Effect.map(
+      this.#current,
+      ({ usage }) => [this.#unstored, this.#unconfirmed?.unstored, this.#unsaved?.usage].reduce(add, usage)
+    )
+  }
 
-  /** Keeps the summary of these messages, unless the history is another one by now. */
-  abstract summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError>
-
-  abstract updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError>
-
-  abstract get clear(): Effect.Effect<void, StoreError>
-
-  /** Adds a turn to the history. It is stored when this is done. */
-  abstract commit(turn: FinishedTurn): Effect.Effect<void, StoreError>
-
-  /** Tries again to keep the turn that was not; whether there was one. */
-  abstract get save(): Effect.Effect<boolean, StoreError>
-
-  /** Counts the tokens of a turn that left nothing else. */
-  abstract recordUsage(usage: Usage | undefined): Effect.Effect<void>
-
-  /** The settings that are in force. */
+  /** The settings that are in force, without a look at the stored version. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
-    return this.use((content) => content.config)
+    return Effect.map(this.#read(false), ({ config }) => config)
   }
 
-  /** The messages, the system message first where there is one. */
+  /** The messages, after the system message if there is one. */
   get history(): Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError> {
-    return this.use((content) => withSystem(content, content.messages))
+    return Effect.map(this.#current, (content) => withSystem(content, content.messages))
   }
 
-  /** What a question outside the history is sent with. */
+  /** The request of a question outside the history. */
   question(input: TurnInput): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return this.use((content) => ({
+    return Effect.map(this.#current, (content) => ({
       config: content.config,
       messages: withSystem(content, input),
       conversation: this.owner
     }))
   }
 
-  /** What a turn is sent with, before the window chooses. */
+  /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
   choice(input: TurnInput): Effect.Effect<Choice, HistoryStoreError> {
-    return this.use(({ config, messages, summary, systemPrompt }) => ({
-      input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening: input, summary },
-      request: { config, conversation: this.owner }
-    }))
+    const confirmed = Effect.suspend(() => this.#unconfirmed === undefined ? Effect.void : this.#forget)
+    return Effect.map(
+      Effect.zipRight(confirmed, this.#read(true)),
+      ({ config, messages, summary, systemPrompt }) => ({
+        input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening: input, summary },
+        request: { config, conversation: this.owner }
+      })
+    )
   }
 
-  /** Ends the turn that runs, if one does. */
+  /** Stores the summary of these messages, unless the history has changed. */
+  summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
+    const { id, store } = this.#options
+    return this.#write(false, (content) => {
+      if (content.messages !== messages) return Effect.succeed(content)
+      const usage = add(content.usage, this.#unstored)
+      const { incarnation, version } = content
+      return Effect.map(
+        this.#storing(usage, store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })),
+        (version) => ({ ...content, version, usage, summary })
+      )
+    }).pipe(Effect.catchTag("ConflictError", () => Effect.void))
+  }
+
+  updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
+    const { defaults, id, store } = this.#options
+    return this.#write(true, (content) =>
+      Effect.map(
+        store.setSystemPrompt({
+          id,
+          expectedVersion: content.version,
+          incarnation: content.incarnation,
+          systemPrompt,
+          settings: Settings.chosen(content.config, defaults)
+        }),
+        (version) => ({ ...content, version, systemPrompt })
+      ))
+  }
+
+  get clear(): Effect.Effect<void, StoreError> {
+    const { id, store } = this.#options
+    return this.#write(true, (content) => {
+      const { incarnation, version } = content
+      // A conversation that is not stored has nothing to clear there.
+      const clear = version === 0 ? Effect.succeed(0) : store.clear({ id, expectedVersion: version, incarnation })
+      return Effect.map(clear, (version) => {
+        this.#discardUnsaved()
+        return { ...content, version, messages: [], summary: undefined }
+      })
+    })
+  }
+
+  /** Ends the turn that runs, if there is one. */
   get stop(): Effect.Effect<void> {
     return Effect.suspend(() => this.lock.holder?.stop ?? Effect.void)
   }
+
+  /** Ends the conversation. The turn that runs may go on for a while; turns that wait begin in the next conversation. */
+  end(grace: Duration.Duration): Effect.Effect<void> {
+    return Effect.flatMap(this.lock.close, () => {
+      const turn = this.lock.holder
+      if (turn === undefined) return Effect.void
+      return Duration.equals(grace, Duration.zero)
+        ? turn.stop
+        : turn.done.pipe(Effect.timeoutOption(grace), Effect.interruptible, Effect.zipRight(turn.stop))
+    })
+  }
+
+  /** Ends the conversation: the turn that runs is not kept, and nothing is written after this. */
+  get remove(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#isRemoved = true
+      const written = SynchronizedRef.update(this.#content, (content) => content)
+      return Effect.zipRight(this.end(Duration.zero), written)
+    })
+  }
+
+  /** Adds a turn to the history. It is stored when this is done. */
+  commit(turn: FinishedTurn): Effect.Effect<void, StoreError> {
+    return Effect.suspend(() => {
+      if (this.#isRemoved) return this.recordUsage(turn.usage)
+      const write = this.#write(false, (content) => {
+        this.#setUnsaved(turn, content)
+        return this.#append(content, turn)
+      })
+      // What is stored may have to be read first, and that can fail.
+      const kept = Effect.tapError(write, () =>
+        Effect.sync(() => {
+          if (this.#unsaved?.messages !== turn.messages) {
+            this.#setUnsaved(turn, { version: Infinity, incarnation: undefined })
+          }
+        }))
+      return Effect.zipRight(this.#count(turn.usage), kept)
+    })
+  }
+
+  /** Tries to store the turn that the store did not take. Returns whether there was one. */
+  get save(): Effect.Effect<boolean, StoreError> {
+    return Effect.suspend(() => {
+      if (this.#unsaved === undefined) return Effect.succeed(false)
+      const { messages } = this.#unsaved
+      const write = this.#write(
+        false,
+        (content) =>
+          this.#unsaved?.messages === messages ? this.#append(content, this.#unsaved) : Effect.succeed(content)
+      )
+      return Effect.as(Effect.zipRight(this.#forget, write), true)
+    })
+  }
+
+  /** Counts the tokens of a turn that left nothing else. */
+  recordUsage(usage: Usage | undefined): Effect.Effect<void> {
+    // Not during a write, which stores the tokens that it found.
+    const record = SynchronizedRef.update(this.#content, (content) => {
+      this.#unstored = usage === undefined ? this.#unstored : add(usage, this.#unstored)
+      return content
+    })
+    return usage === undefined ? Effect.void : Effect.zipRight(this.#count(usage), record)
+  }
+
+  #count(usage: Usage | undefined): Effect.Effect<void> {
+    const { onUsage } = this.#options
+    return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
+  }
+
+  #append(content: Content, { messages, turnId, usage: cost }: FinishedTurn): Effect.Effect<Content, StoreError> {
+    const { defaults, id, store } = this.#options
+    const usage = add(add(content.usage, this.#unstored), cost)
+    const append = store.append({
+      id,
+      turnId,
+      expectedVersion: content.version,
+      incarnation: content.incarnation,
+      messages,
+      usage,
+      systemPrompt: content.systemPrompt,
+      settings: Settings.chosen(content.config, defaults)
+    })
+    return Effect.map(this.#storing(usage, append), (version) => {
+      this.#unsaved = undefined
+      return { ...content, version, usage, messages: [...content.messages, ...messages] }
+    })
+  }
+
+  /** A write of the tokens of all turns. */
+  #storing(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
+    const unstored = this.#unstored
+    return Effect.tapBoth(write, {
+      onSuccess: () => Effect.sync(() => this.#unstored = undefined),
+      onFailure: (error) =>
+        Effect.sync(() => {
+          if (error._tag === "ConflictError") return
+          this.#unstored = undefined
+          this.#unconfirmed = { usage, unstored }
+        })
+    })
+  }
+
+  #setUnsaved(turn: FinishedTurn, { incarnation, version }: Pick<Content, "incarnation" | "version">): void {
+    this.#discardUnsaved()
+    this.#unsaved = { ...turn, version, incarnation }
+  }
+
+  /** Gives up the turn that the store did not take. Its tokens still count. */
+  #discardUnsaved(): void {
+    if (this.#unsaved?.usage !== undefined) this.#unstored = add(this.#unsaved.usage, this.#unstored)
+    this.#unsaved = undefined
+  }
+
+  /** Makes the next use read what is stored. */
+  get #forget(): Effect.Effect<void> {
+    return Effect.uninterruptible(SynchronizedRef.set(this.#content, undefined))
+  }
+
+  /** The content, compared with the store unless a turn runs: that turn was made for what is in memory. */
+  get #current(): Effect.Effect<Content, HistoryStoreError> {
+    return Effect.suspend(() => this.#read(this.lock.holder === undefined))
+  }
+
+  /** Only reading can be interrupted: a semaphore loses the permit of a fiber that is interrupted as it gets it. */
+  #read(compare: boolean): Effect.Effect<Content, HistoryStoreError> {
+    const read = Effect.uninterruptibleMask((restore) =>
+      SynchronizedRef.modifyEffect(
+        this.#content,
+        (content) => Effect.map(restore(this.#refresh(content, compare)), (content) => [content, content])
+      )
+    )
+    return Effect.flatMap(
+      SynchronizedRef.get(this.#content),
+      (content) => content === undefined || compare && this.#options.store.isShared ? read : Effect.succeed(content)
+    )
+  }
+
+  /** The content, read if there is none, or if another version is stored. */
+  #refresh(content: Content | undefined, compare: boolean): Effect.Effect<Content, HistoryStoreError> {
+    const { id, store } = this.#options
+    if (content === undefined) return this.#load
+    return compare && store.isShared
+      ? Effect.flatMap(store.version(id), (found) => isCurrent(content, found) ? Effect.succeed(content) : this.#load)
+      : Effect.succeed(content)
+  }
+
+  /** One write at a time, and none after the removal. After one that failed, what is stored is read again. */
+  #write(
+    compare: boolean,
+    f: (content: Content) => Effect.Effect<Content, StoreError>
+  ): Effect.Effect<void, StoreError> {
+    return SynchronizedRef.updateEffect(this.#content, (content) => {
+      if (this.#isRemoved) return Effect.succeed(content)
+      const known = this.#unconfirmed === undefined ? content : undefined
+      return Effect.flatMap(this.#refresh(known, compare && this.lock.holder === undefined), f)
+    }).pipe(
+      Effect.tapErrorTag("ConflictError", () => this.#forget),
+      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unconfirmed ??= {})),
+      Effect.uninterruptible
+    )
+  }
+
+  get #load(): Effect.Effect<Content, HistoryStoreError> {
+    const { after = Effect.void, config, defaults, id, store } = this.#options
+    return Effect.zipRight(after, store.load(id)).pipe(
+      Effect.flatMap(Option.match({
+        onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(config ?? defaults, incarnation)),
+        onSome: (stored) =>
+          Effect.map(
+            config === undefined ? Settings.inForce(stored, defaults) : Effect.succeed(config),
+            (config): Content => ({ ...stored, config, summary: stored.summary })
+          )
+      })),
+      Effect.map((content) => this.#settle(content))
+    )
+  }
+
+  /** Decides by what is stored which failed writes were done. A turn of a removed conversation is given up. */
+  #settle(content: Content): Content {
+    const unconfirmed = this.#unconfirmed
+    const unsaved = this.#unsaved
+    this.#unconfirmed = undefined
+    if (unconfirmed?.unstored !== undefined && !isSame(unconfirmed.usage, content.usage)) {
+      this.#unstored = add(unconfirmed.unstored, this.#unstored)
+    }
+    if (unsaved !== undefined) {
+      if (isStored(content, unsaved)) this.#unsaved = undefined
+      else if (isOfAnother(content, unsaved)) this.#discardUnsaved()
+    }
+    return content
+  }
 }
 
-/** The tokens of both, where there are more. */
-export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
+/** A conversation that is not stored. */
+const empty = (config: LLMConfig, incarnation: string): Content => ({
+  config,
+  systemPrompt: config.systemPrompt,
+  messages: [],
+  summary: undefined,
+  usage: emptyUsage,
+  version: 0,
+  incarnation
+})
+
+/** The sum of both, if there are more. */
+const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
 
 const withSystem = (
   { systemPrompt }: Content,
   messages: ReadonlyArray<ChatMessage>
 ): ReadonlyArray<ChatMessage> => systemPrompt === "" ? messages.slice() : [system(systemPrompt), ...messages]
+
+/** Whether what is stored is what was read. A conversation that is not stored has no incarnation yet. */
+const isCurrent = (content: Content, found: HistoryStore.Version): boolean =>
+  content.version === found.version && (found.version === 0 || content.incarnation === found.incarnation)
+
+/** Whether the turn is the last one that is stored, and was stored since. */
+const isStored = (content: Content, unsaved: Unsaved): boolean =>
+  content.version > unsaved.version &&
+  isSame(content.messages.slice(-unsaved.messages.length), unsaved.messages)
+
+/** Whether the turn was made for a conversation that was removed since. */
+const isOfAnother = (content: Content, { incarnation, version }: Unsaved): boolean =>
+  version > 0 && incarnation !== undefined && content.incarnation !== incarnation
+
+const isSame = (some: unknown, other: unknown): boolean => JSON.stringify(some) === JSON.stringify(other)

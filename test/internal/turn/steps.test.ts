@@ -5,9 +5,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
 import { ChatCompletions, ChatMessage, HistoryWindow, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
+import { store as noopStore } from "../../../src/internal/history/noopStore.ts"
 import { toPull, toStream } from "../../../src/internal/transport/stream.ts"
-import type { FinishedTurn } from "../../../src/internal/turn/conversation.ts"
-import { MemoryConversation } from "../../../src/internal/turn/memoryConversation.ts"
+import { Conversation, type FinishedTurn } from "../../../src/internal/turn/conversation.ts"
 import { send } from "../../../src/internal/turn/stepRequest.ts"
 import * as Steps from "../../../src/internal/turn/steps.ts"
 import * as Turn from "../../../src/internal/turn/turn.ts"
@@ -34,10 +34,10 @@ const script = (request: ScriptedHttpClient.CapturedRequest): ScriptedHttpClient
 }
 
 /** A conversation that also keeps its commits. */
-class Recording extends MemoryConversation {
+class Recording extends Conversation {
   readonly commits: Array<FinishedTurn> = []
 
-  override commit(turn: FinishedTurn): Effect.Effect<void> {
+  override commit(turn: FinishedTurn): ReturnType<Conversation["commit"]> {
     this.commits.push(turn)
     return super.commit(turn)
   }
@@ -47,7 +47,12 @@ const results: Turn.NextStep = ({ toolCalls }) =>
   Effect.succeed(toolCalls.map(({ id }) => ChatMessage.toolResult(id, "12:00")))
 
 const make = Effect.map(ChatCompletions.make, (completions) => {
-  const conversation = new Recording(LLMConfig.make(options({ wire: { toolHistory: "calls" } })), HistoryWindow.all)
+  const conversation = new Recording({
+    id: "",
+    store: noopStore,
+    defaults: LLMConfig.make(options({ wire: { toolHistory: "calls" } })),
+    window: HistoryWindow.all
+  })
   const input = [ChatMessage.user("What time is it?")]
   const respond = (nextStep?: Turn.NextStep) =>
     Effect.scopedWith((scope) =>

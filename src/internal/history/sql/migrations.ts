@@ -36,7 +36,54 @@ const conversations = Effect.flatMap(SqlClient.SqlClient, (sql) => {
   )
 })
 
-const migrations = { "0001_conversations": Effect.asVoid(conversations) }
+/** Whether a message begins a turn: the first one, and a user message after one of another role. */
+const begins = `CASE WHEN before IS NULL OR (message LIKE '{"role":"user"%' AND before NOT LIKE '{"role":"user"%')
+  THEN 1 ELSE 0 END`
+
+/** Every message has the index of its turn, and the first one of a turn its id and time. */
+const turns = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const millis = sql.literal(sql.onDialectOrElse({
+    pg: () => "CAST(EXTRACT(EPOCH FROM updated_at) * 1000 AS bigint)",
+    orElse: () => "COALESCE(CAST(strftime('%s', updated_at) AS integer) * 1000, 0)"
+  }))
+  for (
+    const column of [
+      "incarnation text NOT NULL DEFAULT ''",
+      "turns integer NOT NULL DEFAULT 0",
+      "title text",
+      "owner text",
+      "created_millis bigint NOT NULL DEFAULT 0",
+      "updated_millis bigint NOT NULL DEFAULT 0"
+    ]
+  ) yield* sql`ALTER TABLE effect_chat_conversations ADD COLUMN ${sql.literal(column)}`
+  for (const column of ["turn integer NOT NULL DEFAULT 0", "turn_id text", "turn_millis bigint"]) {
+    yield* sql`ALTER TABLE effect_chat_messages ADD COLUMN ${sql.literal(column)}`
+  }
+  yield* sql`
+    UPDATE effect_chat_messages SET turn = numbered.turn,
+      turn_id = CASE WHEN numbered.begins = 1 THEN 'turn-' || numbered.turn END,
+      turn_millis = CASE WHEN numbered.begins = 1 THEN 0 END
+    FROM (
+      SELECT conversation, seq, begins,
+        CAST(SUM(begins) OVER (PARTITION BY conversation ORDER BY seq) - 1 AS integer) AS turn
+      FROM (
+        SELECT conversation, seq, ${sql.literal(begins)} AS begins FROM (
+          SELECT conversation, seq, message, LAG(message) OVER (PARTITION BY conversation ORDER BY seq) AS before
+          FROM effect_chat_messages
+        ) AS pairs
+      ) AS marked
+    ) AS numbered
+    WHERE effect_chat_messages.conversation = numbered.conversation AND effect_chat_messages.seq = numbered.seq`
+  yield* sql`
+    UPDATE effect_chat_conversations SET updated_millis = ${millis},
+      turns = (SELECT COUNT(turn_id) FROM effect_chat_messages WHERE conversation = id)`
+  yield* sql`CREATE INDEX effect_chat_messages_turn ON effect_chat_messages (conversation, turn)`
+  yield* sql`CREATE INDEX effect_chat_conversations_updated ON effect_chat_conversations (updated_millis, id)`
+  yield* sql`CREATE INDEX effect_chat_conversations_owner ON effect_chat_conversations (owner, updated_millis, id)`
+})
+
+const migrations = { "0001_conversations": Effect.asVoid(conversations), "0002_turns": Effect.asVoid(turns) }
 
 const latest = Object.keys(migrations).length
 

@@ -13,12 +13,15 @@ import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ConflictError, type HistoryStoreError } from "../../../ChatError.ts"
+import { ConflictError, HistoryStoreError } from "../../../ChatError.ts"
 import { ChatMessage } from "../../../ChatMessage.ts"
 import { emptyUsage, Usage } from "../../../ChatResponse.ts"
-import type { Service, Target } from "../../../HistoryStore.ts"
+import type { Commit, ConversationInfo, Service, StoredTurn, Tail, Version } from "../../../HistoryStore.ts"
 import { Summary } from "../../../HistoryWindow.ts"
-import { conflict, listFailed, notDecodable, storeFailed } from "../errors.ts"
+import { pageSize, previewOf, toCopy, toTurn } from "../change.ts"
+import * as Commits from "../commits.ts"
+import type { Fresh } from "../commits.ts"
+import { conflict, listFailed, notDecodable, notStored, notVersion, storeFailed } from "../errors.ts"
 import { whenFree, withFaults } from "./faults.ts"
 import * as Statements from "./statements.ts"
 import { escape, fromKey, type Key, toKey, unescape } from "./text.ts"
@@ -31,6 +34,9 @@ const encodeSummary = Schema.encode(Schema.parseJson(Summary))
 const encodeUsage = Schema.encode(Schema.parseJson(Usage))
 const encodeMessages = Schema.encode(Schema.Array(Schema.parseJson(ChatMessage)))
 
+const decodeMessages = Schema.decodeUnknown(Schema.Array(Schema.parseJson(ChatMessage)))
+const decodePreview = Schema.decodeUnknownOption(Schema.parseJson(ChatMessage))
+
 const decode = Schema.decodeUnknown(Schema.Struct({
   version: Schema.Int,
   systemPrompt: Schema.String,
@@ -39,6 +45,33 @@ const decode = Schema.decodeUnknown(Schema.Struct({
   usage: Schema.parseJson(Usage),
   settings: Settings
 }))
+
+const unescaped = (text: string | null): string | undefined => text === null ? undefined : unescape(text)
+
+/** The columns that a commit changes. */
+const toColumns = (commit: Commit): Effect.Effect<Statements.Columns, ParseResult.ParseError> =>
+  Effect.gen(function*() {
+    return {
+      ...(commit.systemPrompt === undefined ? {} : { system_prompt: escape(commit.systemPrompt) }),
+      ...(commit.usage === undefined ? {} : { usage: yield* encodeUsage(commit.usage) }),
+      ...(commit.settings === undefined ? {} : { settings: yield* encodeSettings(commit.settings) }),
+      ...(commit.summary === undefined
+        ? commit.keepTurns === undefined ? {} : { summary: null }
+        : { summary: yield* encodeSummary(commit.summary) }),
+      ...(commit.title === undefined ? {} : { title: escape(commit.title) }),
+      ...(commit.owner === undefined ? {} : { owner: escape(commit.owner) })
+    }
+  })
+
+/** What a first version has that its commit does not bring. */
+const blank: Effect.Effect<Statements.Columns, ParseResult.ParseError> = Effect.map(
+  encodeUsage(emptyUsage),
+  (usage) => ({ system_prompt: "", usage, settings: "{}" })
+)
+
+/** A version that something else than a store wrote may be no number. */
+const whole = (id: string, found: Version): Effect.Effect<Version, HistoryStoreError> =>
+  Number.isSafeInteger(found.version) ? Effect.succeed(found) : Effect.fail(notVersion(id))
 
 /** The store in this database, whose tables are there. */
 export const make = (client: SqlClient): Service => {
@@ -49,97 +82,150 @@ export const make = (client: SqlClient): Service => {
   const write = <A>(
     id: string,
     what: string,
-    f: (key: Key) => Effect.Effect<A, Fault | ConflictError>
+    f: (key: Key) => Effect.Effect<A, Fault | ConflictError | HistoryStoreError>
   ): Effect.Effect<A, HistoryStoreError | ConflictError> =>
     Effect.flatMap(toKey(id), (key) => whenFree(withFaults(sql.withTransaction(f(key))))).pipe(
-      Effect.mapError((error) => error instanceof ConflictError ? error : storeFailed(id, what, error))
+      Effect.mapError((error) =>
+        error instanceof ConflictError || error instanceof HistoryStoreError ? error : storeFailed(id, what, error)
+      )
     )
 
-  /** What a write made, or what was there instead of what it expected. */
-  const orConflict = (
-    { expectedVersion, id }: Target,
-    key: Key,
-    made: Effect.Effect<Option.Option<number>, SqlError>
-  ): Effect.Effect<number, SqlError | ConflictError> =>
-    Effect.flatMap(
-      made,
-      Option.match({
-        onNone: () =>
-          Effect.flatMap(
-            statements.version(key),
-            (version) => Effect.fail(conflict(id, expectedVersion, version))
-          ),
-        onSome: Effect.succeed
+  const read = <A>(id: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, HistoryStoreError> =>
+    Effect.mapError(whenFree(effect), (cause) => storeFailed(id, "read", cause))
+
+  const loadTail = (id: string, lastTurns: number | undefined) =>
+    Effect.gen(function*() {
+      const key = yield* toKey(id)
+      const rows = yield* read(id, statements.select(key, lastTurns))
+      const [head] = rows
+      if (head === undefined) return Option.none()
+      const messages = rows.filter((row) => row.message !== null)
+      const stored = yield* decode({
+        version: Number(head.version),
+        systemPrompt: unescape(head.system_prompt),
+        messages: messages.map(({ message }) => message),
+        summary: head.summary,
+        usage: head.usage,
+        settings: head.settings
+      }).pipe(Effect.mapError((cause) => notDecodable(id, cause)))
+      const turns = messages.flatMap(({ turn, turn_id, turn_millis }, start): ReadonlyArray<StoredTurn> =>
+        turn_id === null
+          ? []
+          : [{ index: Number(turn), turnId: unescape(turn_id), createdAt: Number(turn_millis), start }]
+      )
+      const turnCount = Number(head.turns)
+      const tail: Tail = {
+        id,
+        ...stored,
+        summary: stored.summary ?? undefined,
+        incarnation: head.incarnation,
+        turns,
+        title: unescaped(head.title),
+        owner: unescaped(head.owner),
+        createdAt: Number(head.created_millis),
+        updatedAt: Number(head.updated_millis),
+        firstTurn: turns[0]?.index ?? turnCount,
+        turnCount
+      }
+      return Option.some(tail)
+    })
+
+  /** Writes the commit in the transaction that is open. */
+  const commitWith = (
+    commit: Commit,
+    fresh: Fresh,
+    key: Key
+  ): Effect.Effect<Version, Fault | ConflictError | HistoryStoreError> =>
+    Effect.gen(function*() {
+      const { expected, id, keepTurns, turns } = commit
+      const columns = yield* toColumns(commit)
+      const encoded = yield* Effect.forEach(turns, ({ messages }) => encodeMessages(messages))
+      const count = encoded.reduce((sum, messages) => sum + messages.length, 0)
+      const written = expected.version === 0
+        ? yield* statements.insert(key, { ...yield* blank, ...columns }, fresh, turns.length, count)
+        : yield* statements.update(key, expected, columns, fresh.now, keepTurns, turns.length, count)
+      if (Option.isNone(written)) {
+        const found = yield* whole(id, yield* statements.version(key))
+        return yield* conflict(id, expected.version, found.version)
+      }
+      const { incarnation, seq, turns: total } = written.value
+      const first = total - turns.length
+      if (keepTurns !== undefined) yield* statements.deleteTurns(key, first)
+      const version = expected.version + 1
+      const rows = turns.flatMap((turn, n) => {
+        const { createdAt, index, turnId } = toTurn(turn, version, first + n, 0, fresh)
+        return (encoded[n] ?? []).map((message, place): Statements.MessageRow => ({
+          turn: index,
+          turn_id: place === 0 ? escape(turnId) : null,
+          turn_millis: place === 0 ? createdAt : null,
+          message
+        }))
       })
-    )
+      yield* statements.insertMessages(key, seq, rows)
+      return { incarnation, version }
+    })
 
-  return {
+  return Commits.toService({
+    isShared: true,
     load: (id) =>
+      Effect.map(loadTail(id, undefined), Option.map(({ firstTurn: _first, turnCount: _count, ...all }) => all)),
+    loadTail: (id, options) => loadTail(id, options?.turns),
+    version: (id) =>
+      Effect.flatMap(
+        toKey(id),
+        (key) => Effect.flatMap(read(id, statements.version(key)), (found) => whole(id, found))
+      ),
+    findTurn: (id, turnId) =>
       Effect.gen(function*() {
         const key = yield* toKey(id)
-        const [head, ...rest] = yield* Effect.mapError(
-          whenFree(statements.select(key)),
-          (cause) => storeFailed(id, "read", cause)
+        const rows = yield* read(id, statements.turn(key, escape(turnId)))
+        const [first] = rows
+        if (first === undefined) return Option.none()
+        const messages = yield* Effect.mapError(
+          decodeMessages(rows.map(({ message }) => message)),
+          (cause) => notDecodable(id, cause)
         )
-        if (head === undefined || Number(head.seq) !== -1) return Option.none()
-        const stored = yield* decode({
-          version: Number(head.version),
-          systemPrompt: unescape(head.system_prompt),
-          messages: rest.map(({ message }) => message),
-          summary: head.summary,
-          usage: head.usage,
-          settings: head.settings
-        }).pipe(Effect.mapError((cause) => notDecodable(id, cause)))
-        return Option.some({ id, ...stored, summary: stored.summary ?? undefined })
+        return Option.some({ index: Number(first.turn), turnId, createdAt: Number(first.turn_millis), messages })
+      }),
+    commit: (commit, fresh) => write(commit.id, "written", (key) => commitWith(commit, fresh, key)),
+
+    // What is read is one state, and the copy is one transaction.
+    copy: (from, to, options) =>
+      Effect.gen(function*() {
+        const stored = yield* loadTail(from, undefined)
+        if (Option.isNone(stored)) return yield* notStored(from)
+        const fresh = yield* Commits.fresh
+        return yield* write(
+          to,
+          "written",
+          (key) => commitWith(toCopy(stored.value, to, options?.keepTurns), fresh, key)
+        )
       }),
 
-    append: (turn) =>
-      write(turn.id, "written", (key) =>
-        Effect.gen(function*() {
-          const columns = { system_prompt: escape(turn.systemPrompt), usage: yield* encodeUsage(turn.usage) }
-          const messages = yield* encodeMessages(turn.messages)
-          const first = yield* orConflict(
-            turn,
-            key,
-            turn.expectedVersion === 0
-              ? statements.insert(key, { ...columns, settings: yield* encodeSettings(turn.settings) }, messages.length)
-              : statements.update(key, turn.expectedVersion, columns, messages.length)
-          )
-          yield* statements.insertMessages(key, first, messages)
-          return turn.expectedVersion + 1
-        })),
-
-    setSystemPrompt: (target) =>
-      write(target.id, "written", (key) =>
-        Effect.gen(function*() {
-          const columns = { system_prompt: escape(target.systemPrompt) }
-          if (target.expectedVersion > 0) {
-            yield* orConflict(target, key, statements.update(key, target.expectedVersion, columns, 0))
-            return target.expectedVersion + 1
-          }
-          const usage = yield* encodeUsage(emptyUsage)
-          const settings = yield* encodeSettings(target.settings)
-          yield* orConflict(target, key, statements.insert(key, { ...columns, usage, settings }, 0))
-          return 1
-        })),
-
-    setSummary: (target) =>
-      write(target.id, "written", (key) =>
-        Effect.gen(function*() {
-          if (target.expectedVersion === 0 && (yield* statements.version(key)) === 0) return 0
-          const columns = { summary: yield* encodeSummary(target.summary), usage: yield* encodeUsage(target.usage) }
-          yield* orConflict(target, key, statements.update(key, target.expectedVersion, columns, 0))
-          return target.expectedVersion + 1
-        })),
-
-    clear: (target) =>
-      write(target.id, "cleared", (key) =>
-        Effect.gen(function*() {
-          if (target.expectedVersion === 0 && (yield* statements.version(key)) === 0) return 0
-          yield* orConflict(target, key, statements.update(key, target.expectedVersion, { summary: null }, 0))
-          yield* statements.deleteMessages(key)
-          return target.expectedVersion + 1
-        })),
+    conversations: ({ before, limit, owner } = {}) =>
+      Effect.gen(function*() {
+        const cursor = before === undefined
+          ? undefined
+          : { millis: before.updatedAt, key: (yield* toKey(before.id)).key }
+        const page = statements.conversations(
+          owner === undefined ? undefined : escape(owner),
+          cursor,
+          limit ?? pageSize
+        )
+        const rows = yield* Effect.mapError(whenFree(page), listFailed)
+        return rows.map((row): ConversationInfo => ({
+          id: fromKey({ key: row.id, longId: row.long_id }),
+          title: unescaped(row.title),
+          owner: unescaped(row.owner),
+          createdAt: Number(row.created_millis),
+          updatedAt: Number(row.updated_millis),
+          turnCount: Number(row.turns),
+          preview: Option.match(decodePreview(row.message), {
+            onNone: () => "",
+            onSome: ({ content }) => previewOf(content)
+          })
+        }))
+      }),
 
     // The row of the conversation first: who writes a message holds it.
     remove: (id) =>
@@ -158,5 +244,5 @@ export const make = (client: SqlClient): Service => {
           ]
         })
     )
-  }
+  })
 }

@@ -6,6 +6,8 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { Commit, Version } from "../../../HistoryStore.ts"
+import type { Fresh } from "../commits.ts"
 import type { Key } from "./text.ts"
 
 /** What changes of a conversation, as its row has it. */
@@ -14,17 +16,51 @@ export interface Columns {
   readonly usage?: string
   readonly summary?: string | null
   readonly settings?: string
+  readonly title?: string
+  readonly owner?: string
 }
 
-/** A conversation has the `seq` -1 and no message; a message has nothing else. Numbers come as the driver has them. */
-export interface Row {
-  readonly seq: unknown
+/** A message as its row has it. The first one of a turn has the turn's id and time. */
+export interface MessageRow {
+  readonly turn: number
+  readonly turn_id: string | null
+  readonly turn_millis: number | null
+  readonly message: string
+}
+
+/** The row of a conversation. Numbers come as the driver has them. */
+export interface Head {
+  readonly id: string
+  readonly long_id: string | null
   readonly version: unknown
+  readonly incarnation: string
+  readonly turns: unknown
   readonly system_prompt: string
   readonly usage: unknown
   readonly summary: unknown
   readonly settings: unknown
+  readonly title: string | null
+  readonly owner: string | null
+  readonly created_millis: unknown
+  readonly updated_millis: unknown
+}
+
+/** A conversation with one of its messages, or with none. */
+export interface Row extends Head {
+  readonly seq: unknown
+  readonly turn: unknown
+  readonly turn_id: string | null
+  readonly turn_millis: unknown
   readonly message: unknown
+}
+
+/** What a write found and made. */
+export interface Written {
+  readonly incarnation: string
+  /** The `seq` of its first message. */
+  readonly seq: number
+  /** How many turns there are after the write. */
+  readonly turns: number
 }
 
 /** What a page of `list` has. */
@@ -33,7 +69,7 @@ export interface Listed {
   readonly long_id: string | null
 }
 
-/** Databases take some ten thousand parameters in a statement, and a message has three. */
+/** Databases take some ten thousand parameters in a statement, and a message has six. */
 const rowsPerInsert = 1_000
 
 /** How many ids are read at once. */
@@ -45,18 +81,24 @@ export const make = (sql: SqlClient) => {
   const now = Effect.map(DateTime.now, DateTime.formatIso)
   return {
     /** The version that is stored, 0 where none is. */
-    version: ({ key }: Key): Effect.Effect<number, SqlError> =>
+    version: ({ key }: Key): Effect.Effect<Version, SqlError> =>
       Effect.map(
-        sql<{ version: unknown }>`SELECT version FROM effect_chat_conversations WHERE id = ${key}`,
-        ([row]) => row === undefined ? 0 : Number(row.version)
+        sql<{ version: unknown; incarnation: string }>`
+          SELECT version, incarnation FROM effect_chat_conversations WHERE id = ${key}`,
+        ([row]) =>
+          row === undefined
+            ? { incarnation: "", version: 0 }
+            : { incarnation: row.incarnation, version: Number(row.version) }
       ),
 
-    /** The first version of a conversation. Gives the `seq` of its first message. */
+    /** The first version of a conversation, with this many turns and messages. */
     insert: (
       { key, longId }: Key,
-      columns: Required<Omit<Columns, "summary">>,
+      columns: Columns,
+      { incarnation, now: millis }: Fresh,
+      turns: number,
       messages: number
-    ): Effect.Effect<Option.Option<number>, SqlError> =>
+    ): Effect.Effect<Option.Option<Written>, SqlError> =>
       Effect.gen(function*() {
         const time = yield* now
         const rows = yield* sql`
@@ -65,39 +107,62 @@ export const make = (sql: SqlClient) => {
             ...columns,
             id: key,
             long_id: longId,
+            incarnation,
             version: 1,
+            turns,
             next_seq: messages,
             created_at: time,
-            updated_at: time
+            updated_at: time,
+            created_millis: millis,
+            updated_millis: millis
           })
         } ON CONFLICT (id) DO NOTHING RETURNING version`
-        return rows.length === 0 ? Option.none() : Option.some(0)
+        return rows.length === 0 ? Option.none() : Option.some({ incarnation, seq: 0, turns })
       }),
 
-    /** The version after `version`. Gives the `seq` of the first of its new messages. */
+    /** The version after the expected one, with its first turns and this many more turns and messages. */
     update: (
       { key }: Key,
-      version: number,
+      { incarnation, version }: Commit["expected"],
       columns: Columns,
+      millis: number,
+      keepTurns: number | undefined,
+      turns: number,
       messages: number
-    ): Effect.Effect<Option.Option<number>, SqlError> =>
+    ): Effect.Effect<Option.Option<Written>, SqlError> =>
       Effect.gen(function*() {
-        const rows = yield* sql<{ next_seq: unknown }>`
+        const kept = keepTurns === undefined
+          ? sql`turns`
+          : sql`CASE WHEN turns < ${keepTurns} THEN turns ELSE ${keepTurns} END`
+        const rows = yield* sql<{ incarnation: string; next_seq: unknown; turns: unknown }>`
           UPDATE effect_chat_conversations
-          SET ${sql.update({ ...columns, updated_at: yield* now })},
-            version = version + 1, next_seq = next_seq + ${messages}
+          SET ${sql.update({ ...columns, updated_at: yield* now, updated_millis: millis })},
+            version = version + 1, next_seq = next_seq + ${messages}, turns = ${kept} + ${turns}
           WHERE id = ${key} AND version = ${version}
-          RETURNING next_seq`
-        return Option.map(Option.fromNullable(rows[0]), (row) => Number(row.next_seq) - messages)
+            ${incarnation === undefined ? sql`` : sql`AND incarnation = ${incarnation}`}
+          RETURNING incarnation, next_seq, turns`
+        return Option.map(Option.fromNullable(rows[0]), (row) => ({
+          incarnation: row.incarnation,
+          seq: Number(row.next_seq) - messages,
+          turns: Number(row.turns)
+        }))
       }),
 
-    insertMessages: ({ key }: Key, first: number, messages: ReadonlyArray<string>): Effect.Effect<void, SqlError> =>
+    insertMessages: (
+      { key }: Key,
+      first: number,
+      messages: ReadonlyArray<MessageRow>
+    ): Effect.Effect<void, SqlError> =>
       Effect.gen(function*() {
-        const rows = messages.map((message, index) => ({ conversation: key, seq: first + index, message }))
+        const rows = messages.map((message, index) => ({ ...message, conversation: key, seq: first + index }))
         for (let start = 0; start < rows.length; start += rowsPerInsert) {
           yield* sql`INSERT INTO effect_chat_messages ${sql.insert(rows.slice(start, start + rowsPerInsert))}`
         }
       }),
+
+    /** Removes the messages of all turns but the first ones. */
+    deleteTurns: ({ key }: Key, keep: number): Effect.Effect<void, SqlError> =>
+      Effect.asVoid(sql`DELETE FROM effect_chat_messages WHERE conversation = ${key} AND turn >= ${keep}`),
 
     deleteMessages: ({ key }: Key): Effect.Effect<void, SqlError> =>
       Effect.asVoid(sql`DELETE FROM effect_chat_messages WHERE conversation = ${key}`),
@@ -109,15 +174,39 @@ export const make = (sql: SqlClient) => {
         (rows) => rows.length > 0
       ),
 
-    /** A conversation and its messages: in one statement, so that nobody writes between the two. */
-    select: ({ key }: Key): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
+    /** A conversation and the messages of its last turns: in one statement, so that nobody writes between the two. */
+    select: ({ key }: Key, lastTurns: number | undefined): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
       sql<Row>`
-        SELECT -1 AS seq, version, system_prompt, usage, summary, settings, NULL AS message
-        FROM effect_chat_conversations WHERE id = ${key}
-        UNION ALL
-        SELECT seq, NULL, NULL, NULL, NULL, NULL, message
-        FROM effect_chat_messages WHERE conversation = ${key}
-        ORDER BY seq`,
+        SELECT c.*, m.seq, m.turn, m.turn_id, m.turn_millis, m.message
+        FROM effect_chat_conversations c LEFT JOIN effect_chat_messages m ON m.conversation = c.id
+          ${lastTurns === undefined ? sql`` : sql`AND m.turn >= c.turns - ${lastTurns}`}
+        WHERE c.id = ${key} ORDER BY m.seq`,
+
+    /** The messages of the turn with this id. */
+    turn: ({ key }: Key, turnId: string): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
+      sql<Row>`
+        SELECT m.* FROM effect_chat_messages m
+        WHERE m.conversation = ${key} AND m.turn = (
+          SELECT MIN(turn) FROM effect_chat_messages WHERE conversation = ${key} AND turn_id = ${turnId}
+        ) ORDER BY m.seq`,
+
+    /** A page of conversations with their last messages, newest first. */
+    conversations: (
+      owner: string | undefined,
+      before: { readonly millis: number; readonly key: string } | undefined,
+      limit: number
+    ): Effect.Effect<ReadonlyArray<Row>, SqlError> =>
+      sql<Row>`
+        SELECT c.*, (
+          SELECT message FROM effect_chat_messages WHERE conversation = c.id ORDER BY seq DESC LIMIT 1
+        ) AS message
+        FROM effect_chat_conversations c
+        WHERE 1 = 1 ${owner === undefined ? sql`` : sql`AND owner = ${owner}`} ${
+        before === undefined
+          ? sql``
+          : sql`AND (updated_millis < ${before.millis} OR (updated_millis = ${before.millis} AND id < ${before.key}))`
+      }
+        ORDER BY updated_millis DESC, id DESC LIMIT ${limit}`,
 
     /** The conversations after this one. */
     page: (after: string | undefined): Effect.Effect<ReadonlyArray<Listed>, SqlError> =>

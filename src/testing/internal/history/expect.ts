@@ -86,7 +86,7 @@ export const turn = (
 })
 
 /** The conversation, which has to be there. */
-export const loaded = (store: Service, id: string): Effect.Effect<StoredConversation, Failure> =>
+export const whole = (store: Service, id: string): Effect.Effect<StoredConversation, Failure> =>
   Effect.flatMap(
     store.load(id),
     Option.match({
@@ -100,6 +100,13 @@ export const loaded = (store: Service, id: string): Effect.Effect<StoredConversa
         ),
       onSome: Effect.succeed
     })
+  )
+
+/** The conversation without what the store makes of its own: times, ids of turns and the incarnation. */
+export const loaded = (store: Service, id: string) =>
+  Effect.map(
+    whole(store, id),
+    ({ createdAt: _created, incarnation: _incarnation, turns: _turns, updatedAt: _updated, ...given }) => given
   )
 
 /** That a write is refused for its version, and how. */

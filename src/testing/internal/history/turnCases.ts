@@ -1,0 +1,133 @@
+/**
+ * What a store keeps of turns, and what commits and copies do to them.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Service } from "../../../HistoryStore.ts"
+import { conflicts, equal, onMany, onOne, turn, turnOf, usageOf, whole } from "./expect.ts"
+
+/** A conversation of these turns, each named by what is said in it. */
+const begin = (store: Service, id: string, said: ReadonlyArray<string>) =>
+  store.commit({
+    id,
+    expected: { version: 0 },
+    turns: said.map((text) => ({ turnId: text, messages: turnOf(text) })),
+    usage: usageOf(said.length),
+    systemPrompt: "Be brief.",
+    settings: { model: "m" },
+    title: "A title",
+    owner: `owner of ${id}`
+  })
+
+/** The ids of the turns that are stored, and the messages. */
+const turnsOf = (store: Service, id: string) =>
+  Effect.map(whole(store, id), ({ messages, turns }) => ({
+    messages,
+    turns: turns.map(({ index, start, turnId }) => ({ index, turnId, start }))
+  }))
+
+const expected = (said: ReadonlyArray<string>) => ({
+  messages: said.flatMap(turnOf),
+  turns: said.map((turnId, index) => ({ index, turnId, start: 2 * index }))
+})
+
+export const turnCases = [
+  onOne("a commit stores its turns with their index and id", (store, id) =>
+    Effect.gen(function*() {
+      const first = yield* begin(store, id, ["a", "b"])
+      yield* equal("The version", first.version, 1)
+      yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "b"]))
+      yield* equal("The stored version", yield* store.version(id), first)
+      const stored = yield* whole(store, id)
+      yield* equal("The title", stored.title, "A title")
+      yield* equal("The owner", stored.owner, `owner of ${id}`)
+    })),
+
+  onOne("a commit that keeps the first turns replaces those after them", (store, id) =>
+    Effect.gen(function*() {
+      const first = yield* begin(store, id, ["a", "b", "c"])
+      const second = yield* store.commit({
+        id,
+        expected: first,
+        keepTurns: 1,
+        turns: [{ turnId: "d", messages: turnOf("d") }]
+      })
+      yield* equal("The version", second, { ...first, version: 2 })
+      yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d"]))
+      yield* store.append(turn(id, 2, { turnId: "e", messages: turnOf("e") }))
+      yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d", "e"]))
+      yield* store.commit({ id, expected: { version: 3 }, keepTurns: 9, turns: [] })
+      yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d", "e"]))
+      yield* equal("The usage", (yield* whole(store, id)).usage, usageOf(3))
+    })),
+
+  onOne("a commit for another incarnation is a conflict", (store, id) =>
+    Effect.gen(function*() {
+      const first = yield* begin(store, id, ["a"])
+      yield* store.remove(id)
+      const second = yield* begin(store, id, ["b"])
+      yield* equal("Whether the incarnations are the same", first.incarnation === second.incarnation, false)
+      yield* conflicts(store.commit({ id, expected: first, turns: [] }), {
+        conversationId: id,
+        expectedVersion: 1,
+        actualVersion: 1
+      })
+      yield* equal("The turns", yield* turnsOf(store, id), expected(["b"]))
+    })),
+
+  onOne("the last turns are read with their index", (store, id) =>
+    Effect.gen(function*() {
+      yield* equal("The tail of none", yield* store.loadTail(id, { turns: 1 }), Option.none())
+      yield* begin(store, id, ["a", "b", "c"])
+      const tail = Option.getOrUndefined(yield* store.loadTail(id, { turns: 2 }))
+      yield* equal("The messages", tail?.messages, ["b", "c"].flatMap(turnOf))
+      yield* equal("The turns", tail?.turns.map(({ index, start }) => [index, start]), [[1, 0], [2, 2]])
+      yield* equal("What was left out", [tail?.firstTurn, tail?.turnCount], [1, 3])
+    })),
+
+  onOne("a turn is found by its id", (store, id) =>
+    Effect.gen(function*() {
+      yield* begin(store, id, ["a", "b \0\ud800\\", "c"])
+      const found = Option.getOrUndefined(yield* store.findTurn(id, "b \0\ud800\\"))
+      yield* equal("The turn", [found?.index, found?.messages], [1, turnOf("b \0\ud800\\")])
+      yield* equal("A turn that is not there", yield* store.findTurn(id, "d"), Option.none())
+    })),
+
+  onMany("a copy has the first turns, and replaces no conversation", 3, (store, ids) =>
+    Effect.gen(function*() {
+      const [from = "", to = "", part = ""] = ids
+      yield* begin(store, from, ["a", "b"])
+      const copy = yield* store.copy(from, to)
+      yield* equal("The version", copy.version, 1)
+      yield* equal("The turns", yield* turnsOf(store, to), expected(["a", "b"]))
+      yield* store.copy(from, part, { keepTurns: 1 })
+      yield* equal("The turns", yield* turnsOf(store, part), expected(["a"]))
+      yield* conflicts(store.copy(from, to), { conversationId: to, expectedVersion: 0, actualVersion: 1 })
+    })),
+
+  onOne(
+    "numbers that JSON cannot hold, and a report that cannot be stored, cost no turn",
+    (store, id) =>
+      Effect.gen(function*() {
+        yield* store.append(turn(id, 0, { usage: { ...usageOf(1), totalTokens: Infinity, raw: { n: 1n } } }))
+        const { usage } = yield* whole(store, id)
+        yield* equal("The usage", usage, { ...usageOf(1), totalTokens: Number.MAX_SAFE_INTEGER, raw: null })
+      })
+  ),
+
+  onMany("conversations are listed in pages by their owner", 5, (store, ids) =>
+    Effect.gen(function*() {
+      const owner = `owner ${ids[0] ?? ""}`
+      for (const id of ids) {
+        const turns = [{ messages: turnOf(id) }]
+        yield* store.commit({ id, expected: { version: 0 }, turns, owner, title: id })
+      }
+      const first = yield* store.conversations({ owner, limit: 3 })
+      const rest = yield* store.conversations({ owner, before: first[2], limit: 3 })
+      yield* equal("How many each page has", [first.length, rest.length], [3, 2])
+      yield* equal("The titles", [...first, ...rest].map(({ title }) => title ?? "").sort(), ids.slice().sort())
+      for (const info of first) {
+        yield* equal("The preview", [info.preview, info.turnCount], [`You said: ${info.id}`, 1])
+      }
+    }))
+]
