@@ -187,7 +187,7 @@ describe("the time of silence", () => {
     Effect.gen(function*() {
       const completions = yield* ChatCompletions.ChatCompletions
       const fiber = yield* completions.stream(requestOf({ config: limits })).pipe(
-        Stream.tap(() => Effect.sleep("10 seconds")),
+        Stream.tap(() => Effect.sleep("5 seconds")),
         Stream.runDrain,
         Effect.flip,
         Effect.fork

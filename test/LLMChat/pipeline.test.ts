@@ -253,7 +253,7 @@ describe("a stop", () => {
         const stream = yield* start(Stream.runCount(completions.stream(request)))
         yield* TestClock.adjust("1500 millis")
         controller.abort()
-        assert.strictEqual(yield* Fiber.join(stream), 1)
+        assert.strictEqual(yield* Fiber.join(stream), 2)
 
         const again = new AbortController()
         const call = yield* start(completions.complete({ ...request, signal: again.signal }))

@@ -272,13 +272,13 @@ describe.each([["was done", true], ["was not done", false]])("A write that faile
       for (const prompt of ["one", "two", "three"]) yield* chat.chat(prompt)
       yield* Ref.set(fails, true)
       yield* Effect.flip(chat.chat("four"))
-      assert.strictEqual((yield* chat.usage).totalTokens, 33 + 110)
+      assert.strictEqual((yield* chat.usage).totalTokens, 44 + 110)
       yield* Ref.set(fails, false)
 
       yield* chat.chat("four")
 
       const made = isDone ? 1 : 2
-      assert.deepStrictEqual(yield* totals, [44 + made * 110, 44 + made * 110, 44 + made * 110])
+      assert.deepStrictEqual(yield* totals, [55 + made * 110, 55 + made * 110, 55 + made * 110])
     }).pipe(Effect.provide(TestLayer)))
 })
 
