@@ -83,13 +83,10 @@ export interface StoredTurn {
  */
 export type Settings = Readonly<Record<string, unknown>>
 
-/**
- * @since 0.1.0
- */
+/** @since 0.1.0 */
 export declare namespace StoredConversation {
   /**
    * A conversation as JSON. What older releases did not write may be missing.
-   *
    * @since 0.1.0
    * @category models
    */
@@ -331,14 +328,11 @@ export interface Service {
   readonly setSystemPrompt: (
     target: Target & { readonly systemPrompt: string; readonly settings: Settings }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /**
-   * Keeps a summary in the place of the one before it, and what the conversation's tokens came to with it. Creates none: 0
-   * is 0 then.
-   */
+  /** Replaces the summary and the tokens of all turns. Returns 0 if the conversation does not exist. */
   readonly setSummary: (
     target: Target & { readonly summary: Summary; readonly usage: Usage }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /** Removes all turns and their summary, and keeps the conversation, its system prompt and its usage. Creates none: 0 is 0 then. */
+  /** Removes all turns and the summary, and keeps the rest. Returns 0 if the conversation does not exist. */
   readonly clear: (target: Target) => Effect.Effect<number, HistoryStoreError | ConflictError>
   /** Removes the conversation for good, whatever its version; whether there was one. */
   readonly remove: (id: string) => Effect.Effect<boolean, HistoryStoreError>
