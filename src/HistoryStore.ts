@@ -1,13 +1,11 @@
 /**
- * Where conversations are kept: a port, and its stores in memory and on a `KeyValueStore`.
+ * Storage of conversations: the port, and its stores in memory, in files and in a `KeyValueStore`.
  *
- * A store keeps each conversation under its id, with a version that every write raises by one. Every write says which
- * version it was made for, and fails with `ConflictError` where another one is stored: of two programs that hold one
- * conversation, the second writer learns of the first and loses nothing. A write is done as a whole or not at all, and
- * it is durable, as far as the store can be, when it is done.
- *
- * What does not decode is a `HistoryStoreError` of that conversation alone. `testing/HistoryStoreSuite` has the tests
- * that every store passes, and a store of your own should.
+ * A store keeps each conversation under its id, with a version that each write raises by one and an incarnation that
+ * changes when the conversation is removed and created again. An implementation MUST compare the version of each write in
+ * the write itself and fail with `ConflictError` if another one is stored. It MUST apply a write completely or not at all,
+ * and a completed write MUST be as durable as the store allows. Data that does not decode MUST fail with
+ * `HistoryStoreError` for that conversation only. `testing/HistoryStoreSuite` tests all of this.
  *
  * @since 0.1.0
  */
@@ -83,13 +81,10 @@ export interface StoredTurn {
  */
 export type Settings = Readonly<Record<string, unknown>>
 
-/**
- * @since 0.1.0
- */
+/** @since 0.1.0 */
 export declare namespace StoredConversation {
   /**
    * A conversation as JSON. What older releases did not write may be missing.
-   *
    * @since 0.1.0
    * @category models
    */
@@ -331,20 +326,17 @@ export interface Service {
   readonly setSystemPrompt: (
     target: Target & { readonly systemPrompt: string; readonly settings: Settings }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /**
-   * Keeps a summary in the place of the one before it, and what the conversation's tokens came to with it. Creates none: 0
-   * is 0 then.
-   */
+  /** Replaces the summary and the tokens of all turns. Returns 0 if the conversation does not exist. */
   readonly setSummary: (
     target: Target & { readonly summary: Summary; readonly usage: Usage }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /** Removes all turns and their summary, and keeps the conversation, its system prompt and its usage. Creates none: 0 is 0 then. */
+  /** Removes all turns and the summary, and keeps the rest. Returns 0 if the conversation does not exist. */
   readonly clear: (target: Target) => Effect.Effect<number, HistoryStoreError | ConflictError>
   /** Removes the conversation for good, whatever its version; whether there was one. */
   readonly remove: (id: string) => Effect.Effect<boolean, HistoryStoreError>
   /**
-   * The ids of all conversations, in an order of the store's own. One that is there all the while is told once, whatever
-   * is written meanwhile. Holds no more than a page of ids in memory, where the store beneath has pages.
+   * The ids of all conversations in any order. A conversation that exists from the start to the end of the stream is
+   * emitted once, whatever is written meanwhile. At most one page of ids is held in memory if the database has pages.
    */
   readonly list: Stream.Stream<string, HistoryStoreError>
 }

@@ -8,12 +8,25 @@ import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
-import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import type { Usage } from "../../ChatResponse.ts"
 import type * as HistoryStore from "../../HistoryStore.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
 import * as Settings from "../history/settings.ts"
+import {
+  add,
+  type Content,
+  empty,
+  type FinishedTurn,
+  isCurrent,
+  isOfAnother,
+  isSame,
+  isStored,
+  type UnconfirmedWrite,
+  type Unsaved,
+  withSystem
+} from "./content.ts"
 import { TurnLock } from "./lock.ts"
 
 /** The messages that a turn begins with. */
@@ -26,13 +39,6 @@ export type StoreError = HistoryStoreError | ConflictError
 export interface Choice {
   readonly input: Input
   readonly request: Omit<ChatRequest, "messages">
-}
-
-/** A turn as the history keeps it. */
-export interface FinishedTurn {
-  readonly turnId: string
-  readonly messages: ReadonlyArray<ChatMessage>
-  readonly usage: Usage | undefined
 }
 
 /** Where a conversation is stored, and what it is created with. */
@@ -51,33 +57,6 @@ export interface Options {
   readonly window: HistoryWindow
   /** Receives the tokens of each turn. */
   readonly onUsage?: ((usage: Usage) => Effect.Effect<void>) | undefined
-}
-
-/** What is stored of a conversation, with the settings that are in force. */
-interface Content extends Omit<HistoryStore.Version, "incarnation"> {
-  readonly config: LLMConfig
-  readonly systemPrompt: string
-  /** Complete turns in their order, without the system message. */
-  readonly messages: ReadonlyArray<ChatMessage>
-  readonly summary: Summary | undefined
-  readonly usage: Usage
-  /** Undefined if the store has none. */
-  readonly incarnation: string | undefined
-}
-
-/** A turn that the store did not take. */
-interface Unsaved extends FinishedTurn {
-  /** What was stored before the write. The version is infinite if it could not be read. */
-  readonly version: number
-  readonly incarnation: string | undefined
-}
-
-/** A write that failed, and may have been done all the same. */
-interface UnconfirmedWrite {
-  /** The tokens of all turns, if the write had them. */
-  readonly usage?: Usage
-  /** The part of them that was not stored before. */
-  readonly unstored?: Usage | undefined
 }
 
 /**
@@ -386,37 +365,3 @@ export class Conversation {
     return content
   }
 }
-
-/** A conversation that is not stored. */
-const empty = (config: LLMConfig, incarnation: string): Content => ({
-  config,
-  systemPrompt: config.systemPrompt,
-  messages: [],
-  summary: undefined,
-  usage: emptyUsage,
-  version: 0,
-  incarnation
-})
-
-/** The sum of both, if there are more. */
-const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
-
-const withSystem = (
-  { systemPrompt }: Content,
-  messages: ReadonlyArray<ChatMessage>
-): ReadonlyArray<ChatMessage> => systemPrompt === "" ? messages.slice() : [system(systemPrompt), ...messages]
-
-/** Whether what is stored is what was read. A conversation that is not stored has no incarnation yet. */
-const isCurrent = (content: Content, found: HistoryStore.Version): boolean =>
-  content.version === found.version && (found.version === 0 || content.incarnation === found.incarnation)
-
-/** Whether the turn is the last one that is stored, and was stored since. */
-const isStored = (content: Content, unsaved: Unsaved): boolean =>
-  content.version > unsaved.version &&
-  isSame(content.messages.slice(-unsaved.messages.length), unsaved.messages)
-
-/** Whether the turn was made for a conversation that was removed since. */
-const isOfAnother = (content: Content, { incarnation, version }: Unsaved): boolean =>
-  version > 0 && incarnation !== undefined && content.incarnation !== incarnation
-
-const isSame = (some: unknown, other: unknown): boolean => JSON.stringify(some) === JSON.stringify(other)

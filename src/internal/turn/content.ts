@@ -1,0 +1,76 @@
+/**
+ * What a conversation knows of what is stored, and what a failed write left open.
+ */
+import { type ChatMessage, system } from "../../ChatMessage.ts"
+import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import type { Version } from "../../HistoryStore.ts"
+import type { Summary } from "../../HistoryWindow.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
+
+/** A turn as the history keeps it. */
+export interface FinishedTurn {
+  readonly turnId: string
+  readonly messages: ReadonlyArray<ChatMessage>
+  readonly usage: Usage | undefined
+}
+
+/** What is stored of a conversation, with the settings that are in force. */
+export interface Content extends Omit<Version, "incarnation"> {
+  readonly config: LLMConfig
+  readonly systemPrompt: string
+  /** Complete turns in their order, without the system message. */
+  readonly messages: ReadonlyArray<ChatMessage>
+  readonly summary: Summary | undefined
+  readonly usage: Usage
+  /** Undefined if the store has none. */
+  readonly incarnation: string | undefined
+}
+
+/** A turn that the store did not take. */
+export interface Unsaved extends FinishedTurn {
+  /** What was stored before the write. The version is infinite if it could not be read. */
+  readonly version: number
+  readonly incarnation: string | undefined
+}
+
+/** A write that failed, and may have been done all the same. */
+export interface UnconfirmedWrite {
+  /** The tokens of all turns, if the write had them. */
+  readonly usage?: Usage
+  /** The part of them that was not stored before. */
+  readonly unstored?: Usage | undefined
+}
+
+/** A conversation that is not stored. */
+export const empty = (config: LLMConfig, incarnation: string): Content => ({
+  config,
+  systemPrompt: config.systemPrompt,
+  messages: [],
+  summary: undefined,
+  usage: emptyUsage,
+  version: 0,
+  incarnation
+})
+
+/** The sum of both, if there are more. */
+export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
+
+export const withSystem = (
+  { systemPrompt }: Content,
+  messages: ReadonlyArray<ChatMessage>
+): ReadonlyArray<ChatMessage> => systemPrompt === "" ? messages.slice() : [system(systemPrompt), ...messages]
+
+/** Whether what is stored is what was read. A conversation that is not stored has no incarnation yet. */
+export const isCurrent = (content: Content, found: Version): boolean =>
+  content.version === found.version && (found.version === 0 || content.incarnation === found.incarnation)
+
+/** Whether the turn is the last one that is stored, and was stored since. */
+export const isStored = (content: Content, unsaved: Unsaved): boolean =>
+  content.version > unsaved.version &&
+  isSame(content.messages.slice(-unsaved.messages.length), unsaved.messages)
+
+/** Whether the turn was made for a conversation that was removed since. */
+export const isOfAnother = (content: Content, { incarnation, version }: Unsaved): boolean =>
+  version > 0 && incarnation !== undefined && content.incarnation !== incarnation
+
+export const isSame = (some: unknown, other: unknown): boolean => JSON.stringify(some) === JSON.stringify(other)
