@@ -14,7 +14,7 @@ import type {
   Tail,
   Turn,
   Version
-} from "../../HistoryStore.ts"
+} from "../../StoredConversation.ts"
 import type { Fresh } from "./commits.ts"
 import { conflict } from "./errors.ts"
 import { messagesOf } from "./turns.ts"

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import type { Usage } from "../../ChatResponse.ts"
-import type { Commit, Service, Version } from "../../HistoryStore.ts"
+import type { Commit, Service, Version } from "../../StoredConversation.ts"
 import { conflict } from "./errors.ts"
 import { make as makeIncarnation } from "./incarnation.ts"
 

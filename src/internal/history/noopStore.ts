@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Service } from "../../HistoryStore.ts"
+import type { Service } from "../../StoredConversation.ts"
 import { notStored } from "./errors.ts"
 
 const accept = ({ expectedVersion }: { readonly expectedVersion: number }): Effect.Effect<number> =>

@@ -5,8 +5,8 @@ import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { HistoryStoreError } from "../../ChatError.ts"
-import type { Settings, StoredConversation } from "../../HistoryStore.ts"
 import * as LLMConfig from "../../LLMConfig.ts"
+import type { Settings, StoredConversation } from "../../StoredConversation.ts"
 import { notDecodable } from "./errors.ts"
 
 const encode = Schema.encodeSync(LLMConfig.LLMConfig)

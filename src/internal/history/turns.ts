@@ -1,7 +1,14 @@
 /**
  * The turns of stored messages.
  */
-import type { StoredTurn } from "../../HistoryStore.ts"
+
+/** A turn by the place of its first message. */
+interface StoredTurn {
+  readonly index: number
+  readonly turnId: string
+  readonly createdAt: number
+  readonly start: number
+}
 
 /** The turns of messages that an older release stored: each begins with the first user message after another one. */
 export const fromMessages = (messages: ReadonlyArray<{ readonly role: string }>): ReadonlyArray<StoredTurn> =>

@@ -3,9 +3,9 @@
  */
 import { type ChatMessage, system } from "../../ChatMessage.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
-import type { Version } from "../../HistoryStore.ts"
 import type { Summary } from "../../HistoryWindow.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import type { Version } from "../../StoredConversation.ts"
 
 /** A turn as the history keeps it. */
 export interface FinishedTurn {

@@ -6,7 +6,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Commit, Version } from "../../../HistoryStore.ts"
+import type { Commit, Version } from "../../../StoredConversation.ts"
 import type { Fresh } from "../commits.ts"
 import type { Key } from "./text.ts"
 
