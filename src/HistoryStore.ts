@@ -22,6 +22,11 @@ import * as KeyValueDocuments from "./internal/history/keyValueDocuments.ts"
 import * as MemoryStore from "./internal/history/memoryStore.ts"
 import { type Service, StoredConversation } from "./StoredConversation.ts"
 
+/**
+ * The models and the operations of a store.
+ *
+ * @since 0.1.0
+ */
 export * from "./StoredConversation.ts"
 
 /**

@@ -108,9 +108,17 @@ export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(
     )
   )
 ) {
-  /** Default `deepseek-chat`, but with presets of other servers. */
+  /**
+   * Default `deepseek-chat`. Presets of other servers have no default.
+   *
+   * @since 0.1.0
+   */
   declare readonly model: string
-  /** Default 0.7, or `null` where that would be refused. */
+  /**
+   * Default 0.7, or `null` if the server would refuse it.
+   *
+   * @since 0.1.0
+   */
   declare readonly temperature: number | null
 
   // Guards against constructors of another shape, which decoding would call wrongly. This one has the class's own.

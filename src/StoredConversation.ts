@@ -68,7 +68,12 @@ export interface StoredTurn {
  */
 export type Settings = Readonly<Record<string, unknown>>
 
-/** @since 0.1.0 */
+/**
+ * Types of {@link StoredConversation}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export declare namespace StoredConversation {
   /**
    * A conversation as JSON. What older releases did not write may be missing.
