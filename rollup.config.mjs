@@ -77,6 +77,8 @@ export default {
   external: /^[@a-z]/,
   plugins: [typescript],
   preserveEntrySignatures: "strict",
+  // The file of a module of types alone is empty.
+  onLog: (level, log, handle) => log.code === "EMPTY_BUNDLE" ? undefined : handle(level, log),
   treeshake: { moduleSideEffects: false },
   output: {
     dir: "dist",

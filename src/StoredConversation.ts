@@ -12,7 +12,7 @@ import type * as Stream from "effect/Stream"
 import type { ConflictError, HistoryStoreError } from "./ChatError.ts"
 import { ChatMessage } from "./ChatMessage.ts"
 import { Usage } from "./ChatResponse.ts"
-import { Summary } from "./HistoryWindow.ts"
+import { Summary } from "./HistorySelection.ts"
 import * as Turns from "./internal/history/turns.ts"
 
 /**

@@ -35,6 +35,14 @@ import * as EventStream from "./internal/eventStream.ts"
 import { SampleError } from "./internal/jsonSample.ts"
 import { recall } from "./internal/recall.ts"
 import { json } from "./internal/requestBody.ts"
+import type { ChatRequest } from "./LocalRequest.ts"
+
+/**
+ * The requests that the server receives.
+ *
+ * @since 0.1.0
+ */
+export * from "./LocalRequest.ts"
 
 /**
  * A server that runs.
@@ -77,55 +85,6 @@ export interface RecordedRequest {
   readonly apiKey: Redacted.Redacted | undefined
   /** The body parsed as JSON; `undefined` when it is empty or no JSON. */
   readonly body: unknown
-}
-
-/**
- * A message of the conversation, as far as an answer needs it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Message {
-  /** `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
-  readonly role: string
-  /** The text of the content: text parts joined, other parts left out, empty when there is none. */
-  readonly content: string
-}
-
-/**
- * A function that the request offers.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Tool {
-  readonly name: string
-  /** The JSON Schema of the arguments; `undefined` when the request gives none. */
-  readonly parameters: unknown
-}
-
-/**
- * A request for a completion that was found to be in order.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ChatRequest {
-  readonly model: string
-  /** At least one. */
-  readonly messages: ReadonlyArray<Message>
-  readonly stream: boolean
-  /** Whether the stream ends with a chunk of usage. */
-  readonly includeUsage: boolean
-  /** `max_completion_tokens`, else `max_tokens`; the answer is cut there with the finish reason `length`. */
-  readonly maxTokens: number | undefined
-  /** The answer ends before the first of these. */
-  readonly stop: ReadonlyArray<string>
-  readonly tools: ReadonlyArray<Tool>
-  readonly toolChoice: "none" | "auto" | "required" | { readonly name: string }
-  readonly responseFormat: "text" | "json_object" | { readonly schema: unknown }
-  /** The whole body as it came. */
-  readonly body: Readonly<Record<string, unknown>>
 }
 
 /**

@@ -2,6 +2,7 @@
  * Waiting for an effect or a callback that something else can end: a time limit, or an `AbortSignal`.
  */
 import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -152,3 +153,6 @@ const made = <A, E>(result: () => Effect.Effect<A, E> | undefined): Effect.Effec
     return Effect.die(defect)
   }
 }
+
+/** A Deferred that is made at once, for state that must not change between two effects. */
+export const makeDeferred = <A, E = never>(): Deferred.Deferred<A, E> => Deferred.unsafeMake(FiberId.none)

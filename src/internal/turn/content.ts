@@ -3,7 +3,7 @@
  */
 import { type ChatMessage, system } from "../../ChatMessage.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
-import type { Summary } from "../../HistoryWindow.ts"
+import type { Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Version } from "../../StoredConversation.ts"
 

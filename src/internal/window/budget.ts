@@ -2,7 +2,7 @@
  * Finds where the last turns start that fit into a limit.
  */
 import * as Effect from "effect/Effect"
-import type { Input } from "../../HistoryWindow.ts"
+import type { Input } from "../../HistorySelection.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
 import { chooseStart, type TurnStart } from "./steps.ts"
 import { sum, tally } from "./tally.ts"

@@ -2,7 +2,7 @@
  * Windows that send half of what another one sends.
  */
 import * as Effect from "effect/Effect"
-import type { AtMost, HistoryWindow, Input, Selection } from "../../HistoryWindow.ts"
+import type { AtMost, HistoryWindow, Input, Selection } from "../../HistorySelection.ts"
 import { estimate } from "../../tokens/TokenCounter.ts"
 import { startOfNewerHalf } from "./budget.ts"
 

@@ -1,7 +1,7 @@
 /**
  * Decides whether the loaded end of a history is enough for a window.
  */
-import type { AtMost } from "../../HistoryWindow.ts"
+import type { AtMost } from "../../HistorySelection.ts"
 import { make } from "../../tokens/TokenCounter.ts"
 import { withoutMedia } from "./media.ts"
 import { type History, TurnScanner } from "./turnScanner.ts"

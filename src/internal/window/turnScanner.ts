@@ -2,7 +2,7 @@
  * Reads a history from its newest message back, turn by turn.
  */
 import type { ChatMessage } from "../../ChatMessage.ts"
-import type { Input } from "../../HistoryWindow.ts"
+import type { Input } from "../../HistorySelection.ts"
 
 /** A history, or the end of one, and the messages that follow it. */
 export type History = Pick<Input, "messages" | "opening" | "offset">

@@ -1,4 +1,4 @@
-import type { ChatRequest, Tool } from "../LocalServer.ts"
+import type { ChatRequest, Tool } from "../LocalRequest.ts"
 import { json } from "./requestBody.ts"
 
 /** What OpenAI puts under `error` in the body of a refusal, and the status that goes with it. */

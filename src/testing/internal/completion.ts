@@ -1,4 +1,4 @@
-import type { ChatRequest } from "../LocalServer.ts"
+import type { ChatRequest } from "../LocalRequest.ts"
 import { sampleJson } from "./jsonSample.ts"
 
 /** What the server has to say, before it is put on the wire in one piece or in many. */

@@ -1,6 +1,6 @@
 import * as Arr from "effect/Array"
 import * as Option from "effect/Option"
-import type { ChatRequest, Message } from "../LocalServer.ts"
+import type { ChatRequest, Message } from "../LocalRequest.ts"
 
 const about =
   "I am the local test server of effect-chat. No model is inside me: I repeat what I am told, and I can say " +

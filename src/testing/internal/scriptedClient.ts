@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { BodyStep, CapturedRequest, Options, Script, ScriptedResponse, Service } from "../ScriptedHttpClient.ts"
+import type { BodyStep, CapturedRequest, Options, Script, ScriptedResponse, Service } from "../Script.ts"
 import * as RequestBody from "./requestBody.ts"
 import * as Response from "./scriptedResponse.ts"
 
