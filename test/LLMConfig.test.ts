@@ -549,4 +549,13 @@ describe("LLMConfig.config", () => {
 
       assert.strictEqual(config.baseUrl, baseUrl)
     }))
+
+  it("reads an address of many slashes or letters in linear time", () => {
+    for (const text of ["/".repeat(200_000) + "x", "x".repeat(200_000), "http://" + "x/".repeat(100_000)]) {
+      LLMConfig.decode({ baseUrl: text })
+      LLMConfig.decode({ baseUrl: `http://x/${text}` })
+    }
+    const config = Either.getOrThrow(LLMConfig.decode({ baseUrl: `http://x/v1${"/".repeat(9)}chat/completions//` }))
+    assert.strictEqual(config.baseUrl, "http://x/v1")
+  })
 })

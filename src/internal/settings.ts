@@ -10,8 +10,18 @@ import * as Schema from "effect/Schema"
 /** The provider of a config that names none. */
 export const unnamedProvider = "openai-compatible"
 
-/** Trailing slashes, and the path that this library adds itself, go; `/v1` stays as given. */
-export const normaliseBaseUrl = (baseUrl: string): string => baseUrl.trim().replace(/(\/+chat\/completions)?\/*$/, "")
+/** The address without slashes at its end, and without the path that this library adds. `/v1` stays as given. */
+export const normaliseBaseUrl = (baseUrl: string): string => {
+  const path = "/chat/completions"
+  const address = withoutSlashes(baseUrl.trim())
+  return address.endsWith(path) ? withoutSlashes(address.slice(0, -path.length)) : address
+}
+
+const withoutSlashes = (text: string): string => {
+  let end = text.length
+  while (text[end - 1] === "/") end--
+  return text.slice(0, end)
+}
 
 /** The address in a text, undefined where it has none. */
 export const urlIn = (text: string): URL | undefined => URL.canParse(text) ? new URL(text) : undefined
@@ -20,11 +30,18 @@ const baseUrlProblem = (baseUrl: string): string | true => {
   const text = baseUrl.trim()
   const url = urlIn(text)
   // What precedes the `@` of an address can be a secret, also where the address does not parse.
-  if (/^[^/?#]*\/*[^/?#]*@/.test(text)) return "baseUrl must not contain credentials (give apiKey instead)"
+  if (hasCredentials(text)) return "baseUrl must not contain credentials (give apiKey instead)"
   const shown = url?.host ? `, actual ${url.protocol}//${url.host}` : ""
   if (!/^https?:$/.test(url?.protocol ?? "")) return notHttp + shown
   if (text.includes("?")) return `baseUrl must not contain a query (give wire.query instead)${shown}`
   return text.includes("#") ? `baseUrl must not contain a fragment${shown}` : true
+}
+
+/** Whether an `@` stands before the path, the query and the fragment. */
+const hasCredentials = (text: string): boolean => {
+  const at = text.indexOf("@")
+  const before = text.slice(0, Math.max(0, at))
+  return at !== -1 && !/[?#]/.test(before) && before.split(/\/+/, 3).length < 3
 }
 
 const notHttp = "baseUrl must be an http or https URL"

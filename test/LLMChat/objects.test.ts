@@ -22,6 +22,55 @@ const called = (args: string, finish: string, id = "call_a") => ({
 })
 
 describe("An answer that is to be a value", () => {
+  const born = Schema.Struct({ born: Schema.Int })
+
+  for (
+    const [where, text] of [
+      [
+        "behind reasoning in tags",
+        "<think>\nIt wants {\"born\": <int>}, so {born: 1815}.\n</think>\n\n{\"born\": 1815}"
+      ],
+      ["behind reasoning whose opening tag is missing", "So {born: 1815}.</think>{\"born\": 1815}"],
+      ["behind an example that does not decode", "Not {\"born\": \"when\"}, but {\"born\": 1815}."],
+      ["in a fence", "Here:\n```json\n{\"born\": 1815}\n```\nDone."],
+      ["before a sentence with braces", "{\"born\": 1815} is in {braces}."]
+    ] as const
+  ) {
+    it.effect(`is found ${where}`, () =>
+      Effect.gen(function*() {
+        const chat = yield* LLMChat.make(config)
+        assert.deepStrictEqual(yield* chat.askObject("who?", born), { born: 1815 })
+      }).pipe(withScript([answer(text)])))
+  }
+
+  it.effect("fails if it is nested too deeply, also if its Schema is recursive", () =>
+    Effect.gen(function*() {
+      interface Tree {
+        readonly c: ReadonlyArray<Tree>
+      }
+      const Tree: Schema.Schema<Tree> = Schema.Struct({ c: Schema.Array(Schema.suspend(() => Tree)) }).annotations({
+        identifier: "Tree"
+      })
+      const chat = yield* LLMChat.make(config)
+      const asked = [
+        chat.askObject("who?", Schema.Struct({ c: Schema.Int })),
+        chat.askObject("who?", Tree)
+      ]
+      for (const ask of asked) {
+        const error = yield* Effect.flip(ask)
+        assert.strictEqual(error._tag, "MalformedResponseError")
+        assert.include(error.message, "nested too deeply")
+      }
+    }).pipe(withScript(() => answer("{\"c\":[".repeat(1500) + "]}".repeat(1500)))))
+
+  it.effect("is not asked for if its Schema has no JSON Schema", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+      const error = yield* Effect.flip(chat.askObject("who?", Schema.Struct({ a: Schema.BigIntFromSelf })))
+      assert.strictEqual(error._tag, "InvalidRequestError")
+      assert.lengthOf(yield* requests, 0)
+    }).pipe(withScript([])))
+
   it.effect("is asked for with the strict JSON Schema of the Schema, and decoded", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)

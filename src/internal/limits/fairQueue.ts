@@ -1,6 +1,7 @@
 /**
  * A queue that is fair between groups: it serves the first member of each group in turn.
  */
+import { LinkedSet } from "../linkedSet.ts"
 
 /** A queue of members, each of a group. Every operation takes constant time. */
 export class FairQueue<Member> {
@@ -42,48 +43,5 @@ export class FairQueue<Member> {
       this.leave(this.#groups.head, head)
     }
     return all
-  }
-}
-
-interface Link<Value> {
-  readonly value: Value
-  before: Link<Value> | undefined
-  after: Link<Value> | undefined
-}
-
-/** Values in the order of insertion. A `Map` has that order too, but skips deleted entries one by one to find its first. */
-class LinkedSet<Value> {
-  readonly #links = new Map<Value, Link<Value>>()
-  #first: Link<Value> | undefined
-  #last: Link<Value> | undefined
-
-  get size(): number {
-    return this.#links.size
-  }
-
-  get head(): Value | undefined {
-    return this.#first?.value
-  }
-
-  /** Adds a value to the end. A value that is there keeps its place. */
-  add(value: Value): void {
-    if (this.#links.has(value)) return
-    const link: Link<Value> = { value, before: this.#last, after: undefined }
-    this.#links.set(value, link)
-    if (this.#last === undefined) this.#first = link
-    else this.#last.after = link
-    this.#last = link
-  }
-
-  /** Removes a value; returns whether it was there. */
-  delete(value: Value): boolean {
-    const link = this.#links.get(value)
-    if (link === undefined) return false
-    this.#links.delete(value)
-    if (link.before === undefined) this.#first = link.after
-    else link.before.after = link.after
-    if (link.after === undefined) this.#last = link.before
-    else link.after.before = link.before
-    return true
   }
 }

@@ -4,6 +4,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { BusyError } from "../../ChatError.ts"
+import { LinkedSet } from "../linkedSet.ts"
 
 /** What the lock must know of a turn that holds it. */
 export interface Holder {
@@ -28,7 +29,7 @@ interface Waiter {
 /** The lock of one conversation. */
 export class TurnLock {
   #current: Holder | undefined
-  #waiting: ReadonlyArray<Waiter> = []
+  #waiting = new LinkedSet<Waiter>()
   #isClosed = false
 
   /** The turn that runs, if one does. */
@@ -53,17 +54,15 @@ export class TurnLock {
     return this.#reject({ _tag: "Closed" })
   })
 
-  /** Gives the lock to the next turn in the queue, or removes this one from the queue. */
+  /** Gives the lock to the next turn in the queue, if this turn holds it. */
   release(holder: Holder): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#current !== holder) {
-        this.#waiting = this.#waiting.filter((waiter) => waiter.holder !== holder)
-        return Effect.void
-      }
-      const [next, ...rest] = this.#waiting
-      this.#waiting = rest
+      if (this.#current !== holder) return Effect.void
+      const next = this.#waiting.head
       this.#current = next?.holder
-      return next === undefined ? Effect.void : Deferred.succeed(next.granted, undefined)
+      if (next === undefined) return Effect.void
+      this.#waiting.delete(next)
+      return Deferred.succeed(next.granted, undefined)
     })
   }
 
@@ -73,8 +72,11 @@ export class TurnLock {
       this.#current = holder
       return Effect.void
     }
-    this.#waiting = [...this.#waiting, waiter]
-    return Effect.onInterrupt(Deferred.await(granted), () => this.release(holder))
+    this.#waiting.add(waiter)
+    return Effect.onInterrupt(
+      Deferred.await(granted),
+      () => Effect.suspend(() => this.#waiting.delete(waiter) ? Effect.void : this.release(holder))
+    )
   }
 
   /**
@@ -89,7 +91,7 @@ export class TurnLock {
 
   #reject(reason: BusyError | Closed): Effect.Effect<void> {
     const rejected = this.#waiting
-    this.#waiting = []
-    return Effect.forEach(rejected, ({ granted }) => Deferred.fail(granted, reason), { discard: true })
+    this.#waiting = new LinkedSet()
+    return Effect.forEach(rejected.values, ({ granted }) => Deferred.fail(granted, reason), { discard: true })
   }
 }

@@ -8,7 +8,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { JsonSchema, ObjectOptions, ResponseFormat } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
-import { type ChatError, MalformedResponseError } from "../../ChatError.ts"
+import { type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { isTooDeep, valuesIn } from "../decode/jsonScanner.ts"
@@ -29,9 +29,23 @@ export const ask = <A, I>(
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
+  options: ObjectOptions
+): Effect.Effect<Decoded<A>, ChatError> =>
+  Effect.flatMap(
+    Effect.try({
+      try: () => shapeOf(schema),
+      catch: (cause) => new InvalidRequestError({ message: "The Schema of the answer has no JSON Schema", cause })
+    }),
+    (shape) => askFor(shape, complete, request, schema, options)
+  )
+
+const askFor = <A, I>(
+  asked: Shape,
+  complete: ChatCompletions.Service["complete"],
+  request: ChatCompletions.ChatRequest,
+  schema: Schema.Schema<A, I>,
   { name = "answer", repair = false, ...options }: ObjectOptions
 ): Effect.Effect<Decoded<A>, ChatError> => {
-  const asked = shapeOf(schema)
   const responseFormat = formatOf(request.config.wire.structuredOutput, name, asked.schema)
   const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<Decoded<A>, ChatError> =>
     Effect.flatMap(
@@ -49,8 +63,13 @@ export const ask = <A, I>(
   })
 }
 
-/** The JSON Schema of what is asked, with an object at its root. */
-const shapeOf = <A, I>(schema: Schema.Schema<A, I>): { readonly schema: JsonSchema; readonly isWrapped: boolean } => {
+/** The JSON Schema that is asked for, with an object at its root. */
+interface Shape {
+  readonly schema: JsonSchema
+  readonly isWrapped: boolean
+}
+
+const shapeOf = <A, I>(schema: Schema.Schema<A, I>): Shape => {
   const definitions: Record<string, JSONSchema.JsonSchema7> = {}
   const root: JsonRecord = { ...JSONSchema.fromAST(schema.ast, { definitions, topLevelReferenceStrategy: "skip" }) }
   const isWrapped = root["type"] !== "object"

@@ -1,0 +1,50 @@
+/**
+ * A set in the order of insertion, whose first value is found and removed in constant time.
+ */
+
+interface Link<Value> {
+  readonly value: Value
+  before: Link<Value> | undefined
+  after: Link<Value> | undefined
+}
+
+/** Values in the order of insertion. A `Map` has that order too, but skips deleted entries one by one to find its first. */
+export class LinkedSet<Value> {
+  readonly #links = new Map<Value, Link<Value>>()
+  #first: Link<Value> | undefined
+  #last: Link<Value> | undefined
+
+  get size(): number {
+    return this.#links.size
+  }
+
+  get values(): Iterable<Value> {
+    return this.#links.keys()
+  }
+
+  get head(): Value | undefined {
+    return this.#first?.value
+  }
+
+  /** Adds a value to the end. A value that is there keeps its place. */
+  add(value: Value): void {
+    if (this.#links.has(value)) return
+    const link: Link<Value> = { value, before: this.#last, after: undefined }
+    this.#links.set(value, link)
+    if (this.#last === undefined) this.#first = link
+    else this.#last.after = link
+    this.#last = link
+  }
+
+  /** Removes a value; returns whether it was there. */
+  delete(value: Value): boolean {
+    const link = this.#links.get(value)
+    if (link === undefined) return false
+    this.#links.delete(value)
+    if (link.before === undefined) this.#first = link.after
+    else link.before.after = link.after
+    if (link.after === undefined) this.#last = link.before
+    else link.after.before = link.before
+    return true
+  }
+}
