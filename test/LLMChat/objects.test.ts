@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Schema, Stream } from "effect"
-import { CallOptions, LLMChat, LLMConfig, Provider } from "effect-chat"
+import { CallOptions, type ChatError, LLMChat, LLMConfig, Provider } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, lines, requests, sent, withScript } from "../support/chats.ts"
 
@@ -52,7 +52,7 @@ describe("An answer that is to be a value", () => {
         identifier: "Tree"
       })
       const chat = yield* LLMChat.make(config)
-      const asked = [
+      const asked: ReadonlyArray<Effect.Effect<unknown, ChatError.ChatError>> = [
         chat.askObject("who?", Schema.Struct({ c: Schema.Int })),
         chat.askObject("who?", Tree)
       ]
