@@ -83,6 +83,11 @@ const fields = {
   maxRetryAfter: timeout("1 minute"),
   /** What becomes of an interrupted turn: the part that came is kept, or the turn is undone. Default `keep`. */
   onInterrupt: withDefault(Schema.Literal("keep", "rollback"), "keep"),
+  /**
+   * What the history has of a turn that fails: `keep` the question and the part of the answer that arrived, or `rollback`
+   * nothing. Default `rollback`.
+   */
+  onFailure: withDefault(Schema.Literal("keep", "rollback"), "rollback"),
   /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
   turnPolicy: withDefault(Schema.Literal("queue", "reject", "replace"), "queue"),
   /** The longest server-sent event, in characters. Default 16 Mi. */
