@@ -143,6 +143,12 @@ export const cost = (usage: Usage, { cached: cachedPrice, input, output }: Price
   return ((usage.inputTokens - cached) * input + cached * (cachedPrice ?? input) + answered * output) / 1_000_000
 }
 
+/** Members by name. A member named `__proto__` would not survive a copy. */
+const Members = Schema.Record({
+  key: Schema.String.pipe(Schema.filter((name) => name !== "__proto__")),
+  value: Schema.Unknown
+})
+
 /**
  * A tool that the model asks for.
  *
@@ -171,7 +177,7 @@ export const ToolCall: Schema.Schema<ToolCall> = Schema.Struct({
   id: Schema.String,
   name: Schema.String,
   arguments: Schema.String,
-  extra: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+  extra: Schema.optional(Members)
 })
 
 /**
@@ -197,7 +203,7 @@ export interface Opaque {
 export const Opaque: Schema.Schema<Opaque> = Schema.Struct({
   origin: Schema.String,
   model: Schema.String,
-  fields: Schema.Record({ key: Schema.String, value: Schema.Unknown })
+  fields: Members
 })
 
 /**
@@ -222,9 +228,9 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   /** Citations and other marks on the text, as the server sent them. */
   annotations: Schema.optional(Schema.Array(Schema.Unknown)),
   /** The log probabilities of the tokens, as the server sent them: a list for each kind of content. */
-  logprobs: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  logprobs: Schema.optional(Members),
   /** Members of the answer that have no field of their own, such as `citations`, `service_tier` or `audio`. */
-  extra: Schema.optional(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  extra: Schema.optional(Members),
   /** The deprecated single call of OpenAI's `functions`, kept for servers that still answer with it. */
   functionCall: Schema.optional(Schema.Struct({ name: Schema.String, arguments: Schema.String })),
   finishReason: FinishReason,
@@ -232,6 +238,8 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   rawFinishReason: Schema.UndefinedOr(Schema.String),
   /** Undefined where the server sent no usage. */
   usage: Schema.UndefinedOr(Usage),
+  /** The id of the turn in its conversation. Absent from the answer to a single question. */
+  turnId: Schema.optional(Schema.String),
   /** The completion's id, empty where the server gave none. */
   id: Schema.String,
   /** The model that answered, as the server names it. Empty where it does not. */

@@ -1,8 +1,8 @@
 /**
  * One conversation with a model: single questions, turns with history, streaming.
  *
- * A turn is atomic. Its user message and its answer enter the history together, once, when the answer is whole; a turn
- * that fails leaves the history as it was. One turn runs at a time.
+ * A turn is atomic. Its user message and its answer enter the history together, once, when the answer is complete. A turn
+ * that fails leaves the history as it was, unless the config's `onFailure` is `keep`. One turn runs at a time.
  *
  * @since 0.1.0
  */
@@ -16,9 +16,9 @@ import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
 import * as ChatCompletions from "./ChatCompletions.ts"
-import type { ChatError, ConflictError, HistoryStoreError } from "./ChatError.ts"
+import type { BusyError, ChatError, ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
-import type { ChatMessage, Prompt } from "./ChatMessage.ts"
+import type { ChatMessage, Prompt, SystemMessage } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
@@ -26,6 +26,7 @@ import { store as noopStore } from "./internal/history/noopStore.ts"
 import * as Chat from "./internal/turn/chat.ts"
 import { Conversation } from "./internal/turn/conversation.ts"
 import * as LLMConfig from "./LLMConfig.ts"
+import type * as Turn from "./Turn.ts"
 
 /**
  * What a conversation offers.
@@ -33,8 +34,8 @@ import * as LLMConfig from "./LLMConfig.ts"
  * The `ask` methods send the system prompt and the question, and neither read nor write the history. The `chat` methods
  * are turns: they wait for the turn before them (or do what the config's `turnPolicy` says), send the history, and add
  * to it. A turn that is interrupted, because its fiber is, its consumer leaves the stream, or `stop` is called, follows
- * the config's `onInterrupt`: `keep` stores what had arrived of the answer, with the finish reason `interrupted`, and
- * `rollback` stores nothing.
+ * the config's `onInterrupt`: `keep` stores the question and what had arrived of the answer, which can be empty, with the
+ * finish reason `interrupted`; `rollback` stores nothing. A blank prompt fails with `InvalidRequestError`.
  *
  * A turn's response, as its message in the history, has the `usage` of the turn: where the server told none it is an
  * estimate, marked so. The response of a single question has what the server told.
@@ -60,16 +61,18 @@ export interface Service {
     options?: ObjectOptions
   ) => Effect.Effect<A, ChatError>
   /** A turn, its answer whole. After `stop` the response has the finish reason `interrupted`. */
-  readonly chat: (prompt: Prompt, options?: CallOptions) => Effect.Effect<ChatResponse, ChatError>
+  readonly chat: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<ChatResponse, ChatError>
+  /** Answers the last turn again: `chat(Turn.regenerate())`. */
+  readonly regenerate: (options?: Turn.Options) => Effect.Effect<ChatResponse, ChatError>
   /** A turn, the pieces of its answer's text as they arrive. The history has the turn before the stream ends. */
-  readonly chatStream: (prompt: Prompt, options?: CallOptions) => Stream.Stream<string, ChatError>
+  readonly chatStream: (input: Turn.Input, options?: Turn.Options) => Stream.Stream<string, ChatError>
   /** A turn, all events of its answer. The history has the turn before `Finish` is told. */
-  readonly chatEvents: (prompt: Prompt, options?: CallOptions) => Stream.Stream<ChatEvent, ChatError>
+  readonly chatEvents: (input: Turn.Input, options?: Turn.Options) => Stream.Stream<ChatEvent, ChatError>
   /** A turn whose answer is a value of the Schema. One that does not decode leaves the history as it was. */
   readonly chatObject: <A, I>(
-    prompt: Prompt,
+    input: Turn.Input,
     schema: Schema.Schema<A, I>,
-    options?: ObjectOptions
+    options?: Turn.OptionsOfObject
   ) => Effect.Effect<A, ChatError>
   /** The messages so far, the system message first: whole turns only. */
   readonly history: Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError>
@@ -83,15 +86,32 @@ export interface Service {
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** Changes the system prompt from the next request on. The history stays. */
   readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
-  /** Forgets all turns so far and keeps the system prompt. A turn that is running is added when it ends. */
+  /**
+   * Removes all turns so far and keeps the system prompt. A turn that is running goes on, and nothing of it is kept but its
+   * tokens.
+   */
   readonly clearHistory: Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
    * Stores the turn that the store last failed to take, as a `HistoryStoreError` or `ConflictError` told; whether there
    * was one. After a conflict it comes behind what was stored since. The next turn gives it up, and so does `clearHistory`.
    */
   readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
+  /**
+   * Adds messages as a turn that asks nothing: a greeting or a reminder that the program sends by itself. Fails with
+   * `InvalidRequestError` without messages.
+   */
+  readonly append: (
+    messages: ReadonlyArray<Exclude<ChatMessage, SystemMessage>>
+  ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
+  /**
+   * Removes the last turns, 1 by default, in one write, once the turn that is running is over. Returns how many it removed.
+   * Their tokens still count.
+   */
+  readonly rewind: (turns?: number) => Effect.Effect<number, HistoryStoreError | ConflictError | BusyError>
   /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */
   readonly stop: Effect.Effect<void>
+  /** Ends the turn that is running and those that wait for it, as `stop` does. */
+  readonly stopAll: Effect.Effect<void>
 }
 
 /**

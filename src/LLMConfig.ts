@@ -14,7 +14,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { inOneLine, issueOf } from "./internal/issue.ts"
 import { asRecord, asText, defined } from "./internal/json.ts"
-import { nearest } from "./internal/nearest.ts"
+import { unknownSetting } from "./internal/nearest.ts"
 import {
   ApiKey,
   BaseUrl,
@@ -27,6 +27,7 @@ import {
   urlIn,
   withDefault
 } from "./internal/settings.ts"
+import * as Variables from "./internal/variables.ts"
 import * as Provider from "./Provider.ts"
 
 const within = (least: number, most: number): Schema.Schema<number | null> =>
@@ -97,6 +98,11 @@ const fields = {
   maxRetryAfter: timeout("1 minute"),
   /** What becomes of an interrupted turn: the part that came is kept, or the turn is undone. Default `keep`. */
   onInterrupt: withDefault(oneOf("keep", "rollback"), "keep"),
+  /**
+   * What the history has of a turn that fails: `keep` the question and the part of the answer that arrived, or `rollback`
+   * nothing. Default `rollback`.
+   */
+  onFailure: withDefault(oneOf("keep", "rollback"), "rollback"),
   /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
   turnPolicy: withDefault(oneOf("queue", "reject", "replace"), "queue"),
   /** The longest server-sent event, in characters. Default 16 Mi. */
@@ -244,12 +250,9 @@ const unknownName = (input: Readonly<Record<string, unknown>>, known: object, pa
   const names = Object.keys(known)
   const name = Object.keys(input).find((name) => !names.includes(name))
   if (name === undefined) return undefined
-  const issue = new ParseResult.Type(LLMConfig.ast, undefined, unknownSetting(nearest(name, names)))
+  const issue = new ParseResult.Type(LLMConfig.ast, undefined, unknownSetting(name, names))
   return new ParseResult.Pointer(parent === undefined ? name : [parent, name], undefined, issue)
 }
-
-const unknownSetting = (suggestion: string | undefined): string =>
-  `There is no such setting${suggestion === undefined ? "" : `. Did you mean ${suggestion}?`}`
 
 /**
  * Like {@link decode}, for settings that stand in the program's text: throws the `ParseError`, as the constructors of
@@ -286,59 +289,6 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
   return json
 }
 
-/** A variable that is set to something. */
-const variable = (name: string) =>
-  Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
-
-const variableName = (field: string, prefix = "LLM"): string =>
-  `${prefix}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-
-/** The variables of fields, by the fields' names. */
-const variables = (fields: ReadonlyArray<string>, prefix?: string) =>
-  Config.all(Object.fromEntries(fields.map((field) => [field, variable(variableName(field, prefix))])))
-
-const server = ["provider", "baseUrl", "apiKey"]
-const texts = ["model", "systemPrompt", "firstTokenTimeout", "idleTimeout", "totalTimeout"]
-const numbers = ["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"]
-
-/** The ends of the names of variables. A provider that splits names at `_` lists them word by word. */
-const names = (words: number): Config.Config<ReadonlyArray<string>> =>
-  words === 0 ? Config.succeed([]) : Config.map(
-    Config.hashMap(names(words - 1)),
-    (found) => [...found].flatMap(([word, ends]) => ends.length === 0 ? [word] : ends.map((end) => `${word}_${end}`))
-  )
-
-/** The names of the variables that begin with `LLM_`, of at most five words. Their values are not read. */
-const givenNames = Config.all([names(1), Config.nested(names(4), "LLM")]).pipe(
-  Config.map((
-    [whole, ends]
-  ) => [...whole.filter((name) => name.startsWith("LLM_")), ...ends.map((end) => `LLM_${end}`)]),
-  Config.orElse(() => Config.succeed([]))
-)
-
-const environment = Config.all({
-  given: givenNames,
-  own: variables(server),
-  openai: variables(["baseUrl", "apiKey"], "OPENAI"),
-  texts: variables(texts),
-  numbers: variables(numbers)
-})
-
-/**
- * A misspelled variable: it has no meaning here, and the nearest one that has is not set. Others may be those of other
- * programs.
- */
-const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigError | undefined => {
-  const known = [...server, ...texts, ...numbers].map((field) => variableName(field))
-  for (const name of given) {
-    const suggestion = known.includes(name) ? undefined : nearest(name, known)
-    if (suggestion !== undefined && !given.includes(suggestion)) {
-      return ConfigError.InvalidData([name], unknownSetting(suggestion))
-    }
-  }
-  return undefined
-}
-
 const toNumber = (text: string | undefined): number | string | null | undefined => {
   if (text === "null" || text === "none") return null
   const number = Number(text)
@@ -347,7 +297,7 @@ const toNumber = (text: string | undefined): number | string | null | undefined 
 
 const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
   const { message, path: [field = "config"] } = issueOf(error)
-  return ConfigError.InvalidData([variableName(String(field))], message)
+  return ConfigError.InvalidData([Variables.nameOf(String(field))], message)
 }
 
 /**
@@ -366,9 +316,9 @@ const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
  * @category config
  */
 export const config: Config.Config<LLMConfig> = Config.mapOrFail(
-  environment,
+  Variables.environment,
   ({ given, numbers, openai, own, texts }) => {
-    const mistake = misspelled(given)
+    const mistake = Variables.misspelled(given)
     if (mistake !== undefined) return Either.left(mistake)
     const { provider } = own
     const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))

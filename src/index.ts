@@ -108,3 +108,10 @@ export * as Provider from "./Provider.ts"
  * @since 0.1.0
  */
 export * as TokenCounter from "./tokens/TokenCounter.ts"
+
+/**
+ * The input of a turn: a prompt, or an earlier turn that is to be answered again.
+ *
+ * @since 0.1.0
+ */
+export * as Turn from "./Turn.ts"

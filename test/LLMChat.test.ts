@@ -141,7 +141,7 @@ describe("the history of a conversation", () => {
       assert.deepStrictEqual(yield* transcript(chat), only)
     }).pipe(withScript([json({ error: { message: "no" } }, { status: 401 })])))
 
-  it.effect("has no turn whose answer is blank", () =>
+  it.effect("has the question of a turn whose answer is blank", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -150,7 +150,7 @@ describe("the history of a conversation", () => {
 
       assert.strictEqual(whole.text, "")
       assert.deepStrictEqual(tags(told), ["Begin", "TextDelta", "Finish"])
-      assert.deepStrictEqual(yield* transcript(chat), only)
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: ", "user: a", "assistant: "])
     }).pipe(withScript([answer(""), tokens([" \n"])])))
 
   it.effect("has the tool calls of an answer, and the results that the next turn brings", () =>
@@ -251,25 +251,25 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow()])))
 
-  it.effect("leaves nothing when that is before the first token", () =>
+  it.effect("keeps the question when that is before the first token", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
       const turn = yield* forkFor(Stream.runDrain(chat.chatStream("a")), "500 millis")
       yield* Fiber.interrupt(turn)
 
-      assert.deepStrictEqual(yield* transcript(chat), only)
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant:  [interrupted]"])
       yield* assertNothingHeld
     }).pipe(withScript([slow()])))
 
-  it.effect("leaves nothing when its answer was to come whole", () =>
+  it.effect("keeps the question when its answer was to come as one response", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
       const timedOut = yield* forkFor(Effect.timeoutOption(chat.chat("a"), "1 second"), "1 second")
 
       assert.strictEqual((yield* Fiber.join(timedOut))._tag, "None")
-      assert.deepStrictEqual(yield* transcript(chat), only)
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant:  [interrupted]"])
       yield* assertNothingHeld
     }).pipe(withScript([delayed("5 seconds", answer("late"))])))
 
@@ -309,14 +309,14 @@ describe("a turn that is interrupted", () => {
       never
     ])])))
 
-  it.effect("leaves nothing when all that was told is a tool call", () =>
+  it.effect("keeps the question when all that came is a tool call", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
       const turn = yield* forkFor(Stream.runDrain(chat.chatEvents("a")), "1 second")
       yield* Fiber.interrupt(turn)
 
-      assert.deepStrictEqual(yield* transcript(chat), only)
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant:  [interrupted]"])
     }).pipe(withScript([sse([
       {
         choices: [{ index: 0, delta: { tool_calls: [{ index: 0, id: "c", function: { name: "f", arguments: "" } }] } }]
@@ -366,7 +366,7 @@ describe("stop", () => {
 
       assert.strictEqual(response.finishReason, "interrupted")
       assert.strictEqual(response.text, "")
-      assert.deepStrictEqual(yield* transcript(chat), only)
+      assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant:  [interrupted]"])
       yield* assertNothingHeld
     }).pipe(withScript([delayed("5 seconds", answer("late"))])))
 

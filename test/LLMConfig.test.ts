@@ -43,6 +43,7 @@ describe("LLMConfig.make", () => {
       retryMaxDelay: Duration.seconds(8),
       maxRetryAfter: Duration.minutes(1),
       onInterrupt: "keep",
+      onFailure: "rollback",
       turnPolicy: "queue",
       maxEventSize: 16 * 1024 * 1024,
       maxBodySize: 64 * 1024 * 1024

@@ -19,6 +19,12 @@ export const nearest = (name: string, names: ReadonlyArray<string>): string | un
   return found
 }
 
+/** The refusal of a name that no setting has. */
+export const unknownSetting = (name: string, settings: ReadonlyArray<string>): string => {
+  const suggestion = nearest(name, settings)
+  return suggestion === undefined ? "There is no such setting" : `There is no such setting. Did you mean ${suggestion}?`
+}
+
 const letters = (name: string): string => name.toLowerCase().replace(/[_-]/g, "")
 
 /** How many letters must be inserted, removed or replaced (Levenshtein's distance). */

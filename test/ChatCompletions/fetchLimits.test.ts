@@ -42,7 +42,8 @@ const slowServer = Effect.acquireRelease(
 /** A dispatcher of Node's `fetch` that gives up much earlier than the one that it has. */
 const impatient = Effect.gen(function*() {
   yield* Effect.promise(() => fetch("data:,x"))
-  const { constructor } = Reflect.get(globalThis, Symbol.for("undici.globalDispatcher.1"))
+  const dispatcher = (version: number) => Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))
+  const { constructor } = dispatcher(2) ?? dispatcher(1)
   return Reflect.construct(constructor, [{ headersTimeout: 500, bodyTimeout: 500 }])
 })
 

@@ -80,7 +80,7 @@ describe("The limits of a manager", () => {
       answer("c", { usage: usage(20, 20) })
     ])))
 
-  it.scoped("let a turn that waits be stopped: it is settled, keeps nothing, and the next one goes", () =>
+  it.scoped("let a turn that waits be stopped: it is settled, keeps its question, and the next one goes", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
@@ -91,7 +91,7 @@ describe("The limits of a manager", () => {
       yield* bob.stop
 
       assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
-      assert.deepStrictEqual(lines(yield* bob.history), ["system: S"])
+      assert.deepStrictEqual(lines(yield* bob.history), ["system: S", "user: b", "assistant:  [interrupted]"])
       assert.strictEqual((yield* bob.usage).totalTokens, 0)
       yield* TestClock.adjust("1 second")
       assert.deepStrictEqual(yield* said, ["a", "c"])
@@ -193,9 +193,11 @@ describe("The limits of a manager, whoever calls when", () => {
       let mostRunning = 0
       // A call says in its prompt how many tokens it will take, and never takes more than it reserved.
       const tokensOf = (text: string | undefined): number => Number(text?.replace(/\D/g, ""))
+      // The questions of interrupted turns stand before it in the same message.
+      const lastPrompt = (text: string | undefined) => text?.split("\n\n").at(-1)
       const script: ScriptedHttpClient.Script = (request) =>
         Effect.gen(function*() {
-          const tokens = tokensOf(sent(request).at(-1))
+          const tokens = tokensOf(lastPrompt(sent(request).at(-1)))
           begun.push({ at: yield* Clock.currentTimeMillis, tokens })
           mostRunning = Math.max(mostRunning, ++running)
           yield* Effect.ensuring(Effect.sleep(7_000), Effect.sync(() => running--))
@@ -203,7 +205,7 @@ describe("The limits of a manager, whoever calls when", () => {
           return streams(request) ? ScriptedHttpClient.tokens(["a"], told) : answer("a", told)
         })
       const reserve = ({ messages }: { readonly messages: ReadonlyArray<{ readonly content: unknown }> }) =>
-        tokensOf(String(messages.at(-1)?.content)) + 20
+        tokensOf(lastPrompt(String(messages.at(-1)?.content))) + 20
       return Effect.gen(function*() {
         const { getChat } = yield* manager({
           limits: Limits.make({ concurrency, requestsPerMinute, tokensPerMinute, reserve }),

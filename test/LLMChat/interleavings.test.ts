@@ -100,7 +100,8 @@ const play = (config: LLMConfig.LLMConfig, all: ReadonlyArray<Act>) =>
   })
 
 const script = (all: ReadonlyArray<Act>): ScriptedHttpClient.Script => (request) => {
-  const prompt = (sent(request).at(-1) ?? "").replace("user: ", "")
+  // The questions of interrupted turns stand before it in the same message.
+  const prompt = (sent(request).at(-1) ?? "").replace("user: ", "").split("\n\n").at(-1) ?? ""
   const act = all[Number(prompt)]
   return act === undefined ? json({}, { status: 500 }) : respond(act, prompt, streams(request))
 }
@@ -126,10 +127,10 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
               assert.strictEqual(message.role, index % 2 === 0 ? "user" : "assistant")
               if (message.role === "user") asked.push(Number(message.content))
               if (message.role !== "assistant") return
-              const whole = words(`${asked.at(-1)}`).join("")
+              const isBlank = all[asked.at(-1) ?? -1]?.ending === "blank"
+              const whole = isBlank ? "" : words(`${asked.at(-1)}`).join("")
               const isCut = message.finishReason === "interrupted"
               assert.isTrue(message.toolCalls !== undefined || whole.startsWith(message.content), message.content)
-              assert.isTrue(message.toolCalls !== undefined || message.content.trim() !== "")
               if (onInterrupt === "rollback") assert.isFalse(isCut)
               if (!isCut && message.toolCalls === undefined) assert.strictEqual(message.content, whole)
             })

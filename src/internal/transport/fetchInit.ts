@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { fieldsOf, isRecord } from "../json.ts"
+import { fieldsOf, first, isRecord } from "../json.ts"
 
 /** After so long without a byte, Node's `fetch` and Bun's give up by themselves. */
 const limitOfFetch = Duration.seconds(300)
@@ -27,10 +27,13 @@ const dispatchOf = (dispatcher: unknown): Dispatch | undefined => {
     : undefined
 }
 
-/** The dispatcher that Node's `fetch` uses where it is given none. It is there once a part of `fetch` was used. */
+/**
+ * The dispatcher that Node's `fetch` uses if it is given none. It is there once a part of `fetch` was used. From Node 26 on
+ * it is the second of these names, and the first one is for older handlers.
+ */
 const globalDispatch = (): Dispatch | undefined =>
   typeof globalThis.Response === "function"
-    ? dispatchOf(Reflect.get(globalThis, Symbol.for("undici.globalDispatcher.1")))
+    ? first([2, 1], (version) => dispatchOf(Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))))
     : undefined
 
 /** Options that let the limits of the config hold where they are longer than those of `fetch`. */

@@ -8,14 +8,22 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallOptions, ObjectOptions } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
-import { type BusyError, type ChatError, type HistoryStoreError, MalformedResponseError } from "../../ChatError.ts"
+import {
+  type BusyError,
+  type ChatError,
+  type HistoryStoreError,
+  InvalidRequestError,
+  MalformedResponseError
+} from "../../ChatError.ts"
 import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
-import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
+import { type ChatMessage, fromPrompt, type Prompt, type SystemMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import type { Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
 import { mapElements, toPull, toStream } from "../transport/stream.ts"
-import type { Conversation, TurnInput } from "./conversation.ts"
+import type { StoreError, TurnInput } from "./content.ts"
+import type { Conversation } from "./conversation.ts"
 import { send } from "./stepRequest.ts"
 import * as Steps from "./steps.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
@@ -47,19 +55,66 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
   updateSystemPrompt: (prompt: string) => lender.with((conversation) => conversation.updateSystemPrompt(prompt)),
   clearHistory: lender.with((conversation) => conversation.clear),
   save: lender.with((conversation) => conversation.save),
-  stop: lender.with((conversation) => conversation.stop)
+  append: (messages: ReadonlyArray<Exclude<ChatMessage, SystemMessage>>) =>
+    messages.length === 0
+      ? Effect.fail(new InvalidRequestError({ message: "append needs at least one message" }))
+      : lender.with((conversation) =>
+        Effect.flatMap(Turn.makeId, (turnId) => conversation.commit({ turnId, messages, usage: undefined }))
+      ),
+  rewind: (turns = 1) => rewind(lender, turns),
+  stop: lender.with((conversation) => conversation.stop),
+  stopAll: lender.with((conversation) => conversation.stopAll)
 })
+
+const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
+  Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
+
+/** A blank prompt asks nothing, and servers refuse it. */
+const notBlank = (prompt: Prompt): Effect.Effect<Prompt, InvalidRequestError> =>
+  fromPrompt(prompt).some(asks)
+    ? Effect.succeed(prompt)
+    : Effect.fail(new InvalidRequestError({ message: "The prompt is blank: it must have a text or another part" }))
+
+/** Whether a message asks something. The result of a tool may be empty. */
+const asks = ({ content, role }: TurnInput[number]): boolean => {
+  if (role === "tool") return true
+  return typeof content === "string"
+    ? content.trim() !== ""
+    : content.some((part) => part.type !== "text" || part.text.trim() !== "")
+}
+
+/** The input as it is now: a program may go on to change its arrays. */
+const openingOf = (input: Input, context: Prompt | undefined): Turn.Opening => ({
+  input: typeof input === "string" || !("_tag" in input)
+    ? fromPrompt(input)
+    : input._tag === "Replace"
+    ? { ...input, prompt: fromPrompt(input.prompt) }
+    : input,
+  context: context === undefined ? undefined : fromPrompt(context)
+})
+
+const openingNotBlank = ({ input }: Turn.Opening): Effect.Effect<unknown, InvalidRequestError> => {
+  if (typeof input === "string" || !("_tag" in input)) return notBlank(input)
+  return input._tag === "Replace" ? notBlank(input.prompt) : Effect.void
+}
 
 /** The methods that neither read nor write the history. */
 const questions = (completions: ChatCompletions.Service, lender: Lender) => {
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
-    lender.with((conversation) => Effect.flatMap(conversation.question(fromPrompt(prompt)), ask))
+    lender.with((conversation) =>
+      Effect.flatMap(
+        notBlank(prompt),
+        (prompt) => Effect.flatMap(conversation.question(fromPrompt(prompt)), ask)
+      )
+    )
 
   const askEvents = (prompt: Prompt, options?: CallOptions) =>
     Stream.unwrapScoped(
       Effect.flatMap(Effect.flatMap(Effect.scope, lender.acquire), (conversation) =>
-        Effect.map(conversation.question(fromPrompt(prompt)), (request) =>
-          completions.stream({ ...request, options })))
+        Effect.map(
+          Effect.flatMap(notBlank(prompt), (prompt) => conversation.question(fromPrompt(prompt))),
+          (request) => completions.stream({ ...request, options })
+        ))
     )
 
   return {
@@ -78,26 +133,34 @@ const questions = (completions: ChatCompletions.Service, lender: Lender) => {
 /** The methods that are turns. */
 const turns = (completions: ChatCompletions.Service, lender: Lender) => {
   /** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
-  const begin = (input: TurnInput, scope: Scope.Scope): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError> =>
-    lender.acquire(scope).pipe(
-      Effect.flatMap((conversation) => Turn.begin(conversation, input, scope)),
-      Effect.catchTag("Closed", () => begin(input, scope))
+  const begin = (
+    opening: Turn.Opening,
+    scope: Scope.Scope
+  ): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError | InvalidRequestError> =>
+    Effect.zipRight(openingNotBlank(opening), lender.acquire(scope)).pipe(
+      Effect.flatMap((conversation) => Turn.begin(conversation, opening, scope)),
+      Effect.catchTag("Closed", () => begin(opening, scope))
     )
 
   const turn = <A>(
-    input: TurnInput,
+    opening: Turn.Opening,
     ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
   ) =>
     Effect.scopedWith((scope) =>
-      Effect.flatMap(begin(input, scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
+      Effect.flatMap(begin(opening, scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
         const complete = turn.meter.metered(completions.complete)
         return Steps.complete(turn, (f) => send(turn, completions.complete, f), (request) => ask(complete, request))
       })
     )
 
-  const turnStream = <A>(input: TurnInput, options: CallOptions | undefined, f: MapEvents<A>) =>
-    toStream((scope) =>
-      Effect.map(begin(input, scope), (turn) => {
+  const turnStream = <A>(
+    input: Input,
+    { context, ...options }: TurnOptions = {},
+    f: MapEvents<A>
+  ) => {
+    const opening = openingOf(input, context)
+    return toStream((scope) =>
+      Effect.map(begin(opening, scope), (turn) => {
         const open = (request: ChatRequest) => {
           turn.meter.begin(request)
           return toPull(completions.stream({ ...request, options }), turn.scope, turn.signal)
@@ -105,24 +168,32 @@ const turns = (completions: ChatCompletions.Service, lender: Lender) => {
         return Steps.events(turn, (f) => send(turn, completions.complete, f), open, f)
       })
     )
+  }
+
+  const chat = (input: Input, { context, ...options }: TurnOptions = {}) =>
+    turn(
+      openingOf(input, context),
+      (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
+    ).pipe(
+      Effect.map(({ response }) => response),
+      (effect) => span("chat", effect)
+    )
 
   return {
-    chat: (prompt: Prompt, options?: CallOptions) =>
-      turn(
-        fromPrompt(prompt),
-        (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
-      )
+    chat,
+    regenerate: (options?: TurnOptions) => chat({ _tag: "Regenerate" }, options),
+    chatStream: (input: Input, options?: TurnOptions) => turnStream(input, options, texts),
+    chatEvents: (input: Input, options?: TurnOptions) => turnStream(input, options, identity<EventList>),
+    chatObject: <A, I>(
+      input: Input,
+      schema: Schema.Schema<A, I>,
+      { context, ...options }: OptionsOfObject = {}
+    ) =>
+      turn(openingOf(input, context), (complete, request) => StructuredOutput.ask(complete, request, schema, options))
         .pipe(
-          Effect.map(({ response }) => response),
-          (effect) => span("chat", effect)
-        ),
-    chatStream: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, texts),
-    chatEvents: (prompt: Prompt, options?: CallOptions) => turnStream(fromPrompt(prompt), options, identity<EventList>),
-    chatObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>
-      turn(fromPrompt(prompt), (complete, request) => StructuredOutput.ask(complete, request, schema, options)).pipe(
-        Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)),
-        (effect) => span("chatObject", effect)
-      )
+          Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)),
+          (effect) => span("chatObject", effect)
+        )
   }
 }
 

@@ -1,17 +1,66 @@
 /**
- * What a conversation knows of what is stored, and what a failed write left open.
+ * The models of a conversation: what its turns start with, what is stored, and what a failed write left open.
  */
-import { type ChatMessage, system } from "../../ChatMessage.ts"
+import type * as Effect from "effect/Effect"
+import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
-import type { Summary } from "../../HistorySelection.ts"
+import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Version } from "../../StoredConversation.ts"
+import type { Service, Version } from "../../StoredConversation.ts"
+
+/** The messages that a turn begins with. */
+export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
+
+/** What a turn answers, and how many turns stay in front of it if it replaces the others. */
+export interface Question {
+  readonly input: TurnInput
+  readonly keepTurns?: number | undefined
+  /** Messages that are sent before the input and not kept. */
+  readonly context?: TurnInput | undefined
+}
+
+/** The errors of a conversation's store. */
+export type StoreError = HistoryStoreError | ConflictError
+
+/** What a window chooses from, and the request whose messages it chooses. */
+export interface Choice {
+  readonly input: Input
+  readonly request: Omit<ChatRequest, "messages">
+}
+
+/** Where a conversation is stored, and what it is created with. */
+export interface ConversationOptions {
+  readonly id: string
+  readonly store: Service
+  /** The fairness key for `Limits`. Default the id. */
+  readonly owner?: object | undefined
+  /** Completes before the conversation is read: the removal of the one with the same id before it. */
+  readonly after?: Effect.Effect<void> | undefined
+  /** The settings of a conversation that chose none. */
+  readonly defaults: LLMConfig
+  /** The settings to use, whatever is stored. */
+  readonly config?: LLMConfig | undefined
+  /** Chooses what turns send of the history. */
+  readonly window: HistoryWindow
+  /** Receives the tokens of each turn. */
+  readonly onUsage?: ((usage: Usage) => Effect.Effect<void>) | undefined
+}
 
 /** A turn as the history keeps it. */
 export interface FinishedTurn {
   readonly turnId: string
   readonly messages: ReadonlyArray<ChatMessage>
   readonly usage: Usage | undefined
+  /** How many turns stay in front of it, if it replaces those after them. */
+  readonly keepTurns?: number | undefined
+}
+
+/** A turn by its id and the place of its first message. */
+export interface TurnStart {
+  readonly turnId: string
+  readonly start: number
 }
 
 /** What is stored of a conversation, with the settings that are in force. */
@@ -20,6 +69,7 @@ export interface Content extends Omit<Version, "incarnation"> {
   readonly systemPrompt: string
   /** Complete turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
+  readonly turns: ReadonlyArray<TurnStart>
   readonly summary: Summary | undefined
   readonly usage: Usage
   /** Undefined if the store has none. */
@@ -46,6 +96,7 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
   config,
   systemPrompt: config.systemPrompt,
   messages: [],
+  turns: [],
   summary: undefined,
   usage: emptyUsage,
   version: 0,
@@ -54,6 +105,19 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
 
 /** The sum of both, if there are more. */
 export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
+
+/** The content without the turns after the first `keepTurns`. A summary stays if it is of turns that stay. */
+export const firstTurns = (content: Content, keepTurns: number | undefined): Content => {
+  const start = keepTurns === undefined ? undefined : content.turns[keepTurns]?.start
+  if (start === undefined) return content
+  const { messages, summary, turns } = content
+  return {
+    ...content,
+    messages: messages.slice(0, start),
+    turns: turns.slice(0, keepTurns),
+    summary: summary !== undefined && summary.replaces <= start ? summary : undefined
+  }
+}
 
 export const withSystem = (
   { systemPrompt }: Content,
@@ -74,3 +138,13 @@ export const isOfAnother = (content: Content, { incarnation, version }: Unsaved)
   version > 0 && incarnation !== undefined && content.incarnation !== incarnation
 
 export const isSame = (some: unknown, other: unknown): boolean => JSON.stringify(some) === JSON.stringify(other)
+
+/** The messages that a turn began with: those before its first answer. */
+export const inputOf = (messages: ReadonlyArray<ChatMessage>): TurnInput => {
+  const input: Array<UserMessage | ToolMessage> = []
+  for (const message of messages) {
+    if (message.role !== "user" && message.role !== "tool") break
+    input.push(message)
+  }
+  return input
+}

@@ -5,59 +5,37 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SynchronizedRef from "effect/SynchronizedRef"
-import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
-import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
+import { type BusyError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
+import { type ChatMessage, fromPrompt, system } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { Usage } from "../../ChatResponse.ts"
-import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
+import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type * as HistoryStore from "../../StoredConversation.ts"
+import type * as TurnModule from "../../Turn.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
 import * as Settings from "../history/settings.ts"
 import {
   add,
+  type Choice,
   type Content,
+  type ConversationOptions,
   empty,
   type FinishedTurn,
+  firstTurns,
+  inputOf,
   isCurrent,
   isOfAnother,
   isSame,
   isStored,
+  type Question,
+  type StoreError,
+  type TurnInput,
   type UnconfirmedWrite,
   type Unsaved,
   withSystem
 } from "./content.ts"
-import { TurnLock } from "./lock.ts"
-
-/** The messages that a turn begins with. */
-export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
-
-/** The errors of a conversation's store. */
-export type StoreError = HistoryStoreError | ConflictError
-
-/** What a window chooses from, and the request whose messages it chooses. */
-export interface Choice {
-  readonly input: Input
-  readonly request: Omit<ChatRequest, "messages">
-}
-
-/** Where a conversation is stored, and what it is created with. */
-export interface Options {
-  readonly id: string
-  readonly store: HistoryStore.Service
-  /** The fairness key for `Limits`. Default the id. */
-  readonly owner?: object | undefined
-  /** Completes before the conversation is read: the removal of the one with the same id before it. */
-  readonly after?: Effect.Effect<void> | undefined
-  /** The settings of a conversation that chose none. */
-  readonly defaults: LLMConfig
-  /** The settings to use, whatever is stored. */
-  readonly config?: LLMConfig | undefined
-  /** Chooses what turns send of the history. */
-  readonly window: HistoryWindow
-  /** Receives the tokens of each turn. */
-  readonly onUsage?: ((usage: Usage) => Effect.Effect<void>) | undefined
-}
+import { type Closed, TurnLock } from "./lock.ts"
+import { storeTurn } from "./storeTurn.ts"
 
 /**
  * One conversation. It reads what is stored with its first use, after a write that failed, and, if other programs write
@@ -67,7 +45,7 @@ export class Conversation {
   readonly lock: TurnLock = new TurnLock()
   readonly window: HistoryWindow
   readonly owner: string | object
-  readonly #options: Options
+  readonly #options: ConversationOptions
   readonly #content: SynchronizedRef.SynchronizedRef<Content | undefined> = SynchronizedRef.unsafeMake<
     Content | undefined
   >(undefined)
@@ -76,8 +54,9 @@ export class Conversation {
   #unstored: Usage | undefined
   #unconfirmed: UnconfirmedWrite | undefined
   #isRemoved = false
+  #clears = 0
 
-  constructor(options: Options) {
+  constructor(options: ConversationOptions) {
     this.window = options.window
     this.owner = options.owner ?? options.id
     this.#options = options
@@ -115,15 +94,43 @@ export class Conversation {
     }))
   }
 
+  /** How often the history was cleared. A turn that began before is not kept. */
+  get clears(): number {
+    return this.#clears
+  }
+
+  /** Looks for the turn that is to be answered again. */
+  resolve(
+    input: TurnModule.Regenerate | TurnModule.Replace
+  ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> {
+    return Effect.flatMap(this.#read(true), ({ messages, turns }) => {
+      const { turnId } = input
+      const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
+      const turn = turns[keepTurns]
+      if (turn === undefined) {
+        const which = turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(turnId)}`
+        return Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
+      }
+      return Effect.succeed({
+        keepTurns,
+        input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
+      })
+    })
+  }
+
   /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
-  choice(input: TurnInput): Effect.Effect<Choice, HistoryStoreError> {
+  choice({ context = [], input, keepTurns }: Question): Effect.Effect<Choice, HistoryStoreError> {
     const confirmed = Effect.suspend(() => this.#unconfirmed === undefined ? Effect.void : this.#forget)
     return Effect.map(
       Effect.zipRight(confirmed, this.#read(true)),
-      ({ config, messages, summary, systemPrompt }) => ({
-        input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening: input, summary },
-        request: { config, conversation: this.owner }
-      })
+      (content) => {
+        const { config, messages, summary, systemPrompt } = firstTurns(content, keepTurns)
+        const opening = [...context, ...input]
+        return {
+          input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
+          request: { config, conversation: this.owner }
+        }
+      }
     )
   }
 
@@ -163,10 +170,16 @@ export class Conversation {
       // A conversation that is not stored has nothing to clear there.
       const clear = version === 0 ? Effect.succeed(0) : store.clear({ id, expectedVersion: version, incarnation })
       return Effect.map(clear, (version) => {
+        this.#clears++
         this.#discardUnsaved()
-        return { ...content, version, messages: [], summary: undefined }
+        return { ...content, version, messages: [], turns: [], summary: undefined }
       })
     })
+  }
+
+  /** Ends the turn that runs, and those that wait. */
+  get stopAll(): Effect.Effect<void> {
+    return this.lock.stopAll
   }
 
   /** Ends the turn that runs, if there is one. */
@@ -213,6 +226,19 @@ export class Conversation {
     })
   }
 
+  /** Removes the last turns, once the turn that runs is over. Returns how many there were to remove. */
+  rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
+    let removed = 0
+    const write = this.#write(true, (content) => {
+      removed = Math.min(content.turns.length, Math.max(0, Math.trunc(count)))
+      if (removed === 0) return Effect.succeed(content)
+      this.#discardUnsaved()
+      const keepTurns = content.turns.length - removed
+      return this.#append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
+    })
+    return this.lock.with(Effect.map(write, () => removed))
+  }
+
   /** Tries to store the turn that the store did not take. Returns whether there was one. */
   get save(): Effect.Effect<boolean, StoreError> {
     return Effect.suspend(() => {
@@ -242,22 +268,14 @@ export class Conversation {
     return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
   }
 
-  #append(content: Content, { messages, turnId, usage: cost }: FinishedTurn): Effect.Effect<Content, StoreError> {
-    const { defaults, id, store } = this.#options
-    const usage = add(add(content.usage, this.#unstored), cost)
-    const append = store.append({
-      id,
-      turnId,
-      expectedVersion: content.version,
-      incarnation: content.incarnation,
-      messages,
-      usage,
-      systemPrompt: content.systemPrompt,
-      settings: Settings.chosen(content.config, defaults)
-    })
-    return Effect.map(this.#storing(usage, append), (version) => {
+  #append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
+    const { messages, turnId } = turn
+    const usage = add(add(content.usage, this.#unstored), turn.usage)
+    const kept = firstTurns(content, turn.keepTurns)
+    return Effect.map(this.#storing(usage, storeTurn(this.#options, { content, kept, turn, usage })), (version) => {
       this.#unsaved = undefined
-      return { ...content, version, usage, messages: [...content.messages, ...messages] }
+      const turns = messages.length === 0 ? kept.turns : [...kept.turns, { turnId, start: kept.messages.length }]
+      return { ...kept, version, usage, turns, messages: [...kept.messages, ...messages] }
     })
   }
 

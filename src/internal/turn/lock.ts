@@ -21,15 +21,11 @@ export interface Closed {
 
 type Granted = Deferred.Deferred<void, BusyError | Closed>
 
-interface Waiter {
-  readonly holder: Holder
-  readonly granted: Granted
-}
-
 /** The lock of one conversation. */
 export class TurnLock {
   #current: Holder | undefined
-  #waiting = new LinkedSet<Waiter>()
+  #waiting = new LinkedSet<Holder>()
+  readonly #granted = new Map<Holder, Granted>()
   #isClosed = false
 
   /** The turn that runs, if one does. */
@@ -41,10 +37,35 @@ export class TurnLock {
   acquire(holder: Holder, policy: "queue" | "reject" | "replace"): Effect.Effect<void, BusyError | Closed> {
     return Effect.flatMap(Deferred.make<void, BusyError | Closed>(), (granted) => {
       if (this.#isClosed) return Effect.fail<Closed>({ _tag: "Closed" })
-      if (this.#current === undefined || policy === "queue") return this.#queue({ holder, granted })
+      if (this.#current === undefined || policy === "queue") return this.#queue(holder, granted)
       return policy === "reject"
         ? Effect.fail(new BusyError({ message: "The conversation is in a turn" }))
-        : this.#replace(this.#current, { holder, granted })
+        : this.#replace(this.#current, holder, granted)
+    })
+  }
+
+  /** Stops the turns that wait, and then the one that runs. Each that waits ends when it is granted the lock. */
+  readonly stopAll: Effect.Effect<void> = Effect.suspend(() => {
+    const waiting = Array.from(this.#waiting.values)
+    const holders = this.#current === undefined ? waiting : [...waiting, this.#current]
+    return Effect.forEach(holders, ({ stop }) => stop, { discard: true })
+  })
+
+  /** Runs an effect while no turn runs. A stop waits for it. */
+  with<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | BusyError | Closed> {
+    return Effect.flatMap(Deferred.make<void>(), (ended) => {
+      const done = Deferred.await(ended)
+      let hasBegun = false
+      const holder: Holder = { stop: Effect.suspend(() => hasBegun ? done : Effect.void), done }
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(this.acquire(holder, "queue")), () => {
+          hasBegun = true
+          return Effect.ensuring(
+            restore(effect),
+            Effect.zipRight(this.release(holder), Deferred.succeed(ended, undefined))
+          )
+        })
+      )
     })
   }
 
@@ -54,44 +75,57 @@ export class TurnLock {
     return this.#reject({ _tag: "Closed" })
   })
 
-  /** Gives the lock to the next turn in the queue, if this turn holds it. */
+  /** Gives the lock to the next turn in the queue, or removes this one from the queue. */
   release(holder: Holder): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#current !== holder) return Effect.void
+      if (this.#current !== holder) {
+        this.#take(holder)
+        return Effect.void
+      }
       const next = this.#waiting.head
-      this.#current = next?.holder
-      if (next === undefined) return Effect.void
-      this.#waiting.delete(next)
-      return Deferred.succeed(next.granted, undefined)
+      this.#current = next
+      const granted = next === undefined ? undefined : this.#take(next)
+      return granted === undefined ? Effect.void : Deferred.succeed(granted, undefined)
     })
   }
 
-  #queue(waiter: Waiter): Effect.Effect<void, BusyError | Closed> {
-    const { granted, holder } = waiter
+  /** Takes a turn out of the queue. */
+  #take(holder: Holder): Granted | undefined {
+    const granted = this.#granted.get(holder)
+    this.#granted.delete(holder)
+    this.#waiting.delete(holder)
+    return granted
+  }
+
+  #queue(holder: Holder, granted: Granted): Effect.Effect<void, BusyError | Closed> {
     if (this.#current === undefined) {
       this.#current = holder
       return Effect.void
     }
-    this.#waiting.add(waiter)
-    return Effect.onInterrupt(
-      Deferred.await(granted),
-      () => Effect.suspend(() => this.#waiting.delete(waiter) ? Effect.void : this.release(holder))
-    )
+    this.#waiting.add(holder)
+    this.#granted.set(holder, granted)
+    return Effect.onInterrupt(Deferred.await(granted), () => this.release(holder))
   }
 
   /**
    * The turns that wait were waiting for a turn that is no longer wanted. The new one joins the queue before the current
    * one is stopped: the stop takes time, and a turn that comes meanwhile is newer still.
    */
-  #replace(current: Holder, waiter: Waiter): Effect.Effect<void, BusyError | Closed> {
-    const rejected = this.#reject(new BusyError({ message: "A newer turn took this one's place" }))
-    const granted = this.#queue(waiter)
-    return rejected.pipe(Effect.zipRight(current.stop), Effect.zipRight(granted))
+  #replace(current: Holder, holder: Holder, granted: Granted): Effect.Effect<void, BusyError | Closed> {
+    const rejected = Array.from(this.#waiting.values)
+    const reject = this.#reject(new BusyError({ message: "A newer turn took this one's place" }))
+    const wait = this.#queue(holder, granted)
+    // What they were to ask stays in the history, in its order.
+    const stop = Effect.forEach([current, ...rejected], ({ stop }) => stop, { discard: true })
+    return stop.pipe(Effect.ensuring(reject), Effect.zipRight(wait))
   }
 
   #reject(reason: BusyError | Closed): Effect.Effect<void> {
-    const rejected = this.#waiting
+    const rejected = Array.from(this.#waiting.values, (holder) => this.#granted.get(holder))
     this.#waiting = new LinkedSet()
-    return Effect.forEach(rejected.values, ({ granted }) => Deferred.fail(granted, reason), { discard: true })
+    this.#granted.clear()
+    return Effect.forEach(rejected, (granted) => granted === undefined ? Effect.void : Deferred.fail(granted, reason), {
+      discard: true
+    })
   }
 }

@@ -48,9 +48,9 @@ const choose = (
   complete: Complete,
   window: HistoryWindow.HistoryWindow
 ): Effect.Effect<ChatRequest, ChatError | Stopped> => {
-  const { conversation, input, signal } = turn
+  const { conversation, question, signal } = turn
   const select = Effect.flatMap(
-    conversation.choice(input),
+    conversation.choice(question),
     ({ input, request }) =>
       Effect.map(HistoryWindow.assemble(window, input), (messages) => ({
         ...request,
@@ -61,7 +61,7 @@ const choose = (
   const { compact } = window
   if (compact === undefined) return select
   const compacted = Effect.flatMap(
-    conversation.choice(input),
+    conversation.choice(question),
     ({ input, request }) =>
       compact(input, (summary) =>
         // A summary that has arrived is paid for, also if its turn is interrupted.

@@ -9,17 +9,32 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
-import { type BusyError, type ChatError, type HistoryStoreError, TruncatedError } from "../../ChatError.ts"
+import {
+  type BusyError,
+  type ChatError,
+  type HistoryStoreError,
+  type InvalidRequestError,
+  TruncatedError
+} from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
-import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMessage.ts"
-import type { ChatResponse, FinishReason, ToolCall, Usage } from "../../ChatResponse.ts"
+import {
+  type AssistantMessage,
+  type ChatMessage,
+  fromPrompt,
+  fromResponse,
+  type Prompt,
+  type ToolMessage
+} from "../../ChatMessage.ts"
+import type { ChatResponse, FinishReason, ToolCall } from "../../ChatResponse.ts"
+import type * as TurnModule from "../../Turn.ts"
 import { change as changeError } from "../changedError.ts"
-import { parseJson } from "../json.ts"
+import { asText, defined, parseJson } from "../json.ts"
 import { PartialResponse } from "../partialResponse.ts"
 import * as CallIds from "../request/callIds.ts"
 import { change, saysNothing } from "../response.ts"
 import { type Stopped, stopped, untilAborted } from "../transport/wait.ts"
-import type { Conversation, StoreError, TurnInput } from "./conversation.ts"
+import type { Question, StoreError } from "./content.ts"
+import type { Conversation } from "./conversation.ts"
 import type { Closed, Holder } from "./lock.ts"
 import { Meter } from "./meter.ts"
 
@@ -36,40 +51,46 @@ export interface Step {
   readonly messages: ReadonlyArray<ChatMessage>
 }
 
-type State = "running" | "stopping" | "ended"
+type State = "waiting" | "running" | "stopping" | "ended"
 
 /** A turn that holds its conversation's lock. */
 export class Turn implements Holder {
   readonly id: string
   readonly conversation: Conversation
-  readonly input: TurnInput
+  /** What the turn answers. It is looked for when the turn begins if it is an earlier question. */
+  question: Question
   /** The resources of the turn's calls: released when the turn is stopped, and with the turn's scope. */
   readonly scope: Scope.CloseableScope
   /** Counts the tokens of the turn's calls. */
   readonly meter: Meter = new Meter()
   readonly #onInterrupt: "keep" | "rollback"
+  readonly #onFailure: "keep" | "rollback"
   readonly #nextStep: NextStep | undefined
   readonly #controller = new AbortController()
   readonly #settled: Deferred.Deferred<void>
   #steps: ReadonlyArray<Step> = []
   /** The answer of the step that runs, as far as it has arrived. */
   #partial = new PartialResponse()
-  #state: State = "running"
+  #state: State = "waiting"
+  /** How often the history had been cleared when the turn began. */
+  #clears = 0
 
   constructor(options: {
     readonly id: string
     readonly conversation: Conversation
-    readonly input: TurnInput
+    readonly question: Question
     readonly scope: Scope.CloseableScope
     readonly onInterrupt: "keep" | "rollback"
+    readonly onFailure: "keep" | "rollback"
     readonly settled: Deferred.Deferred<void>
     readonly nextStep?: NextStep | undefined
   }) {
     this.id = options.id
     this.conversation = options.conversation
-    this.input = options.input
+    this.question = options.question
     this.scope = options.scope
     this.#onInterrupt = options.onInterrupt
+    this.#onFailure = options.onFailure
     this.#settled = options.settled
     this.#nextStep = options.nextStep
   }
@@ -81,8 +102,15 @@ export class Turn implements Holder {
 
   /** Whether the turn is over, or about to be. */
   get hasEnded(): boolean {
-    return this.#state !== "running"
+    return this.#state === "stopping" || this.#state === "ended"
   }
+
+  /** The turn holds the lock. One that was stopped before gives it to the next. */
+  readonly start: Effect.Effect<void> = Effect.suspend(() => {
+    this.#clears = this.conversation.clears
+    if (this.#state === "waiting") this.#state = "running"
+    return this.#state === "running" ? Effect.void : this.conversation.lock.release(this)
+  })
 
   /** The steps that are over. */
   get steps(): ReadonlyArray<Step> {
@@ -128,10 +156,17 @@ export class Turn implements Holder {
     })
   }
 
-  /** The turn failed: the history stays as it was, and the turn's resources are released. */
+  /** The turn failed: the history keeps what `onFailure` says, and the turn's resources are released. */
   fail(error: ChatError): Effect.Effect<void, Stopped> {
+    const usage = this.meter.partial(error.partial)
+    const rollback = this.conversation.recordUsage(usage)
+    const partial = error.partial ?? this.#partial.response("error")
+    const keep = Effect.catchAll(
+      this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false),
+      (error) => Effect.logWarning("A turn that failed could not be stored", error)
+    )
     return Effect.zipRight(
-      this.#end(this.conversation.recordUsage(this.meter.partial(error.partial)), Effect.fail(stopped)),
+      this.#end(this.#onFailure === "keep" ? keep : rollback, Effect.fail(stopped)),
       Scope.close(this.scope, Exit.fail(error))
     )
   }
@@ -155,7 +190,7 @@ export class Turn implements Holder {
 
   /** The conversation ends the turn. It cannot be interrupted: others wait for all of it. */
   readonly stop: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
-    if (this.#state === "running") {
+    if (!this.hasEnded) {
       this.#state = "stopping"
       this.#controller.abort()
     }
@@ -165,14 +200,12 @@ export class Turn implements Holder {
   /** Ends the turn before its answer is complete, unless it has ended, and releases its resources. */
   readonly abandon: Effect.Effect<void> = Effect.ensuring(
     Effect.catchAll(
-      this.#end(
-        Effect.suspend(() => {
-          const response = this.#part("interrupted")
-          return this.#onInterrupt === "rollback"
-            ? this.conversation.recordUsage(response.usage)
-            : this.#commit(response)
-        }),
-        this.done
+      Effect.suspend(() =>
+        this.#end(
+          // A turn that left the queue asked nothing.
+          this.#state === "waiting" ? Effect.void : this.#interrupt,
+          this.done
+        )
       ),
       // Nobody receives the error. The conversation still has the turn, and can try to save it again.
       (error) => Effect.logWarning("An interrupted turn could not be stored", error)
@@ -180,29 +213,42 @@ export class Turn implements Holder {
     Effect.suspend(() => Scope.close(this.scope, Exit.void))
   )
 
+  /** Keeps what `onInterrupt` says. */
+  get #interrupt(): Effect.Effect<void, StoreError> {
+    return Effect.suspend(() => {
+      const response = this.#part("interrupted")
+      return this.#onInterrupt === "rollback"
+        ? this.conversation.recordUsage(response.usage)
+        : this.#commit(response, false)
+    })
+  }
+
   /** Ends the turn with the complete answer of its last step. */
   #complete(response: ChatResponse): Effect.Effect<ChatResponse, ChatError | Stopped> {
-    const answer = withUsage(response, this.meter.total(response))
+    const answer = change(response, { usage: this.meter.total(response), turnId: this.id })
     // The error has the answer that the store did not take.
-    const commit = Effect.mapError(this.#commit(answer), (error) => changeError(error, { partial: answer }))
+    const commit = Effect.mapError(this.#commit(answer, true), (error) => changeError(error, { partial: answer }))
     return Effect.as(this.#end(commit, Effect.fail(stopped)), answer)
   }
 
   /** What has arrived of the step's answer, with the usage of the turn. */
   #part(reason: FinishReason): ChatResponse {
     const response = this.#partial.response(reason)
-    return withUsage(response, this.meter.partial(response))
+    return change(response, { usage: this.meter.partial(response), turnId: this.id })
   }
 
-  /** Commits the turn. One that says nothing leaves its usage only. */
-  #commit(response: ChatResponse): Effect.Effect<void, StoreError> {
-    const answer = fromResponse(response)
+  /**
+   * Commits the turn: the question, the steps and the answer, which can be empty. A turn that is to replace others does so
+   * with a complete answer only. Nothing is kept of a turn whose history was cleared.
+   */
+  #commit(response: ChatResponse, isComplete: boolean): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const messages = this.#steps.flatMap((step) => step.messages)
-    if (answer !== undefined) messages.push(answer)
-    return messages.length === 0
-      ? this.conversation.recordUsage(usage)
-      : this.conversation.commit({ turnId: this.id, messages: [...this.input, ...messages], usage })
+    const { input, keepTurns } = this.question
+    const isCleared = this.#clears !== this.conversation.clears
+    if (isCleared || (keepTurns !== undefined && !isComplete)) return this.conversation.recordUsage(usage)
+    const answer = fromResponse(response) ?? blank(response)
+    const messages = [...input, ...this.#steps.flatMap((step) => step.messages), answer]
+    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns })
   }
 
   /** Ends the turn, unless it has ended already. */
@@ -218,8 +264,17 @@ export class Turn implements Holder {
   }
 }
 
-const withUsage = (response: ChatResponse, usage: Usage | undefined): ChatResponse =>
-  usage === response.usage ? response : change(response, { usage })
+/** An answer without text. Requests leave it out, and it tells why the question has no other. */
+const blank = ({ finishReason, model, provider, reasoning, usage }: ChatResponse): AssistantMessage =>
+  defined<AssistantMessage>({
+    role: "assistant",
+    content: "",
+    reasoning: asText(reasoning),
+    finishReason,
+    model: asText(model),
+    provider,
+    usage
+  })
 
 /** The error of an answer whose last tool call was cut at the token limit, undefined if all calls are complete. */
 const cutCall = (response: ChatResponse): TruncatedError | undefined => {
@@ -242,33 +297,50 @@ const withCallIds = (response: ChatResponse): ChatResponse => {
   return change(response, { toolCalls: response.toolCalls.map((call, index) => ({ ...call, id: ids[index] ?? "" })) })
 }
 
+/** The input of a turn, and what is sent before it. */
+export interface Opening {
+  readonly input: TurnModule.Input
+  readonly context?: Prompt | undefined
+}
+
+const isPrompt = (input: TurnModule.Input): input is Prompt => typeof input === "string" || !("_tag" in input)
+
 const hexDigits = Effect.map(
   Random.nextIntBetween(0, 2 ** 32),
   (number) => number.toString(16).padStart(8, "0")
 )
 
-const makeId = Effect.zipWith(hexDigits, hexDigits, (some, others) => `turn_${some}${others}`)
+/** A new id for a turn. */
+export const makeId: Effect.Effect<string> = Effect.zipWith(
+  hexDigits,
+  hexDigits,
+  (some, others) => `turn_${some}${others}`
+)
 
 /** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
 export const begin = (
   conversation: Conversation,
-  input: TurnInput,
+  { context, input }: Opening,
   scope: Scope.Scope,
   nextStep?: NextStep
-): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError> =>
+): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError | InvalidRequestError> =>
   Effect.gen(function*() {
     const config = yield* conversation.config
     const turn = new Turn({
       id: yield* makeId,
       conversation,
-      input,
+      question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
       onInterrupt: config.onInterrupt,
+      onFailure: config.onFailure,
       settled: yield* Deferred.make<void>(),
       nextStep
     })
     // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
     yield* Scope.addFinalizer(scope, turn.abandon)
     yield* conversation.lock.acquire(turn, config.turnPolicy)
+    yield* turn.start
+    const question = isPrompt(input) ? turn.question : yield* conversation.resolve(input)
+    turn.question = { ...question, context: context === undefined ? [] : fromPrompt(context) }
     return turn
   })

@@ -54,7 +54,7 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
     defaults: LLMConfig.make(options({ wire: { toolHistory: "calls" } })),
     window: HistoryWindow.all
   })
-  const input = [ChatMessage.user("What time is it?")]
+  const input = { input: [ChatMessage.user("What time is it?")] }
   const respond = (nextStep?: Turn.NextStep) =>
     Effect.scopedWith((scope) =>
       Effect.flatMap(Turn.begin(conversation, input, scope, nextStep), (turn) => {
@@ -162,7 +162,7 @@ describe("a turn of two steps", () => {
         yield* Fiber.await(turn)
 
         assert.isTrue(interrupted)
-        assert.lengthOf(made.conversation.commits, 0)
+        assert.lengthOf(made.conversation.commits, 1)
         assert.strictEqual((yield* made.conversation.usage).totalTokens, 11)
       }).pipe(withScript(script)))
 

@@ -1,0 +1,85 @@
+/**
+ * What a turn of a conversation starts with: a prompt, or an earlier turn that is to be answered again.
+ *
+ * @since 0.1.0
+ */
+import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
+import type { Prompt } from "./ChatMessage.ts"
+
+/**
+ * The input of a turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Input = Prompt | Regenerate | Replace
+
+/**
+ * Answers a turn again, with the prompt that it had.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Regenerate {
+  readonly _tag: "Regenerate"
+  /** Default: the last turn. */
+  readonly turnId?: string | undefined
+}
+
+/**
+ * Answers another prompt in place of a turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Replace {
+  readonly _tag: "Replace"
+  readonly turnId: string
+  readonly prompt: Prompt
+}
+
+/**
+ * The options of a turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends CallOptions {
+  /** Sent before the prompt with this turn only, and not kept: documents that were found, the time, who is speaking. */
+  readonly context?: Prompt | undefined
+}
+
+/**
+ * The options of a turn whose answer is a value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context"> {}
+
+/**
+ * Answers a turn again. The turn and those after it are replaced in one write when the new answer is complete; until then,
+ * and if it fails or is stopped, the old ones stay. The turn fails with `InvalidRequestError` if there is no such turn.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat, Turn } from "effect-chat"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   const first = yield* chat.chat("Tell me a joke.")
+ *   return yield* chat.chat(Turn.regenerate(first.turnId), { temperature: 1.2 })
+ * })
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const regenerate = (turnId?: string): Regenerate => ({ _tag: "Regenerate", turnId })
+
+/**
+ * Answers another prompt in place of a turn and those after it, as {@link regenerate} does: the edit of a message.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const replace = (turnId: string, prompt: Prompt): Replace => ({ _tag: "Replace", turnId, prompt })
