@@ -6,7 +6,10 @@ import { spawnSync } from "node:child_process"
 import { readdirSync } from "node:fs"
 
 /** What a program reads from standard input. The others get none. */
-const input: Record<string, string> = { chat: "My name is Ada.\nWhat is my name?\n" }
+const input: Record<string, string> = {
+  bot: "ada: My name is Ada.\nbob: My name is Bob.\nada: What is my name?\nbob: /forget\nada: /stop\n",
+  chat: "My name is Ada.\nWhat is my name?\n"
+}
 
 const chosen = process.argv.slice(2)
 const programs = readdirSync("examples").flatMap((file) => file.endsWith(".ts") ? [file.slice(0, -3)] : [])

@@ -31,6 +31,7 @@ import type * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
+import { inOneLine } from "./internal/issue.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
 import * as Chat from "./internal/turn/chat.ts"
@@ -124,7 +125,10 @@ const Lifetime = Schema.Struct({
 })
 
 const decodeLifetime = ({ capacity = Infinity, grace = 0, timeout = Duration.infinity }: Options) =>
-  Schema.decodeUnknown(Lifetime)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) })
+  Effect.mapError(
+    Schema.decodeUnknown(Lifetime)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) }),
+    inOneLine
+  )
 
 /**
  * A manager that lives as long as its scope. Its end interrupts the turns that still run after the `grace`, by each

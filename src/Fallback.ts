@@ -21,6 +21,7 @@ import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { change } from "./internal/changedError.ts"
+import { inOneLine } from "./internal/issue.ts"
 import { saysNothing } from "./internal/response.ts"
 import { serverName } from "./internal/serverName.ts"
 import { over as ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
@@ -123,7 +124,7 @@ const decode = (
   Either.mapLeft(
     LLMConfig.decode(config),
     // Without what was given: it can have a key.
-    ({ issue }) => ParseResult.parseError(new ParseResult.Pointer(["configs", index], undefined, issue))
+    ({ issue }) => inOneLine(ParseResult.parseError(new ParseResult.Pointer(["configs", index], undefined, issue)))
   )
 
 const over = (

@@ -8,16 +8,18 @@ import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import type * as ParseResult from "effect/ParseResult"
+import * as ParseResult from "effect/ParseResult"
 import * as Rec from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { issueOf } from "./internal/issue.ts"
-import { asText, defined } from "./internal/json.ts"
+import { inOneLine, issueOf } from "./internal/issue.ts"
+import { asRecord, asText, defined } from "./internal/json.ts"
+import { unknownSetting } from "./internal/nearest.ts"
 import {
   ApiKey,
   BaseUrl,
   encodeDuration,
+  expected,
   Headers,
   normaliseBaseUrl,
   Timeout,
@@ -25,13 +27,26 @@ import {
   urlIn,
   withDefault
 } from "./internal/settings.ts"
+import * as Variables from "./internal/variables.ts"
 import * as Provider from "./Provider.ts"
 
-const orNull = (schema: Schema.Schema<number>, fallback: number) => withDefault(Schema.NullOr(schema), fallback)
+const within = (least: number, most: number): Schema.Schema<number | null> =>
+  Schema.NullOr(Schema.Number.pipe(Schema.between(least, most))).annotations(
+    expected(`a number between ${least} and ${most}, or null`)
+  )
 
-const within = (schema: Schema.Schema<number>, least: number, most: number) => schema.pipe(Schema.between(least, most))
+const positive = "an integer greater than 0"
 
-const Positive = Schema.Int.pipe(Schema.positive())
+const Positive = Schema.Int.pipe(Schema.positive()).annotations(expected(positive))
+
+const Retries = Schema.Int.pipe(Schema.between(0, 100)).annotations(expected("an integer between 0 and 100"))
+
+const Name = Schema.NonEmptyTrimmedString.annotations(
+  expected("a non empty string without leading or trailing whitespace")
+)
+
+const oneOf = <const Values extends readonly [string, ...Array<string>]>(...values: Values) =>
+  Schema.Literal(...values).annotations(expected(values.map((value) => JSON.stringify(value)).join(" or ")))
 
 const timeout = (fallback: Duration.DurationInput) => withDefault(Timeout, Duration.decode(fallback))
 
@@ -41,24 +56,24 @@ const fields = {
   /** The secret for the Authorization header. Absent or empty: no such header, as local servers want it. */
   apiKey: Schema.optionalWith(Schema.Redacted(ApiKey), { exact: true }),
   /** Default `deepseek-chat`. Presets of other servers than DeepSeek have no default: with them, a model must be given. */
-  model: Schema.optionalWith(Schema.NonEmptyTrimmedString, { exact: true }),
+  model: Schema.optionalWith(Name, { exact: true }),
   /**
    * Randomness, 0 to 2. Default 0.7, but `null` where that can be refused: by servers without `Wire.defaultTemperature`, by
    * OpenAI's GPT-5 and o models, and by Claude beside a `topP`, of which it accepts one.
    */
-  temperature: Schema.optionalWith(Schema.NullOr(within(Schema.Number, 0, 2)), { exact: true }),
+  temperature: Schema.optionalWith(within(0, 2), { exact: true }),
   /** Nucleus sampling, 0 to 1. Default 1, which is not sent. */
-  topP: orNull(within(Schema.Number, 0, 1), 1),
+  topP: withDefault(within(0, 1), 1),
   /** The most tokens of an answer, 1 or more. Default 8192. */
-  maxTokens: orNull(Positive, 8192),
+  maxTokens: withDefault(Schema.NullOr(Positive).annotations(expected(`${positive}, or null`)), 8192),
   /** −2 to 2; above 0 discourages repetition. Default 0, which is not sent. */
-  frequencyPenalty: orNull(within(Schema.Number, -2, 2), 0),
+  frequencyPenalty: withDefault(within(-2, 2), 0),
   /** −2 to 2; above 0 encourages new topics. Default 0, which is not sent. */
-  presencePenalty: orNull(within(Schema.Number, -2, 2), 0),
+  presencePenalty: withDefault(within(-2, 2), 0),
   /** The first message of every request; empty for none. Default `你是一个严谨的助手`. */
   systemPrompt: withDefault(Schema.String, "你是一个严谨的助手"),
   /** The server's name in responses, spans and metrics, such as `openai`. Default `openai-compatible`. */
-  provider: withDefault(Schema.NonEmptyTrimmedString, unnamedProvider),
+  provider: withDefault(Name, unnamedProvider),
   /** How this server's wire differs from the common one. The presets of `Provider` bring it. */
   wire: withDefault(Provider.Wire, Provider.Wire.make({})),
   /** Further headers of each request. Their values are secrets. */
@@ -74,7 +89,7 @@ const fields = {
   /** The whole call, retries and their waits included. Default infinite. */
   totalTimeout: timeout(Duration.infinity),
   /** How often a call is tried again before its first event, 0 to 100. Default 2. */
-  maxRetries: withDefault(within(Schema.Int, 0, 100), 2),
+  maxRetries: withDefault(Retries, 2),
   /** The wait before the first retry; it doubles with each, with jitter. Default 500 milliseconds. */
   retryBaseDelay: timeout("500 millis"),
   /** The longest wait of the library's own choice. Default 8 seconds. */
@@ -82,14 +97,14 @@ const fields = {
   /** The longest wait that a server may ask for: beyond it the call fails at once. Default 1 minute. */
   maxRetryAfter: timeout("1 minute"),
   /** What becomes of an interrupted turn: the part that came is kept, or the turn is undone. Default `keep`. */
-  onInterrupt: withDefault(Schema.Literal("keep", "rollback"), "keep"),
+  onInterrupt: withDefault(oneOf("keep", "rollback"), "keep"),
   /**
    * What the history has of a turn that fails: `keep` the question and the part of the answer that arrived, or `rollback`
    * nothing. Default `rollback`.
    */
-  onFailure: withDefault(Schema.Literal("keep", "rollback"), "rollback"),
+  onFailure: withDefault(oneOf("keep", "rollback"), "rollback"),
   /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
-  turnPolicy: withDefault(Schema.Literal("queue", "reject", "replace"), "queue"),
+  turnPolicy: withDefault(oneOf("queue", "reject", "replace"), "queue"),
   /** The longest server-sent event, in characters. Default 16 Mi. */
   maxEventSize: withDefault(Positive, 2 ** 24),
   /** The longest answer that is no stream, in bytes. Default 64 Mi. */
@@ -206,8 +221,8 @@ const toJson = (value: unknown): unknown =>
   Duration.isDuration(value) || typeof value === "bigint" || Array.isArray(value) ? encodeDuration(value) : value
 
 /**
- * Settings from what a program wrote, with every default filled in. Fails with the field, the value and the rule that
- * it breaks, and never with the key.
+ * Decodes settings and adds the defaults. The error is one line with the field, the value and the values that are allowed.
+ * A name that is not a setting is refused, with the nearest one. The error never contains the key.
  *
  * @since 0.1.0
  * @category constructors
@@ -215,7 +230,29 @@ const toJson = (value: unknown): unknown =>
 export const decode = (options: Options): Either.Either<LLMConfig, ParseResult.ParseError> =>
   options instanceof LLMConfig ? Either.right(options) : decodeUnknown(toEncoded(options))
 
-const decodeUnknown = Schema.decodeUnknownEither(LLMConfig)
+const decodeUnknown = (input: Readonly<Record<string, unknown>>): Either.Either<LLMConfig, ParseResult.ParseError> =>
+  Either.mapLeft(
+    Either.flatMap(onlySettings(input), decodeSettings),
+    inOneLine
+  )
+
+const decodeSettings = Schema.decodeUnknownEither(LLMConfig)
+
+/** Refuses a member that is not a setting, here or in `wire`. Its value is not shown: it may be a secret. */
+const onlySettings = (
+  input: Readonly<Record<string, unknown>>
+): Either.Either<Readonly<Record<string, unknown>>, ParseResult.ParseError> => {
+  const issue = unknownName(input, fields) ?? unknownName(asRecord(input["wire"]) ?? {}, Provider.Wire.fields, "wire")
+  return issue === undefined ? Either.right(input) : Either.left(ParseResult.parseError(issue))
+}
+
+const unknownName = (input: Readonly<Record<string, unknown>>, known: object, parent?: string) => {
+  const names = Object.keys(known)
+  const name = Object.keys(input).find((name) => !names.includes(name))
+  if (name === undefined) return undefined
+  const issue = new ParseResult.Type(LLMConfig.ast, undefined, unknownSetting(name, names))
+  return new ParseResult.Pointer(parent === undefined ? name : [parent, name], undefined, issue)
+}
 
 /**
  * Like {@link decode}, for settings that stand in the program's text: throws the `ParseError`, as the constructors of
@@ -252,24 +289,6 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
   return json
 }
 
-/** A variable that is set to something. */
-const variable = (name: string) =>
-  Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
-
-const variableName = (field: string, prefix = "LLM"): string =>
-  `${prefix}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-
-/** The variables of fields, by the fields' names. */
-const variables = (fields: ReadonlyArray<string>, prefix?: string) =>
-  Config.all(Object.fromEntries(fields.map((field) => [field, variable(variableName(field, prefix))])))
-
-const environment = Config.all({
-  own: variables(["provider", "baseUrl", "apiKey"]),
-  openai: variables(["baseUrl", "apiKey"], "OPENAI"),
-  texts: variables(["model", "systemPrompt", "firstTokenTimeout", "idleTimeout", "totalTimeout"]),
-  numbers: variables(["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"])
-})
-
 const toNumber = (text: string | undefined): number | string | null | undefined => {
   if (text === "null" || text === "none") return null
   const number = Number(text)
@@ -278,7 +297,7 @@ const toNumber = (text: string | undefined): number | string | null | undefined 
 
 const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
   const { message, path: [field = "config"] } = issueOf(error)
-  return ConfigError.InvalidData([variableName(String(field))], message)
+  return ConfigError.InvalidData([Variables.nameOf(String(field))], message)
 }
 
 /**
@@ -291,27 +310,37 @@ const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
  * fallback of the key, but only towards the address of `OPENAI_BASE_URL` or OpenAI itself: a key is never sent to a
  * server that it was not meant for.
  *
+ * A variable such as `LLM_MODLE`, whose name is nearly that of a setting which is not set, is refused with the right name.
+ *
  * @since 0.1.0
  * @category config
  */
-export const config: Config.Config<LLMConfig> = Config.mapOrFail(environment, ({ numbers, openai, own, texts }) => {
-  const { provider } = own
-  const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))
-  if (provider !== undefined && preset === undefined) {
-    const known = Object.keys(Provider.presets).join(", ")
-    return Either.left(ConfigError.InvalidData(["LLM_PROVIDER"], `Expected one of ${known}, actual ${provider}`))
-  }
-  const ownUrl = own.baseUrl ?? preset?.baseUrl
-  const baseUrl = ownUrl ?? openai.baseUrl
-  if (baseUrl === undefined) {
-    return Either.left(
-      ConfigError.MissingData(["LLM_BASE_URL"], "Expected the address of a server, such as http://localhost:11434/v1")
+export const config: Config.Config<LLMConfig> = Config.mapOrFail(
+  Variables.environment,
+  ({ given, numbers, openai, own, texts }) => {
+    const mistake = Variables.misspelled(given)
+    if (mistake !== undefined) return Either.left(mistake)
+    const { provider } = own
+    const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))
+    if (provider !== undefined && preset === undefined) {
+      const known = Object.keys(Provider.presets).join(", ")
+      return Either.left(ConfigError.InvalidData(["LLM_PROVIDER"], `Expected one of ${known}, actual ${provider}`))
+    }
+    const ownUrl = own.baseUrl ?? preset?.baseUrl
+    const baseUrl = ownUrl ?? openai.baseUrl
+    if (baseUrl === undefined) {
+      return Either.left(
+        ConfigError.MissingData(
+          ["LLM_BASE_URL"],
+          "Set LLM_BASE_URL to the address of a server, such as http://localhost:11434/v1, or LLM_PROVIDER to a preset, such as ollama"
+        )
+      )
+    }
+    const openaiKeyFits = baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com"
+    const apiKey = own.apiKey ?? (openaiKeyFits ? openai.apiKey : undefined)
+    return Either.mapLeft(
+      decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl })),
+      invalid
     )
   }
-  const openaiKeyFits = baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com"
-  const apiKey = own.apiKey ?? (openaiKeyFits ? openai.apiKey : undefined)
-  return Either.mapLeft(
-    decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl })),
-    invalid
-  )
-})
+)

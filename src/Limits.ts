@@ -20,6 +20,7 @@ import { type ChatError, TimeoutError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import { estimateInput } from "./internal/estimate.ts"
+import { inOneLine } from "./internal/issue.ts"
 import * as Admission from "./internal/limits/admission.ts"
 import { TokenUse } from "./internal/limits/tokenUse.ts"
 import { WholeOrInfinite } from "./internal/settings.ts"
@@ -110,9 +111,10 @@ const over = (
   { reserve = reserveMost, ...options }: Options
 ): ReturnType<Limits["over"]> =>
   Effect.gen(function*() {
-    const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = yield* Schema.decode(
-      Settings
-    )(options)
+    const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = yield* Effect.mapError(
+      Schema.decode(Settings)(options),
+      inOneLine
+    )
     const admission = yield* Admission.make({ concurrency, requestsPerMinute, tokensPerMinute })
     const countsTokens = tokensPerMinute !== Infinity
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Duration, Effect, Either, Inspectable, Redacted, Schema } from "effect"
+import { Config, ConfigError, ConfigProvider, Duration, Effect, Either, Inspectable, Redacted, Schema } from "effect"
 import { LLMConfig, Provider } from "effect-chat"
 
 const baseUrl = "http://localhost:1234/v1"
@@ -113,7 +113,7 @@ describe("the range of a setting", () => {
     ["frequencyPenalty", [-2, 2], [-2.01, 2.01], /between -2 and 2/],
     ["presencePenalty", [-2, 2], [-2.01, 2.01], /between -2 and 2/],
     ["model", ["m"], [""], /non empty|NonEmpty/i],
-    ["model", ["a b"], [" m "], /trim/i],
+    ["model", ["a b"], [" m "], /leading or trailing whitespace/],
     ["provider", ["p"], [""], /non empty|NonEmpty/i],
     ["maxRetries", [0, 100], [-1, 101], /between 0 and 100/],
     ["maxEventSize", [1], [0], /positive|greater than 0/],
@@ -133,10 +133,75 @@ describe("the range of a setting", () => {
         const message = bad({ [field]: value, apiKey: secret })
         assert.include(message, field)
         assert.match(message, rule)
+        assert.notInclude(message, "\n")
         if (typeof value !== "number" || value > 0) assert.include(message, String(value).trim())
         assert.notInclude(message, secret)
       }
     })
+  })
+})
+
+describe("a bad setting", () => {
+  for (
+    const [options, message] of [
+      [{ temperature: 9 }, "temperature: Expected a number between 0 and 2, or null, actual 9"],
+      [{ topP: "1" }, `topP: Expected a number between 0 and 1, or null, actual "1"`],
+      [{ maxTokens: 1.5 }, "maxTokens: Expected an integer greater than 0, or null, actual 1.5"],
+      [{ maxRetries: 101 }, "maxRetries: Expected an integer between 0 and 100, actual 101"],
+      [{ turnPolicy: "wait" }, `turnPolicy: Expected "queue" or "reject" or "replace", actual "wait"`],
+      [
+        { idleTimeout: 0 },
+        `idleTimeout: Expected a duration greater than 0, such as 30000 (milliseconds), "30 seconds" or "Infinity", actual 0`
+      ]
+    ] as const
+  ) {
+    it(`is refused in one line with its name, the range and the value: ${message}`, () => {
+      assert.strictEqual(bad(options), message)
+      assert.throws(() => LLMConfig.make({ baseUrl, ...JSON.parse(JSON.stringify(options)) }), message)
+    })
+  }
+})
+
+describe("a misspelled setting", () => {
+  for (
+    const [name, message] of [
+      ["temprature", "temprature: There is no such setting. Did you mean temperature?"],
+      ["apikey", "apikey: There is no such setting. Did you mean apiKey?"],
+      ["max_tokens", "max_tokens: There is no such setting. Did you mean maxTokens?"],
+      ["sytemPropmt", "sytemPropmt: There is no such setting"],
+      ["colour", "colour: There is no such setting"]
+    ] as const
+  ) {
+    it(`is refused with the nearest name, if one is near, and without its value: ${name}`, () => {
+      const result = LLMConfig.decode(Object.assign({ baseUrl }, { [name]: secret }))
+
+      if (Either.isRight(result)) return assert.fail("it was accepted")
+      assert.strictEqual(result.left.message, message)
+      assert.notInclude(Inspectable.format(result.left.issue), secret)
+      assert.strictEqual(
+        Either.match(LLMConfig.override(LLMConfig.make({ baseUrl }), { [name]: secret }), {
+          onLeft: (error) => error.message,
+          onRight: () => "it was accepted"
+        }),
+        message
+      )
+    })
+  }
+
+  it("of the wire is refused with its place", () => {
+    const wire = Object.assign({}, Provider.Wire.make({}), { streamOption: false })
+
+    assert.strictEqual(
+      bad({ wire }),
+      "wire.streamOption: There is no such setting. Did you mean streamOptions?"
+    )
+  })
+
+  it("counts for nothing where it is undefined", () => {
+    assert.deepStrictEqual(
+      LLMConfig.make(Object.assign({ baseUrl }, { colour: undefined })),
+      LLMConfig.make({ baseUrl })
+    )
   })
 })
 
@@ -507,9 +572,67 @@ describe("LLMConfig.config", () => {
       assert.deepStrictEqual(keys, [undefined, undefined, undefined, undefined, secret, secret, secret, secret])
     }))
 
-  it.effect("fails with the variable where there is no address", () =>
+  for (
+    const [name, suggestion] of [
+      ["LLM_MODLE", "LLM_MODEL"],
+      ["LLM_TEMPRATURE", "LLM_TEMPERATURE"],
+      ["LLM_MAX_TOKEN", "LLM_MAX_TOKENS"],
+      ["LLM_APIKEY", "LLM_API_KEY"],
+      ["LLM_BASE_ULR", "LLM_BASE_URL"],
+      ["LLM_FIRST_TOKEN_TIMOUT", "LLM_FIRST_TOKEN_TIMEOUT"]
+    ] as const
+  ) {
+    it.effect(`refuses ${name} in one line with the nearest name, however the provider splits names`, () =>
+      Effect.gen(function*() {
+        const variables = new Map([["LLM_PROVIDER", "deepseek"], [name, secret], ["PATH", "/bin"]])
+        for (const pathDelim of ["_", ".", "__"]) {
+          const error = yield* LLMConfig.config.pipe(
+            Effect.withConfigProvider(ConfigProvider.fromMap(variables, { pathDelim })),
+            Effect.flip
+          )
+          assert.strictEqual(
+            shown(error),
+            `(Invalid data at ${name}: "There is no such setting. Did you mean ${suggestion}?")`
+          )
+        }
+      }))
+  }
+
+  it.effect("leaves alone the variables of other programs, and those that are like one that is set", () =>
+    Effect.gen(function*() {
+      const config = yield* read({
+        LLM_BASE_URL: baseUrl,
+        LLM_MODEL: "m",
+        LLM_MODELS: "a,b",
+        LLM_CACHE_DIR: "/tmp",
+        LLM_A_B_C_D_E_F: "1",
+        LLMODEL: "x",
+        LLM: "y"
+      })
+
+      assert.deepStrictEqual(config, LLMConfig.make({ baseUrl, model: "m" }))
+    }))
+
+  it.effect("reads the variables of a provider that cannot list them", () =>
+    Effect.gen(function*() {
+      const variables = new Map([["LLM_BASE_URL", baseUrl]])
+      const listless = ConfigProvider.fromFlat(
+        ConfigProvider.makeFlat({
+          load: (path, primitive, split) => ConfigProvider.fromMap(variables).flattened.load(path, primitive, split),
+          enumerateChildren: (path) => Effect.fail(ConfigError.Unsupported([...path], "no listing")),
+          patch: { _tag: "Empty" }
+        })
+      )
+      const config = yield* Effect.withConfigProvider(LLMConfig.config, listless)
+
+      assert.deepStrictEqual(config, LLMConfig.make({ baseUrl }))
+    }))
+
+  it.effect("fails in one line with what to set where there is no address", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(read({ LLM_API_KEY: secret, OPENAI_API_KEY: secret }))
+
+      assert.match(shown(error), /^\(Missing data at LLM_BASE_URL: "Set LLM_BASE_URL .* or LLM_PROVIDER .*"\)$/)
 
       assert.include(shown(error), "LLM_BASE_URL")
       assert.notInclude(shown(error), secret)

@@ -1,5 +1,5 @@
 /**
- * What a Schema found wrong, as errors tell it: the first of it, in one line.
+ * Errors of decoding in one line: the path of the first issue, and its message.
  */
 import * as ParseResult from "effect/ParseResult"
 
@@ -10,5 +10,16 @@ export interface Issue {
 }
 
 /** The first rule that is broken. */
-export const issueOf = (error: ParseResult.ParseError): Issue =>
-  ParseResult.ArrayFormatter.formatErrorSync(error)[0] ?? { path: [], message: error.message }
+export const issueOf = ({ issue }: ParseResult.ParseError): Issue =>
+  ParseResult.ArrayFormatter.formatIssueSync(issue)[0] ?? { path: [], message: "Invalid" }
+
+/** A `ParseError` that prints as one line, such as `topP: Expected a number between 0 and 1, or null, actual 2`. */
+class OneLineParseError extends ParseResult.ParseError {
+  override toString(): string {
+    const { message, path } = issueOf(this)
+    return path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`
+  }
+}
+
+/** The same error, which prints as one line. */
+export const inOneLine = ({ issue }: ParseResult.ParseError): ParseResult.ParseError => new OneLineParseError({ issue })

@@ -2,10 +2,22 @@
  * The rules of single settings: what is accepted, how it is put into normal form, how a refusal reads.
  */
 import * as Duration from "effect/Duration"
+import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+
+/** The annotation of a rule: a value that breaks it is refused with all of the rule and the value. */
+export const expected = (rule: string) => ({
+  message: ({ actual }: ParseResult.ParseIssue) => ({ message: refusal(rule, actual), override: true })
+})
+
+/** What a refused value is told, in one line. */
+export const refusal = (rule: string, actual: unknown): string =>
+  `Expected ${rule}, actual ${
+    typeof actual === "string" ? JSON.stringify(actual) : Inspectable.toStringUnknown(actual, 0)
+  }`
 
 /** The provider of a config that names none. */
 export const unnamedProvider = "openai-compatible"
@@ -94,16 +106,11 @@ export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema
     decode: (input, _, ast) =>
       ParseResult.fromOption(
         Duration.decodeUnknown(/^infinity$/i.test(`${input}`) ? Duration.infinity : input),
-        () =>
-          new ParseResult.Type(
-            ast,
-            input,
-            `Expected milliseconds, or a text such as "30 seconds" or "Infinity", actual ${JSON.stringify(input)}`
-          )
+        () => new ParseResult.Type(ast, input)
       ),
     encode: (duration) => ParseResult.succeed(encodeDuration(duration))
   }
-)
+).annotations(expected(`a duration greater than 0, such as 30000 (milliseconds), "30 seconds" or "Infinity"`))
 
 /** A whole number from 1 on, or no limit. */
 export const WholeOrInfinite: Schema.Schema<number> = Schema.Number.pipe(

@@ -56,14 +56,12 @@ const endpoint = Effect.fnUntraced(function*(reply: string) {
 
 const Server = NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })
 
-/** The first `ts` block of the README: the program a reader copies. */
-const firstProgram = Effect.gen(function*() {
+/** The `ts` blocks of the README. The first one is the program that a reader copies. */
+const readmeBlocks = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const readme = yield* fs.readFileString(path.join(root, "README.md"))
-  const program = /^```ts\n([^]*?)^```$/m.exec(readme)?.[1]
-  assert.isDefined(program, "README.md has no ts block")
-  return program
+  return [...readme.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = ""]) => code)
 })
 
 const tsconfig = (
@@ -101,7 +99,8 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
     Effect.gen(function*() {
       const { directory, write } = yield* Consumer
       const { requests, url } = yield* endpoint("Hello from the endpoint")
-      yield* write("program.ts", yield* firstProgram)
+      const [first = ""] = yield* readmeBlocks
+      yield* write("program.ts", first)
       yield* write("tsconfig.json", tsconfig({ files: ["program.ts"], skipLibCheck: true }))
 
       yield* succeed(directory, ["node", tsc])
@@ -116,6 +115,18 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
       assert.isAbove(requests.length, 0)
       assert.strictEqual(requests[0]?.model, "stub")
     }).pipe(Effect.provide(Server), Effect.scoped), 60_000)
+
+  it.effect("compiles all programs of the README in strict TypeScript", () =>
+    Effect.gen(function*() {
+      const { directory, write } = yield* Consumer
+      // A test needs packages that no program needs.
+      const programs = (yield* readmeBlocks).filter((code) => !code.includes("@effect/vitest"))
+      assert.isAbove(programs.length, 8)
+      const files = programs.map((_, index) => `readme-${index}.ts`)
+      for (const [index, code] of programs.entries()) yield* write(`readme-${index}.ts`, code)
+      yield* write("tsconfig.json", tsconfig({ files, noEmit: true, skipLibCheck: true }))
+      yield* succeed(directory, ["node", tsc])
+    }), 60_000)
 
   for (const resolution of [{ module: "NodeNext" }, { module: "ESNext", moduleResolution: "Bundler" }]) {
     it.effect(

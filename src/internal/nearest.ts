@@ -1,0 +1,42 @@
+/**
+ * Suggestions for misspelled names.
+ */
+
+/** The name that differs from the given one by at most two letters, ignoring case, `_` and `-`. */
+export const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
+  const given = letters(name)
+  let found: string | undefined
+  let least = Math.min(3, given.length / 2)
+  for (const candidate of names) {
+    const other = letters(candidate)
+    if (Math.abs(other.length - given.length) >= least) continue
+    const difference = distance(given, other)
+    if (difference < least) {
+      found = candidate
+      least = difference
+    }
+  }
+  return found
+}
+
+/** The refusal of a name that no setting has. */
+export const unknownSetting = (name: string, settings: ReadonlyArray<string>): string => {
+  const suggestion = nearest(name, settings)
+  return suggestion === undefined ? "There is no such setting" : `There is no such setting. Did you mean ${suggestion}?`
+}
+
+const letters = (name: string): string => name.toLowerCase().replace(/[_-]/g, "")
+
+/** How many letters must be inserted, removed or replaced (Levenshtein's distance). */
+const distance = (left: string, right: string): number => {
+  let previous = Array.from({ length: right.length + 1 }, (_, index) => index)
+  for (let i = 0; i < left.length; i++) {
+    const row = [i + 1]
+    for (let j = 0; j < right.length; j++) {
+      const replaced = (previous[j] ?? 0) + (left[i] === right[j] ? 0 : 1)
+      row.push(Math.min(replaced, (previous[j + 1] ?? 0) + 1, (row[j] ?? 0) + 1))
+    }
+    previous = row
+  }
+  return previous[right.length] ?? 0
+}

@@ -1,0 +1,62 @@
+/**
+ * The environment variables of settings: which are read, and which are misspelled.
+ */
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import { asText } from "./json.ts"
+import { nearest, unknownSetting } from "./nearest.ts"
+
+/** A variable that is set to something. */
+const variable = (name: string) =>
+  Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
+
+/** The name of the variable of a setting. */
+export const nameOf = (field: string, prefix = "LLM"): string =>
+  `${prefix}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+
+/** The variables of fields, by the fields' names. */
+const variables = (fields: ReadonlyArray<string>, prefix?: string) =>
+  Config.all(Object.fromEntries(fields.map((field) => [field, variable(nameOf(field, prefix))])))
+
+const server = ["provider", "baseUrl", "apiKey"]
+const texts = ["model", "systemPrompt", "firstTokenTimeout", "idleTimeout", "totalTimeout"]
+const numbers = ["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"]
+
+/** The ends of the names of variables. A provider that splits names at `_` lists them word by word. */
+const names = (words: number): Config.Config<ReadonlyArray<string>> =>
+  words === 0 ? Config.succeed([]) : Config.map(
+    Config.hashMap(names(words - 1)),
+    (found) => [...found].flatMap(([word, ends]) => ends.length === 0 ? [word] : ends.map((end) => `${word}_${end}`))
+  )
+
+/** The names of the variables that begin with `LLM_`, of at most five words. Their values are not read. */
+const givenNames = Config.all([names(1), Config.nested(names(4), "LLM")]).pipe(
+  Config.map((
+    [whole, ends]
+  ) => [...whole.filter((name) => name.startsWith("LLM_")), ...ends.map((end) => `LLM_${end}`)]),
+  Config.orElse(() => Config.succeed([]))
+)
+
+/** The variables that are read, and the names of all that are given. */
+export const environment = Config.all({
+  given: givenNames,
+  own: variables(server),
+  openai: variables(["baseUrl", "apiKey"], "OPENAI"),
+  texts: variables(texts),
+  numbers: variables(numbers)
+})
+
+/**
+ * A misspelled variable: it has no meaning here, and the nearest one that has is not set. Others may be those of other
+ * programs.
+ */
+export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigError | undefined => {
+  const known = [...server, ...texts, ...numbers].map((field) => nameOf(field))
+  for (const name of given) {
+    const suggestion = known.includes(name) ? undefined : nearest(name, known)
+    if (suggestion !== undefined && !given.includes(suggestion)) {
+      return ConfigError.InvalidData([name], unknownSetting(name, known))
+    }
+  }
+  return undefined
+}
