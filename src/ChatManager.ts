@@ -25,15 +25,18 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
-import type { HistoryStoreError } from "./ChatError.ts"
+import type { HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
+import type { Changes } from "./ChatSettings.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
+import { validate } from "./internal/history/settings.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
 import * as Chat from "./internal/turn/chat.ts"
+import type { Mark } from "./internal/turn/choices.ts"
 import { Conversation } from "./internal/turn/conversation.ts"
 import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
@@ -73,6 +76,27 @@ export interface Options {
 }
 
 /**
+ * What a program chooses for a conversation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GetOptions {
+  /**
+   * The config of the conversation. Its differences from the manager's config become settings of the conversation, in
+   * place of those that it chose before. A system prompt that is the manager's leaves the conversation's own. A config
+   * with another `baseUrl` is used as a whole, and none of it is stored.
+   */
+  readonly config?: LLMConfig.LLMConfig | undefined
+  /** Settings of the conversation, which change those that are given. */
+  readonly settings?: Changes | undefined
+  /** Whose conversation it is: see `conversations`. */
+  readonly owner?: string | undefined
+  /** A title for listings. */
+  readonly title?: string | undefined
+}
+
+/**
  * What a manager offers. Ids are data: every text is one, the empty text included.
  *
  * @since 0.1.0
@@ -80,13 +104,11 @@ export interface Options {
  */
 export interface Service {
   /**
-   * The conversation with this id, which is created if there is none. `config` is what it is created with, now or when
-   * it comes back after an eviction; a conversation that is in memory keeps its own.
+   * The conversation with this id, which is created if there is none. What the options choose is in force from now on, also
+   * in a conversation that is in memory, and is stored with the next turn. Fails with `InvalidRequestError` if one of the
+   * `settings` breaks its rule.
    */
-  readonly getChat: (
-    id: string,
-    options?: { readonly config?: LLMConfig.LLMConfig | undefined }
-  ) => Effect.Effect<LLMChat.Service>
+  readonly getChat: (id: string, options?: GetOptions) => Effect.Effect<LLMChat.Service, InvalidRequestError>
   /**
    * Ends the conversation with this id and forgets it; whether there was one. A turn that is running is stopped and not
    * kept. Whoever still holds the chat begins a new conversation with it.
@@ -159,14 +181,17 @@ export const fromCompletions = (
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
     const registry = yield* Registry.make(yield* decodeLifetime(options))
     return {
-      getChat: (id, { config } = {}) => {
-        const begin: Registry.Begin = (after) =>
-          new Conversation({ id, store, after, defaults, config, window, onUsage })
-        return Effect.map(
-          registry.create(id, begin),
-          () => Chat.make(wire, config ?? defaults, registry.lender(id, begin))
-        )
-      },
+      getChat: (id, options = {}) =>
+        Effect.gen(function*() {
+          const { config = defaults, settings } = options
+          if (settings !== undefined) yield* validate(settings, config)
+          const { begin, chooseIn } = choosing(
+            options,
+            (after) => new Conversation({ id, store, after, defaults, window, onUsage })
+          )
+          chooseIn(yield* registry.create(id, begin))
+          return Chat.make(wire, config, registry.lender(id, begin))
+        }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
       has: registry.has,
       size: registry.size,
@@ -176,6 +201,22 @@ export const fromCompletions = (
       events: registry.events
     }
   })
+
+/** Makes the choices of one `getChat` in the conversation that it begins or finds, and again after it left memory. */
+const choosing = (choice: GetOptions, begin: Registry.Begin) => {
+  let mark: Mark | undefined
+  let isMade = false
+  const choose = (conversation: Conversation): Conversation => {
+    mark = conversation.choose(choice, mark)
+    isMade = true
+    return conversation
+  }
+  return {
+    begin: (after: Effect.Effect<void> | undefined) => choose(begin(after)),
+    /** Chooses in a conversation that was begun by another call. */
+    chooseIn: (conversation: Conversation) => isMade ? conversation : choose(conversation)
+  }
+}
 
 /** The wire of all conversations. Made before their registry, so that turns which wait still go on when that closes. */
 const shared = (

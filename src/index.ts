@@ -54,6 +54,13 @@ export * as ChatMessage from "./ChatMessage.ts"
 export * as ChatResponse from "./ChatResponse.ts"
 
 /**
+ * The settings that a conversation can choose for itself.
+ *
+ * @since 0.1.0
+ */
+export * as ChatSettings from "./ChatSettings.ts"
+
+/**
  * Further servers, for when the first one cannot answer.
  *
  * @since 0.1.0

@@ -30,8 +30,8 @@ export interface Limits {
 
 /** The sessions of one manager. */
 export interface Registry {
-  /** Makes sure that there is a session. */
-  readonly create: (id: string, begin: Begin) => Effect.Effect<void>
+  /** The conversation with this id, which is begun if there is none. */
+  readonly create: (id: string, begin: Begin) => Effect.Effect<Conversation>
   /** Lends the session out: it is created if need be, and not idle meanwhile. */
   readonly lender: (id: string, begin: Begin) => Lender
   /** Ends the session, and does `forget` then; whether there was one to end or to forget. */
@@ -131,9 +131,10 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     return {
       create: (id, begin) =>
         withSessions((all, now) => {
-          getOrCreate(all, id, begin, now)
+          const { conversation } = getOrCreate(all, id, begin, now)
           shrink(all)
-        }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
+          return conversation
+        }).pipe(Effect.zipLeft(someIdle.open), Effect.uninterruptible),
       lender: (id, begin) => ({
         with: (f) => Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave),
         acquire: (scope) =>

@@ -13,6 +13,7 @@ import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
 import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import type { Changes } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { mapElements, toPull, toStream } from "../transport/stream.ts"
 import type { Conversation, TurnInput } from "./conversation.ts"
@@ -44,6 +45,8 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
   ...turns(completions, lender),
   history: lender.with((conversation) => conversation.history),
   usage: lender.with((conversation) => conversation.usage),
+  settings: lender.with((conversation) => conversation.settings),
+  updateSettings: (changes: Changes) => lender.with((conversation) => conversation.updateSettings(changes)),
   updateSystemPrompt: (prompt: string) => lender.with((conversation) => conversation.updateSystemPrompt(prompt)),
   clearHistory: lender.with((conversation) => conversation.clear),
   save: lender.with((conversation) => conversation.save),

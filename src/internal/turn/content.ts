@@ -3,9 +3,11 @@
  */
 import { type ChatMessage, system } from "../../ChatMessage.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import type { WindowLimits } from "../../ChatSettings.ts"
 import type { Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Version } from "../../StoredConversation.ts"
+import type { Settings, StoredConversation, Version } from "../../StoredConversation.ts"
+import { fromStored as chosenIn } from "../history/settings.ts"
 
 /** A turn as the history keeps it. */
 export interface FinishedTurn {
@@ -18,6 +20,12 @@ export interface FinishedTurn {
 export interface Content extends Omit<Version, "incarnation"> {
   readonly config: LLMConfig
   readonly systemPrompt: string
+  /** The limits of the window that the conversation chose. */
+  readonly limits: WindowLimits | undefined
+  /** What the conversation chose of its settings. */
+  readonly settings: Settings
+  /** The system prompt that the conversation chose, empty for none. */
+  readonly prompt: string
   /** Complete turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly summary: Summary | undefined
@@ -45,11 +53,24 @@ export interface UnconfirmedWrite {
 export const empty = (config: LLMConfig, incarnation: string): Content => ({
   config,
   systemPrompt: config.systemPrompt,
+  limits: undefined,
+  settings: {},
+  prompt: "",
   messages: [],
   summary: undefined,
   usage: emptyUsage,
   version: 0,
   incarnation
+})
+
+/** What a store has, with the settings of the config until those that are in force are known. */
+export const fromStored = (stored: StoredConversation, config: LLMConfig): Content => ({
+  ...empty(config, stored.incarnation),
+  ...chosenIn(stored),
+  messages: stored.messages,
+  summary: stored.summary,
+  usage: stored.usage,
+  version: stored.version
 })
 
 /** The sum of both, if there are more. */

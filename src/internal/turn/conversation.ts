@@ -5,20 +5,24 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SynchronizedRef from "effect/SynchronizedRef"
-import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type { ConflictError, HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
 import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { Usage } from "../../ChatResponse.ts"
+import type { Changes, ChatSettings, WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type * as HistoryStore from "../../StoredConversation.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
+import { store as noopStore } from "../history/noopStore.ts"
 import * as Settings from "../history/settings.ts"
+import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
   add,
   type Content,
   empty,
   type FinishedTurn,
+  fromStored,
   isCurrent,
   isOfAnother,
   isSame,
@@ -51,8 +55,6 @@ export interface Options {
   readonly after?: Effect.Effect<void> | undefined
   /** The settings of a conversation that chose none. */
   readonly defaults: LLMConfig
-  /** The settings to use, whatever is stored. */
-  readonly config?: LLMConfig | undefined
   /** Chooses what turns send of the history. */
   readonly window: HistoryWindow
   /** Receives the tokens of each turn. */
@@ -65,9 +67,10 @@ export interface Options {
  */
 export class Conversation {
   readonly lock: TurnLock = new TurnLock()
-  readonly window: HistoryWindow
   readonly owner: string | object
   readonly #options: Options
+  readonly #choices: Choices
+  #limits: WindowLimits | undefined
   readonly #content: SynchronizedRef.SynchronizedRef<Content | undefined> = SynchronizedRef.unsafeMake<
     Content | undefined
   >(undefined)
@@ -78,9 +81,19 @@ export class Conversation {
   #isRemoved = false
 
   constructor(options: Options) {
-    this.window = options.window
     this.owner = options.owner ?? options.id
     this.#options = options
+    this.#choices = new Choices(options.id, options.defaults)
+  }
+
+  /** Chooses what turns send of the history. */
+  get window(): HistoryWindow {
+    return this.#limits === undefined ? this.#options.window : Settings.toWindow(this.#limits, this.#options.window)
+  }
+
+  /** Chooses settings, which are stored with the next write. `mark` tells whether they are stored already. */
+  choose(choice: SettingsChoice, mark?: Mark): Mark | undefined {
+    return this.#choices.make(choice, mark)
   }
 
   /** Whether the conversation has a turn that the store did not take. */
@@ -99,6 +112,11 @@ export class Conversation {
   /** The settings that are in force, without a look at the stored version. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
     return Effect.map(this.#read(false), ({ config }) => config)
+  }
+
+  /** The settings that are in force, without secrets. */
+  get settings(): Effect.Effect<ChatSettings, HistoryStoreError> {
+    return Effect.map(this.#current, Settings.toSettings)
   }
 
   /** The messages, after the system message if there is one. */
@@ -142,18 +160,31 @@ export class Conversation {
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
-    const { defaults, id, store } = this.#options
+    return this.#updateSettings({ systemPrompt })
+  }
+
+  updateSettings(changes: Changes): Effect.Effect<void, StoreError | InvalidRequestError> {
+    return Effect.zipRight(Settings.validate(changes, this.#options.defaults), this.#updateSettings(changes))
+  }
+
+  #updateSettings(changes: Changes): Effect.Effect<void, StoreError> {
+    const { id, store } = this.#options
     return this.#write(true, (content) =>
-      Effect.map(
-        store.setSystemPrompt({
-          id,
-          expectedVersion: content.version,
-          incarnation: content.incarnation,
-          systemPrompt,
-          settings: Settings.chosen(content.config, defaults)
-        }),
-        (version) => ({ ...content, version, systemPrompt })
-      ))
+      Effect.flatMap(this.#choices.apply(content), (chosen) => {
+        const { incarnation, version } = content
+        const { done, update } = this.#choices.change(changes)
+        const next: Content = { ...chosen, ...Settings.update(update, chosen) }
+        const { prompt, settings } = next
+        const isPromptOnly = !this.#choices.isPending && prompt !== "" && Object.keys(update.changes).length === 1 &&
+          changes.systemPrompt !== undefined
+        const write = isPromptOnly
+          ? store.setSystemPrompt({ id, expectedVersion: version, incarnation, systemPrompt: prompt, settings })
+          : this.#commit({ id, expected: { incarnation, version }, turns: [] }, next)
+        return Effect.map(write, (version) => {
+          done()
+          return { ...next, version }
+        })
+      }))
   }
 
   get clear(): Effect.Effect<void, StoreError> {
@@ -243,22 +274,41 @@ export class Conversation {
   }
 
   #append(content: Content, { messages, turnId, usage: cost }: FinishedTurn): Effect.Effect<Content, StoreError> {
-    const { defaults, id, store } = this.#options
-    const usage = add(add(content.usage, this.#unstored), cost)
-    const append = store.append({
-      id,
-      turnId,
-      expectedVersion: content.version,
-      incarnation: content.incarnation,
-      messages,
-      usage,
-      systemPrompt: content.systemPrompt,
-      settings: Settings.chosen(content.config, defaults)
+    return Effect.flatMap(this.#choices.apply(content), (chosen) => {
+      const { id, store } = this.#options
+      const { incarnation, version } = content
+      const usage = add(add(content.usage, this.#unstored), cost)
+      const append = this.#choices.needsCommit(version)
+        ? this.#commit({ id, expected: { incarnation, version }, turns: [{ turnId, messages }], usage }, chosen)
+        : this.#storingChoices(store.append({
+          id,
+          turnId,
+          expectedVersion: version,
+          incarnation,
+          messages,
+          usage,
+          systemPrompt: chosen.prompt,
+          settings: chosen.settings
+        }))
+      return Effect.map(this.#storing(usage, append), (version) => {
+        this.#unsaved = undefined
+        return { ...chosen, version, usage, messages: [...content.messages, ...messages] }
+      })
     })
-    return Effect.map(this.#storing(usage, append), (version) => {
-      this.#unsaved = undefined
-      return { ...content, version, usage, messages: [...content.messages, ...messages] }
-    })
+  }
+
+  /** A write that also stores what is chosen. */
+  #commit(commit: HistoryStore.Commit, chosen: Content): Effect.Effect<number, StoreError> {
+    const { store } = this.#options
+    return this.#storingChoices(
+      Effect.map(store.commit({ ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
+    )
+  }
+
+  #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
+    // A conversation without a store has no other place than its chats for what they chose.
+    const { failed, stored } = this.#choices.take(this.#options.store !== noopStore)
+    return Effect.tapBoth(write, { onFailure: () => Effect.sync(failed), onSuccess: () => Effect.sync(stored) })
   }
 
   /** A write of the tokens of all turns. */
@@ -304,9 +354,12 @@ export class Conversation {
         (content) => Effect.map(restore(this.#refresh(content, compare)), (content) => [content, content])
       )
     )
-    return Effect.flatMap(
-      SynchronizedRef.get(this.#content),
-      (content) => content === undefined || compare && this.#options.store.isShared ? read : Effect.succeed(content)
+    return SynchronizedRef.get(this.#content).pipe(
+      Effect.flatMap((content) =>
+        content === undefined || compare && this.#options.store.isShared ? read : Effect.succeed(content)
+      ),
+      Effect.flatMap((content) => this.#choices.apply(content)),
+      Effect.tap(({ limits }) => this.#limits = limits)
     )
   }
 
@@ -336,15 +389,11 @@ export class Conversation {
   }
 
   get #load(): Effect.Effect<Content, HistoryStoreError> {
-    const { after = Effect.void, config, defaults, id, store } = this.#options
+    const { after = Effect.void, defaults, id, store } = this.#options
     return Effect.zipRight(after, store.load(id)).pipe(
       Effect.flatMap(Option.match({
-        onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(config ?? defaults, incarnation)),
-        onSome: (stored) =>
-          Effect.map(
-            config === undefined ? Settings.inForce(stored, defaults) : Effect.succeed(config),
-            (config): Content => ({ ...stored, config, summary: stored.summary })
-          )
+        onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
+        onSome: (stored) => Effect.succeed(fromStored(stored, defaults))
       })),
       Effect.map((content) => this.#settle(content))
     )
