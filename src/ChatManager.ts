@@ -25,7 +25,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
-import type { HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
+import type { ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
 import type { Changes } from "./ChatSettings.ts"
 import type * as Fallback from "./Fallback.ts"
@@ -33,6 +33,7 @@ import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
 import { validate } from "./internal/history/settings.ts"
+import { fork, removeOlderThan } from "./internal/history/upkeep.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
 import * as Chat from "./internal/turn/chat.ts"
@@ -41,7 +42,7 @@ import { Conversation } from "./internal/turn/conversation.ts"
 import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
 import * as LLMConfig from "./LLMConfig.ts"
-import type { SessionEvent } from "./SessionEvent.ts"
+import * as LocalSessions from "./LocalSessions.ts"
 
 /**
  * What happens to the sessions of a manager.
@@ -114,22 +115,39 @@ export interface Service {
    * kept. Whoever still holds the chat begins a new conversation with it.
    */
   readonly removeChat: (id: string) => Effect.Effect<boolean, HistoryStoreError>
-  /** Whether the conversation is in memory. */
-  readonly has: (id: string) => Effect.Effect<boolean>
-  /** How many conversations are in memory. */
-  readonly size: Effect.Effect<number>
-  /** The ids of the conversations in memory, oldest first. */
-  readonly ids: Effect.Effect<ReadonlyArray<string>>
+  /**
+   * Begins the conversation `to` as a copy of `from`, with all turns or those up to and including `upTo`, the id of a turn.
+   * The copy is written as a whole. Fails with `ConflictError` if `to` is stored, and with `HistoryStoreError` if `from` or
+   * the turn is not.
+   */
+  readonly fork: (
+    from: string,
+    to: string,
+    options?: { readonly upTo?: string | undefined }
+  ) => Effect.Effect<void, HistoryStoreError | ConflictError>
+  /**
+   * A page of the stored conversations, newest first; 50 without a `limit`. `before` is the last conversation of the page
+   * before. A SQL store reads that page only. Stores in files, memory and a `KeyValueStore` read every conversation.
+   */
+  readonly conversations: (
+    query?: HistoryStore.ConversationQuery
+  ) => Effect.Effect<ReadonlyArray<HistoryStore.ConversationInfo>, HistoryStoreError>
+  /**
+   * Removes the stored conversations that were not written for this long. Returns how many. Conversations that are in use
+   * stay, and so do those whose last write has no known time.
+   */
+  readonly removeOlderThan: (age: Duration.DurationInput) => Effect.Effect<number, HistoryStoreError>
   /** The ids of all stored conversations; of those in memory where there is no store. */
   readonly list: Stream.Stream<string, HistoryStoreError>
-  /**
-   * The tokens of all turns of all conversations since the manager began: those that were evicted or removed since, and
-   * turns that failed or that no store took, included. Counts as `LLMChat.Service.usage` does.
-   */
-  readonly usage: Effect.Effect<Usage>
-  /** What becomes of sessions from now on. */
-  readonly events: Stream.Stream<SessionEvent>
 }
+
+/**
+ * A manager with its sessions, which are on this machine.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LocalManager extends Service, LocalSessions.Service {}
 
 /**
  * The tag of a manager.
@@ -158,7 +176,7 @@ const decodeLifetime = ({ capacity = Infinity, grace = 0, timeout = Duration.inf
  */
 export const make = (
   options: Options
-): Effect.Effect<Service, ParseResult.ParseError, HttpClient.HttpClient | Scope.Scope> =>
+): Effect.Effect<LocalManager, ParseResult.ParseError, HttpClient.HttpClient | Scope.Scope> =>
   Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, options))
 
 /**
@@ -170,7 +188,7 @@ export const make = (
 export const fromCompletions = (
   completions: ChatCompletions.Service,
   options: Options
-): Effect.Effect<Service, ParseResult.ParseError, Scope.Scope> =>
+): Effect.Effect<LocalManager, ParseResult.ParseError, Scope.Scope> =>
   Effect.gen(function*() {
     const defaults = yield* LLMConfig.decode(options.config)
     const { window = HistoryWindow.all } = options
@@ -180,7 +198,7 @@ export const fromCompletions = (
     const total = yield* Ref.make(emptyUsage)
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
     const registry = yield* Registry.make(yield* decodeLifetime(options))
-    return {
+    const manager: LocalManager = {
       getChat: (id, options = {}) =>
         Effect.gen(function*() {
           const { config = defaults, settings } = options
@@ -193,6 +211,9 @@ export const fromCompletions = (
           return Chat.make(wire, config, registry.lender(id, begin))
         }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
+      fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),
+      conversations: store.conversations,
+      removeOlderThan: (age) => removeOlderThan(store, age, (id) => registry.removeUnused(id, store.remove(id))),
       has: registry.has,
       size: registry.size,
       ids: registry.ids,
@@ -200,6 +221,7 @@ export const fromCompletions = (
       usage: Ref.get(total),
       events: registry.events
     }
+    return manager
   })
 
 /** Makes the choices of one `getChat` in the conversation that it begins or finds, and again after it left memory. */
@@ -229,11 +251,17 @@ const shared = (
   })
 
 /**
- * A manager as a layer.
+ * A manager and its sessions as a layer.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (
   options: Options
-): Layer.Layer<ChatManager, ParseResult.ParseError, HttpClient.HttpClient> => Layer.scoped(ChatManager, make(options))
+): Layer.Layer<ChatManager | LocalSessions.LocalSessions, ParseResult.ParseError, HttpClient.HttpClient> =>
+  Layer.scopedContext(
+    Effect.map(
+      make(options),
+      (manager) => Context.make(ChatManager, manager).pipe(Context.add(LocalSessions.LocalSessions, manager))
+    )
+  )

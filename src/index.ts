@@ -103,6 +103,13 @@ export * as LLMChat from "./LLMChat.ts"
 export * as LLMConfig from "./LLMConfig.ts"
 
 /**
+ * The sessions of a manager on this machine.
+ *
+ * @since 0.1.0
+ */
+export * as LocalSessions from "./LocalSessions.ts"
+
+/**
  * Known servers as plain data.
  *
  * @since 0.1.0

@@ -106,8 +106,8 @@ export const update = ({ changes, isReset }: Update, before: Choices): Choices =
     : { settings, prompt: before.prompt }
 }
 
-const withPrompt = ({ settings: { systemPrompt: _, ...settings } }: Choices, prompt: string): Choices => ({
-  settings: prompt === "" ? { ...settings, systemPrompt: "" } : settings,
+const withPrompt = ({ settings }: Choices, prompt: string): Choices => ({
+  settings: { ...defined({ ...settings, systemPrompt: prompt === "" ? "" : undefined }) },
   prompt
 })
 

@@ -1,13 +1,30 @@
 /**
  * What a conversation knows of what is stored, and what a failed write left open.
  */
+import type * as Effect from "effect/Effect"
 import { type ChatMessage, system } from "../../ChatMessage.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
 import type { WindowLimits } from "../../ChatSettings.ts"
-import type { Summary } from "../../HistorySelection.ts"
+import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Settings, StoredConversation, Version } from "../../StoredConversation.ts"
+import type { Service, Settings, StoredConversation, Version } from "../../StoredConversation.ts"
 import { fromStored as chosenIn } from "../history/settings.ts"
+
+/** Where a conversation is stored, and what it is created with. */
+export interface Options {
+  readonly id: string
+  readonly store: Service
+  /** The fairness key for `Limits`. Default the id. */
+  readonly owner?: object | undefined
+  /** Completes before the conversation is read: the removal of the one with the same id before it. */
+  readonly after?: Effect.Effect<void> | undefined
+  /** The settings of a conversation that chose none. */
+  readonly defaults: LLMConfig
+  /** Chooses what turns send of the history. */
+  readonly window: HistoryWindow
+  /** Receives the tokens of each turn. */
+  readonly onUsage?: ((usage: Usage) => Effect.Effect<void>) | undefined
+}
 
 /** A turn as the history keeps it. */
 export interface FinishedTurn {

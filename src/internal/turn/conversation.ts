@@ -27,6 +27,7 @@ import {
   isOfAnother,
   isSame,
   isStored,
+  type Options,
   type UnconfirmedWrite,
   type Unsaved,
   withSystem
@@ -43,22 +44,6 @@ export type StoreError = HistoryStoreError | ConflictError
 export interface Choice {
   readonly input: Input
   readonly request: Omit<ChatRequest, "messages">
-}
-
-/** Where a conversation is stored, and what it is created with. */
-export interface Options {
-  readonly id: string
-  readonly store: HistoryStore.Service
-  /** The fairness key for `Limits`. Default the id. */
-  readonly owner?: object | undefined
-  /** Completes before the conversation is read: the removal of the one with the same id before it. */
-  readonly after?: Effect.Effect<void> | undefined
-  /** The settings of a conversation that chose none. */
-  readonly defaults: LLMConfig
-  /** Chooses what turns send of the history. */
-  readonly window: HistoryWindow
-  /** Receives the tokens of each turn. */
-  readonly onUsage?: ((usage: Usage) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -168,19 +153,13 @@ export class Conversation {
   }
 
   #updateSettings(changes: Changes): Effect.Effect<void, StoreError> {
-    const { id, store } = this.#options
     return this.#write(true, (content) =>
       Effect.flatMap(this.#choices.apply(content), (chosen) => {
         const { incarnation, version } = content
         const { done, update } = this.#choices.change(changes)
         const next: Content = { ...chosen, ...Settings.update(update, chosen) }
-        const { prompt, settings } = next
-        const isPromptOnly = !this.#choices.isPending && prompt !== "" && Object.keys(update.changes).length === 1 &&
-          changes.systemPrompt !== undefined
-        const write = isPromptOnly
-          ? store.setSystemPrompt({ id, expectedVersion: version, incarnation, systemPrompt: prompt, settings })
-          : this.#commit({ id, expected: { incarnation, version }, turns: [] }, next)
-        return Effect.map(write, (version) => {
+        const commit = this.#commit({ expected: { incarnation, version }, turns: [] }, next)
+        return Effect.map(commit, (version) => {
           done()
           return { ...next, version }
         })
@@ -279,7 +258,7 @@ export class Conversation {
       const { incarnation, version } = content
       const usage = add(add(content.usage, this.#unstored), cost)
       const append = this.#choices.needsCommit(version)
-        ? this.#commit({ id, expected: { incarnation, version }, turns: [{ turnId, messages }], usage }, chosen)
+        ? this.#commit({ expected: { incarnation, version }, turns: [{ turnId, messages }], usage }, chosen)
         : this.#storingChoices(store.append({
           id,
           turnId,
@@ -298,10 +277,10 @@ export class Conversation {
   }
 
   /** A write that also stores what is chosen. */
-  #commit(commit: HistoryStore.Commit, chosen: Content): Effect.Effect<number, StoreError> {
-    const { store } = this.#options
+  #commit(commit: Omit<HistoryStore.Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
+    const { id, store } = this.#options
     return this.#storingChoices(
-      Effect.map(store.commit({ ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
+      Effect.map(store.commit({ id, ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
     )
   }
 
@@ -334,6 +313,11 @@ export class Conversation {
   #discardUnsaved(): void {
     if (this.#unsaved?.usage !== undefined) this.#unstored = add(this.#unsaved.usage, this.#unstored)
     this.#unsaved = undefined
+  }
+
+  /** Makes the next use read what another write stored. A turn that runs gets a conflict from its own write. */
+  get reload(): Effect.Effect<void> {
+    return Effect.suspend(() => this.lock.holder === undefined ? this.#forget : Effect.void)
   }
 
   /** Makes the next use read what is stored. */
