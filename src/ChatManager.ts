@@ -28,11 +28,13 @@ import * as ChatCompletions from "./ChatCompletions.ts"
 import type { ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
 import type { Changes } from "./ChatSettings.ts"
+import type { ConversationData } from "./ConversationData.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
 import { validate } from "./internal/history/settings.ts"
+import { exportData, importData } from "./internal/history/transfer.ts"
 import { fork, removeOlderThan } from "./internal/history/upkeep.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
@@ -126,6 +128,18 @@ export interface Service {
     options?: { readonly upTo?: string | undefined }
   ) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
+   * Begins the conversation with what another store or program had: the JSON of `export`, or a list of messages as OpenAI's
+   * API or this library has them, alone or as the `messages` of an object. Settings that it does not have come from the
+   * manager's config. Fails with `InvalidRequestError` for other data, and with `ConflictError` if the conversation is
+   * stored.
+   */
+  readonly import: (
+    id: string,
+    data: unknown
+  ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
+  /** The stored conversation as JSON, without secrets. Fails with `HistoryStoreError` if it is not stored. */
+  readonly export: (id: string) => Effect.Effect<ConversationData, HistoryStoreError>
+  /**
    * A page of the stored conversations, newest first; 50 without a `limit`. `before` is the last conversation of the page
    * before. A SQL store reads that page only. Stores in files, memory and a `KeyValueStore` read every conversation.
    */
@@ -212,6 +226,8 @@ export const fromCompletions = (
         }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
       fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),
+      import: (id, data) => registry.write(id, importData(store, id, data, defaults)),
+      export: (id) => exportData(store, id),
       conversations: store.conversations,
       removeOlderThan: (age) => removeOlderThan(store, age, (id) => registry.removeUnused(id, store.remove(id))),
       has: registry.has,

@@ -61,6 +61,13 @@ export * as ChatResponse from "./ChatResponse.ts"
 export * as ChatSettings from "./ChatSettings.ts"
 
 /**
+ * A conversation as JSON.
+ *
+ * @since 0.1.0
+ */
+export * as ConversationData from "./ConversationData.ts"
+
+/**
  * Further servers, for when the first one cannot answer.
  *
  * @since 0.1.0
