@@ -194,19 +194,19 @@ const admit = (
     const start = monotonicMillis(clock)
     const scope = yield* Effect.scope
     /** Waits until the call is stopped, or its time is over. */
-    const wait = <A>(effect: Effect.Effect<A>) =>
+    const wait = <A>(effect: Effect.Effect<A>, since = monotonicMillis(clock)) =>
       Effect.suspend(() => {
-        const left = Duration.subtract(limit, Duration.millis(monotonicMillis(clock) - start))
+        const left = Duration.subtract(limit, Duration.millis(since - start))
         const timed = Effect.timeoutFail(effect, { duration: left, onTimeout: () => timedOut(limit, limit) })
         return untilAborted(Duration.isFinite(limit) ? timed : effect, request.signal)
       })
     const { conversation } = request
     const pass = gates === undefined || conversation === undefined
       ? undefined
-      : yield* wait(Scope.extend(gates.enter(conversation, tokens), scope))
+      : yield* wait(Scope.extend(gates.enter(conversation, tokens), scope), start)
     const own = yield* admission.join(conversation ?? {}, tokens)
     // The queue is joined at once; only the wait in it can be stopped.
-    yield* wait(own.admitted)
+    yield* wait(own.admitted, pass === undefined ? start : undefined)
     const permit = pass === undefined ? own : {
       ...own,
       settle: (tokens: number) => Effect.zipRight(pass.settle(tokens), own.settle(tokens))

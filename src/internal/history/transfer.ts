@@ -11,7 +11,7 @@ import { ConversationData } from "../../ConversationData.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Service } from "../../StoredConversation.ts"
 import { issueOf } from "../issue.ts"
-import { asString, defined, fieldsOf, isRecord, itemsOf, type JsonRecord } from "../json.ts"
+import { asString, defined, fieldsOf, isRecord, type JsonRecord } from "../json.ts"
 import { notStored } from "./errors.ts"
 import * as Settings from "./settings.ts"
 import { fromMessages } from "./turns.ts"
@@ -66,7 +66,7 @@ const toMessage = (message: unknown): unknown => {
         role,
         content: toText(content),
         reasoning: rest["reasoning"] ?? reasoning_content,
-        toolCalls: tool_calls == null ? rest["toolCalls"] : itemsOf(tool_calls).map(toCall)
+        toolCalls: Array.isArray(tool_calls) ? tool_calls.map(toCall) : rest["toolCalls"]
       })
     case "tool":
       return { ...rest, role, content: toText(content), toolCallId: rest["toolCallId"] ?? tool_call_id }
@@ -76,14 +76,16 @@ const toMessage = (message: unknown): unknown => {
 }
 
 const withoutNulls = (json: JsonRecord): JsonRecord =>
-  Object.fromEntries(Object.entries(json).filter(([, value]) => value != null))
+  Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null && value !== undefined))
 
 /** A conversation of these messages. The system messages in front are its prompt. */
 const ofMessages = (json: ReadonlyArray<unknown>) =>
   Effect.map(decodeMessages(json.map(toMessage)), (all): ConversationData => {
     const found = all.findIndex(({ role }) => role !== "system")
     const count = found === -1 ? all.length : found
-    const prompt = all.slice(0, count).map(({ content }) => content).join("\n\n")
+    const prompt = all.slice(0, count).flatMap((message) => message.role === "system" ? [message.content] : []).join(
+      "\n\n"
+    )
     const messages = all.slice(count)
     const turns = fromMessages(messages)
     return {

@@ -1,6 +1,7 @@
 /**
  * What the program chose for a conversation, over what is stored of it.
  */
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { HistoryStoreError } from "../../ChatError.ts"
 import type { Changes } from "../../ChatSettings.ts"
@@ -110,26 +111,36 @@ export class Choices {
     return { ...this.#columns, settings, systemPrompt: prompt }
   }
 
-  /** Takes the choices that a write stores. What this returns is called when the write is done. */
-  take(isKept: boolean): { readonly stored: () => void; readonly failed: () => void } {
-    const update = this.#update
-    const columns = this.#columns
-    const mark = this.#mark
-    this.#update = ConversationSettings.noUpdate
-    this.#columns = {}
-    this.#mark = undefined
-    this.#applied = undefined
-    return {
-      stored: () => {
-        if (mark !== undefined) mark.isStored = isKept
-      },
-      failed: () => {
-        this.#update = ConversationSettings.combine(update, this.#update)
-        this.#columns = { ...columns, ...this.#columns }
-        this.#mark = mark ?? this.#mark
-        this.#applied = undefined
-      }
-    }
+  /** Whether an update changes the prompt alone, to one that is not empty, and there is nothing else to store. */
+  isPrompt({ changes: { systemPrompt, ...others } }: ConversationSettings.Update): boolean {
+    return !this.isPending && typeof systemPrompt === "string" && systemPrompt !== "" &&
+      Object.keys(others).length === 0
+  }
+
+  /** Runs a write that stores the choices. They are made again later if it fails, or if `isKept` is false. */
+  storing<A, E>(write: Effect.Effect<A, E>, isKept: boolean): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      const update = this.#update
+      const columns = this.#columns
+      const mark = this.#mark
+      this.#update = ConversationSettings.noUpdate
+      this.#columns = {}
+      this.#mark = undefined
+      this.#applied = undefined
+      return Effect.tapBoth(write, {
+        onSuccess: () =>
+          Effect.sync(() => {
+            if (mark !== undefined) mark.isStored = isKept
+          }),
+        onFailure: () =>
+          Effect.sync(() => {
+            this.#update = ConversationSettings.combine(update, this.#update)
+            this.#columns = { ...columns, ...this.#columns }
+            this.#mark = mark ?? this.#mark
+            this.#applied = undefined
+          })
+      })
+    })
   }
 
   get #isForeign(): boolean {

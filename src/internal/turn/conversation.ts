@@ -158,7 +158,16 @@ export class Conversation {
         const { incarnation, version } = content
         const { done, update } = this.#choices.change(changes)
         const next: Content = { ...chosen, ...Settings.update(update, chosen) }
-        const commit = this.#commit({ expected: { incarnation, version }, turns: [] }, next)
+        const { prompt: systemPrompt, settings } = next
+        const commit = this.#choices.isPrompt(update)
+          ? this.#options.store.setSystemPrompt({
+            id: this.#options.id,
+            expectedVersion: version,
+            incarnation,
+            systemPrompt,
+            settings
+          })
+          : this.#commit({ expected: { incarnation, version }, turns: [] }, next)
         return Effect.map(commit, (version) => {
           done()
           return { ...next, version }
@@ -286,8 +295,7 @@ export class Conversation {
 
   #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
     // A conversation without a store has no other place than its chats for what they chose.
-    const { failed, stored } = this.#choices.take(this.#options.store !== noopStore)
-    return Effect.tapBoth(write, { onFailure: () => Effect.sync(failed), onSuccess: () => Effect.sync(stored) })
+    return this.#choices.storing(write, this.#options.store !== noopStore)
   }
 
   /** A write of the tokens of all turns. */
