@@ -1,13 +1,16 @@
 /**
  * What a conversation knows of what is stored, and what a failed write left open.
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { HistoryStoreError } from "../../ChatError.ts"
 import { type ChatMessage, system } from "../../ChatMessage.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
 import type { WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Service, Settings, StoredConversation, Version } from "../../StoredConversation.ts"
+import { make as makeIncarnation } from "../history/incarnation.ts"
 import { fromStored as chosenIn } from "../history/settings.ts"
 
 /** Where a conversation is stored, and what it is created with. */
@@ -89,6 +92,18 @@ export const fromStored = (stored: StoredConversation, config: LLMConfig): Conte
   usage: stored.usage,
   version: stored.version
 })
+
+/** Reads what is stored, after the removal of the conversation before. */
+export const load = (
+  { after = Effect.void, defaults, id, store }: Options
+): Effect.Effect<Content, HistoryStoreError> =>
+  Effect.flatMap(
+    Effect.zipRight(after, store.load(id)),
+    Option.match({
+      onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
+      onSome: (stored) => Effect.succeed(fromStored(stored, defaults))
+    })
+  )
 
 /** The sum of both, if there are more. */
 export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)

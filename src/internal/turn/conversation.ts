@@ -3,7 +3,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { ConflictError, HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
 import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
@@ -13,20 +12,18 @@ import type { Changes, ChatSettings, WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type * as HistoryStore from "../../StoredConversation.ts"
-import { make as makeIncarnation } from "../history/incarnation.ts"
 import { store as noopStore } from "../history/noopStore.ts"
 import * as Settings from "../history/settings.ts"
 import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
   add,
   type Content,
-  empty,
   type FinishedTurn,
-  fromStored,
   isCurrent,
   isOfAnother,
   isSame,
   isStored,
+  load,
   type Options,
   type UnconfirmedWrite,
   type Unsaved,
@@ -381,14 +378,7 @@ export class Conversation {
   }
 
   get #load(): Effect.Effect<Content, HistoryStoreError> {
-    const { after = Effect.void, defaults, id, store } = this.#options
-    return Effect.zipRight(after, store.load(id)).pipe(
-      Effect.flatMap(Option.match({
-        onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
-        onSome: (stored) => Effect.succeed(fromStored(stored, defaults))
-      })),
-      Effect.map((content) => this.#settle(content))
-    )
+    return Effect.map(load(this.#options), (content) => this.#settle(content))
   }
 
   /** Decides by what is stored which failed writes were done. A turn of a removed conversation is given up. */
