@@ -33,7 +33,7 @@ const make = (stage: Stage, more?: Partial<ChatManager.Options>) =>
   })
 
 /** The conversation takes a turn, and the manager ends without leaving anything open. */
-const assertSound = (stage: Stage, manager: ChatManager.Service, scope: Scope.CloseableScope) =>
+const assertSound = (stage: Stage, manager: ChatManager.LocalManager, scope: Scope.CloseableScope) =>
   Effect.gen(function*() {
     const ada = run(stage, manager.getChat("ada"), "getChat")
     const before = lines(run(stage, ada.history, "the history"))
@@ -48,7 +48,7 @@ const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => (): void => {
 }
 
 describe("a call that is interrupted between any two operations leaves the manager sound:", () => {
-  const calls: Record<string, (manager: ChatManager.Service) => Effect.Effect<unknown, unknown>> = {
+  const calls: Record<string, (manager: ChatManager.LocalManager) => Effect.Effect<unknown, unknown>> = {
     getChat: (manager) => manager.getChat("ada"),
     size: (manager) => manager.size,
     removeChat: (manager) => Effect.zipRight(manager.getChat("ada"), manager.removeChat("ada")),
