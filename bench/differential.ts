@@ -83,8 +83,8 @@ const judge = (row: Row, heard: Heard): string => {
     return without.length === 0 ? "✓ answer" : `✗ answer${losing}`
   }
   if (error === undefined) {
-    if (meaning._tag === "Cut") return `✗ told as a whole answer${losing}`
-    return heard.text === "" ? "✗ told as an empty answer" : "✗ told as a whole answer"
+    if (meaning._tag === "Cut") return `✗ reported as a complete answer${losing}`
+    return heard.text === "" ? "✗ reported as an empty answer" : "✗ reported as a complete answer"
   }
   const isSaid = meaning._tag === "Cut" || error.message.includes(meaning.message)
   return `${isSaid && without.length === 0 ? "✓" : "✗"} ${saying(error)}${losing}`

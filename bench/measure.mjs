@@ -1,12 +1,12 @@
 // Runs in a process of its own and measures one peer: `node measure.mjs WHAT PEER ADDRESS N`, a line of JSON comes back.
 //
-//   at-once    CPU a token of N streams that run at once, of 200 tokens each, one every 10 ms
+//   at-once    CPU time per token of N streams that run at once, of 200 tokens each, one every 10 ms
 //   memory     resident memory while one answer of N MiB is read, every 100 ms
 //
 // Others are measured in turns: each message from the parent is a number of requests, made one after another, and is
 // answered with a figure.
 //
-//   burst      microseconds of CPU a token, user and system, of answers of N tokens in large writes
+//   burst      microseconds of CPU time per token, user and system, of answers of N tokens in large writes
 //   paced      the same, a token a write
 //   manager    the same, in a manager, a token a read, from this process
 //   first      milliseconds to the first token of small answers, the median

@@ -73,7 +73,7 @@ const inTurns = async (what, peers, { requests, turns, warm }, n = 1) => {
 }
 
 /**
- * The CPU a token of answers of N tokens. A turn is long enough to forget what the others left in the caches.
+ * The CPU time per token of answers of N tokens. A turn is long enough to forget what the others left in the caches.
  *
  * @param {"burst" | "paced"} mode @param {ReadonlyArray<string>} peers @param {number} n
  */
@@ -183,7 +183,7 @@ const table = async (title, unit, columns, rows, measured, times = 1) => {
 
 if (wanted("cpu")) {
   await table(
-    "CPU a token, an answer of 20 000 tokens",
+    "CPU time per token, an answer of 20 000 tokens",
     "µs",
     /** @type {const} */ (["burst", "paced"]),
     peers,
@@ -192,7 +192,7 @@ if (wanted("cpu")) {
 }
 if (wanted("manager")) {
   await table(
-    "CPU a token in a manager, an event a read",
+    "CPU time per token in a manager, an event a read",
     "µs",
     ["20000"],
     managers,
@@ -201,7 +201,7 @@ if (wanted("manager")) {
 }
 if (wanted("linear")) {
   await table(
-    "CPU a token, by the answer's length, in burst",
+    "CPU time per token, by the answer's length, in burst",
     "µs",
     ["10000", "100000"],
     [loop, ...ours, "openai"],
@@ -210,7 +210,7 @@ if (wanted("linear")) {
 }
 if (wanted("at-once")) {
   await table(
-    "CPU a token, streams at once, an event a write",
+    "CPU time per token, streams at once, an event a write",
     "µs",
     ["1", "1000"],
     [loop, ...ours, "openai"],
