@@ -23,7 +23,7 @@ import {
   toolCallsOf,
   usageOf
 } from "./chunk.ts"
-import { Members } from "./members.ts"
+import { Members, sizeOf } from "./members.ts"
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
 import { ToolCalls } from "./toolCalls.ts"
 
@@ -86,7 +86,7 @@ export class Accumulator {
     return this.#rawFailure
   }
 
-  /** How much is kept of the answer, in characters and list entries. */
+  /** About how much is kept of the answer, in characters. */
   get size(): number {
     return this.#size + this.#members.size
   }
@@ -113,6 +113,7 @@ export class Accumulator {
   /** Takes in a delta that is known to hold a text, which is not empty, and nothing else. */
   addPlain(text: string, out: Array<ChatEvent>): void {
     const before = out.length
+    this.#size += text.length
     this.#addContent(text, out)
     if (out.length > before) this.#hasDeltas = true
   }
@@ -125,8 +126,8 @@ export class Accumulator {
   /** Emits what is held back until more is known, such as the half of a tag or of a character. */
   flush(out: Array<ChatEvent>): void {
     if (this.#thinkTags !== undefined) this.#addPieces(this.#thinkTags.end(), out)
-    const repeated = this.#repeated.trim()
-    if (repeated !== "" && !this.#texts.reasoning.includes(repeated)) this.#emitText("reasoning", repeated, out)
+    const more = moreOf(this.#texts.reasoning.trim(), this.#repeated.trim())
+    if (more !== "") this.#emitText("reasoning", more, out)
     this.#repeated = ""
     for (const kind of ["reasoning", "text", "refusal"] as const) {
       const half = this.#halves[kind]
@@ -251,11 +252,12 @@ export class Accumulator {
     const text = textOf(delta)
     if (text !== undefined) this.#addContent(text, out)
     const refusal = refusalOf(delta)
+    this.#size += (reasoning ?? "").length + (text ?? "").length + (refusal ?? "").length
     if (refusal !== undefined) this.#emitText("refusal", refusal, out)
     for (const piece of toolCallsOf(delta)) {
       const call = this.#calls.add(piece, isDocument)
       if (call === undefined) continue
-      this.#size += piece.arguments.length + 1
+      this.#size += sizeOf(piece)
       this.#emit(
         { _tag: "ToolCallDelta", index: call.place, id: call.id, name: call.name, arguments: piece.arguments },
         out
@@ -263,7 +265,7 @@ export class Accumulator {
     }
     const call = functionCallOf(delta)
     if (call === undefined) return
-    this.#size += call.arguments.length + 1
+    this.#size += sizeOf(call)
     this.#functionCall = {
       name: asText(this.#functionCall?.name) ?? call.name ?? "",
       arguments: (this.#functionCall?.arguments ?? "") + call.arguments
@@ -287,7 +289,6 @@ export class Accumulator {
     this.#reasoningIn ??= where
     if (this.#reasoningIn === where) return this.#emitText("reasoning", text, out)
     this.#repeated += text
-    this.#size += text.length
   }
 
   /** Emits a text but for the first half of a character at its end: a consumer could not encode a half. */
@@ -301,7 +302,6 @@ export class Accumulator {
   #appendText(kind: Text, text: string, out: Array<ChatEvent>): void {
     if (text === "") return
     this.#texts[kind] += text
-    this.#size += text.length
     this.#emit({ _tag: tags[kind], text }, out)
   }
 
@@ -317,5 +317,11 @@ export class Accumulator {
 }
 
 const tags = { text: "TextDelta", reasoning: "ReasoningDelta", refusal: "RefusalDelta" } as const
+
+/** What a repetition has beyond the text. To search for it within the text could take the product of their lengths. */
+const moreOf = (text: string, repetition: string): string => {
+  if (text.startsWith(repetition) || text.endsWith(repetition)) return ""
+  return repetition.startsWith(text) ? repetition.slice(text.length) : repetition
+}
 
 const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code < 0xdc00

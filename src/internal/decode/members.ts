@@ -33,14 +33,14 @@ export class Members {
   readonly #annotations = new Map<string, unknown>()
   readonly #logprobs = new Map<string, unknown>()
   readonly #thinking = new Blocks()
-  /** How many entries the lists have. */
+  /** About how much is kept, in characters. */
   size = 0
 
   /** Takes in the members of a chunk or a document. */
   addChunk(chunk: JsonRecord): void {
     for (const name in chunk) {
       const value = chunk[name]
-      if (!chunkMembers.has(name) && hasContent(value)) this.#extra.set(name, value)
+      if (!chunkMembers.has(name) && hasContent(value)) this.#set(this.#extra, name, value)
     }
   }
 
@@ -48,7 +48,7 @@ export class Members {
   addChoice(choice: JsonRecord): void {
     for (const name in choice) {
       const value = choice[name]
-      if (!choiceMembers.has(name) && hasContent(value)) this.#extra.set(name, value)
+      if (!choiceMembers.has(name) && hasContent(value)) this.#set(this.#extra, name, value)
     }
     const logprobs = asRecord(choice["logprobs"])
     for (const name in logprobs) this.#append(this.#logprobs, name, logprobs[name])
@@ -64,7 +64,7 @@ export class Members {
       else if (name === "annotations") this.#addAnnotations(value)
       else if (name === "audio") this.#addAudio(value)
       else if (blockMembers.has(name)) this.#addBlocks(name, value, isDocument)
-      else if (opaqueMembers.has(name)) this.#opaque.set(name, value)
+      else if (opaqueMembers.has(name)) this.#set(this.#opaque, name, value)
       else this.#append(this.#extra, name, value)
     }
   }
@@ -79,16 +79,18 @@ export class Members {
   }
 
   get extra(): JsonRecord | undefined {
-    return this.#extra.size === 0 ? undefined : Object.fromEntries(this.#extra)
+    return this.#extra.size === 0 ? undefined : recordOf(this.#extra)
   }
 
   /** What the server wants back, or undefined if that is nothing. `text` is the text of the answer. */
   opaque(text: string): JsonRecord | undefined {
-    const fields = Object.fromEntries(this.#opaque)
-    for (const [name, { list }] of this.#blocks) fields[name] = list.slice()
-    const thinking = this.#thinking.list
-    if (thinking.length > 0) fields["content"] ??= [...thinking, ...(text === "" ? [] : [{ type: "text", text }])]
-    return Object.keys(fields).length === 0 ? undefined : fields
+    const fields = new Map(this.#opaque)
+    for (const [name, { value }] of this.#blocks) fields.set(name, value)
+    const thinking = this.#thinking.value
+    if (thinking.length > 0 && !fields.has("content")) {
+      fields.set("content", [...thinking, ...(text === "" ? [] : [{ type: "text", text }])])
+    }
+    return fields.size === 0 ? undefined : recordOf(fields)
   }
 
   /** Lists add up, and of anything else the last value counts. */
@@ -97,94 +99,158 @@ export class Members {
     const before = members.get(name)
     if (Array.isArray(before) && Array.isArray(value)) {
       for (const item of value) before.push(item)
-      this.#count(value.length)
+      this.size += sizeOf(value)
     } else {
-      members.set(name, Array.isArray(value) ? value.slice() : value)
+      this.#set(members, name, Array.isArray(value) ? value.slice() : value)
     }
   }
 
-  #count(entries: number): void {
-    this.size += entries
+  /** Most chunks repeat the members of those before: only what is new adds to the size. */
+  #set(members: Map<string, unknown>, name: string, value: unknown): void {
+    const before = members.get(name)
+    if (value === before) return
+    this.size += sizeOf(value) - (before === undefined ? -name.length : sizeOf(before))
+    members.set(name, value)
   }
 
   /** Servers can repeat the marks so far. */
   #addAnnotations(value: unknown): void {
-    const annotations = itemsOf(value)
-    for (const annotation of annotations) this.#annotations.set(JSON.stringify(annotation), annotation)
-    this.#count(annotations.length)
+    for (const annotation of itemsOf(value)) {
+      const key = JSON.stringify(annotation)
+      if (this.#annotations.has(key)) continue
+      this.#annotations.set(key, annotation)
+      this.size += key.length + sizeOf(annotation)
+    }
   }
 
   /** Mistral wants the parts with its thinking back. */
   #addContent(content: unknown, isDocument: boolean): void {
     const thinking = itemsOf(content).filter(isRecord).filter((part) => part["type"] === "thinking")
     if (thinking.length === 0) return
-    if (isDocument) this.#opaque.set("content", content)
-    else for (const part of thinking) this.#thinking.add(part)
+    if (isDocument) this.#set(this.#opaque, "content", content)
+    else for (const part of thinking) this.#addBlock(this.#thinking, part)
   }
 
   /** Reasoning that is an object has a signature beside its text. */
   #addReasoning(name: string, value: unknown): void {
-    if (isRecord(value)) this.#opaque.set(name, grow(asRecord(this.#opaque.get(name)) ?? {}, value))
+    if (isRecord(value)) this.#grow(this.#opaque, name, value)
+  }
+
+  /** Adds a piece of an object that comes in pieces. */
+  #grow(members: Map<string, unknown>, name: string, piece: JsonRecord): void {
+    const before = members.get(name)
+    const block = before instanceof Block ? before : new Block()
+    members.set(name, block)
+    block.add(piece)
+    this.size += sizeOf(piece)
   }
 
   #addBlocks(name: string, value: unknown, isDocument: boolean): void {
-    if (isDocument) return void this.#opaque.set(name, value)
+    if (isDocument) return this.#set(this.#opaque, name, value)
     const blocks = this.#blocks.get(name) ?? new Blocks()
     this.#blocks.set(name, blocks)
-    const more = itemsOf(value).filter(isRecord)
-    for (const block of more) blocks.add(block)
-    this.#count(more.length)
+    for (const block of itemsOf(value).filter(isRecord)) this.#addBlock(blocks, block)
+  }
+
+  #addBlock(blocks: Blocks, block: JsonRecord): void {
+    blocks.add(block)
+    this.size += sizeOf(block)
   }
 
   /** The server wants the id of an assistant's audio back. The audio itself is in `extra`. */
   #addAudio(value: unknown): void {
     if (!isRecord(value)) return
-    const audio = grow(asRecord(this.#extra.get("audio")) ?? {}, value)
-    this.#extra.set("audio", audio)
-    if (asString(audio["id"]) !== undefined) this.#opaque.set("audio", { id: audio["id"] })
+    this.#grow(this.#extra, "audio", value)
+    if (asString(value["id"]) !== undefined) this.#set(this.#opaque, "audio", { id: value["id"] })
   }
 }
+
+const recordOf = (members: ReadonlyMap<string, unknown>): JsonRecord =>
+  Object.fromEntries(Array.from(members, ([name, value]) => [name, valueOf(value)]))
 
 /** The blocks of a list that comes in deltas. */
 class Blocks {
-  readonly list: Array<JsonRecord> = []
-  readonly #byIndex = new Map<unknown, number>()
+  readonly #list: Array<Block> = []
+  readonly #byIndex = new Map<unknown, Block>()
 
   /** Adds a block. It goes on with the one that has its index, or else with the last one if that has its type. */
-  add(block: JsonRecord): void {
-    const { index } = block
-    const at = index === undefined ? this.list.length - 1 : this.#byIndex.get(index) ?? -1
-    const open = this.list[at]
-    if (open !== undefined && isSameBlock(open, block)) this.list[at] = grow(open, block)
-    else this.#byIndex.set(index, this.list.push({ ...block }) - 1)
+  add(piece: JsonRecord): void {
+    const { index } = piece
+    const open = index === undefined ? this.#list.at(-1) : this.#byIndex.get(index)
+    const block = open?.isContinuedBy(piece) === true ? open : new Block()
+    if (block !== open) {
+      this.#list.push(block)
+      this.#byIndex.set(index, block)
+    }
+    block.add(piece)
+  }
+
+  get value(): ReadonlyArray<JsonRecord> {
+    return this.#list.map(({ value }) => value)
   }
 }
-
-const isSameBlock = (open: JsonRecord, block: JsonRecord): boolean =>
-  open["type"] === block["type"] && !(open["id"] && block["id"] && open["id"] !== block["id"]) &&
-  (block["index"] !== undefined || (!open["signature"] && open["data"] === undefined))
 
 /** Members whose pieces add up. */
 const growing = new Set(["text", "thinking", "summary", "data", "transcript", "signature"])
 
-/** The members of a block with those of its next piece. */
-const grow = (open: JsonRecord, piece: JsonRecord): JsonRecord => {
-  const grown = new Map(Object.entries(open))
-  for (const [name, value] of Object.entries(piece)) {
-    const before = grown.get(name)
-    if (before !== undefined && !hasContent(value)) continue
-    if (typeof before === "string" && typeof value === "string" && growing.has(name)) grown.set(name, before + value)
-    else if (Array.isArray(before) && Array.isArray(value)) grown.set(name, joined(before, value))
-    else grown.set(name, value)
+/** An object that comes in pieces. It grows in place: each piece costs what it brings. */
+class Block {
+  readonly #members = new Map<string, unknown>()
+
+  /** Whether a piece goes on with this object. */
+  isContinuedBy(piece: JsonRecord): boolean {
+    const id = this.#members.get("id")
+    return this.#members.get("type") === piece["type"] && !(id && piece["id"] && id !== piece["id"]) &&
+      (piece["index"] !== undefined || (!this.#members.get("signature") && this.#members.get("data") === undefined))
   }
-  return Object.fromEntries(grown)
+
+  add(piece: JsonRecord): void {
+    for (const [name, value] of Object.entries(piece)) {
+      const before = this.#members.get(name)
+      if (before !== undefined && !hasContent(value)) continue
+      if (typeof before === "string" && typeof value === "string" && growing.has(name)) {
+        this.#members.set(name, before + value)
+      } else if (Array.isArray(value)) {
+        this.#members.set(name, Array.isArray(before) ? withParts(before, value) : value.map(partOf))
+      } else {
+        this.#members.set(name, value)
+      }
+    }
+  }
+
+  get value(): JsonRecord {
+    return Object.fromEntries(Array.from(this.#members, ([name, value]) => [name, valueOf(value)]))
+  }
 }
 
-/** Two lists of parts as one: the first part of the second list goes on with the last one of the first list. */
-const joined = (before: ReadonlyArray<unknown>, more: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
-  const last = before.at(-1)
-  const [next, ...rest] = more
-  return isRecord(last) && isRecord(next) && isSameBlock(last, next)
-    ? [...before.slice(0, -1), grow(last, next), ...rest]
-    : [...before, ...more]
+const partOf = (part: unknown): unknown => {
+  if (!isRecord(part)) return part
+  const block = new Block()
+  block.add(part)
+  return block
+}
+
+/** Adds parts to a list. The first of them goes on with the last one of the list. */
+const withParts = (parts: Array<unknown>, more: ReadonlyArray<unknown>): Array<unknown> => {
+  const last = parts.at(-1)
+  more.forEach((part, at) => {
+    if (at === 0 && isRecord(part) && last instanceof Block && last.isContinuedBy(part)) last.add(part)
+    else parts.push(partOf(part))
+  })
+  return parts
+}
+
+const valueOf = (value: unknown): unknown => {
+  if (value instanceof Block) return value.value
+  return Array.isArray(value) ? value.map(valueOf) : value
+}
+
+/** About how much memory a value takes, in characters. */
+export const sizeOf = (value: unknown): number => {
+  const entry = 8
+  if (typeof value === "string") return entry + value.length
+  let size = entry
+  if (Array.isArray(value)) { for (const item of value) size += sizeOf(item) }
+  else if (isRecord(value)) { for (const name in value) size += name.length + sizeOf(value[name]) }
+  return size
 }

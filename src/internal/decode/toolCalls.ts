@@ -10,8 +10,8 @@
  */
 import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, type JsonRecord, parseJson } from "../json.ts"
-import type { ToolCallPiece } from "./chunk.ts"
-import { JsonScanner, valuesIn } from "./jsonScanner.ts"
+import { longestName, type ToolCallPiece } from "./chunk.ts"
+import { isTooDeep, JsonScanner, valuesIn } from "./jsonScanner.ts"
 
 /** A call in the making. `place` counts the calls of the answer from 0; `index` is the server's own number. */
 export class OpenCall {
@@ -19,9 +19,9 @@ export class OpenCall {
   readonly index: number | undefined
   readonly #pieces: Array<string> = []
   readonly #scanner = new JsonScanner()
+  readonly #extra = new Map<string, unknown>()
   id = ""
   name = ""
-  extra: JsonRecord | undefined
 
   constructor(place: number, index: number | undefined) {
     this.place = place
@@ -36,6 +36,15 @@ export class OpenCall {
   /** Whether the arguments are a closed object or list. */
   get isClosed(): boolean {
     return this.#scanner.isClosed
+  }
+
+  /** Members of the call that have no field of their own. */
+  get extra(): JsonRecord | undefined {
+    return this.#extra.size === 0 ? undefined : Object.fromEntries(this.#extra)
+  }
+
+  addExtra(extra: JsonRecord): void {
+    for (const [name, value] of Object.entries(extra)) this.#extra.set(name, value)
   }
 
   append(piece: string): void {
@@ -68,7 +77,7 @@ export class ToolCalls {
     if (id !== undefined && call.id === "") call.id = id
     if (call.id !== "") this.#remember(call)
     if (name !== undefined) call.name = withName(call, name)
-    if (extra !== undefined) call.extra = { ...call.extra, ...extra }
+    if (extra !== undefined) call.addExtra(extra)
     call.append(more)
     return call
   }
@@ -150,17 +159,12 @@ const repeats = (call: OpenCall, piece: string): boolean => {
 /** A name that is repeated is one name, also if it is longer each time. */
 const withName = (call: OpenCall, name: string): string => {
   if (call.name === "" || (call.pieces.length === 0 && name.startsWith(call.name))) return name
-  return call.pieces.length === 0 ? call.name + name : call.name
+  return call.pieces.length === 0 ? (call.name + name).slice(0, longestName) : call.name
 }
 
 /** The call, or the calls if one id holds several. */
-const toToolCalls = (call: OpenCall): ReadonlyArray<ToolCall> =>
-  argumentsOf(call.pieces).map((text) => ({
-    id: call.id,
-    name: call.name,
-    arguments: text,
-    ...(call.extra === undefined ? {} : { extra: call.extra })
-  }))
+const toToolCalls = ({ extra, id, name, pieces }: OpenCall): ReadonlyArray<ToolCall> =>
+  argumentsOf(pieces).map((text) => ({ id, name, arguments: text, ...(extra === undefined ? {} : { extra }) }))
 
 /** The arguments of one call, or of several, by what parses. */
 const argumentsOf = (pieces: ReadonlyArray<string>): ReadonlyArray<string> => {
@@ -181,8 +185,11 @@ const argumentsOf = (pieces: ReadonlyArray<string>): ReadonlyArray<string> => {
 const withoutSnapshots = (values: ReadonlyArray<string>): ReadonlyArray<string> =>
   values.filter((value, index) => {
     const next = values[index + 1]
-    return next === undefined || !isExtendedBy(parseJson(value)?.value, parseJson(next)?.value)
+    return next === undefined || !(value === next || isExtendedBy(valueOf(value), valueOf(next)))
   })
+
+/** The value of a text, or the text itself if it is nested too deeply to be compared. */
+const valueOf = (text: string): unknown => isTooDeep(text) ? text : parseJson(text)?.value
 
 /** Whether the other value is the same one, or the same one with more to it. */
 const isExtendedBy = (value: unknown, other: unknown): boolean => {
@@ -223,9 +230,9 @@ const merge = (call: ToolCall | undefined, other: ToolCall): ToolCall | undefine
 
 const mergedArguments = (one: string, other: string): string | undefined => {
   if (one === "" || other === "" || one === other) return one || other
-  const value = parseJson(one)?.value
+  const value = valueOf(one)
   if (value === undefined) return parseJson(one + other) === undefined ? undefined : one + other
-  const otherValue = parseJson(other)?.value
+  const otherValue = valueOf(other)
   return isExtendedBy(value, otherValue) && isExtendedBy(otherValue, value) ? other : undefined
 }
 
