@@ -10,7 +10,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { Console, Effect, FiberSet, Layer, Stream } from "effect"
-import { ChatError, ChatManager, HistoryWindow, Limits } from "effect-chat"
+import { ChatError, ChatManager, HistoryWindow, Limits, LocalSessions } from "effect-chat"
 import * as Sqlite from "effect-chat/sql/Sqlite"
 import { parseArgs } from "node:util"
 import * as Server from "./internal/server.ts"
@@ -39,9 +39,9 @@ const handle = (user: string, message: string) =>
 
 const program = Effect.gen(function*() {
   const { about } = yield* Server.Server
-  const manager = yield* ChatManager.ChatManager
   yield* Console.log(about)
-  yield* manager.events.pipe(
+  const { events } = yield* LocalSessions.LocalSessions
+  yield* events.pipe(
     Stream.runForEach((event) => Effect.logDebug(event._tag, event.id)),
     Effect.forkScoped
   )

@@ -15,7 +15,7 @@ const program = Effect.gen(function*() {
   yield* Console.log(about)
 
   const local = yield* LLMConfig.override(config, {
-    wire: Provider.Wire.make({ ...config.wire, thinkTags: true }), // `<think>` at the start of an answer is reasoning
+    wire: Provider.Wire.make(Object.assign({}, config.wire, { thinkTags: true })), // `<think>` at the start of an answer is reasoning
     firstTokenTimeout: "10 minutes", // the first request loads the model
     maxTokens: 1024
   })

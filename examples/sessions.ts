@@ -4,7 +4,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Either, Layer, Stream } from "effect"
-import { ChatManager, LLMConfig } from "effect-chat"
+import { ChatManager, LLMConfig, LocalSessions } from "effect-chat"
 import * as Server from "./internal/server.ts"
 
 const say = Effect.fnUntraced(function*(id: string, prompt: string) {
@@ -15,15 +15,16 @@ const say = Effect.fnUntraced(function*(id: string, prompt: string) {
 })
 
 const showSessions = Effect.gen(function*() {
-  const manager = yield* ChatManager.ChatManager
-  yield* Console.log(`In memory: ${(yield* manager.ids).join(", ") || "nobody"}`)
+  const sessions = yield* LocalSessions.LocalSessions
+  yield* Console.log(`In memory: ${(yield* sessions.ids).join(", ") || "nobody"}`)
 })
 
 const program = Effect.gen(function*() {
   const { about, config } = yield* Server.Server
   const manager = yield* ChatManager.ChatManager
   yield* Console.log(about)
-  yield* manager.events.pipe(
+  const sessions = yield* LocalSessions.LocalSessions
+  yield* sessions.events.pipe(
     Stream.runForEach((event) => Console.log(`  [${event._tag} ${event.id}]`)),
     Effect.forkScoped
   )
@@ -33,7 +34,7 @@ const program = Effect.gen(function*() {
   yield* Effect.all([say("ada", "My name is Ada."), say("bob", "My name is Bob.")], { concurrency: 2 })
   yield* Effect.all([say("ada", "What is my name?"), say("bob", "What is my name?")], { concurrency: 2 })
 
-  // A conversation may bring its own config; it keeps it for as long as it is in memory.
+  // The differences of a config become settings of the conversation.
   const pirate = yield* Either.match(
     LLMConfig.override(config, { systemPrompt: "You are a pirate.", temperature: 1.2 }),
     { onLeft: Effect.fail, onRight: Effect.succeed }

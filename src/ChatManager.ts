@@ -25,21 +25,27 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
-import type { HistoryStoreError } from "./ChatError.ts"
+import type { ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
+import type { Changes } from "./ChatSettings.ts"
+import type { ConversationData } from "./ConversationData.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
+import { validate } from "./internal/history/settings.ts"
+import { exportData, importData } from "./internal/history/transfer.ts"
+import { fork, removeOlderThan } from "./internal/history/upkeep.ts"
 import { inOneLine } from "./internal/issue.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
 import * as Chat from "./internal/turn/chat.ts"
+import type { Mark } from "./internal/turn/choices.ts"
 import { Conversation } from "./internal/turn/conversation.ts"
 import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
 import * as LLMConfig from "./LLMConfig.ts"
-import type { SessionEvent } from "./SessionEvent.ts"
+import * as LocalSessions from "./LocalSessions.ts"
 
 /**
  * What happens to the sessions of a manager.
@@ -74,6 +80,27 @@ export interface Options {
 }
 
 /**
+ * What a program chooses for a conversation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GetOptions {
+  /**
+   * The config of the conversation. Its differences from the manager's config become settings of the conversation, in
+   * place of those that it chose before. A system prompt that is the manager's leaves the conversation's own. A config
+   * with another `baseUrl` is used as a whole, and none of it is stored.
+   */
+  readonly config?: LLMConfig.LLMConfig | undefined
+  /** Settings of the conversation, which change those that are given. */
+  readonly settings?: Changes | undefined
+  /** Whose conversation it is: see `conversations`. */
+  readonly owner?: string | undefined
+  /** A title for listings. */
+  readonly title?: string | undefined
+}
+
+/**
  * What a manager offers. Ids are data: every text is one, the empty text included.
  *
  * @since 0.1.0
@@ -81,34 +108,61 @@ export interface Options {
  */
 export interface Service {
   /**
-   * The conversation with this id, which is created if there is none. `config` is what it is created with, now or when
-   * it comes back after an eviction; a conversation that is in memory keeps its own.
+   * The conversation with this id, which is created if there is none. What the options choose is in force from now on, also
+   * in a conversation that is in memory, and is stored with the next turn. Fails with `InvalidRequestError` if one of the
+   * `settings` breaks its rule.
    */
-  readonly getChat: (
-    id: string,
-    options?: { readonly config?: LLMConfig.LLMConfig | undefined }
-  ) => Effect.Effect<LLMChat.Service>
+  readonly getChat: (id: string, options?: GetOptions) => Effect.Effect<LLMChat.Service, InvalidRequestError>
   /**
    * Ends the conversation with this id and forgets it; whether there was one. A turn that is running is stopped and not
    * kept. Whoever still holds the chat begins a new conversation with it.
    */
   readonly removeChat: (id: string) => Effect.Effect<boolean, HistoryStoreError>
-  /** Whether the conversation is in memory. */
-  readonly has: (id: string) => Effect.Effect<boolean>
-  /** How many conversations are in memory. */
-  readonly size: Effect.Effect<number>
-  /** The ids of the conversations in memory, oldest first. */
-  readonly ids: Effect.Effect<ReadonlyArray<string>>
+  /**
+   * Begins the conversation `to` as a copy of `from`, with all turns or those up to and including `upTo`, the id of a turn.
+   * The copy is written as a whole. Fails with `ConflictError` if `to` is stored, and with `HistoryStoreError` if `from` or
+   * the turn is not.
+   */
+  readonly fork: (
+    from: string,
+    to: string,
+    options?: { readonly upTo?: string | undefined }
+  ) => Effect.Effect<void, HistoryStoreError | ConflictError>
+  /**
+   * Begins the conversation with what another store or program had: the JSON of `export`, or a list of messages as OpenAI's
+   * API or this library has them, alone or as the `messages` of an object. Settings that it does not have come from the
+   * manager's config. Fails with `InvalidRequestError` for other data, and with `ConflictError` if the conversation is
+   * stored.
+   */
+  readonly import: (
+    id: string,
+    data: unknown
+  ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
+  /** The stored conversation as JSON, without secrets. Fails with `HistoryStoreError` if it is not stored. */
+  readonly export: (id: string) => Effect.Effect<ConversationData, HistoryStoreError>
+  /**
+   * A page of the stored conversations, newest first; 50 without a `limit`. `before` is the last conversation of the page
+   * before. A SQL store reads that page only. Stores in files, memory and a `KeyValueStore` read every conversation.
+   */
+  readonly conversations: (
+    query?: HistoryStore.ConversationQuery
+  ) => Effect.Effect<ReadonlyArray<HistoryStore.ConversationInfo>, HistoryStoreError>
+  /**
+   * Removes the stored conversations that were not written for this long. Returns how many. Conversations that are in use
+   * stay, and so do those whose last write has no known time.
+   */
+  readonly removeOlderThan: (age: Duration.DurationInput) => Effect.Effect<number, HistoryStoreError>
   /** The ids of all stored conversations; of those in memory where there is no store. */
   readonly list: Stream.Stream<string, HistoryStoreError>
-  /**
-   * The tokens of all turns of all conversations since the manager began: those that were evicted or removed since, and
-   * turns that failed or that no store took, included. Counts as `LLMChat.Service.usage` does.
-   */
-  readonly usage: Effect.Effect<Usage>
-  /** What becomes of sessions from now on. */
-  readonly events: Stream.Stream<SessionEvent>
 }
+
+/**
+ * A manager with its sessions, which are on this machine.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LocalManager extends Service, LocalSessions.Service {}
 
 /**
  * The tag of a manager.
@@ -140,7 +194,7 @@ const decodeLifetime = ({ capacity = Infinity, grace = 0, timeout = Duration.inf
  */
 export const make = (
   options: Options
-): Effect.Effect<Service, ParseResult.ParseError, HttpClient.HttpClient | Scope.Scope> =>
+): Effect.Effect<LocalManager, ParseResult.ParseError, HttpClient.HttpClient | Scope.Scope> =>
   Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, options))
 
 /**
@@ -152,7 +206,7 @@ export const make = (
 export const fromCompletions = (
   completions: ChatCompletions.Service,
   options: Options
-): Effect.Effect<Service, ParseResult.ParseError, Scope.Scope> =>
+): Effect.Effect<LocalManager, ParseResult.ParseError, Scope.Scope> =>
   Effect.gen(function*() {
     const defaults = yield* LLMConfig.decode(options.config)
     const { window = HistoryWindow.all } = options
@@ -162,16 +216,24 @@ export const fromCompletions = (
     const total = yield* Ref.make(emptyUsage)
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
     const registry = yield* Registry.make(yield* decodeLifetime(options))
-    return {
-      getChat: (id, { config } = {}) => {
-        const begin: Registry.Begin = (after) =>
-          new Conversation({ id, store, after, defaults, config, window, onUsage })
-        return Effect.map(
-          registry.create(id, begin),
-          () => Chat.make(wire, config ?? defaults, registry.lender(id, begin))
-        )
-      },
+    const manager: LocalManager = {
+      getChat: (id, options = {}) =>
+        Effect.gen(function*() {
+          const { config = defaults, settings } = options
+          if (settings !== undefined) yield* validate(settings, config)
+          const { begin, chooseIn } = choosing(
+            options,
+            (after) => new Conversation({ id, store, after, defaults, window, onUsage })
+          )
+          chooseIn(yield* registry.create(id, begin))
+          return Chat.make(wire, config, registry.lender(id, begin))
+        }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
+      fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),
+      import: (id, data) => registry.write(id, importData(store, id, data, defaults)),
+      export: (id) => exportData(store, id),
+      conversations: store.conversations,
+      removeOlderThan: (age) => removeOlderThan(store, age, (id) => registry.removeUnused(id, store.remove(id))),
       has: registry.has,
       size: registry.size,
       ids: registry.ids,
@@ -179,7 +241,24 @@ export const fromCompletions = (
       usage: Ref.get(total),
       events: registry.events
     }
+    return manager
   })
+
+/** Makes the choices of one `getChat` in the conversation that it begins or finds, and again after it left memory. */
+const choosing = (choice: GetOptions, begin: Registry.Begin) => {
+  let mark: Mark | undefined
+  let isMade = false
+  const choose = (conversation: Conversation): Conversation => {
+    mark = conversation.choose(choice, mark)
+    isMade = true
+    return conversation
+  }
+  return {
+    begin: (after: Effect.Effect<void> | undefined) => choose(begin(after)),
+    /** Chooses in a conversation that was begun by another call. */
+    chooseIn: (conversation: Conversation) => isMade ? conversation : choose(conversation)
+  }
+}
 
 /** The wire of all conversations. Made before their registry, so that turns which wait still go on when that closes. */
 const shared = (
@@ -192,11 +271,17 @@ const shared = (
   })
 
 /**
- * A manager as a layer.
+ * A manager and its sessions as a layer.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layer = (
   options: Options
-): Layer.Layer<ChatManager, ParseResult.ParseError, HttpClient.HttpClient> => Layer.scoped(ChatManager, make(options))
+): Layer.Layer<ChatManager | LocalSessions.LocalSessions, ParseResult.ParseError, HttpClient.HttpClient> =>
+  Layer.scopedContext(
+    Effect.map(
+      make(options),
+      (manager) => Context.make(ChatManager, manager).pipe(Context.add(LocalSessions.LocalSessions, manager))
+    )
+  )

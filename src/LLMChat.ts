@@ -20,6 +20,7 @@ import type { BusyError, ChatError, ConflictError, HistoryStoreError, InvalidReq
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatMessage, Prompt, SystemMessage } from "./ChatMessage.ts"
 import type { ChatResponse, Usage } from "./ChatResponse.ts"
+import type { Changes, ChatSettings } from "./ChatSettings.ts"
 import type * as Fallback from "./Fallback.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
@@ -84,6 +85,15 @@ export interface Service {
    * the conversation leaves memory before.
    */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
+  /** The settings that are in force, without secrets. */
+  readonly settings: Effect.Effect<ChatSettings, HistoryStoreError>
+  /**
+   * Changes some settings from the next request on, and stores them with the conversation. Settings that it does not
+   * choose come from the config. Fails with `InvalidRequestError` if a setting breaks its rule.
+   */
+  readonly updateSettings: (
+    changes: Changes
+  ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
   /** Changes the system prompt from the next request on. The history stays. */
   readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /**

@@ -22,6 +22,7 @@ import type { ChatRequest } from "./ChatRequest.ts"
 import { estimateInput } from "./internal/estimate.ts"
 import { inOneLine } from "./internal/issue.ts"
 import * as Admission from "./internal/limits/admission.ts"
+import { GroupGates } from "./internal/limits/groupGates.ts"
 import { TokenUse } from "./internal/limits/tokenUse.ts"
 import { WholeOrInfinite } from "./internal/settings.ts"
 import { monotonicMillis } from "./internal/time.ts"
@@ -46,6 +47,14 @@ export interface Options {
    * limit is admitted when nothing else counts.
    */
   readonly tokensPerMinute?: number | undefined
+  /**
+   * The same limits for each conversation by itself, so that one user cannot take all. Calls without a conversation have
+   * none of their own.
+   */
+  readonly perConversation?: {
+    readonly requestsPerMinute?: number | undefined
+    readonly tokensPerMinute?: number | undefined
+  } | undefined
   /**
    * The tokens that a call is likely to use. Default: an estimate of what it sends plus the most that the model may
    * answer (`maxTokens`), as providers count; 1024 for the answer if that is `null`.
@@ -72,7 +81,11 @@ export interface Limits {
 const Settings = Schema.Struct({
   concurrency: Schema.optional(WholeOrInfinite),
   requestsPerMinute: Schema.optional(WholeOrInfinite),
-  tokensPerMinute: Schema.optional(WholeOrInfinite)
+  tokensPerMinute: Schema.optional(WholeOrInfinite),
+  perConversation: Schema.optional(Schema.Struct({
+    requestsPerMinute: Schema.optional(WholeOrInfinite),
+    tokensPerMinute: Schema.optional(WholeOrInfinite)
+  }))
 })
 
 /** Reserved for an answer whose length the server chooses. */
@@ -111,16 +124,16 @@ const over = (
   { reserve = reserveMost, ...options }: Options
 ): ReturnType<Limits["over"]> =>
   Effect.gen(function*() {
-    const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = yield* Effect.mapError(
-      Schema.decode(Settings)(options),
-      inOneLine
-    )
+    const settings = yield* Effect.mapError(Schema.decode(Settings)(options), inOneLine)
+    const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = settings
+    const gates = yield* gatesOf(settings.perConversation)
     const admission = yield* Admission.make({ concurrency, requestsPerMinute, tokensPerMinute })
-    const countsTokens = tokensPerMinute !== Infinity
+    const countsTokens = tokensPerMinute !== Infinity ||
+      (settings.perConversation?.tokensPerMinute ?? Infinity) !== Infinity
 
     const enter = (request: ChatRequest) =>
       Effect.gen(function*() {
-        const admitted = yield* admit(admission, request, countsTokens ? reserve(request) : 0)
+        const admitted = yield* admit(admission, gates, request, countsTokens ? reserve(request) : 0)
         const use = new TokenUse(admitted.permit, request, countsTokens)
         yield* Effect.addFinalizer(() => use.end)
         return { ...admitted, use }
@@ -150,6 +163,17 @@ const over = (
     }
   })
 
+/** The limits of conversations, if there are any. */
+const gatesOf = (
+  { requestsPerMinute = Infinity, tokensPerMinute = Infinity }: NonNullable<Options["perConversation"]> = {}
+): Effect.Effect<GroupGates | undefined, never, Scope.Scope> =>
+  requestsPerMinute === Infinity && tokensPerMinute === Infinity
+    ? Effect.succeed(undefined)
+    : Effect.acquireRelease(
+      Effect.sync(() => new GroupGates({ requestsPerMinute, tokensPerMinute })),
+      (gates) => gates.close
+    )
+
 /** A call that was admitted. */
 interface Admitted {
   readonly permit: Admission.Permit
@@ -161,6 +185,7 @@ interface Admitted {
 
 const admit = (
   admission: Admission.Admission,
+  gates: GroupGates | undefined,
   request: ChatRequest,
   tokens: number
 ): Effect.Effect<Admitted, TimeoutError | Stopped, Scope.Scope> =>
@@ -168,12 +193,25 @@ const admit = (
     const limit = request.config.totalTimeout
     const clock = yield* Effect.clock
     const start = monotonicMillis(clock)
-    const permit = yield* admission.join(request.conversation ?? {}, tokens)
-    const admitted = Duration.isFinite(limit)
-      ? Effect.timeoutFail(permit.admitted, { duration: limit, onTimeout: () => timedOut(limit, limit) })
-      : permit.admitted
+    const scope = yield* Effect.scope
+    /** Waits until the call is stopped, or its time is over. */
+    const wait = <A>(effect: Effect.Effect<A>, since = monotonicMillis(clock)) =>
+      Effect.suspend(() => {
+        const left = Duration.subtract(limit, Duration.millis(since - start))
+        const timed = Effect.timeoutFail(effect, { duration: left, onTimeout: () => timedOut(limit, limit) })
+        return untilAborted(Duration.isFinite(limit) ? timed : effect, request.signal)
+      })
+    const { conversation } = request
+    const pass = gates === undefined || conversation === undefined
+      ? undefined
+      : yield* wait(Scope.extend(gates.enter(conversation, tokens), scope), start)
+    const own = yield* admission.join(conversation ?? {}, tokens)
     // The queue is joined at once; only the wait in it can be stopped.
-    yield* untilAborted(admitted, request.signal)
+    yield* wait(own.admitted, pass === undefined ? start : undefined)
+    const permit = pass === undefined ? own : {
+      ...own,
+      settle: (tokens: number) => Effect.zipRight(pass.settle(tokens), own.settle(tokens))
+    }
     const waited = Duration.millis(Math.floor(monotonicMillis(clock) - start))
     if (!Duration.isFinite(limit) || Duration.equals(waited, Duration.zero)) {
       return { permit, request, mapError: identity }

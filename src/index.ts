@@ -54,6 +54,20 @@ export * as ChatMessage from "./ChatMessage.ts"
 export * as ChatResponse from "./ChatResponse.ts"
 
 /**
+ * The settings that a conversation can choose for itself.
+ *
+ * @since 0.1.0
+ */
+export * as ChatSettings from "./ChatSettings.ts"
+
+/**
+ * A conversation as JSON.
+ *
+ * @since 0.1.0
+ */
+export * as ConversationData from "./ConversationData.ts"
+
+/**
  * Further servers, for when the first one cannot answer.
  *
  * @since 0.1.0
@@ -94,6 +108,13 @@ export * as LLMChat from "./LLMChat.ts"
  * @since 0.1.0
  */
 export * as LLMConfig from "./LLMConfig.ts"
+
+/**
+ * The sessions of a manager on this machine.
+ *
+ * @since 0.1.0
+ */
+export * as LocalSessions from "./LocalSessions.ts"
 
 /**
  * Known servers as plain data.

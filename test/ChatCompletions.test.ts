@@ -150,7 +150,7 @@ describe("ChatCompletions", () => {
     const bad: ReadonlyArray<readonly [keyof LLMConfig.Options, unknown, RegExp]> = [
       ["temperature", 2.5, /0 and 2.*2\.5/],
       ["topP", -0.1, /0 and 1.*-0\.1/],
-      ["maxTokens", 0, /positive.*0/],
+      ["maxTokens", 0, /integer greater than.*0/],
       ["maxTokens", 1.5, /integer.*1\.5/],
       ["frequencyPenalty", 3, /-2 and 2.*3/],
       ["presencePenalty", Number.NaN, /NaN/],

@@ -427,3 +427,69 @@ describe("conversations over a limit", () => {
       for (const each of [chat, ada, bob]) assert.lengthOf(yield* each.history, 3)
     }).pipe(withScript(slow(1000))))
 })
+
+describe("limits of each conversation", () => {
+  it.scoped("delay a conversation that is over them, and no other one", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ perConversation: { requestsPerMinute: 2 } })
+      yield* fork(
+        Effect.forEach([1, 2, 3, 4, 5], (n) => wire.complete(call(`a${n}`, "a")), { concurrency: "unbounded" })
+      )
+      yield* fork(wire.complete(call("b1", "b")))
+      yield* fork(wire.complete(call("alone")))
+
+      assert.deepStrictEqual(yield* asked, ["a1", "a2", "b1", "alone"])
+      yield* TestClock.adjust("59 seconds")
+      assert.lengthOf(yield* asked, 4)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual((yield* asked).slice(4), ["a3", "a4"])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual((yield* asked).slice(6), ["a5"])
+    }).pipe(withScript(echo())))
+
+  it.scoped("count the tokens that a call really used", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ perConversation: { tokensPerMinute: 100 }, reserve: () => 60 })
+      yield* wire.complete(call("a1", "a"))
+      const second = yield* fork(wire.complete(call("a2", "a")))
+      assert.deepStrictEqual(yield* asked, ["a1", "a2"])
+      yield* Fiber.join(second)
+      yield* fork(wire.complete(call("a3", "a")))
+      yield* fork(wire.complete(call("a4", "a")))
+      assert.deepStrictEqual(yield* asked, ["a1", "a2"])
+
+      yield* TestClock.adjust("1 minute")
+
+      assert.deepStrictEqual(yield* asked, ["a1", "a2", "a3", "a4"])
+    }).pipe(withScript((_, index) => answer("ok", { usage: usage(1, index === 1 ? 97 : 1) }))))
+
+  it.scoped("let a call wait no longer than its time, and leave nothing of one that is interrupted", () =>
+    Effect.gen(function*() {
+      const wire = yield* limited({ perConversation: { requestsPerMinute: 1 } })
+      yield* wire.complete(call("a1", "a"))
+      const left = yield* Effect.fork(wire.complete(call("a2", "a")))
+      const late = yield* fork(Effect.flip(wire.complete(call("a3", "a", { totalTimeout: "10 seconds" }))))
+      const next = yield* fork(wire.complete(call("a4", "a")))
+
+      yield* Fiber.interrupt(left)
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(late))._tag, "TimeoutError")
+      yield* TestClock.adjust("50 seconds")
+      yield* Fiber.join(next)
+
+      assert.deepStrictEqual(yield* asked, ["a1", "a4"])
+    }).pipe(withScript(echo())))
+
+  it.effect("interrupt the calls that wait when the scope closes", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const wire = yield* Scope.extend(limited({ perConversation: { requestsPerMinute: 1 } }), scope)
+      yield* wire.complete(call("a1", "a"))
+      const waiting = yield* fork(Effect.forEach([2, 3], (n) => wire.complete(call(`a${n}`, "a")), { concurrency: 2 }))
+
+      yield* Scope.close(scope, Exit.void)
+
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(waiting)))
+      assert.deepStrictEqual(yield* asked, ["a1"])
+    }).pipe(withScript(echo())))
+})

@@ -441,12 +441,12 @@ describe("Text that is no Unicode", () => {
 })
 
 describe("A conversation", () => {
-  it.effect("goes on after a blank prompt, a call that was never run, and a call with the id of another", () =>
+  it.effect("goes on after a prompt of other words, a call that was never run, and a call with the id of another", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const { toolCalls } = yield* chat.chat("go", { tools })
       assert.deepStrictEqual(toolCalls.map(({ id }) => id), ["same", "same_1"])
-      yield* chat.chat(" ")
+      yield* chat.chat("and?")
       yield* chat.chat("never mind", { tools })
       const script = yield* ScriptedHttpClient.ScriptedHttpClient
       const request = (yield* script.requests).at(-1)
@@ -456,6 +456,7 @@ describe("A conversation", () => {
         "assistant: same same_1",
         "tool: same: This tool call was not run.",
         "tool: same_1: This tool call was not run.",
+        "user: and?",
         "assistant: a",
         "user: never mind"
       ])

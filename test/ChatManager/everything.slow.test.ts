@@ -7,7 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, type Fiber, FiberId, Layer, Option, Scope, Stream } from "effect"
 import { type ChatError, ChatManager, Fallback, HistoryStore, HistoryWindow, Limits, type LLMChat } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, echo, held, nothing, options, sent, streams, usage } from "../support/chats.ts"
+import { answer, echo, echoOf, held, lines, nothing, options, sent, streams, usage } from "../support/chats.ts"
 import { atOperations, run, someOf, type Stage } from "../support/stage.ts"
 
 type Services = HistoryStore.HistoryStore | HttpClient.HttpClient | ScriptedHttpClient.ScriptedHttpClient
@@ -64,7 +64,8 @@ const assertSound = ({ chat, manager, stage, turn }: Scene) =>
     assert.isNotNull(turn.unsafePoll(), "the turn hangs")
     assert.deepStrictEqual(yield* held, nothing)
     run(stage, Effect.flatMap(manager.getChat("bob"), (bob) => bob.chat("another conversation")), "bob's turn")
-    assert.strictEqual(run(stage, chat.chat("next"), "the next turn").text, "re next")
+    const before = lines(run(stage, chat.history, "the history before"))
+    assert.strictEqual(run(stage, chat.chat("next"), "the next turn").text, echoOf(before, "next"))
 
     const history = run(stage, chat.history, "the history")
     const spent = run(stage, chat.usage, "the usage")

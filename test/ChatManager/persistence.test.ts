@@ -394,7 +394,7 @@ describe("A conversation with a store that other programs write", () => {
         messages: [ChatMessage.user("fast"), ChatMessage.assistant("first")],
         usage: ChatResponse.emptyUsage,
         systemPrompt: "",
-        settings: {}
+        settings: { systemPrompt: "" }
       })
       yield* chat.history
       yield* TestClock.adjust("1 second")

@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, type Fiber, FiberId, Scope, Stream } from "effect"
 import { ChatManager, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { echo, held, nothing, options, withScript } from "../support/chats.ts"
+import { echo, echoOf, held, lines, nothing, options, sent, withScript } from "../support/chats.ts"
 import { atOperations, mostly, run, type Stage } from "../support/stage.ts"
 
 type Scripted = HttpClient.HttpClient | ScriptedHttpClient.ScriptedHttpClient
@@ -19,7 +19,7 @@ const atEveryOperation = (scene: (stage: Stage, after: number) => Effect.Effect<
 
 /** Echoes, but for a prompt that is never answered to its end. */
 const answers: ScriptedHttpClient.Script = (request) =>
-  request.text.includes("endless")
+  sent(request).at(-1)?.endsWith("endless") === true
     ? ScriptedHttpClient.tokens(["endless"], { ending: ScriptedHttpClient.never })
     : echo()(request)
 
@@ -33,10 +33,11 @@ const make = (stage: Stage, more?: Partial<ChatManager.Options>) =>
   })
 
 /** The conversation takes a turn, and the manager ends without leaving anything open. */
-const assertSound = (stage: Stage, manager: ChatManager.Service, scope: Scope.CloseableScope) =>
+const assertSound = (stage: Stage, manager: ChatManager.LocalManager, scope: Scope.CloseableScope) =>
   Effect.gen(function*() {
-    const turn = Effect.flatMap(manager.getChat("ada"), (chat) => chat.chat("next"))
-    assert.strictEqual(run(stage, turn, "the next turn").text, "re next")
+    const ada = run(stage, manager.getChat("ada"), "getChat")
+    const before = lines(run(stage, ada.history, "the history"))
+    assert.strictEqual(run(stage, ada.chat("next"), "the next turn").text, echoOf(before, "next"))
     assert.strictEqual(run(stage, manager.size, "the size"), 1)
     assert.deepStrictEqual(yield* held, nothing)
     run(stage, Scope.close(scope, Exit.void), "the end")
@@ -47,7 +48,7 @@ const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => (): void => {
 }
 
 describe("a call that is interrupted between any two operations leaves the manager sound:", () => {
-  const calls: Record<string, (manager: ChatManager.Service) => Effect.Effect<unknown, unknown>> = {
+  const calls: Record<string, (manager: ChatManager.LocalManager) => Effect.Effect<unknown, unknown>> = {
     getChat: (manager) => manager.getChat("ada"),
     size: (manager) => manager.size,
     removeChat: (manager) => Effect.zipRight(manager.getChat("ada"), manager.removeChat("ada")),

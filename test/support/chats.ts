@@ -63,6 +63,15 @@ export const lines = (messages: ReadonlyArray<ChatMessage.ChatMessage>): Readonl
     return `${message.role}: ${content}${isCut ? " [interrupted]" : ""}`
   })
 
+/** What `echo` answers to a prompt: it is sent in one message with the questions before it that have no answer. */
+export const echoOf = (history: ReadonlyArray<string>, prompt: string): string => {
+  const prompts = [prompt]
+  for (let at = history.length - 1; /^assistant: +(?:\[interrupted\])?$/.test(history[at] ?? ""); at -= 2) {
+    prompts.unshift((history[at - 1] ?? "").replace("user: ", ""))
+  }
+  return `re ${prompts.join("\n\n")}`
+}
+
 /** The history, a line each message. */
 export const transcript = (chat: LLMChat.Service): Effect.Effect<ReadonlyArray<string>, ChatError.ChatError> =>
   Effect.map(chat.history, lines)

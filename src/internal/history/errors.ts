@@ -74,3 +74,9 @@ export const conflict = (conversationId: string, expectedVersion: number, actual
 /** There is no such conversation to copy. */
 export const notStored = (conversationId: string): HistoryStoreError =>
   new HistoryStoreError({ message: `The conversation ${shown(conversationId)} is not stored`, conversationId })
+
+export const turnNotStored = (conversationId: string, turnId: string): HistoryStoreError =>
+  new HistoryStoreError({
+    message: `The conversation ${shown(conversationId)} has no turn with the id ${shown(turnId)}`,
+    conversationId
+  })

@@ -30,12 +30,16 @@ export interface Limits {
 
 /** The sessions of one manager. */
 export interface Registry {
-  /** Makes sure that there is a session. */
-  readonly create: (id: string, begin: Begin) => Effect.Effect<void>
+  /** The conversation with this id, which is begun if there is none. */
+  readonly create: (id: string, begin: Begin) => Effect.Effect<Conversation>
   /** Lends the session out: it is created if need be, and not idle meanwhile. */
   readonly lender: (id: string, begin: Begin) => Lender
   /** Ends the session, and does `forget` then; whether there was one to end or to forget. */
   readonly remove: <E>(id: string, forget: Effect.Effect<boolean, E>) => Effect.Effect<boolean, E>
+  /** Like `remove`, but not while the session is in use, or has a turn that its store did not take. */
+  readonly removeUnused: <E>(id: string, forget: Effect.Effect<boolean, E>) => Effect.Effect<boolean, E>
+  /** Runs a write of what is stored, after removals. The session reads it with its next use. */
+  readonly write: <A, E>(id: string, write: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly has: (id: string) => Effect.Effect<boolean>
   readonly size: Effect.Effect<number>
   readonly ids: Effect.Effect<ReadonlyArray<string>>
@@ -119,6 +123,20 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     )
     if (Duration.isFinite(timeout)) yield* Effect.forkScoped(evictForever)
 
+    const remove = <E>(
+      id: string,
+      forget: Effect.Effect<boolean, E>,
+      isAllowed: (session: Session) => boolean = () => true
+    ): Effect.Effect<boolean, E> =>
+      Effect.flatten(withSessions((all) => {
+        const session = all.get(id)
+        if (session === undefined) return removals.add(id, forget)
+        if (!isAllowed(session)) return Effect.succeed(false)
+        all.delete(session)
+        tell({ _tag: "Removed", id })
+        return removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
+      })).pipe(Effect.uninterruptible)
+
     const shutdown = withSessions((all) => {
       isOpen = false
       return Array.from(all.all(), (session) => session.conversation.end(grace))
@@ -131,9 +149,10 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     return {
       create: (id, begin) =>
         withSessions((all, now) => {
-          getOrCreate(all, id, begin, now)
+          const { conversation } = getOrCreate(all, id, begin, now)
           shrink(all)
-        }).pipe(Effect.zipRight(someIdle.open), Effect.uninterruptible),
+          return conversation
+        }).pipe(Effect.zipLeft(someIdle.open), Effect.uninterruptible),
       lender: (id, begin) => ({
         with: (f) => Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave),
         acquire: (scope) =>
@@ -142,14 +161,19 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
             (session) => Effect.as(Scope.addFinalizer(scope, leave(session)), session.conversation)
           ))
       }),
-      remove: (id, forget) =>
-        Effect.flatten(withSessions((all) => {
-          const session = all.get(id)
-          if (session === undefined) return removals.add(id, forget)
-          all.delete(session)
-          tell({ _tag: "Removed", id })
-          return removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
-        })).pipe(Effect.uninterruptible),
+      remove,
+      removeUnused: (id, forget) =>
+        remove(id, forget, ({ conversation, users }) => users === 0 && !conversation.isUnsaved),
+      write: (id, write) =>
+        Effect.suspend(() => removals.last(id) ?? Effect.void).pipe(
+          Effect.zipRight(write),
+          Effect.ensuring(
+            Effect.flatMap(
+              withSessions((all) => all.get(id)),
+              (session) => session === undefined ? Effect.void : session.conversation.reload
+            )
+          )
+        ),
       has: (id) => withSessions((all) => all.get(id) !== undefined),
       size: withSessions((all) => all.size),
       ids: withSessions((all) => all.ids),

@@ -19,6 +19,7 @@ import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
 import { type ChatMessage, fromPrompt, type Prompt, type SystemMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import type { Changes } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
 import { mapElements, toPull, toStream } from "../transport/stream.ts"
@@ -52,6 +53,8 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
   ...turns(completions, lender),
   history: lender.with((conversation) => conversation.history),
   usage: lender.with((conversation) => conversation.usage),
+  settings: lender.with((conversation) => conversation.settings),
+  updateSettings: (changes: Changes) => lender.with((conversation) => conversation.updateSettings(changes)),
   updateSystemPrompt: (prompt: string) => lender.with((conversation) => conversation.updateSystemPrompt(prompt)),
   clearHistory: lender.with((conversation) => conversation.clear),
   save: lender.with((conversation) => conversation.save),

@@ -1,14 +1,18 @@
 /**
  * The models of a conversation: what its turns start with, what is stored, and what a failed write left open.
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import type { WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Service, Version } from "../../StoredConversation.ts"
+import type { Service, Settings, StoredConversation, Version } from "../../StoredConversation.ts"
+import { make as makeIncarnation } from "../history/incarnation.ts"
+import { fromStored as chosenIn } from "../history/settings.ts"
 
 /** The messages that a turn begins with. */
 export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
@@ -40,8 +44,6 @@ export interface ConversationOptions {
   readonly after?: Effect.Effect<void> | undefined
   /** The settings of a conversation that chose none. */
   readonly defaults: LLMConfig
-  /** The settings to use, whatever is stored. */
-  readonly config?: LLMConfig | undefined
   /** Chooses what turns send of the history. */
   readonly window: HistoryWindow
   /** Receives the tokens of each turn. */
@@ -67,6 +69,12 @@ export interface TurnStart {
 export interface Content extends Omit<Version, "incarnation"> {
   readonly config: LLMConfig
   readonly systemPrompt: string
+  /** The limits of the window that the conversation chose. */
+  readonly limits: WindowLimits | undefined
+  /** What the conversation chose of its settings. */
+  readonly settings: Settings
+  /** The system prompt that the conversation chose, empty for none. */
+  readonly prompt: string
   /** Complete turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly turns: ReadonlyArray<TurnStart>
@@ -95,6 +103,9 @@ export interface UnconfirmedWrite {
 export const empty = (config: LLMConfig, incarnation: string): Content => ({
   config,
   systemPrompt: config.systemPrompt,
+  limits: undefined,
+  settings: {},
+  prompt: "",
   messages: [],
   turns: [],
   summary: undefined,
@@ -102,6 +113,28 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
   version: 0,
   incarnation
 })
+
+/** What a store has, with the settings of the config until those that are in force are known. */
+export const fromStored = (stored: StoredConversation, config: LLMConfig): Content => ({
+  ...empty(config, stored.incarnation),
+  ...chosenIn(stored),
+  messages: stored.messages,
+  summary: stored.summary,
+  usage: stored.usage,
+  version: stored.version
+})
+
+/** Reads what is stored, after the removal of the conversation before. */
+export const load = (
+  { after = Effect.void, defaults, id, store }: ConversationOptions
+): Effect.Effect<Content, HistoryStoreError> =>
+  Effect.flatMap(
+    Effect.zipRight(after, store.load(id)),
+    Option.match({
+      onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
+      onSome: (stored) => Effect.succeed(fromStored(stored, defaults))
+    })
+  )
 
 /** The sum of both, if there are more. */
 export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)

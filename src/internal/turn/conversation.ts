@@ -3,39 +3,36 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import { type BusyError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
 import { type ChatMessage, fromPrompt, system } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { Usage } from "../../ChatResponse.ts"
+import type { Changes, ChatSettings, WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
+import type * as HistoryStore from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
-import { make as makeIncarnation } from "../history/incarnation.ts"
+import { store as noopStore } from "../history/noopStore.ts"
 import * as Settings from "../history/settings.ts"
+import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
   add,
   type Choice,
   type Content,
   type ConversationOptions,
-  empty,
   type FinishedTurn,
   firstTurns,
   inputOf,
   isCurrent,
-  isOfAnother,
-  isSame,
-  isStored,
+  load,
   type Question,
   type StoreError,
   type TurnInput,
-  type UnconfirmedWrite,
-  type Unsaved,
   withSystem
 } from "./content.ts"
 import { type Closed, TurnLock } from "./lock.ts"
-import { storeTurn } from "./storeTurn.ts"
+import { Unsettled } from "./unsettled.ts"
 
 /**
  * One conversation. It reads what is stored with its first use, after a write that failed, and, if other programs write
@@ -43,41 +40,51 @@ import { storeTurn } from "./storeTurn.ts"
  */
 export class Conversation {
   readonly lock: TurnLock = new TurnLock()
-  readonly window: HistoryWindow
   readonly owner: string | object
   readonly #options: ConversationOptions
+  readonly #choices: Choices
+  #limits: WindowLimits | undefined
   readonly #content: SynchronizedRef.SynchronizedRef<Content | undefined> = SynchronizedRef.unsafeMake<
     Content | undefined
   >(undefined)
-  #unsaved: Unsaved | undefined
-  /** The tokens of turns that left nothing else. They are stored with the next turn. */
-  #unstored: Usage | undefined
-  #unconfirmed: UnconfirmedWrite | undefined
+  readonly #unsettled = new Unsettled()
   #isRemoved = false
   #clears = 0
 
   constructor(options: ConversationOptions) {
-    this.window = options.window
     this.owner = options.owner ?? options.id
     this.#options = options
+    this.#choices = new Choices(options.id, options.defaults)
+  }
+
+  /** Chooses what turns send of the history. */
+  get window(): HistoryWindow {
+    return this.#limits === undefined ? this.#options.window : Settings.toWindow(this.#limits, this.#options.window)
+  }
+
+  /** Chooses settings, which are stored with the next write. `mark` tells whether they are stored already. */
+  choose(choice: SettingsChoice, mark?: Mark): Mark | undefined {
+    return this.#choices.make(choice, mark)
   }
 
   /** Whether the conversation has a turn that the store did not take. */
   get isUnsaved(): boolean {
-    return this.#unsaved !== undefined
+    return this.#unsettled.turn !== undefined
   }
 
   /** The tokens of all turns. */
   get usage(): Effect.Effect<Usage, HistoryStoreError> {
-    return Effect.map(
-      this.#current,
-      ({ usage }) => [this.#unstored, this.#unconfirmed?.unstored, this.#unsaved?.usage].reduce(add, usage)
-    )
+    return Effect.map(this.#current, ({ usage }) => this.#unsettled.total(usage))
   }
 
   /** The settings that are in force, without a look at the stored version. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
     return Effect.map(this.#read(false), ({ config }) => config)
+  }
+
+  /** The settings that are in force, without secrets. */
+  get settings(): Effect.Effect<ChatSettings, HistoryStoreError> {
+    return Effect.map(this.#current, Settings.toSettings)
   }
 
   /** The messages, after the system message if there is one. */
@@ -120,18 +127,15 @@ export class Conversation {
 
   /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
   choice({ context = [], input, keepTurns }: Question): Effect.Effect<Choice, HistoryStoreError> {
-    const confirmed = Effect.suspend(() => this.#unconfirmed === undefined ? Effect.void : this.#forget)
-    return Effect.map(
-      Effect.zipRight(confirmed, this.#read(true)),
-      (content) => {
-        const { config, messages, summary, systemPrompt } = firstTurns(content, keepTurns)
-        const opening = [...context, ...input]
-        return {
-          input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
-          request: { config, conversation: this.owner }
-        }
+    const confirmed = Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#forget : Effect.void)
+    return Effect.map(Effect.zipRight(confirmed, this.#read(true)), (content) => {
+      const { config, messages, summary, systemPrompt } = firstTurns(content, keepTurns)
+      const opening = [...context, ...input]
+      return {
+        input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
+        request: { config, conversation: this.owner }
       }
-    )
+    })
   }
 
   /** Stores the summary of these messages, unless the history has changed. */
@@ -139,28 +143,44 @@ export class Conversation {
     const { id, store } = this.#options
     return this.#write(false, (content) => {
       if (content.messages !== messages) return Effect.succeed(content)
-      const usage = add(content.usage, this.#unstored)
+      const usage = this.#unsettled.withUnstored(content.usage)
       const { incarnation, version } = content
       return Effect.map(
-        this.#storing(usage, store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })),
+        this.#unsettled.storing(usage, store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })),
         (version) => ({ ...content, version, usage, summary })
       )
     }).pipe(Effect.catchTag("ConflictError", () => Effect.void))
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
-    const { defaults, id, store } = this.#options
+    return this.#updateSettings({ systemPrompt })
+  }
+
+  updateSettings(changes: Changes): Effect.Effect<void, StoreError | InvalidRequestError> {
+    return Effect.zipRight(Settings.validate(changes, this.#options.defaults), this.#updateSettings(changes))
+  }
+
+  #updateSettings(changes: Changes): Effect.Effect<void, StoreError> {
     return this.#write(true, (content) =>
-      Effect.map(
-        store.setSystemPrompt({
-          id,
-          expectedVersion: content.version,
-          incarnation: content.incarnation,
-          systemPrompt,
-          settings: Settings.chosen(content.config, defaults)
-        }),
-        (version) => ({ ...content, version, systemPrompt })
-      ))
+      Effect.flatMap(this.#choices.apply(content), (chosen) => {
+        const { incarnation, version } = content
+        const { done, update } = this.#choices.change(changes)
+        const next: Content = { ...chosen, ...Settings.update(update, chosen) }
+        const { prompt: systemPrompt, settings } = next
+        const commit = this.#choices.isPrompt(update)
+          ? this.#options.store.setSystemPrompt({
+            id: this.#options.id,
+            expectedVersion: version,
+            incarnation,
+            systemPrompt,
+            settings
+          })
+          : this.#commit({ expected: { incarnation, version }, turns: [] }, next)
+        return Effect.map(commit, (version) => {
+          done()
+          return { ...next, version }
+        })
+      }))
   }
 
   get clear(): Effect.Effect<void, StoreError> {
@@ -171,7 +191,7 @@ export class Conversation {
       const clear = version === 0 ? Effect.succeed(0) : store.clear({ id, expectedVersion: version, incarnation })
       return Effect.map(clear, (version) => {
         this.#clears++
-        this.#discardUnsaved()
+        this.#unsettled.discard()
         return { ...content, version, messages: [], turns: [], summary: undefined }
       })
     })
@@ -212,14 +232,14 @@ export class Conversation {
     return Effect.suspend(() => {
       if (this.#isRemoved) return this.recordUsage(turn.usage)
       const write = this.#write(false, (content) => {
-        this.#setUnsaved(turn, content)
+        this.#unsettled.keep(turn, content)
         return this.#append(content, turn)
       })
       // What is stored may have to be read first, and that can fail.
       const kept = Effect.tapError(write, () =>
         Effect.sync(() => {
-          if (this.#unsaved?.messages !== turn.messages) {
-            this.#setUnsaved(turn, { version: Infinity, incarnation: undefined })
+          if (this.#unsettled.turn?.messages !== turn.messages) {
+            this.#unsettled.keep(turn, { version: Infinity, incarnation: undefined })
           }
         }))
       return Effect.zipRight(this.#count(turn.usage), kept)
@@ -232,7 +252,7 @@ export class Conversation {
     const write = this.#write(true, (content) => {
       removed = Math.min(content.turns.length, Math.max(0, Math.trunc(count)))
       if (removed === 0) return Effect.succeed(content)
-      this.#discardUnsaved()
+      this.#unsettled.discard()
       const keepTurns = content.turns.length - removed
       return this.#append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
     })
@@ -242,12 +262,14 @@ export class Conversation {
   /** Tries to store the turn that the store did not take. Returns whether there was one. */
   get save(): Effect.Effect<boolean, StoreError> {
     return Effect.suspend(() => {
-      if (this.#unsaved === undefined) return Effect.succeed(false)
-      const { messages } = this.#unsaved
+      const unsaved = this.#unsettled.turn
+      if (unsaved === undefined) return Effect.succeed(false)
       const write = this.#write(
         false,
         (content) =>
-          this.#unsaved?.messages === messages ? this.#append(content, this.#unsaved) : Effect.succeed(content)
+          this.#unsettled.turn?.messages === unsaved.messages
+            ? this.#append(content, unsaved)
+            : Effect.succeed(content)
       )
       return Effect.as(Effect.zipRight(this.#forget, write), true)
     })
@@ -257,7 +279,7 @@ export class Conversation {
   recordUsage(usage: Usage | undefined): Effect.Effect<void> {
     // Not during a write, which stores the tokens that it found.
     const record = SynchronizedRef.update(this.#content, (content) => {
-      this.#unstored = usage === undefined ? this.#unstored : add(usage, this.#unstored)
+      this.#unsettled.record(usage)
       return content
     })
     return usage === undefined ? Effect.void : Effect.zipRight(this.#count(usage), record)
@@ -269,39 +291,54 @@ export class Conversation {
   }
 
   #append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
-    const { messages, turnId } = turn
-    const usage = add(add(content.usage, this.#unstored), turn.usage)
-    const kept = firstTurns(content, turn.keepTurns)
-    return Effect.map(this.#storing(usage, storeTurn(this.#options, { content, kept, turn, usage })), (version) => {
-      this.#unsaved = undefined
-      const turns = messages.length === 0 ? kept.turns : [...kept.turns, { turnId, start: kept.messages.length }]
-      return { ...kept, version, usage, turns, messages: [...kept.messages, ...messages] }
+    return Effect.flatMap(this.#choices.apply(content), (chosen) => {
+      const { keepTurns, messages, turnId } = turn
+      const { id, store } = this.#options
+      const { incarnation, version } = content
+      const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
+      const kept = firstTurns(chosen, keepTurns)
+      const write = keepTurns !== undefined || this.#choices.needsCommit(version)
+        ? this.#commit({
+          expected: { incarnation, version },
+          keepTurns,
+          turns: messages.length === 0 ? [] : [{ turnId, messages }],
+          usage,
+          ...(keepTurns === undefined ? {} : { summary: kept.summary })
+        }, chosen)
+        : this.#storingChoices(store.append({
+          id,
+          turnId,
+          expectedVersion: version,
+          incarnation,
+          messages,
+          usage,
+          systemPrompt: chosen.prompt,
+          settings: chosen.settings
+        }))
+      return Effect.map(this.#unsettled.storing(usage, write), (version) => {
+        this.#unsettled.stored()
+        const turns = messages.length === 0 ? kept.turns : [...kept.turns, { turnId, start: kept.messages.length }]
+        return { ...kept, version, usage, turns, messages: [...kept.messages, ...messages] }
+      })
     })
   }
 
-  /** A write of the tokens of all turns. */
-  #storing(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
-    const unstored = this.#unstored
-    return Effect.tapBoth(write, {
-      onSuccess: () => Effect.sync(() => this.#unstored = undefined),
-      onFailure: (error) =>
-        Effect.sync(() => {
-          if (error._tag === "ConflictError") return
-          this.#unstored = undefined
-          this.#unconfirmed = { usage, unstored }
-        })
-    })
+  /** A write that also stores what is chosen. */
+  #commit(commit: Omit<HistoryStore.Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
+    const { id, store } = this.#options
+    return this.#storingChoices(
+      Effect.map(store.commit({ id, ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
+    )
   }
 
-  #setUnsaved(turn: FinishedTurn, { incarnation, version }: Pick<Content, "incarnation" | "version">): void {
-    this.#discardUnsaved()
-    this.#unsaved = { ...turn, version, incarnation }
+  #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
+    // A conversation without a store has no other place than its chats for what they chose.
+    return this.#choices.storing(write, this.#options.store !== noopStore)
   }
 
-  /** Gives up the turn that the store did not take. Its tokens still count. */
-  #discardUnsaved(): void {
-    if (this.#unsaved?.usage !== undefined) this.#unstored = add(this.#unsaved.usage, this.#unstored)
-    this.#unsaved = undefined
+  /** Makes the next use read what another write stored. A turn that runs gets a conflict from its own write. */
+  get reload(): Effect.Effect<void> {
+    return Effect.suspend(() => this.lock.holder === undefined ? this.#forget : Effect.void)
   }
 
   /** Makes the next use read what is stored. */
@@ -322,9 +359,12 @@ export class Conversation {
         (content) => Effect.map(restore(this.#refresh(content, compare)), (content) => [content, content])
       )
     )
-    return Effect.flatMap(
-      SynchronizedRef.get(this.#content),
-      (content) => content === undefined || compare && this.#options.store.isShared ? read : Effect.succeed(content)
+    return SynchronizedRef.get(this.#content).pipe(
+      Effect.flatMap((content) =>
+        content === undefined || compare && this.#options.store.isShared ? read : Effect.succeed(content)
+      ),
+      Effect.flatMap((content) => this.#choices.apply(content)),
+      Effect.tap(({ limits }) => this.#limits = limits)
     )
   }
 
@@ -344,42 +384,16 @@ export class Conversation {
   ): Effect.Effect<void, StoreError> {
     return SynchronizedRef.updateEffect(this.#content, (content) => {
       if (this.#isRemoved) return Effect.succeed(content)
-      const known = this.#unconfirmed === undefined ? content : undefined
+      const known = this.#unsettled.isUnconfirmed ? undefined : content
       return Effect.flatMap(this.#refresh(known, compare && this.lock.holder === undefined), f)
     }).pipe(
       Effect.tapErrorTag("ConflictError", () => this.#forget),
-      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unconfirmed ??= {})),
+      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unsettled.fail())),
       Effect.uninterruptible
     )
   }
 
   get #load(): Effect.Effect<Content, HistoryStoreError> {
-    const { after = Effect.void, config, defaults, id, store } = this.#options
-    return Effect.zipRight(after, store.load(id)).pipe(
-      Effect.flatMap(Option.match({
-        onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(config ?? defaults, incarnation)),
-        onSome: (stored) =>
-          Effect.map(
-            config === undefined ? Settings.inForce(stored, defaults) : Effect.succeed(config),
-            (config): Content => ({ ...stored, config, summary: stored.summary })
-          )
-      })),
-      Effect.map((content) => this.#settle(content))
-    )
-  }
-
-  /** Decides by what is stored which failed writes were done. A turn of a removed conversation is given up. */
-  #settle(content: Content): Content {
-    const unconfirmed = this.#unconfirmed
-    const unsaved = this.#unsaved
-    this.#unconfirmed = undefined
-    if (unconfirmed?.unstored !== undefined && !isSame(unconfirmed.usage, content.usage)) {
-      this.#unstored = add(unconfirmed.unstored, this.#unstored)
-    }
-    if (unsaved !== undefined) {
-      if (isStored(content, unsaved)) this.#unsaved = undefined
-      else if (isOfAnother(content, unsaved)) this.#discardUnsaved()
-    }
-    return content
+    return Effect.map(load(this.#options), (content) => this.#unsettled.settle(content))
   }
 }

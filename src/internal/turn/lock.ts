@@ -12,6 +12,8 @@ export interface Holder {
   readonly stop: Effect.Effect<void>
   /** Waits for the turn's own end. */
   readonly done: Effect.Effect<void>
+  /** Whether it is no turn but a short write, which is not stopped while it waits. */
+  readonly isWrite?: boolean
 }
 
 /** The conversation is over: a turn that waits for it begins anew. */
@@ -44,11 +46,14 @@ export class TurnLock {
     })
   }
 
-  /** Stops the turns that wait, and then the one that runs. Each that waits ends when it is granted the lock. */
+  /** Stops the turns that wait, and then the one that runs. A turn that waited goes on to find that it was stopped. */
   readonly stopAll: Effect.Effect<void> = Effect.suspend(() => {
-    const waiting = Array.from(this.#waiting.values)
-    const holders = this.#current === undefined ? waiting : [...waiting, this.#current]
-    return Effect.forEach(holders, ({ stop }) => stop, { discard: true })
+    const waiting = Array.from(this.#waiting.values).filter(({ isWrite }) => isWrite !== true)
+    const stopWaiting = Effect.forEach(waiting, (holder) => {
+      const granted = this.#take(holder)
+      return granted === undefined ? Effect.void : Effect.ensuring(holder.stop, Deferred.succeed(granted, undefined))
+    }, { discard: true })
+    return Effect.zipRight(stopWaiting, this.#current?.stop ?? Effect.void)
   })
 
   /** Runs an effect while no turn runs. A stop waits for it. */
@@ -56,7 +61,7 @@ export class TurnLock {
     return Effect.flatMap(Deferred.make<void>(), (ended) => {
       const done = Deferred.await(ended)
       let hasBegun = false
-      const holder: Holder = { stop: Effect.suspend(() => hasBegun ? done : Effect.void), done }
+      const holder: Holder = { stop: Effect.suspend(() => hasBegun ? done : Effect.void), done, isWrite: true }
       return Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(restore(this.acquire(holder, "queue")), () => {
           hasBegun = true

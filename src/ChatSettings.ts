@@ -1,0 +1,60 @@
+/**
+ * The settings that a conversation can choose for itself: its model, sampling, answer length, system prompt and how much of
+ * its history is sent.
+ *
+ * A conversation stores what it chose and nothing else. Everything it did not choose comes from its manager's config.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { Tokens, Turns } from "./internal/window/settings.ts"
+
+/**
+ * The most of a history that turns send, in place of the window that all conversations share.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WindowLimits {
+  /** As for `HistoryWindow.lastTurns`. */
+  readonly turns?: number | undefined
+  /** As for `HistoryWindow.tokens`. */
+  readonly tokens?: number | undefined
+}
+
+/**
+ * The Schema of {@link WindowLimits}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const WindowLimits: Schema.Schema<WindowLimits> = Schema.Struct({
+  turns: Schema.optional(Turns),
+  tokens: Schema.optional(Tokens)
+})
+
+/**
+ * The settings that are in force in a conversation. They hold no secrets. A sampling field that is `null` is not sent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ChatSettings {
+  readonly model: string
+  readonly temperature: number | null
+  readonly topP: number | null
+  readonly maxTokens: number | null
+  readonly frequencyPenalty: number | null
+  readonly presencePenalty: number | null
+  readonly systemPrompt: string
+  /** Absent if the conversation did not choose limits of its own. */
+  readonly window?: WindowLimits | undefined
+}
+
+/**
+ * Some settings, to change those of a conversation. `undefined` leaves a setting as it is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Changes = { readonly [K in keyof ChatSettings]?: ChatSettings[K] | undefined }

@@ -1,0 +1,140 @@
+/**
+ * Limits of each group of calls by itself. A call that its group has no room for waits behind the group's other calls,
+ * before it joins the queue of all groups.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { LinkedSet } from "../linkedSet.ts"
+import { monotonicMillis, timerMillis } from "../time.ts"
+import { type Entry, SlidingWindow } from "./slidingWindow.ts"
+
+/** How many calls of a group begin within a minute, and how many tokens they take. Infinite if there is no limit. */
+export interface GroupRates {
+  readonly requestsPerMinute: number
+  readonly tokensPerMinute: number
+}
+
+/** What a call took of its group's limits. */
+export interface Pass {
+  /** Corrects the reserved tokens. */
+  readonly settle: (tokens: number) => Effect.Effect<void>
+}
+
+interface Gate {
+  readonly requests: SlidingWindow
+  readonly tokens: SlidingWindow
+  /** The calls that wait, each with the latch that wakes it. */
+  readonly line: LinkedSet<Effect.Latch>
+  /** How many calls wait or run. */
+  users: number
+  lastUse: number
+}
+
+const minute = 60_000
+
+const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
+
+/** The gates of all groups. A group that is unused for a minute has none. Mutable. */
+export class GroupGates {
+  readonly #rates: GroupRates
+  readonly #gates = new Map<unknown, Gate>()
+  /** The gates that nobody uses, the one that was used last at the end. */
+  readonly #unused = new Map<unknown, Gate>()
+  #isOpen = true
+
+  constructor(rates: GroupRates) {
+    this.#rates = rates
+  }
+
+  /** How many groups have a gate. */
+  get size(): number {
+    return this.#gates.size
+  }
+
+  /** Waits until the group has room for a call of so many tokens. The call uses the group until the scope closes. */
+  enter(group: unknown, tokens: number): Effect.Effect<Pass, never, Scope.Scope> {
+    return Effect.acquireRelease(this.#use(group), (gate) => this.#leave(group, gate)).pipe(
+      Effect.flatMap((gate) =>
+        Effect.map(this.#wait(gate, tokens), (entry): Pass => ({
+          settle: (tokens) =>
+            Effect.map(now, (now) => {
+              gate.tokens.settle(entry, tokens, now)
+              gate.line.head?.unsafeOpen()
+            })
+        }))
+      )
+    )
+  }
+
+  /** Interrupts the calls that wait, and those that come later. */
+  get close(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.#isOpen = false
+      for (const { line } of this.#gates.values()) line.head?.unsafeOpen()
+    })
+  }
+
+  #use(group: unknown): Effect.Effect<Gate> {
+    return Effect.map(now, (now) => {
+      this.#forget(now)
+      const gate = this.#gates.get(group) ?? {
+        requests: new SlidingWindow(this.#rates.requestsPerMinute),
+        tokens: new SlidingWindow(this.#rates.tokensPerMinute),
+        line: new LinkedSet<Effect.Latch>(),
+        users: 0,
+        lastUse: now
+      }
+      gate.users++
+      this.#gates.set(group, gate)
+      this.#unused.delete(group)
+      return gate
+    })
+  }
+
+  #leave(group: unknown, gate: Gate): Effect.Effect<void> {
+    return Effect.map(now, (now) => {
+      gate.users--
+      gate.lastUse = now
+      if (gate.users === 0) this.#unused.set(group, gate)
+    })
+  }
+
+  #forget(now: number): void {
+    for (const [group, { lastUse }] of this.#unused) {
+      if (lastUse + minute > now) return
+      this.#unused.delete(group)
+      this.#gates.delete(group)
+    }
+  }
+
+  /** Waits in the line of the group. Who leaves it wakes the next call. */
+  #wait({ line, requests, tokens }: Gate, amount: number): Effect.Effect<Entry> {
+    const admit = (latch: Effect.Latch): Effect.Effect<Entry> =>
+      Effect.zipRight(latch.close, now).pipe(
+        Effect.flatMap((now) => {
+          if (!this.#isOpen) return Effect.interrupt
+          if (line.head !== latch) return Effect.zipRight(latch.await, admit(latch))
+          const wait = Math.max(requests.wait(1, now), tokens.wait(amount, now))
+          if (wait > 0) {
+            const time = Effect.raceFirst(Effect.sleep(timerMillis(wait)), latch.await)
+            return Effect.zipRight(time, admit(latch))
+          }
+          requests.take(1, now)
+          return Effect.succeed(tokens.take(amount, now))
+        })
+      )
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        const latch = Effect.unsafeMakeLatch(false)
+        line.add(latch)
+        return latch
+      }),
+      admit,
+      (latch) =>
+        Effect.sync(() => {
+          line.delete(latch)
+          line.head?.unsafeOpen()
+        })
+    )
+  }
+}
