@@ -27,7 +27,9 @@ interface Body {
 const json = JSON.stringify
 const event = (value: unknown): string => `data: ${json(value)}\n\n`
 const choice = (delta: object): object => ({ id: "c", model: "m", choices: [{ index: 0, delta }] })
-const finish = `${event({ id: "c", model: "m", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}data: [DONE]\n\n`
+const finish = `${
+  event({ id: "c", model: "m", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })
+}data: [DONE]\n\n`
 
 /** As many parts as fit. */
 const fill = (size: number, part: (n: number) => string): string => {
@@ -60,7 +62,10 @@ const documentOf = (content: string): string =>
 
 const document = (make: (size: number) => string): Body => ({ kind: "document", make })
 
-const object = (content: (size: number) => string): Body => ({ kind: "object", make: (size) => documentOf(content(size)) })
+const object = (content: (size: number) => string): Body => ({
+  kind: "object",
+  make: (size) => documentOf(content(size))
+})
 
 const call = (fields: object, index = 0): object => ({ tool_calls: [{ index, ...fields }] })
 
@@ -112,13 +117,18 @@ const hostile: Readonly<Record<string, Body>> = {
   "choices that count": chunks((n) => ({ choices: [{ index: n + 1, delta: { content: "a" } }] })),
   "empty events": { kind: "events", make: (size) => fill(size, () => "data: {\"choices\":[]}\n\n") + finish },
   "comments": { kind: "events", make: (size) => fill(size, () => ": ping\n") + finish },
-  "lines that are no fields": { kind: "events", make: (size) => `data: {}\n\n${fill(size, (n) => `word${n}\n`)}${finish}` },
+  "lines that are no fields": {
+    kind: "events",
+    make: (size) => `data: {}\n\n${fill(size, (n) => `word${n}\n`)}${finish}`
+  },
   "lines of JSON": { kind: "events", make: (size) => fill(size, (n) => `${json(choice({ content: `word${n}` }))}\n`) },
   "events of many lines": {
     kind: "events",
     make: (size) => `${fill(size, (n) => `data: ${json(choice({ content: `word${n}` }))}\n`)}\n${finish}`
   },
-  "a document that is nested deeply": document((size) => `{"choices":${"[".repeat(half(size))}${"]".repeat(half(size))}}`),
+  "a document that is nested deeply": document((size) =>
+    `{"choices":${"[".repeat(half(size))}${"]".repeat(half(size))}}`
+  ),
   "a document of empty lists": document((size) => `{"choices":[${"[],".repeat(size / 3)}{}]}`),
   "HTML": document((size) => `<html>${"<p ".repeat(size / 3)}`),
   "an error of spaces": document((size) => json({ error: { message: " ".repeat(size) } })),
@@ -162,7 +172,9 @@ const serve = async (size: number): Promise<void> => {
   process.stdout.write(`http://127.0.0.1:${address.port}\n`)
 }
 
-const Items = Schema.Struct({ items: Schema.Array(Schema.Struct({ a: Schema.Number, b: Schema.optional(Schema.Number) })) })
+const Items = Schema.Struct({
+  items: Schema.Array(Schema.Struct({ a: Schema.Number, b: Schema.optional(Schema.Number) }))
+})
 
 const request = (url: string, name: string) =>
   Effect.gen(function*() {
