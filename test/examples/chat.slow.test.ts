@@ -133,7 +133,7 @@ describe("where there is no chat to be had", () => {
 
   for (
     const [name, value, reason] of [
-      ["LLM_TEMPERATURE", "9", "LLM_TEMPERATURE: Expected a number between 0 and 2, actual 9"],
+      ["LLM_TEMPERATURE", "9", "LLM_TEMPERATURE: Expected a number between 0 and 2, or null, actual 9"],
       ["LLM_BASE_URL", "not an address", "LLM_BASE_URL: baseUrl must be an http or https URL"],
       ["LLM_PROVIDER", "nobody", "LLM_PROVIDER: Expected one of "]
     ] as const
