@@ -137,6 +137,32 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
     }).pipe(withScript(echo())))
 })
 
+describe("a conversation that comes back from its store", () => {
+  it.scoped("still has its turns, to answer again, to replace and to remove", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config: options(), capacity: 1 })
+      const chat = yield* manager.getChat("ada")
+      const leaveMemory = Effect.flatMap(manager.getChat("bob"), (other) => other.chat("x"))
+      const first = yield* chat.chat("a")
+      yield* chat.chat("b")
+      yield* leaveMemory
+      yield* chat.chat("c")
+      yield* chat.regenerate()
+      yield* leaveMemory
+
+      assert.deepStrictEqual((yield* transcript(chat)).filter((line) => line.startsWith("user")), [
+        "user: a",
+        "user: b",
+        "user: c"
+      ])
+      assert.strictEqual(yield* chat.rewind(), 1)
+      yield* leaveMemory
+      yield* chat.chat(Turn.replace(first.turnId ?? "", "d"))
+      yield* leaveMemory
+      assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: d", "assistant: re d"])
+    }).pipe(withScript(echo()), Effect.provide(HistoryStore.layerMemory)))
+})
+
 describe("a blank prompt", () => {
   it.effect("is refused, and asks no server", () =>
     Effect.gen(function*() {

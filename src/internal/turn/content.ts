@@ -119,6 +119,7 @@ export const fromStored = (stored: StoredConversation, config: LLMConfig): Conte
   ...empty(config, stored.incarnation),
   ...chosenIn(stored),
   messages: stored.messages,
+  turns: stored.turns,
   summary: stored.summary,
   usage: stored.usage,
   version: stored.version
