@@ -120,7 +120,9 @@ const readStream = (stream: string): Reading => {
   let text = ""
   let isFinished = false
   let isBegun = false
-  for (const [at, { data, name }] of events.entries()) {
+  for (const [at, { data: written, name }] of events.entries()) {
+    // Gateways can write the field's name twice.
+    const data = written.replace(/^(?:data: ?)+/, "")
     if (name !== "" || data.includes("\n")) return unsure
     if (data.trim() === "" || data.startsWith(":")) continue
     // What has no choice has no answer that could be whole.

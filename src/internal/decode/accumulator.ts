@@ -6,15 +6,17 @@
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Opaque, type Usage } from "../../ChatResponse.ts"
 import { finishOf } from "../finish.ts"
-import { asCount, asString, asText, defined, itemsOf, type JsonRecord } from "../json.ts"
+import { asCount, asText, defined, itemsOf, type JsonRecord } from "../json.ts"
 import { saysNothing } from "../response.ts"
 import {
   anyChoice,
   callsChoice,
   contentOf,
+  finishReasonOf,
   firstChoice,
   functionCallOf,
   hasContent,
+  laterUsage,
   longestName,
   reasoningOf,
   refusalOf,
@@ -25,7 +27,8 @@ import {
 } from "./chunk.ts"
 import { Members, sizeOf } from "./members.ts"
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
-import { ToolCalls } from "./toolCalls.ts"
+import { type OpenCall, ToolCalls } from "./toolCalls.ts"
+import { splitHalf } from "./utf8.ts"
 
 /** Who was asked, and how the answer is read. */
 export interface Options {
@@ -54,6 +57,7 @@ export class Accumulator {
   #model = ""
   #rawFinishReason: string | undefined
   #rawFailure: string | undefined
+  #failureMessage: string | undefined
   #hasBegun = false
   #hasDeltas = false
   #hasChoice = false
@@ -86,6 +90,11 @@ export class Accumulator {
     return this.#rawFailure
   }
 
+  /** What the server says of the failure. */
+  get failureMessage(): string | undefined {
+    return this.#failureMessage
+  }
+
   /** About how much is kept of the answer, in characters. */
   get size(): number {
     return this.#size + this.#members.size
@@ -105,8 +114,8 @@ export class Accumulator {
       if (more !== undefined) this.#addChoice(more, isDocument, out)
     }
     if (usage !== undefined) {
-      this.#usage = usage
-      if (this.#hasBegun) out.push({ _tag: "UsageUpdate", usage })
+      this.#usage = this.#usage === undefined ? usage : laterUsage(this.#usage, usage)
+      if (this.#hasBegun) out.push({ _tag: "UsageUpdate", usage: this.#usage })
     }
   }
 
@@ -133,6 +142,10 @@ export class Accumulator {
       const half = this.#halves[kind]
       this.#halves[kind] = ""
       if (half !== "") this.#appendText(kind, half, out)
+    }
+    for (const call of this.#calls.open) {
+      const half = call.takeHalf()
+      if (half !== "") this.#emitCall(call, half, out)
     }
   }
 
@@ -239,11 +252,13 @@ export class Accumulator {
       this.#addDelta(content, !isDelta, out)
       if (isDelta && out.length > before) this.#hasDeltas = true
     }
-    const raw = asString(choice["finish_reason"])?.slice(0, longestName)
+    const raw = finishReasonOf(choice)
     // Alibaba's own protocol has the text "null", which gateways hand on.
     if (raw === undefined || raw === "null") return
     this.#rawFinishReason = raw || (this.#rawFinishReason ?? "")
-    if (toFinishReason(raw) === "error") this.#rawFailure ??= raw
+    if (toFinishReason(raw) !== "error") return
+    this.#rawFailure ??= raw
+    this.#failureMessage ??= asText(choice["finish_message"]) ?? asText(choice["finishMessage"])
   }
 
   #addDelta(delta: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): void {
@@ -258,10 +273,7 @@ export class Accumulator {
       const call = this.#calls.add(piece, isDocument)
       if (call === undefined) continue
       this.#size += sizeOf(piece)
-      this.#emit(
-        { _tag: "ToolCallDelta", index: call.place, id: call.id, name: call.name, arguments: piece.arguments },
-        out
-      )
+      this.#emitCall(call, call.toEncodable(piece.arguments), out)
     }
     const call = functionCallOf(delta)
     if (call === undefined) return
@@ -293,16 +305,19 @@ export class Accumulator {
 
   /** Emits a text but for the first half of a character at its end: a consumer could not encode a half. */
   #emitText(kind: Text, text: string, out: Array<ChatEvent>): void {
-    const complete = this.#halves[kind] + text
-    const isHalf = isHighSurrogate(complete.charCodeAt(complete.length - 1))
-    this.#halves[kind] = isHalf ? complete.slice(-1) : ""
-    this.#appendText(kind, isHalf ? complete.slice(0, -1) : complete, out)
+    const { complete, half } = splitHalf(this.#halves[kind] + text)
+    this.#halves[kind] = half
+    this.#appendText(kind, complete, out)
   }
 
   #appendText(kind: Text, text: string, out: Array<ChatEvent>): void {
     if (text === "") return
     this.#texts[kind] += text
     this.#emit({ _tag: tags[kind], text }, out)
+  }
+
+  #emitCall({ id, name, place }: OpenCall, text: string, out: Array<ChatEvent>): void {
+    this.#emit({ _tag: "ToolCallDelta", index: place, id, name, arguments: text }, out)
   }
 
   /** `Begin` comes right before the first event, and with it the usage that came before. */
@@ -323,5 +338,3 @@ const moreOf = (text: string, repetition: string): string => {
   if (text.startsWith(repetition) || text.endsWith(repetition)) return ""
   return repetition.startsWith(text) ? repetition.slice(text.length) : repetition
 }
-
-const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code < 0xdc00

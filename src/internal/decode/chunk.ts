@@ -4,7 +4,7 @@
  * Nothing here is required: a field that is absent, null, empty or of another type says nothing.
  */
 import type { FinishReason, Usage } from "../../ChatResponse.ts"
-import { asCount, asRecord, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
+import { asCount, asRecord, asString, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
 
 /** A piece of a tool call as the server numbers and names it. */
 export interface ToolCallPiece {
@@ -126,16 +126,16 @@ const argumentsOf = (value: unknown): string => {
   return value === null || value === undefined ? "" : JSON.stringify(value)
 }
 
-const callMembers = new Set(["index", "id", "type", "function", "custom", "name", "arguments", "input"])
+const callMembers = new Set(["index", "id", "type", "function", "custom", "name", "arguments", "parameters", "input"])
 
 const pieceOf = (call: JsonRecord): ToolCallPiece => {
   const fn = asRecord(call["function"]) ?? asRecord(call["custom"]) ?? call
   const extra = Object.entries(call).filter(([name, value]) => !callMembers.has(name) && hasContent(value))
   return {
     index: asCount(call["index"]),
-    id: asText(call["id"])?.slice(0, longestName),
+    id: asText(typeof call["id"] === "number" ? String(call["id"]) : call["id"])?.slice(0, longestName),
     name: asText(fn["name"])?.slice(0, longestName),
-    arguments: argumentsOf(fn["arguments"] ?? fn["input"]),
+    arguments: argumentsOf(fn["arguments"] ?? fn["parameters"] ?? fn["input"]),
     extra: extra.length === 0 ? undefined : Object.fromEntries(extra)
   }
 }
@@ -149,9 +149,11 @@ export const hasContent = (value: unknown): boolean =>
     ? Object.keys(value).length > 0
     : value !== null && value !== undefined && value !== ""
 
-/** The tool calls in a delta. */
-export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> =>
-  itemsOf(delta["tool_calls"]).filter(isRecord).map(pieceOf)
+/** The tool calls in a delta: a list, or a single one. */
+export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> => {
+  const calls = delta["tool_calls"]
+  return (isRecord(calls) ? [calls] : itemsOf(calls)).filter(isRecord).map(pieceOf)
+}
 
 /** The deprecated single call in a delta. */
 export const functionCallOf = (delta: JsonRecord): ToolCallPiece | undefined => {
@@ -164,8 +166,29 @@ export const functionCallOf = (delta: JsonRecord): ToolCallPiece | undefined => 
 /** The usage in a chunk, wherever the server puts it: Moonshot on the choice, Groq under `x_groq`. */
 export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usage | undefined => {
   const usage = asRecord(chunk["usage"]) ?? asRecord(choice?.["usage"]) ??
-    asRecord(fieldsOf(chunk["x_groq"])["usage"])
+    asRecord(fieldsOf(chunk["x_groq"])["usage"]) ?? asRecord(fieldsOf(choice?.["delta"])["usage"])
   return usage === undefined || Object.keys(usage).length === 0 ? undefined : toUsage(usage)
+}
+
+/** The usage after an earlier one of the same answer. Some servers count input and output in chunks of their own. */
+export const laterUsage = (before: Usage, usage: Usage): Usage => {
+  const { cachedTokens, inputTokens } = usage.inputTokens === 0 ? before : usage
+  const { outputTokens, reasoningTokens } = usage.outputTokens === 0 ? before : usage
+  if (inputTokens === usage.inputTokens && outputTokens === usage.outputTokens) return usage
+  return {
+    ...(usage.totalTokens === 0 ? before : usage),
+    inputTokens,
+    cachedTokens,
+    outputTokens,
+    reasoningTokens,
+    totalTokens: Math.max(before.totalTokens, usage.totalTokens, inputTokens + outputTokens)
+  }
+}
+
+/** The finish reason of a choice as the server gives it: a text, or in SGLang's own protocol an object with a type. */
+export const finishReasonOf = (choice: JsonRecord): string | undefined => {
+  const reason = choice["finish_reason"]
+  return asString(isRecord(reason) ? reason["type"] : reason)?.slice(0, longestName)
 }
 
 /**
@@ -175,7 +198,7 @@ export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usag
 export const plainTextOf = (chunk: JsonRecord): string | undefined => {
   const choice = itemsOf(chunk["choices"]).length === 1 ? firstChoice(chunk) : undefined
   const delta = asRecord(choice?.["delta"])
-  const reason = asText(choice?.["finish_reason"])
+  const reason = choice && asText(finishReasonOf(choice))
   if (choice === undefined || delta === undefined || (reason !== undefined && reason !== "null")) return undefined
   const hasMore =
     Object.entries(delta).some(([name, value]) =>
@@ -195,7 +218,7 @@ const toUsage = (raw: JsonRecord): Usage => {
   const inputDetails = asRecord(raw["prompt_tokens_details"]) ?? raw["input_tokens_details"]
   const outputDetails = asRecord(raw["completion_tokens_details"]) ?? raw["output_tokens_details"]
   const reasoningTokens = countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ?? 0
-  const read = countOf(inputDetails, "cached_tokens") ??
+  const read = countOf(inputDetails, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens") ??
     countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens") ?? 0
   const beside = read + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
   // Anthropic counts cached tokens beside the input, as some gateways hand it on; OpenAI counts them within it.
@@ -217,7 +240,11 @@ const toUsage = (raw: JsonRecord): Usage => {
 
 /** Reasons that servers give, in lower case. `error` means that the answer is not complete. */
 const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
-  ["stop", "stop eos eos_token end end_turn stop_sequence stop_token complete completed finished"],
+  [
+    "stop",
+    `stop eos eos_token eos_token_id end end_turn stop_sequence stop_token stop_str stop_word matched_stop im_end eot_id
+     endoftext end_of_text complete completed finished success`
+  ],
   [
     "length",
     "length max_tokens max_output_tokens max_length model_length context_length model_context_window_exceeded"
@@ -237,9 +264,19 @@ const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
   ]
 ]
 
+/** Further reasons that are failures, by how they end or begin. */
+const failure =
+  /(?:^|_)(?:error|failure|failed|exception|exhausted|unavailable|overloaded|abort(?:ed)?|limited)$|^rate_limit/
+
+/** A reason in lower case with `_` between its words: `tool_use` for `toolUse`, `stop` for `FinishReason.STOP`. */
+const plainReason = (raw: string): string =>
+  // Gemini says more after a colon: "content_filter: PROHIBITED_CONTENT".
+  raw.replace(/:.*/s, "").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase().replace(/[^a-z\d]+/g, "_")
+    .replace(/^_?(?:finish_reason_)?|_$/g, "")
+
 /** The name of a server's reason. */
 export const toFinishReason = (raw: string): FinishReason => {
-  // Gemini says more after a colon: "content_filter: PROHIBITED_CONTENT".
-  const key = raw.toLowerCase().replace(/:.*/s, "")
-  return finishReasons.find(([, names]) => names.split(/\s+/).includes(key))?.[0] ?? "other"
+  const reason = plainReason(raw)
+  const known = finishReasons.find(([, names]) => names.split(/\s+/).includes(reason))?.[0]
+  return known ?? (failure.test(reason) ? "error" : "other")
 }

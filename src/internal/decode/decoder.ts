@@ -106,7 +106,7 @@ export class Decoder {
   finish(out: Array<ChatEvent>): Problem | undefined {
     this.#answer.end(out)
     const failure = this.#answer.failure
-    if (failure !== undefined) return generationFailed(failure)
+    if (failure !== undefined) return generationFailed(failure, this.#answer.failureMessage)
     const beside = this.#mode === "events" && !this.#answer.isFinished ? this.#stray(out, true) : undefined
     if (beside !== undefined || this.#finished) return beside
     if (!this.#answer.hasChoice) return empty
@@ -178,6 +178,8 @@ export class Decoder {
     if (event !== undefined && errorName.test(event)) return said(fromBody(data), data)
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (Sse.isDone(data)) return this.finish(out)
+    // Gateways that wrap the events of another server can write `data: data: …`.
+    if (/^data: ?/.test(data)) return this.#event({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
     if (isTooDeep(data)) return tooDeep(data)
     const parsed = parseJson(data)
     if (isReport(event, parsed?.value)) return undefined
@@ -305,5 +307,8 @@ const endless = truncated("The answer ended with neither a finish reason nor [DO
 
 const empty = truncated("The server sent an empty answer")
 
-const generationFailed = (reason: string): Problem =>
-  said({ message: `The server ended the answer with "${reason}"`, code: reason }, "")
+const generationFailed = (reason: string, message: string | undefined): Problem =>
+  said({
+    message: `The server ended the answer with "${reason}"${message === undefined ? "" : `: ${message}`}`,
+    code: reason
+  }, "")

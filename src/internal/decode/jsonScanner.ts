@@ -40,6 +40,11 @@ export class JsonScanner {
     return this.hasValue && this.depth === 0
   }
 
+  /** Whether the text so far ends within a string. */
+  get isInString(): boolean {
+    return this.#isString
+  }
+
   #read(code: number): void {
     if (this.#isString) {
       if (this.#isEscaped) this.#isEscaped = false
@@ -100,4 +105,17 @@ const firstBracket = (text: string, from: number): number => {
   let at = from
   while (at < text.length && text.charCodeAt(at) !== openBrace && text.charCodeAt(at) !== openBracket) at++
   return at
+}
+
+const escapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
+
+/** The text with the line breaks and tabs within strings escaped, as JSON demands it. Models can leave them as they are. */
+export const withEscapes = (text: string): string => {
+  const scanner = new JsonScanner()
+  let at = 0
+  return text.replace(/[\n\r\t]/g, (character, place: number) => {
+    scanner.read(text.slice(at, place))
+    at = place
+    return scanner.isInString ? escapes[character] ?? character : character
+  })
 }

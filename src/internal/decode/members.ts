@@ -11,16 +11,8 @@ const chunkMembers = new Set(["id", "object", "created", "model", "choices", "us
 const choiceMembers = new Set(["index", "delta", "message", "finish_reason", "text", "logprobs", "usage", "error"])
 const messageMembers = new Set(["role", "content", "refusal", "tool_calls", "function_call", "name"])
 
-/** Members of a message that its server wants back, and that hold one value. */
-const opaqueMembers = new Set([
-  "extra_content",
-  "provider_specific_fields",
-  "reasoning_opaque",
-  "reasoning_signature",
-  "thought_signature",
-  "signature",
-  "encrypted_content"
-])
+/** Members that a server wants back: those of gateways, and whatever is signed or encrypted. */
+const opaqueName = /^(?:extra_content|provider_specific_fields)$|signature|encrypted|opaque/i
 
 /** Members of a message that its server wants back, and that hold a list of blocks. */
 const blockMembers = new Set(["reasoning_details", "thinking_blocks"])
@@ -64,7 +56,7 @@ export class Members {
       else if (name === "annotations") this.#addAnnotations(value)
       else if (name === "audio") this.#addAudio(value)
       else if (blockMembers.has(name)) this.#addBlocks(name, value, isDocument)
-      else if (opaqueMembers.has(name)) this.#set(this.#opaque, name, value)
+      else if (opaqueName.test(name)) this.#addOpaque(name, value)
       else this.#append(this.#extra, name, value)
     }
   }
@@ -136,6 +128,14 @@ export class Members {
     if (isRecord(value)) this.#grow(this.#opaque, name, value)
   }
 
+  /** What a server wants back can come in pieces, as an object or as a text. */
+  #addOpaque(name: string, value: unknown): void {
+    if (isRecord(value)) return this.#grow(this.#opaque, name, value)
+    const before = this.#opaque.get(name)
+    if (typeof value !== "string") this.#append(this.#opaque, name, value)
+    else this.#set(this.#opaque, name, typeof before === "string" ? extended(before, value) : value)
+  }
+
   /** Adds a piece of an object that comes in pieces. */
   #grow(members: Map<string, unknown>, name: string, piece: JsonRecord): void {
     const before = members.get(name)
@@ -171,16 +171,18 @@ const recordOf = (members: ReadonlyMap<string, unknown>): JsonRecord =>
 /** The blocks of a list that comes in deltas. */
 class Blocks {
   readonly #list: Array<Block> = []
+  /** The last block of each index, and of each index and type. */
   readonly #byIndex = new Map<unknown, Block>()
 
-  /** Adds a block. It goes on with the one that has its index, or else with the last one if that has its type. */
+  /** Adds a block. It goes on with the one that has its index and type, or without an index with the last one. */
   add(piece: JsonRecord): void {
-    const { index } = piece
-    const open = index === undefined ? this.#list.at(-1) : this.#byIndex.get(index)
+    const { index, type } = piece
+    const key = type === undefined ? index : JSON.stringify([index, type])
+    const open = index === undefined ? this.#list.at(-1) : this.#byIndex.get(key)
     const block = open?.isContinuedBy(piece) === true ? open : new Block()
     if (block !== open) {
       this.#list.push(block)
-      this.#byIndex.set(index, block)
+      this.#byIndex.set(index, block).set(key, block)
     }
     block.add(piece)
   }
@@ -190,32 +192,48 @@ class Blocks {
   }
 }
 
-/** Members whose pieces add up. */
-const growing = new Set(["text", "thinking", "summary", "data", "transcript", "signature"])
+/** Members whose pieces add up. Those that are not for reading can be repeated instead. */
+const readable = new Set(["text", "thinking", "summary", "transcript"])
+
+const isOpaquePiece = (name: string): boolean => name === "data" || opaqueName.test(name)
+
+/** An opaque text with its next piece, which may be all of it so far once more. */
+const extended = (before: string, piece: string): string =>
+  piece.length >= before.length && piece.startsWith(before) ? piece : before + piece
 
 /** An object that comes in pieces. It grows in place: each piece costs what it brings. */
-class Block {
+export class Block {
   readonly #members = new Map<string, unknown>()
 
   /** Whether a piece goes on with this object. */
   isContinuedBy(piece: JsonRecord): boolean {
+    const { id: otherId, index, type } = piece
     const id = this.#members.get("id")
-    return this.#members.get("type") === piece["type"] && !(id && piece["id"] && id !== piece["id"]) &&
-      (piece["index"] !== undefined || (!this.#members.get("signature") && this.#members.get("data") === undefined))
+    return (type === undefined || this.#members.get("type") === type) && !(id && otherId && id !== otherId) &&
+      (index !== undefined || (!this.#members.get("signature") && this.#members.get("data") === undefined))
   }
 
   add(piece: JsonRecord): void {
     for (const [name, value] of Object.entries(piece)) {
       const before = this.#members.get(name)
       if (before !== undefined && !hasContent(value)) continue
-      if (typeof before === "string" && typeof value === "string" && growing.has(name)) {
-        this.#members.set(name, before + value)
+      if (typeof before === "string" && typeof value === "string") {
+        this.#members.set(name, this.#joined(name, before, value))
       } else if (Array.isArray(value)) {
         this.#members.set(name, Array.isArray(before) ? withParts(before, value) : value.map(partOf))
+      } else if (before instanceof Block && isRecord(value)) {
+        before.add(value)
       } else {
-        this.#members.set(name, value)
+        this.#members.set(name, partOf(value))
       }
     }
+  }
+
+  #joined(name: string, before: string, piece: string): string {
+    // Pieces of sound can be equal: silence is. Only blocks have a type.
+    const isSound = name === "data" && !this.#members.has("type")
+    if (readable.has(name) || isSound) return before + piece
+    return isOpaquePiece(name) ? extended(before, piece) : piece
   }
 
   get value(): JsonRecord {

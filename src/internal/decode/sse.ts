@@ -33,7 +33,7 @@ export const fieldAtStart: RegExp = new RegExp(`^(?:${fields.join("|")})?:`)
 export const isCutField = (text: string): boolean => fields.some((field) => `${field}:`.startsWith(text))
 
 /** Whether an event says that the stream is over. */
-export const isDone = (data: string): boolean => data.trimStart().startsWith("[DONE]")
+export const isDone = (data: string): boolean => /^\s*\[DONE\]/i.test(data)
 
 const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 

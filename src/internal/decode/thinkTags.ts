@@ -1,8 +1,8 @@
 /**
  * Splits a text that begins with inline reasoning, such as `<think>…</think>answer`, however it is chunked.
  *
- * Only the start of an answer is looked at: a tag in the midst of a text is text. Some chat templates open the tag
- * themselves, so an answer may also hold a closing tag alone; by then the reasoning has been told as text, and it stays.
+ * Only the start of an answer is looked at: a tag within a text is text. Some chat templates open the tag themselves, so
+ * an answer may also have a closing tag alone. By then the reasoning was emitted as text, and it stays.
  */
 
 /** A stretch of text, and whether it is reasoning. Never empty. */
@@ -17,20 +17,37 @@ export interface ThinkTags {
   readonly end: () => ReadonlyArray<Piece>
 }
 
-const tags = ["<think>", "<thinking>", "<reasoning>", "<thought>"]
+/** What opens reasoning, and what closes it. */
+const tags = [
+  ...["think", "thinking", "reasoning", "thought", "seed:think"].map((name) => [`<${name}>`, `</${name}>`] as const),
+  ["[think]", "[/think]"], // Magistral
+  ["\u25c1think\u25b7", "\u25c1/think\u25b7"], // Kimi-VL
+  ["<|begin_of_thought|>", "<|end_of_thought|>"] // Sky-T1, OpenThinker
+] as const
 
-/** The tag that opens a text, undefined for none yet, null for none at all. */
-const opening = (text: string): string | null | undefined => {
-  const rest = text.trimStart()
-  return tags.find((tag) => rest.startsWith(tag)) ?? (tags.some((tag) => tag.startsWith(rest)) ? undefined : null)
+const longestTag = Math.max(...tags.flat().map((tag) => tag.length))
+
+/** Letters of ASCII alone: others can change the length of the text. */
+const lower = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+
+/**
+ * The tag that a text begins with: its length, and what closes it, which is nothing for a closing tag. Undefined where
+ * there may be one, null where there is none.
+ */
+const tagAt = (text: string): { readonly length: number; readonly close: string } | undefined | null => {
+  const start = lower(text.slice(0, longestTag))
+  const found = tags.find((pair) => pair.some((tag) => start.startsWith(tag)))
+  if (found === undefined) return tags.flat().some((tag) => tag.startsWith(start)) ? undefined : null
+  const [open, close] = found
+  return start.startsWith(open) ? { length: open.length, close } : { length: close.length, close: "" }
 }
 
-/** Where a mark begins in a text, or may begin at its end. */
-const placeOf = (mark: string, text: string): number => {
-  const at = text.indexOf(mark)
+/** Where a closing tag begins in a text, or may begin at its end. */
+const placeOf = (tag: string, text: string): number => {
+  const at = text.search(new RegExp(tag.replace(/[^\w\s]/g, "\\$&"), "i"))
   if (at !== -1) return at
-  let place = Math.max(0, text.length - mark.length)
-  while (!mark.startsWith(text.slice(place))) place++
+  let place = Math.max(0, text.length - tag.length)
+  while (!tag.startsWith(lower(text.slice(place)))) place++
   return place
 }
 
@@ -55,11 +72,32 @@ export const make = (): ThinkTags => {
     const end = placeOf(close, held)
     const reasoning = held.slice(0, end)
     held = held.slice(end)
-    if (held.startsWith(close)) {
+    if (held.length >= close.length) {
       held = held.slice(close.length)
       state = "gap"
     }
     return reasoning
+  }
+
+  /** Reads the tag that may stand here. Returns whether what is held can be read on. */
+  const readTag = (): boolean => {
+    // The blank lines around reasoning belong to neither it nor the answer.
+    const rest = held.trimStart()
+    if (state === "gap") held = rest
+    if (rest === "") return false
+    const tag = tagAt(rest)
+    if (tag === undefined) return false
+    if (tag === null) {
+      held = blank.join("") + held
+      state = "text"
+    } else {
+      held = rest.slice(tag.length)
+      close = tag.close
+      // A closing tag alone ends reasoning that came in a field of its own.
+      state = close === "" ? "gap" : "reasoning"
+    }
+    blank = []
+    return true
   }
 
   const push = (chunk: string): ReadonlyArray<Piece> => {
@@ -68,29 +106,21 @@ export const make = (): ThinkTags => {
       return []
     }
     held += chunk
-    if (state === "start") {
-      const tag = opening(held)
-      if (tag === undefined) return []
-      state = tag === null ? "text" : "reasoning"
-      if (tag === null) {
-        held = blank.join("") + held
-      } else {
-        close = tag.replace("<", "</")
-        held = held.trimStart().slice(tag.length)
+    const pieces: Array<Piece> = []
+    while (state === "text" || state === "reasoning" || readTag()) {
+      if (state === "reasoning") {
+        pieces.push({ isReasoning: true, text: takeReasoning() })
+        if (state === "reasoning") break
+      } else if (state === "text") {
+        pieces.push({ isReasoning: false, text: take() })
+        break
       }
     }
-    const reasoning = state === "reasoning" ? takeReasoning() : ""
-    if (state === "gap") {
-      // The blank lines between the reasoning and the answer belong to neither.
-      held = held.trimStart()
-      if (held !== "") state = "text"
-    }
-    const text = state === "text" ? take() : ""
-    return saying({ isReasoning: true, text: reasoning }, { isReasoning: false, text })
+    return saying(...pieces)
   }
 
   const end = (): ReadonlyArray<Piece> => {
-    const text = state === "start" ? blank.join("") + take() : take()
+    const text = blank.join("") + take()
     blank = []
     return saying({ isReasoning: state === "reasoning", text })
   }

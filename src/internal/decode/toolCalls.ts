@@ -12,6 +12,8 @@ import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, type JsonRecord, parseJson } from "../json.ts"
 import { longestName, type ToolCallPiece } from "./chunk.ts"
 import { isTooDeep, JsonScanner, valuesIn } from "./jsonScanner.ts"
+import { Block } from "./members.ts"
+import { splitHalf } from "./utf8.ts"
 
 /** A call in the making. `place` counts the calls of the answer from 0; `index` is the server's own number. */
 export class OpenCall {
@@ -19,7 +21,9 @@ export class OpenCall {
   readonly index: number | undefined
   readonly #pieces: Array<string> = []
   readonly #scanner = new JsonScanner()
-  readonly #extra = new Map<string, unknown>()
+  #extra: Block | undefined
+  /** The first half of a character whose second half has not come. */
+  #half = ""
   id = ""
   name = ""
 
@@ -40,11 +44,27 @@ export class OpenCall {
 
   /** Members of the call that have no field of their own. */
   get extra(): JsonRecord | undefined {
-    return this.#extra.size === 0 ? undefined : Object.fromEntries(this.#extra)
+    return this.#extra?.value
   }
 
+  /** Adds members, or further pieces of them: Gemini's thought signature can come in several deltas. */
   addExtra(extra: JsonRecord): void {
-    for (const [name, value] of Object.entries(extra)) this.#extra.set(name, value)
+    this.#extra ??= new Block()
+    this.#extra.add(extra)
+  }
+
+  /** A piece as a consumer can encode it: the first half of a character waits for the second one. */
+  toEncodable(piece: string): string {
+    const { complete, half } = splitHalf(this.#half + piece)
+    this.#half = half
+    return complete
+  }
+
+  /** The half of a character that is still held back. */
+  takeHalf(): string {
+    const half = this.#half
+    this.#half = ""
+    return half
   }
 
   append(piece: string): void {
@@ -63,6 +83,11 @@ export class ToolCalls {
 
   get size(): number {
     return this.#calls.length
+  }
+
+  /** The calls in the making, in their order. */
+  get open(): ReadonlyArray<OpenCall> {
+    return this.#calls
   }
 
   /**

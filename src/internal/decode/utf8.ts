@@ -26,3 +26,11 @@ export class Utf8 {
     return this.#streaming?.decode() ?? ""
   }
 }
+
+/** A text without the first half of a character at its end, and that half. No consumer could encode a half. */
+export const splitHalf = (text: string): { readonly complete: string; readonly half: string } => {
+  const last = text.charCodeAt(text.length - 1)
+  return last >= 0xd800 && last < 0xdc00
+    ? { complete: text.slice(0, -1), half: text.slice(-1) }
+    : { complete: text, half: "" }
+}

@@ -25,6 +25,20 @@ describe("accumulator", () => {
     assert.strictEqual(response.finishReason, "interrupted")
   })
 
+  it("holds back half of a character at the end of a call's arguments", () => {
+    const fold = make()
+    const out: Array<ChatEvent.ChatEvent> = []
+    const piece = (text: string) => ({
+      choices: [{ delta: { tool_calls: [{ index: 0, id: "c", function: { name: "f", arguments: text } }] } }]
+    })
+    fold.add(piece("{\"a\":\"\ud83d"), false, out)
+    fold.add(piece("\ude00\"}\ud83d"), false, out)
+    fold.flush(out)
+    const deltas = out.flatMap((event) => event._tag === "ToolCallDelta" ? [event.arguments] : [])
+    assert.deepStrictEqual(deltas, ["{\"a\":\"", "\ud83d\ude00\"}", "\ud83d"])
+    assert.strictEqual(fold.response().toolCalls[0]?.arguments, "{\"a\":\"\ud83d\ude00\"}\ud83d")
+  })
+
   it("has nothing to show before something came", () => {
     const fold = make()
     fold.add({ id: "c1", choices: [{ delta: { role: "assistant", content: "" } }] }, false, [])

@@ -3,7 +3,9 @@ import { FastCheck as fc } from "effect"
 import {
   anyChoice,
   contentOf,
+  finishReasonOf,
   firstChoice,
+  laterUsage,
   reasoningOf,
   textOf,
   toFinishReason,
@@ -93,6 +95,59 @@ describe("delta", () => {
       const reason of ["MALFORMED_FUNCTION_CALL", "function_call_filter: MALFORMED_FUNCTION_CALL", "network_error"]
     ) {
       assert.strictEqual(toFinishReason(reason), "error")
+    }
+  })
+
+  it("a finish reason that ends like a failure is an error", () => {
+    for (
+      const reason of ["internal_server_error", "upstream-error", "rateLimited", "kv_cache_exhausted", "exception"]
+    ) {
+      assert.strictEqual(toFinishReason(reason), "error")
+    }
+  })
+
+  it("a finish reason is read in any spelling", () => {
+    for (const reason of ["FinishReason.STOP", "endTurn", "<|im_end|>", "stop_str", "eos_token_id"]) {
+      assert.strictEqual(toFinishReason(reason), "stop")
+    }
+    for (const reason of ["FINISH_REASON_MAX_TOKENS", "max-tokens"]) {
+      assert.strictEqual(toFinishReason(reason), "length")
+    }
+    for (const reason of ["toolUse", "tool-calls"]) assert.strictEqual(toFinishReason(reason), "tool-calls")
+    assert.strictEqual(toFinishReason("content-filter"), "content-filter")
+  })
+
+  it("a finish reason is a text, or an object with a type", () => {
+    assert.strictEqual(finishReasonOf({ finish_reason: { type: "length", length: 4 } }), "length")
+    assert.strictEqual(finishReasonOf({ finish_reason: "stop" }), "stop")
+    assert.isUndefined(finishReasonOf({ finish_reason: null }))
+  })
+
+  it("a later usage does not take back what it has no count of", () => {
+    const read = (...usages: ReadonlyArray<object>) => {
+      const [first, ...rest] = usages.flatMap((usage) => usageOf({ usage }, undefined) ?? [])
+      const usage = first && rest.reduce(laterUsage, first)
+      return [usage?.inputTokens, usage?.outputTokens, usage?.totalTokens]
+    }
+    const zeros = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
+    const whole = { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 }
+    assert.deepStrictEqual(read(whole, zeros), [100, 10, 110])
+    assert.deepStrictEqual(read(zeros, whole), [100, 10, 110])
+    assert.deepStrictEqual(read({ prompt_tokens: 100 }, { completion_tokens: 10 }), [100, 10, 110])
+    assert.deepStrictEqual(read({ ...whole, completion_tokens: 1, total_tokens: 101 }, whole), [100, 10, 110])
+  })
+
+  it("usage is read in the delta, and cached tokens under either name", () => {
+    const usage = { prompt_tokens: 10, completion_tokens: 1, prompt_tokens_details: { cache_read_tokens: 4 } }
+    assert.strictEqual(usageOf({}, { delta: { usage } })?.cachedTokens, 4)
+  })
+
+  it("a tool call is read alone or in a list, with a number as its id, and with parameters as its arguments", () => {
+    const call = { index: 0, id: 7, function: { name: "f", parameters: { a: 1 } } }
+    for (const tool_calls of [call, [call]]) {
+      assert.deepStrictEqual(toolCallsOf({ tool_calls }), [
+        { index: 0, id: "7", name: "f", arguments: "{\"a\":1}", extra: undefined }
+      ])
     }
   })
 

@@ -23,6 +23,23 @@ describe("decoder", () => {
     assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
   })
 
+  it("reads events whose field is written twice, and an end in small letters", () => {
+    const decoder = make()
+    const out: Array<ChatEvent.ChatEvent> = []
+    const body = (says("a") + ends()).replaceAll("data: ", "data: data: ")
+    assert.isUndefined(decoder.push(bytes(`${body}data: data:[done]\n\n`), out))
+    assert.isTrue(decoder.isDone)
+    assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
+  })
+
+  it("gives what the server says of a failed generation", () => {
+    const decoder = make()
+    const choice = { index: 0, delta: {}, finish_reason: "MALFORMED_FUNCTION_CALL", finish_message: "No arguments" }
+    const problem = decoder.push(bytes(`data: ${JSON.stringify({ choices: [choice] })}\n\n${done}`), [])
+    assert.strictEqual(problem?._tag, "ServerSaid")
+    assert.include(JSON.stringify(problem), "No arguments")
+  })
+
   it("says nothing after its end", () => {
     const decoder = make()
     const out: Array<ChatEvent.ChatEvent> = []

@@ -44,6 +44,53 @@ describe("members of an answer", () => {
     })
   })
 
+  it("joins the deltas of one index by type in whichever order they come", () => {
+    const { opaque } = streamed(
+      { reasoning_details: [{ type: "reasoning.text", text: "I", index: 0 }] },
+      { reasoning_details: [{ type: "reasoning.encrypted", data: "x", index: 0 }] },
+      { reasoning_details: [{ type: "reasoning.text", signature: "s", index: 0 }] },
+      { reasoning_details: [{ text: " see", index: 1 }] }
+    )
+    assert.deepStrictEqual(opaque?.fields, {
+      reasoning_details: [
+        { type: "reasoning.text", text: "I", signature: "s", index: 0 },
+        { type: "reasoning.encrypted", data: "x", index: 0 },
+        { text: " see", index: 1 }
+      ]
+    })
+  })
+
+  it("takes an encrypted block that is repeated as one", () => {
+    const block = { type: "reasoning.encrypted", data: "QUJDREVG", id: "r1", index: 0 }
+    const { opaque } = streamed({ reasoning_details: [block] }, { reasoning_details: [block] })
+    assert.deepStrictEqual(opaque?.fields, { reasoning_details: [block] })
+  })
+
+  it("adds up pieces of sound that are equal", () => {
+    const { extra } = streamed({ audio: { id: "a1", data: "AAAA" } }, { audio: { data: "AAAA" } })
+    assert.deepStrictEqual(extra, { audio: { id: "a1", data: "AAAAAAAA" } })
+  })
+
+  for (const name of ["thoughtSignature", "reasoning_encrypted_content", "reasoning_opaque", "thought_signatures"]) {
+    it(`keeps ${name}, which says that it is signed or encrypted, in pieces or repeated`, () => {
+      const of = (...values: ReadonlyArray<string>) =>
+        streamed({ content: "a" }, ...values.map((value) => ({ [name]: value }))).opaque?.fields
+      assert.deepStrictEqual(of("QUJD", "REVG", ""), { [name]: "QUJDREVG" })
+      assert.deepStrictEqual(of("QUJD", "QUJD"), { [name]: "QUJD" })
+    })
+  }
+
+  it("merges what a message and a call bring in several deltas, and keeps it where a later one is empty", () => {
+    const google = (value: object) => ({ extra_content: { google: value } })
+    const call = (more: object) => ({ tool_calls: [{ index: 0, id: "c", function: { name: "f" }, ...more }] })
+    const pieces = [{ thought: true }, { thought_signature: "QUJD" }, { thought_signature: "REVG" }, {
+      thought_signature: ""
+    }].map(google)
+    const expected = google({ thought: true, thought_signature: "QUJDREVG" })
+    assert.deepStrictEqual(streamed({ content: "a" }, ...pieces).opaque?.fields, expected)
+    assert.deepStrictEqual(streamed(...pieces.map(call)).toolCalls[0]?.extra, expected)
+  })
+
   it("joins the deltas of thinking blocks up to a signature", () => {
     const { opaque } = streamed(
       { thinking_blocks: [{ type: "thinking", thinking: "I " }] },

@@ -30,6 +30,13 @@ describe("thinkTags", () => {
     ["only the tag that was opened closes it", "<think>a</thinking>b</think>c", "a</thinking>b", "c"],
     ["a closing tag alone is text", "hm</think>a", "", "hm</think>a"],
     ["what looks like the closing tag is reasoning", "<think>a</th<</think>b", "a</th<", "b"],
+    ["blocks in a row are all reasoning", "<think>\n</think>\n\n<think>hm</think>a", "\nhm", "a"],
+    ["a closing tag at the start is dropped, for its reasoning came in a field", "</think>\n\na", "", "a"],
+    ["capitals are as good", "<THINK>hm</Think>A", "hm", "A"],
+    ["brackets are tags of Mistral's", "[THINK]hm[/THINK]a", "hm", "a"],
+    ["names can have a colon", "<seed:think>hm</seed:think>a", "hm", "a"],
+    ["triangles are tags of Kimi's", "\u25c1think\u25b7hm\u25c1/think\u25b7a", "hm", "a"],
+    ["marks of tokens are tags", "<|begin_of_thought|>hm<|end_of_thought|>a", "hm", "a"],
     ["nothing is nothing", "", "", ""]
   ]
   for (const [title, whole, reasoning, text] of rows) {
@@ -69,16 +76,29 @@ describe("thinkTags", () => {
     { fastCheck: { numRuns: 500 } }
   )
 
-  it.prop("nothing is lost but the tags and the gap after them", [pieces], ([parts]) => {
-    const whole = parts.join("")
-    const { reasoning, text } = split([whole])
-    const rest = whole.trimStart()
-    const [, tag] = /^<(think|thinking)>/.exec(rest) ?? []
-    if (tag === undefined) assert.strictEqual(text, whole)
-    else {
-      const [inside = "", ...after] = rest.slice(tag.length + 2).split(`</${tag}>`)
-      assert.strictEqual(reasoning, inside)
-      assert.strictEqual(text, after.join(`</${tag}>`).trimStart())
+  /** What a text comes to if it is read as a whole. */
+  const expected = (whole: string) => {
+    let rest = whole
+    let reasoning = ""
+    for (
+      let found = /^\s*<(\/?)(think|thinking)>/.exec(rest);
+      found !== null;
+      found = /^\s*<(\/?)(think|thinking)>/.exec(rest)
+    ) {
+      const [tag, slash, name] = found
+      rest = rest.slice(tag.length)
+      if (slash === "") {
+        const [inside = "", ...after] = rest.split(`</${name}>`)
+        reasoning += inside
+        rest = after.join(`</${name}>`)
+      }
+      if (!/^\s*</.test(rest)) rest = rest.trimStart()
     }
-  })
+    return { reasoning, text: /^\s*<\/?think(?:ing)?>/.test(whole) ? rest.trimStart() : rest }
+  }
+
+  it.prop("nothing is lost but the tags at the start and the gaps after them", [pieces], ([parts]) => {
+    const whole = parts.join("")
+    assert.deepStrictEqual(split([whole]), expected(whole))
+  }, { fastCheck: { numRuns: 500 } })
 })
