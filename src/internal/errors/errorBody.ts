@@ -8,8 +8,9 @@
  */
 import * as Sse from "../decode/sse.ts"
 import { asArray, fieldsOf, first, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
+import { firstOf, label, longestText, nonEmpty, recordsOf } from "./fields.ts"
 import { textOfPage } from "./markup.ts"
-import { resetsIn } from "./resets.ts"
+import { datesIn, retryDelayIn } from "./waitFields.ts"
 
 /** @internal */
 export interface ErrorInfo {
@@ -45,13 +46,12 @@ const deeper = ({ depth, values }: Visit): Visit => ({ depth: depth - 1, values 
 
 const isOver = ({ depth, values }: Visit): boolean => depth <= 0 || values.left-- <= 0
 
-/** How many characters of a text are read. */
-const longestText = 2 ** 16
-
 // In order: the first one that is there counts.
 const messageKeys =
-  "message Message msg error_msg error_message errorMessage detail details error_description description faultstring status_msg errors title reason text helicone-message html-message"
-    .split(" ")
+  `message Message msg Msg error_msg error_message errorMessage ErrorMessage errMsg errmsg err_msg user_message userMessage
+   detail details error_description errorDescription description faultstring status_msg status_message statusMessage retMsg
+   errors title reason text helicone-message html-message err exception failure error_info desc issue info cause messages`
+    .split(/\s+/)
 const codeKeys = ["code", "Code", "error_code", "errorCode", "errorcode"]
 const typeKeys = ["type", "error_type"]
 const statusKeys = "status_code statusCode raw_status_code http_status http_status_code http_code httpCode status code"
@@ -59,17 +59,7 @@ const statusKeys = "status_code statusCode raw_status_code http_status http_stat
 // Gateways that answer { success, data } put their errors there as well.
 const wrapperKeys = ["data", "result", "response"]
 
-const nonEmpty = (value: unknown): string | undefined => {
-  const text = typeof value === "string" ? value.slice(0, longestText) : ""
-  return text.trim() === "" ? undefined : text
-}
-
-const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
-
 const isSomething = <A>(value: A | undefined): value is A => value !== undefined
-
-const firstOf = <A>(fields: JsonRecord, keys: ReadonlyArray<string>, read: (value: unknown) => A | undefined) =>
-  first(keys, (key) => read(fields[key]))
 
 const messageIn = (value: unknown, visit: Visit = begin()): string | undefined => {
   if (isOver(visit)) return undefined
@@ -109,33 +99,6 @@ const statusIn = (fields: JsonRecord): number | undefined =>
 
 const typeIn = (value: unknown): string | undefined => value === "error" ? undefined : nonEmpty(value)
 
-const timeIn = (unit: "ms" | "s") => (value: unknown): string | undefined =>
-  typeof value === "number" && value >= 0 ? `${value}${unit}` : unit === "s" ? nonEmpty(value) : undefined
-
-const millisKeys = ["retry_after_ms", "retryAfterMs"]
-const secondsKeys =
-  "retryDelay retry_after retry_after_seconds retryAfter retryAfterSeconds resets_in_seconds reset_in_seconds".split(
-    " "
-  )
-const dateKeys = "resets_at reset_at resetsAt resetAt reset_time resetTime retry_at retryAt".split(" ")
-
-/** The first records of a list. Errors have a few details, and not thousands. */
-const recordsOf = (list: unknown): ReadonlyArray<JsonRecord> => itemsOf(list).slice(0, 20).map(fieldsOf)
-
-const retryDelayIn = (fields: JsonRecord): string | undefined =>
-  first(
-    [fields, fieldsOf(fields.metadata), ...recordsOf(fields.details)],
-    (place) => firstOf(place, millisKeys, timeIn("ms")) ?? firstOf(place, secondsKeys, timeIn("s"))
-  )
-
-/** The dates from which a request can succeed, and the resets of limits that are used up. */
-const datesIn = (fields: JsonRecord): ReadonlyArray<string> => {
-  const metadata = fieldsOf(fields.metadata)
-  const stated = first([fields, metadata], (place) => firstOf(place, dateKeys, label))
-  const places = [metadata, metadata.headers, fields.headers, fields.rate_limit, fields.rateLimit]
-  return [...stated === undefined ? [] : [stated], ...places.flatMap((place) => resetsIn(fieldsOf(place)))]
-}
-
 const hintsIn = (fields: JsonRecord): ReadonlyArray<string> => {
   const metadata = fieldsOf(fields.metadata)
   return [
@@ -173,7 +136,9 @@ const upstreamIn = (fields: JsonRecord, visit: Visit): ErrorInfo | undefined => 
   const { raw } = fieldsOf(fields.metadata)
   const text = nonEmpty(raw)
   if (text !== undefined) return fromBody(text, "", deeper(visit))
-  return isRecord(raw) ? fromJson(raw, deeper(visit)) : fromText(fields.message, visit)
+  // Vercel's gateway has the other server's error in the value that it could not read.
+  const inner = [raw, fields.value].find(isRecord)
+  return inner === undefined ? fromText(fields.message ?? fields.error_message, visit) : fromJson(inner, deeper(visit))
 }
 
 /** Reads the object that holds message, code and type side by side, whichever of them it has. */
@@ -332,7 +297,12 @@ const withoutAmbiguous = (fields: JsonRecord): JsonRecord => ({
   description: undefined,
   title: undefined,
   reason: undefined,
-  text: undefined
+  text: undefined,
+  desc: undefined,
+  issue: undefined,
+  info: undefined,
+  cause: undefined,
+  messages: undefined
 })
 
 /**

@@ -96,7 +96,7 @@ export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
 /** Words that name a secret wherever they stand in a name, and those that do at its end: `x-api-key`, not `x-key-id`. */
 const secretWord = /^(?:authorization|cookies?|credentials?|passwd|.*(?:secret|password))$/
 const secretEnd =
-  /^(?:auth|authentication|jwt|bearer|pass|pwd|signature|keys?|(?:api|access|auth|private|subscription|master)key|.*token)$/
+  /^(?:auth|authentication|jwt|bearer|pass|pwd|sig|signature|keys?|(?:api|access|auth|private|subscription|master)key|.*token)$/
 
 /** Whether the name of a header, or of a query parameter, says that its value is a secret. */
 const isSecretName = (name: string): boolean => {

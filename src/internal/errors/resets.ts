@@ -37,24 +37,30 @@ const units: ReadonlyArray<readonly [RegExp, number]> = [
 
 const unitOf = (name: string): number => units.find(([start]) => start.test(name.toLowerCase()))?.[1] ?? 1_000
 
-/** A duration in milliseconds: a number of seconds, or numbers with units such as `6m0s`. */
+/** Whether a text is a duration with units and nothing else: `1m30s`. */
+export const isDuration = (text: string): boolean =>
+  text.length <= 64 && /^\s*(?:\d+(?:\.\d+)?\s*[a-zµμ]+\s*)+$/i.test(text)
+
+/** A duration in milliseconds: a number of seconds, numbers with units such as `6m0s`, or `00:06:00`. */
 export const durationMillis = (text: string): number | undefined => {
   const seconds = decimal(text)
   if (seconds !== undefined) return wait(seconds * 1_000)
+  const [, ...clock] = /^\s*(\d{1,4}):([0-5]\d):([0-5]\d)\s*$/.exec(text) ?? []
+  if (clock.length > 0) return wait(clock.reduce((total, part) => total * 60 + Number(part), 0) * 1_000)
   const parts = [...text.slice(0, 128).matchAll(/(\d+(?:\.\d+)?)\s*(\p{L}+)/gu)]
   const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * unitOf(unit ?? "s"), 0)
   // Rounded to the microsecond first: 2.007 * 1000 must not become 2008 by a floating-point tail.
   return parts.length === 0 ? undefined : wait(Number(total.toFixed(3)))
 }
 
-/** The wait in milliseconds until a reset: an epoch in seconds or milliseconds, a date, or a duration. */
+/** The least of what is an epoch in each unit, and how many milliseconds the unit has. */
+const epochs = [[1e17, 1e-6], [1e14, 1e-3], [1e11, 1], [1e9, 1_000]] as const
+
+/** The wait in milliseconds until a reset: an epoch in seconds or smaller units, a date, or a duration. */
 export const resetMillis = (text: string, nowMillis: number): number | undefined => {
-  const oldestEpoch = 1e9
-  const oldestEpochMillis = 1e11
   const number = decimal(text)
-  if (number !== undefined && number >= oldestEpoch) {
-    return wait((number >= oldestEpochMillis ? number : number * 1_000) - nowMillis)
-  }
+  const epoch = number === undefined ? undefined : epochs.find(([least]) => number >= least)
+  if (number !== undefined && epoch !== undefined) return wait(number * epoch[1] - nowMillis)
   const at = dateMillis(text)
   return at === undefined ? durationMillis(text) : wait(at - nowMillis)
 }
@@ -74,10 +80,17 @@ export const resetsIn = (fields: JsonRecord): ReadonlyArray<string> => {
   }
   return [...values].flatMap(([name, value]) => {
     if (name === "ratelimit") return resetOfRateLimit(value)
-    const remaining = values.get(name.replace("reset", "remaining"))
-    return name.includes("reset") && decimal(remaining) === 0 ? [value] : []
+    const at = name.indexOf("reset")
+    if (at === -1) return []
+    // `x-ratelimit-reset-after` stands beside `x-ratelimit-remaining`.
+    const remaining = values.get(name.replace("reset", "remaining")) ?? values.get(`${name.slice(0, at)}remaining`)
+    const isMillis = /[-_]ms$/.test(name) && decimal(value) !== undefined
+    return isUsedUp(remaining) ? [isMillis ? `${value}ms` : value] : []
   })
 }
+
+/** Whether nothing is left. Gateways count below zero. */
+const isUsedUp = (remaining = ""): boolean => /^\s*-\d/.test(remaining) || decimal(remaining) === 0
 
 /** The header of the IETF's drafts: `limit=10, remaining=0, reset=5`, later `"default";r=0;t=5`. */
 const resetOfRateLimit = (value: string): ReadonlyArray<string> =>

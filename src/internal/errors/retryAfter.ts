@@ -5,7 +5,7 @@
  */
 import { asText, first } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
-import { dateMillis, decimal, durationMillis, resetMillis, resetsIn, wait } from "./resets.ts"
+import { dateMillis, decimal, durationMillis, isDuration, resetMillis, resetsIn, wait } from "./resets.ts"
 
 /** Response headers with lower-case names. */
 export type HeaderFields = Readonly<Record<string, string | undefined>>
@@ -25,7 +25,8 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
   const seconds = decimal(header)
   if (seconds !== undefined) return resetMillis(header ?? "", nowMillis)
   const at = dateMillis(header)
-  return at === undefined ? precise : wait(at - nowMillis)
+  if (at !== undefined) return wait(at - nowMillis)
+  return header !== undefined && isDuration(header) ? durationMillis(header) : precise
 }
 
 /**

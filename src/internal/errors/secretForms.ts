@@ -21,10 +21,12 @@ const formsOf = (character: string): string => {
     (byte) => `%(?:25)?${anyCase(byte.toString(16).padStart(2, "0"))}`
   ).join("")
   const entities = [`#0{0,5}${code}`, `#[xX]0{0,5}${hex}`, ...named.has(character) ? [named.get(character)] : []]
+  // JSON escapes these with a backslash, which a URL escapes in turn.
+  const backslash = /["\\/]/.test(character) ? "(?:%(?:25)?5[cC]){0,3}" : ""
   const forms = [
     // Text within text has more than one backslash.
     `\\\\{0,3}${literal(character)}`,
-    percent,
+    backslash + percent,
     `\\\\{1,3}u${anyCase(code.toString(16).padStart(4, "0"))}`,
     `&(?:amp;)?(?:${entities.join("|")});`,
     ...short.has(character) ? [`\\\\{1,3}${short.get(character)}`] : [],

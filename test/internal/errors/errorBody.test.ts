@@ -462,3 +462,35 @@ describe.skipIf(!hasCorpus)(`recorded errors${absent}`, () => {
     }
   }
 })
+
+describe("messages under other names", () => {
+  const names =
+    `errMsg errmsg err_msg err exception status_message statusMessage failure error_info user_message userMessage desc
+     issue info cause errorDescription retMsg Msg ErrorMessage`
+  for (const name of names.split(/\s+/)) {
+    it(`are read from ${name}`, () => {
+      assert.strictEqual(fromBody(JSON.stringify({ [name]: "No room today" })).message, "No room today")
+      assert.strictEqual(fromBody(JSON.stringify({ error: { [name]: "No room today" } })).message, "No room today")
+    })
+  }
+
+  it("are read from a list, and an ordinary message comes first", () => {
+    assert.strictEqual(fromBody("{\"messages\":[\"No room today\"]}").message, "No room today")
+    assert.strictEqual(fromBody("{\"cause\":\"x\",\"message\":\"No room today\"}").message, "No room today")
+  })
+
+  it("are no errors in a stream where they are ambiguous", () => {
+    for (const name of ["info", "cause", "desc", "issue", "messages"]) {
+      assert.isUndefined(fromStreamData({ [name]: "Thinking" }))
+    }
+  })
+
+  it("tell the class of the error that a gateway could not read", () => {
+    const value = {
+      error_type: "validation_error",
+      error_message: JSON.stringify({ error: { message: "This model's maximum context length is 40960 tokens." } })
+    }
+    const info = fromStreamData({ error: { code: "error", message: "Stream error occurred", value } })
+    assert.strictEqual(info && classify(200, info)._tag, "ContextLengthError")
+  })
+})

@@ -47,6 +47,7 @@ describe("scrub", () => {
     ["a URL", encodeURIComponent(special)],
     ["a URL in lower case", encodeURIComponent(special).toLowerCase()],
     ["a URL within a URL", encodeURIComponent(encodeURIComponent(special))],
+    ["JSON within a URL", encodeURIComponent(JSON.stringify(special).slice(1, -1))],
     ["a form", new URLSearchParams({ k: special }).toString().slice(2)],
     [
       "HTML",
@@ -227,5 +228,6 @@ describe("the secrets of a config", () => {
     const own = config({}, { "api-version": "2024-10-21", key: "query-key-1" })
     assert.isTrue(isHidden(own, "query-key-1"))
     assert.isFalse(isHidden(own, "2024-10-21"))
+    assert.isTrue(isHidden(config({}, { sig: "signature-1" }), "signature-1"))
   })
 })

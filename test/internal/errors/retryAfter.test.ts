@@ -27,6 +27,8 @@ describe("retryAfterMillis", () => {
     ["an RFC 850 date", { "retry-after": "Wednesday, 01-Jan-25 12:00:05 GMT" }, 5_000],
     ["an asctime date as GMT", { "retry-after": "Wed Jan  1 12:00:05 2025" }, 5_000],
     ["an ISO date", { "retry-after": "2025-01-01T12:01:00Z" }, 60_000],
+    ["a duration with units", { "retry-after": "1m30s" }, 90_000],
+    ["a duration in milliseconds", { "retry-after": "370ms" }, 370],
     ["nothing of nothing", {}, undefined],
     ["nothing of an empty value", { "retry-after": "" }, undefined],
     ["nothing of a negative value", { "retry-after": "-5" }, undefined],
@@ -85,6 +87,22 @@ describe("retryAfterFromInfo", () => {
     assert.strictEqual(millis && retryAfterFromInfo(millis, now), 70)
   })
 
+  for (
+    const field of [
+      { retryInfo: { retryDelay: "12s" } },
+      { details: [{ retryDelay: { seconds: 12 } }] },
+      { "retry-after": 12 },
+      { retry_in: "12s" },
+      { wait_time: 12 },
+      { backoff_seconds: 12 }
+    ]
+  ) {
+    it(`reads ${JSON.stringify(field)} in the body`, () => {
+      const info = fromJson({ error: { message: "slow down", ...field } })
+      assert.strictEqual(info && retryAfterFromInfo(info, now), 12_000)
+    })
+  }
+
   it("reads what the upstream of a gateway said", () => {
     const info = fromJson({ error: { message: "Provider returned error", metadata: { raw: "try again in 3s" } } })
 
@@ -105,6 +123,14 @@ describe("resets of limits that are used up", () => {
       { "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(epoch / 1000) },
       90_000
     ],
+    ["an epoch in microseconds", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": `${epoch}000` }, 90_000],
+    ["an epoch in nanoseconds", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": `${epoch}000000` }, 90_000],
+    ["hours, minutes and seconds", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "01:00:30" }, 3_630_000],
+    ["an ISO duration", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "PT1M30S" }, 90_000],
+    ["a wait beside what remains", { "x-ratelimit-remaining": "0", "x-ratelimit-reset-after": "7.5" }, 7_500],
+    ["a limit by kind beside one remainder", { "x-ratelimit-remaining": "0", "x-ratelimit-reset-tokens": "9s" }, 9_000],
+    ["milliseconds by name", { "x-ratelimit-remaining": "0", "x-ratelimit-reset-ms": "900" }, 900],
+    ["a remainder below zero", { "x-ratelimit-remaining": "-1", "x-ratelimit-reset": "42" }, 42_000],
     ["a number of seconds (Together)", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1.5" }, 1_500],
     ["a duration (OpenAI)", { "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s" }, 360_000],
     ["milliseconds (OpenAI)", { "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6ms" }, 6],

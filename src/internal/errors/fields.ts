@@ -1,0 +1,24 @@
+/**
+ * Readers over the fields of an error, which bound what is kept of a text and of a list.
+ */
+import { fieldsOf, first, itemsOf, type JsonRecord } from "../json.ts"
+
+/** How many characters of a text are read. */
+export const longestText = 2 ** 16
+
+export const nonEmpty = (value: unknown): string | undefined => {
+  const text = typeof value === "string" ? value.slice(0, longestText) : ""
+  return text.trim() === "" ? undefined : text
+}
+
+export const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
+
+/** What is read of the first field that has it. */
+export const firstOf = <A>(
+  fields: JsonRecord,
+  keys: ReadonlyArray<string>,
+  read: (value: unknown) => A | undefined
+): A | undefined => first(keys, (key) => read(fields[key]))
+
+/** The first records of a list. Errors have a few details, and not thousands. */
+export const recordsOf = (list: unknown): ReadonlyArray<JsonRecord> => itemsOf(list).slice(0, 20).map(fieldsOf)
