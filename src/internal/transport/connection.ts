@@ -110,7 +110,7 @@ export const open = (
     Effect.locally(HttpClient.currentTracerPropagation, config.tracePropagation),
     withoutSecretsInSpans(config),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
-      const coding = (response.headers["content-encoding"] ?? "").trim().toLowerCase()
+      const coding = response.headers["content-encoding"] ?? ""
       const failed = Body.failedWith(response)
       const source = Body.of(response)
       const body = source && decompressed(source, coding, isFetch(response), failed)

@@ -5,7 +5,7 @@ import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import * as Body from "./byteReader.ts"
-import { type Decoder, decoderFor, isDecoder, isTooShort } from "./decompression.ts"
+import { codingsOf, type Decoder, decoderFor, isDecoder, isTooShort } from "./decompression.ts"
 import type { Pull } from "./stream.ts"
 
 type Bytes = Pull<Uint8Array, HttpClientError.HttpClientError>
@@ -51,7 +51,10 @@ const decode = (
 }
 
 /** The bytes of a response's stream, decoded where they are compressed. */
-export const decompressedPull = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
+export const decompressedPull = (pull: Bytes, header: string, failed: Body.Failed, scope: Scope.Scope): Bytes =>
+  codingsOf(header).reduceRight((bytes, coding) => decompressedOnce(bytes, coding, failed, scope), pull)
+
+const decompressedOnce = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
   let start: ReadonlyArray<Uint8Array> = []
   let begun: Bytes | undefined
   const first: Bytes = Effect.matchEffect(pull, {

@@ -13,7 +13,7 @@ export class DecompressionError extends Error {
   override readonly name = "DecompressionError"
 }
 
-type Format = "gzip" | "br" | "deflate" | "deflate-raw"
+type Format = "gzip" | "br" | "deflate" | "deflate-raw" | "zstd"
 
 /** What is decoded here as it arrives. */
 export interface Decoder {
@@ -34,6 +34,7 @@ const looksLikeText = (bytes: Uint8Array): boolean =>
 const formatOf = (bytes: Uint8Array, coding: string, isFetch: boolean): Format | undefined => {
   const [first = 0, second = 0] = bytes
   if (first === 0x1f && second === 0x8b) return "gzip"
+  if (first === 0x28 && second === 0xb5 && bytes[2] === 0x2f && bytes[3] === 0xfd) return "zstd"
   if (coding !== "br" && coding !== "deflate") return undefined
   const isText = looksLikeText(bytes)
   // `fetch` has decoded what it could, so what is text is no brotli that looks like it.
@@ -47,7 +48,9 @@ const functions: Readonly<Record<Format, string>> = {
   gzip: "createGunzip",
   br: "createBrotliDecompress",
   deflate: "createInflate",
-  "deflate-raw": "createInflateRaw"
+  "deflate-raw": "createInflateRaw",
+  // Since Node 22.15.
+  zstd: "createZstdDecompress"
 }
 
 /** A module of Node, which Bun and Deno have as well. */
@@ -65,7 +68,7 @@ const call = (target: unknown, name: string, ...args: ReadonlyArray<unknown>): u
 const byZlib = (format: Format, failed: Body.Failed): Decoder | undefined => {
   const zlib = builtin("node:zlib")
   const constants = fieldsOf(zlib["constants"])
-  const flush = format === "br" ? "BROTLI_OPERATION_FLUSH" : "Z_SYNC_FLUSH"
+  const flush = { br: "BROTLI_OPERATION_FLUSH", zstd: "ZSTD_e_flush" }[String(format)] ?? "Z_SYNC_FLUSH"
   // With this flush, bytes that end too early are a body that ends too early, which the answer's decoder knows.
   const transform = call(zlib, functions[format], { finishFlush: constants[flush] })
   const body = Body.ofReadable(transform, failed)
@@ -79,7 +82,7 @@ const byZlib = (format: Format, failed: Body.Failed): Decoder | undefined => {
 
 /** For browsers, where a program's own `fetch` or a service worker may leave bytes as they are. */
 const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined => {
-  if (format === "br" || typeof DecompressionStream === "undefined") return undefined
+  if (format === "br" || format === "zstd" || typeof DecompressionStream === "undefined") return undefined
   const { readable, writable } = new DecompressionStream(format)
   const writer = writable.getWriter()
   const writeAll = async (bytes: Uint8Array, next: () => void): Promise<void> => {
@@ -153,7 +156,7 @@ export const isDecoder = (value: Decoder | Body.Read): value is Decoder => "writ
 
 /** Whether so few bytes do not tell yet if the body is compressed. */
 export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
-  length < telling && (coding !== "" || first === undefined || first === 0x1f)
+  length < telling && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
 
 /** The body as it is where it is not compressed, else decoded. */
 const opened = (
@@ -169,8 +172,24 @@ const opened = (
   return isDecoder(decoder) ? decoded(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
 }
 
-/** The body, decoded where it is compressed: by its header, or by its first bytes. */
+/** The codings of a header in the order in which they were applied. A proxy can compress what was compressed. */
+export const codingsOf = (header: string): ReadonlyArray<string> => {
+  const most = 4
+  const codings = header.toLowerCase().split(",").map((coding) => coding.trim()).filter((coding) =>
+    coding !== "" && coding !== "identity"
+  )
+  return codings.length === 0 ? [""] : codings.slice(-most)
+}
+
+/** The body, decoded where it is compressed: by the header that names its codings, or by its first bytes. */
 export const decompressed = (
+  source: Body.Body,
+  header: string,
+  isFetch: boolean,
+  failed: Body.Failed
+): Body.Body => codingsOf(header).reduceRight((body, coding) => decompressedOnce(body, coding, isFetch, failed), source)
+
+const decompressedOnce = (
   source: Body.Body,
   coding: string,
   isFetch: boolean,

@@ -82,6 +82,43 @@ describe("where there is no zlib", () => {
     ))
 })
 
+describe("a body that is compressed more than once", () => {
+  const text = "data: {}\n\n".repeat(100)
+  for (
+    const [header, bytes] of [
+      ["gzip, gzip", Zlib.gzipSync(Zlib.gzipSync(text))],
+      ["deflate, GZIP", Zlib.gzipSync(Zlib.deflateSync(text))],
+      ["br,gzip", Zlib.gzipSync(Zlib.brotliCompressSync(text))],
+      ["identity, br", Zlib.brotliCompressSync(text)],
+      ["br, identity", Zlib.brotliCompressSync(text)]
+    ] as const
+  ) {
+    it.live(`is decoded in the order of ${header}`, () =>
+      Effect.map(read(decompressed(bodyOf(bytes), header, false, failed)), (got) => assert.strictEqual(got, text)))
+  }
+
+  it.live("is read as it is where fetch decoded it", () =>
+    Effect.map(
+      read(decompressed(bodyOf(new TextEncoder().encode(text)), "br, gzip", true, failed)),
+      (got) => assert.strictEqual(got, text)
+    ))
+})
+
+describe("zstd", () => {
+  const text = "data: {}\n\n".repeat(100)
+  // The text, by `zstd`.
+  const bytes = Uint8Array.from(
+    atob("KLUv/QRYjQAAUGRhdGE6IHt9CgoBANtbFSRO/AG/"),
+    (character) => character.charCodeAt(0)
+  )
+
+  it.live("is decoded where Node can, and a failure that names it elsewhere", () =>
+    Effect.map(read(decompressed(bodyOf(bytes), "zstd", false, failed)), (got) => {
+      if ("createZstdDecompress" in Zlib) assert.strictEqual(got, text)
+      else assert.include(got, "compressed (zstd)")
+    }))
+})
+
 describe("a body that is not compressed", () => {
   it.live("is read as it is, also where it is shorter than what tells", () =>
     Effect.forEach(["", "{", "{}", "(", "\u001f"], (text) =>
