@@ -33,6 +33,8 @@ describe("An answer that is to be a value", () => {
       ["behind reasoning whose opening tag is missing", "So {born: 1815}.</think>{\"born\": 1815}"],
       ["behind an example that does not decode", "Not {\"born\": \"when\"}, but {\"born\": 1815}."],
       ["in a fence", "Here:\n```json\n{\"born\": 1815}\n```\nDone."],
+      ["alone in a list", "[{\"born\": 1815}]"],
+      ["as a JSON text", "\"{\\\"born\\\": 1815}\""],
       ["before a sentence with braces", "{\"born\": 1815} is in {braces}."]
     ] as const
   ) {
@@ -42,6 +44,27 @@ describe("An answer that is to be a value", () => {
         assert.deepStrictEqual(yield* chat.askObject("who?", born), { born: 1815 })
       }).pipe(withScript([answer(text)])))
   }
+
+  it.effect("is found in the reasoning of an answer without text", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+      assert.deepStrictEqual(yield* chat.askObject("who?", born), { born: 1815 })
+    }).pipe(withScript([
+      ScriptedHttpClient.json({
+        choices: [{
+          index: 0,
+          finish_reason: "stop",
+          message: { content: null, reasoning_content: "{\"born\": 1815}" }
+        }]
+      })
+    ])))
+
+  it.effect("can have line breaks within its texts", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make(config)
+      const named = Schema.Struct({ name: Schema.String })
+      assert.deepStrictEqual(yield* chat.askObject("who?", named), { name: "Ada\n\tLovelace" })
+    }).pipe(withScript([answer("{\n\t\"name\": \"Ada\n\tLovelace\"\n}")])))
 
   it.effect("fails if it is nested too deeply, also if its Schema is recursive", () =>
     Effect.gen(function*() {

@@ -11,7 +11,7 @@ import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { isTooDeep, valuesIn } from "../decode/jsonScanner.ts"
+import { isTooDeep, valuesIn, withEscapes } from "../decode/jsonScanner.ts"
 import { type Issue, issueOf } from "../issue.ts"
 import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 
@@ -202,7 +202,9 @@ const decode = <A, I>(
       })
     )
   if (response.refusal !== "") return fail(`The model refused: ${response.refusal}`)
-  const results = candidates(response.text).flatMap((text) => decodeText(schema, isWrapped, text))
+  // Servers that read JSON without a closing tag as reasoning have it there alone (vLLM, SGLang).
+  const answer = response.text.trim() === "" ? response.reasoning : response.text
+  const results = candidates(answer).flatMap((text) => decodeText(schema, isWrapped, text))
   const decoded = results.find(Either.isRight)
   if (decoded !== undefined) return Effect.succeed({ response, value: decoded.right })
   const [first] = results
@@ -220,11 +222,23 @@ const decodeText = <A, I>(
   isWrapped: boolean,
   text: string
 ): ReadonlyArray<Either.Either<A, Issue>> => {
-  const tooDeep: Issue = { path: [], message: "It is nested too deeply" }
   if (isTooDeep(text)) return parseJson(text) === undefined ? [] : [Either.left(tooDeep)]
-  const parsed = parseJson(text)
+  const parsed = parseJson(text) ?? parseJson(withEscapes(text))
   if (parsed === undefined) return []
-  const { value } = parsed
+  const decoded = decodeValue(schema, isWrapped, parsed.value)
+  const inner = Either.isLeft(decoded) ? innerOf(parsed.value) : undefined
+  if (inner === undefined) return [decoded]
+  const other = decodeValue(schema, isWrapped, inner.value)
+  return [Either.isRight(other) ? other : decoded]
+}
+
+const tooDeep: Issue = { path: [], message: "It is nested too deeply" }
+
+const decodeValue = <A, I>(
+  schema: Schema.Schema<A, I>,
+  isWrapped: boolean,
+  value: unknown
+): Either.Either<A, Issue> => {
   const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
   // A Schema of the program recurses as deeply as it likes.
   const decoded = Either.try({
@@ -234,5 +248,11 @@ const decodeText = <A, I>(
       throw error
     }
   })
-  return [Either.flatMap(decoded, (result) => result)]
+  return Either.flatMap(decoded, (result) => result)
+}
+
+/** Models put the one value that was asked for into a list, or write its JSON as a JSON text. */
+const innerOf = (value: unknown): { readonly value: unknown } | undefined => {
+  if (Array.isArray(value)) return value.length === 1 ? { value: value[0] } : undefined
+  return typeof value === "string" && !isTooDeep(value) ? parseJson(value) : undefined
 }
