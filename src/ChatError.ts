@@ -11,7 +11,7 @@ import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { ChatResponse } from "./ChatResponse.ts"
 import { publicSentences } from "./internal/errors/publicSentences.ts"
-import { FiniteMillis } from "./internal/finiteMillis.ts"
+import { FiniteMillis } from "./internal/settings.ts"
 
 /**
  * The fields of every error of this module.

@@ -7,8 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { optionalFields } from "./internal/optionalFields.ts"
-import { withDefault } from "./internal/settings.ts"
+import { optionalFields, withDefault } from "./internal/settings.ts"
 
 /**
  * A request field that a server may refuse, by its name in this library.

@@ -1,5 +1,6 @@
 /**
- * Readers over parsed JSON of unknown shape: what is absent, null or of another type reads as undefined.
+ * Readers over parsed JSON of unknown shape: what is absent, null or of another type reads as undefined. And JSON text
+ * that strict parsers accept.
  */
 
 /** An object of JSON. */
@@ -57,3 +58,15 @@ export const parseJson = (text: string): { readonly value: unknown } | undefined
     return undefined
   }
 }
+
+/** A pair of escaped surrogates, a lone one, or any other escape. */
+const escapes = /\\(?:(ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|(ud[89a-f][0-9a-f]{2})|[^])/gi
+
+/** JSON text whose lone surrogates, which `JSON.stringify` escapes, are replacement characters. */
+export const wellFormed = (json: string): string =>
+  /\\ud[89a-f]/i.test(json)
+    ? json.replace(escapes, (escape, _pair, lone) => lone === undefined ? escape : "\ufffd")
+    : json
+
+/** The JSON of a value as well-formed Unicode, keys included. Throws as `JSON.stringify` does. */
+export const toJsonText = (value: object): string => wellFormed(JSON.stringify(value))

@@ -132,3 +132,27 @@ export const withDefault = <S extends Schema.Schema.All>(
   fallback: Schema.Schema.Type<S>
 ): Schema.optionalWith<S, { exact: true; default: () => Schema.Schema.Type<S> }> =>
   Schema.optionalWith(schema, { exact: true, default: () => fallback })
+
+/** A duration as milliseconds. JSON has no number for the infinite one, which becomes the longest that it has. */
+export const FiniteMillis: Schema.Schema<Duration.Duration, number> = Schema.transform(
+  Schema.Number,
+  Schema.DurationFromSelf,
+  {
+    strict: true,
+    decode: (millis) => Duration.millis(millis),
+    encode: (duration) => Math.min(Duration.toMillis(duration), Number.MAX_SAFE_INTEGER)
+  }
+)
+
+/** The members of a request that a server may refuse, by the names of the settings and options. */
+export const optionalFields = [
+  "temperature",
+  "topP",
+  "maxTokens",
+  "frequencyPenalty",
+  "presencePenalty",
+  "seed",
+  "stop",
+  "user",
+  "parallelToolCalls"
+] as const

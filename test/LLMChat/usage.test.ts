@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Ref, Schema, Stream, TestClock } from "effect"
 import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, HistoryWindow, LLMChat } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { estimateInput } from "../../src/internal/estimate.ts"
+import { estimateInput } from "../../src/internal/request/estimate.ts"
 import { estimateText } from "../../src/tokens/TokenCounter.ts"
 import { answer, options, usage, withScript } from "../support/chats.ts"
 

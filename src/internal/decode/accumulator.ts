@@ -5,9 +5,7 @@
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Opaque, type Usage } from "../../ChatResponse.ts"
-import { finishOf } from "../finish.ts"
 import { asCount, asText, defined, itemsOf, type JsonRecord } from "../json.ts"
-import { saysNothing } from "../response.ts"
 import {
   anyChoice,
   callsChoice,
@@ -26,9 +24,10 @@ import {
   usageOf
 } from "./chunk.ts"
 import { Members, sizeOf } from "./members.ts"
+import { finishOf, saysNothing } from "./response.ts"
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
 import { type OpenCall, ToolCalls } from "./toolCalls.ts"
-import { splitHalf } from "./utf8.ts"
+import { splitHalf } from "./sse.ts"
 
 /** Who was asked, and how the answer is read. */
 export interface Options {

@@ -14,8 +14,8 @@ import { Accumulator } from "./accumulator.ts"
 import { documentOf, plainTextOf } from "./chunk.ts"
 import { isTooDeep } from "./jsonScanner.ts"
 import * as Sse from "./sse.ts"
+import { Utf8 } from "./sse.ts"
 import * as Template from "./template.ts"
-import { Utf8 } from "./utf8.ts"
 
 /** Why a body is no whole answer. */
 export type Problem =

@@ -13,7 +13,7 @@ import { isRecord, type JsonRecord, parseJson } from "../json.ts"
 import { longestName, type ToolCallPiece } from "./chunk.ts"
 import { isTooDeep, JsonScanner, valuesIn } from "./jsonScanner.ts"
 import { Block } from "./members.ts"
-import { splitHalf } from "./utf8.ts"
+import { splitHalf } from "./sse.ts"
 
 /** A call in the making. `place` counts the calls of the answer from 0; `index` is the server's own number. */
 export class OpenCall {

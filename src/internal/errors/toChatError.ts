@@ -191,3 +191,12 @@ export const fromRequest = (context: Context, error: HttpClientError.HttpClientE
   new ChatError.InvalidRequestError(
     beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, error)
   )
+
+/** The error with other values in some fields. */
+export const change = <E extends ChatError.ChatError>(error: E, fields: Partial<ChatError.Details>): E => {
+  const isAlike = (copy: unknown): copy is E => copy instanceof error.constructor
+  const copy: unknown = Reflect.construct(error.constructor, [
+    Object.assign({}, error, { message: error.message }, fields)
+  ])
+  return isAlike(copy) ? copy : error
+}

@@ -4,9 +4,8 @@
 import type { AssistantMessage, ChatMessage, ToolMessage } from "../../ChatMessage.ts"
 import type { ToolCall } from "../../ChatResponse.ts"
 import type { Wire } from "../../Provider.ts"
-import { isRecord, parseJson } from "../json.ts"
+import { isRecord, parseJson, toJsonText, wellFormed } from "../json.ts"
 import * as CallIds from "./callIds.ts"
-import { toJsonText, wellFormed } from "./jsonText.ts"
 
 /** The result of a call that has none. */
 export const notRun = "This tool call was not run."

@@ -5,25 +5,29 @@
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import * as Tracer from "effect/Tracer"
-import type { ChatError } from "../../ChatError.ts"
+import type { CallOptions } from "../../CallOptions.ts"
+import { type ChatError, InvalidRequestError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import type { LLMConfig } from "../../LLMConfig.ts"
+import { type LLMConfig, override } from "../../LLMConfig.ts"
 import { Decoder, type Problem } from "../decode/decoder.ts"
 import * as Failure from "../errors/toChatError.ts"
+import { issueOf } from "../issue.ts"
+import { defined } from "../json.ts"
 import { toBody } from "../request/body.ts"
-import { withOverrides } from "../request/overrides.ts"
 import * as Body from "./byteReader.ts"
 import * as Exchange from "./connection.ts"
 import { type CallWait, Deadlines, type TimedOut } from "./deadlines.ts"
-import * as Retry from "./retry.ts"
 import * as Pulls from "./stream.ts"
 import { type Cancel, onAbort, type Stopped, stopped, Wait } from "./wait.ts"
 
@@ -275,7 +279,7 @@ class Answer {
 
   /** Retries, if the error is transient. */
   #retry(error: ChatError): Pull {
-    return Effect.matchEffect(Retry.delay(this.#config, error, this.#retries), {
+    return Effect.matchEffect(delay(this.#config, error, this.#retries), {
       onFailure: failWith,
       onSuccess: (delay) => {
         this.#retries++
@@ -310,3 +314,46 @@ const isEnd = (error: { readonly _tag: string }): error is TimedOut | Stopped =>
   error._tag === "TimedOut" || error._tag === "Stopped"
 
 const isProgress = (event: ChatEvent): boolean => event._tag !== "UsageUpdate"
+
+/** What a later try can mend. A broken answer is not among them: it may have been paid for. */
+const isTransient = ({ _tag }: ChatError): boolean =>
+  _tag === "RateLimitError" || _tag === "ServerError" || _tag === "TransportError"
+
+/**
+ * The wait before the next try, or the error where there is none.
+ *
+ * The library's own wait doubles from `retryBaseDelay` with every try, is spread by 20 % either way, and is capped by
+ * `retryMaxDelay`. A server's wait is never shortened: one beyond `maxRetryAfter` ends the call.
+ */
+const delay = (
+  config: LLMConfig,
+  error: ChatError,
+  retries: number
+): Effect.Effect<Duration.Duration, ChatError> => {
+  const asked = error.retryAfter ?? Duration.zero
+  if (
+    !(Failure.saysToRetry(error) ?? isTransient(error)) || retries >= config.maxRetries ||
+    Duration.greaterThan(asked, config.maxRetryAfter)
+  ) {
+    return Effect.fail(error)
+  }
+  return Effect.map(Random.nextRange(0.8, 1.2), (spread) => {
+    const own = Duration.times(config.retryBaseDelay, 2 ** retries * spread)
+    return Duration.max(asked, Duration.min(config.retryMaxDelay, own))
+  })
+}
+
+/** The config with the call's overrides. Fails with the field, its value and the rule that it breaks. */
+const withOverrides = (
+  config: LLMConfig,
+  options: CallOptions
+): Effect.Effect<LLMConfig, InvalidRequestError> => {
+  const overrides = defined(
+    Struct.pick(options, "frequencyPenalty", "maxTokens", "model", "presencePenalty", "temperature", "topP")
+  )
+  if (Object.keys(overrides).length === 0) return Effect.succeed(config)
+  return Effect.mapError(override(config, overrides), (cause) => {
+    const { message, path } = issueOf(cause)
+    return new InvalidRequestError({ message: `${path.map(String).join(".")}: ${message}` })
+  })
+}

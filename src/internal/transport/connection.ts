@@ -15,14 +15,12 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as ChatError from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { fieldsOf, type JsonRecord } from "../json.ts"
-import { toJsonText } from "../request/jsonText.ts"
+import { fieldsOf, type JsonRecord, toJsonText } from "../json.ts"
+import { urlIn } from "../settings.ts"
 import * as Body from "./byteReader.ts"
 import type { Deadlines } from "./deadlines.ts"
-import { decompressedPull } from "./decompressedPull.ts"
-import { decompressed } from "./decompression.ts"
+import { decompressed, decompressedPull } from "./decompression.ts"
 import { withFetchInit } from "./fetchInit.ts"
-import { mostRedirects, redirected } from "./redirects.ts"
 import { withoutSecretsInSpans } from "./spans.ts"
 import { type Pull, toPull } from "./stream.ts"
 
@@ -74,6 +72,34 @@ export type Client = HttpClient.HttpClient
 /** `node:http` throws where a header is none that HTTP can have. */
 const isRefusedHeader = (defect: unknown): boolean =>
   defect instanceof TypeError && "code" in defect && /^ERR_INVALID_(?:HTTP_TOKEN|CHAR)$/.test(String(defect.code))
+
+/** How many redirects are followed for one request. */
+const mostRedirects = 5
+
+/**
+ * The request that a redirect asks for, undefined where the answer is none that is followed.
+ *
+ * Followed are redirects that keep the method and the body (307 and 308), within the origin that the request was for.
+ * HTTP clients differ: `node:http` and undici follow none, and Node's `fetch` cannot send its body again. Other redirects
+ * are not followed: the key and the prompt are for one origin, and a POST would become a GET.
+ */
+const redirected = (
+  request: HttpClientRequest.HttpClientRequest,
+  response: HttpClientResponse.HttpClientResponse
+): HttpClientRequest.HttpClientRequest | undefined => {
+  if (response.status !== 307 && response.status !== 308) return undefined
+  // A client of the program may have sent the request elsewhere.
+  const sentTo = urlIn(response.request.url)
+  const location = response.headers["location"] ?? ""
+  if (sentTo === undefined || location === "" || !URL.canParse(location, sentTo)) return undefined
+  const target = new URL(location, sentTo)
+  // undici would send it.
+  target.hash = ""
+  const isSame = target.origin === sentTo.origin && urlIn(request.url)?.origin === sentTo.origin
+  return isSame && target.username === "" && target.password === ""
+    ? HttpClientRequest.setUrl(request, target)
+    : undefined
+}
 
 /** Sends the request, and follows the redirects that are safe to follow. */
 const send = (

@@ -25,7 +25,7 @@ import type { Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.
 import { mapElements, toPull, toStream } from "../transport/stream.ts"
 import type { StoreError, TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
-import { send } from "./stepRequest.ts"
+import { send } from "./steps.ts"
 import * as Steps from "./steps.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
 import * as Turn from "./turn.ts"

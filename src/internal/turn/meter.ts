@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import type { ChatError } from "../../ChatError.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, type ChatResponse, type Usage } from "../../ChatResponse.ts"
-import { estimateUsage } from "../estimate.ts"
-import { saysNothing } from "../response.ts"
+import { saysNothing } from "../decode/response.ts"
+import { estimateUsage } from "../request/estimate.ts"
 
 type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 

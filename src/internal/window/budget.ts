@@ -1,12 +1,12 @@
 /**
- * Finds where the last turns start that fit into a limit.
+ * Finds where the last turns start that fit into a limit. The start of a full window moves in steps, so that several
+ * requests in a row start with the same messages and servers can reuse their prompt caches.
  */
 import * as Effect from "effect/Effect"
-import type { Input } from "../../HistorySelection.ts"
-import type { TokenCounter } from "../../tokens/TokenCounter.ts"
-import { chooseStart, type TurnStart } from "./steps.ts"
+import type { AtMost, HistoryWindow, Input, Selection } from "../../HistorySelection.ts"
+import { estimate, type TokenCounter } from "../../tokens/TokenCounter.ts"
 import { sum, tally } from "./tally.ts"
-import { TurnScanner } from "./turnScanner.ts"
+import { type History, TurnScanner } from "./turnScanner.ts"
 
 /** The start of the last turns, at most so many. */
 export const startOfLast = (turns: number, isExact: boolean, input: Input): number => {
@@ -59,3 +59,76 @@ const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effec
     }
     return Effect.map(tally(counter, scanner.read, isEnough), () => ({ required: scanner.required, starts }))
   })
+
+/** A turn start, and the size of the history from there on, in the unit of the window's limit. */
+export interface TurnStart {
+  readonly index: number
+  readonly size: number
+}
+
+/** Windows that hold fewer turns do not step: a step would leave too little. */
+const minTurns = 4
+
+/**
+ * Chooses one of the turn starts that fit, which are given from the newest to the oldest.
+ *
+ * The candidates leave at least two thirds of the limit, or drop three turns at most. The turn among them whose index in
+ * the conversation is divisible by the highest power of two is chosen. While the window moves on turn by turn, the choice
+ * stays the same for at least four turns on average, and it depends on nothing but the history.
+ */
+export const chooseStart = (
+  { messages, offset = 0 }: History,
+  starts: ReadonlyArray<TurnStart>,
+  limit: number
+): number | undefined => {
+  const oldest = starts.at(-1)
+  if (oldest === undefined || starts.length < minTurns) return oldest?.index
+  let chosen = oldest.index
+  let highest = 0
+  let turn = offset
+  let next = 0
+  for (let i = starts.length - 1; i >= 0; i--) {
+    const start = starts[i]
+    if (start === undefined || (starts.length - i > minTurns && start.size < limit * 2 / 3)) break
+    for (; next < start.index; next++) if (messages[next]?.role === "user") turn++
+    const power = powerOfTwo(turn)
+    if (power <= highest) continue
+    highest = power
+    chosen = start.index
+  }
+  return chosen
+}
+
+/** The highest power of two that divides the number. */
+const powerOfTwo = (n: number): number => n === 0 ? Infinity : n & -n
+
+/** What is enough for both windows. */
+export const union = (a: AtMost | undefined, b: AtMost | undefined): AtMost | undefined =>
+  a && b && {
+    turns: Math.max(a.turns ?? 0, b.turns ?? 0),
+    tokens: Math.max(a.tokens ?? 0, b.tokens ?? 0)
+  }
+
+/** Never makes a summary: the window that it halves has done that, or has failed to. */
+export const half = (self: HistoryWindow): HistoryWindow => ({
+  atMost: self.atMost,
+  select: (input) => Effect.flatMap(self.select(input), (selection) => halve(input, selection)),
+  // Read when it is needed: every half has a half.
+  get shrink() {
+    return half(this)
+  }
+})
+
+/** Where no turn is left to leave out, the summary is. */
+const halve = (input: Input, { messages, start, summary }: Selection): Effect.Effect<Selection> => {
+  const from = Math.max(0, start)
+  const history = messages === undefined ? input.messages : [...input.messages.slice(0, from), ...messages]
+  return Effect.map(startOfNewerHalf(estimate, { ...input, messages: history }, from), (newer) => {
+    const start = Math.max(from, newer)
+    return {
+      start,
+      summary: start > from ? summary : undefined,
+      messages: messages?.slice(start - from)
+    }
+  })
+}

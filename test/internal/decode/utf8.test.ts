@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { Utf8 } from "../../../src/internal/decode/utf8.ts"
+import { Utf8 } from "../../../src/internal/decode/sse.ts"
 
 const encode = (text: string) => new TextEncoder().encode(text)
 

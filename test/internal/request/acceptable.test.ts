@@ -3,9 +3,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { type CallOptions, type ChatMessage, LLMConfig, Provider } from "effect-chat"
+import { toJsonText } from "../../../src/internal/json.ts"
 import { toAcceptable } from "../../../src/internal/request/acceptable.ts"
 import { toBody } from "../../../src/internal/request/body.ts"
-import { toJsonText } from "../../../src/internal/request/jsonText.ts"
 import { history, model, origin } from "../../support/histories.ts"
 
 interface Sent {

@@ -4,7 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ChatCompletions, ChatMessage, LLMConfig } from "effect-chat"
-import { PartialResponse } from "../../../src/internal/partialResponse.ts"
+import { PartialResponse } from "../../../src/internal/decode/response.ts"
 import { Meter } from "../../../src/internal/turn/meter.ts"
 import { answer, options, usage, withScript } from "../../support/chats.ts"
 

@@ -4,10 +4,10 @@
  * Messages are counted with `TokenCounter.estimate`. Tools and the response format are counted as the JSON that is sent,
  * and 3 tokens are added for the start of the answer.
  */
-import type { CallOptions } from "../CallOptions.ts"
-import { type ChatMessage, fromResponse } from "../ChatMessage.ts"
-import { type ChatResponse, emptyUsage, type Usage } from "../ChatResponse.ts"
-import { estimate, estimateText } from "../tokens/TokenCounter.ts"
+import type { CallOptions } from "../../CallOptions.ts"
+import { type ChatMessage, fromResponse } from "../../ChatMessage.ts"
+import { type ChatResponse, emptyUsage, type Usage } from "../../ChatResponse.ts"
+import { estimate, estimateText } from "../../tokens/TokenCounter.ts"
 
 const ofJson = (value: unknown): number => value === undefined ? 0 : estimateText(JSON.stringify(value))
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck as fc, Schema } from "effect"
 import { CallOptions } from "effect-chat"
-import { toParameters } from "../../../src/internal/request/toolSchema.ts"
+import { toParameters } from "../../../src/internal/request/tools.ts"
 
 const parametersOf = <A, I>(schema: Schema.Schema<A, I>) =>
   toParameters(CallOptions.tool({ name: "f", parameters: schema }).parameters ?? {})

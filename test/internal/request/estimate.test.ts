@@ -3,8 +3,8 @@ import { Arbitrary, FastCheck } from "effect"
 import * as CallOptions from "effect-chat/CallOptions"
 import * as ChatMessage from "effect-chat/ChatMessage"
 import { ChatResponse, type Usage } from "effect-chat/ChatResponse"
-import { estimateInput, estimateUsage } from "../../src/internal/estimate.ts"
-import { estimateText } from "../../src/tokens/TokenCounter.ts"
+import { estimateInput, estimateUsage } from "../../../src/internal/request/estimate.ts"
+import { estimateText } from "../../../src/tokens/TokenCounter.ts"
 
 const messages = [ChatMessage.system("You are kind."), ChatMessage.user("Hello, who are you?")]
 

@@ -1,10 +1,10 @@
 /**
- * The part of an answer that has arrived so far.
+ * Answers as responses: the part that has arrived so far, the event that ends an answer, and changes.
  */
-import type { ChatEvent } from "../ChatEvent.ts"
-import { ChatResponse, type FinishReason, type Usage } from "../ChatResponse.ts"
+import type { ChatEvent, Finish } from "../../ChatEvent.ts"
+import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"
 
-/** Accumulates events. Mutable: one answer has one reader. */
+/** The part of an answer that has arrived so far. Mutable: one answer has one reader. */
 export class PartialResponse {
   #text = ""
   #reasoning = ""
@@ -50,3 +50,21 @@ export class PartialResponse {
     )
   }
 }
+
+/** Whether nothing came of an answer. */
+export const saysNothing = ({ functionCall, reasoning, refusal, text, toolCalls }: ChatResponse): boolean =>
+  text === "" && reasoning === "" && refusal === "" && toolCalls.length === 0 && functionCall === undefined
+
+/** The response with other values in some fields. */
+export const change = (
+  response: ChatResponse,
+  fields: Partial<ConstructorParameters<typeof ChatResponse>[0]>
+): ChatResponse => ChatResponse.make(Object.assign({}, response, fields), true)
+
+/** The event that ends an answer, with the whole response. */
+export const finishOf = (response: ChatResponse): Finish => ({
+  _tag: "Finish",
+  reason: response.finishReason,
+  rawReason: response.rawFinishReason,
+  response
+})
