@@ -22,6 +22,11 @@ export const refusal = (rule: string, actual: unknown): string =>
 /** The provider of a config that names none. */
 export const unnamedProvider = "openai-compatible"
 
+/** The name of a server where several can answer: its provider, or the origin of its address where none is named. */
+export const serverName = (
+  { baseUrl, provider }: { readonly baseUrl: string; readonly provider: string }
+): string => provider === unnamedProvider ? new URL(baseUrl).origin : provider
+
 /** The address without slashes at its end, and without the path that this library adds. `/v1` stays as given. */
 export const normaliseBaseUrl = (baseUrl: string): string => {
   const path = "/chat/completions"
