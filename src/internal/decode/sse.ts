@@ -37,6 +37,19 @@ export const isDone = (data: string): boolean => /^\s*\[DONE\]/i.test(data)
 
 const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 
+/**
+ * Replaces the line ends of one stream by line feeds. At a CR at the end of a chunk, the parser would wait for what
+ * follows it, and an event would come one event late.
+ */
+const lineFeeds = (): (text: string) => string => {
+  let endedWithCr = false
+  return (text) => {
+    const rest = endedWithCr && text.startsWith("\n") ? text.slice(1) : text
+    if (text !== "") endedWithCr = text.endsWith("\r")
+    return rest.includes("\r") ? rest.replace(/\r\n?/g, "\n") : rest
+  }
+}
+
 /** A parser for one stream. `maxEventSize` is in characters. */
 export const make = (maxEventSize: number): SseParser => {
   // How much is kept of lines that are no fields, in characters.
@@ -62,13 +75,7 @@ export const make = (maxEventSize: number): SseParser => {
       else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
     }
   })
-  let endedWithCr = false
-  // The parser waits with a CR at the end of a chunk for what follows it: an event would be told one event late.
-  const withLf = (text: string): string => {
-    const rest = endedWithCr && text.startsWith("\n") ? text.slice(1) : text
-    if (text !== "") endedWithCr = text.endsWith("\r")
-    return rest.includes("\r") ? rest.replace(/\r\n?/g, "\n") : rest
-  }
+  const withLf = lineFeeds()
   /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
   let open: Array<string> = []
   let openSize = 0

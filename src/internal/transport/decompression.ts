@@ -275,9 +275,9 @@ const decode = (
  * way.
  */
 export const decompressedPull = (pull: Bytes, header: string, failed: Body.Failed, scope: Scope.Scope): Bytes =>
-  codingsOf(header).reduceRight((bytes, coding) => decompressedOnce(bytes, coding, failed, scope), pull)
+  codingsOf(header).reduceRight((bytes, coding) => pullDecompressed(bytes, coding, failed, scope), pull)
 
-const decompressedOnce = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
+const pullDecompressed = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
   let start: ReadonlyArray<Uint8Array> = []
   let begun: Bytes | undefined
   const first: Bytes = Effect.matchEffect(pull, {
