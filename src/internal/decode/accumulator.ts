@@ -25,9 +25,9 @@ import {
 } from "./chunk.ts"
 import { Members, sizeOf } from "./members.ts"
 import { finishOf, saysNothing } from "./response.ts"
+import { splitHalf } from "./sse.ts"
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
 import { type OpenCall, ToolCalls } from "./toolCalls.ts"
-import { splitHalf } from "./sse.ts"
 
 /** Who was asked, and how the answer is read. */
 export interface Options {
