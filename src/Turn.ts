@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
 import type { Prompt } from "./ChatMessage.ts"
 
 /**
@@ -47,6 +48,13 @@ export interface Replace {
 export interface Options extends CallOptions {
   /** Sent before the prompt with this turn only, and not kept: documents that were found, the time, who is speaking. */
   readonly context?: Prompt | undefined
+  /**
+   * The id of the turn, by which a call that is repeated is known: a message's id, say. Not empty. A turn with this id that
+   * is stored gives its answer again, without a request. One that runs is joined, and ends when the last of its callers
+   * leaves. One that failed or was interrupted is asked again. Another prompt under the id of a turn fails with
+   * `InvalidRequestError`. Default a new id.
+   */
+  readonly turnId?: string | undefined
 }
 
 /**
@@ -55,7 +63,30 @@ export interface Options extends CallOptions {
  * @since 0.1.0
  * @category models
  */
-export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context"> {}
+export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context" | "turnId"> {}
+
+/**
+ * An event of a turn by its number: the first has 1, and each later one the next.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NumberedEvent {
+  readonly seq: number
+  readonly event: ChatEvent
+}
+
+/**
+ * A turn that runs, or that waits for the turn before it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Running {
+  readonly turnId: string
+  /** The number of its last event, 0 if it has none yet. */
+  readonly seq: number
+}
 
 /**
  * Answers a turn again. The turn and those after it are replaced in one write when the new answer is complete; until then,

@@ -4,13 +4,14 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
-import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
+import { type ChatMessage, fromPrompt, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
 import type { WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Service, Settings, StoredConversation, Version } from "../../StoredConversation.ts"
+import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Version } from "../../StoredConversation.ts"
+import type * as TurnModule from "../../Turn.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
 import { fromStored as chosenIn } from "../history/settings.ts"
 
@@ -21,6 +22,8 @@ export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
 export interface Question {
   readonly input: TurnInput
   readonly keepTurns?: number | undefined
+  /** Turns that stay as well, behind those. */
+  readonly moved?: ReadonlyArray<HistoryTurn> | undefined
   /** Messages that are sent before the input and not kept. */
   readonly context?: TurnInput | undefined
 }
@@ -57,12 +60,16 @@ export interface FinishedTurn {
   readonly usage: Usage | undefined
   /** How many turns stay in front of it, if it replaces those after them. */
   readonly keepTurns?: number | undefined
+  /** Turns that stay as well, behind those. */
+  readonly moved?: ReadonlyArray<HistoryTurn> | undefined
 }
 
 /** A turn by its id and the place of its first message. */
 export interface TurnStart {
   readonly turnId: string
   readonly start: number
+  /** Undefined until it is read from the store. */
+  readonly createdAt?: number
 }
 
 /** What is stored of a conversation, with the settings that are in force. */
@@ -82,6 +89,14 @@ export interface Content extends Omit<Version, "incarnation"> {
   readonly usage: Usage
   /** Undefined if the store has none. */
   readonly incarnation: string | undefined
+}
+
+/** A turn that was found by its id. */
+export interface FoundTurn {
+  readonly turnId: string
+  /** How many turns come before it. */
+  readonly index: number
+  readonly messages: ReadonlyArray<ChatMessage>
 }
 
 /** A turn that the store did not take. */
@@ -150,6 +165,49 @@ export const firstTurns = (content: Content, keepTurns: number | undefined): Con
     messages: messages.slice(0, start),
     turns: turns.slice(0, keepTurns),
     summary: summary !== undefined && summary.replaces <= start ? summary : undefined
+  }
+}
+
+/** The content with further turns at its end. */
+export const addTurns = (content: Content, added: ReadonlyArray<HistoryTurn> = []): Content =>
+  added.reduce<Content>((content, { messages, turnId = "", ...turn }) =>
+    messages.length === 0 ? content : {
+      ...content,
+      messages: [...content.messages, ...messages],
+      turns: [
+        ...content.turns,
+        { turnId, start: content.messages.length, ...turn.createdAt === undefined ? {} : { createdAt: turn.createdAt } }
+      ]
+    }, content)
+
+/** The turn with this id. */
+export const findTurn = ({ messages, turns }: Content, turnId: string): FoundTurn | undefined => {
+  const index = turns.findIndex((turn) => turn.turnId === turnId)
+  const turn = turns[index]
+  return turn && { turnId, index, messages: messages.slice(turn.start, turns[index + 1]?.start) }
+}
+
+/** What stays if this turn is asked again: those before it and those after it. */
+export const others = ({ messages, turns }: Content, { index }: FoundTurn): Pick<Question, "keepTurns" | "moved"> => ({
+  keepTurns: index,
+  moved: turns.slice(index + 1).map(({ createdAt, start, turnId }, after) => ({
+    turnId,
+    createdAt,
+    messages: messages.slice(start, turns[index + after + 2]?.start)
+  }))
+})
+
+/** The question of a turn that is answered again, undefined if there is no such turn. */
+export const questionOf = (
+  { messages, turns }: Content,
+  input: TurnModule.Regenerate | TurnModule.Replace
+): Question | undefined => {
+  const { turnId } = input
+  const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
+  const turn = turns[keepTurns]
+  return turn && {
+    keepTurns,
+    input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
   }
 }
 

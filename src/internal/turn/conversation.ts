@@ -5,35 +5,38 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import { type BusyError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
-import { type ChatMessage, fromPrompt, system } from "../../ChatMessage.ts"
+import { type ChatMessage, system } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { Usage } from "../../ChatResponse.ts"
 import type { Changes, ChatSettings, WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type * as HistoryStore from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
-import { store as noopStore } from "../history/noopStore.ts"
 import * as Settings from "../history/settings.ts"
 import * as Background from "./background.ts"
 import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
-  add,
+  addTurns,
   type Choice,
   type Content,
   type ConversationOptions,
+  findTurn,
   type FinishedTurn,
   firstTurns,
-  inputOf,
+  type FoundTurn,
   isCurrent,
   load,
+  others,
   type Question,
+  questionOf,
   type StoreError,
   type TurnInput,
   withSystem
 } from "./content.ts"
 import { type Closed, TurnLock } from "./lock.ts"
+import { RunningTurns } from "./runningTurns.ts"
 import { Unsettled } from "./unsettled.ts"
+import { Writes } from "./writes.ts"
 
 /**
  * One conversation. It reads what is stored with its first use, after a write that failed, and, if other programs write
@@ -49,8 +52,10 @@ export class Conversation {
     Content | undefined
   >(undefined)
   readonly #unsettled = new Unsettled()
+  readonly #writes: Writes
   /** Reads and writes of the store. They go on when who began them leaves. */
   readonly background = new Background.Background()
+  readonly running = new RunningTurns()
   #isRemoved = false
   #clears = 0
 
@@ -58,6 +63,7 @@ export class Conversation {
     this.owner = options.owner ?? options.id
     this.#options = options
     this.#choices = new Choices(options.id, options.defaults)
+    this.#writes = new Writes(options, this.#choices, this.#unsettled)
   }
 
   /** Chooses what turns send of the history. */
@@ -113,29 +119,39 @@ export class Conversation {
   resolve(
     input: TurnModule.Regenerate | TurnModule.Replace
   ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> {
-    return Effect.flatMap(this.#read(true), ({ messages, turns }) => {
-      const { turnId } = input
-      const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
-      const turn = turns[keepTurns]
-      if (turn === undefined) {
-        const which = turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(turnId)}`
-        return Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
-      }
-      return Effect.succeed({
-        keepTurns,
-        input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
-      })
+    return Effect.flatMap(this.#read(true), (content) => {
+      const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
+      const question = questionOf(content, input)
+      return question === undefined
+        ? Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
+        : Effect.succeed(question)
+    })
+  }
+
+  /** The turn with this id, if it is stored. */
+  find(turnId: string): Effect.Effect<FoundTurn | undefined, HistoryStoreError> {
+    return Effect.map(this.#current, (content) => findTurn(content, turnId))
+  }
+
+  /** The turn with this id, and what stays of the others if it is asked again. For the turn that holds the lock. */
+  findAgain(turnId: string): Effect.Effect<
+    { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved"> } | undefined,
+    HistoryStoreError
+  > {
+    return Effect.map(this.#read(true), (content) => {
+      const found = findTurn(content, turnId)
+      return found && { found, others: others(content, found) }
     })
   }
 
   /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
-  choice({ context = [], input, keepTurns }: Question): Effect.Effect<Choice, HistoryStoreError> {
+  choice({ context = [], input, keepTurns, moved }: Question): Effect.Effect<Choice, HistoryStoreError> {
     const confirmed = Effect.zipRight(
       this.background.settled,
       Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#forget : Effect.void)
     )
     return Effect.map(Effect.zipRight(confirmed, this.#read(true)), (content) => {
-      const { config, messages, summary, systemPrompt } = firstTurns(content, keepTurns)
+      const { config, messages, summary, systemPrompt } = addTurns(firstTurns(content, keepTurns), moved)
       const opening = [...context, ...input]
       return {
         input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
@@ -182,7 +198,7 @@ export class Conversation {
             systemPrompt,
             settings
           })
-          : this.#commit({ expected: { incarnation, version }, turns: [] }, next)
+          : this.#writes.commit({ expected: { incarnation, version }, turns: [] }, next)
         return Effect.map(commit, (version) => {
           done()
           return { ...next, version }
@@ -204,6 +220,16 @@ export class Conversation {
       })
     })
     return this.background.run(write)
+  }
+
+  /** Fails if the conversation would refuse a turn that begins now. */
+  get accepts(): Effect.Effect<void, BusyError | HistoryStoreError> {
+    return Effect.flatMap(this.config, ({ turnPolicy }) => this.lock.accepts(turnPolicy))
+  }
+
+  /** Gives up the turn with this id if the store did not take it. */
+  giveUp(turnId: string): void {
+    if (this.#unsettled.turn?.turnId === turnId) this.#unsettled.discard()
   }
 
   /** Ends the turn that runs, and those that wait. */
@@ -245,7 +271,7 @@ export class Conversation {
       if (this.#isRemoved) return this.recordUsage(turn.usage)
       const write = this.#write(false, (content) => {
         this.#unsettled.keep(turn, content)
-        return this.#append(content, turn)
+        return this.#writes.append(content, turn)
       })
       // What is stored may have to be read first, and that can fail.
       const kept = Effect.tapError(write, () =>
@@ -266,7 +292,7 @@ export class Conversation {
       if (removed === 0) return Effect.succeed(content)
       this.#unsettled.discard()
       const keepTurns = content.turns.length - removed
-      return this.#append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
+      return this.#writes.append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
     })
     return this.lock.with(Effect.map(write, () => removed), this.background)
   }
@@ -280,7 +306,7 @@ export class Conversation {
         false,
         (content) =>
           this.#unsettled.turn?.messages === unsaved.messages
-            ? this.#append(content, unsaved)
+            ? this.#writes.append(content, unsaved)
             : Effect.succeed(content)
       )
       return Effect.as(this.background.run(Effect.zipRight(this.#forget, write)), true)
@@ -295,52 +321,6 @@ export class Conversation {
   #count(usage: Usage | undefined): Effect.Effect<void> {
     const { onUsage } = this.#options
     return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
-  }
-
-  #append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
-    return Effect.flatMap(this.#choices.apply(content), (chosen) => {
-      const { keepTurns, messages, turnId } = turn
-      const { id, store } = this.#options
-      const { incarnation, version } = content
-      const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
-      const kept = firstTurns(chosen, keepTurns)
-      const write = keepTurns !== undefined || this.#choices.needsCommit(version)
-        ? this.#commit({
-          expected: { incarnation, version },
-          keepTurns,
-          turns: messages.length === 0 ? [] : [{ turnId, messages }],
-          usage,
-          ...(keepTurns === undefined ? {} : { summary: kept.summary })
-        }, chosen)
-        : this.#storingChoices(store.append({
-          id,
-          turnId,
-          expectedVersion: version,
-          incarnation,
-          messages,
-          usage,
-          systemPrompt: chosen.prompt,
-          settings: chosen.settings
-        }))
-      return Effect.map(this.#unsettled.storing(usage, write), (version) => {
-        this.#unsettled.stored()
-        const turns = messages.length === 0 ? kept.turns : [...kept.turns, { turnId, start: kept.messages.length }]
-        return { ...kept, version, usage, turns, messages: [...kept.messages, ...messages] }
-      })
-    })
-  }
-
-  /** A write that also stores what is chosen. */
-  #commit(commit: Omit<HistoryStore.Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
-    const { id, store } = this.#options
-    return this.#storingChoices(
-      Effect.map(store.commit({ id, ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
-    )
-  }
-
-  #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
-    // A conversation without a store has no other place than its chats for what they chose.
-    return this.#choices.storing(write, this.#options.store !== noopStore)
   }
 
   /** Makes the next use read what another write stored. A turn that runs gets a conflict from its own write. */

@@ -213,6 +213,14 @@ export class Turn implements Holder {
     return Effect.ensuring(end, Scope.close(this.scope, Exit.void))
   })
 
+  /** Ends the turn before its first request. Nothing is kept of it. */
+  readonly withdraw: Effect.Effect<void> = Effect.uninterruptible(
+    Effect.zipRight(
+      Effect.suspend(() => this.#end(Effect.void)),
+      Effect.suspend(() => Scope.close(this.scope, Exit.void))
+    )
+  )
+
   /** Keeps what `onInterrupt` says. */
   get #interrupt(): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
@@ -252,12 +260,12 @@ export class Turn implements Holder {
    */
   #commit(response: ChatResponse, isComplete: boolean): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const { input, keepTurns } = this.question
+    const { input, keepTurns, moved } = this.question
     const isCleared = this.#clears !== this.conversation.clears
     if (isCleared || (keepTurns !== undefined && !isComplete)) return this.conversation.recordUsage(usage)
     const answer = fromResponse(response) ?? blank(response)
     const messages = [...input, ...this.#steps.flatMap((step) => step.messages), answer]
-    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns })
+    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, moved })
   }
 
   /** Ends the turn. Returns a wait for the commit, undefined if the turn had ended already. */
@@ -308,6 +316,8 @@ const withCallIds = (response: ChatResponse): ChatResponse => {
 export interface Opening {
   readonly input: TurnModule.Input
   readonly context?: Prompt | undefined
+  /** Default a new id. */
+  readonly turnId?: string | undefined
 }
 
 const isPrompt = (input: TurnModule.Input): input is Prompt => typeof input === "string" || !("_tag" in input)
@@ -327,14 +337,14 @@ export const makeId: Effect.Effect<string> = Effect.zipWith(
 /** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
 export const begin = (
   conversation: Conversation,
-  { context, input }: Opening,
+  { context, input, turnId }: Opening,
   scope: Scope.Scope,
   nextStep?: NextStep
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError | InvalidRequestError> =>
   Effect.gen(function*() {
     const config = yield* conversation.config
     const turn = new Turn({
-      id: yield* makeId,
+      id: turnId ?? (yield* makeId),
       conversation,
       question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
