@@ -85,6 +85,8 @@ export interface Content extends Omit<Version, "incarnation"> {
   /** Complete turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly turns: ReadonlyArray<TurnStart>
+  /** How many turns are stored before those. Above 0 there is no summary here. */
+  readonly firstTurn: number
   readonly summary: Summary | undefined
   readonly usage: Usage
   /** Undefined if the store has none. */
@@ -123,6 +125,7 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
   prompt: "",
   messages: [],
   turns: [],
+  firstTurn: 0,
   summary: undefined,
   usage: emptyUsage,
   version: 0,
@@ -140,22 +143,43 @@ export const fromStored = (stored: StoredConversation, config: LLMConfig): Conte
   version: stored.version
 })
 
+/** How many turns are read: the last ones, or all of them. */
+export type Amount = number | "whole"
+
+/** Whether the content has the turns that are wanted. */
+export const hasTurns = ({ firstTurn, turns }: Content, amount: Amount): boolean =>
+  firstTurn === 0 || amount !== "whole" && turns.length >= amount
+
 /** Reads what is stored, after the removal of the conversation before. */
 export const load = (
-  { after = Effect.void, defaults, id, store }: ConversationOptions
+  { after = Effect.void, defaults, id, store }: ConversationOptions,
+  amount: Amount
 ): Effect.Effect<Content, HistoryStoreError> =>
   Effect.flatMap(
-    Effect.zipRight(after, store.load(id)),
+    Effect.zipRight(after, read(store, id, amount)),
     Option.match({
       onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
-      onSome: (stored) => Effect.succeed(fromStored(stored, defaults))
+      onSome: ({ firstTurn, stored }) =>
+        Effect.succeed({
+          ...fromStored(stored, defaults),
+          firstTurn,
+          ...firstTurn > 0 ? { summary: undefined } : {}
+        })
     })
   )
+
+const read = (store: Service, id: string, amount: Amount) =>
+  amount === "whole"
+    ? Effect.map(store.load(id), Option.map((stored) => ({ stored, firstTurn: 0 })))
+    : Effect.map(
+      store.loadTail(id, { turns: amount }),
+      Option.map((stored) => ({ stored, firstTurn: stored.firstTurn }))
+    )
 
 /** The sum of both, if there are more. */
 export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
 
-/** The content without the turns after the first `keepTurns`. A summary stays if it is of turns that stay. */
+/** The whole content without the turns after the first `keepTurns`. A summary stays if it is of turns that stay. */
 export const firstTurns = (content: Content, keepTurns: number | undefined): Content => {
   const start = keepTurns === undefined ? undefined : content.turns[keepTurns]?.start
   if (start === undefined) return content
@@ -180,14 +204,14 @@ export const addTurns = (content: Content, added: ReadonlyArray<HistoryTurn> = [
       ]
     }, content)
 
-/** The turn with this id. */
-export const findTurn = ({ messages, turns }: Content, turnId: string): FoundTurn | undefined => {
+/** The turn with this id, if it is here. */
+export const findTurn = ({ firstTurn, messages, turns }: Content, turnId: string): FoundTurn | undefined => {
   const index = turns.findIndex((turn) => turn.turnId === turnId)
   const turn = turns[index]
-  return turn && { turnId, index, messages: messages.slice(turn.start, turns[index + 1]?.start) }
+  return turn && { turnId, index: firstTurn + index, messages: messages.slice(turn.start, turns[index + 1]?.start) }
 }
 
-/** What stays if this turn is asked again: those before it and those after it. */
+/** What stays of the whole content if this turn is asked again: the turns before it and those after it. */
 export const others = ({ messages, turns }: Content, { index }: FoundTurn): Pick<Question, "keepTurns" | "moved"> => ({
   keepTurns: index,
   moved: turns.slice(index + 1).map(({ createdAt, start, turnId }, after) => ({
@@ -197,7 +221,7 @@ export const others = ({ messages, turns }: Content, { index }: FoundTurn): Pick
   }))
 })
 
-/** The question of a turn that is answered again, undefined if there is no such turn. */
+/** The question of a turn of the whole content that is answered again, undefined if there is no such turn. */
 export const questionOf = (
   { messages, turns }: Content,
   input: TurnModule.Regenerate | TurnModule.Replace

@@ -3,29 +3,25 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as SynchronizedRef from "effect/SynchronizedRef"
 import { type BusyError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
 import { type ChatMessage, system } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { Usage } from "../../ChatResponse.ts"
-import type { Changes, ChatSettings, WindowLimits } from "../../ChatSettings.ts"
+import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type * as TurnModule from "../../Turn.ts"
 import * as Settings from "../history/settings.ts"
-import * as Background from "./background.ts"
+import { Background } from "./background.ts"
 import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
   addTurns,
   type Choice,
   type Content,
   type ConversationOptions,
-  findTurn,
   type FinishedTurn,
   firstTurns,
   type FoundTurn,
-  isCurrent,
-  load,
   others,
   type Question,
   questionOf,
@@ -33,6 +29,7 @@ import {
   type TurnInput,
   withSystem
 } from "./content.ts"
+import { ContentRef } from "./contentRef.ts"
 import { type Closed, TurnLock } from "./lock.ts"
 import { RunningTurns } from "./runningTurns.ts"
 import { Unsettled } from "./unsettled.ts"
@@ -47,16 +44,12 @@ export class Conversation {
   readonly owner: string | object
   readonly #options: ConversationOptions
   readonly #choices: Choices
-  #limits: WindowLimits | undefined
-  readonly #content: SynchronizedRef.SynchronizedRef<Content | undefined> = SynchronizedRef.unsafeMake<
-    Content | undefined
-  >(undefined)
+  readonly #content: ContentRef
   readonly #unsettled = new Unsettled()
   readonly #writes: Writes
-  /** Reads and writes of the store. They go on when who began them leaves. */
-  readonly background = new Background.Background()
+  /** The writes of the store. They go on when who began them leaves. */
+  readonly background: Background
   readonly running = new RunningTurns()
-  #isRemoved = false
   #clears = 0
 
   constructor(options: ConversationOptions) {
@@ -64,11 +57,13 @@ export class Conversation {
     this.#options = options
     this.#choices = new Choices(options.id, options.defaults)
     this.#writes = new Writes(options, this.#choices, this.#unsettled)
+    this.background = new Background()
+    this.#content = new ContentRef(options, this.#choices, this.#unsettled, this.lock, this.background)
   }
 
   /** Chooses what turns send of the history. */
   get window(): HistoryWindow {
-    return this.#limits === undefined ? this.#options.window : Settings.toWindow(this.#limits, this.#options.window)
+    return this.#content.window
   }
 
   /** Chooses settings, which are stored with the next write. `mark` tells whether they are stored already. */
@@ -83,27 +78,27 @@ export class Conversation {
 
   /** The tokens of all turns. */
   get usage(): Effect.Effect<Usage, HistoryStoreError> {
-    return Effect.map(this.#current, ({ usage }) => this.#unsettled.total(usage))
+    return Effect.map(this.#content.current(), ({ usage }) => this.#unsettled.total(usage))
   }
 
   /** The settings that are in force, without a look at the stored version. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
-    return Effect.map(this.#read(false), ({ config }) => config)
+    return Effect.map(this.#content.read(false), ({ config }) => config)
   }
 
   /** The settings that are in force, without secrets. */
   get settings(): Effect.Effect<ChatSettings, HistoryStoreError> {
-    return Effect.map(this.#current, Settings.toSettings)
+    return Effect.map(this.#content.current(), Settings.toSettings)
   }
 
   /** The messages, after the system message if there is one. */
   get history(): Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError> {
-    return Effect.map(this.#current, (content) => withSystem(content, content.messages))
+    return Effect.map(this.#content.current("whole"), (content) => withSystem(content, content.messages))
   }
 
   /** The request of a question outside the history. */
   question(input: TurnInput): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return Effect.map(this.#current, (content) => ({
+    return Effect.map(this.#content.current(), (content) => ({
       config: content.config,
       messages: withSystem(content, input),
       conversation: this.owner
@@ -119,7 +114,7 @@ export class Conversation {
   resolve(
     input: TurnModule.Regenerate | TurnModule.Replace
   ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> {
-    return Effect.flatMap(this.#read(true), (content) => {
+    return Effect.flatMap(this.#content.read(true, "whole"), (content) => {
       const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
       const question = questionOf(content, input)
       return question === undefined
@@ -130,7 +125,7 @@ export class Conversation {
 
   /** The turn with this id, if it is stored. */
   find(turnId: string): Effect.Effect<FoundTurn | undefined, HistoryStoreError> {
-    return Effect.map(this.#current, (content) => findTurn(content, turnId))
+    return Effect.flatMap(this.#content.current(), (content) => this.#content.find(content, turnId))
   }
 
   /** The turn with this id, and what stays of the others if it is asked again. For the turn that holds the lock. */
@@ -138,23 +133,34 @@ export class Conversation {
     { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved"> } | undefined,
     HistoryStoreError
   > {
-    return Effect.map(this.#read(true), (content) => {
-      const found = findTurn(content, turnId)
-      return found && { found, others: others(content, found) }
-    })
+    return Effect.flatMap(
+      this.#content.read(true),
+      (content) =>
+        Effect.flatMap(this.#content.find(content, turnId), (found) =>
+          found === undefined
+            ? Effect.succeed(found)
+            : Effect.map(this.#content.read(true, "whole"), (content) => ({ found, others: others(content, found) })))
+    )
   }
 
   /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
   choice({ context = [], input, keepTurns, moved }: Question): Effect.Effect<Choice, HistoryStoreError> {
+    const opening = [...context, ...input]
     const confirmed = Effect.zipRight(
       this.background.settled,
-      Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#forget : Effect.void)
+      Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#content.forget : Effect.void)
     )
-    return Effect.map(Effect.zipRight(confirmed, this.#read(true)), (content) => {
-      const { config, messages, summary, systemPrompt } = addTurns(firstTurns(content, keepTurns), moved)
-      const opening = [...context, ...input]
+    const content = keepTurns === undefined ? this.#content.forWindow(opening) : this.#content.read(true, "whole")
+    return Effect.map(Effect.zipRight(confirmed, content), (content) => {
+      const { config, firstTurn, messages, summary, systemPrompt } = addTurns(firstTurns(content, keepTurns), moved)
       return {
-        input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
+        input: {
+          system: systemPrompt === "" ? undefined : system(systemPrompt),
+          messages,
+          opening,
+          summary,
+          offset: firstTurn
+        },
         request: { config, conversation: this.owner }
       }
     })
@@ -163,7 +169,7 @@ export class Conversation {
   /** Stores the summary of these messages, unless the history has changed. */
   summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
     const { id, store } = this.#options
-    const write = this.#write(false, (content) => {
+    const write = this.#content.write(false, (content) => {
       if (content.messages !== messages) return Effect.succeed(content)
       const usage = this.#unsettled.withUnstored(content.usage)
       const { incarnation, version } = content
@@ -184,7 +190,7 @@ export class Conversation {
   }
 
   #updateSettings(changes: Changes): Effect.Effect<void, StoreError> {
-    const write = this.#write(true, (content) =>
+    const write = this.#content.write(true, (content) =>
       Effect.flatMap(this.#choices.apply(content), (chosen) => {
         const { incarnation, version } = content
         const { done, update } = this.#choices.change(changes)
@@ -209,14 +215,14 @@ export class Conversation {
 
   get clear(): Effect.Effect<void, StoreError> {
     const { id, store } = this.#options
-    const write = this.#write(true, (content) => {
+    const write = this.#content.write(true, (content) => {
       const { incarnation, version } = content
       // A conversation that is not stored has nothing to clear there.
       const clear = version === 0 ? Effect.succeed(0) : store.clear({ id, expectedVersion: version, incarnation })
       return Effect.map(clear, (version) => {
         this.#clears++
         this.#unsettled.discard()
-        return { ...content, version, messages: [], turns: [], summary: undefined }
+        return { ...content, version, messages: [], turns: [], firstTurn: 0, summary: undefined }
       })
     })
     return this.background.run(write)
@@ -260,7 +266,7 @@ export class Conversation {
   /** Ends the conversation: the turn that runs is not kept, and nothing is written after this. */
   get remove(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.#isRemoved = true
+      this.#content.isRemoved = true
       return this.end(Duration.zero)
     })
   }
@@ -268,11 +274,11 @@ export class Conversation {
   /** Adds a turn to the history. It is stored when this is done. */
   commit(turn: FinishedTurn): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
-      if (this.#isRemoved) return this.recordUsage(turn.usage)
-      const write = this.#write(false, (content) => {
+      if (this.#content.isRemoved) return this.recordUsage(turn.usage)
+      const write = this.#content.write(false, (content) => {
         this.#unsettled.keep(turn, content)
         return this.#writes.append(content, turn)
-      })
+      }, turn.keepTurns === undefined ? undefined : "whole")
       // What is stored may have to be read first, and that can fail.
       const kept = Effect.tapError(write, () =>
         Effect.sync(() => {
@@ -287,13 +293,13 @@ export class Conversation {
   /** Removes the last turns, once the turn that runs is over. Returns how many there were to remove. */
   rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
     let removed = 0
-    const write = this.#write(true, (content) => {
+    const write = this.#content.write(true, (content) => {
       removed = Math.min(content.turns.length, Math.max(0, Math.trunc(count)))
       if (removed === 0) return Effect.succeed(content)
       this.#unsettled.discard()
       const keepTurns = content.turns.length - removed
       return this.#writes.append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
-    })
+    }, "whole")
     return this.lock.with(Effect.map(write, () => removed), this.background)
   }
 
@@ -302,14 +308,15 @@ export class Conversation {
     return Effect.suspend(() => {
       const unsaved = this.#unsettled.turn
       if (unsaved === undefined) return Effect.succeed(false)
-      const write = this.#write(
+      const write = this.#content.write(
         false,
         (content) =>
           this.#unsettled.turn?.messages === unsaved.messages
             ? this.#writes.append(content, unsaved)
-            : Effect.succeed(content)
+            : Effect.succeed(content),
+        unsaved.keepTurns === undefined ? undefined : "whole"
       )
-      return Effect.as(this.background.run(Effect.zipRight(this.#forget, write)), true)
+      return Effect.as(this.background.run(Effect.zipRight(this.#content.forget, write)), true)
     })
   }
 
@@ -325,68 +332,6 @@ export class Conversation {
 
   /** Makes the next use read what another write stored. A turn that runs gets a conflict from its own write. */
   get reload(): Effect.Effect<void> {
-    return Effect.suspend(() => this.lock.holder === undefined ? this.#forget : Effect.void)
-  }
-
-  /** Makes the next use read what is stored. */
-  get #forget(): Effect.Effect<void> {
-    return Effect.uninterruptible(SynchronizedRef.set(this.#content, undefined))
-  }
-
-  /**
-   * The content once what is being written is stored, compared with the store unless a turn runs: that turn was made for
-   * what is in memory.
-   */
-  get #current(): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.zipRight(
-      this.background.settled,
-      Effect.suspend(() => this.#read(this.lock.holder === undefined))
-    )
-  }
-
-  /** A read goes on when the reader leaves: a semaphore loses the permit of a fiber that is interrupted as it gets it. */
-  #read(compare: boolean): Effect.Effect<Content, HistoryStoreError> {
-    const read = Background.read(
-      SynchronizedRef.modifyEffect(
-        this.#content,
-        (content) => Effect.map(this.#refresh(content, compare), (content) => [content, content])
-      )
-    )
-    return SynchronizedRef.get(this.#content).pipe(
-      Effect.flatMap((content) =>
-        content !== undefined && !(compare && this.#options.store.isShared) ? Effect.succeed(content) : read
-      ),
-      Effect.flatMap((content) => this.#choices.apply(content)),
-      Effect.tap(({ limits }) => this.#limits = limits)
-    )
-  }
-
-  /** The content, read if there is none, or if another version is stored. */
-  #refresh(content: Content | undefined, compare: boolean): Effect.Effect<Content, HistoryStoreError> {
-    const { id, store } = this.#options
-    if (content === undefined) return this.#load
-    return compare && store.isShared
-      ? Effect.flatMap(store.version(id), (found) => isCurrent(content, found) ? Effect.succeed(content) : this.#load)
-      : Effect.succeed(content)
-  }
-
-  /** One write at a time, and none after the removal. After one that failed, what is stored is read again. */
-  #write(
-    compare: boolean,
-    f: (content: Content) => Effect.Effect<Content, StoreError>
-  ): Effect.Effect<void, StoreError> {
-    const write = SynchronizedRef.updateEffect(this.#content, (content) => {
-      if (this.#isRemoved) return Effect.succeed(content)
-      const known = this.#unsettled.isUnconfirmed ? undefined : content
-      return Effect.flatMap(this.#refresh(known, compare && this.lock.holder === undefined), f)
-    }).pipe(
-      Effect.tapErrorTag("ConflictError", () => this.#forget),
-      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unsettled.fail()))
-    )
-    return Effect.uninterruptible(write)
-  }
-
-  get #load(): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.map(load(this.#options), (content) => this.#unsettled.settle(content))
+    return Effect.suspend(() => this.lock.holder === undefined ? this.#content.forget : Effect.void)
   }
 }
