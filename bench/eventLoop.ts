@@ -222,7 +222,7 @@ const median = (values: ReadonlyArray<number>): number =>
   Array.from(values).sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? NaN
 
 const compare = async (mebibytes: number, rounds: number, part: string): Promise<void> => {
-  const { child: server, line: url } = await start("server", `${mebibytes * 2 ** 20}`)
+  const { child: server, line: url } = await start("server", `${Math.floor(mebibytes * 2 ** 20)}`)
   const results = new Map<string, Array<Result>>()
   const names = Object.keys(bodies).filter((name) => name.startsWith("plain") || name.includes(part))
   for (let round = 0; round < rounds; round++) {

@@ -96,7 +96,7 @@ export class Accumulator {
 
   /** About how much is kept of the answer, in characters. */
   get size(): number {
-    return this.#size + this.#members.size
+    return this.#size + this.#members.size + this.#calls.contentSize
   }
 
   /** Takes in a chunk, or a complete document, and appends its events to `out`. */
@@ -271,7 +271,6 @@ export class Accumulator {
     for (const piece of toolCallsOf(delta)) {
       const call = this.#calls.add(piece, isDocument)
       if (call === undefined) continue
-      this.#size += sizeOf(piece)
       this.#emitCall(call, call.toEncodable(piece.arguments), out)
     }
     const call = functionCallOf(delta)

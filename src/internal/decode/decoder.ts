@@ -12,7 +12,7 @@ import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } fro
 import { serverName } from "../settings.ts"
 import { Accumulator } from "./accumulator.ts"
 import { documentOf, plainTextOf } from "./chunk.ts"
-import { isTooDeep } from "./jsonScanner.ts"
+import { excessOf, JsonScanner, scan } from "./jsonScanner.ts"
 import * as Sse from "./sse.ts"
 import { Utf8 } from "./sse.ts"
 import * as Template from "./template.ts"
@@ -36,6 +36,10 @@ export class Decoder {
   /** Whether the last event has ended and no other has begun. */
   #isBetween = false
   #whole = ""
+  /** The brackets of what is whole, read as it arrives. */
+  readonly #brackets = new JsonScanner()
+  /** What the lines of what is whole are: the first one, which has ended or not, or those of one document. */
+  #lines: "one" | "ended" | "document" = "one"
   #size = 0
   #finished = false
 
@@ -87,10 +91,9 @@ export class Decoder {
     if (this.#finished) return undefined
     const problem = this.#text(this.#utf8.end(), out, true)
     if (problem !== undefined || this.isDone) return problem
-    const lines = this.#mode === "whole" ? jsonLines(this.#whole) : undefined
-    if (this.#mode === "whole" && lines === undefined) return this.#readWhole(out) ?? this.finish(out)
+    if (this.#mode === "whole") return this.#readWhole(out) ?? this.finish(out)
     this.#mode = "events"
-    const last = this.#read(lines ?? this.#sse.end(), out, true)
+    const last = this.#read(this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
     this.#answer.end(out)
     if (this.#answer.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
@@ -125,9 +128,27 @@ export class Decoder {
     }
     if (this.#mode === "events") return this.#events(rest, out)
     this.#whole += rest
+    if (this.#mode === "whole" && this.#isOfLines(rest)) {
+      this.#mode = "events"
+      const lines = this.#whole
+      this.#whole = ""
+      return this.#events(lines, out)
+    }
     return this.#mode === "whole" && this.#size > this.#config.maxBodySize
       ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#whole)
       : undefined
+  }
+
+  /** Whether the body turns out to have a chunk a line: its first line is an object, and so does the second one begin. */
+  #isOfLines(more: string): boolean {
+    this.#brackets.read(more)
+    if (this.#lines === "one") this.#lines = more.includes("\n") ? "ended" : "one"
+    if (this.#lines !== "ended" || more.trim() === "") return false
+    const end = this.#whole.indexOf("\n")
+    const rest = this.#whole.slice(end).trimStart()
+    if (rest === "") return false
+    this.#lines = "document"
+    return rest.startsWith("{") && isRecord(parseLine(this.#whole.slice(0, end), this.#config.maxEventSize))
   }
 
   #decide(begun: string, atEnd: boolean): Mode {
@@ -180,16 +201,19 @@ export class Decoder {
     if (Sse.isDone(data)) return this.finish(out)
     // Gateways that wrap the events of another server can write `data: data: …`.
     if (/^data: ?/.test(data)) return this.#event({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
-    if (isTooDeep(data)) return tooDeep(data)
+    // Shorter events cannot have too much of anything.
+    const shortest = 512
+    const excess = data.length > shortest ? excessOf(scan(data), this.#config.maxEventSize) : undefined
+    if (excess !== undefined) return malformed(`An event of the answer ${excess}`, data)
     const parsed = parseJson(data)
     if (isReport(event, parsed?.value)) return undefined
     if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
     const lines = data.split("\n")
-    return lines.length === 1 ? noJson(data, atEnd) : this.#lines(lines, event, out, atEnd)
+    return lines.length === 1 ? noJson(data, atEnd) : this.#eachLine(lines, event, out, atEnd)
   }
 
   /** Some servers end an event with one line break where two belong: each line is an event then. */
-  #lines(
+  #eachLine(
     lines: ReadonlyArray<string>,
     event: string | undefined,
     out: Array<ChatEvent>,
@@ -228,6 +252,7 @@ export class Decoder {
     if (this.partial === undefined) {
       this.#mode = "whole"
       this.#whole = text
+      this.#brackets.read(text)
       const isEnded = () => hasEnded || this.#answer.isFinished || this.#config.wire.endOfStreamIsComplete
       return this.#readWhole(out) ?? (isEnded() ? this.finish(out) : endless)
     }
@@ -237,10 +262,12 @@ export class Decoder {
 
   #readWhole(out: Array<ChatEvent>): Problem | undefined {
     const body = withoutDone(this.#whole.trim())
-    if (/^[{[]/.test(body) && isTooDeep(body)) return tooDeep(body)
+    const isJson = /^[{[]/.test(body)
+    const excess = isJson ? excessOf(this.#brackets, this.#config.maxBodySize) : undefined
+    if (excess !== undefined) return malformed(`The answer ${excess}`, body)
     const parsed = parseJson(body)
     if (parsed === undefined) {
-      return /^[{[]/.test(body)
+      return isJson
         ? truncated("The answer is JSON that breaks off")
         : said(fromBody(body, this.#contentType()), body)
     }
@@ -255,13 +282,8 @@ export class Decoder {
   }
 }
 
-/** The events of a stream that has a chunk a line and nothing else. */
-const jsonLines = (body: string): ReadonlyArray<Sse.ServerSentEvent> | undefined => {
-  const text = withoutDone(body.trim())
-  const end = text.indexOf("\n")
-  if (end === -1 || !isRecord(parseJson(text.slice(0, end))?.value)) return undefined
-  return text.split("\n").map((data) => ({ event: undefined, data }))
-}
+const parseLine = (line: string, limit: number): unknown =>
+  line.length > limit || excessOf(scan(line), limit) !== undefined ? undefined : parseJson(line)?.value
 
 /** A document without the end of a stream behind it. */
 const withoutDone = (body: string): string => {
@@ -294,8 +316,6 @@ const mayBeError = (chunk: JsonRecord): boolean =>
   fieldsOf(chunk["x_groq"])["error"] !== undefined
 
 const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
-
-const tooDeep = (body: string): Problem => malformed("The answer is nested too deeply", body)
 
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 

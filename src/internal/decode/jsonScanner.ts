@@ -3,11 +3,21 @@
  */
 
 const quote = 0x22
+const comma = 0x2c
+const colon = 0x3a
 const backslash = 0x5c
-const openBrace = 0x7b
-const closeBrace = 0x7d
-const openBracket = 0x5b
-const closeBracket = 0x5d
+// Braces differ from brackets by one bit.
+const open = 0x7b
+const close = 0x7d
+const bit = 0x20
+
+/** How deeply the JSON of an answer may be nested. Parsers and Schemas recurse, and a stack is finite. */
+const maxDepth = 256
+
+const indexOf = (text: string, character: string, from: number): number => {
+  const at = text.indexOf(character, from)
+  return at === -1 ? text.length : at
+}
 
 /** Follows the brackets of one text. Its work is linear in the text, however the text is cut into pieces. */
 export class JsonScanner {
@@ -17,22 +27,19 @@ export class JsonScanner {
   depth = 0
   /** The most brackets that were open at a time. */
   deepest = 0
+  /** How many brackets were opened, and how many commas and colons there are: about the number of keys and values. */
+  count = 0
   /** Whether an object or a list has been opened and closed. */
   hasValue = false
 
   /** Reads the text from `from` on, up to the end of a value or of the text. Returns the place after that. */
   readValue(text: string, from = 0): number {
-    let at = from
-    while (at < text.length) {
-      this.#read(text.charCodeAt(at++))
-      if (this.hasValue && this.depth === 0) break
-    }
-    return at
+    return this.#read(text, from, true)
   }
 
-  /** Reads all of the text. */
+  /** Reads all of the text, unless it is nested too deeply. */
   read(text: string): void {
-    for (let at = 0; at < text.length; at++) this.#read(text.charCodeAt(at))
+    this.#read(text, 0, false)
   }
 
   /** Whether the text so far is one closed object or list, if it is JSON at all. */
@@ -40,38 +47,64 @@ export class JsonScanner {
     return this.hasValue && this.depth === 0
   }
 
-  /** Whether the text so far ends within a string. */
-  get isInString(): boolean {
-    return this.#isString
-  }
-
-  #read(code: number): void {
-    if (this.#isString) {
-      if (this.#isEscaped) this.#isEscaped = false
-      else if (code === backslash) this.#isEscaped = true
-      else if (code === quote) this.#isString = false
-    } else if (code === quote) {
-      this.#isString = true
-    } else if (code === openBrace || code === openBracket) {
-      this.hasValue = true
-      this.depth++
-      if (this.depth > this.deepest) this.deepest = this.depth
-    } else if (code === closeBrace || code === closeBracket) {
-      this.depth--
+  /** Every character of an answer passes here: state in variables is read several times faster than in members. */
+  #read(text: string, from: number, stops: boolean): number {
+    let isString = this.#isString
+    let { count, deepest, depth, hasValue } = this
+    let nextQuote = -1
+    let nextBackslash = -1
+    let at = this.#isEscaped && from < text.length ? from + 1 : from
+    for (; at < text.length; at++) {
+      const code = text.charCodeAt(at)
+      if (isString) {
+        if (code === quote) isString = false
+        else if (code === backslash) at++
+        // Now and then, what is left of a string is skipped: most of a long answer is long strings.
+        else if (at % 64 === 0) {
+          if (nextQuote < at) nextQuote = indexOf(text, "\"", at)
+          if (nextBackslash < at) nextBackslash = indexOf(text, "\\", at)
+          at = Math.min(nextQuote, nextBackslash) - 1
+        }
+      } else if (code === quote) isString = true
+      else if (code === comma || code === colon) count++
+      else if ((code | bit) === open) {
+        count++
+        hasValue = true
+        if (++depth > deepest) deepest = depth
+        if (depth > maxDepth && !stops) break
+      } else if ((code | bit) === close) {
+        depth--
+        if (stops && depth === 0) {
+          at++
+          break
+        }
+      }
     }
+    this.#isString = isString
+    this.#isEscaped = at > text.length || (this.#isEscaped && from >= text.length)
+    Object.assign(this, { depth, deepest, count, hasValue })
+    return Math.min(at, text.length)
   }
 }
 
-/** How deeply the JSON of an answer may be nested. Parsers and Schemas recurse, and a stack is finite. */
-const maxDepth = 256
+/** Why a text should not be parsed: it is nested too deeply, or has too many values for a limit in characters. */
+export const excessOf = ({ count, deepest }: JsonScanner, limit: number): string | undefined => {
+  if (deepest > maxDepth) return "is nested too deeply"
+  // Parsers take as long for a key or a value as for so many characters of a text. A few values are always allowed.
+  const most = Math.max(2 ** 13, Math.floor(limit / 100))
+  return count > most ? `has more than ${most} keys and values` : undefined
+}
 
-/** Whether a JSON text is nested more deeply than an answer may be. */
-export const isTooDeep = (text: string): boolean => {
-  if (text.length <= 2 * maxDepth) return false
+/** A scanner that has read the text. */
+export const scan = (text: string): JsonScanner => {
   const scanner = new JsonScanner()
   scanner.read(text)
-  return scanner.deepest > maxDepth
+  return scanner
 }
+
+/** Whether a JSON text is nested more deeply than an answer may be. */
+export const isTooDeep = (text: string): boolean =>
+  text.length > 2 * maxDepth && excessOf(scan(text), Infinity) !== undefined
 
 /** A text with objects and lists in it. */
 export interface Values {
@@ -83,8 +116,9 @@ export interface Values {
   readonly open: string
 }
 
-/** Finds the objects and lists that stand in a text. */
+/** Finds the objects and lists that stand in a text, as long as there are not very many. */
 export const valuesIn = (text: string): Values => {
+  const most = 2 ** 14
   const values: Array<string> = []
   let outside = ""
   let at = 0
@@ -94,7 +128,7 @@ export const valuesIn = (text: string): Values => {
     if (start === text.length) break
     const scanner = new JsonScanner()
     at = scanner.readValue(text, start)
-    if (!scanner.isClosed) return { values, outside, open: text.slice(start) }
+    if (!scanner.isClosed || values.length === most) return { values, outside, open: text.slice(start) }
     values.push(text.slice(start, at))
   }
   return { values, outside, open: "" }
@@ -103,7 +137,7 @@ export const valuesIn = (text: string): Values => {
 /** The place of the first opening bracket, or the end of the text. */
 const firstBracket = (text: string, from: number): number => {
   let at = from
-  while (at < text.length && text.charCodeAt(at) !== openBrace && text.charCodeAt(at) !== openBracket) at++
+  while (at < text.length && (text.charCodeAt(at) | bit) !== open) at++
   return at
 }
 
@@ -111,11 +145,20 @@ const escapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\
 
 /** The text with the line breaks and tabs within strings escaped, as JSON demands it. Models can leave them as they are. */
 export const withEscapes = (text: string): string => {
-  const scanner = new JsonScanner()
-  let at = 0
-  return text.replace(/[\n\r\t]/g, (character, place: number) => {
-    scanner.read(text.slice(at, place))
-    at = place
-    return scanner.isInString ? escapes[character] ?? character : character
-  })
+  let most = 2 ** 17
+  let escaped = ""
+  let begin = 0
+  let isString = false
+  for (let at = 0; at < text.length && most > 0; at++) {
+    const code = text.charCodeAt(at)
+    if (code === quote) isString = !isString
+    else if (code === backslash && isString) at++
+    else if (code < bit && isString) {
+      const character = text.charAt(at)
+      escaped += text.slice(begin, at) + (escapes[character] ?? character)
+      begin = at + 1
+      most--
+    }
+  }
+  return escaped + text.slice(begin)
 }

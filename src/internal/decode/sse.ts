@@ -35,6 +35,13 @@ export const isCutField = (text: string): boolean => fields.some((field) => `${f
 /** Whether an event says that the stream is over. */
 export const isDone = (data: string): boolean => /^\s*\[DONE\]/i.test(data)
 
+/** A line that the parser knows: blank, a comment or one of its fields. */
+const knownLine = /^(?:$|:|(?:data|event|id|retry)(?::|$))/
+
+/** Servers that end events with one line break where two belong: no JSON goes on with an object behind an object. */
+const withBlankLines = (lines: string): string =>
+  lines.includes("}\ndata:") ? lines.replace(/\}\n(?=data: ?\{)/g, "}\n\n") : lines
+
 const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 
 /**
@@ -58,6 +65,7 @@ export const make = (maxEventSize: number): SseParser => {
   let overflow = false
   let over = false
   let stray = ""
+  let hasStray = false
   const parser = createParser({
     maxBufferSize: maxEventSize,
     onEvent: ({ data, event }) => {
@@ -67,14 +75,33 @@ export const make = (maxEventSize: number): SseParser => {
       over ||= isDone(data)
       events.push({ event, data })
     },
-    onError: ({ field, line = "", type, value = "" }) => {
+    onError: ({ line = "", type }) => {
       if (type === "max-buffer-size-exceeded") overflow = true
-      if (overflow || type !== "unknown-field") return
-      if (field === "error") events.push({ event: "error", data: value })
-      else if (isJsonLine(line)) events.push({ event: undefined, data: line })
-      else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
+      if (!overflow && type === "unknown-field") readStray(line)
     }
   })
+  /** Reads a line that is no field. */
+  const readStray = (line: string): void => {
+    hasStray = true
+    if (line.startsWith("error:")) events.push({ event: "error", data: line.slice(6).replace(/^ /, "") })
+    else if (isJsonLine(line) || isDone(line)) events.push({ event: undefined, data: line })
+    else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
+  }
+  /** Reads lines that have ended. The parser makes an `Error` of each line that is no field, so many are kept from it. */
+  const feed = (lines: string): void => {
+    const few = 4096
+    if (!hasStray && lines.length < few) return parser.feed(lines)
+    let begin = 0
+    for (let at = 0, next = 0; at < lines.length; at = next) {
+      next = lines.indexOf("\n", at) + 1
+      const line = lines.slice(at, next - 1)
+      if (knownLine.test(line)) continue
+      parser.feed(lines.slice(begin, at))
+      begin = next
+      readStray(line)
+    }
+    parser.feed(lines.slice(begin))
+  }
   const withLf = lineFeeds()
   /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
   let open: Array<string> = []
@@ -85,7 +112,7 @@ export const make = (maxEventSize: number): SseParser => {
     const lines = withLf(text)
     const end = lines.lastIndexOf("\n") + 1
     if (end > 0) {
-      parser.feed(open.length === 0 ? lines.slice(0, end) : open.join("") + lines.slice(0, end))
+      feed(withBlankLines(open.join("") + lines.slice(0, end)))
       open = []
       openSize = 0
     }
