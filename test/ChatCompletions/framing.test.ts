@@ -138,6 +138,21 @@ describe("framing", () => {
       })
     })
 
+    it.effect("names of fields in capitals are none, as the standard says, and are no answer either", () =>
+      Effect.map(stream(hello.replaceAll("data:", "DATA:")), (heard) => {
+        assert.include(failure(heard, "ServerError").message, "DATA:")
+      }))
+
+    it.effect("what stands behind a [DONE] of its own line is of no interest, however it is cut", () => {
+      const body = `word\n[DONE]\nother\n\n`
+      return Effect.gen(function*() {
+        for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body]]) {
+          const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(pieces)]), "ServerError")
+          assert.strictEqual(error.message, "word")
+        }
+      })
+    })
+
     it.effect("a document on a line, with blank lines behind it, is a document", () =>
       Effect.map(stream(`${JSON.stringify(completion({ content: "a" }))}\n\n \n`), (heard) => {
         assert.strictEqual(answer(heard).text, "a")

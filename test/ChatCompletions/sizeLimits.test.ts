@@ -107,6 +107,12 @@ describe("limits", () => {
         assert.lengthOf(answer(heard).toolCalls[0]?.arguments ?? "", 150_000)
       }))
 
+    it.effect("an answer that ends in the chunk in which it gets too long is an answer", () =>
+      Effect.map(
+        streamFrom([bytes([says("a".repeat(2000)) + ends() + done])], { config: { maxBodySize: 1000 } }),
+        (heard) => assert.lengthOf(answer(heard).text, 2000)
+      ))
+
     it.effect("a stream has no limit but that of its events", () =>
       Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (heard) => {
         assert.lengthOf(answer(heard).text, 500)

@@ -96,7 +96,9 @@ export class Accumulator {
 
   /** About how much is kept of the answer, in characters. */
   get size(): number {
-    return this.#size + this.#members.size + this.#calls.contentSize
+    // A few members and calls are no matter, however small the limit is.
+    const free = 2 ** 14
+    return this.#size + Math.max(0, this.#members.size + this.#calls.contentSize - free)
   }
 
   /** Takes in a chunk, or a complete document, and appends its events to `out`. */

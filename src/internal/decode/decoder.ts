@@ -82,7 +82,7 @@ export class Decoder {
     this.#size += bytes.length
     if (this.#finished) return undefined
     const problem = this.#text(this.#utf8.decode(bytes), out, false)
-    if (problem !== undefined || this.#answer.size <= this.#config.maxBodySize) return problem
+    if (problem !== undefined || this.isDone || this.#answer.size <= this.#config.maxBodySize) return problem
     return malformed(`The answer is longer than ${this.#config.maxBodySize} characters`, "")
   }
 
@@ -330,5 +330,7 @@ const empty = truncated("The server sent an empty answer")
 const generationFailed = (reason: string, message: string | undefined): Problem =>
   said({
     message: `The server ended the answer with "${reason}"${message === undefined ? "" : `: ${message}`}`,
-    code: reason
+    code: reason,
+    // The request was accepted: a reason such as `invalid_tool_call` finds no fault with it.
+    status: 500
   }, "")

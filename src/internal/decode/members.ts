@@ -5,9 +5,9 @@
  * Nothing that a server sends is dropped: what has no field of its own is in `extra`.
  */
 import { asRecord, asString, isRecord, itemsOf, type JsonRecord } from "../json.ts"
-import { hasContent, reasoningNames } from "./chunk.ts"
+import { hasContent, reasoningNames, usageNames } from "./chunk.ts"
 
-const chunkMembers = new Set(["id", "object", "created", "model", "choices", "usage", "error", "x_groq"])
+const chunkMembers = new Set(["id", "object", "created", "model", "choices", "error", "x_groq", ...usageNames])
 const choiceMembers = new Set(["index", "delta", "message", "finish_reason", "text", "logprobs", "usage", "error"])
 const messageMembers = new Set(["role", "content", "refusal", "tool_calls", "function_call", "name"])
 

@@ -2,8 +2,9 @@
  * Bytes of UTF-8 in chunks → text → server-sent events, a whole network chunk at a time, by the rules of the WHATWG.
  *
  * Beyond those rules: an event that the end of the stream cuts off before its blank line still counts (llama.cpp leaves
- * out the last one), a field named `error` is an error event (older llama.cpp builds), and a line of JSON without
- * `data:` is an event (gateways that write an error into a stream). Other lines that are no fields are kept.
+ * out the last one), a field named `error` is an error event (older llama.cpp builds), a line of JSON or `[DONE]` without
+ * `data:` is an event (gateways that write an error into a stream), and an object behind an object begins another event.
+ * Other lines that are no fields are kept: names of fields are in small letters, so `DATA:` is none.
  */
 import { createParser } from "eventsource-parser"
 
@@ -38,9 +39,18 @@ export const isDone = (data: string): boolean => /^\s*\[DONE\]/i.test(data)
 /** A line that the parser knows: blank, a comment or one of its fields. */
 const knownLine = /^(?:$|:|(?:data|event|id|retry)(?::|$))/
 
-/** Servers that end events with one line break where two belong: no JSON goes on with an object behind an object. */
-const withBlankLines = (lines: string): string =>
-  lines.includes("}\ndata:") ? lines.replace(/\}\n(?=data: ?\{)/g, "}\n\n") : lines
+/**
+ * Adds the blank lines of servers that end events with one line break: no JSON goes on with an object behind an object.
+ * Takes the lines of one stream.
+ */
+const blankLines = (): (lines: string) => string => {
+  let endedWithObject = false
+  return (lines) => {
+    const start = endedWithObject && /^data: ?\{/.test(lines) ? "\n" : ""
+    endedWithObject = lines.endsWith("}\n")
+    return start + (lines.includes("}\ndata:") ? lines.replace(/\}\n(?=data: ?\{)/g, "}\n\n") : lines)
+  }
+}
 
 const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 
@@ -83,6 +93,7 @@ export const make = (maxEventSize: number): SseParser => {
   /** Reads a line that is no field. */
   const readStray = (line: string): void => {
     hasStray = true
+    over ||= isDone(line)
     if (line.startsWith("error:")) events.push({ event: "error", data: line.slice(6).replace(/^ /, "") })
     else if (isJsonLine(line) || isDone(line)) events.push({ event: undefined, data: line })
     else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
@@ -103,6 +114,7 @@ export const make = (maxEventSize: number): SseParser => {
     parser.feed(lines.slice(begin))
   }
   const withLf = lineFeeds()
+  const withBlankLines = blankLines()
   /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
   let open: Array<string> = []
   let openSize = 0

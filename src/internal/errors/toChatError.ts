@@ -145,16 +145,20 @@ export const fromTransport = (
       cause: scrubCause(error.cause, context.secrets)
     }))
   }
-  return isLimitOfFetch(error.cause)
+  if (hasCode(error.cause, /^Z_|^ERR_(?:_ERROR_FORMAT|BROTLI|ZSTD|PADDING)/)) {
+    // `fetch` decodes by the header alone, and keeps the bytes to itself.
+    const message = "The answer is not compressed as its header says, which NodeHttpClient.layerUndici can read"
+    return new ChatError.MalformedResponseError(beneath(context, message, error))
+  }
+  return hasCode(error.cause, /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/)
     ? fromLimitOfFetch(context, error)
     : new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, error))
 }
 
-/** Whether Node's `fetch` gave up by itself, because for some time no headers or no bytes came. */
-const isLimitOfFetch = (cause: unknown, depth = 5): boolean =>
+/** Whether an error, or one beneath it, has such a code. Node's `fetch` gives up by itself if no bytes come for some time. */
+const hasCode = (cause: unknown, code: RegExp, depth = 5): boolean =>
   cause instanceof Error && depth > 0 &&
-  (("code" in cause && /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/.test(String(cause.code))) ||
-    isLimitOfFetch(cause.cause, depth - 1))
+  (("code" in cause && code.test(String(cause.code))) || hasCode(cause.cause, code, depth - 1))
 
 const fromLimitOfFetch = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError => {
   const limit = Duration.seconds(300)

@@ -140,8 +140,8 @@ function* candidates(text: string): Generator<string> {
 
 /** The text behind reasoning in tags. The opening tag may be missing. */
 const withoutReasoning = (text: string): string => {
-  const close = /<\/(?:think|thinking|reasoning|thought)>/g
-  const starts = /^\s*<(?:think|thinking|reasoning|thought)>/.test(text.slice(0, 1024).trimStart())
+  const close = /<\/(?:think|thinking|reasoning|thought)\s{0,16}>/g
+  const starts = /^\s*<(?:think|thinking|reasoning|thought)\s{0,16}>/.test(text.slice(0, 1024).trimStart())
   let end = 0
   for (let found = close.exec(text); found !== null; found = close.exec(text)) {
     end = close.lastIndex
