@@ -31,9 +31,11 @@ const program = Effect.gen(function*() {
   const files = yield* Effect.promise(() =>
     filesOf(() => Effect.runPromise(Stream.runDrain(chat.chatStream("Hello, how are you?"))))
   )
-  console.log(`${files.length} files\n${files.join("\n")}`)
+  return `${files.length} files\n${files.join("\n")}`
 })
 
 const server = layer().pipe(Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })))
 
-await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide([server, NodeHttpClient.layerUndici])))
+const run = program.pipe(Effect.scoped, Effect.provide([server, NodeHttpClient.layerUndici]))
+
+console.log(await Effect.runPromise(run))

@@ -144,9 +144,9 @@ describe("framing", () => {
       }))
 
     it.effect("what stands behind a [DONE] of its own line is of no interest, however it is cut", () => {
-      const body = `word\n[DONE]\nother\n\n`
+      const body = "word\n[DONE]\nother\n\n"
       return Effect.gen(function*() {
-        for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body]]) {
+        for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
           const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(pieces)]), "ServerError")
           assert.strictEqual(error.message, "word")
         }

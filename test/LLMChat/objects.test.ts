@@ -88,7 +88,7 @@ describe("An answer that is to be a value", () => {
 
   it.effect("fails if it is too long or has too many values for its limit", () =>
     Effect.gen(function*() {
-      const chat = yield* LLMChat.make({ ...config, maxBodySize: 400_000 })
+      const chat = yield* LLMChat.make({ baseUrl: "http://scripted.test/v1", maxRetries: 0, maxBodySize: 400_000 })
       const Numbers = Schema.Struct({ a: Schema.Array(Schema.Number) })
       const many = yield* Effect.flip(chat.askObject("many", Numbers))
       const long = yield* Effect.flip(chat.askObject("long", Numbers))
