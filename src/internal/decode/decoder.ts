@@ -38,8 +38,9 @@ export class Decoder {
   #whole = ""
   /** The brackets of what is whole, read as it arrives. */
   readonly #brackets = new JsonScanner()
-  /** What the lines of what is whole are: the first one, which has ended or not, or those of one document. */
-  #lines: "one" | "ended" | "document" = "one"
+  /** Whether what is whole ends with a line break, and whether it is known to be one document. */
+  #endsLine = false
+  #isDocument = false
   #size = 0
   #finished = false
 
@@ -139,16 +140,15 @@ export class Decoder {
       : undefined
   }
 
-  /** Whether the body turns out to have a chunk a line: its first line is an object, and so does the second one begin. */
+  /** Whether the body turns out to have a chunk a line: its first line is an object, and another line begins as one. */
   #isOfLines(more: string): boolean {
     this.#brackets.read(more)
-    if (this.#lines === "one") this.#lines = more.includes("\n") ? "ended" : "one"
-    if (this.#lines !== "ended" || more.trim() === "") return false
-    const end = this.#whole.indexOf("\n")
-    const rest = this.#whole.slice(end).trimStart()
-    if (rest === "") return false
-    this.#lines = "document"
-    return rest.startsWith("{") && isRecord(parseLine(this.#whole.slice(0, end), this.#config.maxEventSize))
+    const isNext = more.includes("\n{") || (this.#endsLine && more.startsWith("{"))
+    if (more !== "") this.#endsLine = more.endsWith("\n")
+    if (!isNext || this.#isDocument) return false
+    this.#isDocument = true
+    const line = this.#whole.slice(0, this.#whole.indexOf("\n"))
+    return excessOf(this.#brackets, this.#config.maxBodySize) === undefined && isRecord(parseJson(line)?.value)
   }
 
   #decide(begun: string, atEnd: boolean): Mode {
@@ -281,9 +281,6 @@ export class Decoder {
     return this.#chunk(value, body, out)
   }
 }
-
-const parseLine = (line: string, limit: number): unknown =>
-  line.length > limit || excessOf(scan(line), limit) !== undefined ? undefined : parseJson(line)?.value
 
 /** A document without the end of a stream behind it. */
 const withoutDone = (body: string): string => {

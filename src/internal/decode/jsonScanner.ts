@@ -47,6 +47,11 @@ export class JsonScanner {
     return this.hasValue && this.depth === 0
   }
 
+  /** Whether the text so far ends within a string. */
+  get isInString(): boolean {
+    return this.#isString
+  }
+
   /** Every character of an answer passes here: state in variables is read several times faster than in members. */
   #read(text: string, from: number, stops: boolean): number {
     let isString = this.#isString
@@ -145,20 +150,12 @@ const escapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\
 
 /** The text with the line breaks and tabs within strings escaped, as JSON demands it. Models can leave them as they are. */
 export const withEscapes = (text: string): string => {
-  let most = 2 ** 17
-  let escaped = ""
-  let begin = 0
-  let isString = false
-  for (let at = 0; at < text.length && most > 0; at++) {
-    const code = text.charCodeAt(at)
-    if (code === quote) isString = !isString
-    else if (code === backslash && isString) at++
-    else if (code < bit && isString) {
-      const character = text.charAt(at)
-      escaped += text.slice(begin, at) + (escapes[character] ?? character)
-      begin = at + 1
-      most--
-    }
-  }
-  return escaped + text.slice(begin)
+  const longest = 2 ** 18
+  const scanner = new JsonScanner()
+  let at = 0
+  return text.length > longest ? text : text.replace(/[\n\r\t]/g, (character, place: number) => {
+    scanner.read(text.slice(at, place))
+    at = place
+    return scanner.isInString ? escapes[character] ?? character : character
+  })
 }

@@ -140,15 +140,9 @@ export const fromTransport = (
   what: string,
   error: HttpClientError.HttpClientError
 ): ChatError.ChatError => {
-  if (error.cause instanceof DecompressionError) {
-    return new ChatError.MalformedResponseError(details(context, chain(error.cause), "", {
-      cause: scrubCause(error.cause, context.secrets)
-    }))
-  }
-  if (hasCode(error.cause, /^Z_|^ERR_(?:_ERROR_FORMAT|BROTLI|ZSTD|PADDING)/)) {
-    // `fetch` decodes by the header alone, and keeps the bytes to itself.
-    const message = "The answer is not compressed as its header says, which NodeHttpClient.layerUndici can read"
-    return new ChatError.MalformedResponseError(beneath(context, message, error))
+  // `fetch` decodes by the header alone, and keeps the bytes of what is not compressed to itself.
+  if (error.cause instanceof DecompressionError || hasCode(error.cause, /^Z_|^ERR_(?:_ERROR_F|BROTLI|ZSTD|PADDING)/)) {
+    return new ChatError.MalformedResponseError(beneath(context, "The answer is not compressed as it says", error))
   }
   return hasCode(error.cause, /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/)
     ? fromLimitOfFetch(context, error)

@@ -2,22 +2,19 @@
  * Bodies that are read in stretches: after so many bytes, the timers and connections of the event loop have their turn.
  * Without it, bytes that are already there would be read one after another, for as long as there are any.
  */
-import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Effect from "effect/Effect"
-import { fieldsOf } from "../json.ts"
 import { type Body, isBytes, type Read, type Take } from "./byteReader.ts"
 import type { Pull } from "./stream.ts"
 
 /** How many bytes are decoded in one turn of the event loop. The slowest answers take some milliseconds for them. */
 const stretch = 2 ** 16
 
+/** Node, Bun and Deno have it. Browsers have timers alone. */
+declare const setImmediate: ((callback: () => void) => unknown) | undefined
+
 /** Calls back in the next turn of the event loop. A promise would call back in this one. */
-const nextTurn = (callback: () => void): void => {
-  // Browsers have timers alone.
-  const { setImmediate, setTimeout } = fieldsOf(globalThis)
-  const schedule = typeof setImmediate === "function" ? setImmediate : setTimeout
-  if (typeof schedule === "function") Reflect.apply(schedule, undefined, [callback])
-}
+const nextTurn = (callback: () => void): void =>
+  void (typeof setImmediate === "function" ? setImmediate(callback) : globalThis.setTimeout(callback))
 
 /** Suspends until the next turn of the event loop. */
 export const turn: Effect.Effect<void> = Effect.async((resume) => nextTurn(() => resume(Effect.void)))
@@ -62,27 +59,18 @@ export const pacedBody = (body: Body): Body => {
 }
 
 /** The same for a body that is pulled. */
-export const pacedPull = (
-  pull: Pull<Uint8Array, HttpClientError.HttpClientError>
-): Pull<Uint8Array, HttpClientError.HttpClientError> => {
+export const pacedPull = <E>(pull: Pull<Uint8Array, E>): Pull<Uint8Array, E> => {
   let left = stretch
-  let kept: Array<Uint8Array> = []
-  const give = (): ReadonlyArray<Uint8Array> => {
-    const [bytes = new Uint8Array(), ...rest] = kept
-    kept = bytes.length <= stretch ? rest : [bytes.subarray(stretch), ...rest]
-    left -= Math.min(bytes.length, stretch)
-    return [bytes.subarray(0, stretch)]
-  }
-  const more = Effect.suspend(() => {
-    if (kept.length > 0) return Effect.sync(give)
-    return Effect.map(pull, (chunk) => {
-      kept = Array.from(chunk)
-      return give()
-    })
+  let kept: ReadonlyArray<Uint8Array> = []
+  const next = Effect.map(Effect.suspend(() => kept.length > 0 ? Effect.succeed(kept) : pull), ([bytes, ...rest]) => {
+    const piece = bytes?.subarray(0, stretch) ?? new Uint8Array()
+    left -= piece.length
+    kept = bytes === undefined || bytes.length <= stretch ? rest : [bytes.subarray(stretch), ...rest]
+    return [piece]
   })
   return Effect.suspend(() => {
-    if (left > 0) return more
+    if (left > 0) return next
     left = stretch
-    return Effect.zipRight(turn, more)
+    return Effect.zipRight(turn, next)
   })
 }

@@ -167,15 +167,12 @@ const decodeLeniently = <A, I>(
 ): Either.Either<A, ParseResult.ParseError> => {
   const decodeOnce = Schema.decodeUnknownEither(schema)
   return Either.orElse(decodeOnce(value), (error) => {
-    const all = hasNull(value) ? Schema.decodeUnknownEither(schema, { errors: "all" })(value) : Either.left(error)
+    const all = Schema.decodeUnknownEither(schema, { errors: "all" })(value)
     const faults: Faults = new Map()
     if (Either.isLeft(all)) addFaults(faults, all.left.issue)
-    return faults.size === 0 ? Either.left(error) : Either.mapLeft(decodeOnce(withoutNulls(value, faults)), () => error)
+    return Either.mapLeft(decodeOnce(withoutNulls(value, faults)), () => error)
   })
 }
-
-const hasNull = (value: unknown): boolean =>
-  value === null || (typeof value === "object" && Object.values(value).some(hasNull))
 
 /** Adds where an issue is. To format the issues would take ten times as long. */
 const addFaults = (faults: Faults, issue: ParseResult.ParseIssue): void => {
