@@ -12,7 +12,7 @@ import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } fro
 import { serverName } from "../settings.ts"
 import { Accumulator } from "./accumulator.ts"
 import { documentOf, plainTextOf } from "./chunk.ts"
-import { excessOf, JsonScanner, scan } from "./jsonScanner.ts"
+import { JsonScanner, scan } from "./jsonScanner.ts"
 import * as Sse from "./sse.ts"
 import { Utf8 } from "./sse.ts"
 import * as Template from "./template.ts"
@@ -37,7 +37,7 @@ export class Decoder {
   #isBetween = false
   #whole = ""
   /** The brackets of what is whole, read as it arrives. */
-  readonly #brackets = new JsonScanner()
+  readonly #brackets: JsonScanner
   /** Whether what is whole ends with a line break, and whether it is known to be one document. */
   #endsLine = false
   #isDocument = false
@@ -54,6 +54,7 @@ export class Decoder {
       model: config.model,
       thinkTags: config.wire.thinkTags
     })
+    this.#brackets = new JsonScanner(config.maxBodySize)
     this.#sse = Sse.make(config.maxEventSize)
     this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
@@ -148,7 +149,7 @@ export class Decoder {
     if (!isNext || this.#isDocument) return false
     this.#isDocument = true
     const line = this.#whole.slice(0, this.#whole.indexOf("\n"))
-    return excessOf(this.#brackets, this.#config.maxBodySize) === undefined && isRecord(parseJson(line)?.value)
+    return this.#brackets.excess === undefined && isRecord(parseJson(line)?.value)
   }
 
   #decide(begun: string, atEnd: boolean): Mode {
@@ -203,7 +204,7 @@ export class Decoder {
     if (/^data: ?/.test(data)) return this.#event({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
     // Shorter events cannot have too much of anything.
     const shortest = 512
-    const excess = data.length > shortest ? excessOf(scan(data), this.#config.maxEventSize) : undefined
+    const excess = data.length > shortest ? scan(data, this.#config.maxEventSize).excess : undefined
     if (excess !== undefined) return malformed(`An event of the answer ${excess}`, data)
     const parsed = parseJson(data)
     if (isReport(event, parsed?.value)) return undefined
@@ -263,7 +264,7 @@ export class Decoder {
   #readWhole(out: Array<ChatEvent>): Problem | undefined {
     const body = withoutDone(this.#whole.trim())
     const isJson = /^[{[]/.test(body)
-    const excess = isJson ? excessOf(this.#brackets, this.#config.maxBodySize) : undefined
+    const excess = isJson ? this.#brackets.excess : undefined
     if (excess !== undefined) return malformed(`The answer ${excess}`, body)
     const parsed = parseJson(body)
     if (parsed === undefined) {

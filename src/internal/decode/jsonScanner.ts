@@ -32,12 +32,25 @@ export class JsonScanner {
   /** Whether an object or a list has been opened and closed. */
   hasValue = false
 
+  readonly #most: number
+
+  /** For a limit in characters. Parsers take as long for a key or a value as for a hundred. A few are always allowed. */
+  constructor(limit = Infinity) {
+    this.#most = Math.max(2 ** 13, Math.floor(limit / 100))
+  }
+
   /** Reads the text from `from` on, up to the end of a value or of the text. Returns the place after that. */
   readValue(text: string, from = 0): number {
     return this.#read(text, from, true)
   }
 
-  /** Reads all of the text, unless it is nested too deeply. */
+  /** Why the text should not be parsed, if it is JSON: it is nested too deeply, or has too many values. */
+  get excess(): string | undefined {
+    if (this.deepest > maxDepth) return "is nested too deeply"
+    return this.count > this.#most ? `has more than ${this.#most} keys and values` : undefined
+  }
+
+  /** Reads all of the text, up to where it has too much. */
   read(text: string): void {
     this.#read(text, 0, false)
   }
@@ -54,12 +67,13 @@ export class JsonScanner {
 
   /** Every character of an answer passes here: state in variables is read several times faster than in members. */
   #read(text: string, from: number, stops: boolean): number {
+    const most = this.#most
     let isString = this.#isString
     let { count, deepest, depth, hasValue } = this
     let nextQuote = -1
     let nextBackslash = -1
     let at = this.#isEscaped && from < text.length ? from + 1 : from
-    for (; at < text.length; at++) {
+    for (; at < text.length && count <= most; at++) {
       const code = text.charCodeAt(at)
       if (isString) {
         if (code === quote) isString = false
@@ -92,24 +106,12 @@ export class JsonScanner {
   }
 }
 
-/** Why a text should not be parsed: it is nested too deeply, or has too many values for a limit in characters. */
-export const excessOf = ({ count, deepest }: JsonScanner, limit: number): string | undefined => {
-  if (deepest > maxDepth) return "is nested too deeply"
-  // Parsers take as long for a key or a value as for so many characters of a text. A few values are always allowed.
-  const most = Math.max(2 ** 13, Math.floor(limit / 100))
-  return count > most ? `has more than ${most} keys and values` : undefined
-}
-
-/** A scanner that has read the text. */
-export const scan = (text: string): JsonScanner => {
-  const scanner = new JsonScanner()
+/** A scanner that has read the text, for a limit in characters. */
+export const scan = (text: string, limit: number): JsonScanner => {
+  const scanner = new JsonScanner(limit)
   scanner.read(text)
   return scanner
 }
-
-/** Whether a JSON text is nested more deeply than an answer may be. */
-export const isTooDeep = (text: string): boolean =>
-  text.length > 2 * maxDepth && excessOf(scan(text), Infinity) !== undefined
 
 /** A text with objects and lists in it. */
 export interface Values {

@@ -11,16 +11,19 @@
 import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, type JsonRecord, parseJson } from "../json.ts"
 import { longestName, type ToolCallPiece } from "./chunk.ts"
-import { excessOf, JsonScanner, scan, valuesIn } from "./jsonScanner.ts"
+import { JsonScanner, scan, valuesIn } from "./jsonScanner.ts"
 import { Block, newEntry } from "./members.ts"
 import { splitHalf } from "./sse.ts"
+
+/** Up to how many characters, or so many keys and values, arguments are compared with others. */
+const comparable = 2 ** 22
 
 /** A call in the making. `place` counts the calls of the answer from 0; `index` is the server's own number. */
 export class OpenCall {
   readonly place: number
   readonly index: number | undefined
   readonly #pieces: Array<string> = []
-  readonly #scanner = new JsonScanner()
+  readonly #scanner = new JsonScanner(comparable)
   #extra: Block | undefined
   /** The first half of a character whose second half has not come. */
   #half = ""
@@ -46,7 +49,7 @@ export class OpenCall {
 
   /** Whether the arguments are too much to be compared with others: they stay as they came. */
   get isHeavy(): boolean {
-    return isHeavy(this.#scanner)
+    return this.#scanner.excess !== undefined
   }
 
   /** Members of the call that have no field of their own. */
@@ -170,8 +173,6 @@ export class ToolCalls {
   }
 }
 
-const isHeavy = (scanner: JsonScanner): boolean => excessOf(scanner, 2 ** 22) !== undefined
-
 const keyOf = (id: string, index: number | undefined): string => JSON.stringify([id, index ?? null])
 
 /** Names come in pieces as well (Gemini): before the arguments begin, and with no id that would be another call's. */
@@ -233,7 +234,7 @@ const withoutSnapshots = (values: ReadonlyArray<string>): ReadonlyArray<string> 
   })
 
 /** The value of a text, or the text itself if it is too much to be compared. */
-const valueOf = (text: string): unknown => isHeavy(scan(text)) ? text : parseJson(text)?.value
+const valueOf = (text: string): unknown => scan(text, comparable).excess !== undefined ? text : parseJson(text)?.value
 
 /** Whether the other value is the same one, or the same one with more to it. */
 const isExtendedBy = (value: unknown, other: unknown): boolean => {

@@ -11,7 +11,7 @@ import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { excessOf, scan, valuesIn, withEscapes } from "../decode/jsonScanner.ts"
+import { scan, valuesIn, withEscapes } from "../decode/jsonScanner.ts"
 import { type Issue, issueOf } from "../issue.ts"
 import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { turn } from "../transport/pacing.ts"
@@ -257,7 +257,7 @@ const decodeText = <A, I>(
   text: string,
   limit: number
 ): Either.Either<A, Issue> | undefined => {
-  const excess = excessOf(scan(text), limit)
+  const excess = scan(text, limit).excess
   if (excess !== undefined) {
     return /^[{[]/.test(text) && /[}\]]$/.test(text.slice(-1))
       ? Either.left(issueOfExcess(excess))
@@ -294,5 +294,5 @@ const decodeValue = <A, I>(
 /** Models put the one value that was asked for into a list, or write its JSON as a JSON text. */
 const innerOf = (value: unknown, limit: number): { readonly value: unknown } | undefined => {
   if (Array.isArray(value)) return value.length === 1 ? { value: value[0] } : undefined
-  return typeof value === "string" && excessOf(scan(value), limit) === undefined ? parseJson(value) : undefined
+  return typeof value === "string" && scan(value, limit).excess === undefined ? parseJson(value) : undefined
 }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck as fc } from "effect"
-import { excessOf, JsonScanner, scan, valuesIn, withEscapes } from "../../../src/internal/decode/jsonScanner.ts"
+import { JsonScanner, scan, valuesIn, withEscapes } from "../../../src/internal/decode/jsonScanner.ts"
 
 const stateOf = ({ count, deepest, depth, hasValue, isClosed }: JsonScanner) => ({
   count,
@@ -24,30 +24,30 @@ describe("JsonScanner", () => {
         pieces.read(text.slice(at, at + cut))
         at += cut
       }
-      assert.deepStrictEqual(stateOf(pieces), stateOf(scan(text)))
+      assert.deepStrictEqual(stateOf(pieces), stateOf(scan(text, Infinity)))
       assert.isTrue(pieces.isClosed)
     }
   )
 
   it("counts keys and values, but none of those within strings", () => {
-    assert.strictEqual(scan("{\"a\":[1,2],\"b,:[{\":\"}]\"}").count, 6)
+    assert.strictEqual(scan("{\"a\":[1,2],\"b,:[{\":\"}]\"}", Infinity).count, 6)
   })
 
   it("skips what is left of a long string, with its escapes", () => {
     const text = JSON.stringify({ a: "x".repeat(300), b: `${"y".repeat(100)}"]\\`, c: "\\".repeat(500), d: [1] })
-    assert.deepInclude(stateOf(scan(text)), { depth: 0, deepest: 2, isClosed: true, count: 9 })
+    assert.deepInclude(stateOf(scan(text, Infinity)), { depth: 0, deepest: 2, isClosed: true, count: 9 })
   })
 
   it("finds too many keys and values for a limit, but never a few thousand", () => {
     const text = `[${"1,".repeat(20_000)}1]`
-    assert.isUndefined(excessOf(scan(text), 20_001 * 100))
-    assert.strictEqual(excessOf(scan(text), 20_000 * 100), "has more than 20000 keys and values")
-    assert.isUndefined(excessOf(scan(`[${"1,".repeat(8_000)}1]`), 1))
+    assert.isUndefined(scan(text, 20_001 * 100).excess)
+    assert.strictEqual(scan(text, 20_000 * 100).excess, "has more than 20000 keys and values")
+    assert.isUndefined(scan(`[${"1,".repeat(8_000)}1]`, 1).excess)
   })
 
   it("finds nesting that is too deep", () => {
-    assert.isUndefined(excessOf(scan("[".repeat(256)), Infinity))
-    assert.strictEqual(excessOf(scan("[".repeat(257)), Infinity), "is nested too deeply")
+    assert.isUndefined(scan("[".repeat(256), Infinity).excess)
+    assert.strictEqual(scan("[".repeat(257), Infinity).excess, "is nested too deeply")
   })
 })
 
