@@ -71,7 +71,7 @@ describe("a paced body", () => {
   })
 
   it("gives a reader that asks anew during the turn its bytes once", async () => {
-    const body = pacedBody(bodyOf(stretch, 5))
+    const body = pacedBody(bodyOf(stretch, 5, 6, 7))
     const log: Array<number> = []
     const take: Body.Take = (read) => {
       if (read instanceof Uint8Array) log.push(read.length)
