@@ -105,10 +105,17 @@ const fields = {
   onFailure: withDefault(oneOf("keep", "rollback"), "rollback"),
   /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
   turnPolicy: withDefault(oneOf("queue", "reject", "replace"), "queue"),
-  /** The longest server-sent event, in characters. Default 16 Mi. */
-  maxEventSize: withDefault(Positive, 2 ** 24),
-  /** The longest answer that is no stream, in bytes. Default 64 Mi. */
-  maxBodySize: withDefault(Positive, 2 ** 26)
+  /**
+   * The longest server-sent event, in characters. A key or a value within it counts as at least 100 characters, because
+   * parsers take as long for it. Default 8 Mi.
+   */
+  maxEventSize: withDefault(Positive, 2 ** 23),
+  /**
+   * The longest answer: of one that is no stream the bytes, with keys and values as in `maxEventSize`; of a stream about
+   * what is kept of it, in characters. At the defaults, no answer keeps the event loop busy for 50 ms at a time. Default
+   * 16 Mi.
+   */
+  maxBodySize: withDefault(Positive, 2 ** 24)
 }
 
 /**

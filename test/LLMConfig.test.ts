@@ -45,8 +45,8 @@ describe("LLMConfig.make", () => {
       onInterrupt: "keep",
       onFailure: "rollback",
       turnPolicy: "queue",
-      maxEventSize: 16 * 1024 * 1024,
-      maxBodySize: 64 * 1024 * 1024
+      maxEventSize: 8 * 1024 * 1024,
+      maxBodySize: 16 * 1024 * 1024
     })
   })
 

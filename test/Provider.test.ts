@@ -185,6 +185,7 @@ const config = (preset: Provider.Preset): Partial<LLMConfig.Options> => ({ ...pr
 
 const columns: Readonly<Record<string, (preset: Provider.Preset) => string>> = {
   address: ({ baseUrl }) => baseUrl,
+  "name in spans": ({ provider }) => provider,
   "default model": ({ wire }) => wire.defaultModel ? "yes" : "no",
   "default temperature": ({ wire }) => wire.defaultTemperature ? "sent" : "not sent",
   "maximum of tokens": ({ wire }) => wire.maxTokensField,
@@ -269,7 +270,7 @@ describe("Provider", () => {
     }
   })
 
-  it("every member of a preset's wire has a column in docs/providers.md", () => {
+  it("every member of a preset's wire that a preset sets has a column in docs/providers.md", () => {
     const read = new Set<PropertyKey>()
     const wire = new Proxy(Provider.Wire.make({}), {
       get: (target, key, receiver) => {
@@ -280,6 +281,9 @@ describe("Provider", () => {
     for (const cell of Object.values(columns)) cell({ provider: "p", baseUrl: "b", wire })
     const spoken = Object.keys(Provider.Wire.fields).filter((field) => !read.has(field))
     assert.deepStrictEqual(spoken, ["thinkTags", "endOfStreamIsComplete"])
+    for (const { preset } of Object.values(expected)) {
+      assert.isFalse(preset.wire.thinkTags || preset.wire.endOfStreamIsComplete)
+    }
   })
 
   it("Azure takes another version of its API", () => {

@@ -143,6 +143,19 @@ describe("what is sent beside the header", () => {
   }
 })
 
+describe("a text that is called compressed, where fetch decodes by the header alone", () => {
+  for (const coding of ["gzip", "deflate", "br"]) {
+    it.live(`is a malformed answer that says so: ${coding}`, () =>
+      Effect.gen(function*() {
+        const { url } = yield* serve(bytesOf(new TextEncoder().encode(events), { "content-encoding": coding }))
+        const { outcome } = yield* listen({ config: { baseUrl: url } })
+        if (outcome._tag === "Right") return assert.fail("an answer")
+        assert.strictEqual(outcome.left._tag, "MalformedResponseError")
+        assert.include(outcome.left.message, "not compressed as it says")
+      }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
+  }
+})
+
 /** A response whose client is none of the known ones. */
 const sent = (pieces: ReadonlyArray<Uint8Array>, headers: Readonly<Record<string, string>> = {}) =>
   ScriptedHttpClient.bytes(pieces, { headers: { "content-type": "text/event-stream", ...headers } })

@@ -253,7 +253,9 @@ describe("the end of an answer", () => {
         assert.strictEqual(answer(heard).text, "ab")
       }))
 
-    for (const raw of ["error", "abort", "network_error", "insufficient_system_resource"]) {
+    const failures = `error abort network_error insufficient_system_resource model_error invalid_tool_call
+      invalid_request_error authentication_error`
+    for (const raw of failures.split(/\s+/)) {
       it.effect(`${raw} is no end but a failure, with what came before it`, () =>
         Effect.map(stream(says("a") + ends(raw) + done), (heard) => {
           const error = failure(heard, "ServerError")

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import { ChatCompletions } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, failure, layer, requestOf, stream, told } from "../support/wire/ask.ts"
-import { bytes, data, delta, done, ends, says } from "../support/wire/say.ts"
+import { answer, failure, layer, requestOf, stream, streamFrom, told } from "../support/wire/ask.ts"
+import { bytes, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 const hello = says("Hé") + says("llo") + ends() + done
 
@@ -128,6 +128,40 @@ describe("framing", () => {
         }),
         (heard) => assert.strictEqual(answer(heard).text, "Héllo")
       ))
+
+    it.effect("a chunk a line is emitted as it arrives, up to a [DONE] of its own line", () => {
+      const line = (value: object) => `${JSON.stringify(value)}\n`
+      const lines = [line(delta({ content: "a" })), line(delta({ content: "b" })), "[DONE]\n", ScriptedHttpClient.never]
+      return Effect.map(streamFrom([ScriptedHttpClient.bytes(lines)]), (heard) => {
+        assert.strictEqual(told(heard), "ab")
+        assert.strictEqual(answer(heard).text, "ab")
+      })
+    })
+
+    it.effect("names of fields in capitals are none, as the standard says, and are no answer either", () =>
+      Effect.map(stream(hello.replaceAll("data:", "DATA:")), (heard) => {
+        assert.include(failure(heard, "ServerError").message, "DATA:")
+      }))
+
+    it.effect("what stands behind a [DONE] of its own line is of no interest, however it is cut", () => {
+      const body = "word\n[DONE]\nother\n\n"
+      return Effect.gen(function*() {
+        for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
+          const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(pieces)]), "ServerError")
+          assert.strictEqual(error.message, "word")
+        }
+      })
+    })
+
+    it.effect("a document on a line, with blank lines behind it, is a document", () =>
+      Effect.map(stream(`${JSON.stringify(completion({ content: "a" }))}\n\n \n`), (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+      }))
+
+    it.effect("events that end with one line break are events, each with its own size", () =>
+      Effect.map(stream(hello.replaceAll("\n\n", "\n"), { config: { maxEventSize: 200 } }), (heard) => {
+        assert.strictEqual(answer(heard).text, "Héllo")
+      }))
   })
 
   describe("keep-alives", () => {

@@ -81,6 +81,38 @@ describe("limits", () => {
         }
       ))
 
+    const many = JSON.stringify({ ...completion({ content: "a" }), list: Array.from({ length: 20_000 }, () => 0) })
+
+    it.effect("one with too many keys and values for its limit fails, before it is parsed", () =>
+      Effect.gen(function*() {
+        const error = failure(yield* complete(many, { config: { maxBodySize: 1_000_000 } }), "MalformedResponseError")
+        assert.include(error.message, "more than 10000 keys and values")
+        assert.strictEqual(answer(yield* complete(many)).text, "a")
+      }))
+
+    it.effect("an event with too many keys and values for its limit fails in the same way", () =>
+      Effect.gen(function*() {
+        const events = `data: ${many}\n\n`
+        const error = failure(yield* stream(events, { config: { maxEventSize: 1_000_000 } }), "MalformedResponseError")
+        assert.include(error.message, "more than 10000 keys and values")
+        assert.strictEqual(answer(yield* stream(events)).text, "a")
+      }))
+
+    it.effect("calls beyond a few thousand are too many, pieces of their arguments are not", () =>
+      Effect.gen(function*() {
+        const piece = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
+        const short = (n: number) => calls({ index: 0, id: "c", function: { name: "f", arguments: `w${n % 10} ` } })
+        failure(yield* stream(Array.from({ length: 10_000 }, (_, n) => piece(n)).join("")), "MalformedResponseError")
+        const heard = yield* stream(Array.from({ length: 50_000 }, (_, n) => short(n)).join("") + ends())
+        assert.lengthOf(answer(heard).toolCalls[0]?.arguments ?? "", 150_000)
+      }))
+
+    it.effect("an answer that ends in the chunk in which it gets too long is an answer", () =>
+      Effect.map(
+        streamFrom([bytes([says("a".repeat(2000)) + ends() + done])], { config: { maxBodySize: 1000 } }),
+        (heard) => assert.lengthOf(answer(heard).text, 2000)
+      ))
+
     it.effect("a stream has no limit but that of its events", () =>
       Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (heard) => {
         assert.lengthOf(answer(heard).text, 500)

@@ -86,6 +86,23 @@ describe("An answer that is to be a value", () => {
       }
     }).pipe(withScript(() => answer("{\"c\":[".repeat(1500) + "]}".repeat(1500)))))
 
+  it.effect("fails if it is too long or has too many values for its limit", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make({ baseUrl: "http://scripted.test/v1", maxRetries: 0, maxBodySize: 400_000 })
+      const Numbers = Schema.Struct({ a: Schema.Array(Schema.Number) })
+      const many = yield* Effect.flip(chat.askObject("many", Numbers))
+      const long = yield* Effect.flip(chat.askObject("long", Numbers))
+      assert.include(many.message, "keys and values")
+      assert.include(long.message, "100000 characters")
+      assert.deepStrictEqual(yield* chat.askObject("nulls", Schema.Struct({ a: Schema.optional(Schema.Number) })), {})
+    }).pipe(
+      withScript([
+        answer(`{"a":[${"1,".repeat(9000)}1]}`),
+        answer(`${" ".repeat(101_000)}{"a":[]}`),
+        answer(`{"a":null}${" ".repeat(70_000)}`)
+      ])
+    ))
+
   it.effect("is not asked for if its Schema has no JSON Schema", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)

@@ -77,6 +77,20 @@ describe("delta", () => {
     assert.deepStrictEqual(read({ prompt_tokens: 100, completion_tokens: 1, ...openai }), [100, 90, 101])
   })
 
+  it("usage can have the names of Gemini, with thoughts beside the output", () => {
+    const usage = {
+      promptTokenCount: 100,
+      candidatesTokenCount: 5,
+      thoughtsTokenCount: 20,
+      totalTokenCount: 125,
+      cachedContentTokenCount: 60
+    }
+    const expected = { inputTokens: 100, outputTokens: 25, reasoningTokens: 20, totalTokens: 125, cachedTokens: 60 }
+    for (const chunk of [{ usageMetadata: usage }, { usage_metadata: usage }, { usage }]) {
+      assert.deepInclude(usageOf(chunk, undefined), expected)
+    }
+  })
+
   it("reasoning that is counted beside the output is part of the total", () => {
     const usage = { prompt_tokens: 10, completion_tokens: 1, completion_tokens_details: { reasoning_tokens: 5 } }
     assert.strictEqual(usageOf({ usage }, undefined)?.totalTokens, 16)

@@ -37,6 +37,11 @@ describe("thinkTags", () => {
     ["names can have a colon", "<seed:think>hm</seed:think>a", "hm", "a"],
     ["triangles are tags of Kimi's", "\u25c1think\u25b7hm\u25c1/think\u25b7a", "hm", "a"],
     ["marks of tokens are tags", "<|begin_of_thought|>hm<|end_of_thought|>a", "hm", "a"],
+    ["white space may stand within a tag, before its end", "<think >hm</think\n >a", "hm", "a"],
+    ["white space within a closing tag alone is dropped with it", "</think >\na", "", "a"],
+    ["a tag with more than white space in it is text", "<think of>hm", "", "<think of>hm"],
+    ["a tag with very much white space is text", `<think${" ".repeat(17)}>a`, "", `<think${" ".repeat(17)}>a`],
+    ["half a closing tag with white space is reasoning", "<think>hm</think ", "hm</think ", ""],
     ["nothing is nothing", "", "", ""]
   ]
   for (const [title, whole, reasoning, text] of rows) {

@@ -113,6 +113,31 @@ describe("fromJson reads every shape of an error body", () => {
     ["a JSON string that holds JSON", "{\"error\":{\"message\":\"no\"}}", "no", undefined, undefined],
     ["an error in data", { success: false, data: { message: "no", code: "AB03" } }, "no", "AB03", undefined],
     ["an error in a result", { result: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    ["the data of an error", { error: { code: "c", data: "no" } }, "no", "c", undefined],
+    [
+      "an error in the data of an error",
+      { error: { data: { error: { message: "no", code: "c" } } } },
+      "no",
+      "c",
+      undefined
+    ],
+    [
+      "an error in the data of an error as JSON",
+      { error: { data: "{\"error\":{\"message\":\"no\"}}" } },
+      "no",
+      undefined,
+      undefined
+    ],
+    [
+      "the response of an error",
+      { error: { name: "E", response: { message: "no", type: "t" } } },
+      "no",
+      undefined,
+      "t"
+    ],
+    ["a response", { response: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    ["a response that is a text", { response: "no" }, "no", undefined, undefined],
+    ["a message beside data", { message: "no", data: { message: "other", code: "c" } }, "no", undefined, undefined],
     [
       "a message with a gateway's name before it",
       { "helicone-message": "no", "support": "write to us", "helicone-error": "e" },
@@ -320,6 +345,7 @@ describe("fromStreamData tells errors from chunks", () => {
     ["a detail without choices", { detail: "no" }, "no"],
     ["a code without choices", { code: 50505, message: "no", data: null }, "no"],
     ["base_resp beside empty choices", { choices: null, base_resp: { status_code: 1002, status_msg: "no" } }, "no"],
+    ["an error in a response", { type: "response.failed", response: { error: { message: "no" } } }, "no"],
     ["an error without any text", { error: { code: 1 } }, ""]
   ]
   for (const [name, value, message] of errors) {
