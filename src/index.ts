@@ -108,3 +108,17 @@ export * as Provider from "./Provider.ts"
  * @since 0.1.0
  */
 export * as TokenCounter from "./tokens/TokenCounter.ts"
+
+/**
+ * Tools with handlers.
+ *
+ * @since 0.1.0
+ */
+export * as Tool from "./Tool.ts"
+
+/**
+ * Tools with the services of their handlers.
+ *
+ * @since 0.1.0
+ */
+export * as ToolSet from "./ToolSet.ts"
