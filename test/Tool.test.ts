@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Schema } from "effect"
 import { Tool, ToolSet } from "effect-chat"
 
-class Rates extends Context.Tag("test/Rates")<Rates, { readonly rate: number }>() {}
+class Rates extends Context.Tag("effect-chat/test/Tool.test/Rates")<Rates, { readonly rate: number }>() {}
 
 class Refused extends Schema.TaggedError<Refused>()("Refused", { why: Schema.String }) {}
 

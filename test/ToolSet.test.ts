@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Ref, Schema } from "effect"
 import { Tool, ToolSet } from "effect-chat"
 
-class Clock extends Context.Tag("test/Clock")<Clock, { readonly hour: number }>() {}
+class Clock extends Context.Tag("effect-chat/test/ToolSet.test/Clock")<Clock, { readonly hour: number }>() {}
 
 const named = (name: string) => Tool.make({ name, parameters: {}, handler: () => Effect.succeed(name) })
 

@@ -2,7 +2,7 @@
  * Runs the calls of one answer. Results are in the order of the calls, whatever finishes first.
  */
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -11,7 +11,7 @@ import type { ContentPart } from "../../ChatMessage.ts"
 import type { ToolCall } from "../../ChatResponse.ts"
 import { argumentsOf, canonical } from "./arguments.ts"
 import type { Context, Prepared, Provided } from "./model.ts"
-import { HandlerFailure, ToolError } from "./model.ts"
+import { type HandlerFailure, ToolError } from "./model.ts"
 import { bounded } from "./result.ts"
 import * as wording from "./wording.ts"
 
