@@ -96,20 +96,6 @@ export * as LLMChat from "./LLMChat.ts"
 export * as LLMConfig from "./LLMConfig.ts"
 
 /**
- * Known servers as plain data.
- *
- * @since 0.1.0
- */
-export * as Provider from "./Provider.ts"
-
-/**
- * What a message takes of a budget of tokens.
- *
- * @since 0.1.0
- */
-export * as TokenCounter from "./tokens/TokenCounter.ts"
-
-/**
  * Tools with handlers.
  *
  * @since 0.1.0
@@ -122,3 +108,17 @@ export * as Tool from "./Tool.ts"
  * @since 0.1.0
  */
 export * as ToolSet from "./ToolSet.ts"
+
+/**
+ * Known servers as plain data.
+ *
+ * @since 0.1.0
+ */
+export * as Provider from "./Provider.ts"
+
+/**
+ * What a message takes of a budget of tokens.
+ *
+ * @since 0.1.0
+ */
+export * as TokenCounter from "./tokens/TokenCounter.ts"

@@ -17,7 +17,7 @@ describe("ScriptedHttpClient", () => {
         { id: "mine", name: "now", text: "{}" },
         { id: "call_2", name: "cut", text: "\"{}\"" }
       ])
-      assert.strictEqual(response.finishReason, "tool_calls")
+      assert.strictEqual(response.finishReason, "tool-calls")
       assert.strictEqual(response.usage?.totalTokens, 5)
     }).pipe(Effect.provide(layer([
       toolCalls([{ name: "add", arguments: { a: 1 } }, { id: "mine", name: "now" }, {
