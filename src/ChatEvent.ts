@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { ContentPart } from "./ChatMessage.ts"
 import { ChatResponse, FinishReason, Usage } from "./ChatResponse.ts"
 
 /**
@@ -157,3 +158,125 @@ export const isFinish = (event: ChatEvent): event is Finish => event._tag === "F
  * @category guards
  */
 export const isTextDelta = (event: ChatEvent): event is TextDelta => event._tag === "TextDelta"
+
+/**
+ * The handler of a tool starts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolStart {
+  readonly _tag: "ToolStart"
+  /** The library's own id of the call, which no other call shares. */
+  readonly callId: string
+  readonly step: number
+  readonly name: string
+  /** The arguments as JSON, as the model wrote them. */
+  readonly arguments: string
+}
+
+/**
+ * How a call of a tool ended.
+ *
+ * `unknown` means that the handler was interrupted and that its effects may have happened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ToolOutcome = typeof ToolOutcome.Type
+
+/**
+ * The Schema of {@link ToolOutcome}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ToolOutcome = Schema.Literal(
+  "success",
+  "failure",
+  "invalidArguments",
+  "unknownTool",
+  "timeout",
+  "denied",
+  "approvalTimeout",
+  "repeated",
+  "cutOff",
+  "notStarted",
+  "unknown"
+)
+
+/**
+ * A call of a tool has its result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolResult {
+  readonly _tag: "ToolResult"
+  readonly callId: string
+  readonly step: number
+  readonly name: string
+  readonly outcome: ToolOutcome
+  /** The text that the model gets, already bounded. */
+  readonly content: string
+  /** Images, audio and files of the result. */
+  readonly media: ReadonlyArray<ContentPart>
+}
+
+/**
+ * A call of a tool needs an approval before its handler runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ApprovalRequest {
+  readonly _tag: "ApprovalRequest"
+  readonly callId: string
+  readonly step: number
+  readonly name: string
+  /** The arguments as JSON, as the model wrote them. An approval is for exactly these. */
+  readonly arguments: string
+}
+
+/**
+ * One request of a turn and the handlers that it led to are complete.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StepFinish {
+  readonly _tag: "StepFinish"
+  /** Counts the steps of a turn from 0. */
+  readonly step: number
+  readonly reason: FinishReason
+  /** The token counts of this step alone. */
+  readonly usage: Usage | undefined
+}
+
+/**
+ * Any event of the tools in a turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ToolEvent = ToolStart | ToolResult | ApprovalRequest | StepFinish
+
+const calledTool = { callId: Schema.String, step: Schema.Int, name: Schema.String }
+
+/**
+ * The Schema of {@link ToolEvent}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ToolEvent: Schema.Schema<ToolEvent> = Schema.Union(
+  tagged("ToolStart", { ...calledTool, arguments: Schema.String }),
+  tagged("ToolResult", {
+    ...calledTool,
+    outcome: ToolOutcome,
+    content: Schema.String,
+    media: Schema.Array(ContentPart)
+  }),
+  tagged("ApprovalRequest", { ...calledTool, arguments: Schema.String }),
+  tagged("StepFinish", { step: Schema.Int, reason: FinishReason, usage: Schema.UndefinedOr(Usage) })
+)
