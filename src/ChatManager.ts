@@ -34,6 +34,7 @@ import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
 import { validate } from "./internal/history/settings.ts"
+import { withTimeout } from "./internal/history/storeTimeout.ts"
 import { exportData, importData } from "./internal/history/transfer.ts"
 import { fork, removeOlderThan } from "./internal/history/upkeep.ts"
 import { inOneLine } from "./internal/issue.ts"
@@ -71,6 +72,12 @@ export interface Options {
    * How long the turns that run may go on when the manager's scope closes, before they are interrupted. Default none.
    */
   readonly grace?: Duration.DurationInput | undefined
+  /**
+   * How long a read or a write of the `HistoryStore` may take before it fails with `HistoryStoreError`. A turn that is
+   * interrupted or stopped does not wait for its write, which goes on; the conversation's next turn waits for that, and so
+   * does the end of the manager's scope. Default 10 seconds.
+   */
+  readonly storeTimeout?: Duration.DurationInput | undefined
   /** How many calls all conversations together may make. Who waits is served conversation by conversation. Default none. */
   readonly limits?: Limits.Limits | undefined
   /** Further servers, for when the one of a conversation's config cannot answer. Default none. */
@@ -175,12 +182,20 @@ export class ChatManager extends Context.Tag("effect-chat/ChatManager")<ChatMana
 const Lifetime = Schema.Struct({
   timeout: Timeout,
   grace: Schema.Union(Timeout, Schema.DurationFromMillis),
+  storeTimeout: Timeout,
   capacity: WholeOrInfinite
 })
 
-const decodeLifetime = ({ capacity = Infinity, grace = 0, timeout = Duration.infinity }: Options) =>
+const decodeLifetime = (
+  { capacity = Infinity, grace = 0, storeTimeout = "10 seconds", timeout = Duration.infinity }: Options
+) =>
   Effect.mapError(
-    Schema.decodeUnknown(Lifetime)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) }),
+    Schema.decodeUnknown(Lifetime)({
+      capacity,
+      grace: encodeDuration(grace),
+      storeTimeout: encodeDuration(storeTimeout),
+      timeout: encodeDuration(timeout)
+    }),
     inOneLine
   )
 
@@ -211,11 +226,15 @@ export const fromCompletions = (
     const defaults = yield* LLMConfig.decode(options.config)
     const { window = HistoryWindow.all } = options
     const kept = yield* Effect.serviceOption(HistoryStore.HistoryStore)
-    const store = Option.getOrElse(kept, () => noopStore)
+    const lifetime = yield* decodeLifetime(options)
+    const store = Option.match(kept, {
+      onNone: () => noopStore,
+      onSome: (kept) => withTimeout(kept, lifetime.storeTimeout)
+    })
     const wire = yield* shared(completions, options)
     const total = yield* Ref.make(emptyUsage)
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
-    const registry = yield* Registry.make(yield* decodeLifetime(options))
+    const registry = yield* Registry.make(lifetime)
     const manager: LocalManager = {
       getChat: (id, options = {}) =>
         Effect.gen(function*() {

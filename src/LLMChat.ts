@@ -118,7 +118,10 @@ export interface Service {
    * Their tokens still count.
    */
   readonly rewind: (turns?: number) => Effect.Effect<number, HistoryStoreError | ConflictError | BusyError>
-  /** Ends the turn that is running, if one is, and waits until that is settled. Its stream ends with `Finish`. */
+  /**
+   * Ends the turn that is running, if one is. Its stream ends with `Finish`. This does not wait until a store has what is
+   * kept of the turn: `history` and the next turn do.
+   */
   readonly stop: Effect.Effect<void>
   /** Ends the turn that is running and those that wait for it, as `stop` does. */
   readonly stopAll: Effect.Effect<void>

@@ -62,7 +62,10 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
     messages.length === 0
       ? Effect.fail(new InvalidRequestError({ message: "append needs at least one message" }))
       : lender.with((conversation) =>
-        Effect.flatMap(Turn.makeId, (turnId) => conversation.commit({ turnId, messages, usage: undefined }))
+        Effect.flatMap(
+          Turn.makeId,
+          (turnId) => conversation.background.run(conversation.commit({ turnId, messages, usage: undefined }))
+        )
       ),
   rewind: (turns = 1) => rewind(lender, turns),
   stop: lender.with((conversation) => conversation.stop),

@@ -15,6 +15,7 @@ import type * as HistoryStore from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
 import { store as noopStore } from "../history/noopStore.ts"
 import * as Settings from "../history/settings.ts"
+import * as Background from "./background.ts"
 import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
   add,
@@ -48,6 +49,8 @@ export class Conversation {
     Content | undefined
   >(undefined)
   readonly #unsettled = new Unsettled()
+  /** Reads and writes of the store. They go on when who began them leaves. */
+  readonly background = new Background.Background()
   #isRemoved = false
   #clears = 0
 
@@ -127,7 +130,10 @@ export class Conversation {
 
   /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
   choice({ context = [], input, keepTurns }: Question): Effect.Effect<Choice, HistoryStoreError> {
-    const confirmed = Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#forget : Effect.void)
+    const confirmed = Effect.zipRight(
+      this.background.settled,
+      Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#forget : Effect.void)
+    )
     return Effect.map(Effect.zipRight(confirmed, this.#read(true)), (content) => {
       const { config, messages, summary, systemPrompt } = firstTurns(content, keepTurns)
       const opening = [...context, ...input]
@@ -141,7 +147,7 @@ export class Conversation {
   /** Stores the summary of these messages, unless the history has changed. */
   summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
     const { id, store } = this.#options
-    return this.#write(false, (content) => {
+    const write = this.#write(false, (content) => {
       if (content.messages !== messages) return Effect.succeed(content)
       const usage = this.#unsettled.withUnstored(content.usage)
       const { incarnation, version } = content
@@ -149,7 +155,8 @@ export class Conversation {
         this.#unsettled.storing(usage, store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })),
         (version) => ({ ...content, version, usage, summary })
       )
-    }).pipe(Effect.catchTag("ConflictError", () => Effect.void))
+    })
+    return Effect.catchTag(this.background.run(write), "ConflictError", () => Effect.void)
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
@@ -161,7 +168,7 @@ export class Conversation {
   }
 
   #updateSettings(changes: Changes): Effect.Effect<void, StoreError> {
-    return this.#write(true, (content) =>
+    const write = this.#write(true, (content) =>
       Effect.flatMap(this.#choices.apply(content), (chosen) => {
         const { incarnation, version } = content
         const { done, update } = this.#choices.change(changes)
@@ -181,11 +188,12 @@ export class Conversation {
           return { ...next, version }
         })
       }))
+    return this.background.run(write)
   }
 
   get clear(): Effect.Effect<void, StoreError> {
     const { id, store } = this.#options
-    return this.#write(true, (content) => {
+    const write = this.#write(true, (content) => {
       const { incarnation, version } = content
       // A conversation that is not stored has nothing to clear there.
       const clear = version === 0 ? Effect.succeed(0) : store.clear({ id, expectedVersion: version, incarnation })
@@ -195,6 +203,7 @@ export class Conversation {
         return { ...content, version, messages: [], turns: [], summary: undefined }
       })
     })
+    return this.background.run(write)
   }
 
   /** Ends the turn that runs, and those that wait. */
@@ -207,23 +216,26 @@ export class Conversation {
     return Effect.suspend(() => this.lock.holder?.stop ?? Effect.void)
   }
 
-  /** Ends the conversation. The turn that runs may go on for a while; turns that wait begin in the next conversation. */
+  /**
+   * Ends the conversation, once what it writes is stored. The turn that runs may go on for a while; turns that wait begin
+   * in the next conversation.
+   */
   end(grace: Duration.Duration): Effect.Effect<void> {
-    return Effect.flatMap(this.lock.close, () => {
+    const stopped = Effect.flatMap(this.lock.close, () => {
       const turn = this.lock.holder
       if (turn === undefined) return Effect.void
       return Duration.equals(grace, Duration.zero)
         ? turn.stop
         : turn.done.pipe(Effect.timeoutOption(grace), Effect.interruptible, Effect.zipRight(turn.stop))
     })
+    return Effect.zipRight(stopped, this.background.settled)
   }
 
   /** Ends the conversation: the turn that runs is not kept, and nothing is written after this. */
   get remove(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#isRemoved = true
-      const written = SynchronizedRef.update(this.#content, (content) => content)
-      return Effect.zipRight(this.end(Duration.zero), written)
+      return this.end(Duration.zero)
     })
   }
 
@@ -256,7 +268,7 @@ export class Conversation {
       const keepTurns = content.turns.length - removed
       return this.#append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
     })
-    return this.lock.with(Effect.map(write, () => removed))
+    return this.lock.with(Effect.map(write, () => removed), this.background)
   }
 
   /** Tries to store the turn that the store did not take. Returns whether there was one. */
@@ -271,18 +283,13 @@ export class Conversation {
             ? this.#append(content, unsaved)
             : Effect.succeed(content)
       )
-      return Effect.as(Effect.zipRight(this.#forget, write), true)
+      return Effect.as(this.background.run(Effect.zipRight(this.#forget, write)), true)
     })
   }
 
   /** Counts the tokens of a turn that left nothing else. */
   recordUsage(usage: Usage | undefined): Effect.Effect<void> {
-    // Not during a write, which stores the tokens that it found.
-    const record = SynchronizedRef.update(this.#content, (content) => {
-      this.#unsettled.record(usage)
-      return content
-    })
-    return usage === undefined ? Effect.void : Effect.zipRight(this.#count(usage), record)
+    return Effect.zipRight(this.#count(usage), Effect.sync(() => this.#unsettled.record(usage)))
   }
 
   #count(usage: Usage | undefined): Effect.Effect<void> {
@@ -346,22 +353,28 @@ export class Conversation {
     return Effect.uninterruptible(SynchronizedRef.set(this.#content, undefined))
   }
 
-  /** The content, compared with the store unless a turn runs: that turn was made for what is in memory. */
+  /**
+   * The content once what is being written is stored, compared with the store unless a turn runs: that turn was made for
+   * what is in memory.
+   */
   get #current(): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.suspend(() => this.#read(this.lock.holder === undefined))
+    return Effect.zipRight(
+      this.background.settled,
+      Effect.suspend(() => this.#read(this.lock.holder === undefined))
+    )
   }
 
-  /** Only reading can be interrupted: a semaphore loses the permit of a fiber that is interrupted as it gets it. */
+  /** A read goes on when the reader leaves: a semaphore loses the permit of a fiber that is interrupted as it gets it. */
   #read(compare: boolean): Effect.Effect<Content, HistoryStoreError> {
-    const read = Effect.uninterruptibleMask((restore) =>
+    const read = Background.read(
       SynchronizedRef.modifyEffect(
         this.#content,
-        (content) => Effect.map(restore(this.#refresh(content, compare)), (content) => [content, content])
+        (content) => Effect.map(this.#refresh(content, compare), (content) => [content, content])
       )
     )
     return SynchronizedRef.get(this.#content).pipe(
       Effect.flatMap((content) =>
-        content === undefined || compare && this.#options.store.isShared ? read : Effect.succeed(content)
+        content !== undefined && !(compare && this.#options.store.isShared) ? Effect.succeed(content) : read
       ),
       Effect.flatMap((content) => this.#choices.apply(content)),
       Effect.tap(({ limits }) => this.#limits = limits)
@@ -382,15 +395,15 @@ export class Conversation {
     compare: boolean,
     f: (content: Content) => Effect.Effect<Content, StoreError>
   ): Effect.Effect<void, StoreError> {
-    return SynchronizedRef.updateEffect(this.#content, (content) => {
+    const write = SynchronizedRef.updateEffect(this.#content, (content) => {
       if (this.#isRemoved) return Effect.succeed(content)
       const known = this.#unsettled.isUnconfirmed ? undefined : content
       return Effect.flatMap(this.#refresh(known, compare && this.lock.holder === undefined), f)
     }).pipe(
       Effect.tapErrorTag("ConflictError", () => this.#forget),
-      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unsettled.fail())),
-      Effect.uninterruptible
+      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unsettled.fail()))
     )
+    return Effect.uninterruptible(write)
   }
 
   get #load(): Effect.Effect<Content, HistoryStoreError> {

@@ -5,10 +5,11 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { BusyError } from "../../ChatError.ts"
 import { LinkedSet } from "../linkedSet.ts"
+import type { Background } from "./background.ts"
 
 /** What the lock must know of a turn that holds it. */
 export interface Holder {
-  /** Ends the turn. The lock is free again when this is done. */
+  /** Ends the turn. The lock is free again once what is kept of it is stored. */
   readonly stop: Effect.Effect<void>
   /** Waits for the turn's own end. */
   readonly done: Effect.Effect<void>
@@ -56,20 +57,16 @@ export class TurnLock {
     return Effect.zipRight(stopWaiting, this.#current?.stop ?? Effect.void)
   })
 
-  /** Runs an effect while no turn runs. A stop waits for it. */
-  with<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | BusyError | Closed> {
+  /** Runs a write in the background while no turn runs. Nothing stops it once it has begun. */
+  with<A, E>(write: Effect.Effect<A, E>, background: Background): Effect.Effect<A, E | BusyError | Closed> {
     return Effect.flatMap(Deferred.make<void>(), (ended) => {
-      const done = Deferred.await(ended)
-      let hasBegun = false
-      const holder: Holder = { stop: Effect.suspend(() => hasBegun ? done : Effect.void), done, isWrite: true }
+      const holder: Holder = { stop: Effect.void, done: Deferred.await(ended), isWrite: true }
+      const end = Effect.zipRight(this.release(holder), Deferred.succeed(ended, undefined))
       return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(this.acquire(holder, "queue")), () => {
-          hasBegun = true
-          return Effect.ensuring(
-            restore(effect),
-            Effect.zipRight(this.release(holder), Deferred.succeed(ended, undefined))
-          )
-        })
+        Effect.flatMap(
+          restore(this.acquire(holder, "queue")),
+          () => Effect.flatMap(background.start(Effect.ensuring(write, end)), restore)
+        )
       )
     })
   }
