@@ -1,11 +1,12 @@
 /**
- * The events of an answer's stream: `Begin`, deltas as they arrive, and exactly one `Finish`.
+ * The events of an answer's stream: `Begin`, deltas as they arrive, and exactly one `Finish`. A turn with tools has a
+ * `Begin` and a `StepFinish` for each of its requests, and one `Finish` at its end.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
 import { ContentPart } from "./ChatMessage.ts"
-import { ChatResponse, FinishReason, Usage } from "./ChatResponse.ts"
+import { ChatResponse, FinishReason, ToolOutcome, Usage } from "./ChatResponse.ts"
 
 /**
  * The beginning of an answer. It comes right before the first event that has something of the answer, in one chunk
@@ -98,68 +99,6 @@ export interface Finish {
 }
 
 /**
- * Any event of an answer's stream.
- *
- * @since 0.1.0
- * @category models
- */
-export type ChatEvent = Begin | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageUpdate | Finish
-
-/**
- * A {@link Finish} as JSON.
- *
- * @since 0.1.0
- * @category models
- */
-export interface FinishEncoded extends Omit<Finish, "response"> {
-  readonly response: typeof ChatResponse.Encoded
-}
-
-const tagged = <Tag extends string, Fields extends Schema.Struct.Fields>(tag: Tag, fields: Fields) =>
-  Schema.Struct({ _tag: Schema.Literal(tag), ...fields })
-
-/**
- * The Schema of {@link ChatEvent}, for programs that carry events over a wire of their own.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const ChatEvent: Schema.Schema<ChatEvent, Exclude<ChatEvent, Finish> | FinishEncoded> = Schema.Union(
-  tagged("Begin", { id: Schema.String, model: Schema.String }),
-  tagged("TextDelta", { text: Schema.String }),
-  tagged("ReasoningDelta", { text: Schema.String }),
-  tagged("RefusalDelta", { text: Schema.String }),
-  tagged("ToolCallDelta", {
-    index: Schema.Int,
-    id: Schema.String,
-    name: Schema.String,
-    arguments: Schema.String
-  }),
-  tagged("UsageUpdate", { usage: Usage }),
-  tagged("Finish", {
-    reason: FinishReason,
-    rawReason: Schema.UndefinedOr(Schema.String),
-    response: ChatResponse
-  })
-)
-
-/**
- * Whether an event is the end of the answer.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isFinish = (event: ChatEvent): event is Finish => event._tag === "Finish"
-
-/**
- * Whether an event is a piece of the answer's text.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isTextDelta = (event: ChatEvent): event is TextDelta => event._tag === "TextDelta"
-
-/**
  * The handler of a tool starts.
  *
  * @since 0.1.0
@@ -174,36 +113,6 @@ export interface ToolStart {
   /** The arguments as JSON, as the model wrote them. */
   readonly arguments: string
 }
-
-/**
- * How a call of a tool ended.
- *
- * `unknown` means that the handler was interrupted and that its effects may have happened.
- *
- * @since 0.1.0
- * @category models
- */
-export type ToolOutcome = typeof ToolOutcome.Type
-
-/**
- * The Schema of {@link ToolOutcome}.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const ToolOutcome = Schema.Literal(
-  "success",
-  "failure",
-  "invalidArguments",
-  "unknownTool",
-  "timeout",
-  "denied",
-  "approvalTimeout",
-  "repeated",
-  "cutOff",
-  "notStarted",
-  "unknown"
-)
 
 /**
  * A call of a tool has its result.
@@ -261,6 +170,35 @@ export interface StepFinish {
  */
 export type ToolEvent = ToolStart | ToolResult | ApprovalRequest | StepFinish
 
+/**
+ * Any event of an answer's stream. The events of tools come from turns with a `ToolSet` alone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ChatEvent =
+  | Begin
+  | TextDelta
+  | ReasoningDelta
+  | RefusalDelta
+  | ToolCallDelta
+  | UsageUpdate
+  | ToolEvent
+  | Finish
+
+/**
+ * A {@link Finish} as JSON.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FinishEncoded extends Omit<Finish, "response"> {
+  readonly response: typeof ChatResponse.Encoded
+}
+
+const tagged = <Tag extends string, Fields extends Schema.Struct.Fields>(tag: Tag, fields: Fields) =>
+  Schema.Struct({ _tag: Schema.Literal(tag), ...fields })
+
 const calledTool = { callId: Schema.String, step: Schema.Int, name: Schema.String }
 
 /**
@@ -280,3 +218,45 @@ export const ToolEvent: Schema.Schema<ToolEvent> = Schema.Union(
   tagged("ApprovalRequest", { ...calledTool, arguments: Schema.String }),
   tagged("StepFinish", { step: Schema.Int, reason: FinishReason, usage: Schema.UndefinedOr(Usage) })
 )
+
+/**
+ * The Schema of {@link ChatEvent}, for programs that carry events over a wire of their own.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ChatEvent: Schema.Schema<ChatEvent, Exclude<ChatEvent, Finish> | FinishEncoded> = Schema.Union(
+  tagged("Begin", { id: Schema.String, model: Schema.String }),
+  tagged("TextDelta", { text: Schema.String }),
+  tagged("ReasoningDelta", { text: Schema.String }),
+  tagged("RefusalDelta", { text: Schema.String }),
+  tagged("ToolCallDelta", {
+    index: Schema.Int,
+    id: Schema.String,
+    name: Schema.String,
+    arguments: Schema.String
+  }),
+  tagged("UsageUpdate", { usage: Usage }),
+  ToolEvent,
+  tagged("Finish", {
+    reason: FinishReason,
+    rawReason: Schema.UndefinedOr(Schema.String),
+    response: ChatResponse
+  })
+)
+
+/**
+ * Whether an event is the end of the answer.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isFinish = (event: ChatEvent): event is Finish => event._tag === "Finish"
+
+/**
+ * Whether an event is a piece of the answer's text.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isTextDelta = (event: ChatEvent): event is TextDelta => event._tag === "TextDelta"

@@ -26,8 +26,7 @@ export {
   type Result,
   type Services,
   type Settings,
-  type Tool,
-  ToolError
+  type Tool
 } from "./internal/tools/model.ts"
 
 /**

@@ -5,8 +5,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { ToolError } from "./ChatError.ts"
 import type * as Tool from "./internal/tools/model.ts"
 import { runCalls, type RunOptions, type RunResult } from "./internal/tools/runCalls.ts"
+import * as TurnTools from "./internal/tools/turnTools.ts"
 
 export {
   type Approve,
@@ -41,7 +43,9 @@ export class ToolSetError extends Schema.TaggedError<ToolSetError>("effect-chat/
 export interface ToolSet {
   readonly name: string | undefined
   readonly current: Effect.Effect<ReadonlyArray<Tool.Provided>>
-  readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, Tool.ToolError>
+  readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
+  /** The state of one turn, for conversations alone. */
+  readonly forTurn: (options: TurnTools.Options) => TurnTools.TurnTools
 }
 
 /**
@@ -112,7 +116,12 @@ export const merge = (...sets: ReadonlyArray<ToolSet>): Effect.Effect<ToolSet, T
     return fromCurrent(Effect.flatMap(all, usable), names.length === 0 ? undefined : names.join("+"))
   })
 
-const fromCurrent = (current: ToolSet["current"], name: string | undefined): ToolSet => ({ name, current, runCalls })
+const fromCurrent = (current: ToolSet["current"], name: string | undefined): ToolSet => ({
+  name,
+  current,
+  runCalls,
+  forTurn: (options) => new TurnTools.TurnTools({ current, runCalls }, options)
+})
 
 /** The same tool, with its services provided. */
 const provide = <R>(tool: Tool.Tool<never, unknown, unknown, R>): Effect.Effect<Tool.Provided, never, R> =>

@@ -4,7 +4,6 @@
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type { JsonSchema } from "../../CallOptions.ts"
 import type { ContentPart } from "../../ChatMessage.ts"
 
@@ -31,20 +30,6 @@ export interface Context {
  * @category models
  */
 export class Content extends Data.TaggedClass("ToolContent")<{ readonly parts: ReadonlyArray<ContentPart> }> {}
-
-/**
- * The failure of a handler whose tool has `failureMode: "error"`. It fails the turn.
- *
- * @since 0.1.0
- * @category errors
- */
-export class ToolError extends Schema.TaggedError<ToolError>("effect-chat/ToolError")("ToolError", {
-  message: Schema.String,
-  name: Schema.String,
-  callId: Schema.String,
-  /** What the handler failed with. */
-  cause: Schema.Defect
-}) {}
 
 /**
  * Arguments that a tool does not accept. The message is sent to the model.
@@ -147,6 +132,6 @@ export interface Settings<Input, R> {
   readonly maxResultLength?: number | undefined
   /** Whether calls wait for an approval. A function that fails counts as yes. Default false. */
   readonly needsApproval?: boolean | ((input: Input) => boolean | Effect.Effect<boolean, unknown, R>) | undefined
-  /** `report` (default) sends the model a failure of the handler; `error` fails the turn with a {@link ToolError}. */
+  /** `report` (default) sends the model a failure of the handler; `error` fails the turn with a `ToolError`. */
   readonly failureMode?: "report" | "error" | undefined
 }

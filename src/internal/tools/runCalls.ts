@@ -6,13 +6,13 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { ApprovalRequest, ToolEvent, ToolOutcome } from "../../ChatEvent.ts"
+import type { ApprovalRequest, ToolEvent } from "../../ChatEvent.ts"
 import type { ContentPart } from "../../ChatMessage.ts"
-import type { ToolCall } from "../../ChatResponse.ts"
+import type { ToolCall, ToolOutcome } from "../../ChatResponse.ts"
 import { argumentsOf, canonical } from "./arguments.ts"
-import type { Context, Prepared, Provided } from "./model.ts"
-import { type HandlerFailure, ToolError } from "./model.ts"
+import type { Context, HandlerFailure, Prepared, Provided } from "./model.ts"
 import { bounded } from "./result.ts"
+import { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
 /** An answer to a request for approval. */
@@ -57,6 +57,8 @@ export interface RunOptions {
   /** Whether the answer was cut off by its token limit. Its last call is not run then. */
   readonly isCutOff?: boolean | undefined
   readonly emit: (event: ToolEvent) => Effect.Effect<void>
+  /** Receives a function that returns a result for each call, as far as it has come by then. */
+  readonly onStart?: ((snapshot: () => ReadonlyArray<CallResult>) => void) | undefined
   /** Receives a result for each call if the run is interrupted, fails or dies, after the handlers' finalizers. */
   readonly onAbort?: ((results: ReadonlyArray<CallResult>) => Effect.Effect<void>) | undefined
 }
@@ -85,6 +87,7 @@ interface Ended {
 export const runCalls = (options: RunOptions): Effect.Effect<RunResult, ToolError> =>
   Effect.suspend(() => {
     const run = new Run(options)
+    options.onStart?.(() => run.aborted())
     return Effect.forEach(options.calls, (open, index) => run.one(open, index), {
       concurrency: "unbounded",
       discard: true
@@ -116,7 +119,7 @@ class Run {
     return { results, pending }
   }
 
-  /** A result for each call of a run that did not end. */
+  /** A result for each call of a run that does not end. */
   aborted(): ReadonlyArray<CallResult> {
     return this.#options.calls.map((open, index) => {
       const state = this.#states[index]
@@ -231,7 +234,7 @@ class Run {
     const ended = this.#end(open, index, { outcome: "failure", text }, tool.maxResultLength)
     if (tool.failureMode === "report") return ended
     const message = `The tool ${tool.name} failed`
-    return Effect.zipRight(ended, Effect.fail(new ToolError({ message, name: tool.name, callId: open.callId, cause })))
+    return Effect.zipRight(ended, Effect.fail(new ToolError({ message, tool: tool.name, callId: open.callId, cause })))
   }
 
   #end(open: OpenCall, index: number, ended: Ended, max?: number): Effect.Effect<void> {

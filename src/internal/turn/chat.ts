@@ -6,7 +6,6 @@ import { identity } from "effect/Function"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CallOptions, ObjectOptions } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import {
   type BusyError,
@@ -21,10 +20,12 @@ import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Changes } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
+import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
+import { change } from "../decode/response.ts"
 import { mapElements, toPull, toStream } from "../transport/stream.ts"
 import type { StoreError, TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
+import * as LastTurn from "./lastTurn.ts"
 import { send } from "./steps.ts"
 import * as Steps from "./steps.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
@@ -39,9 +40,6 @@ export interface Lender {
 }
 
 type Complete = ChatCompletions.Service["complete"]
-
-/** A response, and its value if it was decoded. */
-type Answer<A> = Pick<StructuredOutput.Decoded<A>, "response"> & Partial<StructuredOutput.Decoded<A>>
 
 /** Maps the events of a stream, a chunk at a time. */
 type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
@@ -68,8 +66,9 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
         )
       ),
   rewind: (turns = 1) => rewind(lender, turns),
-  stop: lender.with((conversation) => conversation.stop),
-  stopAll: lender.with((conversation) => conversation.stopAll)
+  openCalls: lender.with(LastTurn.openCalls),
+  stop: lender.with((conversation) => Effect.zipRight(conversation.stop, LastTurn.settleCalls(conversation))),
+  stopAll: lender.with((conversation) => Effect.zipRight(conversation.stopAll, LastTurn.settleCalls(conversation)))
 })
 
 const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
@@ -89,97 +88,140 @@ const asks = ({ content, role }: TurnInput[number]): boolean => {
     : content.some((part) => part.type !== "text" || part.text.trim() !== "")
 }
 
-/** The input as it is now: a program may go on to change its arrays. */
-const openingOf = (input: Input, context: Prompt | undefined): Turn.Opening => ({
+/** The input and the options as they are now: a program may go on to change its arrays. */
+const openingOf = (
+  input: Input,
+  { approvalTimeout, approve, context, maxSteps, toolConcurrency, toolSet, ...options }: TurnOptions
+): Turn.Opening => ({
   input: typeof input === "string" || !("_tag" in input)
     ? fromPrompt(input)
     : input._tag === "Replace"
     ? { ...input, prompt: fromPrompt(input.prompt) }
     : input,
-  context: context === undefined ? undefined : fromPrompt(context)
+  context: context === undefined ? undefined : fromPrompt(context),
+  options,
+  tools: toolSet && (() => toolSet.forTurn({ approvalTimeout, approve, maxSteps, toolConcurrency }))
 })
 
-const openingNotBlank = ({ input }: Turn.Opening): Effect.Effect<unknown, InvalidRequestError> => {
+const openingIsComplete = ({ input, tools }: Turn.Opening): Effect.Effect<unknown, InvalidRequestError> => {
   if (typeof input === "string" || !("_tag" in input)) return notBlank(input)
+  if (input._tag === "Respond" && tools === undefined) {
+    return Effect.fail(new InvalidRequestError({ message: "Answers to open calls need the toolSet of the calls" }))
+  }
   return input._tag === "Replace" ? notBlank(input.prompt) : Effect.void
 }
 
-/** The methods that neither read nor write the history. */
+/** The methods that neither read nor write the history. Those with tools are turns of a conversation of their own. */
 const questions = (completions: ChatCompletions.Service, lender: Lender) => {
+  const alone = turns(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) })
+
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
     lender.with((conversation) =>
       Effect.flatMap(
         notBlank(prompt),
-        (prompt) => Effect.flatMap(conversation.question(fromPrompt(prompt)), ask)
+        (prompt) => Effect.flatMap(LastTurn.question(conversation, fromPrompt(prompt)), ask)
       )
     )
 
-  const askEvents = (prompt: Prompt, options?: CallOptions) =>
-    Stream.unwrapScoped(
+  const askEvents = (prompt: Prompt, options: AskOptions = {}) =>
+    options.toolSet !== undefined ? mapElements(alone.chatEvents(prompt, options), withoutTurns) : Stream.unwrapScoped(
       Effect.flatMap(Effect.flatMap(Effect.scope, lender.acquire), (conversation) =>
         Effect.map(
-          Effect.flatMap(notBlank(prompt), (prompt) => conversation.question(fromPrompt(prompt))),
+          Effect.flatMap(notBlank(prompt), (prompt) => LastTurn.question(conversation, fromPrompt(prompt))),
           (request) => completions.stream({ ...request, options })
         ))
     )
 
+  const askObject = <A, I>(
+    prompt: Prompt,
+    schema: Schema.Schema<A, I>,
+    { name, repair, ...options }: AskObjectOptions
+  ) =>
+    Effect.flatMap(
+      question(prompt, (request) =>
+        StructuredOutput.ask(completions.complete, { ...request, options }, schema, { name, repair })),
+      toValue
+    )
+
   return {
-    ask: (prompt: Prompt, options?: CallOptions) =>
-      span("ask", question(prompt, (request) => completions.complete({ ...request, options }))),
-    askStream: (prompt: Prompt, options?: CallOptions) => mapElements(askEvents(prompt, options), texts),
+    ask: (prompt: Prompt, options: AskOptions = {}) =>
+      span(
+        "ask",
+        options.toolSet === undefined
+          ? question(prompt, (request) => completions.complete({ ...request, options }))
+          : Effect.map(alone.chat(prompt, options), withoutTurn)
+      ),
+    askStream: (prompt: Prompt, options?: AskOptions) => mapElements(askEvents(prompt, options), texts),
     askEvents,
-    askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>
-      question(prompt, (request) => StructuredOutput.ask(completions.complete, request, schema, options)).pipe(
-        Effect.map(({ value }) => value),
-        (effect) => span("askObject", effect)
+    askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: AskObjectOptions = {}) =>
+      span(
+        "askObject",
+        options.toolSet === undefined ? askObject(prompt, schema, options) : alone.chatObject(prompt, schema, options)
       )
   }
 }
 
+/** A question is no turn of the conversation. */
+const withoutTurn = (response: ChatResponse): ChatResponse => change(response, { turnId: undefined })
+
+const withoutTurns: MapEvents<ChatEvent> = (events) =>
+  events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurn(event.response) } : event)
+
 /** The methods that are turns. */
-const turns = (completions: ChatCompletions.Service, lender: Lender) => {
+const turns = (
+  completions: ChatCompletions.Service,
+  lender: { readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation, HistoryStoreError> }
+) => {
   /** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
   const begin = (
     opening: Turn.Opening,
     scope: Scope.Scope
   ): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError | InvalidRequestError> =>
-    Effect.zipRight(openingNotBlank(opening), lender.acquire(scope)).pipe(
+    Effect.zipRight(openingIsComplete(opening), lender.acquire(scope)).pipe(
       Effect.flatMap((conversation) => Turn.begin(conversation, opening, scope)),
       Effect.catchTag("Closed", () => begin(opening, scope))
     )
 
   const turn = <A>(
     opening: Turn.Opening,
-    ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
+    ask: (
+      complete: Complete,
+      request: ChatRequest,
+      turn: Turn.Turn
+    ) => Effect.Effect<StructuredOutput.Answer<A>, ChatError>
   ) =>
     Effect.scopedWith((scope) =>
-      Effect.flatMap(begin(opening, scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
+      Effect.flatMap(begin(opening, scope), (turn): Effect.Effect<StructuredOutput.Answer<A>, ChatError> => {
         const complete = turn.meter.metered(completions.complete)
-        return Steps.complete(turn, (f) => send(turn, completions.complete, f), (request) => ask(complete, request))
+        return Steps.complete(
+          turn,
+          (f) => send(turn, completions.complete, f),
+          (request) => ask(complete, request, turn)
+        )
       })
     )
 
   const turnStream = <A>(
     input: Input,
-    { context, ...options }: TurnOptions = {},
+    options: TurnOptions = {},
     f: MapEvents<A>
   ) => {
-    const opening = openingOf(input, context)
+    const opening = openingOf(input, options)
     return toStream((scope) =>
       Effect.map(begin(opening, scope), (turn) => {
         const open = (request: ChatRequest) => {
           turn.meter.begin(request)
-          return toPull(completions.stream({ ...request, options }), turn.scope, turn.signal)
+          return toPull(completions.stream(request), turn.scope, turn.signal)
         }
         return Steps.events(turn, (f) => send(turn, completions.complete, f), open, f)
       })
     )
   }
 
-  const chat = (input: Input, { context, ...options }: TurnOptions = {}) =>
+  const chat = (input: Input, options: TurnOptions = {}) =>
     turn(
-      openingOf(input, context),
-      (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
+      openingOf(input, options),
+      (complete, request) => Effect.map(complete(request), (response) => ({ response }))
     ).pipe(
       Effect.map(({ response }) => response),
       (effect) => span("chat", effect)
@@ -193,13 +235,16 @@ const turns = (completions: ChatCompletions.Service, lender: Lender) => {
     chatObject: <A, I>(
       input: Input,
       schema: Schema.Schema<A, I>,
-      { context, ...options }: OptionsOfObject = {}
+      { name, repair, ...options }: OptionsOfObject = {}
     ) =>
-      turn(openingOf(input, context), (complete, request) => StructuredOutput.ask(complete, request, schema, options))
-        .pipe(
-          Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)),
-          (effect) => span("chatObject", effect)
-        )
+      turn(
+        openingOf(input, options),
+        (complete, request, turn) =>
+          StructuredOutput.ask(complete, request, schema, { name, repair, runsCalls: turn.tools !== undefined })
+      ).pipe(
+        Effect.flatMap(toValue),
+        (effect) => span("chatObject", effect)
+      )
   }
 }
 
@@ -215,6 +260,12 @@ const texts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
   return texts
 }
 
-/** A turn that was stopped has no value. */
-const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseError> =>
-  Effect.fail(new MalformedResponseError({ message: "The turn was stopped before its answer was complete", partial }))
+/** A turn that was stopped has no value, and so has one with open calls. */
+const toValue = <A>(answer: StructuredOutput.Answer<A>): Effect.Effect<A, MalformedResponseError> => {
+  const { response: partial } = answer
+  if ("value" in answer) return Effect.succeed(answer.value)
+  const message = partial.toolCalls.length > 0
+    ? "The turn has no value before its open calls are answered"
+    : "The turn was stopped before its answer was complete"
+  return Effect.fail(new MalformedResponseError({ message, partial }))
+}

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type { ToolEvent } from "../../ChatEvent.ts"
 import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
@@ -19,8 +20,12 @@ export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
 
 /** What a turn answers, and how many turns stay in front of it if it replaces the others. */
 export interface Question {
-  readonly input: TurnInput
+  readonly input: ReadonlyArray<ChatMessage>
   readonly keepTurns?: number | undefined
+  /** Whether it continues the turn after them, which is the last one. */
+  readonly continues?: boolean | undefined
+  /** The tokens that the turn had used before. */
+  readonly usage?: Usage | undefined
   /** Messages that are sent before the input and not kept. */
   readonly context?: TurnInput | undefined
 }
@@ -39,7 +44,7 @@ export interface ConversationOptions {
   readonly id: string
   readonly store: Service
   /** The fairness key for `Limits`. Default the id. */
-  readonly owner?: object | undefined
+  readonly owner?: string | object | undefined
   /** Completes before the conversation is read: the removal of the one with the same id before it. */
   readonly after?: Effect.Effect<void> | undefined
   /** The settings of a conversation that chose none. */
@@ -57,11 +62,17 @@ export interface FinishedTurn {
   readonly usage: Usage | undefined
   /** How many turns stay in front of it, if it replaces those after them. */
   readonly keepTurns?: number | undefined
+  /** Whether it is the last turn, which goes on, instead. */
+  readonly continues?: boolean | undefined
+  /** Receives the results of calls that waited for an approval, once they are stored. */
+  readonly onSettled?: ((events: ReadonlyArray<ToolEvent>) => void) | undefined
 }
 
 /** A turn by its id and the place of its first message. */
 export interface TurnStart {
   readonly turnId: string
+  /** Milliseconds since 1970, if it is known. */
+  readonly createdAt?: number | undefined
   readonly start: number
 }
 
@@ -152,6 +163,16 @@ export const firstTurns = (content: Content, keepTurns: number | undefined): Con
     summary: summary !== undefined && summary.replaces <= start ? summary : undefined
   }
 }
+
+/** The content with a turn at its end. */
+export const withTurn = (
+  content: Content,
+  { messages, ...turn }: Omit<TurnStart, "start"> & Pick<FinishedTurn, "messages">
+): Content => ({
+  ...content,
+  turns: [...content.turns, { ...turn, start: content.messages.length }],
+  messages: [...content.messages, ...messages]
+})
 
 export const withSystem = (
   { systemPrompt }: Content,

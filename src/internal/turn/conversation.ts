@@ -4,15 +4,13 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SynchronizedRef from "effect/SynchronizedRef"
-import { type BusyError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
-import { type ChatMessage, fromPrompt, system } from "../../ChatMessage.ts"
-import type { ChatRequest } from "../../ChatRequest.ts"
+import type { BusyError, HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
+import { type ChatMessage, system } from "../../ChatMessage.ts"
 import type { Usage } from "../../ChatResponse.ts"
 import type { Changes, ChatSettings, WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type * as HistoryStore from "../../StoredConversation.ts"
-import type * as TurnModule from "../../Turn.ts"
 import { store as noopStore } from "../history/noopStore.ts"
 import * as Settings from "../history/settings.ts"
 import * as Background from "./background.ts"
@@ -24,15 +22,15 @@ import {
   type ConversationOptions,
   type FinishedTurn,
   firstTurns,
-  inputOf,
   isCurrent,
   load,
   type Question,
   type StoreError,
-  type TurnInput,
-  withSystem
+  withSystem,
+  withTurn
 } from "./content.ts"
 import { type Closed, TurnLock } from "./lock.ts"
+import * as OpenCalls from "./openCalls.ts"
 import { Unsettled } from "./unsettled.ts"
 
 /**
@@ -95,37 +93,23 @@ export class Conversation {
     return Effect.map(this.#current, (content) => withSystem(content, content.messages))
   }
 
-  /** The request of a question outside the history. */
-  question(input: TurnInput): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return Effect.map(this.#current, (content) => ({
-      config: content.config,
-      messages: withSystem(content, input),
-      conversation: this.owner
-    }))
+  get id(): string {
+    return this.#options.id
+  }
+
+  /** What the history has. While a turn runs, that is what the turn was made for. */
+  get content(): Effect.Effect<Content, HistoryStoreError> {
+    return this.#current
+  }
+
+  /** What is stored now. */
+  get stored(): Effect.Effect<Content, HistoryStoreError> {
+    return this.#read(true)
   }
 
   /** How often the history was cleared. A turn that began before is not kept. */
   get clears(): number {
     return this.#clears
-  }
-
-  /** Looks for the turn that is to be answered again. */
-  resolve(
-    input: TurnModule.Regenerate | TurnModule.Replace
-  ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> {
-    return Effect.flatMap(this.#read(true), ({ messages, turns }) => {
-      const { turnId } = input
-      const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
-      const turn = turns[keepTurns]
-      if (turn === undefined) {
-        const which = turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(turnId)}`
-        return Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
-      }
-      return Effect.succeed({
-        keepTurns,
-        input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
-      })
-    })
   }
 
   /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
@@ -258,15 +242,22 @@ export class Conversation {
     })
   }
 
+  /** Writes the turn that a function makes of what is stored, if it makes one. It is not kept for later if that fails. */
+  write(compare: boolean, toTurn: (content: Content) => FinishedTurn | undefined): Effect.Effect<void, StoreError> {
+    return this.#write(compare, (content) => {
+      const turn = toTurn(content)
+      return turn === undefined ? Effect.succeed(content) : this.#append(content, turn)
+    })
+  }
+
   /** Removes the last turns, once the turn that runs is over. Returns how many there were to remove. */
   rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
     let removed = 0
-    const write = this.#write(true, (content) => {
-      removed = Math.min(content.turns.length, Math.max(0, Math.trunc(count)))
-      if (removed === 0) return Effect.succeed(content)
+    const write = this.write(true, ({ turns }) => {
+      removed = Math.min(turns.length, Math.max(0, Math.trunc(count)))
+      if (removed === 0) return undefined
       this.#unsettled.discard()
-      const keepTurns = content.turns.length - removed
-      return this.#append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
+      return { turnId: "", messages: [], usage: undefined, keepTurns: turns.length - removed }
     })
     return this.lock.with(Effect.map(write, () => removed), this.background)
   }
@@ -298,9 +289,11 @@ export class Conversation {
   }
 
   #append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
-    return Effect.flatMap(this.#choices.apply(content), (chosen) => {
-      const { keepTurns, messages, turnId } = turn
-      const { id, store } = this.#options
+    const { id, store } = this.#options
+    return Effect.flatMap(Effect.zipRight(OpenCalls.checkContinues(content, turn, id), this.#choices.apply(content)), (
+      chosen
+    ) => {
+      const { keepTurns, settled, turns } = OpenCalls.plan(content, turn)
       const { incarnation, version } = content
       const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
       const kept = firstTurns(chosen, keepTurns)
@@ -308,24 +301,24 @@ export class Conversation {
         ? this.#commit({
           expected: { incarnation, version },
           keepTurns,
-          turns: messages.length === 0 ? [] : [{ turnId, messages }],
+          turns,
           usage,
           ...(keepTurns === undefined ? {} : { summary: kept.summary })
         }, chosen)
         : this.#storingChoices(store.append({
           id,
-          turnId,
+          turnId: turn.turnId,
           expectedVersion: version,
           incarnation,
-          messages,
+          messages: turn.messages,
           usage,
           systemPrompt: chosen.prompt,
           settings: chosen.settings
         }))
       return Effect.map(this.#unsettled.storing(usage, write), (version) => {
         this.#unsettled.stored()
-        const turns = messages.length === 0 ? kept.turns : [...kept.turns, { turnId, start: kept.messages.length }]
-        return { ...kept, version, usage, turns, messages: [...kept.messages, ...messages] }
+        turn.onSettled?.(settled)
+        return { ...turns.reduce(withTurn, kept), version, usage }
       })
     })
   }
