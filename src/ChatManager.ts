@@ -25,7 +25,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
-import type { ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
+import type { ChatError, ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
 import type { Changes } from "./ChatSettings.ts"
 import type { ConversationData } from "./ConversationData.ts"
@@ -47,6 +47,7 @@ import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 import * as LocalSessions from "./LocalSessions.ts"
+import type * as Turn from "./Turn.ts"
 
 /**
  * What happens to the sessions of a manager.
@@ -108,6 +109,34 @@ export interface GetOptions {
 }
 
 /**
+ * A conversation of a manager. Turns that are started belong to the manager: whoever listens to them may leave.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ManagedChat extends LLMChat.Service {
+  /**
+   * Starts a turn and returns its id at once. It goes on when nobody listens, ends by `stop`, and has the manager's `grace`
+   * when the manager's scope closes. A turn with this `turnId` that runs or is stored is not started again. Fails where the
+   * turn would be refused: with `InvalidRequestError` for a blank prompt or for another prompt under the same `turnId`, with
+   * `BusyError` by the `turnPolicy`. What goes wrong later is told by `attach`.
+   */
+  readonly start: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<string, ChatError>
+  /** The turn that runs of those that were started or have a `turnId` of the program's. */
+  readonly running: Effect.Effect<Option.Option<Turn.Running>>
+  /**
+   * The events of a turn by their numbers: those that were, and then those that come. By default the one that runs, and no
+   * events if none does. With `after` only the events behind that number. A turn that is stored is read from the store,
+   * where its answer may have fewer events; `Finish` has all of it. The stream fails as the turn failed, and with
+   * `InvalidRequestError` if there is no turn with this id. A reader that leaves ends no turn that was started.
+   */
+  readonly attach: (
+    turnId?: string,
+    options?: { readonly after?: number | undefined }
+  ) => Stream.Stream<Turn.NumberedEvent, ChatError>
+}
+
+/**
  * What a manager offers. Ids are data: every text is one, the empty text included.
  *
  * @since 0.1.0
@@ -119,7 +148,7 @@ export interface Service {
    * in a conversation that is in memory, and is stored with the next turn. Fails with `InvalidRequestError` if one of the
    * `settings` breaks its rule.
    */
-  readonly getChat: (id: string, options?: GetOptions) => Effect.Effect<LLMChat.Service, InvalidRequestError>
+  readonly getChat: (id: string, options?: GetOptions) => Effect.Effect<ManagedChat, InvalidRequestError>
   /**
    * Ends the conversation with this id and forgets it; whether there was one. A turn that is running is stopped and not
    * kept. Whoever still holds the chat begins a new conversation with it.
@@ -245,7 +274,8 @@ export const fromCompletions = (
             (after) => new Conversation({ id, store, after, defaults, window, onUsage })
           )
           chooseIn(yield* registry.create(id, begin))
-          return Chat.make(wire, config, registry.lender(id, begin))
+          const lender = registry.lender(id, begin)
+          return { ...Chat.make(wire, config, lender), ...Chat.started(wire, lender) }
         }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
       fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),

@@ -70,7 +70,7 @@ export const layerKeyValueStore: Layer.Layer<HistoryStore, never, KeyValueStore.
  * A turn costs as much as its conversation is long, and `list` reads the names of all files at once: for long
  * conversations, or many of them, take `effect-chat/sql`. Names of files are safe on every file system, whatever the ids
  * are. Programs may share a folder: each write holds a lock file, and a lock that a crash left behind delays the next write
- * of that conversation by 10 seconds. Files can be read by their owner only.
+ * of that conversation by 5 seconds. Files can be read by their owner only.
  *
  * @since 0.1.0
  * @category layers

@@ -6,6 +6,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
 import type { Prompt } from "./ChatMessage.ts"
 import type { Answer } from "./internal/tools/turnTools.ts"
 import type { Approve, ToolSet } from "./ToolSet.ts"
@@ -124,6 +125,13 @@ export interface AskObjectOptions extends ObjectOptions, ToolOptions {}
 export interface Options extends CallOptions, ToolOptions {
   /** Sent before the prompt with this turn only, and not kept: documents that were found, the time, who is speaking. */
   readonly context?: Prompt | undefined
+  /**
+   * The id of the turn, by which a call that is repeated is known: a message's id, say. Not empty. A turn with this id that
+   * is stored gives its answer again, without a request. One that runs is joined, and ends when the last of its callers
+   * leaves. One that failed or was interrupted is asked again. Another prompt under the id of a turn fails with
+   * `InvalidRequestError`. Default a new id.
+   */
+  readonly turnId?: string | undefined
 }
 
 /**
@@ -132,7 +140,30 @@ export interface Options extends CallOptions, ToolOptions {
  * @since 0.1.0
  * @category models
  */
-export interface OptionsOfObject extends ObjectOptions, ToolOptions, Pick<Options, "context"> {}
+export interface OptionsOfObject extends ObjectOptions, ToolOptions, Pick<Options, "context" | "turnId"> {}
+
+/**
+ * An event of a turn by its number: the first has 1, and each later one the next.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NumberedEvent {
+  readonly seq: number
+  readonly event: ChatEvent
+}
+
+/**
+ * A turn that runs, or that waits for the turn before it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Running {
+  readonly turnId: string
+  /** The number of its last event, 0 if it has none yet. */
+  readonly seq: number
+}
 
 /**
  * Answers a turn again. The turn and those after it are replaced in one write when the new answer is complete; until then,

@@ -7,3 +7,6 @@
  * under its id.
  */
 export const callIdOf = (turnId: string, step: number, index: number): string => `${turnId}_${step}_${index}`
+
+/** The id of the turn that a call belongs to. */
+export const turnIdOf = (callId: string): string => callId.replace(/_\d+_\d+$/, "")

@@ -4,16 +4,9 @@
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
-import {
-  type BusyError,
-  type ChatError,
-  type HistoryStoreError,
-  InvalidRequestError,
-  MalformedResponseError
-} from "../../ChatError.ts"
+import { type BusyError, type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
 import { type ChatMessage, fromPrompt, type Prompt, type SystemMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
@@ -22,33 +15,22 @@ import type { Changes } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
 import { change } from "../decode/response.ts"
-import { mapElements, toPull, toStream } from "../transport/stream.ts"
-import type { StoreError, TurnInput } from "./content.ts"
-import type { Conversation } from "./conversation.ts"
+import { turnIdOf } from "../tools/callId.ts"
+import { mapElements, toStream } from "../transport/stream.ts"
+import type { StoreError } from "./content.ts"
+import * as Identified from "./identified.ts"
 import * as LastTurn from "./lastTurn.ts"
-import { send } from "./steps.ts"
-import * as Steps from "./steps.ts"
+import { goesOn, type Lender, type MapEvents, notBlank, openingOf, Runner, type TurnLender } from "./run.ts"
+import { told } from "./runningTurns.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
-import * as Turn from "./turn.ts"
-
-/** Lends the conversation to a method call: it is in use meanwhile. */
-export interface Lender {
-  /** Lends it to one effect. */
-  readonly with: <A, E>(f: (conversation: Conversation) => Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** Lends it until the scope closes. */
-  readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation>
-}
-
-type Complete = ChatCompletions.Service["complete"]
-
-/** Maps the events of a stream, a chunk at a time. */
-type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
+import type { Opening } from "./turn.ts"
+import { makeId } from "./turnId.ts"
 
 /** A chat over the conversation, which every call acquires anew. */
 export const make = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) => ({
   config,
   ...questions(completions, lender),
-  ...turns(completions, lender),
+  ...turns(identified(new Runner(completions, lender))),
   history: lender.with((conversation) => conversation.history),
   usage: lender.with((conversation) => conversation.usage),
   settings: lender.with((conversation) => conversation.settings),
@@ -61,7 +43,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
       ? Effect.fail(new InvalidRequestError({ message: "append needs at least one message" }))
       : lender.with((conversation) =>
         Effect.flatMap(
-          Turn.makeId,
+          makeId,
           (turnId) => conversation.background.run(conversation.commit({ turnId, messages, usage: undefined }))
         )
       ),
@@ -74,52 +56,17 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
 const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
   Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
 
-/** A blank prompt asks nothing, and servers refuse it. */
-const notBlank = (prompt: Prompt): Effect.Effect<Prompt, InvalidRequestError> =>
-  fromPrompt(prompt).some(asks)
-    ? Effect.succeed(prompt)
-    : Effect.fail(new InvalidRequestError({ message: "The prompt is blank: it must have a text or another part" }))
-
-/** Whether a message asks something. The result of a tool may be empty. */
-const asks = ({ content, role }: TurnInput[number]): boolean => {
-  if (role === "tool") return true
-  return typeof content === "string"
-    ? content.trim() !== ""
-    : content.some((part) => part.type !== "text" || part.text.trim() !== "")
-}
-
-/** The input and the options as they are now: a program may go on to change its arrays. */
-const openingOf = (
-  input: Input,
-  { approvalTimeout, approve, context, maxSteps, toolConcurrency, toolSet, ...options }: TurnOptions
-): Turn.Opening => ({
-  input: typeof input === "string" || !("_tag" in input)
-    ? fromPrompt(input)
-    : input._tag === "Replace"
-    ? { ...input, prompt: fromPrompt(input.prompt) }
-    : input,
-  context: context === undefined ? undefined : fromPrompt(context),
-  options,
-  tools: toolSet && (() => toolSet.forTurn({ approvalTimeout, approve, maxSteps, toolConcurrency }))
-})
-
-const openingIsComplete = ({ input, tools }: Turn.Opening): Effect.Effect<unknown, InvalidRequestError> => {
-  if (typeof input === "string" || !("_tag" in input)) return notBlank(input)
-  if (input._tag === "Respond" && tools === undefined) {
-    return Effect.fail(new InvalidRequestError({ message: "Answers to open calls need the toolSet of the calls" }))
-  }
-  return input._tag === "Replace" ? notBlank(input.prompt) : Effect.void
-}
-
 /** The methods that neither read nor write the history. Those with tools are turns of a conversation of their own. */
 const questions = (completions: ChatCompletions.Service, lender: Lender) => {
-  const alone = turns(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) })
+  const alone = turns(
+    new Runner<TurnLender>(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) })
+  )
 
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
     lender.with((conversation) =>
       Effect.flatMap(
-        notBlank(prompt),
-        (prompt) => Effect.flatMap(LastTurn.question(conversation, fromPrompt(prompt)), ask)
+        Effect.zipRight(notBlank(prompt), LastTurn.question(conversation, fromPrompt(prompt))),
+        ask
       )
     )
 
@@ -127,7 +74,7 @@ const questions = (completions: ChatCompletions.Service, lender: Lender) => {
     options.toolSet !== undefined ? mapElements(alone.chatEvents(prompt, options), withoutTurns) : Stream.unwrapScoped(
       Effect.flatMap(Effect.flatMap(Effect.scope, lender.acquire), (conversation) =>
         Effect.map(
-          Effect.flatMap(notBlank(prompt), (prompt) => LastTurn.question(conversation, fromPrompt(prompt))),
+          Effect.zipRight(notBlank(prompt), LastTurn.question(conversation, fromPrompt(prompt))),
           (request) => completions.stream({ ...request, options })
         ))
     )
@@ -140,7 +87,8 @@ const questions = (completions: ChatCompletions.Service, lender: Lender) => {
     Effect.flatMap(
       question(prompt, (request) =>
         StructuredOutput.ask(completions.complete, { ...request, options }, schema, { name, repair })),
-      toValue
+      (answer) =>
+        toValue(answer, schema)
     )
 
   return {
@@ -167,59 +115,38 @@ const withoutTurn = (response: ChatResponse): ChatResponse => change(response, {
 const withoutTurns: MapEvents<ChatEvent> = (events) =>
   events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurn(event.response) } : event)
 
-/** The methods that are turns. */
-const turns = (
-  completions: ChatCompletions.Service,
-  lender: { readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation, HistoryStoreError> }
-) => {
-  /** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
-  const begin = (
-    opening: Turn.Opening,
-    scope: Scope.Scope
-  ): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError | InvalidRequestError> =>
-    Effect.zipRight(openingIsComplete(opening), lender.acquire(scope)).pipe(
-      Effect.flatMap((conversation) => Turn.begin(conversation, opening, scope)),
-      Effect.catchTag("Closed", () => begin(opening, scope))
-    )
-
-  const turn = <A>(
-    opening: Turn.Opening,
-    ask: (
-      complete: Complete,
-      request: ChatRequest,
-      turn: Turn.Turn
-    ) => Effect.Effect<StructuredOutput.Answer<A>, ChatError>
-  ) =>
-    Effect.scopedWith((scope) =>
-      Effect.flatMap(begin(opening, scope), (turn): Effect.Effect<StructuredOutput.Answer<A>, ChatError> => {
-        const complete = turn.meter.metered(completions.complete)
-        return Steps.complete(
-          turn,
-          (f) => send(turn, completions.complete, f),
-          (request) => ask(complete, request, turn)
+/** Turns whose ids the program may choose. */
+const identified = (runner: Runner): Pick<Runner, "whole" | "stream"> => ({
+  whole: (opening, ask) =>
+    hasId(opening)
+      ? Effect.scopedWith((scope) =>
+        Effect.map(
+          Effect.flatMap(
+            Identified.join(runner, opening, Identified.whole(runner, opening, ask), scope),
+            Identified.responseIn
+          ),
+          (response) => ({ response })
         )
-      })
-    )
+      )
+      : runner.whole(opening, ask),
+  stream: (opening, scope, f) =>
+    hasId(opening)
+      ? Effect.map(
+        Identified.join(runner, opening, Identified.streamed(runner, opening), scope),
+        (pull) => Effect.map(pull, (events) => f(events.map(({ event }) => event)))
+      )
+      : runner.stream(opening, scope, f)
+})
 
-  const turnStream = <A>(
-    input: Input,
-    options: TurnOptions = {},
-    f: MapEvents<A>
-  ) => {
+/** The methods that are turns. */
+const turns = (runner: Pick<Runner, "whole" | "stream">) => {
+  const turnStream = <A>(input: Input, options: TurnOptions = {}, f: MapEvents<A>) => {
     const opening = openingOf(input, options)
-    return toStream((scope) =>
-      Effect.map(begin(opening, scope), (turn) => {
-        const open = (request: ChatRequest) => {
-          turn.meter.begin(request)
-          return toPull(completions.stream(request), turn.scope, turn.signal)
-        }
-        return Steps.events(turn, (f) => send(turn, completions.complete, f), open, f)
-      })
-    )
+    return toStream((scope) => runner.stream(opening, scope, f))
   }
 
   const chat = (input: Input, options: TurnOptions = {}) =>
-    turn(
+    runner.whole(
       openingOf(input, options),
       (complete, request) => Effect.map(complete(request), (response) => ({ response }))
     ).pipe(
@@ -236,15 +163,41 @@ const turns = (
       input: Input,
       schema: Schema.Schema<A, I>,
       { name, repair, ...options }: OptionsOfObject = {}
-    ) =>
-      turn(
+    ) => {
+      const how = { name, repair, runsCalls: options.toolSet !== undefined }
+      return runner.whole<A>(
         openingOf(input, options),
-        (complete, request, turn) =>
-          StructuredOutput.ask(complete, request, schema, { name, repair, runsCalls: turn.tools !== undefined })
+        (complete, request) => StructuredOutput.ask(complete, request, schema, how)
       ).pipe(
-        Effect.flatMap(toValue),
+        Effect.flatMap((answer) => toValue(answer, schema)),
         (effect) => span("chatObject", effect)
       )
+    }
+  }
+}
+
+/** Whether the program chose the id of the turn. */
+const hasId = (opening: Opening): opening is Identified.Opening => opening.turnId !== undefined
+
+/** The id of a turn that starts. A turn that goes on keeps its own. */
+const idOf = (input: Input, { turnId }: TurnOptions): Effect.Effect<string> => {
+  const own = goesOn(input) ? input.answers.map(({ callId }) => turnIdOf(callId))[0] : undefined
+  const id = own ?? turnId
+  return id === undefined ? makeId : Effect.succeed(id)
+}
+
+/** The methods of a manager's chat for turns that go on when their callers leave. */
+export const started = (completions: ChatCompletions.Service, lender: Lender) => {
+  const runner = new Runner(completions, lender)
+  return {
+    start: (input: Input, options: TurnOptions = {}) =>
+      Effect.flatMap(idOf(input, options), (turnId) => {
+        const opening = { ...openingOf(input, options), turnId }
+        return Effect.as(Identified.start(runner, opening, Identified.streamed(runner, opening)), turnId)
+      }),
+    running: lender.with((conversation) => Effect.sync(() => told(conversation.running.get()))),
+    attach: (turnId?: string, { after = 0 }: { readonly after?: number | undefined } = {}) =>
+      toStream((scope) => Identified.attach(runner, turnId, after, scope))
   }
 }
 
@@ -261,9 +214,15 @@ const texts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
 }
 
 /** A turn that was stopped has no value, and so has one with open calls. */
-const toValue = <A>(answer: StructuredOutput.Answer<A>): Effect.Effect<A, MalformedResponseError> => {
-  const { response: partial } = answer
+const toValue = <A, I>(
+  answer: StructuredOutput.Answer<A>,
+  schema: Schema.Schema<A, I>
+): Effect.Effect<A, ChatError> => {
   if ("value" in answer) return Effect.succeed(answer.value)
+  const { response: partial } = answer
+  if (partial.finishReason !== "interrupted" && partial.toolCalls.length === 0) {
+    return StructuredOutput.decoded(schema, partial)
+  }
   const message = partial.toolCalls.length > 0
     ? "The turn has no value before its open calls are answered"
     : "The turn was stopped before its answer was complete"

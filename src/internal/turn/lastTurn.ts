@@ -4,12 +4,11 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
-import { fromPrompt } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { override } from "../../LLMConfig.ts"
 import type { OpenCall, Regenerate, Replace, Respond } from "../../Turn.ts"
 import { store as noopStore } from "../history/noopStore.ts"
-import { inputOf, type Question, type StoreError, type TurnInput, withSystem } from "./content.ts"
+import { type Question, questionOf, type StoreError, type TurnInput, withSystem } from "./content.ts"
 import { Conversation } from "./conversation.ts"
 import { findOpen, openCallsOf, type Resumed, settle } from "./openCalls.ts"
 
@@ -44,18 +43,12 @@ const resolve = (
   conversation: Conversation,
   input: Regenerate | Replace
 ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> =>
-  Effect.flatMap(conversation.stored, ({ messages, turns }) => {
-    const { turnId } = input
-    const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
-    const turn = turns[keepTurns]
-    if (turn === undefined) {
-      const which = turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(turnId)}`
-      return Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
-    }
-    return Effect.succeed({
-      keepTurns,
-      input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
-    })
+  Effect.flatMap(conversation.stored("whole"), (content) => {
+    const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
+    const question = questionOf(content, input)
+    return question === undefined
+      ? Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
+      : Effect.succeed(question)
   })
 
 /** Looks for the calls that are answered, and for their turn. */
@@ -63,7 +56,7 @@ const resume = (
   conversation: Conversation,
   { answers }: Respond
 ): Effect.Effect<{ readonly question: Question; readonly resumed: Resumed }, HistoryStoreError | InvalidRequestError> =>
-  Effect.flatMap(conversation.stored, (content) =>
+  Effect.flatMap(conversation.stored("whole"), (content) =>
     Effect.map(findOpen(content, answers), (resumed) => ({
       question: {
         input: resumed.stored.before,

@@ -41,10 +41,19 @@ export class TurnLock {
     return Effect.flatMap(Deferred.make<void, BusyError | Closed>(), (granted) => {
       if (this.#isClosed) return Effect.fail<Closed>({ _tag: "Closed" })
       if (this.#current === undefined || policy === "queue") return this.#queue(holder, granted)
-      return policy === "reject"
-        ? Effect.fail(new BusyError({ message: "The conversation is in a turn" }))
-        : this.#replace(this.#current, holder, granted)
+      const current = this.#current
+      return Effect.zipRight(
+        this.accepts(policy),
+        Effect.suspend(() => this.#replace(current, holder, granted))
+      )
     })
+  }
+
+  /** Fails if the policy refuses a turn that would begin now. */
+  accepts(policy: "queue" | "reject" | "replace"): Effect.Effect<void, BusyError> {
+    return policy === "reject" && this.#current !== undefined
+      ? Effect.fail(new BusyError({ message: "The conversation is in a turn" }))
+      : Effect.void
   }
 
   /** Stops the turns that wait, and then the one that runs. A turn that waited goes on to find that it was stopped. */

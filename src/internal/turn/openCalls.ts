@@ -8,9 +8,11 @@ import { ConflictError, InvalidRequestError } from "../../ChatError.ts"
 import type { ToolEvent } from "../../ChatEvent.ts"
 import { type AssistantMessage, type ChatMessage, toolResult } from "../../ChatMessage.ts"
 import { ChatResponse, type ToolOutcome } from "../../ChatResponse.ts"
+import type { Turn as HistoryTurn } from "../../StoredConversation.ts"
 import type { Answer, OpenCall } from "../../Turn.ts"
+import { turnIdOf } from "../tools/callId.ts"
 import { lastStep, type StoredCall, type StoredStep } from "../tools/openStep.ts"
-import type { Content, FinishedTurn, TurnStart } from "./content.ts"
+import type { Content, FinishedTurn } from "./content.ts"
 
 /** The step that the history ends with. */
 export const lastStepOf = ({ messages, turns }: Content): StoredStep | undefined => {
@@ -35,15 +37,16 @@ const isOpen = ({ result }: StoredCall): boolean => result === undefined
 
 /** The turns that a write adds behind those that stay. */
 export interface Plan {
+  /** How many turns of the content stay in front of them. */
   readonly keepTurns: number | undefined
-  readonly turns: ReadonlyArray<Omit<TurnStart, "start"> & { readonly messages: ReadonlyArray<ChatMessage> }>
+  readonly turns: ReadonlyArray<HistoryTurn>
   /** The results of calls that the write settles. */
   readonly settled: ReadonlyArray<ToolEvent>
 }
 
 /** What the history becomes with a turn. A turn without messages only removes others. */
 export const plan = (content: Content, turn: FinishedTurn): Plan => {
-  const { continues = false, keepTurns, messages, turnId } = turn
+  const { continues = false, keepTurns, messages, moved = [], turnId } = turn
   const last = content.turns.at(-1)
   if (continues) {
     return {
@@ -54,7 +57,7 @@ export const plan = (content: Content, turn: FinishedTurn): Plan => {
   }
   const added = messages.length === 0 ? [] : [{ turnId, messages }]
   const settled = keepTurns === undefined && added.length > 0 ? settle(content, "superseded", messages) : undefined
-  return settled === undefined ? { keepTurns, turns: added, settled: [] } : {
+  return settled === undefined ? { keepTurns, turns: [...moved, ...added], settled: [] } : {
     keepTurns: content.turns.length - 1,
     turns: [settled.turn, ...added],
     settled: settled.events
@@ -66,7 +69,10 @@ export const settle = (
   content: Content,
   outcome: Extract<ToolOutcome, "superseded" | "notStarted">,
   next: ReadonlyArray<ChatMessage> = []
-): { readonly turn: Plan["turns"][number]; readonly events: ReadonlyArray<ToolEvent> } | undefined => {
+):
+  | { readonly turn: HistoryTurn & { readonly turnId: string }; readonly events: ReadonlyArray<ToolEvent> }
+  | undefined =>
+{
   const last = content.turns.at(-1)
   const step = lastStepOf(content)
   if (last === undefined || step === undefined) return undefined
@@ -136,9 +142,8 @@ export const findOpen = (
 const refuse = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
   Effect.fail(new InvalidRequestError({ message, code }))
 
-/** The ids of calls begin with those of their turns. */
 const notOpen = ({ turns }: Content, callId: string): Effect.Effect<never, InvalidRequestError> =>
-  turns.some(({ turnId }) => callId.startsWith(`${turnId}_`))
+  turns.some(({ turnId }) => turnId === turnIdOf(callId))
     ? refuse(`The call ${JSON.stringify(callId)} is settled`, "call_settled")
     : refuse(`The conversation has no call ${JSON.stringify(callId)}`, "call_unknown")
 

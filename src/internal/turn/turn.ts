@@ -10,7 +10,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { CallOptions } from "../../CallOptions.ts"
 import {
@@ -35,6 +34,7 @@ import * as LastTurn from "./lastTurn.ts"
 import type { Closed, Holder } from "./lock.ts"
 import { Meter, plus } from "./meter.ts"
 import type { Resumed } from "./openCalls.ts"
+import { makeId } from "./turnId.ts"
 import { type Calls, TurnSteps } from "./turnSteps.ts"
 
 /** Makes a part of what cannot be interrupted interruptible again. */
@@ -255,6 +255,14 @@ export class Turn implements Holder {
     return Effect.ensuring(end, Scope.close(this.scope, Exit.void))
   })
 
+  /** Ends the turn before its first request. Nothing is kept of it. */
+  readonly withdraw: Effect.Effect<void> = Effect.uninterruptible(
+    Effect.zipRight(
+      Effect.suspend(() => this.#end(Effect.void)),
+      Effect.suspend(() => Scope.close(this.scope, Exit.void))
+    )
+  )
+
   /** Keeps what `onInterrupt` says. */
   get #interrupt(): Effect.Effect<void, StoreError> {
     return Effect.flatMap(this.#leaveCalls, () => {
@@ -317,7 +325,7 @@ export class Turn implements Holder {
     results: ReadonlyArray<ToolMessage> = []
   ): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const { continues, input, keepTurns } = this.question
+    const { continues, input, keepTurns, moved } = this.question
     const isCleared = this.#clears !== this.conversation.clears
     const isKept = continues === true ? isComplete || this.#steps.isClaimed : isComplete || keepTurns === undefined
     if (isCleared || !isKept) return this.conversation.recordUsage(usage)
@@ -327,7 +335,7 @@ export class Turn implements Holder {
     const onSettled = (events: ReadonlyArray<ToolEvent>): void => {
       this.ending = [...events, ...this.ending]
     }
-    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, continues, onSettled })
+    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, moved, continues, onSettled })
   }
 
   /** Ends the turn. Returns a wait for the commit, undefined if the turn had ended already. */
@@ -345,6 +353,8 @@ export class Turn implements Holder {
 export interface Opening {
   readonly input: TurnModule.Input
   readonly context?: Prompt | undefined
+  /** Default a new id. */
+  readonly turnId?: string | undefined
   /** What the turn's requests ask for. */
   readonly options?: CallOptions | undefined
   /** Makes the tools of the turn. */
@@ -353,28 +363,16 @@ export interface Opening {
 
 const isPrompt = (input: TurnModule.Input): input is Prompt => typeof input === "string" || !("_tag" in input)
 
-const hexDigits = Effect.map(
-  Random.nextIntBetween(0, 2 ** 32),
-  (number) => number.toString(16).padStart(8, "0")
-)
-
-/** A new id for a turn. */
-export const makeId: Effect.Effect<string> = Effect.zipWith(
-  hexDigits,
-  hexDigits,
-  (some, others) => `turn_${some}${others}`
-)
-
 /** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
 export const begin = (
   conversation: Conversation,
-  { context, input, options, tools }: Opening,
+  { context, input, options, tools, turnId }: Opening,
   scope: Scope.Scope
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError | InvalidRequestError> =>
   Effect.gen(function*() {
     const config = yield* conversation.config
     const turn = new Turn({
-      id: yield* makeId,
+      id: turnId ?? (yield* makeId),
       conversation,
       question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
