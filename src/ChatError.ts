@@ -9,9 +9,13 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { ChatResponse } from "./ChatResponse.ts"
+import type { ChatResponse } from "./ChatResponse.ts"
+import { details, detailsAnd } from "./internal/errors/details.ts"
 import { publicSentences } from "./internal/errors/publicSentences.ts"
 import { FiniteMillis } from "./internal/settings.ts"
+import { ToolError } from "./internal/tools/toolError.ts"
+
+export { ToolError }
 
 /**
  * The fields of every error of this module.
@@ -39,24 +43,6 @@ export interface Details {
   /** The underlying error, such as that of a socket. */
   readonly cause?: unknown
 }
-
-const details = {
-  message: Schema.String,
-  status: Schema.optional(Schema.Int),
-  code: Schema.optional(Schema.String),
-  type: Schema.optional(Schema.String),
-  requestId: Schema.optional(Schema.String),
-  body: Schema.optional(Schema.String),
-  retryAfter: Schema.optional(FiniteMillis),
-  partial: Schema.optional(ChatResponse),
-  cause: Schema.optional(Schema.Defect)
-}
-
-/** A function, so that bundlers can drop the errors that a program does not use. */
-const detailsAnd = <Fields extends Schema.Struct.Fields>(fields: Fields): typeof details & Fields => ({
-  ...details,
-  ...fields
-})
 
 /**
  * The key is missing, wrong or expired (401).
@@ -344,6 +330,7 @@ export type ChatError =
   | HistoryStoreError
   | ConflictError
   | BusyError
+  | ToolError
 
 /** A function, so that bundlers can drop the errors that a program does not use. */
 const union = () =>
@@ -363,7 +350,8 @@ const union = () =>
     MalformedResponseError,
     HistoryStoreError,
     ConflictError,
-    BusyError
+    BusyError,
+    ToolError
   )
 
 /**

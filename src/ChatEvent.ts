@@ -1,10 +1,12 @@
 /**
- * The events of an answer's stream: `Begin`, deltas as they arrive, and exactly one `Finish`.
+ * The events of an answer's stream: `Begin`, deltas as they arrive, and exactly one `Finish`. A turn with tools has a
+ * `Begin` and a `StepFinish` for each of its requests, and one `Finish` at its end.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { ChatResponse, FinishReason, Usage } from "./ChatResponse.ts"
+import { ContentPart } from "./ChatMessage.ts"
+import { ChatResponse, FinishReason, ToolOutcome, Usage } from "./ChatResponse.ts"
 
 /**
  * The beginning of an answer. It comes right before the first event that has something of the answer, in one chunk
@@ -97,12 +99,92 @@ export interface Finish {
 }
 
 /**
- * Any event of an answer's stream.
+ * The handler of a tool starts.
  *
  * @since 0.1.0
  * @category models
  */
-export type ChatEvent = Begin | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageUpdate | Finish
+export interface ToolStart {
+  readonly _tag: "ToolStart"
+  /** The library's own id of the call, which no other call shares. */
+  readonly callId: string
+  readonly step: number
+  readonly name: string
+  /** The arguments as JSON, as the model wrote them. */
+  readonly arguments: string
+}
+
+/**
+ * A call of a tool has its result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolResult {
+  readonly _tag: "ToolResult"
+  readonly callId: string
+  readonly step: number
+  readonly name: string
+  readonly outcome: ToolOutcome
+  /** The text that the model gets, already bounded. */
+  readonly content: string
+  /** Images, audio and files of the result. */
+  readonly media: ReadonlyArray<ContentPart>
+}
+
+/**
+ * A call of a tool needs an approval before its handler runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ApprovalRequest {
+  readonly _tag: "ApprovalRequest"
+  readonly callId: string
+  readonly step: number
+  readonly name: string
+  /** The arguments as JSON, as the model wrote them. An approval is for exactly these. */
+  readonly arguments: string
+}
+
+/**
+ * One request of a turn and the handlers that it led to are complete.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StepFinish {
+  readonly _tag: "StepFinish"
+  /** Counts the steps of a turn from 0. */
+  readonly step: number
+  readonly reason: FinishReason
+  /** The token counts of this step alone. */
+  readonly usage: Usage | undefined
+}
+
+/**
+ * Any event of the tools in a turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ToolEvent = ToolStart | ToolResult | ApprovalRequest | StepFinish
+
+/**
+ * Any event of an answer's stream. The events of tools come from turns with a `ToolSet` alone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ChatEvent =
+  | Begin
+  | TextDelta
+  | ReasoningDelta
+  | RefusalDelta
+  | ToolCallDelta
+  | UsageUpdate
+  | ToolEvent
+  | Finish
 
 /**
  * A {@link Finish} as JSON.
@@ -116,6 +198,26 @@ export interface FinishEncoded extends Omit<Finish, "response"> {
 
 const tagged = <Tag extends string, Fields extends Schema.Struct.Fields>(tag: Tag, fields: Fields) =>
   Schema.Struct({ _tag: Schema.Literal(tag), ...fields })
+
+const calledTool = { callId: Schema.String, step: Schema.Int, name: Schema.String }
+
+/**
+ * The Schema of {@link ToolEvent}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ToolEvent: Schema.Schema<ToolEvent> = Schema.Union(
+  tagged("ToolStart", { ...calledTool, arguments: Schema.String }),
+  tagged("ToolResult", {
+    ...calledTool,
+    outcome: ToolOutcome,
+    content: Schema.String,
+    media: Schema.Array(ContentPart)
+  }),
+  tagged("ApprovalRequest", { ...calledTool, arguments: Schema.String }),
+  tagged("StepFinish", { step: Schema.Int, reason: FinishReason, usage: Schema.UndefinedOr(Usage) })
+)
 
 /**
  * The Schema of {@link ChatEvent}, for programs that carry events over a wire of their own.
@@ -135,6 +237,7 @@ export const ChatEvent: Schema.Schema<ChatEvent, Exclude<ChatEvent, Finish> | Fi
     arguments: Schema.String
   }),
   tagged("UsageUpdate", { usage: Usage }),
+  ToolEvent,
   tagged("Finish", {
     reason: FinishReason,
     rawReason: Schema.UndefinedOr(Schema.String),

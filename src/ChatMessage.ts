@@ -8,7 +8,7 @@
  */
 import * as Encoding from "effect/Encoding"
 import * as Schema from "effect/Schema"
-import { type ChatResponse, FinishReason, Opaque, ToolCall, Usage } from "./ChatResponse.ts"
+import { type ChatResponse, FinishReason, Opaque, ToolCall, ToolOutcome, Usage } from "./ChatResponse.ts"
 import { asText, defined } from "./internal/json.ts"
 
 /**
@@ -131,6 +131,10 @@ export interface ToolMessage {
   /** The `id` of the call that this answers. */
   readonly toolCallId: string
   readonly content: string
+  /** Images, audio and files of the result. They are sent in a user message after the results. */
+  readonly media?: ReadonlyArray<ContentPart> | undefined
+  /** How the call ended, if a handler or an approval decided it. */
+  readonly outcome?: ToolOutcome | undefined
 }
 
 /**
@@ -227,7 +231,9 @@ export const AssistantMessage: Schema.Schema<AssistantMessage> = Schema.Struct({
 export const ToolMessage: Schema.Schema<ToolMessage> = Schema.Struct({
   role: Schema.Literal("tool"),
   toolCallId: Schema.String,
-  content: Schema.String
+  content: Schema.String,
+  media: Schema.optional(Schema.Array(ContentPart)),
+  outcome: Schema.optional(ToolOutcome)
 })
 
 /**

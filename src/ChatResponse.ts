@@ -165,6 +165,8 @@ export interface ToolCall {
   readonly arguments: string
   /** Further members of the call as the server sent them, such as Gemini's `extra_content`. */
   readonly extra?: Readonly<Record<string, unknown>> | undefined
+  /** Whether the call waits for an approval. It is open until a result follows, or another turn. */
+  readonly needsApproval?: boolean | undefined
 }
 
 /**
@@ -177,7 +179,98 @@ export const ToolCall: Schema.Schema<ToolCall> = Schema.Struct({
   id: Schema.String,
   name: Schema.String,
   arguments: Schema.String,
-  extra: Schema.optional(Members)
+  extra: Schema.optional(Members),
+  needsApproval: Schema.optional(Schema.Boolean)
+})
+
+/**
+ * How a call of a tool ended.
+ *
+ * - `success`: the handler succeeded.
+ * - `failure`: the handler failed.
+ * - `invalidArguments`: the arguments did not decode, so the handler did not run.
+ * - `unknownTool`: there is no such tool.
+ * - `timeout`: the handler was interrupted at its time limit. Its effects may have happened.
+ * - `denied`: the call was not approved.
+ * - `approvalTimeout`: nobody decided about the call in time.
+ * - `repeated`: two equal calls in a row had the same result, so the third was not run.
+ * - `cutOff`: the answer was cut at its token limit, so its last call was not run.
+ * - `superseded`: a new question came while the call waited for an approval.
+ * - `notStarted`: the turn ended before the handler started.
+ * - `unknown`: the handler was interrupted. Its effects may have happened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ToolOutcome = typeof ToolOutcome.Type
+
+/**
+ * The Schema of {@link ToolOutcome}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ToolOutcome = Schema.Literal(
+  "success",
+  "failure",
+  "invalidArguments",
+  "unknownTool",
+  "timeout",
+  "denied",
+  "approvalTimeout",
+  "repeated",
+  "cutOff",
+  "superseded",
+  "notStarted",
+  "unknown"
+)
+
+/**
+ * A call of a turn's step, with what came of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StepCall {
+  /** The library's own id of the call, which no other call shares. */
+  readonly callId: string
+  readonly name: string
+  readonly arguments: string
+  /** Absent while the call is open. */
+  readonly outcome?: ToolOutcome | undefined
+  /** The text that the model got. Absent while the call is open. */
+  readonly result?: string | undefined
+}
+
+/**
+ * One request of a turn with tools.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Step {
+  readonly finishReason: FinishReason
+  /** The tokens of this request alone. Its input is the size of the context. */
+  readonly usage: Usage | undefined
+  readonly toolCalls: ReadonlyArray<StepCall>
+}
+
+/**
+ * The Schema of {@link Step}.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Step: Schema.Schema<Step> = Schema.Struct({
+  finishReason: FinishReason,
+  usage: Schema.UndefinedOr(Usage),
+  toolCalls: Schema.Array(Schema.Struct({
+    callId: Schema.String,
+    name: Schema.String,
+    arguments: Schema.String,
+    outcome: Schema.optional(ToolOutcome),
+    result: Schema.optional(Schema.String)
+  }))
 })
 
 /**
@@ -238,6 +331,13 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   rawFinishReason: Schema.UndefinedOr(Schema.String),
   /** Undefined where the server sent no usage. */
   usage: Schema.UndefinedOr(Usage),
+  /** The requests of a turn with tools, this answer's last. Absent from other answers. */
+  steps: Schema.optional(Schema.Array(Step)),
+  /**
+   * Why the model had to answer without further tools: `maxSteps` was reached, or it repeated a call that kept its result.
+   * Absent if it ended by itself.
+   */
+  stepLimit: Schema.optional(Schema.Literal("maxSteps", "repeatedCall")),
   /** The id of the turn in its conversation. Absent from the answer to a single question. */
   turnId: Schema.optional(Schema.String),
   /** The completion's id, empty where the server gave none. */

@@ -7,7 +7,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ChatError } from "./ChatError.ts"
-import type { ChatMessage, SystemMessage, ToolMessage, UserMessage } from "./ChatMessage.ts"
+import type { ChatMessage, SystemMessage } from "./ChatMessage.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { type TokenCounter } from "./tokens/TokenCounter.ts"
@@ -22,8 +22,8 @@ export interface Input {
   readonly system: SystemMessage | undefined
   /** The history without the system message: all of it, or for a window with `atMost` its last turns. */
   readonly messages: ReadonlyArray<ChatMessage>
-  /** The messages that the new turn starts with. */
-  readonly opening: ReadonlyArray<UserMessage | ToolMessage>
+  /** The messages of the new turn so far: those that it starts with, and the calls and results of its steps. */
+  readonly opening: ReadonlyArray<ChatMessage>
   /** The summary that is stored with the history, if there is one. */
   readonly summary?: Summary | undefined
   /**
@@ -91,7 +91,7 @@ export interface AtMost {
 /**
  * Chooses what is sent of a history.
  *
- * A conversation uses its window at the start of each turn:
+ * A conversation uses its window before each request of a turn:
  *
  * 1. It calls `compact`, if the window has it. A new summary is stored with the history at once, replaces the one before
  *    it, and is removed when the history is cleared. The tokens of `complete` count for the conversation.

@@ -14,7 +14,6 @@ import * as Layer from "effect/Layer"
 import type * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
-import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
 import * as ChatCompletions from "./ChatCompletions.ts"
 import type { BusyError, ChatError, ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
@@ -47,11 +46,11 @@ import type * as Turn from "./Turn.ts"
 export interface Service {
   readonly config: LLMConfig.LLMConfig
   /** A single question, its answer whole. */
-  readonly ask: (prompt: Prompt, options?: CallOptions) => Effect.Effect<ChatResponse, ChatError>
+  readonly ask: (prompt: Prompt, options?: Turn.AskOptions) => Effect.Effect<ChatResponse, ChatError>
   /** A single question, the pieces of its answer's text as they arrive. */
-  readonly askStream: (prompt: Prompt, options?: CallOptions) => Stream.Stream<string, ChatError>
+  readonly askStream: (prompt: Prompt, options?: Turn.AskOptions) => Stream.Stream<string, ChatError>
   /** A single question, all events of its answer. */
-  readonly askEvents: (prompt: Prompt, options?: CallOptions) => Stream.Stream<ChatEvent, ChatError>
+  readonly askEvents: (prompt: Prompt, options?: Turn.AskOptions) => Stream.Stream<ChatEvent, ChatError>
   /**
    * A single question whose answer is a value of the Schema, which the server is asked to keep to. An answer that does
    * not decode is a `MalformedResponseError` with the raw text (`body`) and the place (`path`).
@@ -59,7 +58,7 @@ export interface Service {
   readonly askObject: <A, I>(
     prompt: Prompt,
     schema: Schema.Schema<A, I>,
-    options?: ObjectOptions
+    options?: Turn.AskObjectOptions
   ) => Effect.Effect<A, ChatError>
   /** A turn, its answer whole. After `stop` the response has the finish reason `interrupted`. */
   readonly chat: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<ChatResponse, ChatError>
@@ -75,6 +74,11 @@ export interface Service {
     schema: Schema.Schema<A, I>,
     options?: Turn.OptionsOfObject
   ) => Effect.Effect<A, ChatError>
+  /**
+   * The calls without a result at the end of the history, such as those that wait for an approval: see `Turn.respond`. A new
+   * question, `stop`, `rewind`, `clearHistory` and a removal settle them, and they do not run then.
+   */
+  readonly openCalls: Effect.Effect<ReadonlyArray<Turn.OpenCall>, HistoryStoreError>
   /** The messages so far, the system message first: whole turns only. */
   readonly history: Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError>
   /**

@@ -88,6 +88,11 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   reasoningEcho: withDefault(Schema.Literal("none", "reasoning_content", "reasoning"), "none"),
   /** What `askObject` asks for: a JSON Schema, just JSON, or nothing but words. Default `json_schema`. */
   structuredOutput: withDefault(Schema.Literal("json_schema", "json_object", "none"), "json_schema"),
+  /**
+   * Whether a request can have tools and ask for a form of the answer, which Groq and Gemini refuse. Otherwise a turn with
+   * both asks for the form in a last request without tools. Default true.
+   */
+  toolsWithFormat: withDefault(Schema.Boolean, true),
   /** Whether inline `<think>` text at the start of an answer is reasoning. Default false: text stays as it came. */
   thinkTags: withDefault(Schema.Boolean, false),
   /** Whether a stream may just end, with neither a finish reason nor `[DONE]`. Default false: that is truncation. */
@@ -236,7 +241,8 @@ export const openrouter: Preset = preset("openrouter", "https://openrouter.ai/ap
  * @category presets
  */
 export const groq: Preset = preset("groq", "https://api.groq.com/openai/v1", {
-  maxTokensField: "max_completion_tokens"
+  maxTokensField: "max_completion_tokens",
+  toolsWithFormat: false
 })
 
 /**
@@ -324,6 +330,7 @@ export const moonshot: Preset = preset("moonshot_ai", "https://api.moonshot.ai/v
  */
 export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.googleapis.com/v1beta/openai", {
   toolResultName: true,
+  toolsWithFormat: false,
   omit: [...penalties, "seed"]
 })
 

@@ -1,11 +1,17 @@
 /**
- * What a turn of a conversation starts with: a prompt, or an earlier turn that is to be answered again.
+ * What a turn of a conversation starts with: a prompt, an earlier turn that is to be answered again, or answers to calls
+ * that wait.
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { Prompt } from "./ChatMessage.ts"
+import type { Answer } from "./internal/tools/turnTools.ts"
+import type { Approve, ToolSet } from "./ToolSet.ts"
+
+export type { Answer }
 
 /**
  * The input of a turn.
@@ -13,7 +19,7 @@ import type { Prompt } from "./ChatMessage.ts"
  * @since 0.1.0
  * @category models
  */
-export type Input = Prompt | Regenerate | Replace
+export type Input = Prompt | Regenerate | Replace | Respond
 
 /**
  * Answers a turn again, with the prompt that it had.
@@ -40,12 +46,83 @@ export interface Replace {
 }
 
 /**
+ * Answers calls that wait, and goes on with their turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Respond {
+  readonly _tag: "Respond"
+  readonly answers: ReadonlyArray<Answer>
+}
+
+/**
+ * A call without a result, at the end of a conversation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenCall {
+  readonly turnId: string
+  /** The library's own id of the call, which no other call shares. */
+  readonly callId: string
+  /** Counts the requests of the turn from 0. */
+  readonly step: number
+  readonly name: string
+  /** The arguments as JSON, as the model wrote them. An approval is for exactly these. */
+  readonly arguments: string
+  /** Whether an approval is enough. Otherwise no handler was there, and the program gives the result. */
+  readonly needsApproval: boolean
+}
+
+/**
+ * How a turn uses tools with handlers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolOptions {
+  /** The tools whose handlers run inside the turn. They are offered beside the `tools` that are only described. */
+  readonly toolSet?: ToolSet | undefined
+  /**
+   * How many answers with calls a turn may have. One last request follows, which demands an answer without calls. Default
+   * 10.
+   */
+  readonly maxSteps?: number | undefined
+  /** How many handlers of one answer run at once. Default 8. */
+  readonly toolConcurrency?: number | undefined
+  /**
+   * Decides about calls that need an approval, while the turn waits. Without it such calls stay open and the turn ends:
+   * see {@link respond}.
+   */
+  readonly approve?: Approve | undefined
+  /** How long `approve` may take. Default 10 minutes. */
+  readonly approvalTimeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * The options of a single question.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AskOptions extends CallOptions, ToolOptions {}
+
+/**
+ * The options of a single question whose answer is a value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AskObjectOptions extends ObjectOptions, ToolOptions {}
+
+/**
  * The options of a turn.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Options extends CallOptions {
+export interface Options extends CallOptions, ToolOptions {
   /** Sent before the prompt with this turn only, and not kept: documents that were found, the time, who is speaking. */
   readonly context?: Prompt | undefined
   /**
@@ -63,7 +140,7 @@ export interface Options extends CallOptions {
  * @since 0.1.0
  * @category models
  */
-export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context" | "turnId"> {}
+export interface OptionsOfObject extends ObjectOptions, ToolOptions, Pick<Options, "context" | "turnId"> {}
 
 /**
  * An event of a turn by its number: the first has 1, and each later one the next.
@@ -114,3 +191,30 @@ export const regenerate = (turnId?: string): Regenerate => ({ _tag: "Regenerate"
  * @category constructors
  */
 export const replace = (turnId: string, prompt: Prompt): Replace => ({ _tag: "Replace", turnId, prompt })
+
+/**
+ * Answers calls that wait, and goes on with their turn, in another process as well: see `chat.openCalls`.
+ *
+ * The options need the `toolSet` whose tools were called. Approved calls run with their stored arguments, once. Answers may
+ * come in any order and in parts: the model is asked when the last call is settled, and the turn ends with the calls that
+ * are left open otherwise. The turn fails with `InvalidRequestError` and the code `call_settled` or `call_unknown` for a
+ * call that is not open, and with `ConflictError` if another process answered first.
+ *
+ * Without answers, a turn goes on whose calls are settled and whose answer failed.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat, type ToolSet, Turn } from "effect-chat"
+ *
+ * export const approveAll = (toolSet: ToolSet.ToolSet) =>
+ *   Effect.gen(function*() {
+ *     const chat = yield* LLMChat.LLMChat
+ *     const calls = yield* chat.openCalls
+ *     const answers = calls.map(({ callId }) => ({ callId, approved: true }))
+ *     return yield* chat.chat(Turn.respond(answers), { toolSet })
+ *   })
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const respond = (answers: ReadonlyArray<Answer>): Respond => ({ _tag: "Respond", answers })

@@ -117,6 +117,20 @@ export * as LLMConfig from "./LLMConfig.ts"
 export * as LocalSessions from "./LocalSessions.ts"
 
 /**
+ * Tools with handlers.
+ *
+ * @since 0.1.0
+ */
+export * as Tool from "./Tool.ts"
+
+/**
+ * Tools with the services of their handlers.
+ *
+ * @since 0.1.0
+ */
+export * as ToolSet from "./ToolSet.ts"
+
+/**
  * Known servers as plain data.
  *
  * @since 0.1.0

@@ -167,6 +167,72 @@ export const tokens = (parts: Iterable<string>, options?: TokensOptions): Script
 }
 
 /**
+ * A call of a tool in a scripted answer. `arguments` is a value that is sent as JSON, or a text that is sent as it is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ScriptedToolCall {
+  /** Default `call_0`, `call_1`, … in the order of the calls. */
+  readonly id?: string | undefined
+  readonly name: string
+  /** Default `{}`. */
+  readonly arguments?: unknown
+}
+
+/**
+ * A streamed chat completion that calls tools: a chunk with the names of all calls, one with the arguments of each, and
+ * the finish reason `tool_calls`, followed by usage and `[DONE]` as in {@link tokens}.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const toolCalls = (
+  calls: Iterable<ScriptedToolCall>,
+  options?: Omit<TokensOptions, "ending" | "delay">
+): ScriptedResponse => {
+  const { finishReason = "tool_calls", model = "scripted", usage } = options ?? {}
+  const envelope = { id: "chatcmpl-scripted", object: "chat.completion.chunk", created: 0, model }
+  const chunk = (delta: object, finish_reason: string | null = null) => ({
+    ...envelope,
+    choices: [{ index: 0, delta, finish_reason }]
+  })
+  const list = Array.from(calls, (call, index) => ({ ...call, index, id: call.id ?? `call_${index}` }))
+  const names = list.map(({ id, index, name }) => ({ index, id, type: "function", function: { name, arguments: "" } }))
+  const pieces = list.map(({ arguments: value = {}, index }) => {
+    const text = typeof value === "string" ? value : JSON.stringify(value)
+    return chunk({ tool_calls: [{ index, function: { arguments: text } }] })
+  })
+  return sse([
+    chunk({ role: "assistant", content: null, tool_calls: names }),
+    ...pieces,
+    ...(finishReason === null ? [] : [chunk({}, finishReason)]),
+    ...(usage === undefined ? [] : [{ ...envelope, choices: [], usage }]),
+    "[DONE]"
+  ], options)
+}
+
+/**
+ * An error as OpenAI sends it: the status, and a JSON body with the message, type and code.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const error = (
+  status: number,
+  message: string,
+  options?: {
+    readonly type?: string | undefined
+    readonly code?: string | undefined
+    readonly headers?: Readonly<Record<string, string>> | undefined
+  }
+): ScriptedResponse => {
+  const type = options?.type ?? (status >= 500 ? "server_error" : "invalid_request_error")
+  const body = { error: { message, type, param: null, code: options?.code ?? null } }
+  return json(body, { status, headers: options?.headers })
+}
+
+/**
  * A step of a body: nothing arrives for the duration.
  *
  * @since 0.1.0

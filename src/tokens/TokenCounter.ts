@@ -87,6 +87,7 @@ export const make = (options: Options): Synchronous => {
   const contents = (message: ChatMessage): number => {
     const { content } = message
     const tokens = typeof content === "string" ? text(content) : total(content, part)
+    if (message.role === "tool") return tokens + total(message.media ?? [], part)
     if (message.role !== "assistant") return tokens
     return tokens + (reasoning ? optional(message.reasoning) : 0) + optional(message.refusal) +
       total(message.toolCalls ?? [], call)

@@ -15,5 +15,6 @@ export const publicSentences = {
   MalformedResponseError: "The chat service sent an invalid answer.",
   HistoryStoreError: "The conversation could not be loaded or saved. Try again later.",
   ConflictError: "The conversation was changed elsewhere. Try again.",
-  BusyError: "The conversation is busy with another message."
+  BusyError: "The conversation is busy with another message.",
+  ToolError: "A tool that the answer needs failed."
 }

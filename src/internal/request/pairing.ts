@@ -1,7 +1,14 @@
 /**
  * Tool calls and their results: each call is followed by one result, and each result has its call.
  */
-import type { AssistantMessage, ChatMessage, ToolMessage } from "../../ChatMessage.ts"
+import {
+  type AssistantMessage,
+  type ChatMessage,
+  type ContentPart,
+  text,
+  type ToolMessage,
+  user
+} from "../../ChatMessage.ts"
 import type { ToolCall } from "../../ChatResponse.ts"
 import type { Wire } from "../../Provider.ts"
 import { isRecord, parseJson, toJsonText, wellFormed } from "../json.ts"
@@ -16,7 +23,7 @@ const noOutput = "(no output)"
 /** A call, and its result once there is one. */
 interface Pair {
   readonly call: ToolCall
-  result?: string
+  result?: ToolMessage
 }
 
 interface Calling {
@@ -28,7 +35,8 @@ const isCalling = (item: ChatMessage | Calling): item is Calling => "pairs" in i
 
 /**
  * The messages with each result next to its call, in the order of the calls. A call without a result gets one that says
- * so; a result without a call becomes text of the user. Ids are unique, and names and arguments are valid.
+ * so; a result without a call becomes text of the user. Ids are unique, and names and arguments are valid. The media of
+ * the results follow them in one message, because servers accept no media in a result.
  */
 export const pair = (
   messages: ReadonlyArray<ChatMessage>,
@@ -39,12 +47,15 @@ export const pair = (
   return match(messages).flatMap((item): ReadonlyArray<ChatMessage> => {
     if (!isCalling(item)) return [item]
     const results: Array<ToolMessage> = []
-    const toolCalls = item.pairs.map(({ call, result = notRun }) => {
+    const media: Array<ContentPart> = []
+    const toolCalls = item.pairs.map(({ call, result }) => {
       const id = takeId(call.id)
-      results.push({ role: "tool", toolCallId: id, content: result.trim() === "" ? noOutput : result })
+      const content = result?.content ?? notRun
+      results.push({ role: "tool", toolCallId: id, content: content.trim() === "" ? noOutput : content })
+      if (result?.media?.length) media.push(text(`The media of the result of ${call.name} (${id}):`), ...result.media)
       return { ...call, id, name: legalName(call.name, offered), arguments: toArguments(call.arguments) }
     })
-    return [{ ...item.message, toolCalls }, ...results]
+    return [{ ...item.message, toolCalls }, ...results, ...(media.length === 0 ? [] : [user(media)])]
   })
 }
 
@@ -70,7 +81,7 @@ const match = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage 
       }
       items.push({ message, pairs })
     } else if (message.role === "tool") {
-      const result = unmatched(groups.get(message.toolCallId), message.content)
+      const result = unmatched(groups.get(message.toolCallId), message)
       if (result !== undefined) items.push(result)
     } else items.push(message)
   }
@@ -78,13 +89,14 @@ const match = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage 
 }
 
 /** Gives the result to the next call that has none. A result without a call is a message, unless it is a repetition. */
-const unmatched = (group: Group | undefined, content: string): ChatMessage | undefined => {
+const unmatched = (group: Group | undefined, message: ToolMessage): ChatMessage | undefined => {
+  const { content } = message
   const open = group?.pairs[group.answered]
   if (group === undefined || (open === undefined && !group.results.has(content))) {
     return { role: "user", content: resultText(group?.pairs[0]?.call.name, content) }
   }
   if (open !== undefined) {
-    open.result = content
+    open.result = message
     group.answered++
     group.results.add(content)
   }

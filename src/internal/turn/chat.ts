@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { CallOptions, ObjectOptions } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type BusyError, type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
@@ -14,20 +13,24 @@ import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Changes } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
+import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
+import { change } from "../decode/response.ts"
+import { turnIdOf } from "../tools/callId.ts"
 import { mapElements, toStream } from "../transport/stream.ts"
 import type { StoreError } from "./content.ts"
 import * as Identified from "./identified.ts"
-import { type Answer, type Ask, type Lender, type MapEvents, notBlank, openingOf, Runner } from "./run.ts"
+import * as LastTurn from "./lastTurn.ts"
+import { goesOn, type Lender, type MapEvents, notBlank, openingOf, Runner, type TurnLender } from "./run.ts"
 import { told } from "./runningTurns.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
-import { makeId, type Opening } from "./turn.ts"
+import type { Opening } from "./turn.ts"
+import { makeId } from "./turnId.ts"
 
 /** A chat over the conversation, which every call acquires anew. */
 export const make = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) => ({
   config,
   ...questions(completions, lender),
-  ...turns(new Runner(completions, lender)),
+  ...turns(identified(new Runner(completions, lender))),
   history: lender.with((conversation) => conversation.history),
   usage: lender.with((conversation) => conversation.usage),
   settings: lender.with((conversation) => conversation.settings),
@@ -45,49 +48,76 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
         )
       ),
   rewind: (turns = 1) => rewind(lender, turns),
-  stop: lender.with((conversation) => conversation.stop),
-  stopAll: lender.with((conversation) => conversation.stopAll)
+  openCalls: lender.with(LastTurn.openCalls),
+  stop: lender.with((conversation) => Effect.zipRight(conversation.stop, LastTurn.settleCalls(conversation))),
+  stopAll: lender.with((conversation) => Effect.zipRight(conversation.stopAll, LastTurn.settleCalls(conversation)))
 })
 
 const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
   Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
 
-/** The methods that neither read nor write the history. */
+/** The methods that neither read nor write the history. Those with tools are turns of a conversation of their own. */
 const questions = (completions: ChatCompletions.Service, lender: Lender) => {
+  const alone = turns(
+    new Runner<TurnLender>(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) })
+  )
+
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
     lender.with((conversation) =>
       Effect.flatMap(
-        Effect.zipRight(notBlank(prompt), conversation.question(fromPrompt(prompt))),
+        Effect.zipRight(notBlank(prompt), LastTurn.question(conversation, fromPrompt(prompt))),
         ask
       )
     )
 
-  const askEvents = (prompt: Prompt, options?: CallOptions) =>
-    Stream.unwrapScoped(
+  const askEvents = (prompt: Prompt, options: AskOptions = {}) =>
+    options.toolSet !== undefined ? mapElements(alone.chatEvents(prompt, options), withoutTurns) : Stream.unwrapScoped(
       Effect.flatMap(Effect.flatMap(Effect.scope, lender.acquire), (conversation) =>
         Effect.map(
-          Effect.zipRight(notBlank(prompt), conversation.question(fromPrompt(prompt))),
+          Effect.zipRight(notBlank(prompt), LastTurn.question(conversation, fromPrompt(prompt))),
           (request) => completions.stream({ ...request, options })
         ))
     )
 
+  const askObject = <A, I>(
+    prompt: Prompt,
+    schema: Schema.Schema<A, I>,
+    { name, repair, ...options }: AskObjectOptions
+  ) =>
+    Effect.flatMap(
+      question(prompt, (request) =>
+        StructuredOutput.ask(completions.complete, { ...request, options }, schema, { name, repair })),
+      (answer) =>
+        toValue(answer, schema)
+    )
+
   return {
-    ask: (prompt: Prompt, options?: CallOptions) =>
-      span("ask", question(prompt, (request) => completions.complete({ ...request, options }))),
-    askStream: (prompt: Prompt, options?: CallOptions) => mapElements(askEvents(prompt, options), texts),
+    ask: (prompt: Prompt, options: AskOptions = {}) =>
+      span(
+        "ask",
+        options.toolSet === undefined
+          ? question(prompt, (request) => completions.complete({ ...request, options }))
+          : Effect.map(alone.chat(prompt, options), withoutTurn)
+      ),
+    askStream: (prompt: Prompt, options?: AskOptions) => mapElements(askEvents(prompt, options), texts),
     askEvents,
-    askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: ObjectOptions = {}) =>
-      question(prompt, (request) => StructuredOutput.ask(completions.complete, request, schema, options)).pipe(
-        Effect.map(({ value }) => value),
-        (effect) => span("askObject", effect)
+    askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: AskObjectOptions = {}) =>
+      span(
+        "askObject",
+        options.toolSet === undefined ? askObject(prompt, schema, options) : alone.chatObject(prompt, schema, options)
       )
   }
 }
 
-/** The methods that are turns. */
-const turns = (runner: Runner) => {
-  /** The response of a turn. */
-  const whole = <A>(opening: Opening, ask: Ask<A>): Effect.Effect<Answer<A>, ChatError> =>
+/** A question is no turn of the conversation. */
+const withoutTurn = (response: ChatResponse): ChatResponse => change(response, { turnId: undefined })
+
+const withoutTurns: MapEvents<ChatEvent> = (events) =>
+  events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurn(event.response) } : event)
+
+/** Turns whose ids the program may choose. */
+const identified = (runner: Runner): Pick<Runner, "whole" | "stream"> => ({
+  whole: (opening, ask) =>
     hasId(opening)
       ? Effect.scopedWith((scope) =>
         Effect.map(
@@ -98,24 +128,27 @@ const turns = (runner: Runner) => {
           (response) => ({ response })
         )
       )
-      : runner.whole(opening, ask)
+      : runner.whole(opening, ask),
+  stream: (opening, scope, f) =>
+    hasId(opening)
+      ? Effect.map(
+        Identified.join(runner, opening, Identified.streamed(runner, opening), scope),
+        (pull) => Effect.map(pull, (events) => f(events.map(({ event }) => event)))
+      )
+      : runner.stream(opening, scope, f)
+})
 
-  const turnStream = <A>(input: Input, { context, turnId, ...options }: TurnOptions = {}, f: MapEvents<A>) => {
-    const opening = openingOf(input, { context, turnId })
-    return toStream((scope) =>
-      hasId(opening)
-        ? Effect.map(
-          Identified.join(runner, opening, Identified.streamed(runner, opening, options), scope),
-          (pull) => Effect.map(pull, (events) => f(events.map(({ event }) => event)))
-        )
-        : runner.stream(opening, options, scope, f)
-    )
+/** The methods that are turns. */
+const turns = (runner: Pick<Runner, "whole" | "stream">) => {
+  const turnStream = <A>(input: Input, options: TurnOptions = {}, f: MapEvents<A>) => {
+    const opening = openingOf(input, options)
+    return toStream((scope) => runner.stream(opening, scope, f))
   }
 
-  const chat = (input: Input, { context, turnId, ...options }: TurnOptions = {}) =>
-    whole(
-      openingOf(input, { context, turnId }),
-      (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
+  const chat = (input: Input, options: TurnOptions = {}) =>
+    runner.whole(
+      openingOf(input, options),
+      (complete, request) => Effect.map(complete(request), (response) => ({ response }))
     ).pipe(
       Effect.map(({ response }) => response),
       (effect) => span("chat", effect)
@@ -129,34 +162,38 @@ const turns = (runner: Runner) => {
     chatObject: <A, I>(
       input: Input,
       schema: Schema.Schema<A, I>,
-      { context, turnId, ...options }: OptionsOfObject = {}
-    ) =>
-      whole<A>(
-        openingOf(input, { context, turnId }),
-        (complete, request) => StructuredOutput.ask(complete, request, schema, options)
+      { name, repair, ...options }: OptionsOfObject = {}
+    ) => {
+      const how = { name, repair, runsCalls: options.toolSet !== undefined }
+      return runner.whole<A>(
+        openingOf(input, options),
+        (complete, request) => StructuredOutput.ask(complete, request, schema, how)
       ).pipe(
-        Effect.flatMap((answer) => {
-          if ("value" in answer) return Effect.succeed(answer.value)
-          return answer.response.finishReason === "interrupted"
-            ? noValue(answer.response)
-            : StructuredOutput.decoded(schema, answer.response)
-        }),
+        Effect.flatMap((answer) => toValue(answer, schema)),
         (effect) => span("chatObject", effect)
       )
+    }
   }
 }
 
 /** Whether the program chose the id of the turn. */
 const hasId = (opening: Opening): opening is Identified.Opening => opening.turnId !== undefined
 
+/** The id of a turn that starts. A turn that goes on keeps its own. */
+const idOf = (input: Input, { turnId }: TurnOptions): Effect.Effect<string> => {
+  const own = goesOn(input) ? input.answers.map(({ callId }) => turnIdOf(callId))[0] : undefined
+  const id = own ?? turnId
+  return id === undefined ? makeId : Effect.succeed(id)
+}
+
 /** The methods of a manager's chat for turns that go on when their callers leave. */
 export const started = (completions: ChatCompletions.Service, lender: Lender) => {
   const runner = new Runner(completions, lender)
   return {
-    start: (input: Input, { context, turnId, ...options }: TurnOptions = {}) =>
-      Effect.flatMap(turnId === undefined ? makeId : Effect.succeed(turnId), (turnId) => {
-        const opening = { ...openingOf(input, { context, turnId }), turnId }
-        return Effect.as(Identified.start(runner, opening, Identified.streamed(runner, opening, options)), turnId)
+    start: (input: Input, options: TurnOptions = {}) =>
+      Effect.flatMap(idOf(input, options), (turnId) => {
+        const opening = { ...openingOf(input, options), turnId }
+        return Effect.as(Identified.start(runner, opening, Identified.streamed(runner, opening)), turnId)
       }),
     running: lender.with((conversation) => Effect.sync(() => told(conversation.running.get()))),
     attach: (turnId?: string, { after = 0 }: { readonly after?: number | undefined } = {}) =>
@@ -176,6 +213,18 @@ const texts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
   return texts
 }
 
-/** A turn that was stopped has no value. */
-const noValue = (partial: ChatResponse): Effect.Effect<never, MalformedResponseError> =>
-  Effect.fail(new MalformedResponseError({ message: "The turn was stopped before its answer was complete", partial }))
+/** A turn that was stopped has no value, and so has one with open calls. */
+const toValue = <A, I>(
+  answer: StructuredOutput.Answer<A>,
+  schema: Schema.Schema<A, I>
+): Effect.Effect<A, ChatError> => {
+  if ("value" in answer) return Effect.succeed(answer.value)
+  const { response: partial } = answer
+  if (partial.finishReason !== "interrupted" && partial.toolCalls.length === 0) {
+    return StructuredOutput.decoded(schema, partial)
+  }
+  const message = partial.toolCalls.length > 0
+    ? "The turn has no value before its open calls are answered"
+    : "The turn was stopped before its answer was complete"
+  return Effect.fail(new MalformedResponseError({ message, partial }))
+}

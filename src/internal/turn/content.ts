@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type { ToolEvent } from "../../ChatEvent.ts"
 import { type ChatMessage, fromPrompt, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
@@ -20,10 +21,14 @@ export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
 
 /** What a turn answers, and how many turns stay in front of it if it replaces the others. */
 export interface Question {
-  readonly input: TurnInput
+  readonly input: ReadonlyArray<ChatMessage>
   readonly keepTurns?: number | undefined
   /** Turns that stay as well, behind those. */
   readonly moved?: ReadonlyArray<HistoryTurn> | undefined
+  /** Whether it continues the turn after them, which is the last one. */
+  readonly continues?: boolean | undefined
+  /** The tokens that the turn had used before. */
+  readonly usage?: Usage | undefined
   /** Messages that are sent before the input and not kept. */
   readonly context?: TurnInput | undefined
 }
@@ -42,7 +47,7 @@ export interface ConversationOptions {
   readonly id: string
   readonly store: Service
   /** The fairness key for `Limits`. Default the id. */
-  readonly owner?: object | undefined
+  readonly owner?: string | object | undefined
   /** Completes before the conversation is read: the removal of the one with the same id before it. */
   readonly after?: Effect.Effect<void> | undefined
   /** The settings of a conversation that chose none. */
@@ -62,6 +67,10 @@ export interface FinishedTurn {
   readonly keepTurns?: number | undefined
   /** Turns that stay as well, behind those. */
   readonly moved?: ReadonlyArray<HistoryTurn> | undefined
+  /** Whether it is the last turn, which goes on, instead. */
+  readonly continues?: boolean | undefined
+  /** Receives the results of calls that waited for an approval, once they are stored. */
+  readonly onSettled?: ((events: ReadonlyArray<ToolEvent>) => void) | undefined
 }
 
 /** A turn by its id and the place of its first message. */

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { HistoryStoreError } from "../../ChatError.ts"
+import type { ChatMessage } from "../../ChatMessage.ts"
 import type { WindowLimits } from "../../ChatSettings.ts"
 import type { AtMost, HistoryWindow } from "../../HistorySelection.ts"
 import * as Settings from "../history/settings.ts"
@@ -22,8 +23,7 @@ import {
   hasTurns,
   isCurrent,
   load,
-  type StoreError,
-  type TurnInput
+  type StoreError
 } from "./content.ts"
 import type { TurnLock } from "./lock.ts"
 import type { Unsettled } from "./unsettled.ts"
@@ -96,7 +96,7 @@ export class ContentRef {
   }
 
   /** The content with as many turns as the window uses before these messages, or all. */
-  forWindow(opening: TurnInput, amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
+  forWindow(opening: ReadonlyArray<ChatMessage>, amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
     return Effect.flatMap(this.read(true, amount), (content) => {
       const { firstTurn: offset, messages, turns } = content
       const { atMost } = this.window

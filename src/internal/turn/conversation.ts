@@ -3,19 +3,18 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { type BusyError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
+import type { BusyError, HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
 import { type ChatMessage, system } from "../../ChatMessage.ts"
-import type { ChatRequest } from "../../ChatRequest.ts"
 import type { Usage } from "../../ChatResponse.ts"
 import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type * as TurnModule from "../../Turn.ts"
 import * as Settings from "../history/settings.ts"
 import { Background } from "./background.ts"
 import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
   addTurns,
+  type Amount,
   type Choice,
   type Content,
   type ConversationOptions,
@@ -24,9 +23,7 @@ import {
   type FoundTurn,
   others,
   type Question,
-  questionOf,
   type StoreError,
-  type TurnInput,
   withSystem
 } from "./content.ts"
 import { ContentRef } from "./contentRef.ts"
@@ -101,31 +98,23 @@ export class Conversation {
     return Effect.map(this.#content.current("whole"), (content) => withSystem(content, content.messages))
   }
 
-  /** The request of a question outside the history. */
-  question(input: TurnInput): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return Effect.map(this.#content.current(), (content) => ({
-      config: content.config,
-      messages: withSystem(content, input),
-      conversation: this.owner
-    }))
+  get id(): string {
+    return this.#options.id
+  }
+
+  /** What the history has. While a turn runs, that is what the turn was made for. */
+  get content(): Effect.Effect<Content, HistoryStoreError> {
+    return this.#content.current()
+  }
+
+  /** What is stored now. */
+  stored(amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
+    return this.#content.read(true, amount)
   }
 
   /** How often the history was cleared. A turn that began before is not kept. */
   get clears(): number {
     return this.#clears
-  }
-
-  /** Looks for the turn that is to be answered again. */
-  resolve(
-    input: TurnModule.Regenerate | TurnModule.Replace
-  ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> {
-    return Effect.flatMap(this.#content.read(true, "whole"), (content) => {
-      const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
-      const question = questionOf(content, input)
-      return question === undefined
-        ? Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
-        : Effect.succeed(question)
-    })
   }
 
   /** The turn with this id, if it is stored. */
@@ -295,15 +284,26 @@ export class Conversation {
     })
   }
 
+  /** Writes the turn that a function makes of what is stored, if it makes one. It is not kept for later if that fails. */
+  write(
+    compare: boolean,
+    toTurn: (content: Content) => FinishedTurn | undefined,
+    amount?: Amount
+  ): Effect.Effect<void, StoreError> {
+    return this.#content.write(compare, (content) => {
+      const turn = toTurn(content)
+      return turn === undefined ? Effect.succeed(content) : this.#writes.append(content, turn)
+    }, amount)
+  }
+
   /** Removes the last turns, once the turn that runs is over. Returns how many there were to remove. */
   rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
     let removed = 0
-    const write = this.#content.write(true, (content) => {
-      removed = Math.min(content.turns.length, Math.max(0, Math.trunc(count)))
-      if (removed === 0) return Effect.succeed(content)
+    const write = this.write(true, ({ turns }) => {
+      removed = Math.min(turns.length, Math.max(0, Math.trunc(count)))
+      if (removed === 0) return undefined
       this.#unsettled.discard()
-      const keepTurns = content.turns.length - removed
-      return this.#writes.append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
+      return { turnId: "", messages: [], usage: undefined, keepTurns: turns.length - removed }
     }, "whole")
     return this.lock.with(Effect.map(write, () => removed), this.background)
   }

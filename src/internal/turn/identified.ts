@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { CallOptions } from "../../CallOptions.ts"
 import { type ChatError, InvalidRequestError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import { fromPrompt } from "../../ChatMessage.ts"
@@ -13,9 +12,10 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Input, NumberedEvent } from "../../Turn.ts"
 import { finishOf } from "../decode/response.ts"
 import type { Pull } from "../transport/stream.ts"
-import type { FoundTurn, TurnInput } from "./content.ts"
+import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
+import type { Conversation } from "./conversation.ts"
 import { replay, type TurnLog } from "./log.ts"
-import { type Ask, notBlank, type Runner } from "./run.ts"
+import { type Ask, goesOn, notBlank, type Runner } from "./run.ts"
 import type { Run, RunningTurn, RunningTurns } from "./runningTurns.ts"
 import { asks, eventsOf, isComplete, isSameInput, responseOf } from "./storedTurns.ts"
 import type * as Turn from "./turn.ts"
@@ -41,14 +41,14 @@ export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => 
   )
 
 /** A turn whose answer is streamed. */
-export const streamed = (runner: Runner, opening: Opening, options: CallOptions): Run => (log) =>
+export const streamed = (runner: Runner, opening: Opening): Run => (log) =>
   settled(
     runner,
     opening,
     log,
     Effect.scopedWith((scope) =>
       Effect.flatMap(
-        runner.stream(opening, options, scope, identity<ReadonlyArray<ChatEvent>>, unlessStored(opening)),
+        runner.stream(opening, scope, identity<ReadonlyArray<ChatEvent>>, unlessStored(opening)),
         (pull) => drain(pull, log)
       )
     )
@@ -71,7 +71,7 @@ export const join = (
     yield* valid(opening)
     const conversation = yield* lender.acquire(scope)
     const { running } = conversation
-    const found = running.get(opening.turnId) === undefined ? yield* conversation.find(opening.turnId) : undefined
+    const found = yield* findStored(conversation, opening)
     if (found !== undefined && isComplete(found)) return replay(yield* answering(found, opening), 0)
     return yield* Effect.uninterruptible(
       Effect.flatMap(begin(running, opening, false, run), (turn) => running.listen(turn, 0, scope))
@@ -99,13 +99,22 @@ export const start = ({ lender }: Runner, opening: Opening, run: Run): Effect.Ef
     lender.with((conversation) =>
       Effect.gen(function*() {
         const { running } = conversation
-        const found = running.get(opening.turnId) === undefined ? yield* conversation.find(opening.turnId) : undefined
+        const found = yield* findStored(conversation, opening)
         if (found !== undefined && isComplete(found)) return void (yield* answering(found, opening))
         yield* conversation.accepts
         yield* begin(running, opening, true, run)
       })
     )
   )
+
+/** The turn with this id, if it is stored and neither runs nor goes on. */
+const findStored = (
+  conversation: Conversation,
+  { input, turnId }: Opening
+): Effect.Effect<FoundTurn | undefined, ChatError> =>
+  goesOn(input) || conversation.running.get(turnId) !== undefined
+    ? Effect.succeed(undefined)
+    : conversation.find(turnId)
 
 /** The events of a turn that runs or is stored, behind a number. None if no turn runs and no id is given. */
 export const attach = (
@@ -131,19 +140,21 @@ export const attach = (
 
 /** Whether the turn is to be asked, now that it holds the lock. */
 const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn.Turn, ChatError | AlreadyStored> =>
-  Effect.flatMap(turn.conversation.findAgain(opening.turnId), (again) => {
-    if (again === undefined) return Effect.succeed(turn)
-    const { found, others } = again
-    if (isComplete(found)) {
-      const stored = Effect.map(answering(found, opening), () => responseOf(found))
-      return Effect.zipRight(
-        turn.withdraw,
-        Effect.flatMap(stored, (response) => Effect.fail<AlreadyStored>({ _tag: "AlreadyStored", response }))
-      )
-    }
-    if (turn.question.keepTurns === undefined) turn.question = { ...turn.question, ...others }
-    return Effect.succeed(turn)
-  })
+  goesOn(opening.input) ?
+    Effect.succeed(turn) :
+    Effect.flatMap(turn.conversation.findAgain(opening.turnId), (again) => {
+      if (again === undefined) return Effect.succeed(turn)
+      const { found, others } = again
+      if (isComplete(found)) {
+        const stored = Effect.map(answering(found, opening), () => responseOf(found))
+        return Effect.zipRight(
+          turn.withdraw,
+          Effect.flatMap(stored, (response) => Effect.fail<AlreadyStored>({ _tag: "AlreadyStored", response }))
+        )
+      }
+      if (turn.question.keepTurns === undefined) turn.question = { ...turn.question, ...others }
+      return Effect.succeed(turn)
+    })
 
 /** Writes the answer that another program stored, if it was faster. */
 const settled = (
@@ -185,6 +196,7 @@ const promptOf = (input: Input): TurnInput | undefined => {
 }
 
 const isSameQuestion = (some: Input, other: Input): boolean => {
+  if (goesOn(some) || goesOn(other)) return isSame(some, other)
   const [one, another] = [promptOf(some), promptOf(other)]
   return one === undefined || another === undefined ? one === another : isSameInput(one, another)
 }

@@ -29,7 +29,7 @@ export class Meter {
 
   /** The usage of the turn with this answer, which is complete. */
   total(answer: ChatResponse): Usage | undefined {
-    return plus(this.#earlier, this.#usageOf(answer))
+    return plus(this.#earlier, this.usageOf(answer))
   }
 
   /**
@@ -39,7 +39,7 @@ export class Meter {
   partial(part: ChatResponse | undefined): Usage | undefined {
     const answer = this.#answer ?? part
     if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.#earlier
-    return plus(this.#earlier, this.#usageOf(answer))
+    return plus(this.#earlier, this.usageOf(answer))
   }
 
   /** A step has its answer: what comes later is of another call. */
@@ -54,12 +54,14 @@ export class Meter {
     this.#request = request
   }
 
-  #usageOf(answer: ChatResponse): Usage | undefined {
+  /** The usage of one answer. */
+  usageOf(answer: ChatResponse): Usage | undefined {
     return this.#request === undefined
       ? answer.usage
       : estimateUsage(this.#request.messages, answer, this.#request.options)
   }
 }
 
-const plus = (earlier: Usage | undefined, usage: Usage | undefined): Usage | undefined =>
+/** The sum of those that are known. */
+export const plus = (earlier: Usage | undefined, usage: Usage | undefined): Usage | undefined =>
   earlier === undefined || usage === undefined ? earlier ?? usage : addUsage(earlier, usage)

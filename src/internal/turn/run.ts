@@ -3,13 +3,12 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { CallOptions } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type BusyError, type ChatError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
 import type { ChatEvent } from "../../ChatEvent.ts"
-import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
+import { fromPrompt } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
-import type { Input } from "../../Turn.ts"
+import type { Input, Options as TurnOptions, Respond } from "../../Turn.ts"
 import { type Pull, toPull } from "../transport/stream.ts"
 import type { TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
@@ -25,16 +24,18 @@ export interface Lender {
   readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation>
 }
 
-export type Complete = ChatCompletions.Service["complete"]
+/** Lends the conversation to a turn. */
+export interface TurnLender {
+  readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation, HistoryStoreError>
+}
 
-/** A response, and its value if it was decoded. */
-export type Answer<A> = Pick<StructuredOutput.Decoded<A>, "response"> & Partial<StructuredOutput.Decoded<A>>
+export type Complete = ChatCompletions.Service["complete"]
 
 /** Maps the events of a stream, a chunk at a time. */
 export type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
 
 /** Asks for the answer of a turn. */
-export type Ask<A> = (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
+export type Ask<A> = (complete: Complete, request: ChatRequest) => Effect.Effect<StructuredOutput.Answer<A>, ChatError>
 
 /** What a turn can fail with before it asks. */
 type BeginError = BusyError | HistoryStoreError | InvalidRequestError
@@ -44,21 +45,21 @@ type Check<E> = (turn: Turn.Turn) => Effect.Effect<Turn.Turn, E | BeginError>
 
 /** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
 const begin = (
-  lender: Lender,
+  lender: TurnLender,
   opening: Turn.Opening,
   scope: Scope.Scope
 ): Effect.Effect<Turn.Turn, BeginError> =>
-  Effect.zipRight(notBlank(opening.input), lender.acquire(scope)).pipe(
+  Effect.zipRight(complete(opening), lender.acquire(scope)).pipe(
     Effect.flatMap((conversation) => Turn.begin(conversation, opening, scope)),
     Effect.catchTag("Closed", () => begin(lender, opening, scope))
   )
 
 /** The turns of one chat. */
-export class Runner {
-  readonly lender: Lender
+export class Runner<L extends TurnLender = Lender> {
+  readonly lender: L
   readonly #completions: ChatCompletions.Service
 
-  constructor(completions: ChatCompletions.Service, lender: Lender) {
+  constructor(completions: ChatCompletions.Service, lender: L) {
     this.#completions = completions
     this.lender = lender
   }
@@ -68,12 +69,12 @@ export class Runner {
     opening: Turn.Opening,
     ask: Ask<A>,
     check: Check<E> = Effect.succeed
-  ): Effect.Effect<Answer<A>, ChatError | E> {
+  ): Effect.Effect<StructuredOutput.Answer<A>, ChatError | E> {
     const { complete } = this.#completions
     return Effect.scopedWith((scope) =>
       Effect.flatMap(
         Effect.flatMap(begin(this.lender, opening, scope), check),
-        (turn): Effect.Effect<Answer<A>, ChatError> => {
+        (turn): Effect.Effect<StructuredOutput.Answer<A>, ChatError> => {
           const metered = turn.meter.metered(complete)
           return Steps.complete(turn, (f) => Steps.send(turn, complete, f), (request) => ask(metered, request))
         }
@@ -84,7 +85,6 @@ export class Runner {
   /** A turn whose answer is streamed. Its resources belong to the scope. */
   stream<A, E = never>(
     opening: Turn.Opening,
-    options: CallOptions,
     scope: Scope.Scope,
     f: MapEvents<A>,
     check: Check<E> = Effect.succeed
@@ -93,17 +93,17 @@ export class Runner {
     return Effect.map(Effect.flatMap(begin(this.lender, opening, scope), check), (turn) => {
       const open = (request: ChatRequest) => {
         turn.meter.begin(request)
-        return toPull(stream({ ...request, options }), turn.scope, turn.signal)
+        return toPull(stream(request), turn.scope, turn.signal)
       }
       return Steps.events(turn, (f) => Steps.send(turn, complete, f), open, f)
     })
   }
 }
 
-/** The input as it is now: a program may go on to change its arrays. */
+/** The input and the options as they are now: a program may go on to change its arrays. */
 export const openingOf = (
   input: Input,
-  { context, turnId }: { readonly context?: Prompt | undefined; readonly turnId?: string | undefined }
+  { approvalTimeout, approve, context, maxSteps, toolConcurrency, toolSet, turnId, ...options }: TurnOptions
 ): Turn.Opening => ({
   input: typeof input === "string" || !("_tag" in input)
     ? fromPrompt(input)
@@ -111,8 +111,20 @@ export const openingOf = (
     ? { ...input, prompt: fromPrompt(input.prompt) }
     : input,
   context: context === undefined ? undefined : fromPrompt(context),
-  turnId
+  // A turn that goes on has its id.
+  turnId: goesOn(input) ? undefined : turnId,
+  options,
+  tools: toolSet && (() => toolSet.forTurn({ approvalTimeout, approve, maxSteps, toolConcurrency }))
 })
+
+/** Whether the input goes on with a turn that is stored. */
+export const goesOn = (input: Input): input is Respond =>
+  typeof input !== "string" && "_tag" in input && input._tag === "Respond"
+
+const complete = ({ input, tools }: Turn.Opening): Effect.Effect<unknown, InvalidRequestError> =>
+  goesOn(input) && tools === undefined
+    ? Effect.fail(new InvalidRequestError({ message: "Answers to open calls need the toolSet of the calls" }))
+    : notBlank(input)
 
 /** A blank prompt asks nothing, and servers refuse it. */
 export const notBlank = (input: Input): Effect.Effect<unknown, InvalidRequestError> => {

@@ -2,19 +2,26 @@
  * The loop of a turn's steps, for answers that come as one response and for answers that are streamed, and the request
  * that each step sends.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, type Finish, isFinish } from "../../ChatEvent.ts"
 import type { ChatMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
+import type { Input } from "../../HistorySelection.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
 import { finishOf } from "../decode/response.ts"
 import { estimateUsage } from "../request/estimate.ts"
 import { over, type Pull } from "../transport/stream.ts"
 import { type Stopped, stopped } from "../transport/wait.ts"
-import type { Turn } from "./turn.ts"
+import { type Batch, EventQueue } from "./eventQueue.ts"
+import type { Restore, Turn } from "./turn.ts"
 
 /** Sends the request of the turn's next step. */
 export type Send = <A>(
@@ -39,7 +46,7 @@ export const complete = <A extends Answer>(
         onFailure: (error) =>
           error._tag === "Stopped"
             ? Effect.fail(error)
-            : Effect.zipRight(turn.fail(error, restore), Effect.fail(error)),
+            : turn.fail(error, restore),
         onSuccess: (answer) =>
           Effect.flatMap(
             turn.endStep(answer.response, restore),
@@ -47,7 +54,12 @@ export const complete = <A extends Answer>(
           )
       }
     )
-    return Effect.catchTag(step, "Stopped", () => Effect.map(restore(turn.interrupted), (response) => ({ response })))
+    const { resumed } = turn
+    const first = resumed === undefined ? step : Effect.flatMap(
+      turn.resume(resumed, restore),
+      (response) => response === undefined ? step : Effect.succeed({ response })
+    )
+    return Effect.catchTag(first, "Stopped", () => Effect.map(restore(turn.interrupted), (response) => ({ response })))
   })
 
 /** The events of a turn, as its consumer pulls them. */
@@ -61,6 +73,8 @@ export const events = <A>(
 /** Maps events, a chunk at a time. */
 type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
 
+type Calls = EventQueue<ChatResponse | undefined, ChatError | Stopped>
+
 /** The loop of a streamed turn. */
 class TurnEvents<A> {
   readonly #turn: Turn
@@ -68,6 +82,8 @@ class TurnEvents<A> {
   readonly #first: Pull<ChatEvent, ChatError>
   /** The step's answer, once its first events have arrived. */
   #answer: Pull<ChatEvent, ChatError> | undefined
+  /** The handlers that run. */
+  #calls: Calls | undefined
   /** What follows the end of the turn: nothing, or the error that ended it. */
   #end: Pull<A, ChatError> | undefined
 
@@ -94,10 +110,15 @@ class TurnEvents<A> {
     )
   }
 
-  readonly pull: Pull<A, ChatError> = Effect.suspend(() =>
-    this.#end ??
-      (this.#turn.hasEnded ? this.#interrupted : Effect.matchEffect(this.#answer ?? this.#first, this.#receive))
-  )
+  readonly pull: Pull<A, ChatError> = Effect.suspend(() => {
+    if (this.#end !== undefined) return this.#end
+    if (this.#calls !== undefined) return Effect.flatMap(this.#calls.next, this.#receiveBatch)
+    if (this.#turn.hasEnded) return this.#interrupted
+    const { resumed } = this.#turn
+    return resumed === undefined
+      ? Effect.matchEffect(this.#answer ?? this.#first, this.#receive)
+      : Effect.zipRight(this.#runCalls((restore) => this.#turn.resume(resumed, restore)), this.pull)
+  })
 
   readonly #receive = {
     onSuccess: (events: ReadonlyArray<ChatEvent>): Pull<A, ChatError> => {
@@ -115,36 +136,74 @@ class TurnEvents<A> {
 
   /** Events before the end of a step are emitted, also if the turn fails at its end. */
   #endStep(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
-    const emit = Effect.suspend(() => Effect.succeed(this.#f(before)))
+    const { tools } = this.#turn
+    if (tools !== undefined && !tools.isLast && event.response.toolCalls.length > 0) {
+      const begin = this.#runCalls((restore) => this.#turn.endStep(event.response, restore))
+      return before.length === 0 ? Effect.zipRight(begin, this.pull) : Effect.map(begin, () => this.#f(before))
+    }
     return Effect.uninterruptibleMask((restore) =>
-      Effect.matchEffect(this.#turn.endStep(event.response, restore), {
-        onSuccess: (response) => {
-          if (response !== undefined) {
-            return this.#finish(before, response === event.response ? event : finishOf(response))
-          }
-          this.#answer = undefined
-          return before.length === 0 ? restore(this.pull) : emit
-        },
-        onFailure: (error) => {
-          if (error._tag === "Stopped") return restore(this.#interrupted)
-          this.#end = Effect.fail(Option.some(error))
-          return before.length === 0 ? this.#end : emit
-        }
-      })
+      Effect.flatMap(
+        Effect.exit(this.#turn.endStep(event.response, restore)),
+        (exit) => this.#afterStep(before, exit, restore, event)
+      )
     )
+  }
+
+  /** Runs handlers in a fiber of the turn, whose events are pulled meanwhile. */
+  #runCalls(
+    end: (restore: Restore) => Effect.Effect<ChatResponse | undefined, ChatError | Stopped>
+  ): Effect.Effect<void> {
+    return Effect.uninterruptible(Effect.suspend(() => {
+      const calls: Calls = new EventQueue()
+      this.#calls = calls
+      this.#turn.emit = calls.emit
+      return Effect.flatMap(
+        Effect.forkDaemon(calls.run(end(Effect.interruptible))),
+        (fiber) => interruptAtEnd(this.#turn, fiber)
+      )
+    }))
+  }
+
+  readonly #receiveBatch = (
+    { events, exit }: Batch<ChatResponse | undefined, ChatError | Stopped>
+  ): Pull<A, ChatError> => {
+    if (exit === undefined) return Effect.succeed(this.#f(events))
+    this.#calls = undefined
+    return Effect.suspend(() => this.#afterStep(events, exit, (effect) => effect))
+  }
+
+  #afterStep(
+    before: ReadonlyArray<ChatEvent>,
+    exit: Exit.Exit<ChatResponse | undefined, ChatError | Stopped>,
+    restore: Restore,
+    event?: Finish
+  ): Pull<A, ChatError> {
+    const emit = Effect.suspend(() => Effect.succeed(this.#f(before)))
+    if (Exit.isSuccess(exit)) {
+      const response = exit.value
+      if (response !== undefined) return this.#finish(before, response === event?.response ? event : finishOf(response))
+      this.#answer = undefined
+      return before.length === 0 ? restore(this.pull) : emit
+    }
+    const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
+    if (error?._tag === "Stopped") return restore(this.#interrupted)
+    this.#end = error === undefined
+      ? Effect.failCause(Cause.map(exit.cause, () => Option.none()))
+      : Effect.fail(Option.some(error))
+    return before.length === 0 ? this.#end : emit
   }
 
   #finish(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
     this.#end = over
-    return Effect.succeed(this.#f([...before, event]))
+    return Effect.succeed(this.#f([...before, ...this.#turn.ending, event]))
   }
 
   #fail(error: ChatError): Pull<A, ChatError> {
     return Effect.uninterruptibleMask((restore) =>
-      Effect.matchEffect(this.#turn.fail(error, restore), {
-        onFailure: () => restore(this.#interrupted),
-        onSuccess: () => Effect.fail(Option.some(error))
-      })
+      Effect.catchAll(
+        this.#turn.fail(error, restore),
+        (error) => error._tag === "Stopped" ? restore(this.#interrupted) : Effect.fail(Option.some(error))
+      )
     )
   }
 
@@ -152,6 +211,13 @@ class TurnEvents<A> {
     return Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishOf(response)))
   }
 }
+
+/** Interrupts a fiber at the end of its turn. It waits for the turn's signal too, and ends by itself at a stop. */
+const interruptAtEnd = ({ scope, signal }: Turn, fiber: Fiber.RuntimeFiber<unknown>): Effect.Effect<void> =>
+  Scope.addFinalizer(
+    scope,
+    Effect.fiberIdWith((id) => signal.aborted || Equal.equals(id, fiber.id()) ? Effect.void : Fiber.interrupt(fiber))
+  )
 
 type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 
@@ -191,13 +257,13 @@ const choose = (
   const { conversation, question, signal } = turn
   // A turn that is stopped does not wait for its store.
   const select = Effect.flatMap(
-    turn.wait(conversation.choice(question)),
-    ({ input, request }) =>
-      Effect.map(HistoryWindow.assemble(window, input), (messages) => ({
-        ...request,
-        messages: turn.steps.length === 0 ? messages : [...messages, ...turn.steps.flatMap((step) => step.messages)],
-        signal
-      }))
+    Effect.zip(turn.wait(conversation.choice(question)), turn.requestOptions),
+    ([{ input, request }, options]) =>
+      Effect.zipWith(
+        HistoryWindow.assemble(window, withSteps(input, turn.steps)),
+        turn.limit === undefined ? Effect.succeed(request.config) : turn.limit.config(request.config),
+        (messages, config) => ({ ...request, config, messages, options, signal })
+      )
   )
   const { compact } = window
   if (compact === undefined) return select
@@ -224,6 +290,10 @@ const choose = (
   )
   return Effect.zipRight(turn.wait(compacted), select)
 }
+
+/** The steps that are over belong to the new messages, which every window sends. */
+const withSteps = (input: Input, steps: ReadonlyArray<ChatMessage>): Input =>
+  steps.length === 0 ? input : { ...input, opening: [...input.opening, ...steps] }
 
 const isSame = (some: ReadonlyArray<ChatMessage>, others: ReadonlyArray<ChatMessage>): boolean =>
   some.length === others.length &&

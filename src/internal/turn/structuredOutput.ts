@@ -28,37 +28,72 @@ const wrapper = "value"
 /** The part of the longest answer that is read as a value. A text is read several times, and a Schema takes its time. */
 const textShare = 4
 
+/** An answer with its value, or one whose calls come first. */
+export type Answer<A> = Pick<Decoded<A>, "response"> & Partial<Decoded<A>>
+
+/** How the value is asked for. */
+interface Options extends Pick<ObjectOptions, "name" | "repair"> {
+  /** Whether the calls of an answer are run. Such an answer has no value yet. */
+  readonly runsCalls?: boolean
+}
+
 /** Asks for an answer that decodes. With `repair` the model is told once what was wrong. */
 export const ask = <A, I>(
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
-  options: ObjectOptions
-): Effect.Effect<Decoded<A>, ChatError> =>
+  options: Options
+): Effect.Effect<Answer<A>, ChatError> =>
   Effect.flatMap(
     Effect.try({
       try: () => shapeOf(schema),
       catch: (cause) => new InvalidRequestError({ message: "The Schema of the answer has no JSON Schema", cause })
     }),
-    (shape) => askFor(shape, complete, request, schema, options)
+    (shape) =>
+      options.runsCalls === true && !request.config.wire.toolsWithFormat
+        ? askApart(shape, complete, request, schema, options)
+        : askFor(shape, complete, request, schema, options)
   )
+
+/** For servers that do not take tools and a form in one request: the form is asked for once the model calls no tool. */
+const askApart = <A, I>(
+  asked: Shape,
+  complete: ChatCompletions.Service["complete"],
+  request: ChatCompletions.ChatRequest,
+  schema: Schema.Schema<A, I>,
+  options: Options
+): Effect.Effect<Answer<A>, ChatError> => {
+  const formed = { ...request, options: { ...request.options, tools: undefined, toolChoice: undefined } }
+  const form = askFor(asked, complete, formed, schema, options)
+  if (request.options?.toolChoice === "none" || !request.options?.tools?.length) return form
+  return Effect.flatMap(
+    complete(request),
+    (response): Effect.Effect<Answer<A>, ChatError> =>
+      response.toolCalls.length > 0
+        ? Effect.succeed({ response })
+        : Effect.catchAll(decode(schema, asked.isWrapped, response), () => form)
+  )
+}
 
 /** The value of an answer that is there already. */
 export const decoded = <A, I>(schema: Schema.Schema<A, I>, response: ChatResponse): Effect.Effect<A, ChatError> =>
-  Effect.map(decode(schema, shapeOf(schema).isWrapped, response), ({ value }) => value)
+  Effect.map(decode(schema, shapeOf(schema).isWrapped, response, Infinity), ({ value }) => value)
 
 const askFor = <A, I>(
   asked: Shape,
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
-  { name = "answer", repair = false, ...options }: ObjectOptions
-): Effect.Effect<Decoded<A>, ChatError> => {
+  { name = "answer", repair = false, runsCalls = false }: Options
+): Effect.Effect<Answer<A>, ChatError> => {
   const responseFormat = formatOf(request.config.wire.structuredOutput, name, asked.schema)
-  const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<Decoded<A>, ChatError> =>
+  const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<Answer<A>, ChatError> =>
     Effect.flatMap(
-      complete({ ...request, messages, options: { ...options, responseFormat } }),
-      (response) => decode(schema, asked.isWrapped, response, request.config.maxBodySize / textShare)
+      complete({ ...request, messages, options: { ...request.options, responseFormat } }),
+      (response): Effect.Effect<Answer<A>, MalformedResponseError> =>
+        runsCalls && response.toolCalls.length > 0
+          ? Effect.succeed({ response })
+          : decode(schema, asked.isWrapped, response, request.config.maxBodySize / textShare)
     )
   const messages = responseFormat?.type === "json_schema"
     ? request.messages

@@ -5,11 +5,13 @@
  * conversation, or abandoned by its consumer. The first to end it commits what is kept, in the background, and the lock is
  * released after that. Only the turn's own fiber waits for the commit, and an interruption ends the wait.
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Random from "effect/Random"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import type { CallOptions } from "../../CallOptions.ts"
 import {
   type BusyError,
   type ChatError,
@@ -17,48 +19,34 @@ import {
   type InvalidRequestError,
   TruncatedError
 } from "../../ChatError.ts"
-import type { ChatEvent } from "../../ChatEvent.ts"
-import {
-  type AssistantMessage,
-  type ChatMessage,
-  fromPrompt,
-  fromResponse,
-  type Prompt,
-  type ToolMessage
-} from "../../ChatMessage.ts"
-import type { ChatResponse, FinishReason, ToolCall } from "../../ChatResponse.ts"
+import type { ChatEvent, ToolEvent } from "../../ChatEvent.ts"
+import { type ChatMessage, fromPrompt, fromResponse, type Prompt, type ToolMessage } from "../../ChatMessage.ts"
+import type { ChatResponse, FinishReason, Usage } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
 import type * as TurnModule from "../../Turn.ts"
 import { change, PartialResponse, saysNothing } from "../decode/response.ts"
 import { change as changeError } from "../errors/toChatError.ts"
-import { asText, defined, parseJson } from "../json.ts"
-import * as CallIds from "../request/callIds.ts"
+import type { Ran, TurnTools } from "../tools/turnTools.ts"
 import { type Stopped, stopped, untilAborted } from "../transport/wait.ts"
+import { blank, cutCall, withCallIds } from "./answers.ts"
 import type { Question, StoreError } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
+import * as LastTurn from "./lastTurn.ts"
 import type { Closed, Holder } from "./lock.ts"
-import { Meter } from "./meter.ts"
-
-/**
- * Decides what follows a step: the results of the answer's tool calls, which the next step sends. The turn is done if
- * there are none.
- */
-export type NextStep = (answer: ChatResponse) => Effect.Effect<ReadonlyArray<ToolMessage>, ChatError>
+import { Meter, plus } from "./meter.ts"
+import type { Resumed } from "./openCalls.ts"
+import { TotalLimit } from "./totalLimit.ts"
+import { makeId } from "./turnId.ts"
+import { type Calls, TurnSteps } from "./turnSteps.ts"
 
 /** Makes a part of what cannot be interrupted interruptible again. */
 export type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-
-/** One request of a turn, with what came of it. */
-export interface Step {
-  readonly answer: ChatResponse
-  /** The messages that the step adds to the turn: the answer, and what follows it. */
-  readonly messages: ReadonlyArray<ChatMessage>
-}
 
 type State = "waiting" | "running" | "stopping" | "ended"
 
 /** A turn that holds its conversation's lock. */
 export class Turn implements Holder {
-  readonly id: string
+  id: string
   readonly conversation: Conversation
   /** What the turn answers. It is looked for when the turn begins if it is an earlier question. */
   question: Question
@@ -66,12 +54,24 @@ export class Turn implements Holder {
   readonly scope: Scope.CloseableScope
   /** Counts the tokens of the turn's calls. */
   readonly meter: Meter = new Meter()
+  /** What the turn's requests ask for. */
+  readonly options: CallOptions
+  /** The tools that the turn runs. */
+  readonly tools: TurnTools | undefined
+  /** The calls that the turn goes on with, if it does not begin with a question. */
+  resumed: Resumed | undefined
+  /** Receives the events of tools while they run. */
+  emit: (event: ToolEvent) => Effect.Effect<void> = () => Effect.void
+  /** Events that follow the end of the turn, before `Finish`. */
+  ending: ReadonlyArray<ToolEvent> = []
   readonly #onInterrupt: "keep" | "rollback"
   readonly #onFailure: "keep" | "rollback"
-  readonly #nextStep: NextStep | undefined
   readonly #controller = new AbortController()
   readonly #settled: Deferred.Deferred<void>
-  #steps: ReadonlyArray<Step> = []
+  readonly #maxTokens: number | null
+  /** The time that is left of a turn with tools. */
+  readonly limit: TotalLimit | undefined
+  readonly #steps: TurnSteps
   /** The answer of the step that runs, as far as it has arrived. */
   #partial = new PartialResponse()
   #state: State = "waiting"
@@ -83,19 +83,23 @@ export class Turn implements Holder {
     readonly conversation: Conversation
     readonly question: Question
     readonly scope: Scope.CloseableScope
-    readonly onInterrupt: "keep" | "rollback"
-    readonly onFailure: "keep" | "rollback"
     readonly settled: Deferred.Deferred<void>
-    readonly nextStep?: NextStep | undefined
+    readonly options?: CallOptions | undefined
+    readonly tools?: TurnTools | undefined
+    readonly config: LLMConfig
   }) {
     this.id = options.id
     this.conversation = options.conversation
     this.question = options.question
     this.scope = options.scope
-    this.#onInterrupt = options.onInterrupt
-    this.#onFailure = options.onFailure
+    this.#onInterrupt = options.config.onInterrupt
+    this.#onFailure = options.config.onFailure
     this.#settled = options.settled
-    this.#nextStep = options.nextStep
+    this.options = options.options ?? {}
+    this.tools = options.tools
+    this.#maxTokens = options.config.maxTokens
+    this.limit = options.tools === undefined ? undefined : new TotalLimit(options.config.totalTimeout)
+    this.#steps = new TurnSteps(this)
   }
 
   /** Aborted when the conversation stops the turn: every request of the turn has it. */
@@ -115,9 +119,14 @@ export class Turn implements Holder {
     return this.#state === "running" ? Effect.void : this.conversation.lock.release(this)
   })
 
-  /** The steps that are over. */
-  get steps(): ReadonlyArray<Step> {
-    return this.#steps
+  /** The messages of the steps that are over. */
+  get steps(): ReadonlyArray<ChatMessage> {
+    return this.#steps.messages
+  }
+
+  /** The options of the next request. */
+  get requestOptions(): Effect.Effect<CallOptions> {
+    return this.tools === undefined ? Effect.succeed(this.options) : this.tools.request(this.options)
   }
 
   /** Runs an effect until the turn is stopped. */
@@ -132,48 +141,84 @@ export class Turn implements Holder {
 
   /**
    * Ends a step with its complete answer. Returns the response of the turn, as the history has it, if the turn is done;
-   * undefined if another step follows. A tool call that was cut fails the turn. What decides about the next step can be
-   * interrupted, by `restore`, and so can the wait for the store.
+   * undefined if another step follows. Without tools, a call that was cut fails the turn. The handlers can be interrupted,
+   * by `restore`, and so can the wait for the store.
    */
-  endStep(
-    response: ChatResponse,
+  endStep(response: ChatResponse, restore: Restore): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
+    const error = this.tools === undefined ? cutCall(response) : undefined
+    if (error !== undefined) return this.fail(error, restore)
+    const calls = this.#steps.begin(response, this.options.maxTokens ?? this.#maxTokens)
+    if (calls !== undefined) return this.#settle(calls, restore)
+    const answer = this.tools === undefined ? withCallIds(response) : change(response, { toolCalls: [] })
+    return this.#complete(answer, restore)
+  }
+
+  /** Runs the calls that the turn goes on with. Returns what `endStep` returns. */
+  resume(resumed: Resumed, restore: Restore): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
+    this.resumed = undefined
+    const calls = this.#steps.resume(resumed)
+    return calls === undefined ? Effect.succeed(undefined) : this.#settle(calls, restore)
+  }
+
+  /** Waits for the results of an answer's calls. A defect leaves the history as it was. */
+  #settle({ answer, run }: Calls, restore: Restore): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
+    return Effect.flatMap(
+      Effect.exit(restore(this.wait(run))),
+      (exit): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> => {
+        if (Exit.isSuccess(exit)) return this.#afterCalls(answer, exit.value, restore)
+        const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
+        if (error !== undefined) return error._tag === "Stopped" ? Effect.fail(error) : this.fail(error, restore)
+        if (!Cause.isDie(exit.cause)) return Effect.failCause(exit.cause)
+        const rollback = this.#end(this.conversation.recordUsage(this.meter.partial(undefined)))
+        return Effect.zipRight(rollback, Effect.failCause(exit.cause))
+      }
+    )
+  }
+
+  /** Another step follows, unless calls stay open. */
+  #afterCalls(
+    answer: ChatResponse,
+    ran: Ran,
     restore: Restore
   ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
-    const error = cutCall(response)
-    if (error !== undefined) return Effect.zipRight(this.fail(error, restore), Effect.fail(error))
-    const answer = withCallIds(response)
-    const nextStep = answer.toolCalls.length === 0 ? undefined : this.#nextStep
-    if (nextStep === undefined) return this.#complete(answer, restore)
-    this.meter.answered(answer)
-    return Effect.matchEffect(restore(this.wait(nextStep(answer))), {
-      onFailure: (error) =>
-        error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(this.fail(error, restore), Effect.fail(error)),
-      onSuccess: (results) => {
-        if (results.length === 0) return this.#complete(answer, restore)
-        const message = fromResponse(answer)
-        const messages = message === undefined ? results : [message, ...results]
-        this.#steps = [...this.#steps, { answer, messages }]
-        this.#partial = new PartialResponse()
-        return Effect.succeed(undefined)
-      }
+    const events = this.#steps.end(answer, ran)
+    if (ran.isOpen) return this.#complete(change(answer, { toolCalls: ran.toolCalls }), restore, ran.messages, events)
+    this.#partial = new PartialResponse()
+    return Effect.as(Effect.forEach(events, (event) => this.emit(event), { discard: true }), undefined)
+  }
+
+  /** Keeps the step whose calls did not all end. */
+  get #leaveCalls(): Effect.Effect<void> {
+    return Effect.map(this.#steps.leave, (events) => {
+      if (events === undefined) return
+      this.#partial = new PartialResponse()
+      this.ending = events
     })
   }
 
-  /** The turn failed: the history keeps what `onFailure` says, and the turn's resources are released. */
-  fail(error: ChatError, restore: Restore): Effect.Effect<void, Stopped> {
-    const usage = this.meter.partial(error.partial)
-    const rollback = this.conversation.recordUsage(usage)
-    const partial = error.partial ?? this.#partial.response("error")
-    const keep = Effect.catchAll(
-      this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false),
-      (error) => Effect.logWarning("A turn that failed could not be stored", error)
-    )
-    const end = this.#end(this.#onFailure === "keep" ? keep : rollback)
-    return Effect.flatMap(end, (wait) =>
-      Effect.zipRight(
-        Scope.close(this.scope, Exit.fail(error)),
-        wait === undefined ? Effect.fail(stopped) : restore(wait)
-      ))
+  /**
+   * The turn failed: the history keeps what `onFailure` says, the turn's resources are released, and the error with the
+   * steps of the turn is returned.
+   */
+  fail(error: ChatError, restore: Restore): Effect.Effect<never, ChatError | Stopped> {
+    return Effect.flatMap(this.#leaveCalls, () => {
+      const usage = this.meter.partial(error.partial)
+      const rollback = this.conversation.recordUsage(usage)
+      const partial = error.partial ?? this.#partial.response("error")
+      const keep = Effect.catchAll(
+        this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false),
+        (error) => Effect.logWarning("A turn that failed could not be stored", error)
+      )
+      const { report } = this.#steps
+      const reported = report?.steps?.length ? changeError(error, { partial: change(partial, report) }) : error
+      const end = this.#end(this.#onFailure === "keep" ? keep : rollback)
+      const close = Scope.close(this.scope, Exit.fail(error))
+      return Effect.flatMap(
+        Effect.zipLeft(end, close),
+        (wait): Effect.Effect<never, ChatError | Stopped> =>
+          wait === undefined ? Effect.fail(stopped) : Effect.zipRight(restore(wait), Effect.fail(reported))
+      )
+    })
   }
 
   /** The stream of an answer ended without `Finish`. */
@@ -223,7 +268,7 @@ export class Turn implements Holder {
 
   /** Keeps what `onInterrupt` says. */
   get #interrupt(): Effect.Effect<void, StoreError> {
-    return Effect.suspend(() => {
+    return Effect.flatMap(this.#leaveCalls, () => {
       const response = this.#part("interrupted")
       return this.#onInterrupt === "rollback"
         ? this.conversation.recordUsage(response.usage)
@@ -231,11 +276,21 @@ export class Turn implements Holder {
     })
   }
 
-  /** Ends the turn with the complete answer of its last step. */
-  #complete(response: ChatResponse, restore: Restore): Effect.Effect<ChatResponse, ChatError | Stopped> {
-    const answer = change(response, { usage: this.meter.total(response), turnId: this.id })
+  /**
+   * Ends the turn with the complete answer of its last step, and with the results of its calls if others stay open.
+   * `events` follow.
+   */
+  #complete(
+    response: ChatResponse,
+    restore: Restore,
+    results: ReadonlyArray<ToolMessage> = [],
+    events?: ReadonlyArray<ToolEvent>
+  ): Effect.Effect<ChatResponse, ChatError | Stopped> {
+    const ended = events ?? this.#steps.addToReport(response, { messages: results, toolCalls: [] })
+    const usage = this.meter.total(response)
+    const answer = change(response, { usage: plus(this.#earlier, usage), turnId: this.id, ...this.#steps.report })
     let isLeft = false
-    const commit = this.#commit(answer, true).pipe(
+    const commit = this.#commit(change(response, { usage }), true, results).pipe(
       // The error has the answer that the store did not take.
       Effect.mapError((error) => changeError(error, { partial: answer })),
       Effect.tapErrorCause((cause) => isLeft ? Effect.logWarning("A turn could not be stored", cause) : Effect.void)
@@ -244,28 +299,46 @@ export class Turn implements Holder {
     return Effect.flatMap(
       this.#end(commit),
       (wait): Effect.Effect<ChatResponse, ChatError | Stopped> =>
-        wait === undefined ? Effect.fail(stopped) : Effect.as(Effect.onInterrupt(restore(wait), () => leave), answer)
+        wait === undefined ? Effect.fail(stopped) : Effect.map(Effect.onInterrupt(restore(wait), () => leave), () => {
+          this.ending = [...this.ending, ...ended]
+          return answer
+        })
     )
   }
 
   /** What has arrived of the step's answer, with the usage of the turn. */
   #part(reason: FinishReason): ChatResponse {
     const response = this.#partial.response(reason)
-    return change(response, { usage: this.meter.partial(response), turnId: this.id })
+    const usage = this.meter.partial(response)
+    return change(response, { usage, turnId: this.id, ...this.#steps.report })
+  }
+
+  /** The tokens of the requests that the turn had made before it went on. */
+  get #earlier(): Usage | undefined {
+    return this.question.usage
   }
 
   /**
    * Commits the turn: the question, the steps and the answer, which can be empty. A turn that is to replace others does so
    * with a complete answer only. Nothing is kept of a turn whose history was cleared.
    */
-  #commit(response: ChatResponse, isComplete: boolean): Effect.Effect<void, StoreError> {
+  #commit(
+    response: ChatResponse,
+    isComplete: boolean,
+    results: ReadonlyArray<ToolMessage> = []
+  ): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const { input, keepTurns, moved } = this.question
+    const { continues, input, keepTurns, moved } = this.question
     const isCleared = this.#clears !== this.conversation.clears
-    if (isCleared || (keepTurns !== undefined && !isComplete)) return this.conversation.recordUsage(usage)
-    const answer = fromResponse(response) ?? blank(response)
-    const messages = [...input, ...this.#steps.flatMap((step) => step.messages), answer]
-    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, moved })
+    const isKept = continues === true ? isComplete || this.#steps.isClaimed : isComplete || keepTurns === undefined
+    if (isCleared || !isKept) return this.conversation.recordUsage(usage)
+    const total = change(response, { usage: plus(this.#earlier, usage) })
+    const answer = fromResponse(total) ?? blank(total)
+    const messages = [...input, ...this.steps, answer, ...results]
+    const onSettled = (events: ReadonlyArray<ToolEvent>): void => {
+      this.ending = [...events, ...this.ending]
+    }
+    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, moved, continues, onSettled })
   }
 
   /** Ends the turn. Returns a wait for the commit, undefined if the turn had ended already. */
@@ -279,67 +352,25 @@ export class Turn implements Holder {
   }
 }
 
-/** An answer without text. Requests leave it out, and it tells why the question has no other. */
-const blank = ({ finishReason, model, provider, reasoning, usage }: ChatResponse): AssistantMessage =>
-  defined<AssistantMessage>({
-    role: "assistant",
-    content: "",
-    reasoning: asText(reasoning),
-    finishReason,
-    model: asText(model),
-    provider,
-    usage
-  })
-
-/** The error of an answer whose last tool call was cut at the token limit, undefined if all calls are complete. */
-const cutCall = (response: ChatResponse): TruncatedError | undefined => {
-  const last = response.toolCalls.at(-1)
-  if (response.finishReason !== "length" || last === undefined || isComplete(last)) return undefined
-  return new TruncatedError({
-    message: `The call of the tool ${JSON.stringify(last.name)} was cut at the limit of the answer's tokens`,
-    partial: response
-  })
-}
-
-/** The arguments of a call without arguments are an empty text. */
-const isComplete = (call: ToolCall): boolean => call.arguments.trim() === "" || parseJson(call.arguments) !== undefined
-
-/** The answer with an id of its own for every call: a result must name its call, and some servers send none, or one twice. */
-const withCallIds = (response: ChatResponse): ChatResponse => {
-  const takeId = CallIds.make("any")
-  const ids = response.toolCalls.map((call, index) => takeId(call.id || `call_${index}`))
-  if (response.toolCalls.every((call, index) => call.id === ids[index])) return response
-  return change(response, { toolCalls: response.toolCalls.map((call, index) => ({ ...call, id: ids[index] ?? "" })) })
-}
-
 /** The input of a turn, and what is sent before it. */
 export interface Opening {
   readonly input: TurnModule.Input
   readonly context?: Prompt | undefined
   /** Default a new id. */
   readonly turnId?: string | undefined
+  /** What the turn's requests ask for. */
+  readonly options?: CallOptions | undefined
+  /** Makes the tools of the turn. */
+  readonly tools?: (() => TurnTools) | undefined
 }
 
 const isPrompt = (input: TurnModule.Input): input is Prompt => typeof input === "string" || !("_tag" in input)
 
-const hexDigits = Effect.map(
-  Random.nextIntBetween(0, 2 ** 32),
-  (number) => number.toString(16).padStart(8, "0")
-)
-
-/** A new id for a turn. */
-export const makeId: Effect.Effect<string> = Effect.zipWith(
-  hexDigits,
-  hexDigits,
-  (some, others) => `turn_${some}${others}`
-)
-
 /** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
 export const begin = (
   conversation: Conversation,
-  { context, input, turnId }: Opening,
-  scope: Scope.Scope,
-  nextStep?: NextStep
+  { context, input, options, tools, turnId }: Opening,
+  scope: Scope.Scope
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError | InvalidRequestError> =>
   Effect.gen(function*() {
     const config = yield* conversation.config
@@ -348,16 +379,16 @@ export const begin = (
       conversation,
       question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
-      onInterrupt: config.onInterrupt,
-      onFailure: config.onFailure,
       settled: yield* Deferred.make<void>(),
-      nextStep
+      options,
+      tools: tools?.(),
+      config
     })
     // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
     yield* Scope.addFinalizer(scope, turn.abandon)
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     yield* turn.start
-    const question = isPrompt(input) ? turn.question : yield* conversation.resolve(input)
+    const question = isPrompt(input) ? turn.question : yield* LastTurn.find(turn, input)
     turn.question = { ...question, context: context === undefined ? [] : fromPrompt(context) }
     return turn
   })

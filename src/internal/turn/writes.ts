@@ -14,6 +14,7 @@ import {
   firstTurns,
   type StoreError
 } from "./content.ts"
+import { checkContinues, plan } from "./openCalls.ts"
 import type { Unsettled } from "./unsettled.ts"
 
 /** The writes of one conversation. */
@@ -30,33 +31,35 @@ export class Writes {
 
   /** Writes a turn. Returns the content with it. */
   append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
-    return Effect.flatMap(this.#choices.apply(content), (chosen) => {
-      const { keepTurns, messages, moved = [], turnId } = turn
-      const { id, store } = this.#options
+    const { id, store } = this.#options
+    const chosen = Effect.zipRight(checkContinues(content, turn, id), this.#choices.apply(content))
+    return Effect.flatMap(chosen, (chosen) => {
+      const { keepTurns, settled, turns } = plan(content, turn)
       const { incarnation, version } = content
       const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
-      const kept = addTurns(firstTurns(chosen, keepTurns), moved)
+      const kept = firstTurns(chosen, keepTurns)
       const write = keepTurns !== undefined || this.#choices.needsCommit(version)
         ? this.commit({
           expected: { incarnation, version },
-          keepTurns,
-          turns: messages.length === 0 ? moved : [...moved, { turnId, messages }],
+          keepTurns: keepTurns === undefined ? undefined : content.firstTurn + keepTurns,
+          turns,
           usage,
           ...(keepTurns === undefined ? {} : { summary: kept.summary })
         }, chosen)
         : this.#storingChoices(store.append({
           id,
-          turnId,
+          turnId: turn.turnId,
           expectedVersion: version,
           incarnation,
-          messages,
+          messages: turn.messages,
           usage,
           systemPrompt: chosen.prompt,
           settings: chosen.settings
         }))
       return Effect.map(this.#unsettled.storing(usage, write), (version) => {
         this.#unsettled.stored()
-        return { ...addTurns(kept, [{ turnId, messages }]), version, usage }
+        turn.onSettled?.(settled)
+        return { ...addTurns(kept, turns), version, usage }
       })
     })
   }

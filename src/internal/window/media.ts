@@ -1,21 +1,35 @@
 /**
  * Replaces images, audio and files by short texts.
  */
-import { type ChatMessage, type ContentPart, text, type UserMessage } from "../../ChatMessage.ts"
+import { type ChatMessage, type ContentPart, text, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import { type History, TurnScanner } from "./turnScanner.ts"
 
 /** Keeps a message the same object in every turn, as token counters cache counts by message. */
-const replaced = new WeakMap<UserMessage, UserMessage>()
+const replaced = new WeakMap<ChatMessage, ChatMessage>()
 
 /** The message with a text part in the place of each image, recording or file. */
 export const withoutMedia = (message: ChatMessage): ChatMessage => {
-  if (message.role !== "user" || typeof message.content === "string") return message
-  if (message.content.every((part) => part.type === "text")) return message
+  if (!hasMedia(message)) return message
   const known = replaced.get(message)
   if (known !== undefined) return known
-  const result = { ...message, content: message.content.map(asText) }
+  const result = replace(message)
   replaced.set(message, result)
   return result
+}
+
+const hasMedia = (message: ChatMessage): message is UserMessage | ToolMessage => {
+  if (message.role === "tool") return message.media !== undefined && message.media.length > 0
+  return message.role === "user" && typeof message.content !== "string" &&
+    message.content.some((part) => part.type !== "text")
+}
+
+const replace = (message: UserMessage | ToolMessage): ChatMessage => {
+  if (message.role === "user") {
+    return typeof message.content === "string" ? message : { ...message, content: message.content.map(asText) }
+  }
+  const { media = [], ...rest } = message
+  const notes = media.map(asText).map((part) => part.type === "text" ? part.text : "")
+  return { ...rest, content: [message.content, ...notes].join("\n") }
 }
 
 /** The history with media in its last turns only. The new messages belong to the last of these turns. */

@@ -34,7 +34,7 @@ export class TurnScanner {
     this.#floor = floor
     this.#isTail = offset > 0
     this.#index = this.start = this.required = messages.length
-    for (const message of opening) if (message.role === "tool") this.#openResults.add(message.toolCallId)
+    for (const message of [...opening].reverse()) this.#pair(message)
     this.isIncomplete = this.#openResults.size > 0 || !opening.some((message) => message.role === "user")
   }
 
@@ -42,12 +42,16 @@ export class TurnScanner {
   readonly read = (): ChatMessage | undefined => {
     const message = this.#index > this.#floor ? this.#messages[--this.#index] : undefined
     if (message === undefined) return undefined
-    if (message.role === "tool") this.#openResults.add(message.toolCallId)
-    if (message.role === "assistant") { for (const call of message.toolCalls ?? []) this.#openResults.delete(call.id) }
+    this.#pair(message)
     const isOldest = this.#index === this.#floor
     const canStart = message.role === "user" || (isOldest && !this.#isTail)
     if ((canStart && this.#openResults.size === 0) || (isOldest && this.isIncomplete)) this.#addTurn()
     return message
+  }
+
+  #pair(message: ChatMessage): void {
+    if (message.role === "tool") this.#openResults.add(message.toolCallId)
+    if (message.role === "assistant") { for (const call of message.toolCalls ?? []) this.#openResults.delete(call.id) }
   }
 
   #addTurn(): void {

@@ -2,8 +2,8 @@
  * Turns of several steps: a step follows an answer whose tool calls have results.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Option, Stream, TestClock } from "effect"
-import { ChatCompletions, ChatMessage, HistoryWindow, LLMConfig } from "effect-chat"
+import { Chunk, Effect, Exit, Fiber, Option, type Scope, Stream, TestClock } from "effect"
+import { ChatCompletions, ChatMessage, HistoryWindow, LLMConfig, Tool, ToolSet } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { store as noopStore } from "../../../src/internal/history/noopStore.ts"
 import { toPull, toStream } from "../../../src/internal/transport/stream.ts"
@@ -44,8 +44,9 @@ class Recording extends Conversation {
   }
 }
 
-const results: Turn.NextStep = ({ toolCalls }) =>
-  Effect.succeed(toolCalls.map(({ id }) => ChatMessage.toolResult(id, "12:00")))
+/** A tool that gives the time. */
+const clock = (handler: Effect.Effect<string> = Effect.succeed("12:00")) =>
+  ToolSet.make([Tool.make({ name: "time", parameters: {}, handler: () => handler })])
 
 const make = Effect.map(ChatCompletions.make, (completions) => {
   const conversation = new Recording({
@@ -54,10 +55,19 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
     defaults: LLMConfig.make(options({ wire: { toolHistory: "calls" } })),
     window: HistoryWindow.all
   })
-  const input = { input: [ChatMessage.user("What time is it?")] }
-  const respond = (nextStep?: Turn.NextStep) =>
+  const begin = (scope: Scope.Scope, toolSet?: ToolSet.ToolSet) =>
+    Effect.catchTag(
+      Turn.begin(
+        conversation,
+        { input: [ChatMessage.user("What time is it?")], tools: toolSet && (() => toolSet.forTurn({})) },
+        scope
+      ),
+      "Closed",
+      Effect.die
+    )
+  const respond = (toolSet?: ToolSet.ToolSet) =>
     Effect.scopedWith((scope) =>
-      Effect.flatMap(Turn.begin(conversation, input, scope, nextStep), (turn) => {
+      Effect.flatMap(begin(scope, toolSet), (turn) => {
         const complete = turn.meter.metered(completions.complete)
         return Steps.complete(
           turn,
@@ -66,10 +76,10 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
         )
       })
     )
-  const stream = (nextStep?: Turn.NextStep) =>
+  const stream = (toolSet?: ToolSet.ToolSet) =>
     toStream((scope) =>
       Effect.map(
-        Effect.catchTag(Turn.begin(conversation, input, scope, nextStep), "Closed", Effect.die),
+        begin(scope, toolSet),
         (turn) =>
           Steps.events(turn, (f) => send(turn, completions.complete, f), (request) => {
             turn.meter.begin(request)
@@ -87,7 +97,7 @@ describe("a turn of two steps", () => {
     Effect.gen(function*() {
       const { conversation, respond } = yield* make
 
-      const answer = yield* respond(results)
+      const answer = yield* respond(yield* clock())
 
       assert.strictEqual(answer.response.text, "noon")
       assert.deepStrictEqual((yield* requests).map((request) => sent(request).length), [2, 4])
@@ -101,7 +111,7 @@ describe("a turn of two steps", () => {
     Effect.gen(function*() {
       const { conversation, stream } = yield* make
 
-      const events = yield* Stream.runCollect(stream(results))
+      const events = yield* Stream.runCollect(stream(yield* clock()))
 
       const tags = Chunk.toReadonlyArray(events).map((event) => event._tag)
       assert.strictEqual(tags.filter((tag) => tag === "Finish").length, 1)
@@ -128,7 +138,7 @@ describe("a turn of two steps", () => {
       Effect.gen(function*() {
         const made = yield* make
         const turn = yield* Effect.fork(
-          mode === "respond" ? made.respond(results) : Stream.runDrain(made.stream(results))
+          mode === "respond" ? made.respond(yield* clock()) : Stream.runDrain(made.stream(yield* clock()))
         )
         yield* TestClock.adjust(0)
         assert.lengthOf(yield* requests, 2)
@@ -147,12 +157,11 @@ describe("a turn of two steps", () => {
           : script(request)
       )))
 
-    it.effect(`interrupts what decides about the next step when it is stopped (${mode})`, () =>
+    it.effect(`interrupts the handlers when it is stopped (${mode})`, () =>
       Effect.gen(function*() {
         const made = yield* make
         let interrupted = false
-        const waiting: Turn.NextStep = () =>
-          Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+        const waiting = yield* clock(Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true)))
         const turn = yield* Effect.fork(
           mode === "respond" ? made.respond(waiting) : Stream.runDrain(made.stream(waiting))
         )
@@ -166,12 +175,11 @@ describe("a turn of two steps", () => {
         assert.strictEqual((yield* made.conversation.usage).totalTokens, 11)
       }).pipe(withScript(script)))
 
-    it.effect(`interrupts what decides about the next step when its fiber is interrupted (${mode})`, () =>
+    it.effect(`interrupts the handlers when its fiber is interrupted (${mode})`, () =>
       Effect.gen(function*() {
         const made = yield* make
         let interrupted = false
-        const waiting: Turn.NextStep = () =>
-          Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
+        const waiting = yield* clock(Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true)))
         const turn = yield* Effect.fork(
           mode === "respond" ? made.respond(waiting) : Stream.runDrain(made.stream(waiting))
         )

@@ -1,0 +1,167 @@
+/**
+ * Tools with handlers: functions that the model calls and that run inside a turn.
+ *
+ * `CallOptions.tool` only describes a function. A tool of this module also has the Effect that runs when the model calls
+ * it; `ToolSet.make` provides the services that the Effect needs.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import * as JSONSchema from "effect/JSONSchema"
+import * as Schema from "effect/Schema"
+import type { JsonSchema } from "./CallOptions.ts"
+import type { ContentPart } from "./ChatMessage.ts"
+import { Content, type Context, type Settings, type Tool } from "./internal/tools/model.ts"
+import * as prepare from "./internal/tools/prepare.ts"
+
+export {
+  type Any,
+  ArgumentsError,
+  Content,
+  type Context,
+  HandlerFailure,
+  type Prepared,
+  type Provided,
+  type Result,
+  type Services,
+  type Settings,
+  type Tool
+} from "./internal/tools/model.ts"
+
+/**
+ * How a tool with Schemas is made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA> extends Settings<A, RA> {
+  /** The arguments, an object. */
+  readonly parameters: Schema.Schema<A, I, RP>
+  /** Encodes the result. Without it the result is sent as text or JSON. */
+  readonly success?: Schema.Schema<S, SI, RS> | undefined
+  /** Encodes a failure for the model. Without it the model is only told that the tool failed. */
+  readonly failure?: Schema.Schema<F, FI, RF> | undefined
+  readonly handler: (input: A, context: Context) => Effect.Effect<S | Content, F, R>
+}
+
+/**
+ * How a tool with the fields of a struct is made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FieldsOptions<Fields extends Schema.Struct.Fields, S, SI, RS, F, FI, RF, R, RA> extends
+  Omit<
+    Options<
+      Schema.Schema.Type<Schema.Struct<Fields>>,
+      Schema.Schema.Encoded<Schema.Struct<Fields>>,
+      Schema.Schema.Context<Schema.Struct<Fields>>,
+      S,
+      SI,
+      RS,
+      F,
+      FI,
+      RF,
+      R,
+      RA
+    >,
+    "parameters"
+  >
+{
+  readonly parameters: Fields
+}
+
+/**
+ * A tool whose arguments have the shape of a Schema, or of the fields of a struct.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: {
+  <A, I, S, F, RP = never, SI = S, RS = never, FI = F, RF = never, R = never, RA = never>(
+    options: Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA>
+  ): Tool<A, S | Content, F, R | RP | RS | RF | RA>
+  <
+    const Fields extends Schema.Struct.Fields,
+    S,
+    F,
+    SI = S,
+    RS = never,
+    FI = F,
+    RF = never,
+    R = never,
+    RA = never
+  >(
+    options: FieldsOptions<Fields, S, SI, RS, F, FI, RF, R, RA>
+  ): Tool<
+    Schema.Schema.Type<Schema.Struct<Fields>>,
+    S | Content,
+    F,
+    R | RS | RF | RA | Schema.Schema.Context<Schema.Struct<Fields>>
+  >
+} = <A, I, RP, S, SI, RS, F, FI, RF, R, RA, Fields extends Schema.Struct.Fields>(
+  options:
+    | Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA>
+    | FieldsOptions<Fields, S, SI, RS, F, FI, RF, R, RA>
+) =>
+  hasSchema(options) ? fromSchema(options) : fromSchema({ ...options, parameters: Schema.Struct(options.parameters) })
+
+const hasSchema = <A, I, RP, S, SI, RS, F, FI, RF, R, RA, Fields extends Schema.Struct.Fields>(
+  options: Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA> | FieldsOptions<Fields, S, SI, RS, F, FI, RF, R, RA>
+): options is Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA> => Schema.isSchema(options.parameters)
+
+const fromSchema = <A, I, RP, S, SI, RS, F, FI, RF, R, RA>(
+  options: Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA>
+): Tool<A, S | Content, F, R | RP | RS | RF | RA> => ({
+  ...described(options),
+  parameters: { ...JSONSchema.make(options.parameters) },
+  handler: options.handler,
+  prepare: prepare.make({ ...options, decode: prepare.decoder(options.parameters) })
+})
+
+/**
+ * How a tool with a JSON Schema is made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface JsonSchemaOptions<S, SI, RS, F, FI, RF, R, RA>
+  extends Omit<Options<Readonly<Record<string, unknown>>, never, never, S, SI, RS, F, FI, RF, R, RA>, "parameters">
+{
+  readonly parameters: JsonSchema
+}
+
+/**
+ * A tool whose arguments are described by a JSON Schema from elsewhere, such as an MCP server.
+ *
+ * The handler gets the object that the model sent; only that it is an object is checked.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromJsonSchema = <S, F, SI = S, RS = never, FI = F, RF = never, R = never, RA = never>(
+  options: JsonSchemaOptions<S, SI, RS, F, FI, RF, R, RA>
+): Tool<Readonly<Record<string, unknown>>, S | Content, F, R | RS | RF | RA> => ({
+  ...described(options),
+  parameters: options.parameters,
+  handler: options.handler,
+  prepare: prepare.make({ ...options, decode: prepare.decodeRecord })
+})
+
+const described = <Input, R>(options: Settings<Input, R>) => ({
+  name: options.name,
+  description: options.description,
+  strict: options.strict,
+  timeout: options.timeout === undefined ? undefined : Duration.decode(options.timeout),
+  maxResultLength: Math.max(1, Math.floor(options.maxResultLength ?? 50_000)),
+  failureMode: options.failureMode ?? "report" as const
+})
+
+/**
+ * A result made of parts, such as an image.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const content = (parts: ReadonlyArray<ContentPart>): Content => new Content({ parts })

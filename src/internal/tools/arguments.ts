@@ -1,0 +1,27 @@
+/**
+ * The arguments of a call as JSON.
+ */
+import type { ToolCall } from "../../ChatResponse.ts"
+import { isRecord, parseJson } from "../json.ts"
+
+/** Blank arguments are an empty object, and JSON that was encoded twice is decoded twice. Undefined if not JSON. */
+export const argumentsOf = (text: string): { readonly value: unknown } | undefined => {
+  if (text.trim() === "") return { value: {} }
+  const parsed = parseJson(text)
+  if (typeof parsed?.value !== "string") return parsed
+  const inner = parseJson(parsed.value)
+  return inner !== undefined && isRecord(inner.value) ? inner : parsed
+}
+
+/** A text that equal calls share: the name, and the arguments with sorted members. */
+export const canonical = ({ arguments: text, name }: ToolCall): string => {
+  const parsed = argumentsOf(text)
+  return `${name} ${parsed === undefined ? text : JSON.stringify(sorted(parsed.value))}`
+}
+
+const sorted = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (!isRecord(value)) return value
+  const entries = Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1)
+  return Object.fromEntries(entries.map(([key, member]) => [key, sorted(member)]))
+}

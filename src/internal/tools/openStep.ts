@@ -1,0 +1,62 @@
+/**
+ * The calls of a stored turn that have no result yet, read from its messages alone.
+ */
+import type { AssistantMessage, ChatMessage, ToolMessage } from "../../ChatMessage.ts"
+import type { ToolCall } from "../../ChatResponse.ts"
+import { callIdOf } from "./callId.ts"
+
+/** A call of the step, and its result if it has one. */
+export interface StoredCall {
+  readonly callId: string
+  readonly call: ToolCall
+  readonly result: ToolMessage | undefined
+}
+
+/** The last step of a turn that ended with calls. */
+export interface StoredStep {
+  readonly turnId: string
+  /** The messages of the turn before the step. */
+  readonly before: ReadonlyArray<ChatMessage>
+  readonly answer: AssistantMessage
+  /** Counts the steps of the turn from 0. */
+  readonly step: number
+  readonly calls: ReadonlyArray<StoredCall>
+}
+
+/** The step that a turn ended with, undefined if the turn ended with an answer or without any. */
+export const lastStep = (turnId: string, messages: ReadonlyArray<ChatMessage>): StoredStep | undefined => {
+  let index = messages.length - 1
+  while (messages[index]?.role === "tool") index--
+  const answer = messages[index]
+  if (answer?.role !== "assistant" || !answer.toolCalls?.length) return undefined
+  const before = messages.slice(0, index)
+  const step = before.filter(hasCalls).length
+  return { turnId, before, answer, step, calls: callsOf(turnId, step, answer, messages.slice(index + 1)) }
+}
+
+const hasCalls = (message: ChatMessage): message is AssistantMessage =>
+  message.role === "assistant" && message.toolCalls !== undefined && message.toolCalls.length > 0
+
+const callsOf = (
+  turnId: string,
+  step: number,
+  { toolCalls = [] }: AssistantMessage,
+  after: ReadonlyArray<ChatMessage>
+): ReadonlyArray<StoredCall> =>
+  toolCalls.map((call, index) => ({
+    callId: callIdOf(turnId, step, index),
+    call,
+    result: after.find((message): message is ToolMessage => message.role === "tool" && message.toolCallId === call.id)
+  }))
+
+/** The steps of a turn with calls, in their order. */
+export const stepsOf = (
+  turnId: string,
+  messages: ReadonlyArray<ChatMessage>
+): ReadonlyArray<{ readonly answer: AssistantMessage; readonly calls: ReadonlyArray<StoredCall> }> => {
+  const starts = messages.flatMap((message, index) => hasCalls(message) ? [{ answer: message, index }] : [])
+  return starts.map(({ answer, index }, step) => ({
+    answer,
+    calls: callsOf(turnId, step, answer, messages.slice(index + 1, starts[step + 1]?.index))
+  }))
+}

@@ -1,0 +1,269 @@
+/**
+ * Runs the calls of one answer. Results are in the order of the calls, whatever finishes first.
+ */
+import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type { ApprovalRequest, ToolEvent } from "../../ChatEvent.ts"
+import type { ContentPart } from "../../ChatMessage.ts"
+import type { ToolCall, ToolOutcome } from "../../ChatResponse.ts"
+import { argumentsOf, canonical } from "./arguments.ts"
+import type { Context, HandlerFailure, Prepared, Provided } from "./model.ts"
+import { bounded } from "./result.ts"
+import { ToolError } from "./toolError.ts"
+import * as wording from "./wording.ts"
+
+/** An answer to a request for approval. */
+export type Decision = boolean | { readonly approved: boolean; readonly reason?: string | undefined }
+
+/** Decides whether a call may run. */
+export type Approve = (request: ApprovalRequest) => Effect.Effect<Decision>
+
+/** A call to run. */
+export interface OpenCall {
+  readonly callId: string
+  readonly call: ToolCall
+  /** A decision that was made before, so that nobody is asked. */
+  readonly decision?: Decision | undefined
+}
+
+/** The result of a call. */
+export interface CallResult {
+  readonly callId: string
+  readonly call: ToolCall
+  readonly step: number
+  readonly outcome: ToolOutcome
+  /** The text for the model. */
+  readonly content: string
+  readonly media: ReadonlyArray<ContentPart>
+}
+
+/** What `runCalls` needs. */
+export interface RunOptions {
+  readonly calls: ReadonlyArray<OpenCall>
+  /** The tools of this step. */
+  readonly tools: ReadonlyArray<Provided>
+  readonly context: Omit<Context, "callId">
+  /** The most handlers that run at once. */
+  readonly concurrency: number
+  /** Without it, calls that need an approval are returned as pending. */
+  readonly approve?: Approve | undefined
+  /** How long `approve` may take. Default 10 minutes. */
+  readonly approvalTimeout?: Duration.DurationInput | undefined
+  /** The results of the turn's earlier steps, in order. */
+  readonly previous: ReadonlyArray<CallResult>
+  /** Whether the answer was cut off by its token limit. Its last call is not run then. */
+  readonly isCutOff?: boolean | undefined
+  readonly emit: (event: ToolEvent) => Effect.Effect<void>
+  /** Receives a function that returns a result for each call, as far as it has come by then. */
+  readonly onStart?: ((snapshot: () => ReadonlyArray<CallResult>) => void) | undefined
+  /** Receives a result for each call if the run is interrupted, fails or dies, after the handlers' finalizers. */
+  readonly onAbort?: ((results: ReadonlyArray<CallResult>) => Effect.Effect<void>) | undefined
+}
+
+/** What came of the calls. */
+export interface RunResult {
+  /** In the order of the calls, without the pending ones. */
+  readonly results: ReadonlyArray<CallResult>
+  /** The calls that wait for an approval, in order. */
+  readonly pending: ReadonlyArray<{ readonly open: OpenCall; readonly request: ApprovalRequest }>
+}
+
+/** How far a call is. */
+type State =
+  | { readonly _tag: "Open" }
+  | { readonly _tag: "Running" }
+  | { readonly _tag: "Pending"; readonly request: ApprovalRequest }
+  | { readonly _tag: "Done"; readonly result: CallResult }
+
+interface Ended {
+  readonly outcome: ToolOutcome
+  readonly text: string
+  readonly media?: ReadonlyArray<ContentPart>
+}
+
+export const runCalls = (options: RunOptions): Effect.Effect<RunResult, ToolError> =>
+  Effect.suspend(() => {
+    const run = new Run(options)
+    options.onStart?.(() => run.aborted())
+    return Effect.forEach(options.calls, (open, index) => run.one(open, index), {
+      concurrency: "unbounded",
+      discard: true
+    }).pipe(
+      Effect.map(() => run.result()),
+      Effect.onExit((exit) =>
+        Exit.isSuccess(exit) || options.onAbort === undefined ? Effect.void : options.onAbort(run.aborted())
+      )
+    )
+  })
+
+class Run {
+  readonly #options: RunOptions
+  readonly #states: Array<State>
+  readonly #permits: Effect.Semaphore
+
+  constructor(options: RunOptions) {
+    this.#options = options
+    this.#states = options.calls.map(() => ({ _tag: "Open" }))
+    this.#permits = Effect.unsafeMakeSemaphore(Math.max(1, options.concurrency))
+  }
+
+  result(): RunResult {
+    const results = this.#states.flatMap((state) => state._tag === "Done" ? [state.result] : [])
+    const pending = this.#options.calls.flatMap((open, index) => {
+      const state = this.#states[index]
+      return state?._tag === "Pending" ? [{ open, request: state.request }] : []
+    })
+    return { results, pending }
+  }
+
+  /** A result for each call of a run that does not end. */
+  aborted(): ReadonlyArray<CallResult> {
+    return this.#options.calls.map((open, index) => {
+      const state = this.#states[index]
+      if (state?._tag === "Done") return state.result
+      return this.#result(
+        open,
+        state?._tag === "Running"
+          ? { outcome: "unknown", text: wording.unknown }
+          : { outcome: "notStarted", text: wording.notStarted }
+      )
+    })
+  }
+
+  one(open: OpenCall, index: number): Effect.Effect<void, ToolError> {
+    const { calls, isCutOff = false, previous, tools, context } = this.#options
+    const tool = tools.find(({ name }) => name === open.call.name)
+    if (isCutOff && index === calls.length - 1) {
+      return this.#end(open, index, { outcome: "cutOff", text: wording.cutOff })
+    }
+    if (tool === undefined) {
+      return this.#end(open, index, { outcome: "unknownTool", text: wording.unknownTool(open.call.name, tools) })
+    }
+    const args = argumentsOf(open.call.arguments)
+    if (args === undefined) {
+      return this.#end(open, index, { outcome: "invalidArguments", text: wording.invalid("They are not JSON") })
+    }
+    const refused = refusal(open.call, previous, context.step)
+    if (refused !== undefined) return this.#end(open, index, refused)
+    return Effect.flatMap(Effect.either(tool.prepare(args.value)), (prepared) =>
+      prepared._tag === "Left"
+        ? this.#end(open, index, { outcome: "invalidArguments", text: wording.invalid(prepared.left.message) })
+        : this.#approved(open, index, tool, prepared.right))
+  }
+
+  readonly #approved = Effect.fnUntraced(
+    function*(this: Run, open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>) {
+      const { approvalTimeout = "10 minutes", approve, context, emit } = this.#options
+      const { call, callId, decision } = open
+      if (decision === undefined && !(yield* prepared.needsApproval)) {
+        return yield* this.#handle(open, index, tool, prepared)
+      }
+      if (decision !== undefined) return yield* this.#decided(open, index, tool, prepared, decision)
+      const request: ApprovalRequest = {
+        _tag: "ApprovalRequest",
+        callId,
+        step: context.step,
+        name: call.name,
+        arguments: call.arguments
+      }
+      if (approve === undefined) {
+        this.#states[index] = { _tag: "Pending", request }
+        return
+      }
+      yield* emit(request)
+      const answer = yield* Effect.timeoutOption(approve(request), approvalTimeout)
+      return yield* Option.isNone(answer)
+        ? this.#end(open, index, { outcome: "approvalTimeout", text: wording.approvalTimeout })
+        : this.#decided(open, index, tool, prepared, answer.value)
+    }
+  ).bind(this)
+
+  #decided(open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>, decision: Decision) {
+    const { approved, reason } = typeof decision === "boolean" ? { approved: decision, reason: undefined } : decision
+    return approved
+      ? this.#handle(open, index, tool, prepared)
+      : this.#end(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
+  }
+
+  /** The outcome of a handler is recorded in the same uninterruptible region, so that a later stop cannot lose it. */
+  #handle(open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>): Effect.Effect<void, ToolError> {
+    const { context, emit } = this.#options
+    const { call, callId } = open
+    const start = emit({ _tag: "ToolStart", callId, step: context.step, name: call.name, arguments: call.arguments })
+    const handler = prepared.run({ ...context, callId })
+    const limited = tool.timeout === undefined
+      ? Effect.map(handler, Option.some)
+      : Effect.timeoutOption(handler, tool.timeout)
+    const recorded = Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        this.#states[index] = { _tag: "Running" }
+        return Effect.exit(restore(limited))
+      }).pipe(
+        Effect.flatMap((exit) => this.#settle(open, index, tool, exit))
+      )
+    )
+    return this.#permits.withPermits(1)(Effect.zipRight(start, recorded))
+  }
+
+  #settle(
+    open: OpenCall,
+    index: number,
+    tool: Provided,
+    exit: Exit.Exit<
+      Option.Option<{ readonly text: string; readonly media: ReadonlyArray<ContentPart> }>,
+      HandlerFailure
+    >
+  ): Effect.Effect<void, ToolError> {
+    if (Exit.isSuccess(exit)) {
+      return this.#end(
+        open,
+        index,
+        Option.match(exit.value, {
+          onNone: (): Ended => ({ outcome: "timeout", text: wording.timeout(tool.timeout) }),
+          onSome: (result): Ended => ({ outcome: "success", ...result })
+        }),
+        tool.maxResultLength
+      )
+    }
+    const failure = Cause.failureOrCause(exit.cause)
+    if (failure._tag === "Right") return Effect.failCause(failure.right)
+    const { cause, text } = failure.left
+    const ended = this.#end(open, index, { outcome: "failure", text }, tool.maxResultLength)
+    if (tool.failureMode === "report") return ended
+    const message = `The tool ${tool.name} failed`
+    return Effect.zipRight(ended, Effect.fail(new ToolError({ message, tool: tool.name, callId: open.callId, cause })))
+  }
+
+  #end(open: OpenCall, index: number, ended: Ended, max?: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const result = this.#result(open, ended, max)
+      this.#states[index] = { _tag: "Done", result }
+      const { callId, content, media, outcome, step } = result
+      return this.#options.emit({ _tag: "ToolResult", callId, step, name: open.call.name, outcome, content, media })
+    })
+  }
+
+  #result({ call, callId }: OpenCall, { media = [], outcome, text }: Ended, max = 50_000): CallResult {
+    return { callId, call, step: this.#options.context.step, outcome, content: bounded(text, max), media }
+  }
+}
+
+/** Why an equal call is not run again: it was denied in this turn, or gave the same result twice in a row. */
+const refusal = (call: ToolCall, previous: ReadonlyArray<CallResult>, step: number): Ended | undefined => {
+  const key = canonical(call)
+  const equal = previous.filter((earlier) => canonical(earlier.call) === key)
+  const last = equal.at(-1)
+  if (last === undefined) return undefined
+  if (equal.some(({ outcome }) => outcome === "denied")) {
+    return { outcome: "denied", text: wording.denied(call.name, "an equal call was denied in this turn") }
+  }
+  if (last.step < step - 1) return undefined
+  if (last.outcome === "repeated") return { outcome: "repeated", text: wording.repeated }
+  const before = equal.at(-2)
+  const isRepeated = before !== undefined && before.step >= last.step - 1 && before.outcome === last.outcome &&
+    before.content === last.content && JSON.stringify(before.media) === JSON.stringify(last.media)
+  return isRepeated ? { outcome: "repeated", text: wording.repeated } : undefined
+}

@@ -1,0 +1,27 @@
+/**
+ * The error of a turn whose tool failed.
+ */
+import * as Schema from "effect/Schema"
+import { detailsAnd } from "../errors/details.ts"
+
+/**
+ * The handler of a tool with `failureMode: "error"` failed. `cause` is what it failed with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ToolError extends Schema.TaggedError<ToolError>(
+  "effect-chat/ChatError/ToolError"
+)(
+  "ToolError",
+  detailsAnd({
+    tool: Schema.String,
+    /** The library's own id of the call. */
+    callId: Schema.String
+  })
+) {
+  /** Whether the same call can succeed later, unchanged. */
+  get isRetryable(): boolean {
+    return false
+  }
+}

@@ -1,0 +1,373 @@
+/**
+ * The tools of one turn: what each of its requests offers, and what follows the calls of an answer.
+ */
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { CallOptions, Tool as Described } from "../../CallOptions.ts"
+import type { ApprovalRequest, ToolEvent } from "../../ChatEvent.ts"
+import type { ContentPart, ToolMessage } from "../../ChatMessage.ts"
+import type { ChatResponse, Step, StepCall, ToolCall } from "../../ChatResponse.ts"
+import { defined } from "../json.ts"
+import { makeDeferred } from "../transport/wait.ts"
+import { callIdOf } from "./callId.ts"
+import { Content, type Provided } from "./model.ts"
+import { stepsOf, type StoredCall, type StoredStep } from "./openStep.ts"
+import { bounded, resultOf } from "./result.ts"
+import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runCalls.ts"
+import type { ToolError } from "./toolError.ts"
+import * as wording from "./wording.ts"
+
+/** How a turn uses its tools. */
+export interface Options {
+  readonly maxSteps?: number | undefined
+  readonly toolConcurrency?: number | undefined
+  readonly approve?: Approve | undefined
+  readonly approvalTimeout?: Duration.DurationInput | undefined
+}
+
+/** The tools, and what runs them. */
+export interface Runner {
+  readonly current: Effect.Effect<ReadonlyArray<Provided>>
+  readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
+}
+
+/**
+ * The answer to an open call: whether it may run, or its result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Answer =
+  | { readonly callId: string; readonly approved: boolean; readonly reason?: string | undefined }
+  | { readonly callId: string; readonly result: string | ReadonlyArray<ContentPart> }
+
+/** The turn that the calls belong to. */
+export interface Owner {
+  readonly conversation: string
+  readonly turnId: string
+}
+
+/** What came of the calls of an answer. */
+export interface Ran {
+  /** The calls as the history keeps them. */
+  readonly toolCalls: ReadonlyArray<ToolCall>
+  /** A result for each call that is settled. */
+  readonly messages: ReadonlyArray<ToolMessage>
+  /** What is emitted once the calls that wait are stored. */
+  readonly requests: ReadonlyArray<ApprovalRequest>
+  /** Whether calls wait for an approval or for the program. */
+  readonly isOpen: boolean
+}
+
+/** What came of calls that did not all end, and the events of those that did not. */
+export interface Aborted {
+  readonly messages: ReadonlyArray<ToolMessage>
+  readonly events: ReadonlyArray<ToolEvent>
+}
+
+type Emit = (event: ToolEvent) => Effect.Effect<void>
+
+/** The calls that run, or ran last. */
+interface Running {
+  /** A result for each call, as far as it has come. */
+  snapshot: () => ReadonlyArray<CallResult>
+  hasBegun: boolean
+  isLeft: boolean
+  readonly ended: Deferred.Deferred<void>
+}
+
+const defaultMaxSteps = 10
+const defaultConcurrency = 8
+
+/** How long the end of a turn waits for the finalizers of its handlers. */
+const finalizersLimit = "5 seconds"
+
+/** The tools of one turn. Mutable: the steps of a turn come one after another. */
+export class TurnTools {
+  /** Runs a wait for an approval. */
+  wait: <A>(wait: Effect.Effect<A>) => Effect.Effect<A> = (wait) => wait
+  readonly #runner: Runner
+  readonly #options: Options
+  #step = 0
+  #offered: { readonly tools: ReadonlyArray<Provided>; readonly options: CallOptions } | undefined
+  #limit: ChatResponse["stepLimit"]
+  #running: Running | undefined
+  readonly #results: Array<CallResult> = []
+  readonly #steps: Array<Step> = []
+
+  constructor(runner: Runner, options: Options) {
+    this.#runner = runner
+    this.#options = options
+  }
+
+  /** Whether calls can wait for an approval while others run. */
+  get canWait(): boolean {
+    return this.#options.approve !== undefined
+  }
+
+  /** Whether the answer to the current request ends the turn, also if the model calls a tool. */
+  get isLast(): boolean {
+    return this.#offered?.options.toolChoice === "none"
+  }
+
+  /** The steps of the turn, and why it ended. */
+  get report(): Pick<ChatResponse, "steps" | "stepLimit"> {
+    return defined({ steps: this.#steps.slice(), stepLimit: this.#limit })
+  }
+
+  /** The options of the next request. Attempts of one step offer the same tools. */
+  request(options: CallOptions): Effect.Effect<CallOptions> {
+    return Effect.suspend(() => {
+      if (this.#offered !== undefined) return Effect.succeed(this.#offered.options)
+      return Effect.map(this.#runner.current, (tools) => {
+        const names = new Set(tools.map(({ name }) => name))
+        const described = (options.tools ?? []).filter(({ name }) => !names.has(name))
+        const all: ReadonlyArray<Described> = [...tools.map(describe), ...described]
+        this.#offered = { tools, options: { ...options, tools: all, toolChoice: this.#choice(options) } }
+        return this.#offered.options
+      })
+    })
+  }
+
+  /** A forced choice is for the first request: it would make the model call until the limit. */
+  #choice({ toolChoice }: CallOptions): CallOptions["toolChoice"] {
+    if (this.#limit !== undefined) return "none"
+    return this.#step === 0 || toolChoice === "none" || toolChoice === "auto" ? toolChoice : undefined
+  }
+
+  /** Runs the calls of an answer. */
+  run(answer: ChatResponse, isCutOff: boolean, owner: Owner, emit: Emit): Effect.Effect<Ran, ToolError> {
+    const { options = {}, tools = [] } = this.#offered ?? {}
+    const calls = answer.toolCalls.map((call, index): OpenCall => ({
+      callId: callIdOf(owner.turnId, this.#step, index),
+      call
+    }))
+    // The program answers calls of tools that are only described.
+    const isOwn = ({ call }: OpenCall): boolean =>
+      tools.some(({ name }) => name === call.name) || !options.tools?.some(({ name }) => name === call.name)
+    return Effect.map(
+      this.#runCalls(calls.filter(isOwn), tools, isCutOff, owner, emit),
+      ({ pending, results }) => {
+        const waiting = new Set(pending.map(({ open }) => open.callId))
+        return {
+          toolCalls: calls.map(({ call, callId }) => waiting.has(callId) ? { ...call, needsApproval: true } : call),
+          messages: results.map(toMessage),
+          requests: pending.map(({ request }) => request),
+          isOpen: results.length < calls.length
+        }
+      }
+    )
+  }
+
+  /** Continues a stored turn: its earlier calls count as repetitions and as denials. */
+  restore(stored: StoredStep): void {
+    this.#step = stored.step
+    for (const [step, { answer, calls }] of stepsOf(stored.turnId, stored.before).entries()) {
+      this.#results.push(...calls.flatMap((call) => fromStored(call, step)))
+      this.#steps.push({
+        finishReason: answer.finishReason ?? "tool-calls",
+        usage: undefined,
+        toolCalls: calls.map(reportOf)
+      })
+    }
+  }
+
+  /**
+   * Settles the open calls that are answered. `claim` stores a result for each of them before a handler starts, so that no
+   * other process runs it too: for a call that is to run, that its outcome is unknown.
+   */
+  resume<E>(
+    stored: StoredStep,
+    answers: ReadonlyArray<Answer>,
+    owner: Owner,
+    { claim, emit }: { readonly emit: Emit; readonly claim: (ran: Ran) => Effect.Effect<void, E> }
+  ): Effect.Effect<Ran, ToolError | E> {
+    return Effect.gen(this, function*() {
+      const tools = yield* this.#runner.current
+      const byId = new Map(answers.map((answer) => [answer.callId, answer]))
+      const given = stored.calls.flatMap((call): ReadonlyArray<CallResult> => {
+        const answer = byId.get(call.callId)
+        return answer !== undefined && "result" in answer ? [this.#given(call, answer.result)] : []
+      })
+      const decided = stored.calls.flatMap(({ call, callId }): ReadonlyArray<OpenCall> => {
+        const answer = byId.get(callId)
+        return answer !== undefined && "approved" in answer ? [{ call, callId, decision: answer }] : []
+      })
+      const settled = [...stored.calls.flatMap((call) => fromStored(call, this.#step)), ...given]
+      if (answers.length > 0) {
+        yield* claim(this.#resumed(stored, [...settled, ...decided.map((open) => this.#claimed(open))]))
+      }
+      yield* Effect.forEach(given, (result) => emit(toEvent(result)), { discard: true })
+      const ran = yield* this.#runCalls(decided, tools, false, owner, emit, settled)
+      return this.#resumed(stored, [...settled, ...ran.results])
+    })
+  }
+
+  #given({ call, callId }: StoredCall, given: string | ReadonlyArray<ContentPart>): CallResult {
+    const { media, text } = resultOf(typeof given === "string" ? given : new Content({ parts: given }))
+    return { callId, call, step: this.#step, outcome: "success", content: bounded(text, 50_000), media }
+  }
+
+  #claimed({ call, callId, decision }: OpenCall): CallResult {
+    const isDenied = typeof decision === "object" && !decision.approved
+    return isDenied
+      ? {
+        callId,
+        call,
+        step: this.#step,
+        outcome: "denied",
+        content: wording.denied(call.name, decision.reason),
+        media: []
+      }
+      : { callId, call, step: this.#step, outcome: "unknown", content: wording.unknown, media: [] }
+  }
+
+  /** The stored step with these results, in the order of its calls. */
+  #resumed(stored: StoredStep, results: ReadonlyArray<CallResult>): Ran {
+    const ordered = stored.calls.flatMap(({ callId }) => results.find((result) => result.callId === callId) ?? [])
+    return {
+      toolCalls: stored.calls.map(({ call }) => call),
+      messages: ordered.map(toMessage),
+      requests: [],
+      isOpen: ordered.length < stored.calls.length
+    }
+  }
+
+  #runCalls(
+    calls: ReadonlyArray<OpenCall>,
+    tools: ReadonlyArray<Provided>,
+    isCutOff: boolean,
+    owner: Owner,
+    emit: Emit,
+    settled: ReadonlyArray<CallResult> = []
+  ): Effect.Effect<RunResult, ToolError> {
+    const { approvalTimeout, approve, toolConcurrency = defaultConcurrency } = this.#options
+    const running = this.#begin(calls, settled)
+    return Effect.suspend(() => {
+      if (running.isLeft) return Effect.interrupt
+      running.hasBegun = true
+      return this.#runner.runCalls({
+        calls,
+        tools,
+        context: { ...owner, step: this.#step },
+        concurrency: toolConcurrency,
+        approve: approve && ((request) => this.wait(approve(request))),
+        approvalTimeout,
+        previous: this.#results,
+        isCutOff,
+        emit,
+        onStart: (snapshot) => {
+          running.snapshot = () => [...settled, ...snapshot()]
+        }
+      }).pipe(Effect.onExit(() => Deferred.succeed(running.ended, undefined)))
+    })
+  }
+
+  /** Until a handler starts, no call has started. */
+  #begin(
+    calls: ReadonlyArray<OpenCall>,
+    settled: ReadonlyArray<CallResult>
+  ): Running {
+    const step = this.#step
+    const notStarted = calls.map(({ call, callId }): CallResult => ({
+      callId,
+      call,
+      step,
+      outcome: "notStarted",
+      content: wording.notStarted,
+      media: []
+    }))
+    const running: Running = {
+      snapshot: () => [...settled, ...notStarted],
+      hasBegun: false,
+      isLeft: false,
+      ended: makeDeferred()
+    }
+    this.#running = running
+    return running
+  }
+
+  /**
+   * A result for each call of a step that does not end: what finished, what never started, and what may have happened. It
+   * waits a while for the finalizers of the handlers.
+   */
+  get aborted(): Effect.Effect<Aborted> {
+    return Effect.suspend(() => {
+      const running = this.#running
+      if (running === undefined) return Effect.succeed({ messages: [], events: [] })
+      running.isLeft = true
+      const ended = running.hasBegun
+        ? Effect.timeoutOption(Deferred.await(running.ended), finalizersLimit)
+        : Effect.succeed(Option.none())
+      return Effect.map(ended, () => {
+        const results = running.snapshot()
+        const left = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
+        return { messages: results.map(toMessage), events: left.map(toEvent) }
+      })
+    })
+  }
+
+  /** Adds a step that is over, with the results of its calls. Returns its number. */
+  add(
+    step: Pick<Step, "finishReason" | "usage">,
+    calls: ReadonlyArray<ToolCall>,
+    { turnId }: Owner,
+    results: ReadonlyArray<ToolMessage>
+  ): number {
+    const stored = calls.map((call, index): StoredCall => ({
+      callId: callIdOf(turnId, this.#step, index),
+      call,
+      result: results.find(({ toolCallId }) => toolCallId === call.id)
+    }))
+    this.#steps.push({ ...step, toolCalls: stored.map(reportOf) })
+    this.#results.push(...stored.flatMap((call) => fromStored(call, this.#step)))
+    this.#offered = undefined
+    this.#running = undefined
+    if (calls.length > 0) this.#step++
+    const isRepeated = results.some(({ outcome }) => outcome === "repeated")
+    if (isRepeated) this.#limit = "repeatedCall"
+    else if (calls.length > 0 && this.#step >= Math.max(1, this.#options.maxSteps ?? defaultMaxSteps)) {
+      this.#limit = "maxSteps"
+    }
+    return this.#steps.length - 1
+  }
+}
+
+const describe = ({ description, name, parameters, strict }: Provided): Described =>
+  defined<Described>({ name, description, parameters, strict })
+
+const reportOf = ({ call, callId, result }: StoredCall): StepCall =>
+  defined<StepCall>({
+    callId,
+    name: call.name,
+    arguments: call.arguments,
+    outcome: result?.outcome,
+    result: result?.content
+  })
+
+const fromStored = ({ call, callId, result }: StoredCall, step: number): ReadonlyArray<CallResult> =>
+  result === undefined
+    ? []
+    : [{ callId, call, step, outcome: result.outcome ?? "success", content: result.content, media: result.media ?? [] }]
+
+const toMessage = ({ call, content, media, outcome }: CallResult): ToolMessage =>
+  defined<ToolMessage>({
+    role: "tool",
+    toolCallId: call.id,
+    content,
+    media: media.length === 0 ? undefined : media,
+    outcome
+  })
+
+/** The event of a result. */
+export const toEvent = ({ call, callId, content, media, outcome, step }: CallResult): ToolEvent => ({
+  _tag: "ToolResult",
+  callId,
+  step,
+  name: call.name,
+  outcome,
+  content,
+  media
+})

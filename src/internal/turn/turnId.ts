@@ -1,0 +1,17 @@
+/**
+ * Ids of turns.
+ */
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+
+const hexDigits = Effect.map(
+  Random.nextIntBetween(0, 2 ** 32),
+  (number) => number.toString(16).padStart(8, "0")
+)
+
+/** A new id for a turn. */
+export const makeId: Effect.Effect<string> = Effect.zipWith(
+  hexDigits,
+  hexDigits,
+  (some, others) => `turn_${some}${others}`
+)
