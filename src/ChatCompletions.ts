@@ -58,6 +58,24 @@ export class ChatCompletions extends Context.Tag("effect-chat/ChatCompletions")<
 /**
  * The completions service over the `HttpClient` of the context.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatCompletions, ChatMessage, LLMConfig } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const completions = yield* ChatCompletions.make
+ *   const { text } = yield* completions.complete({
+ *     config: LLMConfig.make({ baseUrl: "http://localhost/v1" }),
+ *     messages: [ChatMessage.user("Hi")]
+ *   })
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -68,6 +86,26 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
 
 /**
  * The completions service as a layer.
+ *
+ * @example
+ * import { Effect, Layer, Stream } from "effect"
+ * import { ChatCompletions, ChatMessage, LLMConfig } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const completions = yield* ChatCompletions.ChatCompletions
+ *   const events = yield* Stream.runCollect(completions.stream({
+ *     config: LLMConfig.make({ baseUrl: "http://localhost/v1" }),
+ *     messages: [ChatMessage.user("Hi")]
+ *   }))
+ *   assert.deepStrictEqual(Array.from(events, ({ _tag }) => _tag), ["Begin", "TextDelta", "TextDelta", "Finish"])
+ * })
+ *
+ * const Completions = ChatCompletions.layer.pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Completions))
  *
  * @since 0.1.0
  * @category layers

@@ -189,6 +189,27 @@ const decodeLifetime = ({ capacity = Infinity, grace = 0, timeout = Duration.inf
  * config's `onInterrupt`, and stores what is to be kept.
  * Fails with the field, the value and the rule where a setting is bad.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatManager } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.make({
+ *     config: { baseUrl: "http://localhost/v1" },
+ *     timeout: "30 minutes",
+ *     capacity: 10_000
+ *   })
+ *   const chat = yield* manager.getChat("ada")
+ *   const { text } = yield* chat.chat("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ *   assert.deepStrictEqual(yield* manager.ids, ["ada"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])])
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(script)))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -199,6 +220,28 @@ export const make = (
 
 /**
  * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatCompletions, ChatManager, Limits } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * // Two managers that share the limits of one account.
+ * const program = Effect.gen(function*() {
+ *   const limits = Limits.make({ concurrency: 20 })
+ *   const completions = yield* limits.over(yield* ChatCompletions.make)
+ *   const config = { baseUrl: "http://localhost/v1" }
+ *   const users = yield* ChatManager.fromCompletions(completions, { config })
+ *   const groups = yield* ChatManager.fromCompletions(completions, { config })
+ *   const [user, group] = [yield* users.getChat("ada"), yield* groups.getChat("physics")]
+ *   yield* user.chat("Hi")
+ *   yield* group.chat("Hi")
+ *   assert.strictEqual((yield* group.history).length, 3)
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])], { repeatLast: true })
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -272,6 +315,26 @@ const shared = (
 
 /**
  * A manager and its sessions as a layer.
+ *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatManager, HistoryStore } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.ChatManager
+ *   const chat = yield* manager.getChat("ada")
+ *   yield* chat.chat("Hi")
+ *   const { turns } = yield* manager.export("ada")
+ *   assert.strictEqual(turns.length, 1)
+ * })
+ *
+ * const Manager = ChatManager.layer({ config: { baseUrl: "http://localhost/v1" }, timeout: "30 minutes" }).pipe(
+ *   Layer.provide(HistoryStore.layerMemory),
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Manager))
  *
  * @since 0.1.0
  * @category layers

@@ -81,6 +81,15 @@ export interface FailedAttempt {
  * (`TimeoutError`). An invalid request, key or message is not worth another attempt, and neither is an answer that broke
  * off, because it may have been charged for.
  *
+ * @example
+ * import { ChatError, Fallback } from "effect-chat"
+ *
+ * const busy = new ChatError.RateLimitError({ message: "Too many requests" })
+ * const denied = new ChatError.AuthenticationError({ message: "Invalid key" })
+ *
+ * assert.strictEqual(Fallback.isWorthAnother(busy), true)
+ * assert.strictEqual(Fallback.isWorthAnother(denied), false)
+ *
  * @since 0.1.0
  * @category guards
  */
@@ -106,6 +115,26 @@ export const isWorthAnother = (error: ChatError): boolean => {
  *
  * A stream never mixes answers: after its first event, the caller receives its errors. If all servers fail, the error is
  * the last one's, and {@link attempts} returns all. A call that is stopped (`ChatRequest.signal`) tries no other server.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { Fallback, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://first/v1" }, {
+ *     fallback: Fallback.make({ configs: [{ baseUrl: "http://second/v1", model: "qwen3" }] })
+ *   })
+ *   const { provider, text } = yield* chat.chat("Hi")
+ *   assert.deepStrictEqual([provider, text], ["http://second", "Hello!"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([
+ *   ScriptedHttpClient.json({ error: { message: "No credit left" } }, { status: 402 }),
+ *   ScriptedHttpClient.tokens(["Hel", "lo!"])
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
  *
  * @since 0.1.0
  * @category constructors
@@ -258,6 +287,26 @@ const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => 
 /**
  * The errors of all attempts, the first one's first and the given one last. Of a call without a fallback it is the only
  * one.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { Fallback, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://first/v1" }, {
+ *     fallback: Fallback.make({ configs: [{ baseUrl: "http://second/v1" }] })
+ *   })
+ *   const error = yield* Effect.flip(chat.chat("Hi"))
+ *   assert.deepStrictEqual(Fallback.attempts(error).map(({ _tag }) => _tag), ["QuotaError", "AuthenticationError"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([
+ *   ScriptedHttpClient.json({ error: { message: "No credit left" } }, { status: 402 }),
+ *   ScriptedHttpClient.json({ error: { message: "Invalid key" } }, { status: 401 })
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
  *
  * @since 0.1.0
  * @category getters

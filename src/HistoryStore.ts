@@ -40,6 +40,26 @@ export class HistoryStore extends Context.Tag("effect-chat/HistoryStore")<Histor
 /**
  * Conversations in this program's memory: they outlive an eviction, and not the program.
  *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatManager, HistoryStore } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.ChatManager
+ *   const chat = yield* manager.getChat("ada")
+ *   yield* chat.chat("Hi")
+ *   const [conversation] = yield* manager.conversations()
+ *   assert.strictEqual(conversation?.preview, "Hello!")
+ * })
+ *
+ * const Manager = ChatManager.layer({ config: { baseUrl: "http://localhost/v1" } }).pipe(
+ *   Layer.provide(HistoryStore.layerMemory),
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Manager))
+ *
  * @since 0.1.0
  * @category layers
  */
@@ -51,6 +71,20 @@ export const layerMemory: Layer.Layer<HistoryStore> = Layer.effect(HistoryStore,
  * The versions are checked within one program: give a `KeyValueStore` to one program at a time. Beside the entries it
  * holds up to 256 small ones that list them, all under the prefix `conversation-`. For files use
  * {@link layerFileSystem}: `KeyValueStore.layerFileSystem` writes them in place, so that a crash can tear one.
+ *
+ * @example
+ * import { KeyValueStore } from "@effect/platform"
+ * import { Effect, Layer, Option } from "effect"
+ * import { HistoryStore } from "effect-chat"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* HistoryStore.HistoryStore
+ *   assert.ok(Option.isNone(yield* store.load("ada")))
+ * })
+ *
+ * const Store = HistoryStore.layerKeyValueStore.pipe(Layer.provide(KeyValueStore.layerMemory))
+ *
+ * Effect.runPromise(Effect.provide(program, Store))
  *
  * @since 0.1.0
  * @category layers
@@ -71,6 +105,25 @@ export const layerKeyValueStore: Layer.Layer<HistoryStore, never, KeyValueStore.
  * conversations, or many of them, take `effect-chat/sql`. Names of files are safe on every file system, whatever the ids
  * are. Programs may share a folder: each write holds a lock file, and a lock that a crash left behind delays the next write
  * of that conversation by 10 seconds. Files can be read by their owner only.
+ *
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { HistoryStore } from "effect-chat"
+ * import { mkdtempSync, rmSync } from "node:fs"
+ * import { tmpdir } from "node:os"
+ * import { join } from "node:path"
+ *
+ * const directory = mkdtempSync(join(tmpdir(), "chats-"))
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* HistoryStore.HistoryStore
+ *   assert.deepStrictEqual(yield* store.conversations(), [])
+ * })
+ *
+ * const Store = HistoryStore.layerFileSystem({ directory }).pipe(Layer.provide(NodeContext.layer))
+ *
+ * Effect.runPromise(Effect.provide(program, Store)).finally(() => rmSync(directory, { recursive: true }))
  *
  * @since 0.1.0
  * @category layers

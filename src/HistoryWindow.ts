@@ -45,6 +45,16 @@ export const Tokens: Schema.Schema<number> = Settings.Tokens
 /**
  * Sends the whole history.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { assistant, user } from "effect-chat/ChatMessage"
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const messages = [user("one"), assistant("1")]
+ * const sent = HistoryWindow.assemble(HistoryWindow.all, { system: undefined, messages, opening: [user("two")] })
+ *
+ * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["one", "1", "two"])
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -181,6 +191,14 @@ export const withoutOldMedia = (turns: number, window: HistoryWindow = all): His
 /**
  * The default instruction of {@link summarize}.
  *
+ * @example
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const instruction = `${HistoryWindow.defaultInstruction} Use at most 200 words.`
+ * const window = HistoryWindow.summarize({ when: { turns: 30 }, keep: 10, instruction })
+ *
+ * assert.ok(window.compact)
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -262,6 +280,19 @@ export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(se
  *
  * The summary is sent as a turn of its own, a request for it and the answer. Servers that want the roles to alternate
  * accept that, and what users said does not gain the weight of the system prompt.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { assistant, system, user } from "effect-chat/ChatMessage"
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), {
+ *   system: system("Be brief."),
+ *   messages: [user("one"), assistant("1"), user("two"), assistant("2")],
+ *   opening: [user("three")]
+ * })
+ *
+ * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["Be brief.", "two", "2", "three"])
  *
  * @since 0.1.0
  * @category combinators

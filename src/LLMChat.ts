@@ -150,6 +150,21 @@ export interface Options {
  *
  * Plain settings that do not say `maxTokens` get 2048; an `LLMConfig` has 8192.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { HistoryWindow, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1" }, { window: HistoryWindow.lastTurns(20) })
+ *   const { text } = yield* chat.chat("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -161,6 +176,30 @@ export const make = (
 
 /**
  * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
+ *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatCompletions, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const completions = yield* ChatCompletions.ChatCompletions
+ *   const tasks: Array<string> = []
+ *   const logged: ChatCompletions.Service = {
+ *     complete: (request) =>
+ *       Effect.zipRight(Effect.sync(() => tasks.push(request.config.model)), completions.complete(request)),
+ *     stream: completions.stream
+ *   }
+ *   const chat = yield* LLMChat.fromCompletions(logged, { baseUrl: "http://localhost/v1", model: "qwen3" })
+ *   yield* chat.ask("Hi")
+ *   assert.deepStrictEqual(tasks, ["qwen3"])
+ * })
+ *
+ * const Completions = ChatCompletions.layer.pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Completions))
  *
  * @since 0.1.0
  * @category constructors
@@ -187,6 +226,23 @@ const withPlainDefaults = (config: LLMConfig.Options): LLMConfig.Options =>
 /**
  * A conversation as a layer.
  *
+ * @example
+ * import { Effect, Layer, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   const text = yield* Stream.mkString(chat.chatStream("Hi"))
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const Chat = LLMChat.layer({ baseUrl: "http://localhost/v1", systemPrompt: "Be brief." }).pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Chat))
+ *
  * @since 0.1.0
  * @category layers
  */
@@ -197,6 +253,27 @@ export const layer = (
 
 /**
  * A conversation with the settings of the environment; see `LLMConfig.config` for their names.
+ *
+ * @example
+ * import { ConfigProvider, Effect, Layer } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   const { model } = yield* chat.settings
+ *   assert.strictEqual(model, "qwen3")
+ * })
+ *
+ * // In a program, these are variables of the environment.
+ * const variables = new Map([["LLM_PROVIDER", "ollama"], ["LLM_MODEL", "qwen3"]])
+ *
+ * const Chat = LLMChat.layerConfig.pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([])),
+ *   Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(variables)))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Chat))
  *
  * @since 0.1.0
  * @category layers

@@ -224,6 +224,15 @@ const toJson = (value: unknown): unknown =>
  * Decodes settings and adds the defaults. The error is one line with the field, the value and the values that are allowed.
  * A name that is not a setting is refused, with the nearest one. The error never contains the key.
  *
+ * @example
+ * import { Either } from "effect"
+ * import { LLMConfig } from "effect-chat"
+ *
+ * const config = LLMConfig.decode({ baseUrl: "http://localhost:11434/v1", model: "qwen3", temperature: 3 })
+ *
+ * assert.ok(Either.isLeft(config))
+ * assert.match(config.left.message, /temperature.*between 0 and 2/s)
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -258,6 +267,13 @@ const unknownName = (input: Readonly<Record<string, unknown>>, known: object, pa
  * Like {@link decode}, for settings that stand in the program's text: throws the `ParseError`, as the constructors of
  * Schema classes do.
  *
+ * @example
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const config = LLMConfig.make({ ...Provider.ollama, model: "qwen3", idleTimeout: "30 seconds" })
+ *
+ * assert.strictEqual(config.baseUrl, "http://localhost:11434/v1")
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -266,6 +282,15 @@ export const make = (options: Options): LLMConfig => Either.getOrThrowWith(decod
 /**
  * The config with some settings changed, under the same rules. `undefined` leaves a setting as it is. A model or temperature
  * that the program did not choose is again the default.
+ *
+ * @example
+ * import { Either } from "effect"
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const config = LLMConfig.make({ ...Provider.ollama, model: "qwen3" })
+ * const precise = Either.getOrThrow(LLMConfig.override(config, { temperature: 0 }))
+ *
+ * assert.deepStrictEqual([precise.model, precise.temperature], ["qwen3", 0])
  *
  * @since 0.1.0
  * @category combinators
@@ -279,6 +304,14 @@ const encode = Schema.encodeSync(LLMConfig)
 
 /**
  * The settings as JSON, without a model or temperature that the program did not choose.
+ *
+ * @example
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const config = LLMConfig.make({ ...Provider.ollama, model: "qwen3" })
+ * const json = LLMConfig.encodeChosen(config)
+ *
+ * assert.deepStrictEqual([json["model"], json["temperature"]], ["qwen3", undefined])
  *
  * @since 0.1.0
  * @category conversions
@@ -311,6 +344,17 @@ const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
  * server that it was not meant for.
  *
  * A variable such as `LLM_MODLE`, whose name is nearly that of a setting which is not set, is refused with the right name.
+ *
+ * @example
+ * import { ConfigProvider, Effect } from "effect"
+ * import { LLMConfig } from "effect-chat"
+ *
+ * // In a program, these are variables of the environment.
+ * const variables = ConfigProvider.fromMap(new Map([["LLM_PROVIDER", "ollama"], ["LLM_MODEL", "qwen3"]]))
+ *
+ * const config = Effect.runSync(Effect.withConfigProvider(LLMConfig.config, variables))
+ *
+ * assert.strictEqual(config.model, "qwen3")
  *
  * @since 0.1.0
  * @category config

@@ -94,6 +94,16 @@ const unknownAnswer = 1024
 /**
  * The tokens that a call is likely to use: an estimate of what it sends, and the most that the model may answer.
  *
+ * @example
+ * import { ChatMessage, Limits, LLMConfig } from "effect-chat"
+ *
+ * const tokens = Limits.reserveMost({
+ *   config: LLMConfig.make({ baseUrl: "http://localhost/v1", maxTokens: 500 }),
+ *   messages: [ChatMessage.user("Hi")]
+ * })
+ *
+ * assert.ok(tokens > 500)
+ *
  * @since 0.1.0
  * @category combinators
  */
@@ -113,6 +123,29 @@ export const reserveMost = ({ config, messages, options = {} }: ChatRequest): nu
  *
  * The config's `totalTimeout` includes the wait: a call that is not admitted within it fails with `TimeoutError`, and one
  * that is admitted has the rest of it. The other time limits begin when the call does.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatManager, Limits } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.make({
+ *     config: { baseUrl: "http://localhost/v1" },
+ *     limits: Limits.make({
+ *       concurrency: 50,
+ *       requestsPerMinute: 500,
+ *       perConversation: { requestsPerMinute: 10 }
+ *     })
+ *   })
+ *   const chat = yield* manager.getChat("ada")
+ *   const { text } = yield* chat.chat("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])])
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(script)))
  *
  * @since 0.1.0
  * @category constructors

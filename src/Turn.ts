@@ -79,6 +79,22 @@ export const regenerate = (turnId?: string): Regenerate => ({ _tag: "Regenerate"
 /**
  * Answers another prompt in place of a turn and those after it, as {@link regenerate} does: the edit of a message.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat, Turn } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", systemPrompt: "" })
+ *   const { turnId = "" } = yield* chat.chat("What is 2 + 3?")
+ *   yield* chat.chat(Turn.replace(turnId, "What is 2 + 4?"))
+ *   assert.deepStrictEqual((yield* chat.history).map(({ content }) => content), ["What is 2 + 4?", "6"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["5"]), ScriptedHttpClient.tokens(["6"])])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
+ *
  * @since 0.1.0
  * @category constructors
  */

@@ -29,6 +29,16 @@ import * as SqlStore from "../internal/history/sql/sqlStore.ts"
 /**
  * A store in the database of a client. Creates its tables where they are missing.
  *
+ * @example
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Effect, Redacted } from "effect"
+ * import { SqlHistoryStore } from "effect-chat/sql"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const store = yield* SqlHistoryStore.make
+ *   return yield* store.conversations({ owner: "ada" })
+ * }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make("postgres://localhost/chats") })))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -39,6 +49,17 @@ export const make: Effect.Effect<HistoryStore.Service, SqlError | MigrationError
 
 /**
  * {@link make} as a layer.
+ *
+ * @example
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Layer, Redacted } from "effect"
+ * import { ChatManager, Provider } from "effect-chat"
+ * import { SqlHistoryStore } from "effect-chat/sql"
+ *
+ * export const Manager = ChatManager.layer({ config: { ...Provider.ollama, model: "qwen3" } }).pipe(
+ *   Layer.provide(SqlHistoryStore.layer),
+ *   Layer.provide(PgClient.layer({ url: Redacted.make("postgres://localhost/chats") }))
+ * )
  *
  * @since 0.1.0
  * @category layers

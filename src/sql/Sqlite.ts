@@ -32,6 +32,27 @@ export interface Options {
  * The file is in WAL mode, and a turn that is stored is on the disk. SQLite works in the program's own thread: a write
  * takes it for as long as the disk needs. See {@link SqlHistoryStore} for the tables.
  *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatManager } from "effect-chat"
+ * import * as Sqlite from "effect-chat/sql/Sqlite"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.ChatManager
+ *   const chat = yield* manager.getChat("ada")
+ *   yield* chat.chat("Hi") // done when it is stored
+ *   const { turns } = yield* manager.export("ada")
+ *   assert.strictEqual(turns.length, 1)
+ * })
+ *
+ * const Manager = ChatManager.layer({ config: { baseUrl: "http://localhost/v1" } }).pipe(
+ *   Layer.provide(Sqlite.layer({ filename: ":memory:" })),
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Manager))
+ *
  * @since 0.1.0
  * @category layers
  */

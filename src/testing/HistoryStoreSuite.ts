@@ -47,6 +47,15 @@ export interface Case {
 /**
  * The behaviours of every history store.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { HistoryStore } from "effect-chat"
+ * import { HistoryStoreSuite } from "effect-chat/testing"
+ *
+ * const [first] = HistoryStoreSuite.cases
+ *
+ * Effect.runPromise(Effect.provide(first?.test ?? Effect.void, HistoryStore.layerMemory))
+ *
  * @since 0.1.0
  * @category constants
  */

@@ -115,6 +115,28 @@ const keptCharacters = 2 ** 26
  * Serves on the `HttpServer` until the scope closes; streams under way end then. Fails with a
  * `ServeError` when the server listens on a Unix socket, which has no URL.
  *
+ * @example
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { LocalServer } from "effect-chat/testing"
+ * import { createServer } from "node:http"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { requests, url } = yield* LocalServer.make({ answer: () => "Hello!" })
+ *   const chat = yield* LLMChat.make({ baseUrl: url })
+ *   const { text } = yield* chat.chat("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ *   assert.strictEqual((yield* requests).length, 1)
+ * })
+ *
+ * Effect.runPromise(program.pipe(
+ *   Effect.scoped,
+ *   Effect.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
+ *   Effect.provide(FetchHttpClient.layer)
+ * ))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -156,6 +178,35 @@ export const make = (
 /**
  * The server as a layer over any `HttpServer`: `NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })`
  * takes a free port that only this machine reaches.
+ *
+ * @example
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { LocalServer } from "effect-chat/testing"
+ * import { createServer } from "node:http"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   yield* chat.chat("My name is Ada.")
+ *   const { text } = yield* chat.chat("What is my name?")
+ *   assert.match(text, /Ada/)
+ * })
+ *
+ * const Server = LocalServer.layer().pipe(
+ *   Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
+ * )
+ *
+ * const Chat = Layer.unwrapEffect(
+ *   Effect.map(LocalServer.LocalServer, ({ url }) => LLMChat.layer({ baseUrl: url }))
+ * )
+ *
+ * Effect.runPromise(program.pipe(
+ *   Effect.provide(Chat),
+ *   Effect.provide(Server),
+ *   Effect.provide(FetchHttpClient.layer)
+ * ))
  *
  * @since 0.1.0
  * @category layers

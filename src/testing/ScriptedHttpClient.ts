@@ -24,6 +24,13 @@ import type { BodyStep, Delay, Fault, Options, Script, ScriptedResponse, Service
 export * from "./Script.ts"
 
 /**
+ * Faults of a script.
+ *
+ * @since 0.1.0
+ */
+export * from "./ScriptedFault.ts"
+
+/**
  * The script at work: what was asked, what is left, what is still open.
  *
  * @since 0.1.0
@@ -44,15 +51,6 @@ export interface ResponseOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-/**
- * Whose error a fault imitates: `node` (default) is what `NodeHttpClient` reports, an error with `code`, `errno` and
- * `syscall`; `fetch` is what `FetchHttpClient` reports, a `TypeError` that has that error as its `cause`.
- *
- * @since 0.1.0
- * @category models
- */
-export type ErrorShape = "node" | "fetch"
-
 const reply = (contentType: string, body: ReadonlyArray<BodyStep>, options?: ResponseOptions): ScriptedResponse => ({
   _tag: "Reply",
   status: options?.status ?? 200,
@@ -63,6 +61,22 @@ const reply = (contentType: string, body: ReadonlyArray<BodyStep>, options?: Res
 /**
  * A JSON body, `application/json`.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const { text } = yield* chat.ask("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const message = { role: "assistant", content: "Hello!" }
+ * const script = [ScriptedHttpClient.json({ choices: [{ index: 0, message, finish_reason: "stop" }] })]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -71,6 +85,21 @@ export const json = (body: unknown, options?: ResponseOptions): ScriptedResponse
 
 /**
  * A text body, `text/plain` unless the headers say otherwise. An empty text is a response without a body.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const error = yield* Effect.flip(chat.ask("Hi"))
+ *   assert.strictEqual(error._tag, "ServerError")
+ * })
+ *
+ * const script = [ScriptedHttpClient.text("Bad gateway", { status: 502 })]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -82,6 +111,25 @@ export const text = (body: string, options?: ResponseOptions): ScriptedResponse 
  * A body in the given steps: every byte array or string is one read of the network, so chunk boundaries can be put
  * inside a line break or a character. The content type is `text/event-stream` unless the headers say otherwise.
  *
+ * @example
+ * import { Effect, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const text = yield* Stream.mkString(chat.askStream("Hi"))
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * // The event arrives in two reads.
+ * const script = [ScriptedHttpClient.bytes([
+ *   "data: {\"choices\":[{\"delta\":{\"content\":\"Hel",
+ *   "lo!\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+ * ])]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -91,6 +139,22 @@ export const bytes = (steps: Iterable<BodyStep>, options?: ResponseOptions): Scr
 /**
  * A stream of server-sent events, one read each. An object is sent as `data: <its JSON>`, a string as `data: <string>`
  * (`"[DONE]"` ends a chat), and waits and faults are steps of the body.
+ *
+ * @example
+ * import { Effect, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const text = yield* Stream.mkString(chat.askStream("Hi"))
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const choice = { index: 0, delta: { content: "Hello!" }, finish_reason: "stop" }
+ * const script = [ScriptedHttpClient.sse([{ choices: [choice] }, "[DONE]"])]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -136,6 +200,21 @@ export interface TokensOptions extends ResponseOptions {
  * A streamed chat completion: a chunk with the role, one chunk for each token, one with the finish reason, one with
  * the usage when it is given, and `[DONE]`. Every chunk is one read.
  *
+ * @example
+ * import { Effect, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const error = yield* Effect.flip(Stream.runDrain(chat.chatStream("Hi")))
+ *   assert.deepStrictEqual([error._tag, error.partial?.text], ["TruncatedError", "Hello"])
+ * })
+ *
+ * const script = [ScriptedHttpClient.tokens(["Hel", "lo"], { ending: "truncated" })]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -169,65 +248,33 @@ export const tokens = (parts: Iterable<string>, options?: TokensOptions): Script
 /**
  * A step of a body: nothing arrives for the duration.
  *
+ * @example
+ * import { Effect, Fiber, TestClock, TestContext } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const fiber = yield* Effect.fork(chat.ask("Hi"))
+ *   yield* TestClock.adjust("10 seconds")
+ *   const { text } = yield* Fiber.join(fiber)
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const choice = { index: 0, delta: { content: "Hello!" }, finish_reason: "stop" }
+ * const script = [ScriptedHttpClient.sse([ScriptedHttpClient.delay("10 seconds"), { choices: [choice] }, "[DONE]"])]
+ *
+ * Effect.runPromise(program.pipe(
+ *   Effect.provide(ScriptedHttpClient.layer(script)),
+ *   Effect.provide(TestContext.TestContext)
+ * ))
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const delay = (duration: Duration.DurationInput): Delay => ({
   _tag: "Delay",
   duration: Duration.decode(duration)
-})
-
-/**
- * A step of a body: the server resets the connection. The body fails with a `ResponseError`, reason `Decode`, as it
- * does on every client of `@effect/platform`; the cause is an error with `code: "ECONNRESET"` and the message
- * (default `read ECONNRESET`), in the shape of `as`.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const reset = (message = "read ECONNRESET", options?: { readonly as?: ErrorShape | undefined }): Fault => {
-  const cause = ScriptedClient.systemError(message, "ECONNRESET", "read")
-  return { _tag: "Reset", cause: options?.as === "fetch" ? new TypeError("terminated", { cause }) : cause }
-}
-
-/**
- * The last step of a body that stays open and brings nothing more.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const never: Fault = { _tag: "Never" }
-
-/**
- * No connection: the request fails with a `RequestError`, reason `Transport`. Its cause is an error with `code`
- * (default `ECONNREFUSED`), `syscall` and the message, in the shape of `as`; or the given `cause` as it is.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const connectionError = (options?: {
-  readonly code?: string | undefined
-  readonly message?: string | undefined
-  readonly as?: ErrorShape | undefined
-  readonly cause?: unknown
-}): ScriptedResponse => {
-  const code = options?.code ?? "ECONNREFUSED"
-  const syscall = code === "ENOTFOUND" || code === "EAI_AGAIN" ? "getaddrinfo" : "connect"
-  const error = ScriptedClient.systemError(options?.message ?? `${syscall} ${code}`, code, syscall)
-  const cause = options?.cause ?? (options?.as === "fetch" ? new TypeError("fetch failed", { cause: error }) : error)
-  return { _tag: "ConnectionError", cause }
-}
-
-/**
- * The same response (or failure) after the duration: headers that come late. `Duration.infinity` never answers.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const delayed = (duration: Duration.DurationInput, response: ScriptedResponse): ScriptedResponse => ({
-  _tag: "Delayed",
-  duration: Duration.decode(duration),
-  response
 })
 
 /**
