@@ -1,5 +1,5 @@
 /**
- * Further servers, for when the first one cannot answer.
+ * Further servers that are tried if the first one cannot answer.
  *
  * `LLMChat.make` and `ChatManager.make` take a fallback as an option, and its `over` wraps any completions service. If that
  * has limits (`Limits`), every attempt waits for its own permit.
@@ -76,10 +76,10 @@ export interface FailedAttempt {
 }
 
 /**
- * Whether another server may answer after this error: the server is rate-limited (`RateLimitError`), out of quota
+ * Whether another server is tried after this error: the server is rate-limited (`RateLimitError`), out of quota
  * (`QuotaError`), failing (`ServerError`), unreachable (`TransportError`), or too slow before its first delta
  * (`TimeoutError`). An invalid request, key or message is not worth another attempt, and neither is an answer that broke
- * off, because it may have been charged for.
+ * off, because the provider may have charged for it.
  *
  * @example
  * import { ChatError, Fallback } from "effect-chat"
@@ -251,7 +251,7 @@ const requestTo = (
 })
 
 /**
- * The cause of an error that other attempts failed before.
+ * The cause of an error after earlier attempts that failed.
  *
  * @since 0.1.0
  * @category errors
@@ -264,7 +264,7 @@ export class EarlierAttempts extends AggregateError {
    */
   override readonly name = "EarlierAttempts"
   /**
-   * Their errors, the first one's first. `cause` is what the last attempt's own error had for one.
+   * The errors of these attempts in their order. `cause` is the cause of the last attempt's error.
    *
    * @since 0.1.0
    */
@@ -273,20 +273,19 @@ export class EarlierAttempts extends AggregateError {
 
 const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => {
   if (earlier.length === 0) return error
-  const told = earlier.map(({ config, error }) =>
+  const list = earlier.map(({ config, error }) =>
     `${serverName(config)} (${config.model}): ${error._tag}: ${error.message}`
   )
   const cause = new EarlierAttempts(
     earlier.map((attempt) => attempt.error),
-    `Asked before: ${told.join("; ")}`,
+    `Earlier attempts: ${list.join("; ")}`,
     error.cause === undefined ? undefined : { cause: error.cause }
   )
   return change(error, { cause })
 }
 
 /**
- * The errors of all attempts, the first one's first and the given one last. Of a call without a fallback it is the only
- * one.
+ * Returns the errors of all attempts in their order, the given one last. Without a fallback, that is the only one.
  *
  * @example
  * import { Effect } from "effect"

@@ -37,27 +37,26 @@ import * as LLMConfig from "./LLMConfig.ts"
  * @category models
  */
 export interface Options {
-  /** How many calls run at the same time, 1 or more. A stream runs until it ends or its consumer leaves. */
+  /** How many calls run at the same time, 1 or more. A stream counts until it ends or its consumer stops reading. */
   readonly concurrency?: number | undefined
   /** How many calls begin within any 60 seconds, 1 or more. A call's own retries are not counted. */
   readonly requestsPerMinute?: number | undefined
   /**
-   * How many tokens, sent and answered, begin to count within any 60 seconds, 1 or more. A call counts with what
-   * `reserve` returns when it begins, and with what it really used when it ends. A call that needs more than the whole
-   * limit is admitted when nothing else counts.
+   * How many tokens, of requests and answers, may be used within any 60 seconds, 1 or more. A call counts with the result of
+   * `reserve` when it starts, and with its real usage when it ends. A call that needs more than the limit is admitted if no
+   * other call counts.
    */
   readonly tokensPerMinute?: number | undefined
   /**
-   * The same limits for each conversation by itself, so that one user cannot take all. Calls without a conversation have
-   * none of their own.
+   * The same limits for each conversation, so that one user cannot use up all. They do not apply to calls without a
+   * conversation.
    */
   readonly perConversation?: {
     readonly requestsPerMinute?: number | undefined
     readonly tokensPerMinute?: number | undefined
   } | undefined
   /**
-   * The tokens that a call is likely to use. Default: an estimate of what it sends plus the most that the model may
-   * answer (`maxTokens`), as providers count; 1024 for the answer if that is `null`.
+   * The tokens that a call is likely to use. Default {@link reserveMost}, as providers count.
    */
   readonly reserve?: ((request: ChatRequest) => number) | undefined
 }
@@ -70,7 +69,7 @@ export interface Options {
  */
 export interface Limits {
   /**
-   * The service with the limits. Each result counts for itself: conversations that share limits share one service. Fails
+   * The service with the limits. Each result counts separately: conversations that share limits must share one service. Fails
    * with the field, the value and the rule if a limit is invalid.
    */
   readonly over: (
@@ -88,11 +87,12 @@ const Settings = Schema.Struct({
   }))
 })
 
-/** Reserved for an answer whose length the server chooses. */
+/** Reserved for an answer without `maxTokens`. */
 const unknownAnswer = 1024
 
 /**
- * The tokens that a call is likely to use: an estimate of what it sends, and the most that the model may answer.
+ * Estimates the tokens that a call uses at most: those that it sends, plus `maxTokens` for the answer, or 1024 if that is
+ * `null`.
  *
  * @example
  * import { ChatMessage, Limits, LLMConfig } from "effect-chat"
@@ -227,7 +227,7 @@ const admit = (
     const clock = yield* Effect.clock
     const start = monotonicMillis(clock)
     const scope = yield* Effect.scope
-    /** Waits until the call is stopped, or its time is over. */
+    /** Waits until the effect is done, the call is stopped, or its time is over. */
     const wait = <A>(effect: Effect.Effect<A>, since = monotonicMillis(clock)) =>
       Effect.suspend(() => {
         const left = Duration.subtract(limit, Duration.millis(since - start))

@@ -1,5 +1,5 @@
 /**
- * What a turn of a conversation starts with: a prompt, or an earlier turn that is to be answered again.
+ * The input of a turn: a prompt, an earlier turn that is answered again, or a new prompt for an earlier turn.
  *
  * @since 0.1.0
  */
@@ -45,7 +45,7 @@ export interface Replace {
  * @category models
  */
 export interface Options extends CallOptions {
-  /** Sent before the prompt with this turn only, and not kept: documents that were found, the time, who is speaking. */
+  /** Messages sent before the prompt in this turn only, and not stored: found documents, the time, the speaker's name. */
   readonly context?: Prompt | undefined
 }
 
@@ -58,8 +58,8 @@ export interface Options extends CallOptions {
 export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context"> {}
 
 /**
- * Answers a turn again. The turn and those after it are replaced in one write when the new answer is complete; until then,
- * and if it fails or is stopped, the old ones stay. The turn fails with `InvalidRequestError` if there is no such turn.
+ * Answers a turn again. When the new answer is complete, it replaces the turn and those after it in one write. Until then,
+ * and if it fails or is stopped, the old turns stay. Fails with `InvalidRequestError` if the turn does not exist.
  *
  * @example
  * import { Effect } from "effect"
@@ -77,7 +77,7 @@ export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context">
 export const regenerate = (turnId?: string): Regenerate => ({ _tag: "Regenerate", turnId })
 
 /**
- * Answers another prompt in place of a turn and those after it, as {@link regenerate} does: the edit of a message.
+ * Answers another prompt in place of a turn and those after it, as {@link regenerate} does. This edits a message.
  *
  * @example
  * import { Effect } from "effect"

@@ -8,8 +8,8 @@ import * as ScriptedClient from "./internal/scriptedClient.ts"
 import type { Fault, ScriptedResponse } from "./Script.ts"
 
 /**
- * Whose error a fault imitates: `node` (default) is what `NodeHttpClient` reports, an error with `code`, `errno` and
- * `syscall`; `fetch` is what `FetchHttpClient` reports, a `TypeError` that has that error as its `cause`.
+ * The client whose error a fault imitates. `node` (default): the error of `NodeHttpClient`, with `code`, `errno` and
+ * `syscall`. `fetch`: the error of `FetchHttpClient`, a `TypeError` whose `cause` is such an error.
  *
  * @since 0.1.0
  * @category models
@@ -17,9 +17,9 @@ import type { Fault, ScriptedResponse } from "./Script.ts"
 export type ErrorShape = "node" | "fetch"
 
 /**
- * A step of a body: the server resets the connection. The body fails with a `ResponseError`, reason `Decode`, as it
- * does on every client of `@effect/platform`; the cause is an error with `code: "ECONNRESET"` and the message
- * (default `read ECONNRESET`), in the shape of `as`.
+ * A step of a body: the server resets the connection. The body fails with a `ResponseError` with the reason `Decode`, as in
+ * every client of `@effect/platform`. Its cause has `code: "ECONNRESET"`, the message (default `read ECONNRESET`) and the
+ * shape `as`.
  *
  * @example
  * import { Effect, Stream } from "effect"
@@ -45,7 +45,7 @@ export const reset = (message = "read ECONNRESET", options?: { readonly as?: Err
 }
 
 /**
- * The last step of a body that stays open and brings nothing more.
+ * The last step of a body that stays open without further bytes.
  *
  * @example
  * import { Effect, Fiber, TestClock, TestContext } from "effect"
@@ -73,8 +73,8 @@ export const reset = (message = "read ECONNRESET", options?: { readonly as?: Err
 export const never: Fault = { _tag: "Never" }
 
 /**
- * No connection: the request fails with a `RequestError`, reason `Transport`. Its cause is an error with `code`
- * (default `ECONNREFUSED`), `syscall` and the message, in the shape of `as`; or the given `cause` as it is.
+ * A failed connection: the request fails with a `RequestError` with the reason `Transport`. Its cause has `code` (default
+ * `ECONNREFUSED`), `syscall`, the message and the shape `as`; or it is the given `cause`.
  *
  * @example
  * import { Effect } from "effect"
@@ -108,7 +108,7 @@ export const connectionError = (options?: {
 }
 
 /**
- * The same response (or failure) after the duration: headers that come late. `Duration.infinity` never answers.
+ * The response, or failure, after a delay: late headers. With `Duration.infinity`, the server never answers.
  *
  * @example
  * import { Effect, Fiber, TestClock, TestContext } from "effect"

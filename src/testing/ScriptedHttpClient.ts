@@ -1,9 +1,9 @@
 /**
- * An `HttpClient` that answers from a script instead of a network, for the tests of programs that chat.
+ * An `HttpClient` that answers from a script instead of the network, for tests.
  *
- * Everything above the client is the real thing: the bytes of the script are decoded, parsed and folded as a server's
- * are. Faults are part of the script: refused connections, headers that come late, bodies that stop, reset or are cut
- * at a chosen byte. All waits are on the Effect Clock, so `TestClock` drives them.
+ * It replaces only the client: the library decodes and parses the bytes of a script as it does those of a server. A script
+ * can contain faults: refused connections, late headers, and bodies that stall, reset or end at a chosen byte. All delays
+ * use the Clock of Effect, so `TestClock` controls them.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import * as ScriptedClient from "./internal/scriptedClient.ts"
 import type { BodyStep, Delay, Fault, Options, Script, ScriptedResponse, Service } from "./Script.ts"
 
 /**
- * Scripts, and what they are made of.
+ * Scripts and their parts.
  *
  * @since 0.1.0
  */
@@ -31,7 +31,7 @@ export * from "./Script.ts"
 export * from "./ScriptedFault.ts"
 
 /**
- * The script at work: what was asked, what is left, what is still open.
+ * The state of a script: its requests, remaining responses and open bodies.
  *
  * @since 0.1.0
  * @category services
@@ -41,7 +41,7 @@ export class ScriptedHttpClient
 {}
 
 /**
- * Status (default 200) and headers (added to the content type, which they may replace) of a response.
+ * The status of a response (default 200) and its headers. A `content-type` among them replaces the default one.
  *
  * @since 0.1.0
  * @category models
@@ -59,7 +59,7 @@ const reply = (contentType: string, body: ReadonlyArray<BodyStep>, options?: Res
 })
 
 /**
- * A JSON body, `application/json`.
+ * A response with a JSON body, `application/json`.
  *
  * @example
  * import { Effect } from "effect"
@@ -84,7 +84,7 @@ export const json = (body: unknown, options?: ResponseOptions): ScriptedResponse
   reply("application/json", [JSON.stringify(body)], options)
 
 /**
- * A text body, `text/plain` unless the headers say otherwise. An empty text is a response without a body.
+ * A response with a text body, `text/plain` by default. An empty text is a response without a body.
  *
  * @example
  * import { Effect } from "effect"
@@ -108,8 +108,8 @@ export const text = (body: string, options?: ResponseOptions): ScriptedResponse 
   reply("text/plain; charset=utf-8", body === "" ? [] : [body], options)
 
 /**
- * A body in the given steps: every byte array or string is one read of the network, so chunk boundaries can be put
- * inside a line break or a character. The content type is `text/event-stream` unless the headers say otherwise.
+ * A response whose body arrives in steps. Each byte array or string is one read of the network, so a read can end within a
+ * line break or a character. The content type is `text/event-stream` by default.
  *
  * @example
  * import { Effect, Stream } from "effect"
@@ -137,8 +137,8 @@ export const bytes = (steps: Iterable<BodyStep>, options?: ResponseOptions): Scr
   reply("text/event-stream", Array.from(steps), options)
 
 /**
- * A stream of server-sent events, one read each. An object is sent as `data: <its JSON>`, a string as `data: <string>`
- * (`"[DONE]"` ends a chat), and waits and faults are steps of the body.
+ * A stream of server-sent events, one per read. An object is sent as `data: <its JSON>`, a string as `data: <string>`
+ * (`"[DONE]"` ends a chat). Delays and faults are steps of the body.
  *
  * @example
  * import { Effect, Stream } from "effect"
@@ -175,7 +175,7 @@ const isStep = (value: object): value is Fault | Delay =>
   "_tag" in value && (value._tag === "Delay" || value._tag === "Reset" || value._tag === "Never")
 
 /**
- * How the answer of `tokens` comes.
+ * Options of {@link tokens}.
  *
  * @since 0.1.0
  * @category models
@@ -183,9 +183,9 @@ const isStep = (value: object): value is Fault | Delay =>
 export interface TokensOptions extends ResponseOptions {
   /** The finish reason of the last chunk, `"stop"` by default; `null` sends none. */
   readonly finishReason?: string | null | undefined
-  /** The `usage` object as it is on the wire, sent in a chunk of its own after the finish. Default: no such chunk. */
+  /** The `usage` object in the JSON of OpenAI, sent in its own chunk after the finish reason. Default: no such chunk. */
   readonly usage?: Readonly<Record<string, unknown>> | undefined
-  /** The wait before each token. Default: none. */
+  /** The delay before each token. Default none. */
   readonly delay?: Duration.DurationInput | undefined
   /** Default `"scripted"`. */
   readonly model?: string | undefined
@@ -197,8 +197,8 @@ export interface TokensOptions extends ResponseOptions {
 }
 
 /**
- * A streamed chat completion: a chunk with the role, one chunk for each token, one with the finish reason, one with
- * the usage when it is given, and `[DONE]`. Every chunk is one read.
+ * A streamed chat completion: a chunk with the role, one for each token, one with the finish reason, one with the usage if
+ * there is one, and `[DONE]`. Every chunk is one read.
  *
  * @example
  * import { Effect, Stream } from "effect"
@@ -278,10 +278,10 @@ export const delay = (duration: Duration.DurationInput): Delay => ({
 })
 
 /**
- * Replaces `HttpClient` by a script.
+ * Provides an `HttpClient` that answers from a script.
  *
- * A request that the script has no response for fails with a `RequestError` that names it. Its reason is `Encode`: a
- * `Transport` error would be retried, and a test whose script is too short would wait instead of failing.
+ * A request without a response in the script fails with a `RequestError`. Its reason is `Encode`, because a `Transport` error
+ * would be retried, and a test with a script that is too short would wait instead of failing.
  *
  * @example
  * import { HttpClient } from "@effect/platform"
