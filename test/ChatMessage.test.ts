@@ -37,7 +37,7 @@ const response = (more: Partial<typeof ChatResponse.ChatResponse.Type>) =>
 const call = { id: "c", name: "f", arguments: "{}" }
 
 describe("messages as JSON", () => {
-  it("are read back as they were", () => {
+  it("are read back unchanged", () => {
     const messages = [
       system("S"),
       user("hi"),
@@ -63,7 +63,7 @@ describe("messages as JSON", () => {
     assert.deepStrictEqual(messages.map(viaJson(ChatMessage.ChatMessage)), messages)
   })
 
-  it.prop("are read back as they were, whatever they are", [ChatMessage.ChatMessage], ([message]) => {
+  it.prop("are read back unchanged, whatever they contain", [ChatMessage.ChatMessage], ([message]) => {
     const encoded = Schema.encodeSync(ChatMessage.ChatMessage)(message)
 
     assert.deepStrictEqual(Schema.decodeUnknownSync(ChatMessage.ChatMessage)(encoded), message)

@@ -97,7 +97,7 @@ describe("LLMConfig.make", () => {
     assert.isFalse(config.wire.streamOptions)
   })
 
-  it("throws the ParseError where a setting is bad", () => {
+  it("throws the ParseError if a setting is invalid", () => {
     assert.throws(() => LLMConfig.make({ baseUrl, temperature: 9 }), /temperature/)
   })
 })
@@ -197,7 +197,7 @@ describe("a misspelled setting", () => {
     )
   })
 
-  it("counts for nothing where it is undefined", () => {
+  it("is ignored if it is undefined", () => {
     assert.deepStrictEqual(
       LLMConfig.make(Object.assign({ baseUrl }, { colour: undefined })),
       LLMConfig.make({ baseUrl })
@@ -279,7 +279,7 @@ describe("baseUrl", () => {
     })
   }
 
-  it("is refused where it is no text", () => {
+  it("is refused if it is not a text", () => {
     assert.include(bad({ baseUrl: 5 }), "baseUrl")
     assert.include(bad({ baseUrl: undefined }), "baseUrl")
   })
@@ -287,7 +287,7 @@ describe("baseUrl", () => {
 
 describe("apiKey", () => {
   for (const apiKey of [`${secret} x`, `${secret}\n${secret}`, `${secret}é`, `${secret}\u0000`]) {
-    it(`is refused where no header can hold it, and not shown: ${JSON.stringify(apiKey.slice(secret.length))}`, () => {
+    it(`is refused if no header can hold it, and not shown: ${JSON.stringify(apiKey.slice(secret.length))}`, () => {
       const message = bad({ apiKey })
 
       assert.include(message, "apiKey")
@@ -296,7 +296,7 @@ describe("apiKey", () => {
     })
   }
 
-  it("is not shown where it is no text", () => {
+  it("is not shown if it is not a text", () => {
     const message = bad({ apiKey: Redacted.make(secret), temperature: -1 })
 
     assert.notInclude(message, secret)
@@ -345,7 +345,7 @@ describe("headers", () => {
     })
   }
 
-  it("are refused, as a key is, where they are no texts", () => {
+  it("are refused, as a key is, if they are not texts", () => {
     assert.match(bad({ headers: { "x-a": 5 } }), /headers[^]*a header must be a text, actual <redacted>/)
     assert.notInclude(bad({ headers: { "x-a": [secret] } }), secret)
     assert.match(bad({ apiKey: 5 }), /apiKey[^]*actual <redacted>/)
@@ -531,7 +531,7 @@ describe("LLMConfig.config", () => {
       assert.isFalse(moved.wire.streamOptions)
     }))
 
-  it.effect("fails with the known names where a preset is unknown", () =>
+  it.effect("fails with the known names if a preset is unknown", () =>
     Effect.gen(function*() {
       for (const name of ["nobody", "__proto__", "constructor"]) {
         const error = shown(yield* Effect.flip(read({ LLM_PROVIDER: name })))
@@ -628,7 +628,7 @@ describe("LLMConfig.config", () => {
       assert.deepStrictEqual(config, LLMConfig.make({ baseUrl }))
     }))
 
-  it.effect("fails in one line with what to set where there is no address", () =>
+  it.effect("fails in one line that says what to set if there is no address", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(read({ LLM_API_KEY: secret, OPENAI_API_KEY: secret }))
 

@@ -123,7 +123,7 @@ describe("a limit of requests a minute", () => {
     }).pipe(withScript(echo())))
 
   it.effect.prop(
-    "is kept in any minute, whoever calls and leaves when, and nobody waits for nothing",
+    "applies in any minute, whoever calls and leaves, and no call waits needlessly",
     [
       FastCheck.integer({ min: 1, max: 4 }),
       FastCheck.integer({ min: 1, max: 8 }),
@@ -241,20 +241,20 @@ describe("what counts of a call that came to nothing", () => {
       return (yield* asked).length === 2
     }).pipe(Effect.scoped, withScript([first, answer("next")]))
 
-  it.effect("is nothing where the server refused it", () =>
+  it.effect("is empty if the server refused it", () =>
     Effect.gen(function*() {
       assert.isTrue(yield* fits(1000, ScriptedHttpClient.json({ error: "no" }, { status: 400 })))
       assert.isTrue(yield* fits(1000, ScriptedHttpClient.connectionError()))
     }))
 
-  it.effect("is what it sent where the server took too long", () =>
+  it.effect("counts the request if the server took too long", () =>
     Effect.gen(function*() {
       const silent = ScriptedHttpClient.delayed("1 hour", answer("late"))
       assert.isTrue(yield* fits(860, silent))
       assert.isFalse(yield* fits(900, silent))
     }))
 
-  it.effect("is what it sent and what came where its consumer left", () =>
+  it.effect("counts the request and the part that arrived if the consumer stopped reading", () =>
     Effect.gen(function*() {
       const text = "an answer of some words ".repeat(40)
       const cut = ScriptedHttpClient.tokens([text], { ending: ScriptedHttpClient.never })
@@ -385,7 +385,7 @@ describe("a limit's settings", () => {
       }).pipe(withScript([])))
   }
 
-  it.scoped("limit nothing where they are absent", () =>
+  it.scoped("limit nothing if they are absent", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: undefined })
       yield* fork(
@@ -396,7 +396,7 @@ describe("a limit's settings", () => {
 })
 
 describe("conversations over a limit", () => {
-  it.scoped("take turns, each chat of its own being one", () =>
+  it.scoped("are served in turn, each chat as a conversation", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const [ada, bob] = yield* Effect.all([

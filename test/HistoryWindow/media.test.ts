@@ -142,7 +142,7 @@ describe("HistoryWindow.withoutOldMedia", () => {
       assert.isTrue(first.slice(1).every((message, index) => message === seen[index + 1]))
     }))
 
-  it("keeps its history as it is", () => {
+  it("does not change its history", () => {
     const messages = looks(1, 2)
     sent(HistoryWindow.withoutOldMedia(1), messages)
     assert.deepStrictEqual(messages, looks(1, 2))

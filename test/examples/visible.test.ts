@@ -48,7 +48,7 @@ describe("what a server's text looks like", () => {
     assert.strictEqual(visible("😀 \ud83d 你好 é"), "😀 \\ud83d 你好 é")
   })
 
-  it("is one line where one line is wanted", () => {
+  it("is one line if one line is required", () => {
     assert.strictEqual(oneLine(" a\r\n  b\x1b[1m\tc "), "a b\\x1b[1m c")
     assert.strictEqual(oneLine("x".repeat(600)).length, 501)
   })

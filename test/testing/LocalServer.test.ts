@@ -234,7 +234,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         assert.strictEqual(all.at(-1)?.choices[0]?.finish_reason, "tool_calls")
       }))
 
-    it.effect("calls a tool on its own when the user names it, and tells its result", () =>
+    it.effect("calls a tool by itself when the user names it, and reports its result", () =>
       Effect.gen(function*() {
         const asked = yield* create({ tools, messages: [user("the weather, please")] })
         const message = asked.choices[0]?.message
@@ -302,7 +302,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }
     }
     for (const [name, schema] of Object.entries(schemas)) {
-      it.effect(`are refused where a schema asks for ${name}`, () =>
+      it.effect(`are refused if a schema asks for ${name}`, () =>
         Effect.gen(function*() {
           const format = { type: "json_schema", json_schema: { name: "a", schema } }
           const asked = yield* refusal({ model: "any", messages: [user("hi")], response_format: format })
@@ -329,7 +329,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }
     }
     for (const [name, request] of Object.entries(requests)) {
-      it.effect(`are refused where ${name} has no text form`, () =>
+      it.effect(`are refused if ${name} has no text form`, () =>
         Effect.map(refusal({ model: "any", ...request }), ([status]) => assert.strictEqual(status, 400)))
     }
   })
@@ -525,7 +525,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         assert.isTrue(text.endsWith("data: [DONE]\n\n"))
       }))
 
-    it.effect("carries a batch of tokens in a read when there is no delay", () =>
+    it.effect("sends a batch of tokens in a read without a delay", () =>
       Effect.gen(function*() {
         const response = yield* streamOf("any", "word ".repeat(20))
         assert.isBelow(yield* Stream.runCount(response.stream), 4)
@@ -631,7 +631,7 @@ describe("LocalServer with options", () => {
       })
     ))
 
-  it.live("streams a long answer whole", () => {
+  it.live("streams a long answer completely", () => {
     const long = "word ".repeat(5000)
     return live(
       { answer: () => long },

@@ -8,7 +8,7 @@ const make = (options: Partial<Options> = {}) =>
   new Accumulator({ provider: undefined, origin: "http://localhost", model: "m", thinkTags: false, ...options })
 
 describe("accumulator", () => {
-  it("adds up what chunks say, and tells it", () => {
+  it("adds up chunks, and emits events", () => {
     const fold = make()
     const out: Array<ChatEvent.ChatEvent> = []
     fold.add({ ...delta("a"), id: "c1", model: "m1" }, false, out)

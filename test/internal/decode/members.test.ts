@@ -80,7 +80,7 @@ describe("members of an answer", () => {
     })
   }
 
-  it("merges what a message and a call bring in several deltas, and keeps it where a later one is empty", () => {
+  it("merges further members of several deltas, and keeps them if a later one is empty", () => {
     const google = (value: object) => ({ extra_content: { google: value } })
     const call = (more: object) => ({ tool_calls: [{ index: 0, id: "c", function: { name: "f" }, ...more }] })
     const pieces = [{ thought: true }, { thought_signature: "QUJD" }, { thought_signature: "REVG" }, {

@@ -9,7 +9,7 @@ const parse = (...chunks: ReadonlyArray<string>) => {
 const data = (...values: ReadonlyArray<string>) => values.map((value) => ({ event: undefined, data: value }))
 
 describe("sse", () => {
-  it("an event is told when its blank line has come", () => {
+  it("an event is emitted when its blank line arrives", () => {
     const parser = make(1000)
     assert.deepStrictEqual(parser.push("data: a\n"), [])
     assert.deepStrictEqual(parser.push("\n"), data("a"))
@@ -26,7 +26,7 @@ describe("sse", () => {
     assert.deepStrictEqual(parser.push("\n"), [])
   })
 
-  it("an empty chunk between CR and LF parts them not", () => {
+  it("an empty chunk between CR and LF does not separate them", () => {
     assert.deepStrictEqual(parse("data: a\r", "", "\ndata: b\n\n"), data("a\nb"))
   })
 
@@ -37,11 +37,11 @@ describe("sse", () => {
     ])
   })
 
-  it("one space after the colon is no part of a value, a second one is", () => {
+  it("one space after the colon is not part of a value, a second one is", () => {
     assert.deepStrictEqual(parse("data:a\n\ndata: a\n\ndata:  a\n\ndata\n\n"), data("a", "a", " a", ""))
   })
 
-  it("the end of the stream ends the event that was begun", () => {
+  it("the end of the stream ends an event that has begun", () => {
     assert.deepStrictEqual(parse("data: a\n\ndata: b"), data("a", "b"))
     assert.deepStrictEqual(parse("data: a\r"), data("a"))
   })
@@ -62,7 +62,7 @@ describe("sse", () => {
     assert.isBelow(parser.stray().length, 40_000)
   })
 
-  it("an event that is too long is told of, and nothing is heard after it", () => {
+  it("an event that is too long is reported, and nothing is read after it", () => {
     const parser = make(10)
     assert.deepStrictEqual(parser.push("data: a\n\ndata: 01234567890\n\ndata: b\n\n"), data("a"))
     assert.isTrue(parser.overflow())

@@ -22,7 +22,7 @@ const texts = (learned: ReadonlyArray<string>, text: string, maxEventSize = 1000
 }
 
 describe("template", () => {
-  it("tells the text of every event that repeats the pattern", () => {
+  it("returns the text of every event that repeats the pattern", () => {
     const said = ["a", " b", "", "line\n\ttab", "中文 😀", "a \\ that is long enough to be copied"]
     assert.deepStrictEqual(texts([event("first")], said.map((text) => event(text)).join("")), {
       told: said.filter((text) => text !== ""),
@@ -78,7 +78,7 @@ describe("template", () => {
     assert.strictEqual(template.read(event("b"), 0, () => {}), event("b").length)
   })
 
-  it("is tried ever less often where no event fits", () => {
+  it("is tried less and less often if no event fits", () => {
     let tried = 0
     const template = Template.make(1000, (chunk) => {
       tried++

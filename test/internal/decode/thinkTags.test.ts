@@ -46,14 +46,14 @@ describe("thinkTags", () => {
     })
   }
 
-  it("text is told as soon as it is known to be text", () => {
+  it("text is emitted as soon as it is known to be text", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<"), [])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: false, text: "<b" }])
     assert.deepStrictEqual(splitter.push(">"), [{ isReasoning: false, text: ">" }])
   })
 
-  it("reasoning is told as soon as it is known not to be its end", () => {
+  it("reasoning is emitted as soon as it is known not to be its end", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<think>a</"), [{ isReasoning: true, text: "a" }])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: true, text: "</b" }])

@@ -55,7 +55,7 @@ const folded = (pieces: ReadonlyArray<ToolCallPiece>) =>
   sorted(fold(pieces).map((made) => `${made.name} ${made.arguments}`))
 
 describe("toolCalls", () => {
-  it.prop("pieces with an index fold to the calls, however they are mixed", [cutCalls], ([cut]) => {
+  it.prop("pieces with an index add up to the calls, in any mix", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: place + 1,
       id: first ? `t${place}` : undefined,
@@ -65,7 +65,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with an id fold to the calls, however they are mixed", [cutCalls], ([cut]) => {
+  it.prop("pieces with an id add up to the calls, in any mix", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: undefined,
       id: `t${place}`,
@@ -75,7 +75,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with neither fold to the calls where these come one after another", [cutCalls], ([cut]) => {
+  it.prop("pieces with neither add up to the calls if these come one after another", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: undefined,
       id: undefined,
@@ -85,7 +85,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces whose index is always 0 and whose id comes first fold to the calls", [cutCalls], ([cut]) => {
+  it.prop("pieces whose index is always 0 and whose id comes first add up to the calls", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: 0,
       id: first ? `t${place}` : undefined,
@@ -95,7 +95,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with the name on each fold to the calls", [cutCalls], ([cut]) => {
+  it.prop("pieces with the name on each add up to the calls", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, _first, text) => ({
       index: place,
       id: `t${place}`,
@@ -105,7 +105,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("no letter of the arguments is lost before the end, whatever the deltas say of themselves", [
+  it.prop("no character of the arguments is lost before the end, whatever the deltas contain", [
     fc.array(
       fc.record({
         index: fc.constantFrom(undefined, 0, 1, 2),
@@ -173,7 +173,7 @@ describe("toolCalls", () => {
     ])
   })
 
-  it("leaves arguments that are cut or are no JSON as they came", () => {
+  it("keeps arguments that are cut off or not JSON unchanged", () => {
     assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1")]), ["{\"a\":1"])
     assert.deepStrictEqual(texts([piece("call ", first), piece("{\"a\":1} now")]), ["call {\"a\":1} now"])
   })

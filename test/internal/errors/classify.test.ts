@@ -31,7 +31,7 @@ describe("words", () => {
   })
 })
 
-describe("forms of words that no server was heard to use yet", () => {
+describe("wordings that no known server uses yet", () => {
   rows("ContextLength", [
     [400, "The model's context windows were exceeded."],
     [422, "MAXIMUM-CONTEXT_LENGTH: 4096"],
@@ -330,7 +330,7 @@ describe("content that was refused", () => {
   ])
 })
 
-describe("a model that is not there", () => {
+describe("a model that does not exist", () => {
   rows("NotFound", [
     [404, ""],
     [404, "404 page not found"],
@@ -451,7 +451,7 @@ describe("a server in trouble", () => {
 })
 
 describe("an error inside a 200", () => {
-  it("is classed by the status that it states", () => {
+  it("is classified by its status", () => {
     assert.strictEqual(kindOf(200, { message: "x", code: "tool_use_failed", status_code: 400 }), "InvalidRequest")
     assert.strictEqual(kindOf(200, { message: "x", code: 401 }), "Authentication")
     assert.strictEqual(kindOf(200, { message: "x", code: "503" }), "Server")
@@ -459,12 +459,12 @@ describe("an error inside a 200", () => {
     assert.strictEqual(kindOf(200, { message: "x", httpCode: 401 }), "Authentication")
   })
 
-  it("is classed by its type where it states no status", () => {
+  it("is classified by its type if it has no status", () => {
     assert.strictEqual(kindOf(200, { message: "x", type: "invalid_request_error" }), "InvalidRequest")
     assert.strictEqual(kindOf(200, { message: "x", type: "not_found_error" }), "NotFound")
   })
 
-  it("is classed by its words where it states neither", () => {
+  it("is classified by its words if it has neither", () => {
     assert.strictEqual(kindOf(200, "invalid params, chat content is empty (2013)"), "InvalidRequest")
     assert.strictEqual(kindOf(200, "Input validation error: `temperature` must be strictly positive"), "InvalidRequest")
   })

@@ -213,13 +213,13 @@ describe("fromJson reads every shape of an error body", () => {
     assert.strictEqual(info?.upstream?.code, "unsupported_value")
   })
 
-  it("keeps upstream text that is no JSON", () => {
+  it("keeps upstream text that is not JSON", () => {
     const info = fromJson({ error: { message: "Provider returned error", metadata: { raw: "rate-limited upstream" } } })
 
     assert.strictEqual(info?.upstream?.message, "rate-limited upstream")
   })
 
-  it("takes the upstream's message where the gateway has none", () => {
+  it("takes the upstream's message if the gateway has none", () => {
     assert.strictEqual(fromJson({ error: { metadata: { raw: "{\"error\":\"busy\"}" } } })?.message, "busy")
   })
 
@@ -232,7 +232,7 @@ describe("fromJson reads every shape of an error body", () => {
     assert.deepStrictEqual([info?.upstream?.message, info?.upstream?.hints], ["exhausted", ["RESOURCE_EXHAUSTED"]])
   })
 
-  it("finds nothing in what is no error", () => {
+  it("finds nothing in values that are not errors", () => {
     for (
       const value of [null, 0, true, "", [], {}, { type: "ping" }, { base_resp: { status_code: 0, status_msg: "" } }]
     ) {
@@ -303,7 +303,7 @@ describe("fromBody reads bodies of every kind", () => {
   }
 })
 
-describe("fromStreamData tells errors from chunks", () => {
+describe("fromStreamData distinguishes errors from chunks", () => {
   const delta = { id: "x", object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: "Hi" } }] }
   const errors: ReadonlyArray<readonly [string, unknown, string]> = [
     ["an error object", { error: { message: "no", code: 500 } }, "no"],
@@ -479,13 +479,13 @@ describe("messages under other names", () => {
     assert.strictEqual(fromBody("{\"cause\":\"x\",\"message\":\"No room today\"}").message, "No room today")
   })
 
-  it("are no errors in a stream where they are ambiguous", () => {
+  it("are not errors in a stream if they are ambiguous", () => {
     for (const name of ["info", "cause", "desc", "issue", "messages"]) {
       assert.isUndefined(fromStreamData({ [name]: "Thinking" }))
     }
   })
 
-  it("tell the class of the error that a gateway could not read", () => {
+  it("give the class of an error that a gateway could not read", () => {
     const value = {
       error_type: "validation_error",
       error_message: JSON.stringify({ error: { message: "This model's maximum context length is 40960 tokens." } })

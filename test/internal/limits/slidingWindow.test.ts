@@ -9,7 +9,7 @@ import { SlidingWindow } from "../../../src/internal/limits/slidingWindow.ts"
 const minute = 60_000
 
 describe("a sliding window", () => {
-  it("lets the whole limit begin at once, and the next when the first is a minute old", () => {
+  it("admits the complete limit at once, and the next when the first is a minute old", () => {
     const window = new SlidingWindow(2)
     assert.strictEqual(window.wait(1, 0), 0)
     window.take(1, 0)
@@ -19,7 +19,7 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(1, minute), 0)
   })
 
-  it("lets more than the limit begin where nothing else counts", () => {
+  it("admits more than the limit if nothing else counts", () => {
     const window = new SlidingWindow(100)
     assert.strictEqual(window.wait(5_000, 0), 0)
     window.take(1, 0)
@@ -46,7 +46,7 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(1, minute), minute)
   })
 
-  it("knows no wait where the limit is infinite", () => {
+  it("never waits if the limit is infinite", () => {
     const window = new SlidingWindow(Infinity)
     window.settle(window.take(1e12, 0), 1, 0)
     assert.strictEqual(window.wait(1e12, 0), 0)
@@ -122,7 +122,7 @@ describe("a line", () => {
     assert.deepStrictEqual(order(line), ["b1", "c1", "a2"])
   })
 
-  it("forgets who leaves, and moves nobody else", () => {
+  it("forgets a call that leaves, and moves no other", () => {
     const line = lineOf("a1", "a2", "b1")
     line.leave("a", "a1")
     line.leave("a", "a1")

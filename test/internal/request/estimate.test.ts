@@ -56,12 +56,12 @@ describe("the estimate of what is sent", () => {
 })
 
 describe("the usage of an answer", () => {
-  it("is the server's where the server told it of a whole answer", () => {
+  it("is the server's if the server sent it with a complete answer", () => {
     const told = usage(20, 5)
     assert.deepStrictEqual(estimateUsage(messages, response({ usage: told })), told)
   })
 
-  it("is estimated, and says so, where the server told none", () => {
+  it("is estimated and marked so if the server sent none", () => {
     const estimated = estimateUsage(messages, response({ reasoning: "They ask who I am." }))
     assert.isTrue(estimated.estimated)
     assert.isNull(estimated.raw)

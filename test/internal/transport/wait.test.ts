@@ -67,7 +67,7 @@ describe("wait", () => {
       assert.strictEqual(yield* Fiber.join(fiber), 1)
     }))
 
-  it.effect("a result that throws is the reader's defect, and not whoever calls back's", () =>
+  it.effect("a result that throws is a defect of the reader, and not of the callback's caller", () =>
     Effect.gen(function*() {
       const wait = yield* make
       const takes: Array<Take<number, "over">> = []
@@ -92,7 +92,7 @@ describe("wait", () => {
       assert.isTrue(cleaned)
     }))
 
-  it.effect("what is waited for can be interrupted where the waiting cannot", () =>
+  it.effect("the awaited effect can be interrupted in an uninterruptible region", () =>
     Effect.gen(function*() {
       const wait = yield* Effect.uninterruptible(make)
       let interrupted = false

@@ -42,7 +42,7 @@ describe("recall", () => {
     assert.strictEqual(ask(statement, "something else", question), expected)
   })
 
-  it("takes the last of two statements, and says when nothing was told", () => {
+  it("uses the last of two statements, and says when there was none", () => {
     assert.strictEqual(
       ask("my name is Ada", "my name is Bob", "what is my name?"),
       "You told me that your name is Bob."
@@ -56,7 +56,7 @@ describe("recall", () => {
     assert.strictEqual(recall({ messages }), "You have not told me your name.")
   })
 
-  it("notes what it is told", () => {
+  it("repeats statements", () => {
     assert.include(ask("my name is Ada"), "Noted: your name is Ada.")
     assert.include(ask("我叫小明"), "好的，你的名字是小明。")
   })
@@ -85,7 +85,7 @@ describe("recall", () => {
     assert.include(ask("你是谁？"), "没有任何模型")
   })
 
-  it("tells what a tool answered", () => {
+  it("repeats the result of a tool", () => {
     const messages = [user("weather"), assistant(""), { role: "tool", content: "18 degrees" }]
     assert.strictEqual(recall({ messages }), "The tool answered: “18 degrees”")
   })
