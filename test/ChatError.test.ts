@@ -120,7 +120,7 @@ describe("an error", () => {
 describe("toPublic", () => {
   const all = [...retryable, ...final]
 
-  it("gives a sentence for each tag", () => {
+  it("has a sentence for each tag", () => {
     const sentences = new Map(all.map((error) => [error._tag, ChatError.toPublic(error)]))
     assert.strictEqual(new Set(sentences.values()).size, sentences.size)
     for (const sentence of sentences.values()) assert.match(sentence, /^[A-Z][^.]+\.( Try again( later)?\.)?$/)

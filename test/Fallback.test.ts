@@ -160,7 +160,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepInclude(second?.body, { model: "model-of-two", seed: 7, temperature: 1.5 })
       }).pipe(withScript(servers({ one: fails(500) }))))
 
-    it.effect("follows the program's own rule", () =>
+    it.effect("uses the given shouldFallback", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback({ shouldFallback: ({ _tag }) => _tag === "NotFoundError" })
         const error = yield* Effect.flip(run(wire, request()))
@@ -199,7 +199,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* held, nothing)
       }).pipe(withScript(servers({ one: () => ScriptedHttpClient.delayed("1 hour", answer("late")) }))))
 
-    it.scoped("gives its place within the limits back before it waits for the next one", () =>
+    it.scoped("returns its permit of the limits before it waits for the next one", () =>
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.make
         const limits = Limits.make({ concurrency: 1 })
@@ -345,7 +345,7 @@ describe("who answered", () => {
 })
 
 describe("a conversation over a fallback", () => {
-  it.effect("takes one as an option, which is refused with its place, the field and the rule", () =>
+  it.effect("accepts one as an option, which is refused with its place, the field and the rule", () =>
     Effect.gen(function*() {
       const chat = yield* Effect.provide(
         LLMChat.LLMChat,

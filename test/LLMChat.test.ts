@@ -41,7 +41,7 @@ describe("the history of a conversation", () => {
       assert.deepStrictEqual((yield* requests).map(sent), [["user: hi"]])
     }).pipe(withScript(echo())))
 
-  it.effect("is a copy: what is read does not change", () =>
+  it.effect("is a copy: a history that was read does not change", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const before = yield* chat.history
@@ -83,7 +83,7 @@ describe("the history of a conversation", () => {
       yield* assertNothingHeld
     }).pipe(withScript(echo())))
 
-  it.effect("has what the server said of the answer: model, finish reason, usage", () =>
+  it.effect("has the model, finish reason and usage of the answer", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -113,7 +113,7 @@ describe("the history of a conversation", () => {
       ["no answer at all", delayed(Duration.infinity, tokens([])), "TimeoutError"]
     ] as const
   ) {
-    it.effect(`is as it was after ${what}`, () =>
+    it.effect(`is unchanged after ${what}`, () =>
       Effect.gen(function*() {
         const chat = yield* LLMChat.make(options())
         yield* chat.chat("before")
@@ -288,7 +288,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow(), slow(), slow()])))
 
-  it.effect("keeps the text of an answer that went on to call tools, and no call", () =>
+  it.effect("keeps the text of an answer that continued with tool calls, without the calls", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 

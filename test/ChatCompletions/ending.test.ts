@@ -36,12 +36,12 @@ describe("the end of an answer", () => {
         (heard) => assert.strictEqual(answer(heard).finishReason, "tool-calls")
       ))
 
-    it.effect("the finish reason of a document that stands beside events", () =>
+    it.effect("the finish reason of a document beside events", () =>
       Effect.map(stream(`id: 1\n\n ${JSON.stringify(completion({ content: "a" }))}`), (heard) => {
         assert.strictEqual(answer(heard).text, "a")
       }))
 
-    it.effect("[DONE] after a document that stands beside events, whatever that says", () =>
+    it.effect("[DONE] after a document beside events, whatever the document contains", () =>
       Effect.map(stream(`id: 1\n\n ${JSON.stringify(endless)}\n\n${done}`), (heard) => {
         assert.strictEqual(answer(heard).text, "a")
       }))
@@ -88,7 +88,7 @@ describe("the end of an answer", () => {
   })
 
   describe("a truncated answer has", () => {
-    it.effect("a document or a chunk beside events that does not say that it ended", () =>
+    it.effect("a document or a chunk beside events without a finish reason", () =>
       Effect.forEach(
         [endless, choice({ delta: { content: "a" } })],
         (beside) =>

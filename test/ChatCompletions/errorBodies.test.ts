@@ -123,7 +123,7 @@ describe("error bodies", () => {
     it.effect(`${name} is ${tag}`, () => says(status, body, tag, message))
   }
 
-  it.effect("OpenRouter's metadata.raw is opened: the server behind it says which error it is", () => {
+  it.effect("OpenRouter's metadata.raw is read: the upstream server decides the class of the error", () => {
     const raw = JSON.stringify({
       error: { message: "maximum context length is 8 tokens", code: "context_length_exceeded" }
     })
@@ -138,7 +138,7 @@ describe("error bodies", () => {
   it.effect("an empty body gives the status in words", () =>
     says(503, "", "ServerError", "Service unavailable (HTTP 503)"))
 
-  it.effect("Cloudflare's page is its title and no more", () =>
+  it.effect("Cloudflare's page is reduced to its title", () =>
     says(
       502,
       "<!DOCTYPE html><html><head><title>api | 502: Bad gateway</title><style>x</style></head>",

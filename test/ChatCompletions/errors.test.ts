@@ -312,7 +312,7 @@ describe("llama.cpp's cache that is full", () => {
     }))
 })
 
-describe("what an error keeps of a server's texts", () => {
+describe("the texts of a server in an error", () => {
   it.effect("is bounded: message, body, code, type and request id", () =>
     Effect.gen(function*() {
       const long = "l".repeat(1_000_000)

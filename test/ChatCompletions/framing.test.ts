@@ -120,7 +120,7 @@ describe("framing", () => {
     it.effect("a chunk on a line without data is a chunk", () =>
       isHello(`: comment\n\n${JSON.stringify(delta({ content: "Hé" }))}\n\n${says("llo")}${ends()}${done}`))
 
-    it.effect("a body with a chunk a line and no fields at all is a stream", () =>
+    it.effect("a body with one chunk per line and no fields is a stream", () =>
       Effect.map(
         stream(hello.replaceAll("data: ", "").replaceAll("\n\n", "\n").replace("[DONE]\n", ""), {
           contentType: "application/x-ndjson"

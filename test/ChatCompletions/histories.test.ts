@@ -47,7 +47,7 @@ const outline = (messages: ReadonlyArray<SentMessage>) =>
   })
 
 describe("The results of tools", () => {
-  it.effect("stand next to their calls in the calls' order, wherever they are in the history", () =>
+  it.effect("are sent next to their calls in the order of the calls, wherever they are in the history", () =>
     Effect.gen(function*() {
       const messages = yield* sent([
         user("a"),

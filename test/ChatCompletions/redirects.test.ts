@@ -158,7 +158,7 @@ describe("redirects", () => {
       }
     }
 
-    it.live(`${client} follows no more than five redirects, and says so`, () =>
+    it.live(`${client} follows at most five redirects and then fails with a clear error`, () =>
       Effect.gen(function*() {
         const asked = yield* server({ status: 307, location: "/v1/round" })
         const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })

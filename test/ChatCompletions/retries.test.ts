@@ -160,7 +160,7 @@ describe("retries", () => {
         assert.lengthOf(heard.requests, 1)
       }))
 
-    it.effect("a request that cannot be sent at all", () =>
+    it.effect("a request that cannot be sent", () =>
       Effect.map(run(streamFrom([], { config: { maxRetries: 2 } })), (heard) => {
         assert.include(failure(heard, "InvalidRequestError").message, "http://server.test/v1")
         assert.lengthOf(heard.requests, 1)
@@ -324,7 +324,7 @@ describe("retries", () => {
         }
       ))
 
-    it.live("a server that is not there is an error that says so", () =>
+    it.live("a server that does not exist is a clear error", () =>
       Effect.gen(function*() {
         const { url } = yield* Effect.scoped(serve(() => answered(200, "")))
         const { outcome } = yield* listen({ config: { baseUrl: url, maxRetries: 1, retryBaseDelay: "1 millis" } })

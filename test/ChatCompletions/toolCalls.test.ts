@@ -336,7 +336,7 @@ describe("tool calls in a document", () => {
         ])
     ))
 
-  it.effect("name and arguments may stand on the call itself, or under custom", () =>
+  it.effect("name and arguments may be members of the call itself, or of custom", () =>
     Effect.map(
       complete(JSON.stringify(completion({
         tool_calls: [

@@ -122,7 +122,7 @@ describe("conversations", () => {
 })
 
 describe("removeOlderThan", () => {
-  it.scoped("removes what was last written before, and returns how many", () =>
+  it.scoped("removes conversations whose last write is older, and returns how many", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 minute")
       const manager = yield* ChatManager.make({ config })

@@ -49,7 +49,7 @@ describe("The limits of a manager", () => {
       assert.deepStrictEqual(yield* said, ["1", "2", "3", "4"])
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("give every conversation its turn, however many calls another one queues", () =>
+  it.scoped("serve conversations in turn, however many calls another one queues", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])

@@ -6,26 +6,26 @@ describe("What is found after a kill", () => {
   const turn = (prompt: string) => [ChatMessage.user(prompt), ChatMessage.assistant(Turns.answerTo(prompt))]
   const [one, two] = [Turns.promptOf("ada", 0, 0), Turns.promptOf("ada", 0, 1)]
 
-  it("is sound where a turn is stored that nobody was told of yet", () => {
+  it("is correct if a turn is stored that was not reported as done yet", () => {
     const verdict = Turns.judge("ada", [...turn(one), ...turn(two)], [one])
 
     assert.deepStrictEqual(verdict, { told: 1, found: 2, torn: 0, doubled: 0, lost: 0 })
   })
 
-  it("is not where a turn is missing", () => {
+  it("is not correct if a turn is missing", () => {
     assert.strictEqual(Turns.judge("ada", turn(two), [one, two]).lost, 1)
   })
 
-  it("is not where a turn is stored twice", () => {
+  it("is not correct if a turn is stored twice", () => {
     assert.strictEqual(Turns.judge("ada", [...turn(one), ...turn(one)], [one]).doubled, 1)
   })
 
-  it("is not where half a turn is stored", () => {
+  it("is not correct if half a turn is stored", () => {
     assert.strictEqual(Turns.judge("ada", [...turn(one), ChatMessage.user(two)], [one]).torn, 1)
     assert.strictEqual(Turns.judge("ada", turn(one).slice(1), []).torn, 1)
   })
 
-  it("is not where an answer is cut, or belongs to another prompt or conversation", () => {
+  it("is not correct if an answer is cut off, or belongs to another prompt or conversation", () => {
     const cut = ChatMessage.assistant(Turns.answerTo(one).slice(0, -1))
 
     assert.strictEqual(Turns.judge("ada", [ChatMessage.user(one), cut], []).torn, 2)

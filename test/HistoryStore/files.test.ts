@@ -40,7 +40,7 @@ const ids = (store: HistoryStore.Service) =>
 const hashed = "Not a plain name"
 
 describe("HistoryStore.layerFileSystem", () => {
-  it.effect("takes no notice of what a crash left beside a file, and removes it with the conversation", () =>
+  it.effect("ignores files that a crash left behind, and removes them with the conversation", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         yield* store.append(turn("a", 0))
@@ -154,7 +154,7 @@ describe("HistoryStore.layerFileSystem", () => {
     20_000
   )
 
-  it.effect("takes no file for another conversation's", () =>
+  it.effect("never reads the file of another conversation", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         yield* store.append(turn("a", 0))

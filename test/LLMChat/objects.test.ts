@@ -203,7 +203,7 @@ describe("An answer that is to be a value", () => {
       assert.deepStrictEqual(lines(yield* chat.history), ["system: S", "user: who?", `assistant: ${ada}`])
     }).pipe(withScript([answer("Ada, 36"), answer(ada)])))
 
-  it.effect("that the model refuses says so", () =>
+  it.effect("that the model refuses is a clear error", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -237,7 +237,7 @@ describe("A turn with tool calls", () => {
       })
     }).pipe(withScript([ScriptedHttpClient.json(called("{\"city\":\"Oslo\"}", "tool_calls")), answer("It rains.")])))
 
-  it.effect("gives an id to a call that came without one", () =>
+  it.effect("adds an id to a call without one", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 

@@ -18,7 +18,7 @@ const forkInOrder = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) =>
 const assertNothingHeld = Effect.map(held, (now) => assert.deepStrictEqual(now, nothing))
 
 describe("turns that queue", () => {
-  it.effect("run in the order in which they came, and each is sent what those before it left", () =>
+  it.effect("run in the order of their calls, and each is sent with the turns before it", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -221,7 +221,7 @@ describe("a turn that meets another with the policy replace", () => {
 })
 
 describe("while a turn runs", () => {
-  it.effect("clearHistory removes what was before, and nothing is kept of the turn", () =>
+  it.effect("clearHistory removes earlier turns, and the turn is not stored", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
       yield* forkInOrder(chat.chat("a"))

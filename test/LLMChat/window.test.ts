@@ -38,7 +38,7 @@ const ways: ReadonlyArray<
 ]
 
 describe.each(ways)("A conversation with a window, by %s", (_, say) => {
-  it.effect("sends what the window chooses, and keeps everything", () =>
+  it.effect("sends the selection of the window, and stores everything", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: HistoryWindow.lastTurns(1) })
       for (const prompt of ["one", "two", "three"]) yield* say(chat, prompt)

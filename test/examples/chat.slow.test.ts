@@ -56,7 +56,7 @@ describe("with piped input", () => {
       assert.deepStrictEqual(lines(ended.stdout).slice(1), ["You said: “Hello”."])
     }), timeout)
 
-  it.live("says nothing about a reader that leaves", () =>
+  it.live("prints no error if the reader of its output leaves", () =>
     Effect.gen(function*() {
       const command = "yes | (node --import tsx examples/chat.ts; echo \"code $?\" >&2) | head -n 2"
       const { status, stderr, stdout } = yield* Effect.sync(() =>
@@ -138,7 +138,7 @@ describe("if the chat cannot start", () => {
       ["LLM_PROVIDER", "nobody", "LLM_PROVIDER: Expected one of "]
     ] as const
   ) {
-    it.live(`says in one line that ${name} is not to be used`, () =>
+    it.live(`says in one line that ${name} is invalid`, () =>
       Effect.gen(function*() {
         const ended = yield* Terminal.run(["Hello"], { env: { [name]: value } })
         assertRefused(ended, reason)

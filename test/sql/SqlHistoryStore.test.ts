@@ -177,7 +177,7 @@ else {
         return { client, store: yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client), url }
       })
 
-    it.scoped("takes no notice of the names that a client gives to columns", () =>
+    it.scoped("ignores the names that a client gives to columns", () =>
       Effect.gen(function*() {
         const { store } = yield* fresh({
           transformQueryNames: (name) => name.toUpperCase(),

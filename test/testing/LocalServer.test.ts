@@ -128,7 +128,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         assert.lengthOf(all, 13 + 3)
       }))
 
-    it.effect("recalls what the conversation said", () =>
+    it.effect("remembers the conversation", () =>
       Effect.gen(function*() {
         const messages = [user("my name is Ada"), assistant("Noted."), user("what is my name?")]
         assert.strictEqual(textOf(yield* chunks({ messages })), "You told me that your name is Ada.")
@@ -604,7 +604,7 @@ describe("LocalServer with options", () => {
     test: Effect.Effect<A, E, LocalServer.LocalServer | HttpClient.HttpClient>
   ) => Effect.provide(test, Layer.merge(serve(options), FetchHttpClient.layer))
 
-  it.live("waits before each token, and sends each on its own", () =>
+  it.live("waits before each token, and sends each separately", () =>
     live(
       { tokenDelay: "20 millis" },
       Effect.gen(function*() {
@@ -615,7 +615,7 @@ describe("LocalServer with options", () => {
       })
     ))
 
-  it.live("takes its answers from the given function, and reports one that throws", () =>
+  it.live("uses the answers of the given function, and reports one that throws", () =>
     live(
       {
         answer: ({ messages }) => {

@@ -28,7 +28,7 @@ const remaining = Effect.flatMap(script, (service) => service.remaining)
 
 describe("ScriptedHttpClient", () => {
   describe("the script", () => {
-    it.effect("gives its responses in order", () =>
+    it.effect("returns its responses in order", () =>
       Effect.gen(function*() {
         assert.strictEqual(yield* remaining, 2)
         assert.strictEqual(yield* readText, "one")
@@ -64,7 +64,7 @@ describe("ScriptedHttpClient", () => {
         assert.strictEqual(yield* remaining, Infinity)
       }).pipe(Effect.provide(layer((request, index) => text(`${request.method} ${index}`)))))
 
-    it.effect("may be a function that gives an Effect", () =>
+    it.effect("may be a function that returns an Effect", () =>
       Effect.gen(function*() {
         assert.strictEqual(yield* readText, "later")
       }).pipe(Effect.provide(layer(() => Effect.succeed(text("later"))))))
@@ -329,7 +329,7 @@ describe("ScriptedHttpClient", () => {
         assert.deepStrictEqual([yield* unread, yield* open], [0, 0])
       }).pipe(Effect.provide(layer([bytes(["a", "b"])]))))
 
-    it.effect("releases a body whose reader takes only a part", () =>
+    it.effect("releases a body whose reader reads only a part", () =>
       Effect.gen(function*() {
         const response = yield* HttpClient.get(url)
         yield* Stream.runDrain(Stream.take(response.stream, 1))
@@ -406,7 +406,7 @@ describe("ScriptedHttpClient", () => {
         assert.strictEqual(Duration.toSeconds(duration), 30)
       }).pipe(Effect.provide(layer([ScriptedHttpClient.delayed("30 seconds", text("late"))]))))
 
-    it.live("break with the error that fetch gives for a real server that resets", () =>
+    it.live("break with the error of fetch for a real server that resets", () =>
       Effect.gen(function*() {
         const port = yield* resettingServer
         const client = yield* HttpClient.HttpClient

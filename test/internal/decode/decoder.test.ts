@@ -32,7 +32,7 @@ describe("decoder", () => {
     assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
   })
 
-  it("gives what the server says of a failed generation", () => {
+  it("returns the message of a failed generation", () => {
     const decoder = make()
     const choice = { index: 0, delta: {}, finish_reason: "MALFORMED_FUNCTION_CALL", finish_message: "No arguments" }
     const problem = decoder.push(bytes(`data: ${JSON.stringify({ choices: [choice] })}\n\n${done}`), [])

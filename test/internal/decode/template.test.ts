@@ -30,7 +30,7 @@ describe("template", () => {
     })
   })
 
-  it("stops at an event that says more, says it otherwise, or is cut", () => {
+  it("stops at an event that has more members, another form, or is cut off", () => {
     const others = [
       event("b", { model: "n" }),
       event("b", {}, { finish_reason: "stop" }),
@@ -47,7 +47,7 @@ describe("template", () => {
     }
   })
 
-  it("takes no event for a pattern that says anything beside its text", () => {
+  it("uses no event as a pattern that has more than its text", () => {
     const others = [
       event("a", { usage: { prompt_tokens: 1 } }),
       event("a", {}, { finish_reason: "stop" }),

@@ -65,7 +65,7 @@ describe("thinkTags", () => {
   )
 
   it.prop(
-    "no chunking changes what is reasoning",
+    "any split gives the same reasoning",
     [pieces, fc.array(fc.nat(), { maxLength: 8 })],
     ([parts, places]) => {
       const whole = parts.join("")

@@ -135,7 +135,7 @@ describe("toolCalls", () => {
   const first = { id: "a", name: "f" }
   const texts = (pieces: ReadonlyArray<ToolCallPiece>) => fold(pieces).map((call) => call.arguments)
 
-  it("takes the last of arguments that each repeat those so far", () => {
+  it("uses the last of cumulative arguments", () => {
     assert.deepStrictEqual(
       texts([piece("", first), piece("{\"a\":"), piece("{\"a\":\"x\","), piece("{\"a\":\"x\",\"b\":1}")]),
       ["{\"a\":\"x\",\"b\":1}"]
@@ -144,7 +144,7 @@ describe("toolCalls", () => {
     assert.deepStrictEqual(texts([piece("{}", first), piece("{\"a\":1}")]), ["{\"a\":1}"])
   })
 
-  it("takes arguments that are repeated at the end once", () => {
+  it("uses arguments that are repeated at the end once", () => {
     assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1}"), piece("{\"a\":1}", first)]), ["{\"a\":1}"])
     assert.deepStrictEqual(texts([piece("{\"a\":1}", first), piece("{\"a\":1}", { name: "f" })]), ["{\"a\":1}"])
   })
@@ -153,7 +153,7 @@ describe("toolCalls", () => {
     assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("{\"a\":1}"), piece("}")]), ["{\"a\":{\"a\":1}}"])
   })
 
-  it("keeps two calls with one id and other arguments apart, and gives the second an id of its own", () => {
+  it("separates two calls with one id and different arguments, and gives the second a new id", () => {
     for (const index of [0, 1]) {
       assert.deepStrictEqual(
         fold([piece("{\"a\":1}", first), piece("{\"a\":2}", { ...first, index })]).map((

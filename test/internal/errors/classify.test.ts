@@ -142,7 +142,7 @@ describe("an overflow of the context", () => {
     [400, { message: "max tokens of 4096 exceeded", error_code: "390400" }]
   ])
 
-  it("is not seen in a throttling that says too many tokens", () => {
+  it("is not found in a rate limit with the words too many tokens", () => {
     for (
       const text of [
         "Too many tokens, please wait before trying again.",
@@ -469,7 +469,7 @@ describe("an error inside a 200", () => {
     assert.strictEqual(kindOf(200, "Input validation error: `temperature` must be strictly positive"), "InvalidRequest")
   })
 
-  it("is not let off by a status in the body when the HTTP status says otherwise", () => {
+  it("is classified by the HTTP status if the body has another one", () => {
     assert.strictEqual(kindOf(429, { message: "x", code: 400 }), "RateLimit")
   })
 })
@@ -519,7 +519,7 @@ describe.skipIf(!hasCorpus)(`recorded errors${hasCorpus ? "" : " (skipped: the r
   for (const id of hasCorpus ? Fs.readdirSync(corpus) : []) {
     const prefix = Object.keys(recorded).find((name) => id.startsWith(name))
     if (prefix !== undefined) {
-      it(`gives ${id} the class ${recorded[prefix]}`, () => {
+      it(`classifies ${id} as ${recorded[prefix]}`, () => {
         const { bodyFile, sse, status } = JSON.parse(Fs.readFileSync(new URL(`${id}/case.json`, corpus), "utf8"))
         const body = Fs.readFileSync(new URL(`${id}/${bodyFile}`, corpus), "utf8")
         const last = body.trim().split("\n\n").at(-1) ?? ""

@@ -123,7 +123,7 @@ describe("fromJson reads every shape of an error body", () => {
     ["a JSON string", "no", "no", undefined, undefined]
   ]
   for (const [name, body, message, code, type] of shapes) {
-    it(`takes the message of ${name}`, () => {
+    it(`reads the message of ${name}`, () => {
       const info = fromJson(body)
 
       assert.deepStrictEqual([info?.message, info?.code, info?.type], [message, code, type])
@@ -219,11 +219,11 @@ describe("fromJson reads every shape of an error body", () => {
     assert.strictEqual(info?.upstream?.message, "rate-limited upstream")
   })
 
-  it("takes the upstream's message if the gateway has none", () => {
+  it("uses the upstream's message if the gateway has none", () => {
     assert.strictEqual(fromJson({ error: { metadata: { raw: "{\"error\":\"busy\"}" } } })?.message, "busy")
   })
 
-  it("opens JSON that stands in the message", () => {
+  it("reads JSON within the message", () => {
     const inner = JSON.stringify({ error: { code: 429, message: "exhausted", status: "RESOURCE_EXHAUSTED" } })
 
     const info = fromJson({ error: { message: inner, code: 429 } })
@@ -240,13 +240,13 @@ describe("fromJson reads every shape of an error body", () => {
     }
   })
 
-  it("gives up on a message nested without end", () => {
+  it("stops at a message that is nested too deeply", () => {
     const nested = Array.from({ length: 50 }).reduce<unknown>((inner) => ({ message: inner }), "no")
 
     assert.isUndefined(fromJson(nested))
   })
 
-  it("gives up on a body nested without end", () => {
+  it("stops at a body that is nested too deeply", () => {
     const nested = Array.from({ length: 5_000 }).reduce<unknown>((inner) => ({ error: inner }), { message: "no" })
 
     assert.isUndefined(fromJson(nested))
@@ -297,7 +297,7 @@ describe("fromBody reads bodies of every kind", () => {
     ["cut JSON", "{\"error\":{\"mess", "application/json", "{\"error\":{\"mess"]
   ]
   for (const [name, body, contentType, message] of bodies) {
-    it(`takes the message of ${name}`, () => {
+    it(`reads the message of ${name}`, () => {
       assert.strictEqual(fromBody(body, contentType).message, message)
     })
   }
@@ -426,7 +426,7 @@ describe("a hostile body", () => {
   }
 })
 
-it("says a status in words and keeps the number", () => {
+it("gives a status in words and keeps the number", () => {
   assert.strictEqual(statusText(503), "Service unavailable (HTTP 503)")
   assert.strictEqual(statusText(451), "HTTP status 451")
 })

@@ -14,18 +14,18 @@ const key = "sk-1234567890"
 const secrets = secretsFrom([key])
 
 describe("scrub", () => {
-  it("replaces every secret wherever it stands", () => {
+  it("replaces every secret at any place", () => {
     const both = secretsFrom([key, "other"])
     assert.strictEqual(scrub(`a ${key} b ${key}, other`, both), "a <redacted> b <redacted>, <redacted>")
   })
 
-  it("takes a secret with signs of a pattern as a text", () => {
+  it("treats a secret with the characters of a pattern as text", () => {
     assert.strictEqual(scrub("a.c abc", secretsFrom(["a.c$"])), "a.c abc")
     assert.strictEqual(scrub("x$&+x", secretsFrom(["$&+x"])), "x<redacted>")
     assert.strictEqual(scrub("(a|b)*[c]{2}^\\d-z", secretsFrom(["(a|b)*[c]{2}^\\d-z"])), "<redacted>")
   })
 
-  it("leaves what is shorter than four characters", () => {
+  it("keeps texts that are shorter than four characters", () => {
     assert.strictEqual(scrub("a b c", secretsFrom(["", "a", "b c"])), "a b c")
   })
 
@@ -61,7 +61,7 @@ describe("scrub", () => {
     })
   }
 
-  it("finds a secret in base64 wherever it stands in the encoded text", () => {
+  it("finds a secret in base64 at any place in the encoded text", () => {
     fc.assert(fc.property(
       fc.string({ minLength: 8, maxLength: 40, unit: "grapheme-ascii" }).filter((text) => text.trim() === text),
       fc.string({ maxLength: 8, unit: "grapheme-ascii" }),
@@ -203,7 +203,7 @@ describe("the secrets of a config", () => {
     })
   }
 
-  it("include a value that says itself that it is a secret, whatever its header", () => {
+  it("include a value that has the form of a secret, whatever its header", () => {
     for (
       const value of [
         "tenant-secret-99",

@@ -26,7 +26,7 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(5_000, 0), minute)
   })
 
-  it("gives back what was reserved for nothing, and counts from now on what was more", () => {
+  it("returns unused tokens of a reservation, and counts further ones from now on", () => {
     const window = new SlidingWindow(100)
     const entry = window.take(80, 0)
     window.settle(entry, 30, 1_000)
@@ -38,7 +38,7 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(41, minute), 2_000)
   })
 
-  it("gives nothing back for what no longer counts", () => {
+  it("returns nothing for tokens that no longer count", () => {
     const window = new SlidingWindow(100)
     const entry = window.take(80, 0)
     window.take(100, minute)
@@ -52,7 +52,7 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(1e12, 0), 0)
   })
 
-  it("counts what is no number of tokens as nothing, or as more than the limit, and stays exact", () => {
+  it("counts an invalid number of tokens as 0, or as more than the limit, and stays exact", () => {
     const window = new SlidingWindow(100)
     for (const [guess, taken] of [[NaN, 10], [Infinity, 10], [-5, 10], [0.5, 9.2], [10, 1e300], [10, NaN]] as const) {
       window.settle(window.take(guess, 0), taken, 0)
@@ -65,7 +65,7 @@ describe("a sliding window", () => {
   })
 
   it.prop(
-    "never lets more than the limit begin within any minute, and waits no longer than it must",
+    "never admits more than the limit within any minute, and waits no longer than necessary",
     [
       FastCheck.integer({ min: 1, max: 50 }),
       FastCheck.array(
@@ -115,7 +115,7 @@ describe("a line", () => {
     assert.deepStrictEqual(order(lineOf("a1", "a2", "a3", "b1", "c1", "b2")), ["a1", "b1", "c1", "a2", "b2", "a3"])
   })
 
-  it("gives a group that comes back its turn after the others", () => {
+  it("serves a group that returns after the others", () => {
     const line = lineOf("a1", "b1", "c1")
     line.served("a", "a1")
     line.join("a", "a2")
@@ -131,7 +131,7 @@ describe("a line", () => {
     assert.deepStrictEqual(order(lineOf()), [])
   })
 
-  it("takes any text for a group", () => {
+  it("accepts any text as a group", () => {
     const line = new FairQueue<string>()
     for (const group of ["", "__proto__", "constructor"]) line.join(group, group)
     assert.deepStrictEqual(line.clear(), ["", "__proto__", "constructor"])

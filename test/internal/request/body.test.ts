@@ -13,7 +13,7 @@ describe("request", () => {
     assert.deepStrictEqual(message, { role: "assistant", content: "no" })
   })
 
-  it("what only the history knows of an answer is not sent", () => {
+  it("members that only the history has are not sent", () => {
     const [message] = sent([
       { role: "assistant", content: "a", finishReason: "interrupted", model: "m", toolCalls: [], reasoning: "hm" }
     ]).messages

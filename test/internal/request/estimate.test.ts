@@ -40,7 +40,7 @@ describe("the estimate of a text", () => {
   })
 })
 
-describe("the estimate of what is sent", () => {
+describe("the estimate of a request", () => {
   it("grows with every message, tool and form of the answer", () => {
     const tool = CallOptions.tool({ name: "weather", parameters: ChatMessage.UserMessage })
     const plain = estimateInput(messages)
@@ -82,7 +82,7 @@ describe("the usage of an answer", () => {
   })
 
   for (const finishReason of ["interrupted", "error"] as const) {
-    it(`keeps of an answer that was cut (${finishReason}) what is more: the count so far, or the estimate`, () => {
+    it(`uses the higher of the count so far and the estimate for a truncated answer (${finishReason})`, () => {
       const text = "word ".repeat(100)
       const begun = estimateUsage(messages, response({ finishReason, text, usage: usage(20, 1) }))
       assert.strictEqual(begun.inputTokens, 20)

@@ -73,7 +73,7 @@ describe("body", () => {
       assert.strictEqual(await next(body), "end")
     })
 
-    it(`${name} can be read on by whoever takes a read, also one that was kept`, async () => {
+    it(`${name} can be read further by any reader, also after data that was kept`, async () => {
       const { end, response, write } = make()
       const body = ofResponse(response)
       const kept = next(body, false)
@@ -98,7 +98,7 @@ describe("body", () => {
       assert.strictEqual(texts.join(""), "ab")
     })
 
-    it(`${name} fails with what broke it`, async () => {
+    it(`${name} fails with the error that broke it`, async () => {
       const { fail, response } = make()
       const body = ofResponse(response)
       const later = next(body)

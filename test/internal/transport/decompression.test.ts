@@ -120,14 +120,14 @@ describe("zstd", () => {
 })
 
 describe("a body that is not compressed", () => {
-  it.live("is read as it is, also where it is shorter than what tells", () =>
+  it.live("is read unchanged, even if it is shorter than the signature", () =>
     Effect.forEach(["", "{", "{}", "(", "\u001f"], (text) =>
       Effect.map(
         read(decompressed(bodyOf(...text === "" ? [] : [new TextEncoder().encode(text)]), "", false, failed)),
         (got) => assert.strictEqual(got, text)
       )))
 
-  it.live("keeps what its reader did not take", () =>
+  it.live("keeps unread data", () =>
     Effect.gen(function*() {
       const body = decompressed(bodyOf(new TextEncoder().encode("data: hello")), "", false, failed)
       yield* Effect.async<void>((resume) =>

@@ -147,7 +147,7 @@ describe("a turn of two steps", () => {
           : script(request)
       )))
 
-    it.effect(`interrupts what decides about the next step when it is stopped (${mode})`, () =>
+    it.effect(`interrupts the decision about the next step when it is stopped (${mode})`, () =>
       Effect.gen(function*() {
         const made = yield* make
         let interrupted = false
@@ -166,7 +166,7 @@ describe("a turn of two steps", () => {
         assert.strictEqual((yield* made.conversation.usage).totalTokens, 11)
       }).pipe(withScript(script)))
 
-    it.effect(`interrupts what decides about the next step when its fiber is interrupted (${mode})`, () =>
+    it.effect(`interrupts the decision about the next step when its fiber is interrupted (${mode})`, () =>
       Effect.gen(function*() {
         const made = yield* make
         let interrupted = false
