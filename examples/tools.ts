@@ -1,5 +1,5 @@
 /**
- * A model that asks for a tool: the program runs it, answers the call, and the model goes on.
+ * A model calls a tool: the program runs it and sends the result, and the model continues.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"

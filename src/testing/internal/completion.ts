@@ -1,7 +1,7 @@
 import type { ChatRequest } from "../LocalRequest.ts"
 import { sampleJson } from "./jsonSample.ts"
 
-/** What the server has to say, before it is put on the wire in one piece or in many. */
+/** The content of an answer, before it is sent in one piece or as a stream. */
 export interface Completion {
   readonly content: string
   readonly toolCall: { readonly id: string; readonly name: string; readonly arguments: string } | undefined
@@ -11,7 +11,7 @@ export interface Completion {
   readonly promptTokens: number
 }
 
-/** What differs from one answer to the next and is the same in all chunks of one. */
+/** The members that differ between answers and are the same in all chunks of one. */
 export interface Envelope {
   readonly id: string
   readonly created: number
