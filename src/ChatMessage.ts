@@ -1,6 +1,8 @@
 /**
  * The messages of a conversation: those of the program, of users, of the model and of tools.
  *
+ * **Details**
+ *
  * Messages are plain immutable data with a `role`. Each has a Schema, so a history can be stored as JSON and read back.
  *
  * @since 0.1.0

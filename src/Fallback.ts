@@ -1,10 +1,15 @@
 /**
  * Further servers that are tried if the first one cannot answer.
  *
- * `LLMChat.make` and `ChatManager.make` take a fallback as an option, and its `over` wraps any completions service. If that
- * has limits (`Limits`), every attempt waits for its own permit.
+ * **Details**
  *
+ * `LLMChat.make` and `ChatManager.make` accept a fallback as an option, and its `over` wraps any completions service.
  * `ChatResponse.provider` and `model` name the server that answered.
+ *
+ * **Gotchas**
+ *
+ * The next server is tried after the retries and time limits of the one before: lower its `maxRetries` and
+ * `firstTokenTimeout`. With `Limits`, every attempt waits for its own permit.
  *
  * @since 0.1.0
  */

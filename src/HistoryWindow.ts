@@ -1,6 +1,8 @@
 /**
  * Windows select the part of a history that is sent. The store keeps all of it.
  *
+ * **Details**
+ *
  * A window selects the last turns of a history. A turn starts at a user message and ends before the next one; the results
  * of tools belong to the turn of their calls, so a call and its result are never separated. The system prompt, the new
  * messages and all of the turn that they continue are always sent, even if they alone exceed a limit.

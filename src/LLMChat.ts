@@ -10,6 +10,25 @@
  *
  * A stopped or interrupted turn keeps the part of the answer that arrived; see the config's `onInterrupt`.
  *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   yield* chat.chat("My name is Ada.")
+ *   const { text } = yield* chat.chat("What is my name?") // sent with the first turn
+ *   assert.strictEqual(text, "Ada")
+ * })
+ *
+ * // In a program, the layer of an HTTP client, such as `FetchHttpClient.layer`.
+ * const Client = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"]), ScriptedHttpClient.tokens(["Ada"])])
+ *
+ * const Chat = LLMChat.layer({ baseUrl: "http://localhost:11434/v1", model: "qwen3" }).pipe(Layer.provide(Client))
+ *
+ * Effect.runPromise(Effect.provide(program, Chat))
+ *
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"

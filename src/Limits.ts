@@ -1,9 +1,15 @@
 /**
  * Limits that many conversations share: how many calls run at a time, and how many requests and tokens begin in a minute.
  *
- * A `ChatManager` takes limits as an option, for all of its conversations together. Their `over` wraps any completions
- * service, for `LLMChat.fromCompletions` and for managers that share one. Servers with separate allowances have separate
- * limits.
+ * **Details**
+ *
+ * A `ChatManager` accepts limits as an option, for all of its conversations together. `over` wraps any completions service,
+ * for `LLMChat.fromCompletions` and for managers that share one.
+ *
+ * **Gotchas**
+ *
+ * A call reserves its `maxTokens` until it ends: lower them if answers are short. Use separate limits for servers with
+ * separate quotas.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,5 @@
 /**
- * Counts or estimates the tokens of messages.
+ * Counts or estimates the tokens of messages. Windows use a counter to fit a history into a budget of tokens.
  *
  * @since 0.1.0
  */
