@@ -3,7 +3,7 @@
  * `node --import tsx bench/path.ts`.
  */
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
-import { Effect, Layer, Stream } from "effect"
+import { Console, Effect, Layer, Stream } from "effect"
 import { createServer } from "node:http"
 import { Session } from "node:inspector/promises"
 import { make } from "../src/LLMChat.ts"
@@ -31,7 +31,7 @@ const program = Effect.gen(function*() {
   const files = yield* Effect.promise(() =>
     filesOf(() => Effect.runPromise(Stream.runDrain(chat.chatStream("Hello, how are you?"))))
   )
-  console.log(`${files.length} files\n${files.join("\n")}`)
+  yield* Console.log(`${files.length} files\n${files.join("\n")}`)
 })
 
 const server = layer().pipe(Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })))

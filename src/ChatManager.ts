@@ -29,7 +29,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
-import type { ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
+import type { ChatError, ConflictError, HistoryStoreError, InvalidRequestError } from "./ChatError.ts"
 import { addUsage, emptyUsage, type Usage } from "./ChatResponse.ts"
 import type { Changes } from "./ChatSettings.ts"
 import type { ConversationData } from "./ConversationData.ts"
@@ -38,6 +38,7 @@ import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
 import { validate } from "./internal/history/settings.ts"
+import { withTimeout } from "./internal/history/storeTimeout.ts"
 import { exportData, importData } from "./internal/history/transfer.ts"
 import { fork, removeOlderThan } from "./internal/history/upkeep.ts"
 import { inOneLine } from "./internal/issue.ts"
@@ -50,6 +51,7 @@ import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 import * as LocalSessions from "./LocalSessions.ts"
+import type * as Turn from "./Turn.ts"
 
 /**
  * The events of sessions.
@@ -75,6 +77,12 @@ export interface Options {
    * How long running turns may continue when the manager's scope closes, before they are interrupted. Default 0.
    */
   readonly grace?: Duration.DurationInput | undefined
+  /**
+   * How long a read or a write of the `HistoryStore` may take before it fails with `HistoryStoreError`. A turn that is
+   * interrupted or stopped does not wait for its write, which continues. The conversation's next turn waits for it, and so
+   * does the end of the manager's scope. Default 10 seconds.
+   */
+  readonly storeTimeout?: Duration.DurationInput | undefined
   /** Limits of the calls of all conversations together. Calls that wait are served fairly by conversation. Default none. */
   readonly limits?: Limits.Limits | undefined
   /** Further servers that are tried if that of a conversation's config cannot answer. Default none. */
@@ -105,6 +113,35 @@ export interface GetOptions {
 }
 
 /**
+/**
+ * A conversation of a manager. Started turns belong to the manager, so they continue if their readers stop reading.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ManagedChat extends LLMChat.Service {
+  /**
+   * Starts a turn and returns its id at once. The turn continues without readers. It ends by `stop`, or after the `grace` when
+   * the manager's scope closes. A turn with this `turnId` that runs or is stored is not started again. Fails with
+   * `InvalidRequestError` for a blank prompt or for another prompt under the same `turnId`, and with `BusyError` by the
+   * `turnPolicy`. `attach` reports later errors.
+   */
+  readonly start: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<string, ChatError>
+  /** The running turn, if it was started or has a `turnId` of the program. */
+  readonly running: Effect.Effect<Option.Option<Turn.Running>>
+  /**
+   * The numbered events of a turn: the earlier ones, then new ones. Default: the running turn, and no events if none runs.
+   * With `after`, only the events after that number. A stored turn is read from the store, where its answer may have fewer
+   * events; its `Finish` is complete. The stream fails as the turn failed, and with `InvalidRequestError` if the turn does
+   * not exist. A started turn continues if a reader stops reading.
+   */
+  readonly attach: (
+    turnId?: string,
+    options?: { readonly after?: number | undefined }
+  ) => Stream.Stream<Turn.NumberedEvent, ChatError>
+}
+
+/**
  * A manager. Every text is a valid id, including the empty text.
  *
  * @since 0.1.0
@@ -115,7 +152,7 @@ export interface Service {
    * Gets the conversation with this id, or creates it. The options take effect at once, also in a conversation that is in
    * memory, and are stored with the next turn. Fails with `InvalidRequestError` if one of the `settings` is invalid.
    */
-  readonly getChat: (id: string, options?: GetOptions) => Effect.Effect<LLMChat.Service, InvalidRequestError>
+  readonly getChat: (id: string, options?: GetOptions) => Effect.Effect<ManagedChat, InvalidRequestError>
   /**
    * Removes the conversation with this id from memory and from the store. Returns whether it existed. A running turn is
    * stopped and not stored. The next turn of a chat with this id starts a new conversation.
@@ -177,12 +214,20 @@ export class ChatManager extends Context.Tag("effect-chat/ChatManager")<ChatMana
 const Lifetime = Schema.Struct({
   timeout: Timeout,
   grace: Schema.Union(Timeout, Schema.DurationFromMillis),
+  storeTimeout: Timeout,
   capacity: WholeOrInfinite
 })
 
-const decodeLifetime = ({ capacity = Infinity, grace = 0, timeout = Duration.infinity }: Options) =>
+const decodeLifetime = (
+  { capacity = Infinity, grace = 0, storeTimeout = "10 seconds", timeout = Duration.infinity }: Options
+) =>
   Effect.mapError(
-    Schema.decodeUnknown(Lifetime)({ capacity, grace: encodeDuration(grace), timeout: encodeDuration(timeout) }),
+    Schema.decodeUnknown(Lifetime)({
+      capacity,
+      grace: encodeDuration(grace),
+      storeTimeout: encodeDuration(storeTimeout),
+      timeout: encodeDuration(timeout)
+    }),
     inOneLine
   )
 
@@ -253,11 +298,15 @@ export const fromCompletions = (
     const defaults = yield* LLMConfig.decode(options.config)
     const { window = HistoryWindow.all } = options
     const kept = yield* Effect.serviceOption(HistoryStore.HistoryStore)
-    const store = Option.getOrElse(kept, () => noopStore)
+    const lifetime = yield* decodeLifetime(options)
+    const store = Option.match(kept, {
+      onNone: () => noopStore,
+      onSome: (kept) => withTimeout(kept, lifetime.storeTimeout)
+    })
     const wire = yield* shared(completions, options)
     const total = yield* Ref.make(emptyUsage)
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
-    const registry = yield* Registry.make(yield* decodeLifetime(options))
+    const registry = yield* Registry.make(lifetime)
     const manager: LocalManager = {
       getChat: (id, options = {}) =>
         Effect.gen(function*() {
@@ -268,7 +317,8 @@ export const fromCompletions = (
             (after) => new Conversation({ id, store, after, defaults, window, onUsage })
           )
           chooseIn(yield* registry.create(id, begin))
-          return Chat.make(wire, config, registry.lender(id, begin))
+          const lender = registry.lender(id, begin)
+          return { ...Chat.make(wire, config, lender), ...Chat.started(wire, lender) }
         }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
       fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),

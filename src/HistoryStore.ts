@@ -107,7 +107,7 @@ export const layerKeyValueStore: Layer.Layer<HistoryStore, never, KeyValueStore.
  * Each turn writes its conversation completely, and `list` reads the names of all files at once: for long conversations, or
  * many of them, use `effect-chat/sql`. File names are safe on every file system, whatever the ids are. Programs can share a
  * folder: each write holds a lock file. A lock file that a crash left behind delays the next write of that conversation by
- * 10 seconds. Only the owner can read the files.
+ * 5 seconds. Only the owner can read the files.
  *
  * @example
  * import { NodeContext } from "@effect/platform-node"

@@ -143,7 +143,10 @@ export interface Service {
    * still count.
    */
   readonly rewind: (turns?: number) => Effect.Effect<number, HistoryStoreError | ConflictError | BusyError>
-  /** Ends the running turn, if there is one, and waits until it is stored. Its stream ends with `Finish`. */
+  /**
+   * Ends the running turn, if there is one. Its stream ends with `Finish`. This does not wait until the turn is stored:
+   * `history` and the next turn do.
+   */
   readonly stop: Effect.Effect<void>
   /** Ends the running turn and the turns that wait, as `stop` does. */
   readonly stopAll: Effect.Effect<void>

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
+import type { ChatEvent } from "./ChatEvent.ts"
 import type { Prompt } from "./ChatMessage.ts"
 
 /**
@@ -47,6 +48,13 @@ export interface Replace {
 export interface Options extends CallOptions {
   /** Messages sent before the prompt in this turn only, and not stored: found documents, the time, the speaker's name. */
   readonly context?: Prompt | undefined
+  /**
+   * The id of the turn, such as the id of a user's message, so that a repeated call is recognized. Not empty. If a turn with
+   * this id is stored, its answer is returned without a request. If it runs, the call joins it, and it ends when its last
+   * caller leaves. If it failed or was interrupted, it runs again. Another prompt under the same id fails with
+   * `InvalidRequestError`. Default: a new id.
+   */
+  readonly turnId?: string | undefined
 }
 
 /**
@@ -55,7 +63,30 @@ export interface Options extends CallOptions {
  * @since 0.1.0
  * @category models
  */
-export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context"> {}
+export interface OptionsOfObject extends ObjectOptions, Pick<Options, "context" | "turnId"> {}
+
+/**
+ * An event of a turn with its number. The first event has the number 1.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NumberedEvent {
+  readonly seq: number
+  readonly event: ChatEvent
+}
+
+/**
+ * A turn that is running, or waiting for the turn before it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Running {
+  readonly turnId: string
+  /** The number of its last event, 0 if it has none yet. */
+  readonly seq: number
+}
 
 /**
  * Answers a turn again. When the new answer is complete, it replaces the turn and those after it in one write. Until then,

@@ -357,6 +357,7 @@ describe("removeChat", () => {
 
       const turn = yield* forkFor(Stream.runCollect(chat.chatEvents("a")), "1500 millis")
       yield* manager.removeChat("ada")
+      yield* Effect.yieldNow()
       assert.deepStrictEqual(yield* held, nothing)
       const last = Array.from(yield* Fiber.join(turn)).at(-1)
 

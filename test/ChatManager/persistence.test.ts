@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Redacted, Ref, Stream, TestClock } from "effect"
 import { ChatError, ChatManager, ChatMessage, ChatResponse, HistoryStore, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, held, nothing } from "../support/chats.ts"
@@ -199,7 +199,8 @@ describe("A conversation with a store", () => {
 
       const exit = yield* Effect.exit(Stream.runDrain(Stream.take(chat.chatStream("one"), 1)))
 
-      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      // The write is not awaited by whoever left the stream, so that its defect is logged.
+      assert.isTrue(Exit.isSuccess(exit))
       assert.deepStrictEqual(yield* held, nothing)
     }).pipe(Effect.provide(Layer.merge(
       HistoryStore.layerMemory,

@@ -135,14 +135,14 @@ describe("HistoryStore.layerFileSystem", () => {
     ))
 
   it.effect(
-    "removes a lock that a crash left behind, after ten seconds",
+    "removes a lock that a crash left behind, after five seconds",
     () =>
       inFolder(({ fs, path, store }) =>
         Effect.gen(function*() {
           yield* store.append(turn("a", 0))
           yield* fs.writeFileString(path("id-a.json.lock"), "a program that is gone")
           const write = yield* Effect.fork(store.append(turn("a", 1)))
-          const steps = Effect.zipRight(TestClock.adjust("3 seconds"), Effect.promise(() => new Promise(setImmediate)))
+          const steps = Effect.zipRight(TestClock.adjust("2 seconds"), Effect.promise(() => new Promise(setImmediate)))
           yield* Effect.repeatN(steps, 1)
           assert.isTrue(Option.isNone(yield* Fiber.poll(write)))
           yield* Effect.repeat(steps, { until: () => Effect.map(Fiber.poll(write), Option.isSome) })

@@ -1,6 +1,7 @@
 /**
  * What can go wrong with a stored conversation.
  */
+import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import { ConflictError, HistoryStoreError } from "../../ChatError.ts"
@@ -28,6 +29,13 @@ export const storeFailed = (conversationId: string, what: string, cause: unknown
     message: `The conversation ${shown(conversationId)} could not be ${what}: ${told(cause)}`,
     conversationId,
     cause
+  })
+
+/** The store did not answer in time. */
+export const noAnswer = (conversationId: string, timeout: Duration.Duration): HistoryStoreError =>
+  new HistoryStoreError({
+    message: `The store of the conversation ${shown(conversationId)} did not answer within ${Duration.format(timeout)}`,
+    conversationId
   })
 
 /** The store could not tell its conversations. */

@@ -83,7 +83,7 @@ export const make = (
   })
 
 /** How long a lock may be held. A write takes milliseconds. */
-const longestHold = "10 seconds"
+const longestHold = "5 seconds"
 
 const retry = Schedule.spaced("5 millis")
 

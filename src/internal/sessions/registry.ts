@@ -9,8 +9,9 @@ import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../SessionEvent.ts"
 import { monotonicMillis } from "../time.ts"
-import type { Lender } from "../turn/chat.ts"
+import { Background } from "../turn/background.ts"
 import type { Conversation } from "../turn/conversation.ts"
+import type { Lender } from "../turn/run.ts"
 import { Removals } from "./removals.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
@@ -54,6 +55,8 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     const someIdle = yield* Effect.makeLatch(false)
     const idleMillis = Duration.toMillis(timeout)
     const removals = new Removals()
+    const leaving = new Background()
+    const removing = new Background()
     let isOpen = true
 
     // A semaphore loses the permit of whoever is interrupted as it gets it. Nobody holds this one for long.
@@ -93,11 +96,20 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
         return Effect.succeed(session)
       }))
 
-    const leave = (session: Session): Effect.Effect<void> =>
+    const leaveNow = (session: Session): Effect.Effect<void> =>
       withSessions((all, now) => {
         all.leave(session, now)
         shrink(all)
       }).pipe(Effect.zipRight(someIdle.open))
+
+    /** A session is in use until what its conversation writes is stored. */
+    const leave = (session: Session): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const { background } = session.conversation
+        return background.isIdle
+          ? leaveNow(session)
+          : leaving.start(Effect.zipRight(background.settled, leaveNow(session)))
+      })
 
     /** Evicts a batch of those whose time is over, and gives the time that the next one has left. */
     const evictExpired = withSessions((all, now) => {
@@ -135,13 +147,14 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
         all.delete(session)
         tell({ _tag: "Removed", id })
         return removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
-      })).pipe(Effect.uninterruptible)
+      })).pipe((removal) => removing.run(removal))
 
     const shutdown = withSessions((all) => {
       isOpen = false
       return Array.from(all.all(), (session) => session.conversation.end(grace))
     }).pipe(
       Effect.flatMap((ends) => Effect.all(ends, { concurrency: "unbounded", discard: true })),
+      Effect.zipRight(removing.settled),
       Effect.zipRight(PubSub.shutdown(events))
     )
     yield* Effect.addFinalizer(() => shutdown)

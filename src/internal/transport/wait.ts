@@ -7,9 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
 import { constVoid } from "effect/Function"
 import * as Runtime from "effect/Runtime"
 import * as RuntimeFlags from "effect/RuntimeFlags"
+import type * as Scheduler from "effect/Scheduler"
 
 /** The caller ended the call. */
 export interface Stopped {
@@ -144,6 +146,51 @@ export const untilAborted = <A, E>(
     const cancel = onAbort(signal, () => wait.end(stopped))
     return Effect.ensuring(wait.for(effect), Effect.sync(cancel))
   })
+
+/**
+ * Starts an effect at once, in a fiber that neither the end nor an interruption of the caller ends. An effect that waits
+ * for nothing has ended when this is done.
+ */
+export const detach = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Fiber.RuntimeFiber<A, E>> =>
+  Effect.withFiberRuntime((caller) =>
+    Effect.map(Effect.runtime<never>(), (runtime) => {
+      const scheduler = new EagerScheduler(caller.currentScheduler)
+      // A caller that is being interrupted hands down its interruption otherwise.
+      const inherited = Runtime.deleteFiberRef(interruptible(runtime), FiberRef.interruptedCause)
+      const fiber = Runtime.runFork(inherited, effect, { scheduler })
+      scheduler.flush()
+      return fiber
+    })
+  )
+
+/** How many steps of a fiber run at once. */
+const eagerSteps = 256
+
+/** Runs the first steps of a fiber at once, and leaves the others to another scheduler. */
+class EagerScheduler implements Scheduler.Scheduler {
+  readonly #other: Scheduler.Scheduler
+  #tasks: Array<Scheduler.Task> | undefined = []
+
+  constructor(other: Scheduler.Scheduler) {
+    this.#other = other
+  }
+
+  shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {
+    return this.#other.shouldYield(fiber)
+  }
+
+  scheduleTask(task: Scheduler.Task, priority: number): void {
+    if (this.#tasks === undefined) this.#other.scheduleTask(task, priority)
+    else this.#tasks.push(task)
+  }
+
+  flush(): void {
+    const tasks = this.#tasks ?? []
+    for (let n = 0; n < eagerSteps; n++) tasks.shift()?.()
+    this.#tasks = undefined
+    for (const task of tasks) this.#other.scheduleTask(task, 0)
+  }
+}
 
 /** The effect of a callback's result. A result that throws is the reader's defect, not the caller's. */
 const made = <A, E>(result: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> | undefined => {

@@ -4,17 +4,10 @@
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CallOptions, ObjectOptions } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
-import {
-  type BusyError,
-  type ChatError,
-  type HistoryStoreError,
-  InvalidRequestError,
-  MalformedResponseError
-} from "../../ChatError.ts"
+import { type BusyError, type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
 import { type ChatMessage, fromPrompt, type Prompt, type SystemMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
@@ -22,35 +15,19 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Changes } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
-import { mapElements, toPull, toStream } from "../transport/stream.ts"
-import type { StoreError, TurnInput } from "./content.ts"
-import type { Conversation } from "./conversation.ts"
-import { send } from "./steps.ts"
-import * as Steps from "./steps.ts"
+import { mapElements, toStream } from "../transport/stream.ts"
+import type { StoreError } from "./content.ts"
+import * as Identified from "./identified.ts"
+import { type Answer, type Ask, type Lender, type MapEvents, notBlank, openingOf, Runner } from "./run.ts"
+import { told } from "./runningTurns.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
-import * as Turn from "./turn.ts"
-
-/** Lends the conversation to a method call: it is in use meanwhile. */
-export interface Lender {
-  /** Lends it to one effect. */
-  readonly with: <A, E>(f: (conversation: Conversation) => Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** Lends it until the scope closes. */
-  readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation>
-}
-
-type Complete = ChatCompletions.Service["complete"]
-
-/** A response, and its value if it was decoded. */
-type Answer<A> = Pick<StructuredOutput.Decoded<A>, "response"> & Partial<StructuredOutput.Decoded<A>>
-
-/** Maps the events of a stream, a chunk at a time. */
-type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
+import { makeId, type Opening } from "./turn.ts"
 
 /** A chat over the conversation, which every call acquires anew. */
 export const make = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) => ({
   config,
   ...questions(completions, lender),
-  ...turns(completions, lender),
+  ...turns(new Runner(completions, lender)),
   history: lender.with((conversation) => conversation.history),
   usage: lender.with((conversation) => conversation.usage),
   settings: lender.with((conversation) => conversation.settings),
@@ -62,7 +39,10 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
     messages.length === 0
       ? Effect.fail(new InvalidRequestError({ message: "append needs at least one message" }))
       : lender.with((conversation) =>
-        Effect.flatMap(Turn.makeId, (turnId) => conversation.commit({ turnId, messages, usage: undefined }))
+        Effect.flatMap(
+          makeId,
+          (turnId) => conversation.background.run(conversation.commit({ turnId, messages, usage: undefined }))
+        )
       ),
   rewind: (turns = 1) => rewind(lender, turns),
   stop: lender.with((conversation) => conversation.stop),
@@ -72,42 +52,13 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
 const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
   Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
 
-/** A blank prompt asks nothing, and servers refuse it. */
-const notBlank = (prompt: Prompt): Effect.Effect<Prompt, InvalidRequestError> =>
-  fromPrompt(prompt).some(asks)
-    ? Effect.succeed(prompt)
-    : Effect.fail(new InvalidRequestError({ message: "The prompt is blank: it must have a text or another part" }))
-
-/** Whether a message asks something. The result of a tool may be empty. */
-const asks = ({ content, role }: TurnInput[number]): boolean => {
-  if (role === "tool") return true
-  return typeof content === "string"
-    ? content.trim() !== ""
-    : content.some((part) => part.type !== "text" || part.text.trim() !== "")
-}
-
-/** The input as it is now: a program may go on to change its arrays. */
-const openingOf = (input: Input, context: Prompt | undefined): Turn.Opening => ({
-  input: typeof input === "string" || !("_tag" in input)
-    ? fromPrompt(input)
-    : input._tag === "Replace"
-    ? { ...input, prompt: fromPrompt(input.prompt) }
-    : input,
-  context: context === undefined ? undefined : fromPrompt(context)
-})
-
-const openingNotBlank = ({ input }: Turn.Opening): Effect.Effect<unknown, InvalidRequestError> => {
-  if (typeof input === "string" || !("_tag" in input)) return notBlank(input)
-  return input._tag === "Replace" ? notBlank(input.prompt) : Effect.void
-}
-
 /** The methods that neither read nor write the history. */
 const questions = (completions: ChatCompletions.Service, lender: Lender) => {
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
     lender.with((conversation) =>
       Effect.flatMap(
-        notBlank(prompt),
-        (prompt) => Effect.flatMap(conversation.question(fromPrompt(prompt)), ask)
+        Effect.zipRight(notBlank(prompt), conversation.question(fromPrompt(prompt))),
+        ask
       )
     )
 
@@ -115,7 +66,7 @@ const questions = (completions: ChatCompletions.Service, lender: Lender) => {
     Stream.unwrapScoped(
       Effect.flatMap(Effect.flatMap(Effect.scope, lender.acquire), (conversation) =>
         Effect.map(
-          Effect.flatMap(notBlank(prompt), (prompt) => conversation.question(fromPrompt(prompt))),
+          Effect.zipRight(notBlank(prompt), conversation.question(fromPrompt(prompt))),
           (request) => completions.stream({ ...request, options })
         ))
     )
@@ -134,48 +85,36 @@ const questions = (completions: ChatCompletions.Service, lender: Lender) => {
 }
 
 /** The methods that are turns. */
-const turns = (completions: ChatCompletions.Service, lender: Lender) => {
-  /** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
-  const begin = (
-    opening: Turn.Opening,
-    scope: Scope.Scope
-  ): Effect.Effect<Turn.Turn, BusyError | HistoryStoreError | InvalidRequestError> =>
-    Effect.zipRight(openingNotBlank(opening), lender.acquire(scope)).pipe(
-      Effect.flatMap((conversation) => Turn.begin(conversation, opening, scope)),
-      Effect.catchTag("Closed", () => begin(opening, scope))
-    )
+const turns = (runner: Runner) => {
+  /** The response of a turn. */
+  const whole = <A>(opening: Opening, ask: Ask<A>): Effect.Effect<Answer<A>, ChatError> =>
+    hasId(opening)
+      ? Effect.scopedWith((scope) =>
+        Effect.map(
+          Effect.flatMap(
+            Identified.join(runner, opening, Identified.whole(runner, opening, ask), scope),
+            Identified.responseIn
+          ),
+          (response) => ({ response })
+        )
+      )
+      : runner.whole(opening, ask)
 
-  const turn = <A>(
-    opening: Turn.Opening,
-    ask: (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
-  ) =>
-    Effect.scopedWith((scope) =>
-      Effect.flatMap(begin(opening, scope), (turn): Effect.Effect<Answer<A>, ChatError> => {
-        const complete = turn.meter.metered(completions.complete)
-        return Steps.complete(turn, (f) => send(turn, completions.complete, f), (request) => ask(complete, request))
-      })
-    )
-
-  const turnStream = <A>(
-    input: Input,
-    { context, ...options }: TurnOptions = {},
-    f: MapEvents<A>
-  ) => {
-    const opening = openingOf(input, context)
+  const turnStream = <A>(input: Input, { context, turnId, ...options }: TurnOptions = {}, f: MapEvents<A>) => {
+    const opening = openingOf(input, { context, turnId })
     return toStream((scope) =>
-      Effect.map(begin(opening, scope), (turn) => {
-        const open = (request: ChatRequest) => {
-          turn.meter.begin(request)
-          return toPull(completions.stream({ ...request, options }), turn.scope, turn.signal)
-        }
-        return Steps.events(turn, (f) => send(turn, completions.complete, f), open, f)
-      })
+      hasId(opening)
+        ? Effect.map(
+          Identified.join(runner, opening, Identified.streamed(runner, opening, options), scope),
+          (pull) => Effect.map(pull, (events) => f(events.map(({ event }) => event)))
+        )
+        : runner.stream(opening, options, scope, f)
     )
   }
 
-  const chat = (input: Input, { context, ...options }: TurnOptions = {}) =>
-    turn(
-      openingOf(input, context),
+  const chat = (input: Input, { context, turnId, ...options }: TurnOptions = {}) =>
+    whole(
+      openingOf(input, { context, turnId }),
       (complete, request) => Effect.map(complete({ ...request, options }), (response) => ({ response }))
     ).pipe(
       Effect.map(({ response }) => response),
@@ -190,13 +129,38 @@ const turns = (completions: ChatCompletions.Service, lender: Lender) => {
     chatObject: <A, I>(
       input: Input,
       schema: Schema.Schema<A, I>,
-      { context, ...options }: OptionsOfObject = {}
+      { context, turnId, ...options }: OptionsOfObject = {}
     ) =>
-      turn(openingOf(input, context), (complete, request) => StructuredOutput.ask(complete, request, schema, options))
-        .pipe(
-          Effect.flatMap((answer) => "value" in answer ? Effect.succeed(answer.value) : noValue(answer.response)),
-          (effect) => span("chatObject", effect)
-        )
+      whole<A>(
+        openingOf(input, { context, turnId }),
+        (complete, request) => StructuredOutput.ask(complete, request, schema, options)
+      ).pipe(
+        Effect.flatMap((answer) => {
+          if ("value" in answer) return Effect.succeed(answer.value)
+          return answer.response.finishReason === "interrupted"
+            ? noValue(answer.response)
+            : StructuredOutput.decoded(schema, answer.response)
+        }),
+        (effect) => span("chatObject", effect)
+      )
+  }
+}
+
+/** Whether the program chose the id of the turn. */
+const hasId = (opening: Opening): opening is Identified.Opening => opening.turnId !== undefined
+
+/** The methods of a manager's chat for turns that go on when their callers leave. */
+export const started = (completions: ChatCompletions.Service, lender: Lender) => {
+  const runner = new Runner(completions, lender)
+  return {
+    start: (input: Input, { context, turnId, ...options }: TurnOptions = {}) =>
+      Effect.flatMap(turnId === undefined ? makeId : Effect.succeed(turnId), (turnId) => {
+        const opening = { ...openingOf(input, { context, turnId }), turnId }
+        return Effect.as(Identified.start(runner, opening, Identified.streamed(runner, opening, options)), turnId)
+      }),
+    running: lender.with((conversation) => Effect.sync(() => told(conversation.running.get()))),
+    attach: (turnId?: string, { after = 0 }: { readonly after?: number | undefined } = {}) =>
+      toStream((scope) => Identified.attach(runner, turnId, after, scope))
   }
 }
 

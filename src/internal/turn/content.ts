@@ -4,13 +4,14 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
-import { type ChatMessage, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
+import { type ChatMessage, fromPrompt, system, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, emptyUsage, type Usage } from "../../ChatResponse.ts"
 import type { WindowLimits } from "../../ChatSettings.ts"
 import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { Service, Settings, StoredConversation, Version } from "../../StoredConversation.ts"
+import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Version } from "../../StoredConversation.ts"
+import type * as TurnModule from "../../Turn.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
 import { fromStored as chosenIn } from "../history/settings.ts"
 
@@ -21,6 +22,8 @@ export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
 export interface Question {
   readonly input: TurnInput
   readonly keepTurns?: number | undefined
+  /** Turns that stay as well, behind those. */
+  readonly moved?: ReadonlyArray<HistoryTurn> | undefined
   /** Messages that are sent before the input and not kept. */
   readonly context?: TurnInput | undefined
 }
@@ -57,12 +60,16 @@ export interface FinishedTurn {
   readonly usage: Usage | undefined
   /** How many turns stay in front of it, if it replaces those after them. */
   readonly keepTurns?: number | undefined
+  /** Turns that stay as well, behind those. */
+  readonly moved?: ReadonlyArray<HistoryTurn> | undefined
 }
 
 /** A turn by its id and the place of its first message. */
 export interface TurnStart {
   readonly turnId: string
   readonly start: number
+  /** Undefined until it is read from the store. */
+  readonly createdAt?: number
 }
 
 /** What is stored of a conversation, with the settings that are in force. */
@@ -78,10 +85,20 @@ export interface Content extends Omit<Version, "incarnation"> {
   /** Complete turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly turns: ReadonlyArray<TurnStart>
+  /** How many turns are stored before those. Above 0 there is no summary here. */
+  readonly firstTurn: number
   readonly summary: Summary | undefined
   readonly usage: Usage
   /** Undefined if the store has none. */
   readonly incarnation: string | undefined
+}
+
+/** A turn that was found by its id. */
+export interface FoundTurn {
+  readonly turnId: string
+  /** How many turns come before it. */
+  readonly index: number
+  readonly messages: ReadonlyArray<ChatMessage>
 }
 
 /** A turn that the store did not take. */
@@ -108,6 +125,7 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
   prompt: "",
   messages: [],
   turns: [],
+  firstTurn: 0,
   summary: undefined,
   usage: emptyUsage,
   version: 0,
@@ -125,22 +143,43 @@ export const fromStored = (stored: StoredConversation, config: LLMConfig): Conte
   version: stored.version
 })
 
+/** How many turns are read: the last ones, or all of them. */
+export type Amount = number | "whole"
+
+/** Whether the content has the turns that are wanted. */
+export const hasTurns = ({ firstTurn, turns }: Content, amount: Amount): boolean =>
+  firstTurn === 0 || amount !== "whole" && turns.length >= amount
+
 /** Reads what is stored, after the removal of the conversation before. */
 export const load = (
-  { after = Effect.void, defaults, id, store }: ConversationOptions
+  { after = Effect.void, defaults, id, store }: ConversationOptions,
+  amount: Amount
 ): Effect.Effect<Content, HistoryStoreError> =>
   Effect.flatMap(
-    Effect.zipRight(after, store.load(id)),
+    Effect.zipRight(after, read(store, id, amount)),
     Option.match({
       onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
-      onSome: (stored) => Effect.succeed(fromStored(stored, defaults))
+      onSome: ({ firstTurn, stored }) =>
+        Effect.succeed({
+          ...fromStored(stored, defaults),
+          firstTurn,
+          ...firstTurn > 0 ? { summary: undefined } : {}
+        })
     })
   )
+
+const read = (store: Service, id: string, amount: Amount) =>
+  amount === "whole"
+    ? Effect.map(store.load(id), Option.map((stored) => ({ stored, firstTurn: 0 })))
+    : Effect.map(
+      store.loadTail(id, { turns: amount }),
+      Option.map((stored) => ({ stored, firstTurn: stored.firstTurn }))
+    )
 
 /** The sum of both, if there are more. */
 export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
 
-/** The content without the turns after the first `keepTurns`. A summary stays if it is of turns that stay. */
+/** The whole content without the turns after the first `keepTurns`. A summary stays if it is of turns that stay. */
 export const firstTurns = (content: Content, keepTurns: number | undefined): Content => {
   const start = keepTurns === undefined ? undefined : content.turns[keepTurns]?.start
   if (start === undefined) return content
@@ -150,6 +189,49 @@ export const firstTurns = (content: Content, keepTurns: number | undefined): Con
     messages: messages.slice(0, start),
     turns: turns.slice(0, keepTurns),
     summary: summary !== undefined && summary.replaces <= start ? summary : undefined
+  }
+}
+
+/** The content with further turns at its end. */
+export const addTurns = (content: Content, added: ReadonlyArray<HistoryTurn> = []): Content =>
+  added.reduce<Content>((content, { messages, turnId = "", ...turn }) =>
+    messages.length === 0 ? content : {
+      ...content,
+      messages: [...content.messages, ...messages],
+      turns: [
+        ...content.turns,
+        { turnId, start: content.messages.length, ...turn.createdAt === undefined ? {} : { createdAt: turn.createdAt } }
+      ]
+    }, content)
+
+/** The turn with this id, if it is here. */
+export const findTurn = ({ firstTurn, messages, turns }: Content, turnId: string): FoundTurn | undefined => {
+  const index = turns.findIndex((turn) => turn.turnId === turnId)
+  const turn = turns[index]
+  return turn && { turnId, index: firstTurn + index, messages: messages.slice(turn.start, turns[index + 1]?.start) }
+}
+
+/** What stays of the whole content if this turn is asked again: the turns before it and those after it. */
+export const others = ({ messages, turns }: Content, { index }: FoundTurn): Pick<Question, "keepTurns" | "moved"> => ({
+  keepTurns: index,
+  moved: turns.slice(index + 1).map(({ createdAt, start, turnId }, after) => ({
+    turnId,
+    createdAt,
+    messages: messages.slice(start, turns[index + after + 2]?.start)
+  }))
+})
+
+/** The question of a turn of the whole content that is answered again, undefined if there is no such turn. */
+export const questionOf = (
+  { messages, turns }: Content,
+  input: TurnModule.Regenerate | TurnModule.Replace
+): Question | undefined => {
+  const { turnId } = input
+  const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
+  const turn = turns[keepTurns]
+  return turn && {
+    keepTurns,
+    input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
   }
 }
 

@@ -3,36 +3,37 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as SynchronizedRef from "effect/SynchronizedRef"
 import { type BusyError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
-import { type ChatMessage, fromPrompt, system } from "../../ChatMessage.ts"
+import { type ChatMessage, system } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { Usage } from "../../ChatResponse.ts"
-import type { Changes, ChatSettings, WindowLimits } from "../../ChatSettings.ts"
+import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type * as HistoryStore from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
-import { store as noopStore } from "../history/noopStore.ts"
 import * as Settings from "../history/settings.ts"
+import { Background } from "./background.ts"
 import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
 import {
-  add,
+  addTurns,
   type Choice,
   type Content,
   type ConversationOptions,
   type FinishedTurn,
   firstTurns,
-  inputOf,
-  isCurrent,
-  load,
+  type FoundTurn,
+  others,
   type Question,
+  questionOf,
   type StoreError,
   type TurnInput,
   withSystem
 } from "./content.ts"
+import { ContentRef } from "./contentRef.ts"
 import { type Closed, TurnLock } from "./lock.ts"
+import { RunningTurns } from "./runningTurns.ts"
 import { Unsettled } from "./unsettled.ts"
+import { Writes } from "./writes.ts"
 
 /**
  * One conversation. It reads what is stored with its first use, after a write that failed, and, if other programs write
@@ -43,23 +44,31 @@ export class Conversation {
   readonly owner: string | object
   readonly #options: ConversationOptions
   readonly #choices: Choices
-  #limits: WindowLimits | undefined
-  readonly #content: SynchronizedRef.SynchronizedRef<Content | undefined> = SynchronizedRef.unsafeMake<
-    Content | undefined
-  >(undefined)
+  readonly #content: ContentRef
   readonly #unsettled = new Unsettled()
-  #isRemoved = false
+  readonly #writes: Writes
+  /** The writes of the store. They go on when who began them leaves. */
+  readonly background: Background
+  #running: RunningTurns | undefined
   #clears = 0
 
   constructor(options: ConversationOptions) {
     this.owner = options.owner ?? options.id
     this.#options = options
     this.#choices = new Choices(options.id, options.defaults)
+    this.#writes = new Writes(options, this.#choices, this.#unsettled)
+    this.background = new Background()
+    this.#content = new ContentRef(options, this.#choices, this.#unsettled, this.lock, this.background)
+  }
+
+  /** The turns that have a log. Made when they are asked for: most conversations have none. */
+  get running(): RunningTurns {
+    return this.#running ??= new RunningTurns()
   }
 
   /** Chooses what turns send of the history. */
   get window(): HistoryWindow {
-    return this.#limits === undefined ? this.#options.window : Settings.toWindow(this.#limits, this.#options.window)
+    return this.#content.window
   }
 
   /** Chooses settings, which are stored with the next write. `mark` tells whether they are stored already. */
@@ -74,27 +83,27 @@ export class Conversation {
 
   /** The tokens of all turns. */
   get usage(): Effect.Effect<Usage, HistoryStoreError> {
-    return Effect.map(this.#current, ({ usage }) => this.#unsettled.total(usage))
+    return Effect.map(this.#content.current(), ({ usage }) => this.#unsettled.total(usage))
   }
 
   /** The settings that are in force, without a look at the stored version. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
-    return Effect.map(this.#read(false), ({ config }) => config)
+    return Effect.map(this.#content.read(false), ({ config }) => config)
   }
 
   /** The settings that are in force, without secrets. */
   get settings(): Effect.Effect<ChatSettings, HistoryStoreError> {
-    return Effect.map(this.#current, Settings.toSettings)
+    return Effect.map(this.#content.current(), Settings.toSettings)
   }
 
   /** The messages, after the system message if there is one. */
   get history(): Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError> {
-    return Effect.map(this.#current, (content) => withSystem(content, content.messages))
+    return Effect.map(this.#content.current("whole"), (content) => withSystem(content, content.messages))
   }
 
   /** The request of a question outside the history. */
   question(input: TurnInput): Effect.Effect<ChatRequest, HistoryStoreError> {
-    return Effect.map(this.#current, (content) => ({
+    return Effect.map(this.#content.current(), (content) => ({
       config: content.config,
       messages: withSystem(content, input),
       conversation: this.owner
@@ -110,29 +119,53 @@ export class Conversation {
   resolve(
     input: TurnModule.Regenerate | TurnModule.Replace
   ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> {
-    return Effect.flatMap(this.#read(true), ({ messages, turns }) => {
-      const { turnId } = input
-      const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
-      const turn = turns[keepTurns]
-      if (turn === undefined) {
-        const which = turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(turnId)}`
-        return Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
-      }
-      return Effect.succeed({
-        keepTurns,
-        input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
-      })
+    return Effect.flatMap(this.#content.read(true, "whole"), (content) => {
+      const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
+      const question = questionOf(content, input)
+      return question === undefined
+        ? Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
+        : Effect.succeed(question)
     })
   }
 
+  /** The turn with this id, if it is stored. */
+  find(turnId: string): Effect.Effect<FoundTurn | undefined, HistoryStoreError> {
+    return Effect.flatMap(this.#content.current(), (content) => this.#content.find(content, turnId))
+  }
+
+  /** The turn with this id, and what stays of the others if it is asked again. For the turn that holds the lock. */
+  findAgain(turnId: string): Effect.Effect<
+    { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved"> } | undefined,
+    HistoryStoreError
+  > {
+    return Effect.flatMap(
+      this.#content.read(true),
+      (content) =>
+        Effect.flatMap(this.#content.find(content, turnId), (found) =>
+          found === undefined
+            ? Effect.succeed(found)
+            : Effect.map(this.#content.read(true, "whole"), (content) => ({ found, others: others(content, found) })))
+    )
+  }
+
   /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
-  choice({ context = [], input, keepTurns }: Question): Effect.Effect<Choice, HistoryStoreError> {
-    const confirmed = Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#forget : Effect.void)
-    return Effect.map(Effect.zipRight(confirmed, this.#read(true)), (content) => {
-      const { config, messages, summary, systemPrompt } = firstTurns(content, keepTurns)
-      const opening = [...context, ...input]
+  choice({ context = [], input, keepTurns, moved }: Question): Effect.Effect<Choice, HistoryStoreError> {
+    const opening = [...context, ...input]
+    const confirmed = Effect.zipRight(
+      this.background.settled,
+      Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#content.forget : Effect.void)
+    )
+    const content = keepTurns === undefined ? this.#content.forWindow(opening) : this.#content.read(true, "whole")
+    return Effect.map(Effect.zipRight(confirmed, content), (content) => {
+      const { config, firstTurn, messages, summary, systemPrompt } = addTurns(firstTurns(content, keepTurns), moved)
       return {
-        input: { system: systemPrompt === "" ? undefined : system(systemPrompt), messages, opening, summary },
+        input: {
+          system: systemPrompt === "" ? undefined : system(systemPrompt),
+          messages,
+          opening,
+          summary,
+          offset: firstTurn
+        },
         request: { config, conversation: this.owner }
       }
     })
@@ -141,7 +174,7 @@ export class Conversation {
   /** Stores the summary of these messages, unless the history has changed. */
   summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
     const { id, store } = this.#options
-    return this.#write(false, (content) => {
+    const write = this.#content.write(false, (content) => {
       if (content.messages !== messages) return Effect.succeed(content)
       const usage = this.#unsettled.withUnstored(content.usage)
       const { incarnation, version } = content
@@ -149,7 +182,8 @@ export class Conversation {
         this.#unsettled.storing(usage, store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })),
         (version) => ({ ...content, version, usage, summary })
       )
-    }).pipe(Effect.catchTag("ConflictError", () => Effect.void))
+    })
+    return Effect.catchTag(this.background.run(write), "ConflictError", () => Effect.void)
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
@@ -161,7 +195,7 @@ export class Conversation {
   }
 
   #updateSettings(changes: Changes): Effect.Effect<void, StoreError> {
-    return this.#write(true, (content) =>
+    const write = this.#content.write(true, (content) =>
       Effect.flatMap(this.#choices.apply(content), (chosen) => {
         const { incarnation, version } = content
         const { done, update } = this.#choices.change(changes)
@@ -175,26 +209,38 @@ export class Conversation {
             systemPrompt,
             settings
           })
-          : this.#commit({ expected: { incarnation, version }, turns: [] }, next)
+          : this.#writes.commit({ expected: { incarnation, version }, turns: [] }, next)
         return Effect.map(commit, (version) => {
           done()
           return { ...next, version }
         })
       }))
+    return this.background.run(write)
   }
 
   get clear(): Effect.Effect<void, StoreError> {
     const { id, store } = this.#options
-    return this.#write(true, (content) => {
+    const write = this.#content.write(true, (content) => {
       const { incarnation, version } = content
       // A conversation that is not stored has nothing to clear there.
       const clear = version === 0 ? Effect.succeed(0) : store.clear({ id, expectedVersion: version, incarnation })
       return Effect.map(clear, (version) => {
         this.#clears++
         this.#unsettled.discard()
-        return { ...content, version, messages: [], turns: [], summary: undefined }
+        return { ...content, version, messages: [], turns: [], firstTurn: 0, summary: undefined }
       })
     })
+    return this.background.run(write)
+  }
+
+  /** Fails if the conversation would refuse a turn that begins now. */
+  get accepts(): Effect.Effect<void, BusyError | HistoryStoreError> {
+    return Effect.flatMap(this.config, ({ turnPolicy }) => this.lock.accepts(turnPolicy))
+  }
+
+  /** Gives up the turn with this id if the store did not take it. */
+  giveUp(turnId: string): void {
+    if (this.#unsettled.turn?.turnId === turnId) this.#unsettled.discard()
   }
 
   /** Ends the turn that runs, and those that wait. */
@@ -207,34 +253,37 @@ export class Conversation {
     return Effect.suspend(() => this.lock.holder?.stop ?? Effect.void)
   }
 
-  /** Ends the conversation. The turn that runs may go on for a while; turns that wait begin in the next conversation. */
+  /**
+   * Ends the conversation, once what it writes is stored. The turn that runs may go on for a while; turns that wait begin
+   * in the next conversation.
+   */
   end(grace: Duration.Duration): Effect.Effect<void> {
-    return Effect.flatMap(this.lock.close, () => {
+    const stopped = Effect.flatMap(this.lock.close, () => {
       const turn = this.lock.holder
       if (turn === undefined) return Effect.void
       return Duration.equals(grace, Duration.zero)
         ? turn.stop
         : turn.done.pipe(Effect.timeoutOption(grace), Effect.interruptible, Effect.zipRight(turn.stop))
     })
+    return Effect.zipRight(stopped, this.background.settled)
   }
 
   /** Ends the conversation: the turn that runs is not kept, and nothing is written after this. */
   get remove(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.#isRemoved = true
-      const written = SynchronizedRef.update(this.#content, (content) => content)
-      return Effect.zipRight(this.end(Duration.zero), written)
+      this.#content.isRemoved = true
+      return this.end(Duration.zero)
     })
   }
 
   /** Adds a turn to the history. It is stored when this is done. */
   commit(turn: FinishedTurn): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
-      if (this.#isRemoved) return this.recordUsage(turn.usage)
-      const write = this.#write(false, (content) => {
+      if (this.#content.isRemoved) return this.recordUsage(turn.usage)
+      const write = this.#content.write(false, (content) => {
         this.#unsettled.keep(turn, content)
-        return this.#append(content, turn)
-      })
+        return this.#writes.append(content, turn)
+      }, turn.keepTurns === undefined ? undefined : "whole")
       // What is stored may have to be read first, and that can fail.
       const kept = Effect.tapError(write, () =>
         Effect.sync(() => {
@@ -249,14 +298,14 @@ export class Conversation {
   /** Removes the last turns, once the turn that runs is over. Returns how many there were to remove. */
   rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
     let removed = 0
-    const write = this.#write(true, (content) => {
+    const write = this.#content.write(true, (content) => {
       removed = Math.min(content.turns.length, Math.max(0, Math.trunc(count)))
       if (removed === 0) return Effect.succeed(content)
       this.#unsettled.discard()
       const keepTurns = content.turns.length - removed
-      return this.#append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
-    })
-    return this.lock.with(Effect.map(write, () => removed))
+      return this.#writes.append(content, { turnId: "", messages: [], usage: undefined, keepTurns })
+    }, "whole")
+    return this.lock.with(Effect.map(write, () => removed), this.background)
   }
 
   /** Tries to store the turn that the store did not take. Returns whether there was one. */
@@ -264,25 +313,21 @@ export class Conversation {
     return Effect.suspend(() => {
       const unsaved = this.#unsettled.turn
       if (unsaved === undefined) return Effect.succeed(false)
-      const write = this.#write(
+      const write = this.#content.write(
         false,
         (content) =>
           this.#unsettled.turn?.messages === unsaved.messages
-            ? this.#append(content, unsaved)
-            : Effect.succeed(content)
+            ? this.#writes.append(content, unsaved)
+            : Effect.succeed(content),
+        unsaved.keepTurns === undefined ? undefined : "whole"
       )
-      return Effect.as(Effect.zipRight(this.#forget, write), true)
+      return Effect.as(this.background.run(Effect.zipRight(this.#content.forget, write)), true)
     })
   }
 
   /** Counts the tokens of a turn that left nothing else. */
   recordUsage(usage: Usage | undefined): Effect.Effect<void> {
-    // Not during a write, which stores the tokens that it found.
-    const record = SynchronizedRef.update(this.#content, (content) => {
-      this.#unsettled.record(usage)
-      return content
-    })
-    return usage === undefined ? Effect.void : Effect.zipRight(this.#count(usage), record)
+    return Effect.zipRight(this.#count(usage), Effect.sync(() => this.#unsettled.record(usage)))
   }
 
   #count(usage: Usage | undefined): Effect.Effect<void> {
@@ -290,110 +335,8 @@ export class Conversation {
     return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
   }
 
-  #append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
-    return Effect.flatMap(this.#choices.apply(content), (chosen) => {
-      const { keepTurns, messages, turnId } = turn
-      const { id, store } = this.#options
-      const { incarnation, version } = content
-      const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
-      const kept = firstTurns(chosen, keepTurns)
-      const write = keepTurns !== undefined || this.#choices.needsCommit(version)
-        ? this.#commit({
-          expected: { incarnation, version },
-          keepTurns,
-          turns: messages.length === 0 ? [] : [{ turnId, messages }],
-          usage,
-          ...(keepTurns === undefined ? {} : { summary: kept.summary })
-        }, chosen)
-        : this.#storingChoices(store.append({
-          id,
-          turnId,
-          expectedVersion: version,
-          incarnation,
-          messages,
-          usage,
-          systemPrompt: chosen.prompt,
-          settings: chosen.settings
-        }))
-      return Effect.map(this.#unsettled.storing(usage, write), (version) => {
-        this.#unsettled.stored()
-        const turns = messages.length === 0 ? kept.turns : [...kept.turns, { turnId, start: kept.messages.length }]
-        return { ...kept, version, usage, turns, messages: [...kept.messages, ...messages] }
-      })
-    })
-  }
-
-  /** A write that also stores what is chosen. */
-  #commit(commit: Omit<HistoryStore.Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
-    const { id, store } = this.#options
-    return this.#storingChoices(
-      Effect.map(store.commit({ id, ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
-    )
-  }
-
-  #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
-    // A conversation without a store has no other place than its chats for what they chose.
-    return this.#choices.storing(write, this.#options.store !== noopStore)
-  }
-
   /** Makes the next use read what another write stored. A turn that runs gets a conflict from its own write. */
   get reload(): Effect.Effect<void> {
-    return Effect.suspend(() => this.lock.holder === undefined ? this.#forget : Effect.void)
-  }
-
-  /** Makes the next use read what is stored. */
-  get #forget(): Effect.Effect<void> {
-    return Effect.uninterruptible(SynchronizedRef.set(this.#content, undefined))
-  }
-
-  /** The content, compared with the store unless a turn runs: that turn was made for what is in memory. */
-  get #current(): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.suspend(() => this.#read(this.lock.holder === undefined))
-  }
-
-  /** Only reading can be interrupted: a semaphore loses the permit of a fiber that is interrupted as it gets it. */
-  #read(compare: boolean): Effect.Effect<Content, HistoryStoreError> {
-    const read = Effect.uninterruptibleMask((restore) =>
-      SynchronizedRef.modifyEffect(
-        this.#content,
-        (content) => Effect.map(restore(this.#refresh(content, compare)), (content) => [content, content])
-      )
-    )
-    return SynchronizedRef.get(this.#content).pipe(
-      Effect.flatMap((content) =>
-        content === undefined || compare && this.#options.store.isShared ? read : Effect.succeed(content)
-      ),
-      Effect.flatMap((content) => this.#choices.apply(content)),
-      Effect.tap(({ limits }) => this.#limits = limits)
-    )
-  }
-
-  /** The content, read if there is none, or if another version is stored. */
-  #refresh(content: Content | undefined, compare: boolean): Effect.Effect<Content, HistoryStoreError> {
-    const { id, store } = this.#options
-    if (content === undefined) return this.#load
-    return compare && store.isShared
-      ? Effect.flatMap(store.version(id), (found) => isCurrent(content, found) ? Effect.succeed(content) : this.#load)
-      : Effect.succeed(content)
-  }
-
-  /** One write at a time, and none after the removal. After one that failed, what is stored is read again. */
-  #write(
-    compare: boolean,
-    f: (content: Content) => Effect.Effect<Content, StoreError>
-  ): Effect.Effect<void, StoreError> {
-    return SynchronizedRef.updateEffect(this.#content, (content) => {
-      if (this.#isRemoved) return Effect.succeed(content)
-      const known = this.#unsettled.isUnconfirmed ? undefined : content
-      return Effect.flatMap(this.#refresh(known, compare && this.lock.holder === undefined), f)
-    }).pipe(
-      Effect.tapErrorTag("ConflictError", () => this.#forget),
-      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unsettled.fail())),
-      Effect.uninterruptible
-    )
-  }
-
-  get #load(): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.map(load(this.#options), (content) => this.#unsettled.settle(content))
+    return Effect.suspend(() => this.lock.holder === undefined ? this.#content.forget : Effect.void)
   }
 }

@@ -37,14 +37,17 @@ export const complete = <A extends Answer>(
       restore(send((request) => turn.wait(ask(request)))),
       {
         onFailure: (error) =>
-          error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(turn.fail(error), Effect.fail(error)),
+          error._tag === "Stopped"
+            ? Effect.fail(error)
+            : Effect.zipRight(turn.fail(error, restore), Effect.fail(error)),
         onSuccess: (answer) =>
-          Effect.flatMap(turn.endStep(answer.response, restore), (response) =>
-            response === undefined ? step : Effect.succeed({ ...answer, response }))
+          Effect.flatMap(
+            turn.endStep(answer.response, restore),
+            (response) => response === undefined ? step : Effect.succeed({ ...answer, response })
+          )
       }
     )
-    return Effect.catchTag(step, "Stopped", () =>
-      Effect.map(turn.interrupted, (response) => ({ response })))
+    return Effect.catchTag(step, "Stopped", () => Effect.map(restore(turn.interrupted), (response) => ({ response })))
   })
 
 /** The events of a turn, as its consumer pulls them. */
@@ -58,7 +61,7 @@ export const events = <A>(
 /** Maps events, a chunk at a time. */
 type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
 
-/** The loop of a streamed turn. The end of the turn cannot be interrupted. */
+/** The loop of a streamed turn. */
 class TurnEvents<A> {
   readonly #turn: Turn
   readonly #f: MapEvents<A>
@@ -123,7 +126,7 @@ class TurnEvents<A> {
           return before.length === 0 ? restore(this.pull) : emit
         },
         onFailure: (error) => {
-          if (error._tag === "Stopped") return this.#interrupted
+          if (error._tag === "Stopped") return restore(this.#interrupted)
           this.#end = Effect.fail(Option.some(error))
           return before.length === 0 ? this.#end : emit
         }
@@ -137,16 +140,16 @@ class TurnEvents<A> {
   }
 
   #fail(error: ChatError): Pull<A, ChatError> {
-    return Effect.uninterruptible(Effect.matchEffect(this.#turn.fail(error), {
-      onFailure: () => this.#interrupted,
-      onSuccess: () => Effect.fail(Option.some(error))
-    }))
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.matchEffect(this.#turn.fail(error, restore), {
+        onFailure: () => restore(this.#interrupted),
+        onSuccess: () => Effect.fail(Option.some(error))
+      })
+    )
   }
 
   get #interrupted(): Pull<A, ChatError> {
-    return Effect.uninterruptible(
-      Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishOf(response)))
-    )
+    return Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishOf(response)))
   }
 }
 
@@ -186,8 +189,9 @@ const choose = (
   window: HistoryWindow.HistoryWindow
 ): Effect.Effect<ChatRequest, ChatError | Stopped> => {
   const { conversation, question, signal } = turn
+  // A turn that is stopped does not wait for its store.
   const select = Effect.flatMap(
-    conversation.choice(question),
+    turn.wait(conversation.choice(question)),
     ({ input, request }) =>
       Effect.map(HistoryWindow.assemble(window, input), (messages) => ({
         ...request,

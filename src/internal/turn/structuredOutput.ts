@@ -39,6 +39,10 @@ export const ask = <A, I>(
     (shape) => askFor(shape, complete, request, schema, options)
   )
 
+/** The value of an answer that is there already. */
+export const decoded = <A, I>(schema: Schema.Schema<A, I>, response: ChatResponse): Effect.Effect<A, ChatError> =>
+  Effect.map(decode(schema, shapeOf(schema).isWrapped, response), ({ value }) => value)
+
 const askFor = <A, I>(
   asked: Shape,
   complete: ChatCompletions.Service["complete"],

@@ -2,7 +2,8 @@
  * One turn of a conversation: a list of steps and one commit.
  *
  * A step is one request and its answer. A turn ends once, in one of four ways: completed, failed, stopped by the
- * conversation, or abandoned by its consumer. The first to end it commits what is kept and releases the lock.
+ * conversation, or abandoned by its consumer. The first to end it commits what is kept, in the background, and the lock is
+ * released after that. Only the turn's own fiber waits for the commit, and an interruption ends the wait.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -42,6 +43,9 @@ import { Meter } from "./meter.ts"
  * there are none.
  */
 export type NextStep = (answer: ChatResponse) => Effect.Effect<ReadonlyArray<ToolMessage>, ChatError>
+
+/** Makes a part of what cannot be interrupted interruptible again. */
+export type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 /** One request of a turn, with what came of it. */
 export interface Step {
@@ -128,24 +132,24 @@ export class Turn implements Holder {
 
   /**
    * Ends a step with its complete answer. Returns the response of the turn, as the history has it, if the turn is done;
-   * undefined if another step follows. A tool call that was cut fails the turn. Only what decides about the next step can
-   * be interrupted, by `restore`.
+   * undefined if another step follows. A tool call that was cut fails the turn. What decides about the next step can be
+   * interrupted, by `restore`, and so can the wait for the store.
    */
   endStep(
     response: ChatResponse,
-    restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+    restore: Restore
   ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
     const error = cutCall(response)
-    if (error !== undefined) return Effect.zipRight(this.fail(error), Effect.fail(error))
+    if (error !== undefined) return Effect.zipRight(this.fail(error, restore), Effect.fail(error))
     const answer = withCallIds(response)
     const nextStep = answer.toolCalls.length === 0 ? undefined : this.#nextStep
-    if (nextStep === undefined) return this.#complete(answer)
+    if (nextStep === undefined) return this.#complete(answer, restore)
     this.meter.answered(answer)
     return Effect.matchEffect(restore(this.wait(nextStep(answer))), {
       onFailure: (error) =>
-        error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(this.fail(error), Effect.fail(error)),
+        error._tag === "Stopped" ? Effect.fail(error) : Effect.zipRight(this.fail(error, restore), Effect.fail(error)),
       onSuccess: (results) => {
-        if (results.length === 0) return this.#complete(answer)
+        if (results.length === 0) return this.#complete(answer, restore)
         const message = fromResponse(answer)
         const messages = message === undefined ? results : [message, ...results]
         this.#steps = [...this.#steps, { answer, messages }]
@@ -156,7 +160,7 @@ export class Turn implements Holder {
   }
 
   /** The turn failed: the history keeps what `onFailure` says, and the turn's resources are released. */
-  fail(error: ChatError): Effect.Effect<void, Stopped> {
+  fail(error: ChatError, restore: Restore): Effect.Effect<void, Stopped> {
     const usage = this.meter.partial(error.partial)
     const rollback = this.conversation.recordUsage(usage)
     const partial = error.partial ?? this.#partial.response("error")
@@ -164,10 +168,12 @@ export class Turn implements Holder {
       this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false),
       (error) => Effect.logWarning("A turn that failed could not be stored", error)
     )
-    return Effect.zipRight(
-      this.#end(this.#onFailure === "keep" ? keep : rollback, Effect.fail(stopped)),
-      Scope.close(this.scope, Exit.fail(error))
-    )
+    const end = this.#end(this.#onFailure === "keep" ? keep : rollback)
+    return Effect.flatMap(end, (wait) =>
+      Effect.zipRight(
+        Scope.close(this.scope, Exit.fail(error)),
+        wait === undefined ? Effect.fail(stopped) : restore(wait)
+      ))
   }
 
   /** The stream of an answer ended without `Finish`. */
@@ -187,7 +193,7 @@ export class Turn implements Holder {
   /** Waits until it is settled what is kept of the turn. */
   readonly done: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.#settled))
 
-  /** The conversation ends the turn. It cannot be interrupted: others wait for all of it. */
+  /** The conversation ends the turn. It does not wait until what is kept is stored. */
   readonly stop: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
     if (!this.hasEnded) {
       this.#state = "stopping"
@@ -197,19 +203,22 @@ export class Turn implements Holder {
   }))
 
   /** Ends the turn before its answer is complete, unless it has ended, and releases its resources. */
-  readonly abandon: Effect.Effect<void> = Effect.ensuring(
-    Effect.catchAll(
-      Effect.suspend(() =>
-        this.#end(
-          // A turn that left the queue asked nothing.
-          this.#state === "waiting" ? Effect.void : this.#interrupt,
-          this.done
-        )
-      ),
-      // Nobody receives the error. The conversation still has the turn, and can try to save it again.
-      (error) => Effect.logWarning("An interrupted turn could not be stored", error)
-    ),
-    Effect.suspend(() => Scope.close(this.scope, Exit.void))
+  readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
+    // A turn that left the queue asked nothing.
+    const keep = this.#state === "waiting" ? Effect.void : this.#interrupt
+    // Nobody receives the error. The conversation still has the turn, and can try to save it again.
+    const end = this.#end(
+      Effect.catchAllCause(keep, (cause) => Effect.logWarning("An interrupted turn could not be stored", cause))
+    )
+    return Effect.ensuring(end, Scope.close(this.scope, Exit.void))
+  })
+
+  /** Ends the turn before its first request. Nothing is kept of it. */
+  readonly withdraw: Effect.Effect<void> = Effect.uninterruptible(
+    Effect.zipRight(
+      Effect.suspend(() => this.#end(Effect.void)),
+      Effect.suspend(() => Scope.close(this.scope, Exit.void))
+    )
   )
 
   /** Keeps what `onInterrupt` says. */
@@ -223,11 +232,20 @@ export class Turn implements Holder {
   }
 
   /** Ends the turn with the complete answer of its last step. */
-  #complete(response: ChatResponse): Effect.Effect<ChatResponse, ChatError | Stopped> {
+  #complete(response: ChatResponse, restore: Restore): Effect.Effect<ChatResponse, ChatError | Stopped> {
     const answer = change(response, { usage: this.meter.total(response), turnId: this.id })
-    // The error has the answer that the store did not take.
-    const commit = Effect.mapError(this.#commit(answer, true), (error) => changeError(error, { partial: answer }))
-    return Effect.as(this.#end(commit, Effect.fail(stopped)), answer)
+    let isLeft = false
+    const commit = this.#commit(answer, true).pipe(
+      // The error has the answer that the store did not take.
+      Effect.mapError((error) => changeError(error, { partial: answer })),
+      Effect.tapErrorCause((cause) => isLeft ? Effect.logWarning("A turn could not be stored", cause) : Effect.void)
+    )
+    const leave = Effect.sync(() => isLeft = true)
+    return Effect.flatMap(
+      this.#end(commit),
+      (wait): Effect.Effect<ChatResponse, ChatError | Stopped> =>
+        wait === undefined ? Effect.fail(stopped) : Effect.as(Effect.onInterrupt(restore(wait), () => leave), answer)
+    )
   }
 
   /** What has arrived of the step's answer, with the usage of the turn. */
@@ -242,24 +260,22 @@ export class Turn implements Holder {
    */
   #commit(response: ChatResponse, isComplete: boolean): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const { input, keepTurns } = this.question
+    const { input, keepTurns, moved } = this.question
     const isCleared = this.#clears !== this.conversation.clears
     if (isCleared || (keepTurns !== undefined && !isComplete)) return this.conversation.recordUsage(usage)
     const answer = fromResponse(response) ?? blank(response)
     const messages = [...input, ...this.#steps.flatMap((step) => step.messages), answer]
-    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns })
+    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, moved })
   }
 
-  /** Ends the turn, unless it has ended already. */
-  #end<E, E2>(commit: Effect.Effect<void, E>, otherwise: Effect.Effect<void, E2>): Effect.Effect<void, E | E2> {
-    return Effect.uninterruptible(Effect.suspend((): Effect.Effect<void, E | E2> => {
-      if (this.#state === "ended") return otherwise
+  /** Ends the turn. Returns a wait for the commit, undefined if the turn had ended already. */
+  #end<E>(commit: Effect.Effect<void, E>): Effect.Effect<Effect.Effect<void, E> | undefined> {
+    return Effect.suspend(() => {
+      if (this.#state === "ended") return Effect.succeed(undefined)
       this.#state = "ended"
-      return Effect.ensuring(
-        commit,
-        Effect.zipRight(this.conversation.lock.release(this), Deferred.succeed(this.#settled, undefined))
-      )
-    }))
+      const release = Effect.zipRight(this.conversation.lock.release(this), Deferred.succeed(this.#settled, undefined))
+      return this.conversation.background.start(Effect.ensuring(commit, release))
+    })
   }
 }
 
@@ -300,6 +316,8 @@ const withCallIds = (response: ChatResponse): ChatResponse => {
 export interface Opening {
   readonly input: TurnModule.Input
   readonly context?: Prompt | undefined
+  /** Default a new id. */
+  readonly turnId?: string | undefined
 }
 
 const isPrompt = (input: TurnModule.Input): input is Prompt => typeof input === "string" || !("_tag" in input)
@@ -319,14 +337,14 @@ export const makeId: Effect.Effect<string> = Effect.zipWith(
 /** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
 export const begin = (
   conversation: Conversation,
-  { context, input }: Opening,
+  { context, input, turnId }: Opening,
   scope: Scope.Scope,
   nextStep?: NextStep
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError | InvalidRequestError> =>
   Effect.gen(function*() {
     const config = yield* conversation.config
     const turn = new Turn({
-      id: yield* makeId,
+      id: turnId ?? (yield* makeId),
       conversation,
       question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),

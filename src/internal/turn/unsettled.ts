@@ -20,6 +20,8 @@ export class Unsettled {
   #turn: Unsaved | undefined
   /** The tokens of turns that left nothing else. They are stored with the next turn. */
   #unstored: Usage | undefined
+  /** Those of them that a write in progress stores. */
+  #storing: Usage | undefined
   #unconfirmed: UnconfirmedWrite | undefined
 
   /** The turn that the store did not take. */
@@ -34,7 +36,7 @@ export class Unsettled {
 
   /** The tokens of all turns, those that are not stored included. */
   total(usage: Usage): Usage {
-    return [this.#unstored, this.#unconfirmed?.unstored, this.#turn?.usage].reduce(add, usage)
+    return [this.#unstored, this.#storing, this.#unconfirmed?.unstored, this.#turn?.usage].reduce(add, usage)
   }
 
   /** The tokens to store. */
@@ -47,17 +49,21 @@ export class Unsettled {
     if (usage !== undefined) this.#unstored = add(usage, this.#unstored)
   }
 
-  /** A write of the tokens of all turns. */
+  /** A write of the tokens of all turns. Tokens that are counted meanwhile are stored with the next one. */
   storing(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
-    const unstored = this.#unstored
-    return Effect.tapBoth(write, {
-      onSuccess: () => Effect.sync(() => this.#unstored = undefined),
-      onFailure: (error) =>
-        Effect.sync(() => {
-          if (error._tag === "ConflictError") return
-          this.#unstored = undefined
-          this.#unconfirmed = { usage, unstored }
-        })
+    return Effect.suspend(() => {
+      const unstored = this.#unstored
+      this.#unstored = undefined
+      this.#storing = unstored
+      return Effect.tapBoth(write, {
+        onSuccess: () => Effect.sync(() => this.#storing = undefined),
+        onFailure: (error) =>
+          Effect.sync(() => {
+            this.#storing = undefined
+            if (error._tag === "ConflictError") this.record(unstored)
+            else this.#unconfirmed = { usage, unstored }
+          })
+      })
     })
   }
 

@@ -84,17 +84,17 @@ const runAndKill = (place: Stores.Place, run: number) =>
     yield* Effect.sleep(yield* Random.nextIntBetween(0, longestTurn))
     if (!(yield* child.isRunning)) return yield* Effect.dieMessage("The program ended before it was killed")
     yield* child.kill("SIGKILL")
-    return Arr.filter(Arr.fromIterable(yield* Fiber.join(reports)), Turns.isDone)
+    return Arr.fromIterable(yield* Fiber.join(reports))
   }).pipe(Effect.scoped)
 
 /** Judges these conversations, as a program that has just begun finds them. */
-const look = (place: Stores.Place, ids: Iterable<string>, told: ReadonlyMap<string, ReadonlyArray<string>>) =>
+const look = (place: Stores.Place, ids: Iterable<string>, told: ReadonlyMap<string, Turns.Told>) =>
   Effect.gen(function*() {
     const store = yield* HistoryStore.HistoryStore
     let verdict = Turns.nothing
     for (const id of ids) {
       const messages = Option.match(yield* store.load(id), { onNone: () => [], onSome: (stored) => stored.messages })
-      verdict = Turns.add(verdict, Turns.judge(id, messages, told.get(id) ?? []))
+      verdict = Turns.add(verdict, Turns.judge(messages, told.get(id) ?? Turns.untold(id)))
     }
     return verdict
   }).pipe(Effect.provide(Stores.layer(place)))
@@ -110,10 +110,12 @@ const everyId = (place: Stores.Place, told: Iterable<string>) =>
 /** Kills the program so many times. Stops at the first look that finds something wrong. */
 export const kill = (place: Stores.Place, kills: number) =>
   Effect.gen(function*() {
-    const told = new Map<string, Array<string>>()
+    let told: ReadonlyMap<string, Turns.Told> = new Map()
     for (let run = 0; run < kills; run++) {
-      for (const { id, prompt } of yield* runAndKill(place, run)) told.set(id, [...told.get(id) ?? [], prompt])
-      const verdict = yield* look(place, Turns.idsOf(run), told)
+      const before = told
+      told = (yield* runAndKill(place, run)).reduce(Turns.hear, told)
+      const copies = [...told.keys()].filter((id) => !before.has(id))
+      const verdict = yield* look(place, new Set([...Turns.idsOf(run), ...copies]), told)
       if (!Turns.isSound(verdict)) return { kills: run + 1, ...verdict }
     }
     return { kills, ...yield* look(place, yield* everyId(place, told.keys()), told) }

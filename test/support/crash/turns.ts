@@ -19,19 +19,68 @@ export const idsOf = (run: number): ReadonlyArray<string> =>
     (_, n) => `generation ${Math.floor(run / killsPerGeneration)}, conversation ${n}`
   )
 
+/** The name of a copy. */
+export const copyOf = (id: string, run: number, turn: number): string => `${id} (copy ${run}.${turn})`
+
+/** The conversation whose prompts this one has. */
+const originOf = (id: string): string => id.replace(/ \(copy [\d.]+\)$/, "")
+
 export const promptOf = (id: string, run: number, turn: number): string => `${id}: run ${run}, turn ${turn}`
 
 /** Some fifteen tokens. */
 export const answerTo = (prompt: string): string => `You said “${prompt}”.\n\nThat is all there is to say about it. 完`
 
-/** A line that the program prints: it begins, or the stream of a turn has ended and so the turn was told to be done. */
 const Begun = Schema.TaggedStruct("Begun", { count: Schema.Literal(0) })
-const Done = Schema.TaggedStruct("Done", { count: Schema.Int, id: Schema.String, prompt: Schema.String })
+const OfTurn = { count: Schema.Int, id: Schema.String, prompt: Schema.String }
 
-export const Report = Schema.parseJson(Schema.Union(Begun, Done))
+/**
+ * A line that the program prints: it begins; a turn was told to be done; a turn is about to be removed, or was; or a
+ * conversation was copied with these turns.
+ */
+export const Report = Schema.parseJson(Schema.Union(
+  Begun,
+  Schema.TaggedStruct("Done", OfTurn),
+  Schema.TaggedStruct("Removing", OfTurn),
+  Schema.TaggedStruct("Removed", OfTurn),
+  Schema.TaggedStruct("Copied", {
+    count: Schema.Int,
+    id: Schema.String,
+    prompts: Schema.Array(Schema.String)
+  })
+))
 export type Report = typeof Report.Type
 
-export const isDone = Schema.is(Done)
+/** What must be found of a conversation. */
+export interface Told {
+  /** The conversation whose prompts it has. */
+  readonly origin: string
+  /** Turns that must be stored. */
+  readonly done: ReadonlySet<string>
+  /** Turns that must not be stored. */
+  readonly removed: ReadonlySet<string>
+}
+
+/** A conversation that may be stored, or not: a copy has the prompts of its origin. */
+export const untold = (id: string): Told => ({ origin: originOf(id), done: new Set(), removed: new Set() })
+
+/** What must be found after one more report. */
+export const hear = (told: ReadonlyMap<string, Told>, report: Report): ReadonlyMap<string, Told> => {
+  if (report._tag === "Begun") return told
+  if (report._tag === "Copied") {
+    return new Map([...told, [report.id, { ...untold(report.id), done: new Set(report.prompts) }]])
+  }
+  const { id, prompt } = report
+  const { done, origin, removed } = told.get(id) ?? untold(id)
+  const others = new Set([...done].filter((other) => other !== prompt))
+  switch (report._tag) {
+    case "Done":
+      return new Map([...told, [id, { origin, done: new Set([...done, prompt]), removed }]])
+    case "Removing":
+      return new Map([...told, [id, { origin, done: others, removed }]])
+    case "Removed":
+      return new Map([...told, [id, { origin, done: others, removed: new Set([...removed, prompt]) }]])
+  }
+}
 
 /** What a store has of the turns that it was given. */
 export interface Verdict {
@@ -41,7 +90,7 @@ export interface Verdict {
   readonly found: number
   /** Messages that are no part of a whole turn of their conversation. */
   readonly torn: number
-  /** Turns that are stored again. */
+  /** Turns that are stored again, or although they were removed. */
   readonly doubled: number
   /** Turns that were told to be done and are not stored. */
   readonly lost: number
@@ -59,28 +108,27 @@ export const add = (a: Verdict, b: Verdict): Verdict => ({
 
 export const isSound = ({ doubled, lost, torn }: Verdict): boolean => doubled === 0 && lost === 0 && torn === 0
 
-/** Judges what is stored of a conversation against the prompts whose turns were told to be done. */
+/** Judges what is stored of a conversation against what was told of it. */
 export const judge = (
-  id: string,
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
-  told: ReadonlyArray<string>
+  { done, origin, removed }: Told
 ): Verdict => {
   const found = new Set<string>()
   let torn = 0
   let doubled = 0
   for (let n = 0; n < messages.length;) {
-    const prompt = wholeTurn(id, messages[n], messages[n + 1])
+    const prompt = wholeTurn(origin, messages[n], messages[n + 1])
     if (prompt === undefined) {
       torn++
       n++
     } else {
-      if (found.has(prompt)) doubled++
+      if (found.has(prompt) || removed.has(prompt)) doubled++
       found.add(prompt)
       n += 2
     }
   }
-  const lost = told.filter((prompt) => !found.has(prompt)).length
-  return { told: told.length, found: found.size, torn, doubled, lost }
+  const lost = [...done].filter((prompt) => !found.has(prompt)).length
+  return { told: done.size, found: found.size, torn, doubled, lost }
 }
 
 const wholeTurn = (

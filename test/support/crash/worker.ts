@@ -1,10 +1,10 @@
 /**
- * The program that is killed: it streams turns of all its conversations at once, without end, and prints each when its
- * stream has ended. Its arguments are a kind of store, its location, the URL of the server, and the number of the run.
+ * The program that is killed: it takes turns in all its conversations at once, without end, and prints each when its stream
+ * has ended. Its arguments are a kind of store, its location, the URL of the server, and the number of the run.
  */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
-import { Effect, Schema, Stream } from "effect"
-import { ChatManager } from "effect-chat"
+import { Effect, Logger, Schema, Stream } from "effect"
+import { ChatManager, Turn } from "effect-chat"
 import { writeSync } from "node:fs"
 import * as Stores from "./stores.ts"
 import * as Turns from "./turns.ts"
@@ -16,15 +16,37 @@ const encode = Schema.encode(Turns.Report)
 /** Given to the system before this is done: a kill cannot take it back. */
 const print = (report: Turns.Report) => Effect.map(encode(report), (line) => void writeSync(1, `${line}\n`))
 
-let done = 0
+let count = 0
 
-const talk = (manager: ChatManager.Service, id: string, run: number) =>
+/**
+ * Takes turns in one conversation without end. Every tenth turn is started and only listened to; others are asked again,
+ * removed, or copied with all turns before them.
+ */
+const talk = (manager: ChatManager.Service, id: string, run: number, place: number) =>
   Effect.gen(function*() {
     const chat = yield* manager.getChat(id)
+    const prompts: Array<string> = []
     for (let turn = 0;; turn++) {
       const prompt = Turns.promptOf(id, run, turn)
-      yield* Stream.runDrain(chat.chatStream(prompt))
-      yield* print({ _tag: "Done", count: ++done, id, prompt })
+      const kind = (turn + place) % 10
+      if (kind === 3) {
+        yield* chat.start(prompt, { turnId: prompt })
+        yield* Stream.runDrain(chat.attach(prompt))
+      } else yield* Stream.runDrain(chat.chatStream(prompt))
+      prompts.push(prompt)
+      yield* print({ _tag: "Done", count: ++count, id, prompt })
+      if (kind === 5) yield* Stream.runDrain(chat.chatStream(Turn.regenerate()))
+      if (kind === 7) {
+        prompts.pop()
+        yield* print({ _tag: "Removing", count, id, prompt })
+        yield* chat.rewind()
+        yield* print({ _tag: "Removed", count, id, prompt })
+      }
+      if (kind === 9) {
+        const copy = Turns.copyOf(id, run, turn)
+        yield* manager.fork(id, copy)
+        yield* print({ _tag: "Copied", count, id: copy, prompts })
+      }
     }
   })
 
@@ -33,8 +55,14 @@ const program = Effect.gen(function*() {
   yield* print({ _tag: "Begun", count: 0 })
   yield* Effect.gen(function*() {
     const manager = yield* ChatManager.make({ config: { baseUrl } })
-    yield* Effect.forEach(Turns.idsOf(run), (id) => talk(manager, id, run), { concurrency: "unbounded", discard: true })
+    yield* Effect.forEach(Turns.idsOf(run), (id, place) => talk(manager, id, run, place), {
+      concurrency: "unbounded",
+      discard: true
+    })
   }).pipe(Effect.provide(Stores.layer({ kind, location })))
 })
 
-program.pipe(Effect.scoped, Effect.provide(NodeHttpClient.layer), NodeRuntime.runMain)
+// Reports alone go to the standard output.
+const logger = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
+
+program.pipe(Effect.scoped, Effect.provide([NodeHttpClient.layer, logger]), NodeRuntime.runMain)

@@ -61,6 +61,19 @@ export const turnCases = [
       yield* equal("The usage", (yield* whole(store, id)).usage, usageOf(3))
     })),
 
+  onOne(
+    "a commit that keeps the first turns may add turns again that it removes",
+    (store, id) =>
+      Effect.gen(function*() {
+        yield* begin(store, id, ["a", "b", "c"])
+        const turns = ["c", "b"].map((turnId) => ({ turnId, createdAt: 1000, messages: turnOf(turnId) }))
+        yield* store.commit({ id, expected: { version: 1 }, keepTurns: 1, turns })
+        yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "c", "b"]))
+        const found = Option.getOrUndefined(yield* store.findTurn(id, "b"))
+        yield* equal("The turn", [found?.index, found?.createdAt], [2, 1000])
+      })
+  ),
+
   onOne("a commit for another incarnation is a conflict", (store, id) =>
     Effect.gen(function*() {
       const first = yield* begin(store, id, ["a"])
@@ -103,6 +116,8 @@ export const turnCases = [
       yield* store.copy(from, part, { keepTurns: 1 })
       yield* equal("The turns", yield* turnsOf(store, part), expected(["a"]))
       yield* conflicts(store.copy(from, to), { conversationId: to, expectedVersion: 0, actualVersion: 1 })
+      const found = Option.getOrUndefined(yield* store.findTurn(part, "a"))
+      yield* equal("The turn of the copy", [found?.index, found?.messages], [0, turnOf("a")])
     })),
 
   onOne(

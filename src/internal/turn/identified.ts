@@ -1,0 +1,212 @@
+/**
+ * Turns by ids that the program knows: a turn that is stored is read again, one that runs is joined, and others begin.
+ */
+import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { CallOptions } from "../../CallOptions.ts"
+import { type ChatError, InvalidRequestError } from "../../ChatError.ts"
+import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
+import { fromPrompt } from "../../ChatMessage.ts"
+import type { ChatResponse } from "../../ChatResponse.ts"
+import type { Input, NumberedEvent } from "../../Turn.ts"
+import { finishOf } from "../decode/response.ts"
+import type { Pull } from "../transport/stream.ts"
+import type { FoundTurn, TurnInput } from "./content.ts"
+import { replay, type TurnLog } from "./log.ts"
+import { type Ask, notBlank, type Runner } from "./run.ts"
+import type { Run, RunningTurn, RunningTurns } from "./runningTurns.ts"
+import { asks, eventsOf, isComplete, isSameInput, responseOf } from "./storedTurns.ts"
+import type * as Turn from "./turn.ts"
+
+/** The opening of a turn with an id. */
+export interface Opening extends Turn.Opening {
+  readonly turnId: string
+}
+
+/** Another program stored the turn before this one began. */
+interface AlreadyStored {
+  readonly _tag: "AlreadyStored"
+  readonly response: ChatResponse
+}
+
+/** A turn whose answer comes as one response. */
+export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => (log) =>
+  settled(
+    runner,
+    opening,
+    log,
+    Effect.map(runner.whole(opening, ask, unlessStored(opening)), ({ response }) => log.add(eventsOf(response)))
+  )
+
+/** A turn whose answer is streamed. */
+export const streamed = (runner: Runner, opening: Opening, options: CallOptions): Run => (log) =>
+  settled(
+    runner,
+    opening,
+    log,
+    Effect.scopedWith((scope) =>
+      Effect.flatMap(
+        runner.stream(opening, options, scope, identity<ReadonlyArray<ChatEvent>>, unlessStored(opening)),
+        (pull) => drain(pull, log)
+      )
+    )
+  )
+
+const drain = (pull: Pull<ChatEvent, ChatError>, log: TurnLog): Effect.Effect<void, ChatError> =>
+  Effect.catchAll(
+    Effect.forever(Effect.map(pull, (events) => log.add(events))),
+    Option.match({ onNone: () => Effect.void, onSome: Effect.fail })
+  )
+
+/** The events of the turn with this id, which begins now unless it is stored or runs. */
+export const join = (
+  { lender }: Runner,
+  opening: Opening,
+  run: Run,
+  scope: Scope.Scope
+): Effect.Effect<Pull<NumberedEvent, ChatError>, ChatError> =>
+  Effect.gen(function*() {
+    yield* valid(opening)
+    const conversation = yield* lender.acquire(scope)
+    const { running } = conversation
+    const found = running.get(opening.turnId) === undefined ? yield* conversation.find(opening.turnId) : undefined
+    if (found !== undefined && isComplete(found)) return replay(yield* answering(found, opening), 0)
+    return yield* Effect.uninterruptible(
+      Effect.flatMap(begin(running, opening, false, run), (turn) => running.listen(turn, 0, scope))
+    )
+  })
+
+/** The turn that runs under this id, or a new one. */
+const begin = (
+  running: RunningTurns,
+  opening: Opening,
+  isStarted: boolean,
+  run: Run
+): Effect.Effect<RunningTurn, InvalidRequestError> =>
+  Effect.suspend(() => {
+    const known = running.get(opening.turnId)
+    return known === undefined || isSameQuestion(known.input, opening.input)
+      ? running.begin(opening.turnId, opening.input, isStarted, run)
+      : anotherPrompt(opening.turnId)
+  })
+
+/** Starts the turn, unless it is stored or runs. It goes on without listeners. */
+export const start = ({ lender }: Runner, opening: Opening, run: Run): Effect.Effect<void, ChatError> =>
+  Effect.zipRight(
+    valid(opening),
+    lender.with((conversation) =>
+      Effect.gen(function*() {
+        const { running } = conversation
+        const found = running.get(opening.turnId) === undefined ? yield* conversation.find(opening.turnId) : undefined
+        if (found !== undefined && isComplete(found)) return void (yield* answering(found, opening))
+        yield* conversation.accepts
+        yield* begin(running, opening, true, run)
+      })
+    )
+  )
+
+/** The events of a turn that runs or is stored, behind a number. None if no turn runs and no id is given. */
+export const attach = (
+  { lender }: Runner,
+  turnId: string | undefined,
+  after: number,
+  scope: Scope.Scope
+): Effect.Effect<Pull<NumberedEvent, ChatError>, ChatError> =>
+  Effect.gen(function*() {
+    const conversation = yield* lender.acquire(scope)
+    const { running } = conversation
+    const turn = running.get(turnId)
+    if (turn !== undefined) return yield* running.listen(turn, after, scope)
+    if (turnId === undefined) return Effect.fail(Option.none())
+    const found = yield* conversation.find(turnId)
+    const failure = running.failure(turnId)
+    if (failure !== undefined) return yield* Effect.as(failure, Effect.fail(Option.none()))
+    if (found !== undefined) return replay(eventsOf(responseOf(found)), after)
+    return yield* new InvalidRequestError({
+      message: `The conversation has no turn with the id ${JSON.stringify(turnId)}`
+    })
+  })
+
+/** Whether the turn is to be asked, now that it holds the lock. */
+const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn.Turn, ChatError | AlreadyStored> =>
+  Effect.flatMap(turn.conversation.findAgain(opening.turnId), (again) => {
+    if (again === undefined) return Effect.succeed(turn)
+    const { found, others } = again
+    if (isComplete(found)) {
+      const stored = Effect.map(answering(found, opening), () => responseOf(found))
+      return Effect.zipRight(
+        turn.withdraw,
+        Effect.flatMap(stored, (response) => Effect.fail<AlreadyStored>({ _tag: "AlreadyStored", response }))
+      )
+    }
+    if (turn.question.keepTurns === undefined) turn.question = { ...turn.question, ...others }
+    return Effect.succeed(turn)
+  })
+
+/** Writes the answer that another program stored, if it was faster. */
+const settled = (
+  { lender }: Runner,
+  opening: Opening,
+  log: TurnLog,
+  turn: Effect.Effect<void, ChatError | AlreadyStored>
+): Effect.Effect<void, ChatError> =>
+  turn.pipe(
+    Effect.catchTag("AlreadyStored", ({ response }) => Effect.sync(() => log.add(eventsOf(response)))),
+    Effect.catchTag("ConflictError", (error) =>
+      lender.with((conversation) =>
+        Effect.flatMap(conversation.find(opening.turnId), (found): Effect.Effect<void, ChatError> => {
+          if (found === undefined || !isComplete(found)) {
+            return Effect.fail(error)
+          }
+          conversation.giveUp(opening.turnId)
+          return Effect.map(
+            answering(found, opening),
+            () =>
+              log.add(log.last === 0 ? eventsOf(responseOf(found)) : [finishOf(responseOf(found))])
+          )
+        })
+      ))
+  )
+
+/** The events of a stored turn, if it answers this prompt. */
+const answering = (found: FoundTurn, { input, turnId }: Opening) => {
+  const prompt = promptOf(input)
+  return prompt === undefined || asks(found, prompt)
+    ? Effect.succeed(eventsOf(responseOf(found)))
+    : anotherPrompt(turnId)
+}
+
+/** What is asked, undefined for a question that is asked again. */
+const promptOf = (input: Input): TurnInput | undefined => {
+  if (typeof input === "string" || !("_tag" in input)) return fromPrompt(input)
+  return input._tag === "Replace" ? fromPrompt(input.prompt) : undefined
+}
+
+const isSameQuestion = (some: Input, other: Input): boolean => {
+  const [one, another] = [promptOf(some), promptOf(other)]
+  return one === undefined || another === undefined ? one === another : isSameInput(one, another)
+}
+
+const anotherPrompt = (turnId: string): Effect.Effect<never, InvalidRequestError> =>
+  Effect.fail(
+    new InvalidRequestError({ message: `The turn ${JSON.stringify(turnId)} has another prompt: give each its own id` })
+  )
+
+const valid = ({ input, turnId }: Opening): Effect.Effect<unknown, InvalidRequestError> =>
+  turnId === ""
+    ? Effect.fail(new InvalidRequestError({ message: "turnId: must not be empty" }))
+    : notBlank(input)
+
+/** The response of the turn whose events are pulled. */
+export const responseIn = (
+  pull: Pull<NumberedEvent, ChatError>
+): Effect.Effect<ChatResponse, ChatError> => {
+  const next: Effect.Effect<ChatResponse, Option.Option<ChatError>> = Effect.flatMap(pull, (events) => {
+    const last = events.at(-1)?.event
+    return last !== undefined && isFinish(last) ? Effect.succeed(last.response) : next
+  })
+  // Every turn that ends without an error has a Finish.
+  return Effect.catchAll(next, Option.match({ onNone: () => Effect.never, onSome: Effect.fail }))
+}

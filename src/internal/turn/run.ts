@@ -1,0 +1,133 @@
+/**
+ * Runs the turns of a chat: with one response, or as a stream of events.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { CallOptions } from "../../CallOptions.ts"
+import type * as ChatCompletions from "../../ChatCompletions.ts"
+import { type BusyError, type ChatError, type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
+import type { ChatEvent } from "../../ChatEvent.ts"
+import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
+import type { ChatRequest } from "../../ChatRequest.ts"
+import type { Input } from "../../Turn.ts"
+import { type Pull, toPull } from "../transport/stream.ts"
+import type { TurnInput } from "./content.ts"
+import type { Conversation } from "./conversation.ts"
+import * as Steps from "./steps.ts"
+import type * as StructuredOutput from "./structuredOutput.ts"
+import * as Turn from "./turn.ts"
+
+/** Lends the conversation to a method call: it is in use meanwhile. */
+export interface Lender {
+  /** Lends it to one effect. */
+  readonly with: <A, E>(f: (conversation: Conversation) => Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** Lends it until the scope closes. */
+  readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation>
+}
+
+export type Complete = ChatCompletions.Service["complete"]
+
+/** A response, and its value if it was decoded. */
+export type Answer<A> = Pick<StructuredOutput.Decoded<A>, "response"> & Partial<StructuredOutput.Decoded<A>>
+
+/** Maps the events of a stream, a chunk at a time. */
+export type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
+
+/** Asks for the answer of a turn. */
+export type Ask<A> = (complete: Complete, request: ChatRequest) => Effect.Effect<Answer<A>, ChatError>
+
+/** What a turn can fail with before it asks. */
+type BeginError = BusyError | HistoryStoreError | InvalidRequestError
+
+/** A turn that holds the lock, before its first request. It may turn out that nothing is to be asked. */
+type Check<E> = (turn: Turn.Turn) => Effect.Effect<Turn.Turn, E | BeginError>
+
+/** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
+const begin = (
+  lender: Lender,
+  opening: Turn.Opening,
+  scope: Scope.Scope
+): Effect.Effect<Turn.Turn, BeginError> =>
+  Effect.zipRight(notBlank(opening.input), lender.acquire(scope)).pipe(
+    Effect.flatMap((conversation) => Turn.begin(conversation, opening, scope)),
+    Effect.catchTag("Closed", () => begin(lender, opening, scope))
+  )
+
+/** The turns of one chat. */
+export class Runner {
+  readonly lender: Lender
+  readonly #completions: ChatCompletions.Service
+
+  constructor(completions: ChatCompletions.Service, lender: Lender) {
+    this.#completions = completions
+    this.lender = lender
+  }
+
+  /** A turn whose answer comes as one response. */
+  whole<A, E = never>(
+    opening: Turn.Opening,
+    ask: Ask<A>,
+    check: Check<E> = Effect.succeed
+  ): Effect.Effect<Answer<A>, ChatError | E> {
+    const { complete } = this.#completions
+    return Effect.scopedWith((scope) =>
+      Effect.flatMap(
+        Effect.flatMap(begin(this.lender, opening, scope), check),
+        (turn): Effect.Effect<Answer<A>, ChatError> => {
+          const metered = turn.meter.metered(complete)
+          return Steps.complete(turn, (f) => Steps.send(turn, complete, f), (request) => ask(metered, request))
+        }
+      )
+    )
+  }
+
+  /** A turn whose answer is streamed. Its resources belong to the scope. */
+  stream<A, E = never>(
+    opening: Turn.Opening,
+    options: CallOptions,
+    scope: Scope.Scope,
+    f: MapEvents<A>,
+    check: Check<E> = Effect.succeed
+  ): Effect.Effect<Pull<A, ChatError>, ChatError | E> {
+    const { complete, stream } = this.#completions
+    return Effect.map(Effect.flatMap(begin(this.lender, opening, scope), check), (turn) => {
+      const open = (request: ChatRequest) => {
+        turn.meter.begin(request)
+        return toPull(stream({ ...request, options }), turn.scope, turn.signal)
+      }
+      return Steps.events(turn, (f) => Steps.send(turn, complete, f), open, f)
+    })
+  }
+}
+
+/** The input as it is now: a program may go on to change its arrays. */
+export const openingOf = (
+  input: Input,
+  { context, turnId }: { readonly context?: Prompt | undefined; readonly turnId?: string | undefined }
+): Turn.Opening => ({
+  input: typeof input === "string" || !("_tag" in input)
+    ? fromPrompt(input)
+    : input._tag === "Replace"
+    ? { ...input, prompt: fromPrompt(input.prompt) }
+    : input,
+  context: context === undefined ? undefined : fromPrompt(context),
+  turnId
+})
+
+/** A blank prompt asks nothing, and servers refuse it. */
+export const notBlank = (input: Input): Effect.Effect<unknown, InvalidRequestError> => {
+  if (typeof input !== "string" && "_tag" in input) {
+    return input._tag === "Replace" ? notBlank(input.prompt) : Effect.void
+  }
+  return fromPrompt(input).some(asks)
+    ? Effect.void
+    : Effect.fail(new InvalidRequestError({ message: "The prompt is blank: it must have a text or another part" }))
+}
+
+/** Whether a message asks something. The result of a tool may be empty. */
+const asks = ({ content, role }: TurnInput[number]): boolean => {
+  if (role === "tool") return true
+  return typeof content === "string"
+    ? content.trim() !== ""
+    : content.some((part) => part.type !== "text" || part.text.trim() !== "")
+}

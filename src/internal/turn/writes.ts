@@ -1,0 +1,76 @@
+/**
+ * The writes of a conversation that add turns, or replace and remove them, with what the conversation chose.
+ */
+import * as Effect from "effect/Effect"
+import type { Commit } from "../../StoredConversation.ts"
+import { store as noopStore } from "../history/noopStore.ts"
+import type { Choices } from "./choices.ts"
+import {
+  add,
+  addTurns,
+  type Content,
+  type ConversationOptions,
+  type FinishedTurn,
+  firstTurns,
+  type StoreError
+} from "./content.ts"
+import type { Unsettled } from "./unsettled.ts"
+
+/** The writes of one conversation. */
+export class Writes {
+  readonly #options: ConversationOptions
+  readonly #choices: Choices
+  readonly #unsettled: Unsettled
+
+  constructor(options: ConversationOptions, choices: Choices, unsettled: Unsettled) {
+    this.#options = options
+    this.#choices = choices
+    this.#unsettled = unsettled
+  }
+
+  /** Writes a turn. Returns the content with it. */
+  append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
+    return Effect.flatMap(this.#choices.apply(content), (chosen) => {
+      const { keepTurns, messages, moved = [], turnId } = turn
+      const { id, store } = this.#options
+      const { incarnation, version } = content
+      const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
+      const kept = addTurns(firstTurns(chosen, keepTurns), moved)
+      const write = keepTurns !== undefined || this.#choices.needsCommit(version)
+        ? this.commit({
+          expected: { incarnation, version },
+          keepTurns,
+          turns: messages.length === 0 ? moved : [...moved, { turnId, messages }],
+          usage,
+          ...(keepTurns === undefined ? {} : { summary: kept.summary })
+        }, chosen)
+        : this.#storingChoices(store.append({
+          id,
+          turnId,
+          expectedVersion: version,
+          incarnation,
+          messages,
+          usage,
+          systemPrompt: chosen.prompt,
+          settings: chosen.settings
+        }))
+      return Effect.map(this.#unsettled.storing(usage, write), (version) => {
+        this.#unsettled.stored()
+        return { ...addTurns(kept, [{ turnId, messages }]), version, usage }
+      })
+    })
+  }
+
+  /** A write that also stores what is chosen. */
+  commit(commit: Omit<Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
+    const { id, store } = this.#options
+    return this.#storingChoices(
+      Effect.map(store.commit({ id, ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
+    )
+  }
+
+  #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
+    // A conversation without a store has no other place than its chats for what they chose.
+    return this.#choices.storing(write, this.#options.store !== noopStore)
+  }
+}

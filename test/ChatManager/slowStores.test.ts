@@ -1,0 +1,220 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Layer, Option, Ref, Scope, TestClock } from "effect"
+import { ChatManager, HistoryStore, LLMConfig } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { requests, transcript } from "../support/chats.ts"
+
+const config = LLMConfig.make({ baseUrl: "http://server/v1", systemPrompt: "" })
+
+const TestLayer = Layer.merge(
+  HistoryStore.layerMemory,
+  ScriptedHttpClient.layer((_request, index) => ScriptedHttpClient.tokens([`answer ${index + 1}`]))
+)
+
+/** A manager whose store waits before each operation of this kind while `delay` is set, and counts those that began. */
+const slow = (options: { readonly storeTimeout?: Duration.DurationInput; readonly uninterruptible?: boolean } = {}) =>
+  Effect.gen(function*() {
+    const store = yield* HistoryStore.HistoryStore
+    const delay = yield* Ref.make<Duration.DurationInput>(0)
+    const wait = Effect.flatMap(Ref.get(delay), (delay) => delay === 0 ? Effect.void : Effect.sleep(delay))
+    const before = options.uninterruptible === true ? Effect.uninterruptible(wait) : wait
+    const service: HistoryStore.Service = {
+      ...store,
+      load: (id) => Effect.zipRight(before, store.load(id)),
+      append: (turn) => Effect.zipRight(before, store.append(turn)),
+      commit: (commit) => Effect.zipRight(before, store.commit(commit)),
+      clear: (target) => Effect.zipRight(before, store.clear(target)),
+      remove: (id) => Effect.zipRight(before, store.remove(id))
+    }
+    const manager = yield* Effect.provideService(
+      ChatManager.make({ config, ...options }),
+      HistoryStore.HistoryStore,
+      service
+    )
+    return { delay, manager, store }
+  })
+
+describe("A store that answers late", () => {
+  it.scoped("delays no interruption, and has the turn in the end", () =>
+    Effect.gen(function*() {
+      const { delay, manager, store } = yield* slow()
+      const chat = yield* manager.getChat("ada")
+      yield* chat.history
+      yield* Ref.set(delay, "8 seconds")
+
+      const turn = yield* Effect.fork(chat.chat("one"))
+      yield* TestClock.adjust("1 second")
+      const exit = yield* Fiber.interrupt(turn)
+
+      assert.isTrue(Exit.isInterrupted(exit))
+      assert.isTrue(Option.isNone(yield* store.load("ada")))
+      yield* TestClock.adjust("7 seconds")
+      assert.lengthOf(Option.getOrThrow(yield* store.load("ada")).messages, 2)
+      assert.deepStrictEqual(yield* transcript(chat), ["user: one", "assistant: answer 1"])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("lets Effect.timeout end a turn in time", () =>
+    Effect.gen(function*() {
+      const { delay, manager } = yield* slow({ uninterruptible: true })
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(delay, "8 seconds")
+
+      const turn = yield* Effect.fork(Effect.timeoutOption(chat.chat("one"), "1 second"))
+      yield* TestClock.adjust("1 second")
+
+      assert.isTrue(Option.isNone(yield* Fiber.join(turn)))
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("lets the next turn wait until the turn before it is stored", () =>
+    Effect.gen(function*() {
+      const { delay, manager } = yield* slow()
+      const chat = yield* manager.getChat("ada")
+      yield* chat.history
+      yield* Ref.set(delay, "8 seconds")
+      const first = yield* Effect.fork(chat.chat("one"))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(first)
+
+      const second = yield* Effect.fork(chat.chat("two"))
+      yield* TestClock.adjust("6 seconds")
+      const asked = (yield* requests).length
+      yield* TestClock.adjust("20 seconds")
+      yield* Fiber.join(second)
+
+      assert.strictEqual(asked, 1)
+      assert.deepStrictEqual(yield* transcript(chat), [
+        "user: one",
+        "assistant: answer 1",
+        "user: two",
+        "assistant: answer 2"
+      ])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("delays neither stop nor the end of a stopped stream's request", () =>
+    Effect.gen(function*() {
+      const { delay, manager } = yield* slow()
+      const chat = yield* manager.getChat("ada")
+      yield* chat.history
+      yield* Ref.set(delay, "8 seconds")
+      yield* Effect.fork(chat.chat("one"))
+      yield* TestClock.adjust("1 second")
+
+      const stop = yield* Effect.fork(chat.stop)
+      yield* TestClock.adjust(0)
+
+      assert.isTrue(Option.isSome(yield* Fiber.poll(stop)))
+      yield* TestClock.adjust("8 seconds")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("delays no reader that leaves while the history is read", () =>
+    Effect.gen(function*() {
+      const { delay, manager } = yield* slow({ uninterruptible: true })
+      const chat = yield* manager.getChat("ada")
+      yield* Ref.set(delay, "8 seconds")
+
+      const history = yield* Effect.fork(chat.history)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(history)
+      yield* TestClock.adjust("10 seconds")
+      yield* Ref.set(delay, 0)
+
+      assert.deepStrictEqual(yield* chat.history, [])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("keeps its conversation in memory until the write is over", () =>
+    Effect.gen(function*() {
+      const { delay, manager } = yield* slow()
+      const chat = yield* manager.getChat("ada")
+      yield* chat.history
+      yield* Ref.set(delay, "8 seconds")
+      const turn = yield* Effect.fork(chat.chat("one"))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(turn)
+
+      const removed = yield* manager.removeOlderThan(0)
+
+      assert.strictEqual(removed, 0)
+      yield* TestClock.adjust("8 seconds")
+      assert.deepStrictEqual(yield* transcript(chat), ["user: one", "assistant: answer 1"])
+    }).pipe(Effect.provide(TestLayer)))
+})
+
+describe("A store that does not answer", () => {
+  for (const uninterruptible of [false, true]) {
+    const which = uninterruptible ? "and cannot be interrupted" : "and can be interrupted"
+
+    it.scoped(`fails a turn after ten seconds with a typed error (${which})`, () =>
+      Effect.gen(function*() {
+        const { delay, manager } = yield* slow({ uninterruptible })
+        const chat = yield* manager.getChat("ada")
+        yield* chat.history
+        yield* Ref.set(delay, Duration.infinity)
+
+        const turn = yield* Effect.fork(Effect.flip(chat.chat("one")))
+        yield* TestClock.adjust("9999 millis")
+        assert.isTrue(Option.isNone(yield* Fiber.poll(turn)))
+        yield* TestClock.adjust("1 millis")
+        const error = yield* Fiber.join(turn)
+
+        assert.strictEqual(error._tag, "HistoryStoreError")
+        assert.include(error.message, "\"ada\" did not answer within 10s")
+        assert.strictEqual(error.partial?.text, "answer 1")
+      }).pipe(Effect.provide(TestLayer)))
+  }
+
+  it.scoped("has a turn that it did not take once it answers again", () =>
+    Effect.gen(function*() {
+      const { delay, manager } = yield* slow({ storeTimeout: "2 seconds" })
+      const chat = yield* manager.getChat("ada")
+      yield* chat.history
+      yield* Ref.set(delay, Duration.infinity)
+      const turn = yield* Effect.fork(Effect.flip(chat.chat("one")))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(turn)
+      yield* Ref.set(delay, 0)
+
+      assert.isTrue(yield* chat.save)
+      assert.deepStrictEqual(yield* transcript(chat), ["user: one", "assistant: answer 1"])
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.effect("delays the end of the manager's scope by at most ten seconds", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { delay, manager } = yield* Scope.extend(slow({ uninterruptible: true }), scope)
+      const chat = yield* manager.getChat("ada")
+      yield* chat.history
+      yield* Ref.set(delay, Duration.infinity)
+      const turn = yield* Effect.fork(chat.chat("one"))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(turn)
+
+      const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("8 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
+      yield* TestClock.adjust("1 second")
+
+      assert.isTrue(Option.isSome(yield* Fiber.poll(close)))
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.scoped("fails the other operations of a chat and of the manager", () =>
+    Effect.gen(function*() {
+      const { delay, manager } = yield* slow({ storeTimeout: "2 seconds" })
+      const chat = yield* manager.getChat("ada")
+      yield* chat.chat("one")
+      yield* Ref.set(delay, Duration.infinity)
+
+      for (const operation of [chat.clearHistory, chat.rewind(), manager.removeChat("ada")]) {
+        const failed = yield* Effect.fork(Effect.flip(operation))
+        yield* TestClock.adjust("20 seconds")
+
+        assert.strictEqual((yield* Fiber.join(failed))._tag, "HistoryStoreError")
+      }
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.effect("is given 10 seconds unless the options say otherwise, and refuses a time that is none", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.scoped(ChatManager.make({ config, storeTimeout: Number.NaN })))
+
+      assert.include(error.message, "storeTimeout")
+    }).pipe(Effect.provide(TestLayer)))
+})
