@@ -217,10 +217,10 @@ const table = (): string =>
   ].join("\n")
 
 describe("Provider", () => {
-  it.effect("the presets are as docs/providers.md says", () => generated("providers.md", table()))
+  it.effect("the presets agree with docs/providers.md", () => generated("providers.md", table()))
 
   for (const [name, { body, preset, provider, url }] of Object.entries(expected)) {
-    it.effect(`${name} is sent exactly what it takes`, () =>
+    it.effect(`${name} receives exactly the fields that it accepts`, () =>
       Effect.map(
         streamFrom([ScriptedHttpClient.bytes([says("a"), done])], { config: config(preset), messages, options }),
         ({ requests: [request] }) => {
@@ -258,7 +258,7 @@ describe("Provider", () => {
     }
   })
 
-  it("no preset but DeepSeek's has a default model, and each says so by its name", () => {
+  it("only DeepSeek's preset has a default model, and the error names the preset", () => {
     for (const { preset } of Object.values(expected)) {
       const config = LLMConfig.decode(preset)
       if (preset === Provider.deepseek) assert.strictEqual(Either.getOrThrow(config).model, "deepseek-chat")
@@ -287,7 +287,7 @@ describe("Provider", () => {
     }
   })
 
-  it("Azure takes another version of its API", () => {
+  it("Azure accepts another version of its API", () => {
     const { wire } = Provider.azure({ resource: "r", deployment: "d", apiVersion: "2025-01-01-preview" })
     assert.deepStrictEqual(wire.query, { "api-version": "2025-01-01-preview" })
   })

@@ -45,14 +45,14 @@ const withoutEnd = (message: string): string =>
 const refused = ({ outcome }: Heard): ChatError.ChatError =>
   outcome._tag === "Left" ? outcome.left : assert.fail("a success")
 
-describe("bytes that clients read in different ways", () => {
+describe("bytes that clients read differently", () => {
   // Redirects have tests of their own.
   for (const row of Object.values<Row>(rows).filter(({ redirect }) => redirect === undefined)) {
-    it.effect(`${row.title} is read as it is meant`, () => Effect.map(ask(row), (heard) => means(row, heard)))
+    it.effect(`${row.title} is read correctly`, () => Effect.map(ask(row), (heard) => means(row, heard)))
   }
 })
 
-describe("what other clients lose", () => {
+describe("data that other clients lose", () => {
   it.effect("an answer cut after \"Hi\" is a failure that has the Hi, not a success", () =>
     Effect.map(ask(rows.cut), (heard) => {
       assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "Hi")
@@ -86,7 +86,7 @@ describe("what other clients lose", () => {
       assert.strictEqual(failure(heard, "ServerError").message, "it broke")
     }))
 
-  it.effect("a completion as JSON where a stream was asked for is an answer", () =>
+  it.effect("a completion as JSON in place of a stream is an answer", () =>
     Effect.map(ask(rows.answerJson), (heard) => {
       assert.strictEqual(answer(heard).text, "Hi")
       assert.strictEqual(told(heard), "Hi")
@@ -107,7 +107,7 @@ describe("what other clients lose", () => {
       assert.strictEqual(answer(heard).text, "Hi")
     }))
 
-  it.effect("the finish reason eos does not end the stream badly", () =>
+  it.effect("the finish reason eos ends the stream successfully", () =>
     Effect.map(ask(rows.eos), (heard) => {
       assert.strictEqual(answer(heard).finishReason, "stop")
       assert.strictEqual(answer(heard).rawFinishReason, "eos")
@@ -140,25 +140,25 @@ describe("what other clients lose", () => {
       (heard) => assert.strictEqual(answer(heard).text, "Hi")
     ))
 
-  it.effect("a 404 says why, as detail or as text", () =>
+  it.effect("a 404 has the reason, as detail or as text", () =>
     Effect.forEach([rows.detail404, rows.text404], (row) =>
       Effect.map(ask(row), (heard) => {
         assert.strictEqual(failure(heard, "NotFoundError").message, "no model")
       })))
 
-  it.effect("a 502 with a page says the page's title", () =>
+  it.effect("a 502 with a page has the page's title", () =>
     Effect.map(ask(rows.page502), (heard) => {
       assert.strictEqual(failure(heard, "ServerError").message, "502 Bad Gateway")
     }))
 })
 
-describe("what other parsers of events lose", () => {
+describe("data that other parsers of events lose", () => {
   it.effect("a retry field loses no chunk after it", () =>
     Effect.map(ask(rows.retryField), (heard) => {
       assert.strictEqual(answer(heard).text, "Hi")
     }))
 
-  it.effect("a last event without a blank line is heard", () =>
+  it.effect("a last event without a blank line is read", () =>
     Effect.map(stream(says("H") + says("i").trimEnd(), { wire: { endOfStreamIsComplete: true } }), (heard) => {
       assert.strictEqual(answer(heard).text, "Hi")
     }))
@@ -168,7 +168,7 @@ describe("what other parsers of events lose", () => {
       failure(heard, "MalformedResponseError")
     }))
 
-  it.effect("half a character at the end of a document is not lost without a trace", () =>
+  it.effect("half a character at the end of a document is not lost silently", () =>
     Effect.map(complete([`{"error":"cut`, Uint8Array.of(0xe4, 0xb8)]), (heard) => {
       failure(heard, "TruncatedError")
     }))

@@ -15,7 +15,7 @@ describe("limits", () => {
   describe("of an event", () => {
     const long = says("x".repeat(5000))
 
-    it.effect("one that is too long fails with what came before it", () =>
+    it.effect("one that is too long fails with the part that arrived", () =>
       Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (heard) => {
         const error = failure(heard, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
@@ -23,7 +23,7 @@ describe("limits", () => {
         assert.strictEqual(told(heard), "a")
       }))
 
-    it.effect("one that comes in pieces fails before its end has come", () =>
+    it.effect("one that arrives in pieces fails before its end", () =>
       Effect.map(
         streamFrom([
           bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
@@ -140,7 +140,7 @@ describe("limits", () => {
         }
       ))
 
-    it.live("a server whose error has no end is let go", () =>
+    it.live("the connection of an endless error is closed", () =>
       Effect.gen(function*() {
         const pieces = Array.from({ length: 40 }, () => encode("no ".repeat(1024)))
         const server = yield* serve(() => ({ status: 500, headers: {}, pieces, ending: "stall" }))
@@ -183,7 +183,7 @@ describe("hostile answers", () => {
       }
     ))
 
-  it.effect("a field of another type than it should be says nothing", () =>
+  it.effect("a field of a wrong type is ignored", () =>
     Effect.forEach([null, 1, true, "x", [], {}, [[]], [null]], (odd) =>
       Effect.map(
         stream(
@@ -196,7 +196,7 @@ describe("hostile answers", () => {
         (heard) => assert.strictEqual(answer(heard).text, "a")
       )))
 
-  it.effect("control characters and escapes of a terminal come through unchanged: printing is not the wire's", () =>
+  it.effect("control characters and escapes of a terminal stay unchanged", () =>
     Effect.map(stream(says("\u001b[2J\u0007") + ends()), (heard) => {
       assert.strictEqual(answer(heard).text, "\u001b[2J\u0007")
     }))
@@ -236,7 +236,7 @@ describe("the key", () => {
       }))
   }
 
-  it.effect("is scrubbed also where the config has white space around it", () =>
+  it.effect("is scrubbed even if the config has white space around it", () =>
     Effect.map(
       streamFrom([ScriptedHttpClient.json({ error: key }, { status: 401 })], {
         config: { apiKey: Redacted.make(`  ${key}\n`) }
@@ -244,7 +244,7 @@ describe("the key", () => {
       (heard) => assert.strictEqual(failure(heard, "AuthenticationError").message, "<redacted>")
     ))
 
-  it.effect("does not touch what the model says", () =>
+  it.effect("does not change the text of the model", () =>
     Effect.map(
       stream(
         calls({ index: 0, id: "t", function: { name: "f", arguments: "{}" } }) + data(delta({ content: key })) + ends(),

@@ -1,20 +1,20 @@
 /**
  * Answers that clients of chat completions are known to lose: the bytes, and what a client should make of them.
  *
- * The tests and the table of `docs/differential.md` tell the same bytes.
+ * The tests and the table of `docs/differential.md` use the same bytes.
  */
 import { calls, choice, completion, data, delta, done, ends, says } from "./wire/say.ts"
 
 /** What the bytes say. */
 export type Meaning =
-  /** A whole answer. */
+  /** A complete answer. */
   | {
     readonly _tag: "Answer"
     readonly text: string
     readonly reasoning?: string
     readonly toolCalls?: ReadonlyArray<{ readonly id: string; readonly name: string; readonly arguments: string }>
   }
-  /** A part of an answer, which must not be told as a whole one. */
+  /** A part of an answer, which must not be reported as complete. */
   | { readonly _tag: "Cut"; readonly text: string }
   /** An error in the server's words, after a part of an answer or alone. */
   | { readonly _tag: "Error"; readonly message: string; readonly text?: string }

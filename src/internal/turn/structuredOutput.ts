@@ -71,7 +71,7 @@ const askApart = <A, I>(
     (response): Effect.Effect<Answer<A>, ChatError> =>
       response.toolCalls.length > 0
         ? Effect.succeed({ response })
-        : Effect.catchAll(decode(schema, asked.isWrapped, response), () => form)
+        : Effect.catchAll(decode(schema, asked.isWrapped, response, request.config.maxBodySize / textShare), () => form)
   )
 }
 

@@ -51,14 +51,14 @@ describe("thinkTags", () => {
     })
   }
 
-  it("text is told as soon as it is known to be text", () => {
+  it("text is emitted as soon as it is known to be text", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<"), [])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: false, text: "<b" }])
     assert.deepStrictEqual(splitter.push(">"), [{ isReasoning: false, text: ">" }])
   })
 
-  it("reasoning is told as soon as it is known not to be its end", () => {
+  it("reasoning is emitted as soon as it is known not to be its end", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<think>a</"), [{ isReasoning: true, text: "a" }])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: true, text: "</b" }])
@@ -70,7 +70,7 @@ describe("thinkTags", () => {
   )
 
   it.prop(
-    "no chunking changes what is reasoning",
+    "any split gives the same reasoning",
     [pieces, fc.array(fc.nat(), { maxLength: 8 })],
     ([parts, places]) => {
       const whole = parts.join("")
