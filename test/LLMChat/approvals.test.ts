@@ -307,6 +307,15 @@ describe("calls that wait are settled", () => {
       }).pipe(withScript([twoPayments, says("fine"), says("done")])))
   }
 
+  it.effect("also if the new turn calls tools under the ids that they have (B9)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(pay(), echo())
+      yield* chat.chat("Go", { toolSet })
+      yield* chat.chat("Never mind", { toolSet })
+      assert.isTrue(isPaired(yield* chat.history))
+    }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), calls({ name: "echo" }), says("fine")])))
+
   it.effect("with events before Finish, and not if the new question fails (B9)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
@@ -359,6 +368,31 @@ describe("calls that wait are settled", () => {
         (yield* chat.history).flatMap((message) => message.role === "tool" ? [message.outcome] : []),
         ["success", "success", "unknown"]
       )
+    }).pipe(withScript([twoPayments])))
+
+  it.effect("by a stop while others run (B13)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const slow = Tool.make({
+        name: "pay",
+        parameters: { amount: Schema.Number },
+        needsApproval: true,
+        handler: () => Effect.never
+      })
+      const toolSet = yield* setOf(slow, echo())
+      yield* chat.chat("Go", { toolSet })
+      const [first] = yield* chat.openCalls
+      const turn = yield* Effect.fork(
+        chat.chat(Turn.respond([{ callId: first?.callId ?? "", approved: true }]), { toolSet })
+      )
+      yield* TestClock.adjust(0)
+      yield* chat.stop
+      yield* Fiber.join(turn)
+      assert.deepStrictEqual(
+        (yield* chat.history).flatMap((message) => message.role === "tool" ? [message.outcome] : []),
+        ["unknown", "success", "notStarted"]
+      )
+      assert.deepStrictEqual(yield* chat.openCalls, [])
     }).pipe(withScript([twoPayments])))
 })
 

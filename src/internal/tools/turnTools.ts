@@ -71,6 +71,8 @@ type Emit = (event: ToolEvent) => Effect.Effect<void>
 
 /** The calls that run, or ran last. */
 interface Running {
+  /** All calls of the answer, also those that are open without a handler. */
+  readonly calls: ReadonlyArray<OpenCall>
   /** A result for each call, as far as it has come. */
   snapshot: () => ReadonlyArray<CallResult>
   hasBegun: boolean
@@ -148,7 +150,7 @@ export class TurnTools {
     const isOwn = ({ call }: OpenCall): boolean =>
       tools.some(({ name }) => name === call.name) || !options.tools?.some(({ name }) => name === call.name)
     return Effect.map(
-      this.#runCalls(calls.filter(isOwn), tools, isCutOff, owner, emit),
+      this.#runCalls(calls, calls.filter(isOwn), tools, isCutOff, owner, emit),
       ({ pending, results }) => {
         const waiting = new Set(pending.map(({ open }) => open.callId))
         return {
@@ -200,7 +202,7 @@ export class TurnTools {
         yield* claim(this.#resumed(stored, [...settled, ...decided.map((open) => this.#claimed(open))]))
       }
       yield* Effect.forEach(given, (result) => emit(toEvent(result)), { discard: true })
-      const ran = yield* this.#runCalls(decided, tools, false, owner, emit, settled)
+      const ran = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
       return this.#resumed(stored, [...settled, ...ran.results])
     })
   }
@@ -236,6 +238,7 @@ export class TurnTools {
   }
 
   #runCalls(
+    all: ReadonlyArray<OpenCall>,
     calls: ReadonlyArray<OpenCall>,
     tools: ReadonlyArray<Provided>,
     isCutOff: boolean,
@@ -244,7 +247,7 @@ export class TurnTools {
     settled: ReadonlyArray<CallResult> = []
   ): Effect.Effect<RunResult, ToolError> {
     const { approvalTimeout, approve, toolConcurrency = defaultConcurrency } = this.#options
-    const running = this.#begin(calls, settled)
+    const running = this.#begin(all, settled)
     return Effect.suspend(() => {
       if (running.isLeft) return Effect.interrupt
       running.hasBegun = true
@@ -265,28 +268,21 @@ export class TurnTools {
     })
   }
 
-  /** Until a handler starts, no call has started. */
-  #begin(
-    calls: ReadonlyArray<OpenCall>,
-    settled: ReadonlyArray<CallResult>
-  ): Running {
-    const step = this.#step
-    const notStarted = calls.map(({ call, callId }): CallResult => ({
-      callId,
-      call,
-      step,
-      outcome: "notStarted",
-      content: wording.notStarted,
-      media: []
-    }))
+  /** Until the run starts, nothing but what was settled before has a result. */
+  #begin(calls: ReadonlyArray<OpenCall>, settled: ReadonlyArray<CallResult>): Running {
     const running: Running = {
-      snapshot: () => [...settled, ...notStarted],
+      calls,
+      snapshot: () => settled,
       hasBegun: false,
       isLeft: false,
       ended: makeDeferred()
     }
     this.#running = running
     return running
+  }
+
+  #notStarted({ call, callId }: OpenCall): CallResult {
+    return { callId, call, step: this.#step, outcome: "notStarted", content: wording.notStarted, media: [] }
   }
 
   /**
@@ -302,7 +298,10 @@ export class TurnTools {
         ? Effect.timeoutOption(Deferred.await(running.ended), finalizersLimit)
         : Effect.succeed(Option.none())
       return Effect.map(ended, () => {
-        const results = running.snapshot()
+        const known = running.snapshot()
+        const results = running.calls.map((open) =>
+          known.find(({ callId }) => callId === open.callId) ?? this.#notStarted(open)
+        )
         const left = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
         return { messages: results.map(toMessage), events: left.map(toEvent) }
       })

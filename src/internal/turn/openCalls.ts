@@ -12,7 +12,7 @@ import type { Turn as HistoryTurn } from "../../StoredConversation.ts"
 import type { Answer, OpenCall } from "../../Turn.ts"
 import { turnIdOf } from "../tools/callId.ts"
 import { lastStep, type StoredCall, type StoredStep } from "../tools/openStep.ts"
-import type { Content, FinishedTurn } from "./content.ts"
+import { type Content, type FinishedTurn, inputOf } from "./content.ts"
 
 /** The step that the history ends with. */
 export const lastStepOf = ({ messages, turns }: Content): StoredStep | undefined => {
@@ -76,11 +76,12 @@ export const settle = (
   const last = content.turns.at(-1)
   const step = lastStepOf(content)
   if (last === undefined || step === undefined) return undefined
-  const answered = new Set(next.flatMap((message) => message.role === "tool" ? [message.toolCallId] : []))
+  // Ids of calls repeat from turn to turn: later results are of the new turn's own calls.
+  const answered = new Set(inputOf(next).flatMap((message) => message.role === "tool" ? [message.toolCallId] : []))
   const open = step.calls.filter((call) => isOpen(call) && call.call.needsApproval && !answered.has(call.call.id))
   if (open.length === 0) return undefined
-  const content_ = wordings[outcome]
-  const results = open.map(({ call }) => ({ ...toolResult(call.id, content_), outcome }))
+  const text = wordings[outcome]
+  const results = open.map(({ call }) => ({ ...toolResult(call.id, text), outcome }))
   const turn = { ...last, messages: [...content.messages.slice(last.start), ...results] }
   const events = open.map(({ call, callId }): ToolEvent => ({
     _tag: "ToolResult",
@@ -88,7 +89,7 @@ export const settle = (
     step: step.step,
     name: call.name,
     outcome,
-    content: content_,
+    content: text,
     media: []
   }))
   return { turn, events }
