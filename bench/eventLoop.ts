@@ -137,6 +137,27 @@ const hostile: Readonly<Record<string, Body>> = {
     `{"choices":${"[".repeat(half(size))}${"]".repeat(half(size))}}`
   ),
   "a document of empty lists": document((size) => `{"choices":[${"[],".repeat(size / 3)}{}]}`),
+  "a document of keys that differ": document((size) =>
+    `{${fill(Math.min(size, 900_000), (n) => `"k${n}":1,`)}"choices":[{"message":{"content":"a"}}]}`
+  ),
+  "a document of escapes": document((size) => documentOf("\n".repeat(half(size)))),
+  "a document of reasoning in tags": document((size) => documentOf(`<think>${"<".repeat(size)}</think>a`)),
+  "a document with reasoning in parts": document((size) =>
+    json({
+      choices: [{
+        message: { content: "a", reasoning_details: list(size / 8, (n) => ({ type: "t", text: `a${n}` })) },
+        finish_reason: "stop"
+      }]
+    })
+  ),
+  "a document with one call": document((size) =>
+    json({
+      choices: [{
+        message: { tool_calls: [{ id: "c", function: { name: "f", arguments: json({ a: "\"".repeat(size / 6) }) } }] },
+        finish_reason: "tool_calls"
+      }]
+    })
+  ),
   "HTML": document((size) => `<html>${"<p ".repeat(size / 3)}`),
   "an error of spaces": document((size) => json({ error: { message: " ".repeat(size) } })),
   "an error nested in JSON": document((size) => json({ error: { message: `{"error":`.repeat(size / 9) } })),
@@ -147,6 +168,7 @@ const hostile: Readonly<Record<string, Body>> = {
   "many objects": object((size) => "{\"a\":1} ".repeat(size / 8)),
   "tags of reasoning": object((size) => "<think></think>".repeat(size / 15)),
   "spaces before a tag": object((size) => `${" ".repeat(size)}<think>`),
+  "text with quotes": object((size) => json({ a: `${"\"".repeat(size / 3)}` })),
   "items of another type": object((size) => json({ items: list(size, () => ({ a: "a" })) })),
   "items that are null": object((size) => json({ items: list(size, () => ({ a: 1, b: null })) }))
 }
