@@ -241,7 +241,8 @@ export const openrouter: Preset = preset("openrouter", "https://openrouter.ai/ap
  * @category presets
  */
 export const groq: Preset = preset("groq", "https://api.groq.com/openai/v1", {
-  maxTokensField: "max_completion_tokens"
+  maxTokensField: "max_completion_tokens",
+  toolsWithFormat: false
 })
 
 /**
@@ -329,6 +330,7 @@ export const moonshot: Preset = preset("moonshot_ai", "https://api.moonshot.ai/v
  */
 export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.googleapis.com/v1beta/openai", {
   toolResultName: true,
+  toolsWithFormat: false,
   omit: [...penalties, "seed"]
 })
 

@@ -196,7 +196,7 @@ export const fromRequest = (context: Context, error: HttpClientError.HttpClientE
 export const change = <E extends ChatError.ChatError>(error: E, fields: Partial<ChatError.Details>): E => {
   const isAlike = (copy: unknown): copy is E => copy instanceof error.constructor
   const copy: unknown = Reflect.construct(error.constructor, [
-    Object.assign({}, error, { message: error.message }, fields)
+    Object.assign({}, error, { message: error.message, cause: error.cause }, fields)
   ])
   return isAlike(copy) ? copy : error
 }

@@ -86,6 +86,8 @@ const finalizersLimit = "5 seconds"
 
 /** The tools of one turn. Mutable: the steps of a turn come one after another. */
 export class TurnTools {
+  /** Runs a wait for an approval. */
+  wait: <A>(wait: Effect.Effect<A>) => Effect.Effect<A> = (wait) => wait
   readonly #runner: Runner
   readonly #options: Options
   #step = 0
@@ -98,6 +100,11 @@ export class TurnTools {
   constructor(runner: Runner, options: Options) {
     this.#runner = runner
     this.#options = options
+  }
+
+  /** Whether calls can wait for an approval while others run. */
+  get canWait(): boolean {
+    return this.#options.approve !== undefined
   }
 
   /** Whether the answer to the current request ends the turn, also if the model calls a tool. */
@@ -246,7 +253,7 @@ export class TurnTools {
         tools,
         context: { ...owner, step: this.#step },
         concurrency: toolConcurrency,
-        approve,
+        approve: approve && ((request) => this.wait(approve(request))),
         approvalTimeout,
         previous: this.#results,
         isCutOff,

@@ -4,8 +4,11 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, type Finish, isFinish } from "../../ChatEvent.ts"
 import type { ChatMessage } from "../../ChatMessage.ts"
@@ -154,7 +157,10 @@ class TurnEvents<A> {
       const calls: Calls = new EventQueue()
       this.#calls = calls
       this.#turn.emit = calls.emit
-      return Effect.asVoid(Effect.forkIn(calls.run(end(Effect.interruptible)), this.#turn.scope))
+      return Effect.flatMap(
+        Effect.forkDaemon(calls.run(end(Effect.interruptible))),
+        (fiber) => interruptAtEnd(this.#turn, fiber)
+      )
     }))
   }
 
@@ -206,6 +212,13 @@ class TurnEvents<A> {
   }
 }
 
+/** Interrupts a fiber at the end of its turn. It waits for the turn's signal too, and ends by itself at a stop. */
+const interruptAtEnd = ({ scope, signal }: Turn, fiber: Fiber.RuntimeFiber<unknown>): Effect.Effect<void> =>
+  Scope.addFinalizer(
+    scope,
+    Effect.fiberIdWith((id) => signal.aborted || Equal.equals(id, fiber.id()) ? Effect.void : Fiber.interrupt(fiber))
+  )
+
 type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 
 /**
@@ -246,12 +259,11 @@ const choose = (
   const select = Effect.flatMap(
     Effect.zip(turn.wait(conversation.choice(question)), turn.requestOptions),
     ([{ input, request }, options]) =>
-      Effect.map(HistoryWindow.assemble(window, withSteps(input, turn.steps)), (messages) => ({
-        ...request,
-        messages,
-        options,
-        signal
-      }))
+      Effect.zipWith(
+        HistoryWindow.assemble(window, withSteps(input, turn.steps)),
+        turn.limit === undefined ? Effect.succeed(request.config) : turn.limit.config(request.config),
+        (messages, config) => ({ ...request, config, messages, options, signal })
+      )
   )
   const { compact } = window
   if (compact === undefined) return select

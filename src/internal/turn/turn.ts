@@ -22,6 +22,7 @@ import {
 import type { ChatEvent, ToolEvent } from "../../ChatEvent.ts"
 import { type ChatMessage, fromPrompt, fromResponse, type Prompt, type ToolMessage } from "../../ChatMessage.ts"
 import type { ChatResponse, FinishReason, Usage } from "../../ChatResponse.ts"
+import type { LLMConfig } from "../../LLMConfig.ts"
 import type * as TurnModule from "../../Turn.ts"
 import { change, PartialResponse, saysNothing } from "../decode/response.ts"
 import { change as changeError } from "../errors/toChatError.ts"
@@ -34,6 +35,7 @@ import * as LastTurn from "./lastTurn.ts"
 import type { Closed, Holder } from "./lock.ts"
 import { Meter, plus } from "./meter.ts"
 import type { Resumed } from "./openCalls.ts"
+import { TotalLimit } from "./totalLimit.ts"
 import { makeId } from "./turnId.ts"
 import { type Calls, TurnSteps } from "./turnSteps.ts"
 
@@ -67,6 +69,8 @@ export class Turn implements Holder {
   readonly #controller = new AbortController()
   readonly #settled: Deferred.Deferred<void>
   readonly #maxTokens: number | null
+  /** The time that is left of a turn with tools. */
+  readonly limit: TotalLimit | undefined
   readonly #steps: TurnSteps
   /** The answer of the step that runs, as far as it has arrived. */
   #partial = new PartialResponse()
@@ -79,23 +83,22 @@ export class Turn implements Holder {
     readonly conversation: Conversation
     readonly question: Question
     readonly scope: Scope.CloseableScope
-    readonly onInterrupt: "keep" | "rollback"
-    readonly onFailure: "keep" | "rollback"
     readonly settled: Deferred.Deferred<void>
     readonly options?: CallOptions | undefined
     readonly tools?: TurnTools | undefined
-    readonly maxTokens?: number | null
+    readonly config: LLMConfig
   }) {
     this.id = options.id
     this.conversation = options.conversation
     this.question = options.question
     this.scope = options.scope
-    this.#onInterrupt = options.onInterrupt
-    this.#onFailure = options.onFailure
+    this.#onInterrupt = options.config.onInterrupt
+    this.#onFailure = options.config.onFailure
     this.#settled = options.settled
     this.options = options.options ?? {}
     this.tools = options.tools
-    this.#maxTokens = options.maxTokens ?? null
+    this.#maxTokens = options.config.maxTokens
+    this.limit = options.tools === undefined ? undefined : new TotalLimit(options.config.totalTimeout)
     this.#steps = new TurnSteps(this)
   }
 
@@ -376,12 +379,10 @@ export const begin = (
       conversation,
       question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
-      onInterrupt: config.onInterrupt,
-      onFailure: config.onFailure,
       settled: yield* Deferred.make<void>(),
       options,
       tools: tools?.(),
-      maxTokens: config.maxTokens
+      config
     })
     // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
     yield* Scope.addFinalizer(scope, turn.abandon)

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { CallOptions } from "../../CallOptions.ts"
+import type { TimeoutError } from "../../ChatError.ts"
 import type { ToolEvent } from "../../ChatEvent.ts"
 import { type ChatMessage, fromResponse } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
@@ -14,6 +15,7 @@ import type { Question, StoreError } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
 import type { Meter } from "./meter.ts"
 import { type Resumed, toResponse } from "./openCalls.ts"
+import type { TotalLimit } from "./totalLimit.ts"
 
 /** What the steps must know of their turn. */
 interface Turn {
@@ -23,13 +25,14 @@ interface Turn {
   readonly options: CallOptions
   readonly tools: TurnTools | undefined
   readonly meter: Meter
+  readonly limit: TotalLimit | undefined
   readonly emit: (event: ToolEvent) => Effect.Effect<void>
 }
 
 /** An answer, and the run of its calls. */
 export interface Calls {
   readonly answer: ChatResponse
-  readonly run: Effect.Effect<Ran, ToolError | StoreError>
+  readonly run: Effect.Effect<Ran, ToolError | StoreError | TimeoutError>
 }
 
 /** The results of an answer's calls, and the calls as the history keeps them. */
@@ -45,6 +48,8 @@ export class TurnSteps {
 
   constructor(turn: Turn) {
     this.#turn = turn
+    const { limit, tools } = turn
+    if (limit !== undefined && tools !== undefined) tools.wait = limit.wait
   }
 
   /** The messages of the steps that are over: answers, and the results of their calls. */
@@ -70,7 +75,7 @@ export class TurnSteps {
     const answer = withCallIds(isCut ? withoutCutArguments(response) : response)
     meter.answered(answer)
     this.#open = answer
-    return { answer, run: tools.run(answer, isCut, this.#owner, emit) }
+    return { answer, run: this.#limited(tools.run(answer, isCut, this.#owner, emit), tools) }
   }
 
   /** The calls that the turn goes on with. Their results are stored before another step follows. */
@@ -85,7 +90,12 @@ export class TurnSteps {
         this.#open = answer
       })
     const run = tools.resume(stored, answers, this.#owner, { claim, emit })
-    return { answer, run: Effect.tap(run, (ran) => ran.isOpen ? Effect.void : this.#store(answer, ran)) }
+    const kept = Effect.tap(run, (ran) => ran.isOpen ? Effect.void : this.#store(answer, ran))
+    return { answer, run: this.#limited(kept, tools) }
+  }
+
+  #limited<A, E>(run: Effect.Effect<A, E>, tools: TurnTools): Effect.Effect<A, E | TimeoutError> {
+    return this.#turn.limit === undefined ? run : this.#turn.limit.run(run, tools.canWait)
   }
 
   /** Replaces the stored turn, which ends with this step then. */

@@ -1,0 +1,449 @@
+/**
+ * Calls that need an approval: asked in the turn, or left open for an answer in another turn, process or machine.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Schema, Stream, TestClock } from "effect"
+import { ChatManager, HistoryStore, LLMConfig, Tool, Turn } from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { lines, options, requests, sent, withScript } from "../support/chats.ts"
+import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
+
+const forms = ["whole", "streamed"] as const
+
+const twoPayments = calls(
+  { name: "pay", arguments: { amount: 1 } },
+  { name: "echo" },
+  { name: "pay", arguments: { amount: 2 } }
+)
+
+describe("approve", () => {
+  for (const approved of [true, { approved: false, reason: "too much" }] as const) {
+    it.effect(`decides about a call while the turn waits (${JSON.stringify(approved)}, B10, B11)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const paid: Array<string> = []
+        const toolSet = yield* setOf(pay(paid))
+        const events = yield* eventsOf(chat, "Go", { toolSet, approve: () => Effect.succeed(approved) })
+        const isApproved = approved === true
+        assert.lengthOf(paid, isApproved ? 1 : 0)
+        assert.deepStrictEqual(tags(events), [
+          "ApprovalRequest pay",
+          ...isApproved ? ["ToolStart pay"] : [],
+          `ToolResult pay ${isApproved ? "success" : "denied"}`,
+          "StepFinish 0",
+          "StepFinish 1",
+          "Finish stop"
+        ])
+        if (!isApproved) {
+          const result = (yield* chat.history).find((message) => message.role === "tool")
+          assert.include(result?.content, "denied (too much). It was not run and is not queued.")
+          assert.strictEqual(result?.outcome, "denied")
+        }
+      }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+  }
+
+  it.effect("has a time limit of its own, and a timeout is no denial (B12)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ totalTimeout: "1 minute" })
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      const turn = yield* Effect.fork(
+        chat.chat("Go", { toolSet, approve: () => Effect.never, approvalTimeout: "1 hour" })
+      )
+      yield* TestClock.adjust("1 hour")
+      const { steps } = yield* Fiber.join(turn)
+      assert.strictEqual(steps?.[0]?.toolCalls[0]?.outcome, "approvalTimeout")
+      assert.lengthOf(paid, 0)
+    }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("is not asked again for a call that was denied in the turn (B11)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      let asked = 0
+      const toolSet = yield* setOf(pay())
+      const approve = () => Effect.sync(() => ++asked > 9)
+      yield* chat.chat("Go", { toolSet, approve })
+      assert.strictEqual(asked, 1)
+      yield* chat.chat("Please", { toolSet, approve })
+      assert.strictEqual(asked, 2)
+    }).pipe(withScript((_request, index) =>
+      [0, 1, 3].includes(index) ? calls({ name: "pay", arguments: { amount: 1 } }) : says("done")
+    )))
+})
+
+describe("a turn with calls that wait", () => {
+  for (const form of forms) {
+    it.effect(`runs the others, is stored before it asks, and goes on under its id (${form}, B3, B7)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const paid: Array<string> = []
+        const echoed: Array<string> = []
+        const toolSet = yield* setOf(pay(paid), echo(echoed))
+        const waiting = yield* respond(chat, form, "Go", { toolSet })
+        assert.strictEqual(waiting.finishReason, "tool-calls")
+        assert.deepStrictEqual([paid.length, echoed.length], [0, 1])
+        assert.deepStrictEqual(waiting.steps?.[0]?.toolCalls.map(({ outcome }) => outcome), [
+          undefined,
+          "success",
+          undefined
+        ])
+
+        const open = yield* chat.openCalls
+        assert.deepStrictEqual(open.map((call) => [call.name, call.arguments, call.needsApproval, call.turnId]), [
+          ["pay", "{\"amount\":1}", true, waiting.turnId],
+          ["pay", "{\"amount\":2}", true, waiting.turnId]
+        ])
+        const answers = open.map(({ callId }, index) => ({ callId, approved: index === 0 }))
+        const done = yield* respond(chat, form, Turn.respond(answers), { toolSet })
+
+        assert.strictEqual(done.text, "done")
+        assert.strictEqual(done.turnId, waiting.turnId)
+        assert.deepStrictEqual(paid, [open[0]?.callId])
+        assert.lengthOf(echoed, 1)
+        assert.lengthOf(yield* requests, 2)
+        assert.deepStrictEqual(sent((yield* requests)[1]).slice(3).map((line) => line.slice(0, 20)), [
+          "tool: paid 1",
+          "tool: echo ",
+          "tool: The call of pa"
+        ])
+        assert.deepStrictEqual(yield* chat.openCalls, [])
+        assert.strictEqual(yield* chat.rewind(5), 1)
+      }).pipe(withScript([twoPayments, says("done")])))
+  }
+
+  it.effect("emits its requests for approval once they are stored (B3)", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const manager = yield* ChatManager.make({ config: LLMConfig.make(options()) })
+      const chat = yield* manager.getChat("ada")
+      const toolSet = yield* setOf(pay())
+      const stored: Array<number> = []
+      yield* Stream.runForEach(chat.chatEvents("Go", { toolSet }), (event) =>
+        event._tag === "ApprovalRequest"
+          ? Effect.map(store.version("ada"), ({ version }) => stored.push(version))
+          : Effect.void)
+      assert.deepStrictEqual(stored, [1])
+    }).pipe(
+      Effect.provide(HistoryStore.layerMemory),
+      withScript([calls({ name: "pay", arguments: { amount: 1 } })]),
+      Effect.scoped
+    ))
+
+  it.effect("has the sum of its tokens when it is over, and the conversation counts each once (A14)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(pay())
+      const first = yield* chat.chat("Go", { toolSet })
+      const [open] = yield* chat.openCalls
+      const last = yield* chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: true }]), { toolSet })
+      assert.deepStrictEqual([first.usage?.totalTokens, last.usage?.totalTokens], [7, 27])
+      assert.strictEqual((yield* chat.usage).totalTokens, 27)
+    }).pipe(withScript([
+      ScriptedHttpClient.toolCalls([{ name: "pay", arguments: { amount: 1 } }], {
+        usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 }
+      }),
+      ScriptedHttpClient.tokens(["done"], {
+        usage: { prompt_tokens: 18, completion_tokens: 2, total_tokens: 20 }
+      })
+    ])))
+
+  it.effect("goes on with the last of its answers, which come in any order and parts (B5)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
+      yield* chat.chat("Go", { toolSet })
+      const [first, second] = yield* chat.openCalls
+      const events = yield* eventsOf(chat, Turn.respond([{ callId: second?.callId ?? "", approved: true }]), {
+        toolSet
+      })
+      assert.deepStrictEqual(tags(events), [
+        "ToolStart pay",
+        "ToolResult pay success",
+        "StepFinish 0",
+        "Finish tool-calls"
+      ])
+      assert.lengthOf(yield* requests, 1)
+      assert.deepStrictEqual((yield* chat.openCalls).map(({ callId }) => callId), [first?.callId])
+
+      const done = yield* chat.chat(Turn.respond([{ callId: first?.callId ?? "", result: "by hand" }]), { toolSet })
+
+      assert.strictEqual(done.text, "done")
+      assert.deepStrictEqual(paid, [second?.callId])
+      assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: by hand", "tool: echo ", "tool: paid 2"])
+    }).pipe(withScript([twoPayments, says("done")])))
+
+  it.effect("refuses answers to calls that are not open (B1)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      const refuse = (input: Turn.Input, options: Turn.Options = { toolSet }) =>
+        Effect.map(
+          Effect.flip(chat.chat(input, options)),
+          (error) => [error._tag, "code" in error ? error.code : undefined]
+        )
+      assert.deepStrictEqual(yield* refuse(Turn.respond([])), ["InvalidRequestError", undefined])
+      yield* chat.chat("Go", { toolSet })
+      const [open] = yield* chat.openCalls
+      const answer = { callId: open?.callId ?? "", approved: true }
+      assert.deepStrictEqual(yield* refuse(Turn.respond([{ callId: "turn_x_0_0", approved: true }])), [
+        "InvalidRequestError",
+        "call_unknown"
+      ])
+      assert.deepStrictEqual(yield* refuse(Turn.respond([answer, answer])), ["InvalidRequestError", undefined])
+      assert.deepStrictEqual(yield* refuse(Turn.respond([answer]), {}), ["InvalidRequestError", undefined])
+      yield* chat.chat(Turn.respond([answer]), { toolSet })
+      assert.deepStrictEqual(yield* refuse(Turn.respond([answer])), ["InvalidRequestError", "call_settled"])
+      assert.lengthOf(paid, 1)
+    }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("runs a call once if two answer at once (B6)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      yield* chat.chat("Go", { toolSet })
+      const [open] = yield* chat.openCalls
+      const answer = Turn.respond([{ callId: open?.callId ?? "", approved: true }])
+      const both = Effect.all([chat.chat(answer, { toolSet }), chat.chat(answer, { toolSet })].map(Effect.either), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual((yield* both).map(({ _tag }) => _tag), ["Right", "Left"])
+      assert.lengthOf(paid, 1)
+    }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("tells the model that a tool is gone, and goes on (B8)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      yield* chat.chat("Go", { toolSet: yield* setOf(pay()) })
+      const [open] = yield* chat.openCalls
+      const toolSet = yield* setOf(echo())
+      const done = yield* chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: true }]), { toolSet })
+      assert.strictEqual(done.text, "done")
+      assert.include(sent((yield* requests)[1]).at(-1), "does not exist")
+    }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("decodes its arguments again before the handler runs (B1)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      yield* chat.chat("Go", { toolSet: yield* setOf(pay()) })
+      const [open] = yield* chat.openCalls
+      let runs = 0
+      const changed = Tool.make({
+        name: "pay",
+        parameters: { euros: Schema.Number },
+        handler: () => Effect.sync(() => ++runs)
+      })
+      const done = yield* chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: true }]), {
+        toolSet: yield* setOf(changed)
+      })
+      assert.strictEqual(done.text, "done")
+      assert.strictEqual(runs, 0)
+    }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("keeps its results if the next request fails, and goes on without answers", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      yield* chat.chat("Go", { toolSet })
+      const [open] = yield* chat.openCalls
+      const failure = yield* Effect.flip(
+        chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: true }]), { toolSet })
+      )
+      assert.strictEqual(failure._tag, "ServerError")
+      assert.deepStrictEqual(lines(yield* chat.history).slice(3), ["tool: paid 1"])
+      assert.strictEqual((yield* chat.chat(Turn.respond([]), { toolSet })).text, "done")
+      assert.lengthOf(paid, 1)
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      ScriptedHttpClient.error(500, "down"),
+      says("done")
+    ])))
+
+  it.effect("knows of denials and repetitions before it waited", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      yield* chat.chat("Go", { toolSet })
+      const [open] = yield* chat.openCalls
+      const done = yield* chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: false }]), { toolSet })
+      assert.strictEqual(done.text, "done")
+      assert.deepStrictEqual(done.steps?.map(({ toolCalls }) => toolCalls[0]?.outcome), ["denied", "denied", undefined])
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      says("done")
+    ])))
+})
+
+describe("calls that wait are settled", () => {
+  for (const form of forms) {
+    it.effect(`as superseded by a new question, in its own write (${form}, B9)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const paid: Array<string> = []
+        const toolSet = yield* setOf(pay(paid), echo())
+        yield* respond(chat, form, "Go", { toolSet })
+        const [open] = yield* chat.openCalls
+
+        yield* respond(chat, form, "Never mind", {})
+
+        const history = yield* chat.history
+        assert.isTrue(isPaired(history))
+        assert.deepStrictEqual(
+          history.flatMap((message) => message.role === "tool" ? [message.outcome] : []),
+          ["success", "superseded", "superseded"]
+        )
+        assert.deepStrictEqual(yield* chat.openCalls, [])
+        const late = chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: true }]), { toolSet })
+        const failure = yield* Effect.flip(late)
+        assert.strictEqual("code" in failure ? failure.code : "", "call_settled")
+        assert.lengthOf(paid, 0)
+        assert.strictEqual(yield* chat.rewind(1), 1)
+        assert.deepStrictEqual(yield* chat.openCalls, [])
+      }).pipe(withScript([twoPayments, says("fine"), says("done")])))
+  }
+
+  it.effect("with events before Finish, and not if the new question fails (B9)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(pay(), echo())
+      yield* chat.chat("Go", { toolSet })
+      yield* Effect.flip(chat.chat("Never mind"))
+      assert.lengthOf(yield* chat.openCalls, 2)
+      assert.deepStrictEqual(tags(yield* eventsOf(chat, "Never mind", {})), [
+        "ToolResult pay superseded",
+        "ToolResult pay superseded",
+        "Finish stop"
+      ])
+    }).pipe(withScript([twoPayments, ScriptedHttpClient.error(400, "no"), says("fine")])))
+
+  for (const how of ["stop", "stopAll", "rewind", "clearHistory"] as const) {
+    it.effect(`by ${how} (B13)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const paid: Array<string> = []
+        const toolSet = yield* setOf(pay(paid), echo())
+        yield* chat.chat("Go", { toolSet })
+        const [open] = yield* chat.openCalls
+        yield* how === "rewind" ? chat.rewind() : chat[how]
+        assert.deepStrictEqual(yield* chat.openCalls, [])
+        assert.isTrue(isPaired(yield* chat.history))
+        yield* Effect.flip(chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: true }]), { toolSet }))
+        assert.lengthOf(paid, 0)
+        assert.strictEqual((yield* chat.chat("Next")).text, "done")
+      }).pipe(withScript([twoPayments, says("done")])))
+  }
+
+  it.effect("by a stop while they run: what finished is kept (B13)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const go = yield* Deferred.make<void>()
+      const hold = Tool.make({
+        name: "pay",
+        parameters: { amount: Schema.Number },
+        needsApproval: true,
+        handler: ({ amount }) => amount === 1 ? Effect.succeed("paid 1") : Effect.interruptible(Deferred.await(go))
+      })
+      const toolSet = yield* setOf(hold, echo())
+      yield* chat.chat("Go", { toolSet })
+      const answers = (yield* chat.openCalls).map(({ callId }) => ({ callId, approved: true }))
+      const turn = yield* Effect.fork(chat.chat(Turn.respond(answers), { toolSet }))
+      yield* TestClock.adjust(0)
+      yield* chat.stop
+      assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
+      assert.deepStrictEqual(
+        (yield* chat.history).flatMap((message) => message.role === "tool" ? [message.outcome] : []),
+        ["success", "success", "unknown"]
+      )
+    }).pipe(withScript([twoPayments])))
+})
+
+describe("calls that wait in a store", () => {
+  /** A store that other processes write to as well. */
+  const Shared = Layer.effect(
+    HistoryStore.HistoryStore,
+    Effect.map(HistoryStore.HistoryStore, (store) => ({ ...store, isShared: true }))
+  ).pipe(Layer.provide(HistoryStore.layerMemory))
+
+  const process = Effect.map(
+    ChatManager.make({ config: LLMConfig.make(options({ wire: { toolHistory: "calls" } })) }),
+    (manager) => ({ manager, chat: manager.getChat("ada") })
+  )
+
+  it.scoped("are answered in another process, under the same turn (B3, B8)", () =>
+    Effect.gen(function*() {
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
+      const first = yield* Effect.flatMap(process, ({ chat }) => chat)
+      const waiting = yield* first.chat("Go", { toolSet })
+
+      const second = yield* Effect.flatMap(process, ({ chat }) => chat)
+      const open = yield* second.openCalls
+      const done = yield* second.chat(Turn.respond(open.map(({ callId }) => ({ callId, approved: true }))), { toolSet })
+
+      assert.strictEqual(done.text, "done")
+      assert.strictEqual(done.turnId, waiting.turnId)
+      assert.lengthOf(paid, 2)
+      assert.deepStrictEqual(yield* first.openCalls, [])
+      assert.strictEqual((yield* first.history).at(-1)?.content, "done")
+    }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+
+  it.scoped("run once if two processes answer at once (B6)", () =>
+    Effect.gen(function*() {
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
+      const first = yield* Effect.flatMap(process, ({ chat }) => chat)
+      const second = yield* Effect.flatMap(process, ({ chat }) => chat)
+      yield* first.chat("Go", { toolSet })
+      const answers = (yield* second.openCalls).map(({ callId }) => ({ callId, approved: true }))
+      const both = [first, second].map((chat) => Effect.either(chat.chat(Turn.respond(answers), { toolSet })))
+      const outcomes = yield* Effect.all(both, { concurrency: "unbounded" })
+      assert.deepStrictEqual(outcomes.map(({ _tag }) => _tag).sort(), ["Left", "Right"])
+      assert.lengthOf(paid, 2)
+      assert.isTrue(isPaired(yield* first.history))
+    }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+
+  it.scoped("have an unknown outcome if the process ends while their handlers run (B6)", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const first = yield* Effect.flatMap(process, ({ chat }) => chat)
+      const slow = Tool.make({
+        name: "pay",
+        parameters: { amount: Schema.Number },
+        needsApproval: true,
+        handler: () => Effect.never
+      })
+      const toolSet = yield* setOf(slow, echo())
+      yield* first.chat("Go", { toolSet })
+      const answers = (yield* first.openCalls).map(({ callId }) => ({ callId, approved: true }))
+      yield* Effect.fork(first.chat(Turn.respond(answers), { toolSet }))
+      yield* TestClock.adjust(0)
+      assert.strictEqual((yield* store.version("ada")).version, 2)
+
+      const second = yield* Effect.flatMap(process, ({ chat }) => chat)
+      const history = yield* second.history
+      assert.isTrue(isPaired(history))
+      assert.deepStrictEqual(
+        history.flatMap((message) => message.role === "tool" ? [message.outcome] : []),
+        ["unknown", "success", "unknown"]
+      )
+      assert.strictEqual((yield* second.chat("Next")).text, "done")
+    }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+
+  it.scoped("go on in a turn that is started, under its id", () =>
+    Effect.gen(function*() {
+      const toolSet = yield* setOf(pay(), echo())
+      const { chat: get } = yield* process
+      const chat = yield* get
+      const waiting = yield* chat.chat("Go", { toolSet })
+      const answers = (yield* chat.openCalls).map(({ callId }) => ({ callId, approved: true }))
+      const turnId = yield* chat.start(Turn.respond(answers), { toolSet })
+      assert.strictEqual(turnId, waiting.turnId)
+      yield* TestClock.adjust(0)
+      assert.strictEqual((yield* chat.history).at(-1)?.content, "done")
+    }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+})

@@ -1,0 +1,678 @@
+/**
+ * Turns with tools: steps follow until the model answers without calls. The letters name rows of a list of pitfalls.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Deferred, Effect, Exit, Fiber, Schema, Stream, TestClock } from "effect"
+import {
+  CallOptions,
+  ChatCompletions,
+  ChatEvent,
+  ChatMessage,
+  Fallback,
+  HistoryWindow,
+  LLMChat,
+  Provider,
+  Tool,
+  ToolSet
+} from "effect-chat"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { held, lines, nothing, options, requests, sent, usage, withScript } from "../support/chats.ts"
+import {
+  calls,
+  echo,
+  eventsOf,
+  isPaired,
+  makeChat,
+  member,
+  respond,
+  says,
+  setOf,
+  tags,
+  tool
+} from "../support/tools.ts"
+
+const { delayed, error, toolCalls, tokens } = ScriptedHttpClient
+
+const forms = ["whole", "streamed"] as const
+
+describe("a turn with tools", () => {
+  for (const form of forms) {
+    it.effect(`runs the calls of each answer until the model answers, and is one turn (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const toolSet = yield* setOf(tool("one", Effect.succeed("1")), tool("two", Effect.succeed({ two: 2 })))
+
+        const response = yield* respond(chat, form, "Go", { toolSet })
+
+        assert.strictEqual(response.text, "done")
+        assert.deepStrictEqual(lines(yield* chat.history), [
+          "system: S",
+          "user: Go",
+          "assistant: ",
+          "tool: 1",
+          "tool: {\"two\":2}",
+          "assistant: ",
+          "tool: 1",
+          "assistant: done"
+        ])
+        assert.deepStrictEqual((yield* requests).map((request) => sent(request).length), [2, 5, 7])
+        assert.strictEqual(yield* chat.rewind(9), 1)
+        assert.deepStrictEqual(yield* Effect.zipRight(TestClock.adjust(0), held), nothing)
+      }).pipe(withScript([calls({ name: "one" }, { name: "two" }), calls({ name: "one" }), says("done")])))
+
+    it.effect(`reports each step, with the sum of their tokens (${form}, A14)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const toolSet = yield* setOf(echo())
+
+        const response = yield* respond(chat, form, "Go", { toolSet })
+
+        assert.strictEqual(response.usage?.totalTokens, 7 + 20)
+        assert.strictEqual((yield* chat.usage).totalTokens, 27)
+        const [first, last] = response.steps ?? []
+        assert.deepStrictEqual([first?.usage?.inputTokens, last?.usage?.inputTokens], [5, 18])
+        assert.deepStrictEqual(first?.toolCalls, [{
+          callId: `${response.turnId}_0_0`,
+          name: "echo",
+          arguments: "{\"text\":\"hi\"}",
+          outcome: "success",
+          result: "echo hi"
+        }])
+        assert.deepStrictEqual(last?.toolCalls, [])
+        assert.strictEqual(response.stepLimit, undefined)
+      }).pipe(withScript([
+        toolCalls([{ name: "echo", arguments: { text: "hi" } }], { usage: usage(5, 2) }),
+        tokens(["done"], { usage: usage(18, 2) })
+      ])))
+
+    it.effect(`gives every handler its conversation, turn, step and call (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const seen: Array<Tool.Context> = []
+        const toolSet = yield* setOf(Tool.make({
+          name: "f",
+          parameters: {},
+          handler: (_input, context) => Effect.sync(() => seen.push(context))
+        }))
+        const { turnId } = yield* respond(chat, form, "Go", { toolSet })
+        assert.deepStrictEqual(seen.map(({ step }) => step), [0, 0, 1])
+        assert.strictEqual(new Set(seen.map(({ callId }) => callId)).size, 3)
+        assert.deepStrictEqual(new Set(seen.map((context) => context.turnId)), new Set([turnId]))
+      }).pipe(withScript([calls({ name: "f" }, { name: "f" }), calls({ name: "f" }), says("done")])))
+  }
+
+  it.effect("emits the events of its tools while they run, and one Finish", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const go = yield* Deferred.make<void>()
+      const toolSet = yield* setOf(tool("slow", Deferred.await(go)), tool("fast", Effect.succeed("")))
+      const seen: Array<ChatEvent.ChatEvent> = []
+      const turn = yield* Effect.fork(
+        Stream.runForEach(chat.chatEvents("Go", { toolSet }), (event) => Effect.sync(() => seen.push(event)))
+      )
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(tags(seen), ["ToolStart slow", "ToolStart fast", "ToolResult fast success"])
+      yield* Deferred.succeed(go, undefined)
+      yield* Fiber.join(turn)
+
+      assert.deepStrictEqual(tags(seen).slice(3), [
+        "ToolResult slow success",
+        "StepFinish 0",
+        "StepFinish 1",
+        "Finish stop"
+      ])
+      assert.deepStrictEqual(
+        seen.filter(({ _tag }) => _tag === "Begin" || _tag === "TextDelta").map(({ _tag }) => _tag),
+        ["Begin", "Begin", "TextDelta"]
+      )
+      assert.deepStrictEqual(
+        yield* Schema.decodeUnknown(Schema.Array(Schema.typeSchema(ChatEvent.ChatEvent)))(seen),
+        seen
+      )
+    }).pipe(withScript([calls({ name: "slow" }, { name: "fast" }), says("done")])))
+
+  it.effect("streams the texts of all steps", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(echo())
+      const texts = yield* Stream.runCollect(chat.chatStream("Go", { toolSet }))
+      assert.deepStrictEqual(Array.from(texts), ["done"])
+    }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+
+  it.effect("sends the results in the order of the calls, each with the id of its call (A5)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(
+        tool("slow", Effect.delay(Effect.succeed("slow"), "2 seconds")),
+        tool("fast", Effect.succeed("fast"))
+      )
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet }))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(turn)
+      const messages = member((yield* requests)[1], "messages")
+      assert.deepStrictEqual(Array.isArray(messages) ? messages.slice(3) : [], [
+        { role: "tool", tool_call_id: "call_0", content: "slow" },
+        { role: "tool", tool_call_id: "call_1", content: "fast" }
+      ])
+    }).pipe(withScript([calls({ name: "slow" }, { name: "fast" }), says("done")])))
+
+  it.effect("runs at most toolConcurrency handlers at once", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      let running = 0
+      let most = 0
+      const toolSet = yield* setOf(tool(
+        "f",
+        Effect.acquireUseRelease(
+          Effect.sync(() => most = Math.max(most, ++running)),
+          () => Effect.sleep("1 second"),
+          () => Effect.sync(() => running--)
+        )
+      ))
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet, toolConcurrency: 2 }))
+      yield* TestClock.adjust("2 seconds")
+      yield* Fiber.join(turn)
+      assert.strictEqual(most, 2)
+    }).pipe(withScript([calls({ name: "f" }, { name: "f" }, { name: "f" }), says("done")])))
+})
+
+describe("the requests of a turn with tools", () => {
+  it.effect("have a forced choice in the first step of each turn only (A1)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(echo())
+      for (const toolChoice of ["required", { name: "echo" }] as const) yield* chat.chat("Go", { toolSet, toolChoice })
+      const choices = (yield* requests).map((request) => member(request, "tool_choice"))
+      assert.deepStrictEqual(choices, [
+        "required",
+        undefined,
+        { type: "function", function: { name: "echo" } },
+        undefined
+      ])
+    }).pipe(withScript([calls({ name: "echo" }), says("done"), calls({ name: "echo" }), says("done")])))
+
+  it.effect("list the tools in the last one, which demands an answer, and the response says so (A1, A3)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const seen: Array<string> = []
+      const toolSet = yield* setOf(echo(seen))
+      const response = yield* chat.chat("Go", { toolSet, maxSteps: 2 })
+      assert.strictEqual(response.text, "enough")
+      assert.strictEqual(response.stepLimit, "maxSteps")
+      assert.lengthOf(seen, 2)
+      const last = (yield* requests)[2]
+      assert.strictEqual(member(last, "tool_choice"), "none")
+      assert.lengthOf(member(last, "tools") as Array<unknown>, 1)
+      assert.lengthOf(yield* requests, 3)
+    }).pipe(withScript([
+      calls({ name: "echo", arguments: { text: "1" } }),
+      calls({ name: "echo", arguments: { text: "2" } }),
+      says("enough")
+    ])))
+
+  it.effect("are at most eleven by default, also if the model calls tools in the last one", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const seen: Array<string> = []
+      const toolSet = yield* setOf(echo(seen))
+      const response = yield* chat.chat("Go", { toolSet })
+      assert.lengthOf(yield* requests, 11)
+      assert.lengthOf(seen, 10)
+      assert.strictEqual(response.stepLimit, "maxSteps")
+      assert.isTrue(isPaired(yield* chat.history))
+    }).pipe(withScript((_request, index) => calls({ name: "echo", arguments: { text: `${index}` } }))))
+
+  it.effect("have the finished steps in the error if the last one fails (A3)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(echo())
+      const failure = yield* Effect.flip(chat.chat("Go", { toolSet, maxSteps: 1 }))
+      assert.strictEqual(failure._tag, "ServerError")
+      assert.strictEqual(failure.partial?.steps?.[0]?.toolCalls[0]?.result, "echo ")
+      assert.lengthOf(yield* chat.history, 1)
+    }).pipe(withScript([calls({ name: "echo" }), error(500, "down")])))
+
+  it.effect("offer tools that are only described beside those of the set, and end the turn with their calls", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(echo())
+      const tools = [CallOptions.tool({ name: "ask_user", parameters: Schema.Struct({}) })]
+      const response = yield* chat.chat("Go", { toolSet, tools })
+      assert.lengthOf(member((yield* requests)[0], "tools") as Array<unknown>, 2)
+      assert.strictEqual(response.finishReason, "tool-calls")
+      const [open] = yield* chat.openCalls
+      assert.deepStrictEqual([open?.name, open?.needsApproval], ["ask_user", false])
+
+      const next = yield* chat.chat(ChatMessage.toolResult(response.toolCalls[1]?.id ?? "", "blue"), { toolSet, tools })
+
+      assert.strictEqual(next.text, "done")
+      assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: echo ", "tool: blue"])
+    }).pipe(withScript([calls({ name: "echo" }, { name: "ask_user" }), says("done")])))
+
+  it.effect("read a set that changes once a step", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      let reads = 0
+      const toolSet = yield* ToolSet.dynamic(Effect.sync(() => [tool(`tool_${++reads}`, Effect.succeed("ok"))]))
+      const response = yield* chat.chat("Go", { toolSet })
+      assert.strictEqual(reads, 2)
+      assert.strictEqual(response.steps?.[0]?.toolCalls[0]?.outcome, "success")
+    }).pipe(withScript([calls({ name: "tool_1" }), says("done")])))
+
+  it.effect("are chosen by the window before each step, and are retried with less after an overflow (A9)", () =>
+    Effect.gen(function*() {
+      const window = HistoryWindow.withShrink(HistoryWindow.lastTurns(5))
+      const chat = yield* makeChat({}, { window })
+      const runs: Array<string> = []
+      const toolSet = yield* setOf(echo(runs))
+      for (const prompt of ["one", "two", "three"]) yield* chat.chat(prompt)
+      const response = yield* chat.chat("Go", { toolSet })
+      assert.strictEqual(response.text, "done")
+      assert.lengthOf(runs, 1)
+      const [large, small] = (yield* requests).slice(-2)
+      assert.isAbove(sent(large).length, sent(small).length)
+      assert.deepStrictEqual(sent(small).slice(-3), ["user: Go", "assistant: null", "tool: echo "])
+    }).pipe(withScript([
+      says("1"),
+      says("2"),
+      says("3"),
+      calls({ name: "echo" }),
+      error(400, "too long", { code: "context_length_exceeded" }),
+      says("done")
+    ])))
+
+  it.effect("retry and fall back without running a handler again (A8)", () =>
+    Effect.gen(function*() {
+      const fallback = Fallback.make({ configs: [options({ baseUrl: "http://other.test/v1" })] })
+      const chat = yield* makeChat({ maxRetries: 1 }, { fallback })
+      const runs: Array<string> = []
+      const toolSet = yield* setOf(echo(runs))
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet }))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(turn)).text, "done")
+      assert.lengthOf(runs, 1)
+      assert.lengthOf(yield* requests, 4)
+    }).pipe(withScript([calls({ name: "echo" }), error(500, "down"), error(500, "down"), says("done")])))
+
+  it.effect("send reasoning back between the steps where the preset wants it (A14)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ wire: { toolHistory: "calls", reasoningEcho: "reasoning_content" } })
+      const toolSet = yield* setOf(echo())
+      yield* chat.chat("Go", { toolSet })
+      const messages = member((yield* requests)[1], "messages") as Array<Record<string, unknown>>
+      assert.strictEqual(messages[2]?.["reasoning_content"], "hm")
+    }).pipe(withScript([
+      ScriptedHttpClient.json({
+        choices: [{
+          index: 0,
+          message: {
+            role: "assistant",
+            content: null,
+            reasoning_content: "hm",
+            tool_calls: [{ id: "c", type: "function", function: { name: "echo", arguments: "{}" } }]
+          },
+          finish_reason: "tool_calls"
+        }]
+      }),
+      says("done")
+    ])))
+
+  it.effect("keep a total time limit for the turn", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ totalTimeout: "5 seconds" })
+      const toolSet = yield* setOf(tool("slow", Effect.sleep("4 seconds")))
+      const turn = yield* Effect.fork(Effect.flip(chat.chat("Go", { toolSet })))
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(turn))._tag, "TimeoutError")
+    }).pipe(withScript([calls({ name: "slow" }), delayed("4 seconds", says("done"))])))
+})
+
+describe("the results of a turn's tools", () => {
+  it.effect("tell the model what is wrong with a call, and the turn continues (A11, A13)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(echo())
+      const { steps } = yield* chat.chat("Go", { toolSet })
+      assert.deepStrictEqual(steps?.[0]?.toolCalls.map(({ outcome }) => outcome), [
+        "invalidArguments",
+        "unknownTool",
+        "success",
+        "success"
+      ])
+      const [first, second] = steps?.[0]?.toolCalls ?? []
+      assert.include(first?.result, "text")
+      assert.include(second?.result, "does not exist. The tools are: echo.")
+      assert.deepStrictEqual(sent((yield* requests)[1]).slice(-2), ["tool: echo ", "tool: echo twice"])
+    }).pipe(withScript([
+      calls(
+        { name: "echo", arguments: { text: 1 } },
+        { name: "invented", arguments: {} },
+        { name: "echo", arguments: " " },
+        { name: "echo", arguments: "\"{\\\"text\\\":\\\"twice\\\"}\"" }
+      ),
+      says("done")
+    ])))
+
+  it.effect("have images as parts after all results, and never as text (A10)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const image = ChatMessage.imageData(new Uint8Array(3000).fill(7), "image/png")
+      const toolSet = yield* setOf(tool("look", Effect.succeed(Tool.content([image]))), echo())
+      yield* chat.chat("Go", { toolSet })
+      const messages = member((yield* requests)[1], "messages") as Array<{ role: string; content: unknown }>
+      assert.deepStrictEqual(messages.map(({ role }) => role), ["system", "user", "assistant", "tool", "tool", "user"])
+      assert.deepStrictEqual(messages[5]?.content, [
+        { type: "text", text: "The media of the result of look (call_0):" },
+        { type: "image_url", image_url: { url: image.url } }
+      ])
+      for (const { content, role } of messages) if (role === "tool") assert.isBelow(String(content).length, 100)
+      assert.strictEqual((yield* chat.history).filter(({ role }) => role === "user").length, 1)
+    }).pipe(withScript([calls({ name: "look" }, { name: "echo" }), says("done")])))
+
+  it.effect("are bounded in the event, the history and the request alike (A9)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(Tool.make({
+        name: "big",
+        parameters: {},
+        maxResultLength: 60,
+        handler: () => Effect.succeed("x".repeat(1_000_000))
+      }))
+      const events = yield* eventsOf(chat, "Go", { toolSet })
+      const result = events.find((event) => event._tag === "ToolResult")
+      const text = result?._tag === "ToolResult" ? result.content : ""
+      assert.include(text, "999940 of 1000000 characters were left out")
+      assert.strictEqual((yield* chat.history).find(({ role }) => role === "tool")?.content, text)
+      assert.strictEqual(sent((yield* requests)[1]).at(-1), `tool: ${text}`)
+    }).pipe(withScript([calls({ name: "big" }), says("done")])))
+
+  it.effect("leave out the call that the token limit cut, and what is stored is JSON (A12)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const runs: Array<string> = []
+      const toolSet = yield* setOf(echo(runs))
+      const { steps } = yield* chat.chat("Go", { toolSet })
+      assert.deepStrictEqual(steps?.[0]?.toolCalls.map(({ outcome }) => outcome), ["success", "cutOff"])
+      assert.lengthOf(runs, 1)
+      for (const message of yield* chat.history) {
+        if (message.role !== "assistant") continue
+        for (const call of message.toolCalls ?? []) assert.doesNotThrow(() => JSON.parse(call.arguments))
+      }
+    }).pipe(withScript([
+      toolCalls([{ name: "echo" }, { name: "echo", arguments: "{\"text\":\"rm -rf /tmp" }], { finishReason: "length" }),
+      says("done")
+    ])))
+
+  it.effect("leave out a cut call also if the server reports tool calls at the limit (A12)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ maxTokens: 8 })
+      const toolSet = yield* setOf(echo())
+      const { steps } = yield* chat.chat("Go", { toolSet })
+      assert.strictEqual(steps?.[0]?.toolCalls[0]?.outcome, "cutOff")
+    }).pipe(withScript([
+      toolCalls([{ name: "echo", arguments: "{\"text\":\"a" }], { usage: usage(4, 8) }),
+      says("done")
+    ])))
+
+  it.effect("end the steps with the third equal call in a row with an equal result (A2)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const runs: Array<string> = []
+      const toolSet = yield* setOf(echo(runs))
+      const response = yield* chat.chat("Go", { toolSet })
+      assert.lengthOf(runs, 2)
+      assert.strictEqual(response.stepLimit, "repeatedCall")
+      assert.strictEqual(response.steps?.[2]?.toolCalls[0]?.outcome, "repeated")
+      assert.strictEqual(member((yield* requests)[3], "tool_choice"), "none")
+    }).pipe(withScript([
+      calls({ name: "echo", arguments: "{\"text\": \"a\"}" }),
+      calls({ name: "echo", arguments: { text: "a" } }),
+      calls({ name: "echo", arguments: { text: "a" } }),
+      says("I am stuck")
+    ])))
+
+  it.effect("may be polled for as long as they differ (A2)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      let polls = 0
+      const toolSet = yield* setOf(tool("poll", Effect.sync(() => ++polls)))
+      const response = yield* chat.chat("Go", { toolSet })
+      assert.strictEqual(polls, 5)
+      assert.strictEqual(response.stepLimit, undefined)
+    }).pipe(withScript((_request, index) => index < 5 ? calls({ name: "poll" }) : says("done"))))
+
+  it.effect("hide what a handler failed with, unless the tool has a Schema for it (A4)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(tool("bad", Effect.fail(new Error("/etc/passwd"))), echo())
+      const { steps } = yield* chat.chat("Go", { toolSet })
+      assert.deepStrictEqual(steps?.[0]?.toolCalls.map(({ outcome, result }) => [outcome, result]), [
+        ["failure", "The tool failed."],
+        ["success", "echo "]
+      ])
+    }).pipe(withScript([calls({ name: "bad" }, { name: "echo" }), says("done")])))
+})
+
+describe("a turn whose tools fail", () => {
+  const failing = Tool.make({
+    name: "bad",
+    parameters: {},
+    failureMode: "error",
+    handler: () => Effect.fail("no")
+  })
+
+  for (const form of forms) {
+    it.effect(`fails with the failure of a tool that says so, and leaves the history (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const toolSet = yield* setOf(failing)
+        const failure = yield* Effect.flip(respond(chat, form, "Go", { toolSet }))
+        assert.strictEqual(failure._tag, "ToolError")
+        if (failure._tag === "ToolError") assert.deepStrictEqual([failure.tool, failure.cause], ["bad", "no"])
+        assert.lengthOf(yield* chat.history, 1)
+        assert.strictEqual((yield* chat.chat("Again")).text, "done")
+        assert.deepStrictEqual(yield* Effect.zipRight(TestClock.adjust(0), held), nothing)
+      }).pipe(withScript([calls({ name: "bad" }), says("done")])))
+
+    it.effect(`keeps whole steps with onFailure keep (${form}, A6)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat({ onFailure: "keep" })
+        const toolSet = yield* setOf(failing, tool("slow", Effect.never))
+        yield* Effect.flip(respond(chat, form, "Go", { toolSet }))
+        const history = yield* chat.history
+        assert.isTrue(isPaired(history))
+        assert.deepStrictEqual(
+          history.flatMap((message) => message.role === "tool" ? [message.outcome] : []),
+          ["failure", "unknown"]
+        )
+        const last = history.at(-1)
+        assert.strictEqual(last?.role === "assistant" ? last.finishReason : "", "error")
+      }).pipe(withScript([calls({ name: "bad" }, { name: "slow" })])))
+
+    it.effect(`dies with a defect and leaves the history, whatever onInterrupt says (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat({ onInterrupt: "keep", onFailure: "keep" })
+        const toolSet = yield* setOf(tool("bug", Effect.die("bug")))
+        const exit = yield* Effect.exit(respond(chat, form, "Go", { toolSet }))
+        assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+        assert.lengthOf(yield* chat.history, 1)
+        assert.strictEqual((yield* chat.chat("Again")).text, "done")
+        assert.deepStrictEqual(yield* Effect.zipRight(TestClock.adjust(0), held), nothing)
+      }).pipe(withScript([calls({ name: "bug" }), says("done")])))
+  }
+})
+
+describe("a turn with tools that is stopped", () => {
+  const slow = (log: Array<string>) =>
+    setOf(
+      tool("fast", Effect.succeed("fast")),
+      tool("slow", Effect.onInterrupt(Effect.never, () => Effect.sync(() => log.push("finalized")))),
+      tool("late", Effect.succeed("late"))
+    )
+  const script = [calls({ name: "fast" }, { name: "slow" }, { name: "late" }), says("done")]
+
+  for (const form of forms) {
+    for (const how of ["stop", "interrupt"] as const) {
+      it.effect(`tells calls that finished, may have happened and never started apart (${form}, ${how}, A6, A7)`, () =>
+        Effect.gen(function*() {
+          const chat = yield* makeChat()
+          const log: Array<string> = []
+          const toolSet = yield* slow(log)
+          const turn = yield* Effect.fork(respond(chat, form, "Go", { toolSet, toolConcurrency: 1 }))
+          yield* TestClock.adjust(0)
+
+          yield* how === "stop" ? chat.stop : Fiber.interrupt(turn)
+
+          const history = yield* chat.history
+          assert.deepStrictEqual(log, ["finalized"])
+          assert.deepStrictEqual(
+            history.flatMap((message) => message.role === "tool" ? [message.outcome] : []),
+            ["success", "unknown", "notStarted"]
+          )
+          assert.isTrue(isPaired(history))
+          assert.strictEqual((yield* chat.chat("Again")).text, "done")
+          assert.deepStrictEqual(yield* Effect.zipRight(TestClock.adjust(0), held), nothing)
+          if (how === "stop") {
+            const response = yield* Fiber.join(turn)
+            assert.strictEqual(response.finishReason, "interrupted")
+            assert.deepStrictEqual(response.steps?.[0]?.toolCalls.map(({ outcome }) => outcome), [
+              "success",
+              "unknown",
+              "notStarted"
+            ])
+          }
+        }).pipe(withScript(script)))
+    }
+
+    it.effect(`keeps the result of a handler that finishes at the stop (${form}, A7)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const go = yield* Deferred.make<string>()
+        const toolSet = yield* setOf(tool("f", Effect.uninterruptible(Deferred.await(go))))
+        const turn = yield* Effect.fork(respond(chat, form, "Go", { toolSet }))
+        yield* TestClock.adjust(0)
+        yield* chat.stop
+        yield* Deferred.succeed(go, "in time")
+        yield* Fiber.join(turn)
+        assert.deepStrictEqual(lines(yield* chat.history).slice(3), ["tool: in time", "assistant:  [interrupted]"])
+      }).pipe(withScript([calls({ name: "f" })])))
+
+    it.effect(`does not wait longer than five seconds for a handler that cannot be interrupted (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const toolSet = yield* setOf(tool("f", Effect.uninterruptible(Effect.never)))
+        const turn = yield* Effect.fork(respond(chat, form, "Go", { toolSet }))
+        yield* TestClock.adjust(0)
+        yield* chat.stop
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
+        assert.isTrue(isPaired(yield* chat.history))
+      }).pipe(withScript([calls({ name: "f" })])))
+  }
+
+  it.effect("emits the calls that did not end before Finish", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const turn = yield* Effect.fork(eventsOf(chat, "Go", { toolSet: yield* slow([]), toolConcurrency: 1 }))
+      yield* TestClock.adjust(0)
+      yield* chat.stop
+      assert.deepStrictEqual(tags(yield* Fiber.join(turn)), [
+        "ToolStart fast",
+        "ToolResult fast success",
+        "ToolStart slow",
+        "ToolResult slow unknown",
+        "ToolResult late notStarted",
+        "StepFinish 0",
+        "Finish interrupted"
+      ])
+    }).pipe(withScript(script)))
+
+  it.effect("ends its handlers when the consumer leaves the stream", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const log: Array<string> = []
+      const toolSet = yield* slow(log)
+      const events = chat.chatEvents("Go", { toolSet, toolConcurrency: 1 })
+      yield* Stream.runDrain(Stream.takeUntil(events, (event) => event._tag === "ToolStart" && event.name === "slow"))
+      assert.deepStrictEqual(log, ["finalized"])
+      assert.isTrue(isPaired(yield* chat.history))
+    }).pipe(withScript(script)))
+
+  it.effect("keeps nothing with onInterrupt rollback", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ onInterrupt: "rollback" })
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet: yield* slow([]) }))
+      yield* TestClock.adjust(0)
+      yield* chat.stop
+      yield* Fiber.join(turn)
+      assert.lengthOf(yield* chat.history, 1)
+    }).pipe(withScript(script)))
+})
+
+describe("a value with tools", () => {
+  const City = Schema.Struct({ city: Schema.String })
+
+  for (const ask of ["chatObject", "askObject"] as const) {
+    it.effect(`is decoded from the answer after the calls (${ask})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const value = yield* chat[ask]("Go", City, { toolSet: yield* setOf(echo()) })
+        assert.deepStrictEqual(value, { city: "Paris" })
+        assert.lengthOf(yield* requests, 2)
+        assert.lengthOf(yield* chat.history, ask === "askObject" ? 1 : 5)
+      }).pipe(withScript([calls({ name: "echo" }), says("{\"city\":\"Paris\"}")])))
+  }
+
+  it.effect("is asked for in a last request without tools where the preset does not take both", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ wire: { toolHistory: "calls", toolsWithFormat: false } })
+      const value = yield* chat.chatObject("Go", City, { toolSet: yield* setOf(echo()) })
+      assert.deepStrictEqual(value, { city: "Paris" })
+      const bodies = (yield* requests).map((request) => [
+        member(request, "tools") !== undefined,
+        member(request, "response_format") !== undefined
+      ])
+      assert.deepStrictEqual(bodies, [[true, false], [true, false], [false, true]])
+    }).pipe(withScript([calls({ name: "echo" }), says("It is Paris."), says("{\"city\":\"Paris\"}")])))
+
+  it("is such a preset for Groq and Gemini", () => {
+    assert.deepStrictEqual([Provider.groq, Provider.gemini].map(({ wire }) => wire.toolsWithFormat), [false, false])
+  })
+})
+
+describe("a single question with tools", () => {
+  it.effect("takes several requests, and neither reads nor writes the history", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      yield* chat.chat("Hello")
+      const toolSet = yield* setOf(echo())
+      const response = yield* chat.ask("Go", { toolSet })
+      assert.strictEqual(response.text, "done")
+      assert.strictEqual(response.turnId, undefined)
+      assert.lengthOf(yield* chat.history, 3)
+      assert.deepStrictEqual(sent((yield* requests)[1]), ["system: S", "user: Go"])
+      const events = yield* Stream.runCollect(chat.askEvents("Go", { toolSet }))
+      assert.deepStrictEqual(tags(Array.from(events)), [
+        "ToolStart echo",
+        "ToolResult echo success",
+        "StepFinish 0",
+        "StepFinish 1",
+        "Finish stop"
+      ])
+    }).pipe(withScript([says("Hi"), calls({ name: "echo" }), says("done"), calls({ name: "echo" }), says("done")])))
+})
+
+describe("a service of a program", () => {
+  it.effect("is asked for each step as the library's own is", () =>
+    Effect.gen(function*() {
+      const completions = yield* ChatCompletions.make
+      const chat = yield* LLMChat.fromCompletions(
+        {
+          complete: completions.complete,
+          stream: (request) => Stream.map(completions.stream(request), (event) => event)
+        },
+        options()
+      )
+      assert.strictEqual((yield* respond(chat, "streamed", "Go", { toolSet: yield* setOf(echo()) })).text, "done")
+    }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+})
