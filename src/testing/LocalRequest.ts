@@ -52,3 +52,32 @@ export interface ChatRequest {
   /** The whole body as it came. */
   readonly body: Readonly<Record<string, unknown>>
 }
+
+/**
+ * What a server answers: a text, calls of tools, or an error.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Answer = string | ToolCallsAnswer | ErrorAnswer
+
+/**
+ * An answer that calls tools.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolCallsAnswer {
+  /** At least one. `arguments` is a value that is sent as JSON, or a text that is sent as it is. Default `{}`. */
+  readonly toolCalls: ReadonlyArray<{ readonly name: string; readonly arguments?: unknown }>
+}
+
+/**
+ * An error in place of an answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ErrorAnswer {
+  readonly error: { readonly status: number; readonly message: string; readonly code?: string | undefined }
+}

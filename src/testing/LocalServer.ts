@@ -3,7 +3,8 @@
  *
  * No model is inside. It answers from the messages of the request alone, so its answers are the same every time and
  * show whether the history was sent: it repeats the prompt with the number of the turn, and recalls what was said when
- * it is asked ("my name is Ada", later "what is my name?"). What it accepts, refuses and streams is what OpenAI does.
+ * it is asked ("my name is Ada", later "what is my name?"). It calls a tool if the request demands one, or if the last
+ * message of the user has the name of one, with arguments that the tool's schema accepts. What it accepts, refuses and streams is what OpenAI does.
  *
  * It serves `POST /v1/chat/completions` (streaming and not), `GET /v1/models` and `GET /v1/models/{id}`. Three model
  * names are faults, and are accepted whatever `models` says:
@@ -33,9 +34,8 @@ import * as Parse from "./internal/chatRequest.ts"
 import * as Completion from "./internal/completion.ts"
 import * as EventStream from "./internal/eventStream.ts"
 import { SampleError } from "./internal/jsonSample.ts"
-import { recall } from "./internal/recall.ts"
 import { json } from "./internal/requestBody.ts"
-import type { ChatRequest } from "./LocalRequest.ts"
+import type { Answer, ChatRequest } from "./LocalRequest.ts"
 
 /**
  * The requests that the server receives.
@@ -101,10 +101,10 @@ export interface Options {
   /** The wait before each token of a stream. Default zero: tokens are written in batches. */
   readonly tokenDelay?: Duration.DurationInput | undefined
   /**
-   * The text of an answer, in place of what the server says itself. With `response_format: json_object` it becomes the
-   * property `answer`. When it throws, the response is a 500.
+   * The answer, in place of what the server says itself: a text, calls of tools, or an error. With
+   * `response_format: json_object` a text becomes the property `answer`. When it throws, the response is a 500.
    */
-  readonly answer?: ((request: ChatRequest) => string) | undefined
+  readonly answer?: ((request: ChatRequest) => Answer) | undefined
 }
 
 /** How many requests are kept, and how many characters of their bodies. */
@@ -132,7 +132,7 @@ export const make = (
       apiKey: typeof options.apiKey === "string" ? Redacted.make(options.apiKey) : options.apiKey,
       models: options.models,
       delay: Duration.decode(options.tokenDelay ?? Duration.zero),
-      answer: options.answer ?? recall,
+      answer: options.answer,
       stop: { isDone: () => isDone, wait: Deferred.await(done) },
       requests: [],
       sizes: [],
@@ -174,7 +174,7 @@ interface Server {
   readonly apiKey: Redacted.Redacted | undefined
   readonly models: ReadonlyArray<string> | undefined
   readonly delay: Duration.Duration
-  readonly answer: (request: ChatRequest) => string
+  readonly answer: ((request: ChatRequest) => Answer) | undefined
   readonly stop: EventStream.Stop
   readonly requests: Array<RecordedRequest>
   /** The lengths of the bodies of `requests`. */
@@ -259,6 +259,10 @@ const completions = (server: Server, body: string, id: string): Handler => {
   if (!exists(server, request.model)) return unknownModel(request.model)
   return Effect.gen(function*() {
     const completion = yield* Effect.try(() => Completion.complete(request, server.answer))
+    if ("error" in completion) {
+      const { code = null, message, status } = completion.error
+      return yield* error({ status, message, param: null, code })
+    }
     const created = Math.floor((yield* Clock.currentTimeMillis) / 1000)
     const envelope = { id: `chatcmpl-${id}`, created, model: request.model }
     return yield* request.stream

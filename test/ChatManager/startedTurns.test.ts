@@ -173,6 +173,20 @@ describe("A turn that was started", () => {
       }).pipe(slowly))
   }
 
+  it.scoped("is not what a turn with an id is: that ends with its caller, at whatever moment the caller leaves", () =>
+    Effect.gen(function*() {
+      const chat = yield* make()
+      for (let steps = 0; steps < 40; steps++) {
+        const caller = yield* Effect.fork(Stream.runDrain(chat.chatStream("a b c", { turnId: `m${steps}` })))
+        yield* Effect.repeatN(Effect.yieldNow(), steps)
+        yield* Fiber.interrupt(caller)
+        yield* Effect.yieldNow()
+
+        assert.isTrue(Option.isNone(yield* chat.running))
+        assert.deepStrictEqual(yield* held, nothing)
+      }
+    }).pipe(slowly))
+
   it.scoped("serves a thousand readers, who leave when they like", () =>
     Effect.gen(function*() {
       const chat = yield* make()

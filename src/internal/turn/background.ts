@@ -9,17 +9,22 @@ import { detach } from "../transport/wait.ts"
 
 /** The writes of one conversation, or of one manager, that are in progress. Mutable. */
 export class Background {
-  readonly #running = new Set<Deferred.Deferred<void>>()
+  /** Undefined while there are none: most conversations of a manager have none. */
+  #running: Set<Deferred.Deferred<void>> | undefined
 
   /** Whether no write is in progress. */
   get isIdle(): boolean {
-    return this.#running.size === 0
+    return this.#running === undefined
   }
 
   /** Waits for the writes that are in progress, whatever comes of them. */
-  readonly settled: Effect.Effect<void> = Effect.suspend(() =>
-    this.isIdle ? Effect.void : Effect.forEach(Array.from(this.#running), Deferred.await, { discard: true })
-  )
+  get settled(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#running === undefined
+        ? Effect.void
+        : Effect.forEach(Array.from(this.#running), Deferred.await, { discard: true })
+    )
+  }
 
   /**
    * Starts a write at once. The effect that this returns waits for it, and can be interrupted, which does not end the
@@ -27,9 +32,11 @@ export class Background {
    */
   start<A, E>(write: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>> {
     return Effect.uninterruptible(Effect.flatMap(Deferred.make<void>(), (ended) => {
-      this.#running.add(ended)
+      const running = this.#running ??= new Set()
+      running.add(ended)
       const end = Effect.suspend(() => {
-        this.#running.delete(ended)
+        running.delete(ended)
+        if (running.size === 0) this.#running = undefined
         return Deferred.succeed(ended, undefined)
       })
       return Effect.map(detach(Effect.exit(Effect.ensuring(write, end))), waitFor)

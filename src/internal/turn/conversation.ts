@@ -46,7 +46,7 @@ export class Conversation {
   readonly #writes: Writes
   /** The writes of the store. They go on when who began them leaves. */
   readonly background: Background
-  readonly running = new RunningTurns()
+  #running: RunningTurns | undefined
   #clears = 0
 
   constructor(options: ConversationOptions) {
@@ -56,6 +56,11 @@ export class Conversation {
     this.#writes = new Writes(options, this.#choices, this.#unsettled)
     this.background = new Background()
     this.#content = new ContentRef(options, this.#choices, this.#unsettled, this.lock, this.background)
+  }
+
+  /** The turns that have a log. Made when they are asked for: most conversations have none. */
+  get running(): RunningTurns {
+    return this.#running ??= new RunningTurns()
   }
 
   /** Chooses what turns send of the history. */

@@ -16,7 +16,7 @@ import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
 import { replay, type TurnLog } from "./log.ts"
 import { type Ask, goesOn, notBlank, type Runner } from "./run.ts"
-import type { Run } from "./runningTurns.ts"
+import type { Run, RunningTurn, RunningTurns } from "./runningTurns.ts"
 import { asks, eventsOf, isComplete, isSameInput, responseOf } from "./storedTurns.ts"
 import type * as Turn from "./turn.ts"
 
@@ -73,9 +73,23 @@ export const join = (
     const { running } = conversation
     const found = yield* findStored(conversation, opening)
     if (found !== undefined && isComplete(found)) return replay(yield* answering(found, opening), 0)
-    const turn = yield* running.begin(opening.turnId, opening.input, false, run)
-    if (!isSameQuestion(turn.input, opening.input)) return yield* anotherPrompt(opening.turnId)
-    return yield* running.listen(turn, 0, scope)
+    return yield* Effect.uninterruptible(
+      Effect.flatMap(begin(running, opening, false, run), (turn) => running.listen(turn, 0, scope))
+    )
+  })
+
+/** The turn that runs under this id, or a new one. */
+const begin = (
+  running: RunningTurns,
+  opening: Opening,
+  isStarted: boolean,
+  run: Run
+): Effect.Effect<RunningTurn, InvalidRequestError> =>
+  Effect.suspend(() => {
+    const known = running.get(opening.turnId)
+    return known === undefined || isSameQuestion(known.input, opening.input)
+      ? running.begin(opening.turnId, opening.input, isStarted, run)
+      : anotherPrompt(opening.turnId)
   })
 
 /** Starts the turn, unless it is stored or runs. It goes on without listeners. */
@@ -86,10 +100,9 @@ export const start = ({ lender }: Runner, opening: Opening, run: Run): Effect.Ef
       Effect.gen(function*() {
         const { running } = conversation
         const found = yield* findStored(conversation, opening)
-        if (found !== undefined && isComplete(found)) return yield* answering(found, opening)
+        if (found !== undefined && isComplete(found)) return void (yield* answering(found, opening))
         yield* conversation.accepts
-        const turn = yield* running.begin(opening.turnId, opening.input, true, run)
-        return isSameQuestion(turn.input, opening.input) ? undefined : yield* anotherPrompt(opening.turnId)
+        yield* begin(running, opening, true, run)
       })
     )
   )

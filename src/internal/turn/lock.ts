@@ -27,8 +27,8 @@ type Granted = Deferred.Deferred<void, BusyError | Closed>
 /** The lock of one conversation. */
 export class TurnLock {
   #current: Holder | undefined
-  #waiting = new LinkedSet<Holder>()
-  readonly #granted = new Map<Holder, Granted>()
+  /** Undefined until a turn waits: most conversations have none. */
+  #waiting: { readonly line: LinkedSet<Holder>; readonly granted: Map<Holder, Granted> } | undefined
   #isClosed = false
 
   /** The turn that runs, if one does. */
@@ -57,14 +57,18 @@ export class TurnLock {
   }
 
   /** Stops the turns that wait, and then the one that runs. A turn that waited goes on to find that it was stopped. */
-  readonly stopAll: Effect.Effect<void> = Effect.suspend(() => {
-    const waiting = Array.from(this.#waiting.values).filter(({ isWrite }) => isWrite !== true)
+  get stopAll(): Effect.Effect<void> {
+    return Effect.suspend(() => this.#stopAll())
+  }
+
+  #stopAll(): Effect.Effect<void> {
+    const waiting = Array.from(this.#waiting?.line.values ?? []).filter(({ isWrite }) => isWrite !== true)
     const stopWaiting = Effect.forEach(waiting, (holder) => {
       const granted = this.#take(holder)
       return granted === undefined ? Effect.void : Effect.ensuring(holder.stop, Deferred.succeed(granted, undefined))
     }, { discard: true })
     return Effect.zipRight(stopWaiting, this.#current?.stop ?? Effect.void)
-  })
+  }
 
   /** Runs a write in the background while no turn runs. Nothing stops it once it has begun. */
   with<A, E>(write: Effect.Effect<A, E>, background: Background): Effect.Effect<A, E | BusyError | Closed> {
@@ -81,10 +85,12 @@ export class TurnLock {
   }
 
   /** Rejects all turns that wait, and those that come later. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.#isClosed = true
-    return this.#reject({ _tag: "Closed" })
-  })
+  get close(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#isClosed = true
+      return this.#reject({ _tag: "Closed" })
+    })
+  }
 
   /** Gives the lock to the next turn in the queue, or removes this one from the queue. */
   release(holder: Holder): Effect.Effect<void> {
@@ -93,7 +99,7 @@ export class TurnLock {
         this.#take(holder)
         return Effect.void
       }
-      const next = this.#waiting.head
+      const next = this.#waiting?.line.head
       this.#current = next
       const granted = next === undefined ? undefined : this.#take(next)
       return granted === undefined ? Effect.void : Deferred.succeed(granted, undefined)
@@ -102,9 +108,9 @@ export class TurnLock {
 
   /** Takes a turn out of the queue. */
   #take(holder: Holder): Granted | undefined {
-    const granted = this.#granted.get(holder)
-    this.#granted.delete(holder)
-    this.#waiting.delete(holder)
+    const granted = this.#waiting?.granted.get(holder)
+    this.#waiting?.granted.delete(holder)
+    this.#waiting?.line.delete(holder)
     return granted
   }
 
@@ -113,8 +119,9 @@ export class TurnLock {
       this.#current = holder
       return Effect.void
     }
-    this.#waiting.add(holder)
-    this.#granted.set(holder, granted)
+    this.#waiting ??= { line: new LinkedSet(), granted: new Map() }
+    this.#waiting.line.add(holder)
+    this.#waiting.granted.set(holder, granted)
     return Effect.onInterrupt(Deferred.await(granted), () => this.release(holder))
   }
 
@@ -123,7 +130,7 @@ export class TurnLock {
    * one is stopped: the stop takes time, and a turn that comes meanwhile is newer still.
    */
   #replace(current: Holder, holder: Holder, granted: Granted): Effect.Effect<void, BusyError | Closed> {
-    const rejected = Array.from(this.#waiting.values)
+    const rejected = Array.from(this.#waiting?.line.values ?? [])
     const reject = this.#reject(new BusyError({ message: "A newer turn took this one's place" }))
     const wait = this.#queue(holder, granted)
     // What they were to ask stays in the history, in its order.
@@ -132,11 +139,8 @@ export class TurnLock {
   }
 
   #reject(reason: BusyError | Closed): Effect.Effect<void> {
-    const rejected = Array.from(this.#waiting.values, (holder) => this.#granted.get(holder))
-    this.#waiting = new LinkedSet()
-    this.#granted.clear()
-    return Effect.forEach(rejected, (granted) => granted === undefined ? Effect.void : Deferred.fail(granted, reason), {
-      discard: true
-    })
+    const rejected = Array.from(this.#waiting?.granted.values() ?? [])
+    this.#waiting = undefined
+    return Effect.forEach(rejected, (granted) => Deferred.fail(granted, reason), { discard: true })
   }
 }

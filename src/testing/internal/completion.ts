@@ -1,12 +1,13 @@
-import type { ChatRequest } from "../LocalRequest.ts"
+import type { Answer, ChatRequest, ErrorAnswer, ToolCallsAnswer } from "../LocalRequest.ts"
 import { sampleJson } from "./jsonSample.ts"
+import { recall } from "./recall.ts"
 
 /** What the server has to say, before it is put on the wire in one piece or in many. */
 export interface Completion {
   readonly content: string
-  readonly toolCall: { readonly id: string; readonly name: string; readonly arguments: string } | undefined
+  readonly toolCalls: ReadonlyArray<{ readonly id: string; readonly name: string; readonly arguments: string }>
   readonly finishReason: "stop" | "length" | "tool_calls"
-  /** The content, or the arguments of the tool call, in the pieces that are streamed. */
+  /** The content, or the arguments of the last tool call, in the pieces that are streamed. */
   readonly pieces: ReadonlyArray<string>
   readonly promptTokens: number
 }
@@ -27,20 +28,37 @@ const token = new RegExp(`\\s*(?:[${unspaced}]|[^\\s${unspaced}]{1,12})|\\s+$`, 
  */
 export const tokenize = (text: string): ReadonlyArray<string> => text.match(token) ?? []
 
-export const complete = (request: ChatRequest, answer: (request: ChatRequest) => string): Completion => {
-  const promptTokens = request.messages.reduce((total, message) => total + tokenize(message.content).length, 0)
+/** The answer of the program wins over the tools that the request demands or its message names. */
+export const complete = (
+  request: ChatRequest,
+  answer: ((request: ChatRequest) => Answer) | undefined
+): Completion | ErrorAnswer => {
+  const given = answer?.(request)
+  if (typeof given === "object") return "error" in given ? given : calling(request, given.toolCalls)
   const called = calledTool(request)
   if (called !== undefined) {
     const { name, parameters } = called
-    const text = sampleJson(parameters ?? { type: "object" })
-    const pieces = text.match(/.{1,8}/gsu) ?? []
-    const toolCall = { id: `call_${request.messages.length}`, name, arguments: text }
-    return { content: "", toolCall, finishReason: "tool_calls", pieces, promptTokens }
+    return calling(request, [{ name, arguments: sampleJson(parameters ?? { type: "object" }) }])
   }
-  const tokens = tokenize(untilStop(contentOf(request, answer), request.stop))
+  const text = untilStop(contentOf(request, () => given ?? recall(request)), request.stop)
+  const tokens = tokenize(text)
   const pieces = tokens.slice(0, request.maxTokens)
   const finishReason = pieces.length < tokens.length ? "length" : "stop"
-  return { content: pieces.join(""), toolCall: undefined, finishReason, pieces, promptTokens }
+  return { content: pieces.join(""), toolCalls: [], finishReason, pieces, promptTokens: promptTokens(request) }
+}
+
+const promptTokens = ({ messages }: ChatRequest): number =>
+  messages.reduce((total, message) => total + tokenize(message.content).length, 0)
+
+const calling = (request: ChatRequest, calls: ToolCallsAnswer["toolCalls"]): Completion => {
+  const first = request.messages.length
+  const toolCalls = calls.map(({ arguments: value = {}, name }, index) => ({
+    id: `call_${index === 0 ? first : `${first}_${index}`}`,
+    name,
+    arguments: typeof value === "string" ? value : JSON.stringify(value)
+  }))
+  const pieces = (toolCalls.at(-1)?.arguments ?? "").match(/.{1,8}/gsu) ?? []
+  return { content: "", toolCalls, finishReason: "tool_calls", pieces, promptTokens: promptTokens(request) }
 }
 
 /** A tool is called when the request demands it, and with `auto` when the last message of the user names one. */
@@ -53,10 +71,10 @@ const calledTool = ({ messages, toolChoice, tools }: ChatRequest) => {
     : undefined
 }
 
-const contentOf = (request: ChatRequest, answer: (request: ChatRequest) => string): string => {
-  if (request.responseFormat === "text") return answer(request)
+const contentOf = (request: ChatRequest, answer: () => string): string => {
+  if (request.responseFormat === "text") return answer()
   return request.responseFormat === "json_object"
-    ? JSON.stringify({ answer: answer(request) })
+    ? JSON.stringify({ answer: answer() })
     : sampleJson(request.responseFormat.schema)
 }
 
@@ -73,16 +91,16 @@ const usage = ({ pieces, promptTokens }: Completion) => ({
 
 /** The body of an answer in one piece. */
 export const toJson = (completion: Completion, { created, id, model }: Envelope): string => {
-  const { content, finishReason, toolCall } = completion
-  const message = toolCall === undefined ? { role: "assistant", content, refusal: null } : {
+  const { content, finishReason, toolCalls } = completion
+  const message = toolCalls.length === 0 ? { role: "assistant", content, refusal: null } : {
     role: "assistant",
     content: null,
     refusal: null,
-    tool_calls: [{
-      id: toolCall.id,
+    tool_calls: toolCalls.map(({ arguments: text, id, name }) => ({
+      id,
       type: "function",
-      function: { name: toolCall.name, arguments: toolCall.arguments }
-    }]
+      function: { name, arguments: text }
+    }))
   }
   return JSON.stringify({
     id,
@@ -103,7 +121,7 @@ export interface Events {
 }
 
 export const toEvents = (completion: Completion, { created, id, model }: Envelope, includeUsage: boolean): Events => {
-  const { finishReason, toolCall } = completion
+  const { finishReason, toolCalls } = completion
   const shared = { id, object: "chat.completion.chunk", created, model, system_fingerprint: "effect-chat-local" }
   const start = `data: ${JSON.stringify(shared).slice(0, -1)},"choices":`
   const end = includeUsage ? ",\"usage\":null}\n\n" : "}\n\n"
@@ -111,21 +129,24 @@ export const toEvents = (completion: Completion, { created, id, model }: Envelop
     `${start}[{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}]${end}`
   const finish = chunk("{}", JSON.stringify(finishReason))
   const last = includeUsage ? `${start}[],"usage":${JSON.stringify(usage(completion))}}\n\n` : ""
-  const call = toolCall === undefined ? undefined : {
-    index: 0,
-    id: toolCall.id,
+  const lastCall = toolCalls.length - 1
+  // The arguments of the last call are streamed.
+  const calls = toolCalls.map(({ arguments: text, id, name }, index) => ({
+    index,
+    id,
     type: "function",
-    function: { name: toolCall.name, arguments: "" }
-  }
+    function: { name, arguments: index === lastCall ? "" : text }
+  }))
+  const isText = calls.length === 0
   return {
     head: chunk(JSON.stringify(
-      call === undefined ?
+      isText ?
         { role: "assistant", content: "", refusal: null } :
-        { role: "assistant", content: null, tool_calls: [call] }
+        { role: "assistant", content: null, tool_calls: calls }
     )),
-    piece: call === undefined
+    piece: isText
       ? (text) => chunk(`{"content":${JSON.stringify(text)}}`)
-      : (text) => chunk(`{"tool_calls":[{"index":0,"function":{"arguments":${JSON.stringify(text)}}}]}`),
+      : (text) => chunk(`{"tool_calls":[{"index":${lastCall},"function":{"arguments":${JSON.stringify(text)}}}]}`),
     tail: `${finish}${last}data: [DONE]\n\n`
   }
 }
