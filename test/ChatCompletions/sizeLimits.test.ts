@@ -98,6 +98,18 @@ describe("limits", () => {
         assert.strictEqual(answer(yield* stream(events)).text, "a")
       }))
 
+    it.effect("members of a document are too many before values are", () =>
+      Effect.gen(function*() {
+        const entries = Array.from({ length: 30_000 }, (_, n) => [`k${n}`, n])
+        const message = { content: "a", ...Object.fromEntries(entries) }
+        const error = failure(yield* complete(JSON.stringify(completion(message))), "MalformedResponseError")
+        assert.include(error.message, "keys and values")
+        assert.strictEqual(
+          answer(yield* complete(JSON.stringify(completion({ content: "a", list: entries })))).text,
+          "a"
+        )
+      }))
+
     it.effect("calls beyond a few thousand are too many, pieces of their arguments are not", () =>
       Effect.gen(function*() {
         const piece = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })

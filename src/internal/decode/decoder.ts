@@ -22,6 +22,9 @@ export type Problem =
   | { readonly _tag: "ServerSaid"; readonly info: ErrorInfo; readonly body: string }
   | { readonly _tag: "Malformed" | "Truncated"; readonly message: string; readonly body: string }
 
+/** For how many values a member of a chunk or of its message counts: those that are not known are collected. */
+const memberCount = 8
+
 type Mode = "undecided" | "events" | "whole"
 
 /** The reader of one body. Mutable: one answer is read by one reader. */
@@ -54,7 +57,7 @@ export class Decoder {
       model: config.model,
       thinkTags: config.wire.thinkTags
     })
-    this.#brackets = new JsonScanner(config.maxBodySize)
+    this.#brackets = new JsonScanner(config.maxBodySize, memberCount)
     this.#sse = Sse.make(config.maxEventSize)
     this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
@@ -204,7 +207,7 @@ export class Decoder {
     if (/^data: ?/.test(data)) return this.#event({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
     // Shorter events cannot have too much of anything.
     const shortest = 512
-    const excess = data.length > shortest ? scan(data, this.#config.maxEventSize).excess : undefined
+    const excess = data.length > shortest ? scan(data, this.#config.maxEventSize, memberCount).excess : undefined
     if (excess !== undefined) return malformed(`An event of the answer ${excess}`, data)
     const parsed = parseJson(data)
     if (isReport(event, parsed?.value)) return undefined

@@ -11,6 +11,9 @@ const open = 0x7b
 const close = 0x7d
 const bit = 0x20
 
+/** How deeply the members of a chunk, of its choice and of the message are nested. */
+const outer = 4
+
 /** How deeply the JSON of an answer may be nested. Parsers and Schemas recurse, and a stack is finite. */
 const maxDepth = 256
 
@@ -33,9 +36,11 @@ export class JsonScanner {
   hasValue = false
 
   readonly #most: number
+  readonly #memberCount: number
 
   /** For a limit in characters. Parsers take as long for a key or a value as for a hundred. A few are always allowed. */
-  constructor(limit = Infinity) {
+  constructor(limit = Infinity, memberCount = 1) {
+    this.#memberCount = memberCount
     this.#most = Math.max(2 ** 13, Math.floor(limit / 100))
   }
 
@@ -85,7 +90,8 @@ export class JsonScanner {
           at = Math.min(nextQuote, nextBackslash) - 1
         }
       } else if (code === quote) isString = true
-      else if (code === comma || code === colon) count++
+      else if (code === comma) count++
+      else if (code === colon) count += depth > outer ? 1 : this.#memberCount
       else if ((code | bit) === open) {
         count++
         hasValue = true
@@ -107,8 +113,8 @@ export class JsonScanner {
 }
 
 /** A scanner that has read the text, for a limit in characters. */
-export const scan = (text: string, limit: number): JsonScanner => {
-  const scanner = new JsonScanner(limit)
+export const scan = (text: string, limit: number, memberCount = 1): JsonScanner => {
+  const scanner = new JsonScanner(limit, memberCount)
   scanner.read(text)
   return scanner
 }
