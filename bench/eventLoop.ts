@@ -224,6 +224,7 @@ const longestDelay = async (run: () => Promise<unknown>): Promise<number> => {
   await sleep(100)
   let last = threadTime()
   let longest = 0
+  // @effect-diagnostics-next-line globalTimers:off -- it measures the loop that Effect runs on
   const timer = setInterval(() => {
     const now = threadTime()
     longest = Math.max(longest, now - last)

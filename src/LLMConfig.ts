@@ -335,12 +335,6 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
   return json
 }
 
-const toNumber = (text: string | undefined): number | string | null | undefined => {
-  if (text === "null" || text === "none") return null
-  const number = Number(text)
-  return Number.isNaN(number) ? text : number
-}
-
 const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
   const { message, path: [field = "config"] } = issueOf(error)
   return ConfigError.InvalidData([Variables.nameOf(String(field))], message)
@@ -398,7 +392,7 @@ export const config: Config.Config<LLMConfig> = Config.mapOrFail(
     const openaiKeyFits = baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com"
     const apiKey = own.apiKey ?? (openaiKeyFits ? openai.apiKey : undefined)
     return Either.mapLeft(
-      decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl })),
+      decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, Variables.toNumber), apiKey, baseUrl })),
       invalid
     )
   }

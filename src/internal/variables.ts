@@ -60,3 +60,10 @@ export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigErro
   }
   return undefined
 }
+
+/** The number that a variable means: `null` for one that is not sent, and the text if it is no number. */
+export const toNumber = (text: string | undefined): number | string | null | undefined => {
+  if (text === "null" || text === "none") return null
+  const number = Number(text)
+  return Number.isNaN(number) ? text : number
+}

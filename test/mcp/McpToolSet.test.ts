@@ -9,7 +9,7 @@ import {
   type Tool as McpTool
 } from "@modelcontextprotocol/sdk/types.js"
 import { Effect, Fiber, Layer, Stream } from "effect"
-import { ChatMessage, LLMChat, ToolSet } from "effect-chat"
+import { type ChatMessage, LLMChat, ToolSet } from "effect-chat"
 import { McpToolSet } from "effect-chat/mcp"
 import { ScriptedHttpClient } from "effect-chat/testing"
 
@@ -83,7 +83,7 @@ const resultOf = (toolSet: ToolSet.ToolSet, name: string, script = [call(name), 
 const textOf = (messages: ReadonlyArray<ChatMessage.ChatMessage>): string =>
   messages.map(({ content }) => typeof content === "string" ? content : JSON.stringify(content)).join("\n")
 
-const settle = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 20)))
+const settle = Effect.sleep("20 millis")
 
 describe("The tools of an MCP server", () => {
   it.scopedLive("are all listed, page by page", () =>
@@ -295,7 +295,10 @@ describe("A call of an MCP server's tool", () => {
   it.scopedLive("on a connection that is gone connects again, and is not made again", () =>
     Effect.gen(function*() {
       const { client, fake, toolSet } = yield* make([tool("a")])
-      fake.answer = () => client.transport!.close().then(() => new Promise(() => {}))
+      fake.answer = async () => {
+        await client.transport?.close()
+        return new Promise(() => {})
+      }
 
       const told = textOf(yield* resultOf(toolSet, "a"))
       fake.answer = () => Promise.resolve({ content: [{ type: "text", text: "back" }] })

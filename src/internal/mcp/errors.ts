@@ -1,7 +1,16 @@
 /**
  * What can go wrong between an MCP client and its server, as sentences for the model.
  */
+import * as Data from "effect/Data"
 import { fieldsOf } from "../json.ts"
+
+/** There is no connection, and no way to make one. */
+export class NotConnected extends Data.TaggedError("NotConnected") {
+  override readonly message = "Not connected"
+}
+
+/** The server took too long outside of calls. */
+export class TooSlow extends Data.TaggedError("TooSlow")<{ readonly message: string }> {}
 
 /** Whether the server forgot the session, or the connection is gone. */
 export const isLost = (error: unknown): boolean => {

@@ -12,7 +12,7 @@ import {
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { fieldsOf } from "../json.ts"
-import { isLost, sentence } from "./errors.ts"
+import { isLost, NotConnected, sentence, TooSlow } from "./errors.ts"
 
 /** How a server is used. */
 export interface Options {
@@ -57,7 +57,7 @@ export class Server {
     }).pipe(
       Effect.timeoutFail({
         duration: this.#options.listTimeout,
-        onTimeout: () => new Error("The server did not list its tools in time")
+        onTimeout: () => new TooSlow({ message: "The server did not list its tools in time" })
       }),
       Effect.tapBoth({
         onFailure: (error) =>
@@ -123,7 +123,7 @@ export class Server {
     return Effect.suspend(() => {
       if (!this.#isLost && this.#client.transport !== undefined) return Effect.void
       const { reconnect } = this.#options
-      if (reconnect === undefined) return Effect.fail(new Error("Not connected"))
+      if (reconnect === undefined) return Effect.fail(new NotConnected())
       return this.#connecting.withPermits(1)(Effect.suspend(() => {
         if (!this.#isLost && this.#client.transport !== undefined) return Effect.void
         return this.close.pipe(
@@ -137,7 +137,7 @@ export class Server {
           }),
           Effect.timeoutFail({
             duration: this.#options.listTimeout,
-            onTimeout: () => new Error("The server did not accept a new connection in time")
+            onTimeout: () => new TooSlow({ message: "The server did not accept a new connection in time" })
           })
         )
       }))

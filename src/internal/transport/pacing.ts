@@ -14,6 +14,7 @@ declare const setImmediate: ((callback: () => void) => unknown) | undefined
 
 /** Calls back in the next turn of the event loop. A promise would call back in this one. */
 const nextTurn = (callback: () => void): void =>
+  // @effect-diagnostics-next-line globalTimers:off -- it counts no time, and a Clock of tests would stop it
   void (typeof setImmediate === "function" ? setImmediate(callback) : globalThis.setTimeout(callback))
 
 /** Suspends until the next turn of the event loop. */
