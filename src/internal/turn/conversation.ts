@@ -19,6 +19,7 @@ import {
   type Choice,
   type Content,
   type ConversationOptions,
+  findTurn,
   type FinishedTurn,
   firstTurns,
   type FoundTurn,
@@ -117,9 +118,8 @@ export class Conversation {
     return Effect.flatMap(this.#content.read(true, "whole"), (content) => {
       const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
       const question = questionOf(content, input)
-      return question === undefined
-        ? Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
-        : Effect.succeed(question)
+      if (question === undefined) return refused(`The conversation has ${which}`)
+      return question.input.length === 0 ? refused("The turn has no prompt to answer again") : Effect.succeed(question)
     })
   }
 
@@ -130,16 +130,20 @@ export class Conversation {
 
   /** The turn with this id, and what stays of the others if it is asked again. For the turn that holds the lock. */
   findAgain(turnId: string): Effect.Effect<
-    { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved"> } | undefined,
+    { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved" | "known"> } | undefined,
     HistoryStoreError
   > {
+    const whole = Effect.map(this.#content.read(true, "whole"), (content) => {
+      const found = findTurn(content, turnId)
+      return found && { found, others: others(content, found) }
+    })
     return Effect.flatMap(
       this.#content.read(true),
       (content) =>
-        Effect.flatMap(this.#content.find(content, turnId), (found) =>
-          found === undefined
-            ? Effect.succeed(found)
-            : Effect.map(this.#content.read(true, "whole"), (content) => ({ found, others: others(content, found) })))
+        Effect.flatMap(
+          this.#content.find(content, turnId),
+          (found) => found === undefined ? Effect.succeed(found) : whole
+        )
     )
   }
 
@@ -275,10 +279,11 @@ export class Conversation {
   commit(turn: FinishedTurn): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
       if (this.#content.isRemoved) return this.recordUsage(turn.usage)
-      const write = this.#content.write(false, (content) => {
-        this.#unsettled.keep(turn, content)
-        return this.#writes.append(content, turn)
-      }, turn.keepTurns === undefined ? undefined : "whole")
+      const write = this.#content.write(false, (content) =>
+        this.#unlessStored(content, turn, () => {
+          this.#unsettled.keep(turn, content)
+          return this.#writes.append(content, turn)
+        }), turn.keepTurns === undefined ? undefined : "whole")
       // What is stored may have to be read first, and that can fail.
       const kept = Effect.tapError(write, () =>
         Effect.sync(() => {
@@ -287,6 +292,21 @@ export class Conversation {
           }
         }))
       return Effect.zipRight(this.#count(turn.usage), kept)
+    })
+  }
+
+  /** Writes the turn, unless the store turns out to have one with its id. The tokens of this one count all the same. */
+  #unlessStored(
+    content: Content,
+    turn: FinishedTurn,
+    write: () => Effect.Effect<Content, StoreError>
+  ): Effect.Effect<Content, StoreError> {
+    if (turn.isUnchecked !== true) return write()
+    return Effect.flatMap(this.#content.find(content, turn.turnId), (found) => {
+      if (found === undefined) return write()
+      this.giveUp(turn.turnId)
+      this.#unsettled.record(turn.usage)
+      return Effect.succeed(content)
     })
   }
 
@@ -312,7 +332,7 @@ export class Conversation {
         false,
         (content) =>
           this.#unsettled.turn?.messages === unsaved.messages
-            ? this.#writes.append(content, unsaved)
+            ? this.#unlessStored(content, unsaved, () => this.#writes.append(content, unsaved))
             : Effect.succeed(content),
         unsaved.keepTurns === undefined ? undefined : "whole"
       )
@@ -335,3 +355,6 @@ export class Conversation {
     return Effect.suspend(() => this.lock.holder === undefined ? this.#content.forget : Effect.void)
   }
 }
+
+const refused = (message: string): Effect.Effect<never, InvalidRequestError> =>
+  Effect.fail(new InvalidRequestError({ message }))

@@ -130,20 +130,28 @@ export const attach = (
   })
 
 /** Whether the turn is to be asked, now that it holds the lock. */
-const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn.Turn, ChatError | AlreadyStored> =>
-  Effect.flatMap(turn.conversation.findAgain(opening.turnId), (again) => {
-    if (again === undefined) return Effect.succeed(turn)
-    const { found, others } = again
-    if (isComplete(found)) {
-      const stored = Effect.map(answering(found, opening), () => responseOf(found))
-      return Effect.zipRight(
-        turn.withdraw,
-        Effect.flatMap(stored, (response) => Effect.fail<AlreadyStored>({ _tag: "AlreadyStored", response }))
-      )
+const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn.Turn, ChatError | AlreadyStored> => {
+  const again = turn.wait(turn.conversation.findAgain(opening.turnId))
+  const checked = Effect.flatMap(again, (again) => {
+    if (again === undefined || !isComplete(again.found)) {
+      const others = turn.question.keepTurns === undefined ? again?.others : undefined
+      turn.question = { ...turn.question, ...others, isUnchecked: false }
+      return again === undefined ? Effect.succeed(turn) : Effect.as(answering(again.found, opening), turn)
     }
-    if (turn.question.keepTurns === undefined) turn.question = { ...turn.question, ...others }
-    return Effect.succeed(turn)
+    const stored = Effect.map(answering(again.found, opening), () => responseOf(again.found))
+    return Effect.zipRight(
+      turn.withdraw,
+      Effect.flatMap(stored, (response) => Effect.fail<AlreadyStored>({ _tag: "AlreadyStored", response }))
+    )
   })
+  return checked.pipe(
+    Effect.catchTag(
+      "HistoryStoreError",
+      (error) => Effect.uninterruptibleMask((restore) => Effect.zipRight(turn.fail(error, restore), Effect.fail(error)))
+    ),
+    Effect.catchTag("Stopped", () => Effect.succeed(turn))
+  )
+}
 
 /** Writes the answer that another program stored, if it was faster. */
 const settled = (

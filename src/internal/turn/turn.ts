@@ -260,12 +260,12 @@ export class Turn implements Holder {
    */
   #commit(response: ChatResponse, isComplete: boolean): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const { input, keepTurns, moved } = this.question
+    const { context: _sent, input, ...place } = this.question
     const isCleared = this.#clears !== this.conversation.clears
-    if (isCleared || (keepTurns !== undefined && !isComplete)) return this.conversation.recordUsage(usage)
+    if (isCleared || (place.keepTurns !== undefined && !isComplete)) return this.conversation.recordUsage(usage)
     const answer = fromResponse(response) ?? blank(response)
     const messages = [...input, ...this.#steps.flatMap((step) => step.messages), answer]
-    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, moved })
+    return this.conversation.commit({ turnId: this.id, messages, usage, ...place })
   }
 
   /** Ends the turn. Returns a wait for the commit, undefined if the turn had ended already. */
@@ -346,7 +346,9 @@ export const begin = (
     const turn = new Turn({
       id: turnId ?? (yield* makeId),
       conversation,
-      question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
+      question: isPrompt(input)
+        ? { input: fromPrompt(input), isUnchecked: turnId !== undefined }
+        : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
       onInterrupt: config.onInterrupt,
       onFailure: config.onFailure,
@@ -357,7 +359,9 @@ export const begin = (
     yield* Scope.addFinalizer(scope, turn.abandon)
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     yield* turn.start
-    const question = isPrompt(input) ? turn.question : yield* conversation.resolve(input)
+    const resolved = isPrompt(input) ? Effect.succeed(turn.question) : turn.wait(conversation.resolve(input))
+    // A turn that was stopped meanwhile asks nothing.
+    const question = yield* Effect.catchTag(resolved, "Stopped", () => Effect.succeed(turn.question))
     turn.question = { ...question, context: context === undefined ? [] : fromPrompt(context) }
     return turn
   })

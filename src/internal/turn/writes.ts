@@ -3,10 +3,12 @@
  */
 import * as Effect from "effect/Effect"
 import type { Commit } from "../../StoredConversation.ts"
+import { conflict } from "../history/errors.ts"
 import { store as noopStore } from "../history/noopStore.ts"
 import type { Choices } from "./choices.ts"
 import {
   add,
+  addedSince,
   addTurns,
   type Content,
   type ConversationOptions,
@@ -28,12 +30,18 @@ export class Writes {
     this.#unsettled = unsettled
   }
 
-  /** Writes a turn. Returns the content with it. */
+  /**
+   * Writes a turn. Returns the content with it. A turn that replaces others keeps those that were stored since, and fails
+   * with `ConflictError` if others were removed.
+   */
   append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
     return Effect.flatMap(this.#choices.apply(content), (chosen) => {
-      const { keepTurns, messages, moved = [], turnId } = turn
+      const { keepTurns, known, messages, turnId } = turn
       const { id, store } = this.#options
       const { incarnation, version } = content
+      const added = known === undefined ? [] : addedSince(content, known)
+      if (added === undefined) return Effect.fail(conflict(id, version, version))
+      const moved = [...turn.moved ?? [], ...added]
       const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
       const kept = addTurns(firstTurns(chosen, keepTurns), moved)
       const write = keepTurns !== undefined || this.#choices.needsCommit(version)
