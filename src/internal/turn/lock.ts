@@ -73,7 +73,8 @@ export class TurnLock {
       const end = Effect.zipRight(this.release(holder), Deferred.succeed(ended, undefined))
       return Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(
-          restore(this.acquire(holder, "queue")),
+          // A wait can be interrupted at the very moment at which the lock is handed over.
+          Effect.onInterrupt(restore(this.acquire(holder, "queue")), () => this.release(holder)),
           () => Effect.flatMap(background.start(Effect.ensuring(write, end)), restore)
         )
       )
