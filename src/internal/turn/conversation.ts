@@ -156,14 +156,18 @@ export class Conversation {
     )
     const content = keepTurns === undefined ? this.#content.forWindow(opening) : this.#content.read(true, "whole")
     return Effect.map(Effect.zipRight(confirmed, content), (content) => {
-      const { config, firstTurn, messages, summary, systemPrompt } = addTurns(firstTurns(content, keepTurns), moved)
+      const { config, firstTurn, messages, summary, systemPrompt, turns } = addTurns(
+        firstTurns(content, keepTurns),
+        moved
+      )
       return {
         input: {
           system: systemPrompt === "" ? undefined : system(systemPrompt),
           messages,
           opening,
           summary,
-          offset: firstTurn
+          offset: firstTurn,
+          turnStarts: turns.map(({ start }) => start)
         },
         request: { config, conversation: this.owner }
       }
@@ -253,25 +257,28 @@ export class Conversation {
   }
 
   /**
-   * Ends the conversation, once what it writes is stored. The turn that runs may go on for a while; turns that wait begin
-   * in the next conversation.
+   * Ends the conversation for good, once what it writes is stored. The turn that runs and those that were started may go on
+   * for a while, and are stopped then.
    */
   end(grace: Duration.Duration): Effect.Effect<void> {
-    const stopped = Effect.flatMap(this.lock.close, () => {
-      const turn = this.lock.holder
-      if (turn === undefined) return Effect.void
-      return Duration.equals(grace, Duration.zero)
-        ? turn.stop
-        : turn.done.pipe(Effect.timeoutOption(grace), Effect.interruptible, Effect.zipRight(turn.stop))
-    })
-    return Effect.zipRight(stopped, this.background.settled)
+    const wait = Duration.equals(grace, Duration.zero)
+      ? Effect.void
+      : this.lock.idle.pipe(Effect.timeoutOption(grace), Effect.interruptible)
+    return this.lock.close(({ id }) => id !== undefined && this.running.get(id)?.isStarted === true).pipe(
+      Effect.zipRight(wait),
+      Effect.zipRight(this.lock.stopAll),
+      Effect.zipRight(this.background.settled)
+    )
   }
 
-  /** Ends the conversation: the turn that runs is not kept, and nothing is written after this. */
+  /**
+   * Ends the conversation: the turn that runs is not kept, nothing is written after this, and turns that wait begin in the
+   * next conversation.
+   */
   get remove(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#content.isRemoved = true
-      return this.end(Duration.zero)
+      return this.lock.close().pipe(Effect.zipRight(this.stop), Effect.zipRight(this.background.settled))
     })
   }
 

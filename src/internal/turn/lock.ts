@@ -9,6 +9,8 @@ import type { Background } from "./background.ts"
 
 /** What the lock must know of a turn that holds it. */
 export interface Holder {
+  /** The id of the turn, if it is one. */
+  readonly id?: string
   /** Ends the turn. The lock is free again once what is kept of it is stored. */
   readonly stop: Effect.Effect<void>
   /** Waits for the turn's own end. */
@@ -27,7 +29,7 @@ type Granted = Deferred.Deferred<void, BusyError | Closed>
 /** The lock of one conversation. */
 export class TurnLock {
   #current: Holder | undefined
-  #waiting = new LinkedSet<Holder>()
+  readonly #waiting = new LinkedSet<Holder>()
   readonly #granted = new Map<Holder, Granted>()
   #isClosed = false
 
@@ -56,15 +58,23 @@ export class TurnLock {
       : Effect.void
   }
 
-  /** Stops the turns that wait, and then the one that runs. A turn that waited goes on to find that it was stopped. */
+  /**
+   * Stops the turn that runs and those that wait, which are stored in their order. A turn that waited goes on to find that
+   * it was stopped.
+   */
   readonly stopAll: Effect.Effect<void> = Effect.suspend(() => {
     const waiting = Array.from(this.#waiting.values).filter(({ isWrite }) => isWrite !== true)
-    const stopWaiting = Effect.forEach(waiting, (holder) => {
+    const stopWaiting = waiting.map((holder) => {
       const granted = this.#take(holder)
       return granted === undefined ? Effect.void : Effect.ensuring(holder.stop, Deferred.succeed(granted, undefined))
-    }, { discard: true })
-    return Effect.zipRight(stopWaiting, this.#current?.stop ?? Effect.void)
-  })
+    })
+    return Effect.all([this.#current?.stop ?? Effect.void, ...stopWaiting], { discard: true })
+  }).pipe(Effect.uninterruptible)
+
+  /** Waits until no turn runs and none waits. */
+  readonly idle: Effect.Effect<void> = Effect.suspend(() =>
+    this.#current === undefined ? Effect.void : Effect.zipRight(this.#current.done, this.idle)
+  )
 
   /** Runs a write in the background while no turn runs. Nothing stops it once it has begun. */
   with<A, E>(write: Effect.Effect<A, E>, background: Background): Effect.Effect<A, E | BusyError | Closed> {
@@ -81,11 +91,13 @@ export class TurnLock {
     })
   }
 
-  /** Rejects all turns that wait, and those that come later. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.#isClosed = true
-    return this.#reject({ _tag: "Closed" })
-  })
+  /** Rejects the turns that wait, but for those that are kept, and all that come later. */
+  close(isKept: (holder: Holder) => boolean = () => false): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#isClosed = true
+      return this.#reject({ _tag: "Closed" }, isKept)
+    })
+  }
 
   /** Gives the lock to the next turn in the queue, or removes this one from the queue. */
   release(holder: Holder): Effect.Effect<void> {
@@ -132,10 +144,10 @@ export class TurnLock {
     return stop.pipe(Effect.ensuring(reject), Effect.zipRight(wait))
   }
 
-  #reject(reason: BusyError | Closed): Effect.Effect<void> {
-    const rejected = Array.from(this.#waiting.values, (holder) => this.#granted.get(holder))
-    this.#waiting = new LinkedSet()
-    this.#granted.clear()
+  #reject(reason: BusyError | Closed, isKept: (holder: Holder) => boolean = () => false): Effect.Effect<void> {
+    const rejected = Array.from(this.#waiting.values)
+      .filter((holder) => !isKept(holder))
+      .map((holder) => this.#take(holder))
     return Effect.forEach(rejected, (granted) => granted === undefined ? Effect.void : Deferred.fail(granted, reason), {
       discard: true
     })
