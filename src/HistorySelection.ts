@@ -27,10 +27,14 @@ export interface Input {
   /** The summary that is stored with the history, if there is one. */
   readonly summary?: Summary | undefined
   /**
-   * The index of the first turn in `messages`, that is the number of user messages that come before it in the history.
-   * Default 0. If it is above 0, `messages` starts with a user message.
+   * The index of the first turn in `messages`, that is the number of turns that come before it in the history. Default 0.
    */
   readonly offset?: number | undefined
+  /**
+   * The indices of the messages that begin a turn, as they are stored. By default every user message does. A turn can also
+   * begin with several user messages, or have none.
+   */
+  readonly turnStarts?: ReadonlyArray<number> | undefined
 }
 
 /**

@@ -92,6 +92,25 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(yield* lastSent, lines(whole))
     }).pipe(Effect.provide(TestLayer)))
 
+  it.scoped("moves on in the same steps where some turns have no prompt, however much of it was read", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const turns = turnsOf(120).map((turn, n) => n % 3 === 0 ? { ...turn, messages: turn.messages.slice(1) } : turn)
+      yield* store.commit({ id: "bob", expected: { version: 0 }, turns })
+      const ask = (prompt: string, isWhole: boolean) =>
+        Effect.gen(function*() {
+          const chat = yield* (yield* ChatManager.make({ config, window: HistoryWindow.lastTurns(12) })).getChat("bob")
+          if (isWhole) yield* chat.history
+          yield* chat.chat(prompt)
+          yield* chat.rewind()
+          return yield* lastSent
+        })
+
+      const some = yield* ask("one", false)
+
+      assert.deepStrictEqual(some, yield* ask("one", true))
+    }).pipe(Effect.provide(TestLayer)))
+
   it.scoped("has its whole history, its tokens and its turns all the same", () =>
     Effect.gen(function*() {
       const { chat, reads } = yield* make(HistoryWindow.lastTurns(5))

@@ -139,6 +139,33 @@ describe("A store that answers late", () => {
     }).pipe(Effect.provide(TestLayer)))
 })
 
+describe("A store that throws", () => {
+  it.scoped("costs its turn, and neither what the conversation chose nor its tokens", () =>
+    Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const isBroken = yield* Ref.make(true)
+      const commit: HistoryStore.Service["commit"] = (commit) =>
+        Effect.flatMap(Ref.get(isBroken), (isBroken) => isBroken ? Effect.die("broken") : store.commit(commit))
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config, timeout: "1 minute" }),
+        HistoryStore.HistoryStore,
+        { ...store, commit }
+      )
+      const chat = yield* manager.getChat("ada", { title: "Ships", settings: { temperature: 0.5 } })
+
+      const exit = yield* Effect.exit(chat.chat("one"))
+      yield* Ref.set(isBroken, false)
+      const again = yield* chat.chat("two")
+
+      assert.isTrue(Exit.isFailure(exit))
+      assert.strictEqual((yield* manager.conversations())[0]?.title, "Ships")
+      assert.strictEqual((yield* chat.settings).temperature, 0.5)
+      assert.isAbove((yield* chat.usage).totalTokens, again.usage?.totalTokens ?? Infinity)
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual(yield* manager.size, 0)
+    }).pipe(Effect.provide(TestLayer)))
+})
+
 describe("A store that does not answer", () => {
   for (const uninterruptible of [false, true]) {
     const which = uninterruptible ? "and cannot be interrupted" : "and can be interrupted"

@@ -173,6 +173,34 @@ describe("A turn that was started", () => {
       }).pipe(slowly))
   }
 
+  for (
+    const [grace, kept] of [
+      [0, ["user: a b c", "assistant: re  [interrupted]", "user: d", "assistant:  [interrupted]"]],
+      ["20 seconds", ["user: a b c", "assistant: re a b c", "user: d", "assistant: re d"]]
+    ] as const
+  ) {
+    const what = grace === 0 ? "keeps its question" : "comes to its end within the grace"
+
+    it.effect(`${what} if it waits when the manager's scope closes`, () =>
+      Effect.gen(function*() {
+        const store = yield* HistoryStore.HistoryStore
+        const scope = yield* Scope.make()
+        const chat = yield* Scope.extend(make({ grace, config: config({ onInterrupt: "keep" }) }), scope)
+        yield* chat.start("a b c")
+        const second = yield* chat.start("d")
+        const reader = yield* Effect.fork(Stream.runLast(chat.attach(second)))
+        yield* TestClock.adjust("1500 millis")
+
+        const close = yield* Effect.fork(Scope.close(scope, Exit.void))
+        yield* TestClock.adjust("20 seconds")
+        yield* Fiber.join(close)
+
+        assert.deepStrictEqual(lines(Option.getOrThrow(yield* store.load("ada")).messages), kept)
+        assert.strictEqual(Option.getOrThrow(yield* Fiber.join(reader)).event._tag, "Finish")
+        assert.deepStrictEqual(yield* held, nothing)
+      }).pipe(slowly))
+  }
+
   it.scoped("is not what a turn with an id is: that ends with its caller, at whatever moment the caller leaves", () =>
     Effect.gen(function*() {
       const chat = yield* make()

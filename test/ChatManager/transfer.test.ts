@@ -78,6 +78,40 @@ describe("export and import", () => {
       ])
     }).pipe(Effect.provide(TestLayer)))
 
+  it.scoped("take messages of the older functions API, of the Responses API, and arguments that are no text", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config })
+      yield* manager.import("ada", [
+        {
+          role: "user",
+          content: [{ type: "input_text", text: "Look" }, { type: "input_image", image_url: "http://i" }]
+        },
+        { role: "assistant", content: null, function_call: { name: "look", arguments: "{}" } },
+        { role: "function", name: "look", content: "a cat" },
+        { role: "assistant", content: [{ type: "output_text", text: "A cat.", annotations: [] }] },
+        { role: "user", content: "Again" },
+        {
+          role: "assistant",
+          content: "",
+          tool_calls: [{ id: "c1", function: { name: "look", arguments: { at: 1 } } }]
+        },
+        { role: "tool", tool_call_id: "c1", content: "a dog" },
+        { role: "assistant", content: "A dog." }
+      ])
+
+      const { messages } = (yield* manager.export("ada")).turns[0] ?? assert.fail("no turn")
+      const calls = (yield* (yield* manager.getChat("ada")).history).flatMap((message) =>
+        message.role === "assistant" ? message.toolCalls ?? [] : []
+      )
+      assert.deepStrictEqual(messages[0]?.content, [{ type: "text", text: "Look" }, { type: "image", url: "http://i" }])
+      assert.deepStrictEqual(messages[2], { role: "tool", content: "a cat", toolCallId: "look" })
+      assert.deepStrictEqual(messages[3]?.content, "A cat.")
+      assert.deepStrictEqual(calls, [
+        { id: "look", name: "look", arguments: "{}" },
+        { id: "c1", name: "look", arguments: "{\"at\":1}" }
+      ])
+    }).pipe(Effect.provide(TestLayer)))
+
   it.scoped("get absent settings from the defaults", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
@@ -124,6 +158,10 @@ describe("export and import", () => {
           manager.import("bob", [{ role: "user", content: 1 }]),
           manager.import("bob", [{ role: "wizard", content: "x" }]),
           manager.import("bob", { turns: [], settings: { temperature: 9 } }),
+          manager.import("bob", { conversations: [{ from: "human", value: "hi" }, { from: "gpt", value: "yo" }] }),
+          manager.import("bob", {
+            turns: ["a", "b"].map((content) => ({ turnId: "t", messages: [{ role: "user", content }] }))
+          }),
           manager.import("ada", { turns: [] }),
           manager.export("bob")
         ],
@@ -131,6 +169,8 @@ describe("export and import", () => {
       )
 
       assert.deepStrictEqual(errors, [
+        "InvalidRequestError",
+        "InvalidRequestError",
         "InvalidRequestError",
         "InvalidRequestError",
         "InvalidRequestError",

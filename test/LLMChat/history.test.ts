@@ -246,6 +246,8 @@ describe("stopAll", () => {
       for (const turn of turns) assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
       assert.lengthOf(yield* requests, 1)
       assert.deepStrictEqual(yield* held, nothing)
+      const questions = (yield* chat.history).filter(({ role }) => role === "user").map(({ content }) => content)
+      assert.deepStrictEqual(questions, ["a", "b", "c"])
       assert.include((yield* chat.chat("d")).text, "d")
     }).pipe(
       withScript((request) =>

@@ -27,6 +27,11 @@ const toPart = (part: unknown): unknown => {
   switch (json["type"]) {
     case "image_url":
       return defined({ type: "image", url: image["url"], detail: image["detail"] })
+    case "input_text":
+    case "output_text":
+      return { type: "text", text: json["text"] }
+    case "input_image":
+      return defined({ type: "image", url: json["image_url"], detail: json["detail"] })
     case "input_audio":
       return { type: "audio", ...fieldsOf(json["input_audio"]) }
     case "file":
@@ -47,13 +52,19 @@ const toText = (content: unknown): unknown =>
 const toCall = (call: unknown): unknown => {
   const json = fieldsOf(call)
   const { arguments: args, name } = fieldsOf(json["function"])
-  return { id: json["id"] ?? "", name, arguments: args ?? "" }
+  return { id: json["id"] ?? "", name, arguments: isRecord(args) ? JSON.stringify(args) : args ?? "" }
+}
+
+/** The calls of a message. The older API had one call, whose result named the function. */
+const toCalls = (calls: unknown, call: unknown): unknown => {
+  if (Array.isArray(calls)) return calls.map(toCall)
+  return isRecord(call) ? [toCall({ id: call["name"], function: call })] : undefined
 }
 
 /** A message of OpenAI's as this library has it. One that has this library's members already keeps them. */
 const toMessage = (message: unknown): unknown => {
   if (!isRecord(message)) return message
-  const { content, reasoning_content, role, tool_call_id, tool_calls, ...rest } = message
+  const { content, function_call, reasoning_content, role, tool_call_id, tool_calls, ...rest } = message
   switch (role) {
     case "developer":
     case "system":
@@ -66,8 +77,10 @@ const toMessage = (message: unknown): unknown => {
         role,
         content: toText(content),
         reasoning: rest["reasoning"] ?? reasoning_content,
-        toolCalls: Array.isArray(tool_calls) ? tool_calls.map(toCall) : rest["toolCalls"]
+        toolCalls: toCalls(tool_calls, function_call) ?? rest["toolCalls"]
       })
+    case "function":
+      return { role: "tool", content: toText(content), toolCallId: rest["name"] }
     case "tool":
       return { ...rest, role, content: toText(content), toolCallId: rest["toolCallId"] ?? tool_call_id }
     default:
@@ -114,6 +127,11 @@ export const importData = (
       return refused(`${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${message}`, cause)
     })
     const { settings: given = {}, systemPrompt = "", turns, ...rest } = data
+    const known = new Set<string>()
+    const twice = turns.find(({ turnId }) => turnId !== undefined && known.size === known.add(turnId).size)?.turnId
+    if (twice !== undefined) {
+      return yield* refused(`turns: ${JSON.stringify(twice)} is the id of more than one turn`, undefined)
+    }
     const isEmpty = systemPrompt === "" && data.systemPrompt !== undefined
     const choices = Settings.fromStored({ settings: isEmpty ? { ...given, systemPrompt } : given, systemPrompt })
     yield* Either.mapLeft(

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import type { HistoryStoreError } from "../../ChatError.ts"
 import type { Changes } from "../../ChatSettings.ts"
 import * as LLMConfig from "../../LLMConfig.ts"
@@ -127,19 +128,18 @@ export class Choices {
       this.#columns = {}
       this.#mark = undefined
       this.#applied = undefined
-      return Effect.tapBoth(write, {
-        onSuccess: () =>
-          Effect.sync(() => {
+      // A store that throws has not stored them either.
+      return Effect.onExit(write, (exit) =>
+        Effect.sync(() => {
+          if (Exit.isSuccess(exit)) {
             if (mark !== undefined) mark.isStored = isKept
-          }),
-        onFailure: () =>
-          Effect.sync(() => {
-            this.#update = ConversationSettings.combine(update, this.#update)
-            this.#columns = { ...columns, ...this.#columns }
-            this.#mark = mark ?? this.#mark
-            this.#applied = undefined
-          })
-      })
+            return
+          }
+          this.#update = ConversationSettings.combine(update, this.#update)
+          this.#columns = { ...columns, ...this.#columns }
+          this.#mark = mark ?? this.#mark
+          this.#applied = undefined
+        }))
     })
   }
 

@@ -15,6 +15,7 @@ import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Versio
 import type * as TurnModule from "../../Turn.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
 import { fromStored as chosenIn } from "../history/settings.ts"
+import { isRecord } from "../json.ts"
 
 /** The messages that a turn begins with. */
 export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
@@ -29,6 +30,10 @@ export interface Question {
   readonly continues?: boolean | undefined
   /** The tokens that the turn had used before. */
   readonly usage?: Usage | undefined
+  /** The ids of all turns that the history had then. Those that are stored later stay as well. */
+  readonly known?: ReadonlyArray<string> | undefined
+  /** Whether the store was not asked yet if it has a turn with this id. */
+  readonly isUnchecked?: boolean | undefined
   /** Messages that are sent before the input and not kept. */
   readonly context?: TurnInput | undefined
 }
@@ -59,16 +64,10 @@ export interface ConversationOptions {
 }
 
 /** A turn as the history keeps it. */
-export interface FinishedTurn {
+export interface FinishedTurn extends Omit<Question, "input" | "context"> {
   readonly turnId: string
   readonly messages: ReadonlyArray<ChatMessage>
   readonly usage: Usage | undefined
-  /** How many turns stay in front of it, if it replaces those after them. */
-  readonly keepTurns?: number | undefined
-  /** Turns that stay as well, behind those. */
-  readonly moved?: ReadonlyArray<HistoryTurn> | undefined
-  /** Whether it is the last turn, which goes on, instead. */
-  readonly continues?: boolean | undefined
   /** Receives the results of calls that waited for an approval, once they are stored. */
   readonly onSettled?: ((events: ReadonlyArray<ToolEvent>) => void) | undefined
 }
@@ -220,27 +219,47 @@ export const findTurn = ({ firstTurn, messages, turns }: Content, turnId: string
   return turn && { turnId, index: firstTurn + index, messages: messages.slice(turn.start, turns[index + 1]?.start) }
 }
 
-/** What stays of the whole content if this turn is asked again: the turns before it and those after it. */
-export const others = ({ messages, turns }: Content, { index }: FoundTurn): Pick<Question, "keepTurns" | "moved"> => ({
-  keepTurns: index,
-  moved: turns.slice(index + 1).map(({ createdAt, start, turnId }, after) => ({
+/** The turns behind the first ones. */
+const turnsAfter = ({ messages, turns }: Content, count: number): ReadonlyArray<HistoryTurn> =>
+  turns.slice(count).map(({ createdAt, start, turnId }, after) => ({
     turnId,
     createdAt,
-    messages: messages.slice(start, turns[index + after + 2]?.start)
+    messages: messages.slice(start, turns[count + after + 1]?.start)
   }))
+
+const idsOf = ({ turns }: Content): ReadonlyArray<string> => turns.map(({ turnId }) => turnId)
+
+/** What stays of the whole content if this turn is asked again: the turns before it and those after it. */
+export const others = (content: Content, { index }: FoundTurn): Pick<Question, "keepTurns" | "moved" | "known"> => ({
+  keepTurns: index,
+  moved: turnsAfter(content, index + 1),
+  known: idsOf(content)
 })
+
+/** The turns that were stored after the known ones, undefined if those are not all there. */
+export const addedSince = (
+  content: Content,
+  known: ReadonlyArray<string>
+): ReadonlyArray<HistoryTurn> | undefined =>
+  known.every((turnId, index) => content.turns[index]?.turnId === turnId)
+    ? turnsAfter(content, known.length)
+    : undefined
 
 /** The question of a turn of the whole content that is answered again, undefined if there is no such turn. */
 export const questionOf = (
-  { messages, turns }: Content,
+  content: Content,
   input: TurnModule.Regenerate | TurnModule.Replace
 ): Question | undefined => {
   const { turnId } = input
+  const { messages, turns } = content
   const keepTurns = turnId === undefined ? turns.length - 1 : turns.findIndex((turn) => turn.turnId === turnId)
   const turn = turns[keepTurns]
   return turn && {
     keepTurns,
-    input: input._tag === "Replace" ? fromPrompt(input.prompt) : inputOf(messages.slice(turn.start))
+    known: idsOf(content),
+    input: input._tag === "Replace"
+      ? fromPrompt(input.prompt)
+      : inputOf(messages.slice(turn.start, turns[keepTurns + 1]?.start))
   }
 }
 
@@ -253,16 +272,22 @@ export const withSystem = (
 export const isCurrent = (content: Content, found: Version): boolean =>
   content.version === found.version && (found.version === 0 || content.incarnation === found.incarnation)
 
-/** Whether the turn is the last one that is stored, and was stored since. */
+/** Whether the turn was stored since. */
 export const isStored = (content: Content, unsaved: Unsaved): boolean =>
-  content.version > unsaved.version &&
-  isSame(content.messages.slice(-unsaved.messages.length), unsaved.messages)
+  content.version > unsaved.version && isSame(findTurn(content, unsaved.turnId)?.messages, unsaved.messages)
 
 /** Whether the turn was made for a conversation that was removed since. */
 export const isOfAnother = (content: Content, { incarnation, version }: Unsaved): boolean =>
   version > 0 && incarnation !== undefined && content.incarnation !== incarnation
 
-export const isSame = (some: unknown, other: unknown): boolean => JSON.stringify(some) === JSON.stringify(other)
+/** Whether both are the same JSON. Stores write the members of an object in their own order. */
+export const isSame = (some: unknown, other: unknown): boolean => toSorted(some) === toSorted(other)
+
+const toSorted = (json: unknown): string | undefined =>
+  JSON.stringify(json, (_key, value: unknown) =>
+    isRecord(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
+      : value)
 
 /** The messages that a turn began with: those before its first answer. */
 export const inputOf = (messages: ReadonlyArray<ChatMessage>): TurnInput => {

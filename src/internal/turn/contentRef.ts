@@ -26,7 +26,7 @@ import {
   type StoreError
 } from "./content.ts"
 import type { TurnLock } from "./lock.ts"
-import type { Unsettled } from "./unsettled.ts"
+import { isConflict, type Unsettled } from "./unsettled.ts"
 
 /** The content of one conversation. Mutable. */
 export class ContentRef {
@@ -126,8 +126,7 @@ export class ContentRef {
       const known = this.#unsettled.isUnconfirmed ? undefined : content
       return Effect.flatMap(this.#refresh(known, compare && this.#lock.holder === undefined, amount), f)
     }).pipe(
-      Effect.tapErrorTag("ConflictError", () => this.forget),
-      Effect.tapErrorTag("HistoryStoreError", () => Effect.sync(() => this.#unsettled.fail()))
+      Effect.tapErrorCause((cause) => isConflict(cause) ? this.forget : Effect.sync(() => this.#unsettled.fail()))
     )
     return Effect.uninterruptible(write)
   }

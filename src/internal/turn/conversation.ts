@@ -18,6 +18,7 @@ import {
   type Choice,
   type Content,
   type ConversationOptions,
+  findTurn,
   type FinishedTurn,
   firstTurns,
   type FoundTurn,
@@ -124,16 +125,20 @@ export class Conversation {
 
   /** The turn with this id, and what stays of the others if it is asked again. For the turn that holds the lock. */
   findAgain(turnId: string): Effect.Effect<
-    { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved"> } | undefined,
+    { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved" | "known"> } | undefined,
     HistoryStoreError
   > {
+    const whole = Effect.map(this.#content.read(true, "whole"), (content) => {
+      const found = findTurn(content, turnId)
+      return found && { found, others: others(content, found) }
+    })
     return Effect.flatMap(
       this.#content.read(true),
       (content) =>
-        Effect.flatMap(this.#content.find(content, turnId), (found) =>
-          found === undefined
-            ? Effect.succeed(found)
-            : Effect.map(this.#content.read(true, "whole"), (content) => ({ found, others: others(content, found) })))
+        Effect.flatMap(
+          this.#content.find(content, turnId),
+          (found) => found === undefined ? Effect.succeed(found) : whole
+        )
     )
   }
 
@@ -146,14 +151,18 @@ export class Conversation {
     )
     const content = keepTurns === undefined ? this.#content.forWindow(opening) : this.#content.read(true, "whole")
     return Effect.map(Effect.zipRight(confirmed, content), (content) => {
-      const { config, firstTurn, messages, summary, systemPrompt } = addTurns(firstTurns(content, keepTurns), moved)
+      const { config, firstTurn, messages, summary, systemPrompt, turns } = addTurns(
+        firstTurns(content, keepTurns),
+        moved
+      )
       return {
         input: {
           system: systemPrompt === "" ? undefined : system(systemPrompt),
           messages,
           opening,
           summary,
-          offset: firstTurn
+          offset: firstTurn,
+          turnStarts: turns.map(({ start }) => start)
         },
         request: { config, conversation: this.owner }
       }
@@ -243,25 +252,28 @@ export class Conversation {
   }
 
   /**
-   * Ends the conversation, once what it writes is stored. The turn that runs may go on for a while; turns that wait begin
-   * in the next conversation.
+   * Ends the conversation for good, once what it writes is stored. The turn that runs and those that were started may go on
+   * for a while, and are stopped then.
    */
   end(grace: Duration.Duration): Effect.Effect<void> {
-    const stopped = Effect.flatMap(this.lock.close, () => {
-      const turn = this.lock.holder
-      if (turn === undefined) return Effect.void
-      return Duration.equals(grace, Duration.zero)
-        ? turn.stop
-        : turn.done.pipe(Effect.timeoutOption(grace), Effect.interruptible, Effect.zipRight(turn.stop))
-    })
-    return Effect.zipRight(stopped, this.background.settled)
+    const wait = Duration.equals(grace, Duration.zero)
+      ? Effect.void
+      : this.lock.idle.pipe(Effect.timeoutOption(grace), Effect.interruptible)
+    return this.lock.close(({ id }) => id !== undefined && this.running.get(id)?.isStarted === true).pipe(
+      Effect.zipRight(wait),
+      Effect.zipRight(this.lock.stopAll),
+      Effect.zipRight(this.background.settled)
+    )
   }
 
-  /** Ends the conversation: the turn that runs is not kept, and nothing is written after this. */
+  /**
+   * Ends the conversation: the turn that runs is not kept, nothing is written after this, and turns that wait begin in the
+   * next conversation.
+   */
   get remove(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#content.isRemoved = true
-      return this.end(Duration.zero)
+      return this.lock.close().pipe(Effect.zipRight(this.stop), Effect.zipRight(this.background.settled))
     })
   }
 
@@ -269,10 +281,11 @@ export class Conversation {
   commit(turn: FinishedTurn): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
       if (this.#content.isRemoved) return this.recordUsage(turn.usage)
-      const write = this.#content.write(false, (content) => {
-        this.#unsettled.keep(turn, content)
-        return this.#writes.append(content, turn)
-      }, turn.keepTurns === undefined ? undefined : "whole")
+      const write = this.#content.write(false, (content) =>
+        this.#unlessStored(content, turn, () => {
+          this.#unsettled.keep(turn, content)
+          return this.#writes.append(content, turn)
+        }), turn.keepTurns === undefined ? undefined : "whole")
       // What is stored may have to be read first, and that can fail.
       const kept = Effect.tapError(write, () =>
         Effect.sync(() => {
@@ -296,6 +309,21 @@ export class Conversation {
     }, amount)
   }
 
+  /** Writes the turn, unless the store turns out to have one with its id. The tokens of this one count all the same. */
+  #unlessStored(
+    content: Content,
+    turn: FinishedTurn,
+    write: () => Effect.Effect<Content, StoreError>
+  ): Effect.Effect<Content, StoreError> {
+    if (turn.isUnchecked !== true) return write()
+    return Effect.flatMap(this.#content.find(content, turn.turnId), (found) => {
+      if (found === undefined) return write()
+      this.giveUp(turn.turnId)
+      this.#unsettled.record(turn.usage)
+      return Effect.succeed(content)
+    })
+  }
+
   /** Removes the last turns, once the turn that runs is over. Returns how many there were to remove. */
   rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
     let removed = 0
@@ -317,7 +345,7 @@ export class Conversation {
         false,
         (content) =>
           this.#unsettled.turn?.messages === unsaved.messages
-            ? this.#writes.append(content, unsaved)
+            ? this.#unlessStored(content, unsaved, () => this.#writes.append(content, unsaved))
             : Effect.succeed(content),
         unsaved.keepTurns === undefined ? undefined : "whole"
       )

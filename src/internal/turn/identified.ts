@@ -11,7 +11,7 @@ import { fromPrompt } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Input, NumberedEvent } from "../../Turn.ts"
 import { finishOf } from "../decode/response.ts"
-import type { Pull } from "../transport/stream.ts"
+import { over, type Pull } from "../transport/stream.ts"
 import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
 import { replay, type TurnLog } from "./log.ts"
@@ -32,27 +32,38 @@ interface AlreadyStored {
 }
 
 /** A turn whose answer comes as one response. */
-export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => (log) =>
+export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => (turn) =>
   settled(
     runner,
     opening,
-    log,
-    Effect.map(runner.whole(opening, ask, unlessStored(opening)), ({ response }) => log.add(eventsOf(response)))
+    turn.log,
+    Effect.map(
+      moving(runner, turn).whole(opening, ask, unlessStored(opening)),
+      ({ response }) => turn.log.add(eventsOf(response))
+    )
   )
 
 /** A turn whose answer is streamed. */
-export const streamed = (runner: Runner, opening: Opening): Run => (log) =>
+export const streamed = (runner: Runner, opening: Opening): Run => (turn) =>
   settled(
     runner,
     opening,
-    log,
+    turn.log,
     Effect.scopedWith((scope) =>
       Effect.flatMap(
-        runner.stream(opening, scope, identity<ReadonlyArray<ChatEvent>>, unlessStored(opening)),
-        (pull) => drain(pull, log)
+        moving(runner, turn).stream(opening, scope, identity<ReadonlyArray<ChatEvent>>, unlessStored(opening)),
+        (pull) => drain(pull, turn.log)
       )
     )
   )
+
+/** A turn whose conversation was removed while it waited begins in the next one, which knows it then. */
+const moving = (runner: Runner, turn: RunningTurn): Runner =>
+  runner.over({
+    ...runner.lender,
+    acquire: (scope) =>
+      Effect.tap(runner.lender.acquire(scope), ({ running }) => Effect.sync(() => running.adopt(turn)))
+  })
 
 const drain = (pull: Pull<ChatEvent, ChatError>, log: TurnLog): Effect.Effect<void, ChatError> =>
   Effect.catchAll(
@@ -72,24 +83,22 @@ export const join = (
     const conversation = yield* lender.acquire(scope)
     const { running } = conversation
     const found = yield* findStored(conversation, opening)
-    if (found !== undefined && isComplete(found)) return replay(yield* answering(found, opening), 0)
-    return yield* Effect.uninterruptible(
-      Effect.flatMap(begin(running, opening, false, run), (turn) => running.listen(turn, 0, scope))
-    )
+    if (found !== undefined) {
+      const events = yield* answering(found, opening)
+      if (isComplete(found)) return replay(events, 0)
+    }
+    return yield* unlessAnother(running, opening, running.join(opening.turnId, opening.input, run, scope))
   })
 
-/** The turn that runs under this id, or a new one. */
-const begin = (
+/** Fails if a turn with another prompt runs under the id. */
+const unlessAnother = <A>(
   running: RunningTurns,
-  opening: Opening,
-  isStarted: boolean,
-  run: Run
-): Effect.Effect<RunningTurn, InvalidRequestError> =>
+  { input, turnId }: Opening,
+  effect: Effect.Effect<A>
+): Effect.Effect<A, InvalidRequestError> =>
   Effect.suspend(() => {
-    const known = running.get(opening.turnId)
-    return known === undefined || isSameQuestion(known.input, opening.input)
-      ? running.begin(opening.turnId, opening.input, isStarted, run)
-      : anotherPrompt(opening.turnId)
+    const known = running.get(turnId)
+    return known === undefined || isSameQuestion(known.input, input) ? effect : anotherPrompt(turnId)
   })
 
 /** Starts the turn, unless it is stored or runs. It goes on without listeners. */
@@ -99,10 +108,13 @@ export const start = ({ lender }: Runner, opening: Opening, run: Run): Effect.Ef
     lender.with((conversation) =>
       Effect.gen(function*() {
         const { running } = conversation
-        const found = yield* findStored(conversation, opening)
-        if (found !== undefined && isComplete(found)) return void (yield* answering(found, opening))
-        yield* conversation.accepts
-        yield* begin(running, opening, true, run)
+        if (running.get(opening.turnId) === undefined) {
+          const found = yield* findStored(conversation, opening)
+          if (found !== undefined) yield* answering(found, opening)
+          if (found !== undefined && isComplete(found)) return
+          if (running.get(opening.turnId) === undefined) yield* conversation.accepts
+        }
+        yield* unlessAnother(running, opening, running.start(opening.turnId, opening.input, run))
       })
     )
   )
@@ -126,35 +138,46 @@ export const attach = (
   Effect.gen(function*() {
     const conversation = yield* lender.acquire(scope)
     const { running } = conversation
-    const turn = running.get(turnId)
-    if (turn !== undefined) return yield* running.listen(turn, after, scope)
-    if (turnId === undefined) return Effect.fail(Option.none())
+    const live = yield* running.listen(turnId, seqOf(after), scope)
+    if (live !== undefined) return live
+    if (turnId === undefined) return over
     const found = yield* conversation.find(turnId)
-    const failure = running.failure(turnId)
-    if (failure !== undefined) return yield* Effect.as(failure, Effect.fail(Option.none()))
-    if (found !== undefined) return replay(eventsOf(responseOf(found)), after)
+    const failure = found !== undefined && isComplete(found) ? undefined : running.failure(turnId)
+    if (failure !== undefined) return yield* Effect.as(failure, over)
+    if (found !== undefined) return replay(eventsOf(responseOf(found)), seqOf(after))
     return yield* new InvalidRequestError({
       message: `The conversation has no turn with the id ${JSON.stringify(turnId)}`
     })
   })
 
+/** A number of an event. A text that was none, such as the header of a reader that has no events yet, is 0. */
+const seqOf = (after: number): number =>
+  Number.isNaN(after) ? 0 : Math.min(Math.max(0, Math.trunc(after)), Number.MAX_SAFE_INTEGER - 1)
+
 /** Whether the turn is to be asked, now that it holds the lock. */
-const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn.Turn, ChatError | AlreadyStored> =>
-  goesOn(opening.input) ?
-    Effect.succeed(turn) :
-    Effect.flatMap(turn.conversation.findAgain(opening.turnId), (again) => {
-      if (again === undefined) return Effect.succeed(turn)
-      const { found, others } = again
-      if (isComplete(found)) {
-        const stored = Effect.map(answering(found, opening), () => responseOf(found))
-        return Effect.zipRight(
-          turn.withdraw,
-          Effect.flatMap(stored, (response) => Effect.fail<AlreadyStored>({ _tag: "AlreadyStored", response }))
-        )
-      }
-      if (turn.question.keepTurns === undefined) turn.question = { ...turn.question, ...others }
-      return Effect.succeed(turn)
-    })
+const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn.Turn, ChatError | AlreadyStored> => {
+  if (goesOn(opening.input)) return Effect.succeed(turn)
+  const again = turn.wait(turn.conversation.findAgain(opening.turnId))
+  const checked = Effect.flatMap(again, (again) => {
+    if (again === undefined || !isComplete(again.found)) {
+      const others = turn.question.keepTurns === undefined ? again?.others : undefined
+      turn.question = { ...turn.question, ...others, isUnchecked: false }
+      return again === undefined ? Effect.succeed(turn) : Effect.as(answering(again.found, opening), turn)
+    }
+    const stored = Effect.map(answering(again.found, opening), () => responseOf(again.found))
+    return Effect.zipRight(
+      turn.withdraw,
+      Effect.flatMap(stored, (response) => Effect.fail<AlreadyStored>({ _tag: "AlreadyStored", response }))
+    )
+  })
+  return checked.pipe(
+    Effect.catchTag(
+      "HistoryStoreError",
+      (error) => Effect.uninterruptibleMask((restore) => Effect.zipRight(turn.fail(error, restore), Effect.fail(error)))
+    ),
+    Effect.catchTag("Stopped", () => Effect.succeed(turn))
+  )
+}
 
 /** Writes the answer that another program stored, if it was faster. */
 const settled = (
@@ -198,7 +221,7 @@ const promptOf = (input: Input): TurnInput | undefined => {
 const isSameQuestion = (some: Input, other: Input): boolean => {
   if (goesOn(some) || goesOn(other)) return isSame(some, other)
   const [one, another] = [promptOf(some), promptOf(other)]
-  return one === undefined || another === undefined ? one === another : isSameInput(one, another)
+  return one === undefined || another === undefined ? isSame(some, other) : isSameInput(one, another)
 }
 
 const anotherPrompt = (turnId: string): Effect.Effect<never, InvalidRequestError> =>

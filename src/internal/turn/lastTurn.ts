@@ -46,10 +46,12 @@ const resolve = (
   Effect.flatMap(conversation.stored("whole"), (content) => {
     const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
     const question = questionOf(content, input)
-    return question === undefined
-      ? Effect.fail(new InvalidRequestError({ message: `The conversation has ${which}` }))
-      : Effect.succeed(question)
+    if (question === undefined) return refused(`The conversation has ${which}`)
+    return question.input.length === 0 ? refused("The turn has no prompt to answer again") : Effect.succeed(question)
   })
+
+const refused = (message: string): Effect.Effect<never, InvalidRequestError> =>
+  Effect.fail(new InvalidRequestError({ message }))
 
 /** Looks for the calls that are answered, and for their turn. */
 const resume = (

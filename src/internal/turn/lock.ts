@@ -9,6 +9,8 @@ import type { Background } from "./background.ts"
 
 /** What the lock must know of a turn that holds it. */
 export interface Holder {
+  /** The id of the turn, if it is one. */
+  readonly id?: string
   /** Ends the turn. The lock is free again once what is kept of it is stored. */
   readonly stop: Effect.Effect<void>
   /** Waits for the turn's own end. */
@@ -56,18 +58,26 @@ export class TurnLock {
       : Effect.void
   }
 
-  /** Stops the turns that wait, and then the one that runs. A turn that waited goes on to find that it was stopped. */
+  /**
+   * Stops the turn that runs and those that wait, which are stored in their order. A turn that waited goes on to find that
+   * it was stopped.
+   */
   get stopAll(): Effect.Effect<void> {
-    return Effect.suspend(() => this.#stopAll())
+    return Effect.uninterruptible(Effect.suspend(() => {
+      const waiting = Array.from(this.#waiting?.line.values ?? []).filter(({ isWrite }) => isWrite !== true)
+      const stopWaiting = waiting.map((holder) => {
+        const granted = this.#take(holder)
+        return granted === undefined ? Effect.void : Effect.ensuring(holder.stop, Deferred.succeed(granted, undefined))
+      })
+      return Effect.all([this.#current?.stop ?? Effect.void, ...stopWaiting], { discard: true })
+    }))
   }
 
-  #stopAll(): Effect.Effect<void> {
-    const waiting = Array.from(this.#waiting?.line.values ?? []).filter(({ isWrite }) => isWrite !== true)
-    const stopWaiting = Effect.forEach(waiting, (holder) => {
-      const granted = this.#take(holder)
-      return granted === undefined ? Effect.void : Effect.ensuring(holder.stop, Deferred.succeed(granted, undefined))
-    }, { discard: true })
-    return Effect.zipRight(stopWaiting, this.#current?.stop ?? Effect.void)
+  /** Waits until no turn runs and none waits. */
+  get idle(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#current === undefined ? Effect.void : Effect.zipRight(this.#current.done, this.idle)
+    )
   }
 
   /** Runs a write in the background while no turn runs. Nothing stops it once it has begun. */
@@ -77,18 +87,19 @@ export class TurnLock {
       const end = Effect.zipRight(this.release(holder), Deferred.succeed(ended, undefined))
       return Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(
-          restore(this.acquire(holder, "queue")),
+          // A wait can be interrupted at the very moment at which the lock is handed over.
+          Effect.onInterrupt(restore(this.acquire(holder, "queue")), () => this.release(holder)),
           () => Effect.flatMap(background.start(Effect.ensuring(write, end)), restore)
         )
       )
     })
   }
 
-  /** Rejects all turns that wait, and those that come later. */
-  get close(): Effect.Effect<void> {
+  /** Rejects the turns that wait, but for those that are kept, and all that come later. */
+  close(isKept: (holder: Holder) => boolean = () => false): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#isClosed = true
-      return this.#reject({ _tag: "Closed" })
+      return this.#reject({ _tag: "Closed" }, isKept)
     })
   }
 
@@ -138,9 +149,12 @@ export class TurnLock {
     return stop.pipe(Effect.ensuring(reject), Effect.zipRight(wait))
   }
 
-  #reject(reason: BusyError | Closed): Effect.Effect<void> {
-    const rejected = Array.from(this.#waiting?.granted.values() ?? [])
-    this.#waiting = undefined
-    return Effect.forEach(rejected, (granted) => Deferred.fail(granted, reason), { discard: true })
+  #reject(reason: BusyError | Closed, isKept: (holder: Holder) => boolean = () => false): Effect.Effect<void> {
+    const rejected = Array.from(this.#waiting?.line.values ?? [])
+      .filter((holder) => !isKept(holder))
+      .map((holder) => this.#take(holder))
+    return Effect.forEach(rejected, (granted) => granted === undefined ? Effect.void : Deferred.fail(granted, reason), {
+      discard: true
+    })
   }
 }

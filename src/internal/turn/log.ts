@@ -38,9 +38,12 @@ export class TurnLog {
     this.#wake()
   }
 
-  /** The events behind a number, and then those that come. */
+  /**
+   * The events behind a number, and then those that come. A reader that is behind more events than the turn has gets
+   * `Finish`: it read them of an answer that was asked again since.
+   */
   pull(after: number): Pull<NumberedEvent, ChatError> {
-    let position = Math.max(0, after)
+    let position = after
     const next: Pull<NumberedEvent, ChatError> = Effect.suspend(() => {
       if (position < this.#events.length) {
         const first = position + 1
@@ -48,15 +51,21 @@ export class TurnLog {
         position = this.#events.length
         return Effect.succeed(events)
       }
-      return this.#end ?? Effect.zipRight(this.#change, next)
+      if (this.#end === undefined) return Effect.zipRight(this.#change(position), next)
+      const finish = position > this.#events.length ? this.#events.filter(isFinish) : []
+      if (finish.length === 0) return this.#end
+      const seq = position + 1
+      position = this.#events.length
+      return Effect.succeed(finish.map((event) => ({ seq, event })))
     })
     return next
   }
 
-  /** Waits for the next events, or for the end. */
-  get #change(): Effect.Effect<void> {
+  /** Waits for events behind a number, or for the end. Either may have come before the wait begins. */
+  #change(position: number): Effect.Effect<void> {
     return Effect.async((resume) => {
       const wake = (): void => resume(Effect.void)
+      if (this.#end !== undefined || position < this.#events.length) return wake()
       this.#waiting.add(wake)
       return Effect.sync(() => this.#waiting.delete(wake))
     })

@@ -64,6 +64,11 @@ export class Runner<L extends TurnLender = Lender> {
     this.lender = lender
   }
 
+  /** The same turns over another lender. */
+  over(lender: Lender): Runner {
+    return new Runner(this.#completions, lender)
+  }
+
   /** A turn whose answer comes as one response. */
   whole<A, E = never>(
     opening: Turn.Opening,

@@ -328,9 +328,11 @@ export class Turn implements Holder {
     results: ReadonlyArray<ToolMessage> = []
   ): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const { continues, input, keepTurns, moved } = this.question
+    const { context: _sent, input, usage: _earlier, ...place } = this.question
     const isCleared = this.#clears !== this.conversation.clears
-    const isKept = continues === true ? isComplete || this.#steps.isClaimed : isComplete || keepTurns === undefined
+    const isKept = place.continues === true
+      ? isComplete || this.#steps.isClaimed
+      : isComplete || place.keepTurns === undefined
     if (isCleared || !isKept) return this.conversation.recordUsage(usage)
     const total = change(response, { usage: plus(this.#earlier, usage) })
     const answer = fromResponse(total) ?? blank(total)
@@ -338,7 +340,7 @@ export class Turn implements Holder {
     const onSettled = (events: ReadonlyArray<ToolEvent>): void => {
       this.ending = [...events, ...this.ending]
     }
-    return this.conversation.commit({ turnId: this.id, messages, usage, keepTurns, moved, continues, onSettled })
+    return this.conversation.commit({ ...place, turnId: this.id, messages, usage, onSettled })
   }
 
   /** Ends the turn. Returns a wait for the commit, undefined if the turn had ended already. */
@@ -377,7 +379,9 @@ export const begin = (
     const turn = new Turn({
       id: turnId ?? (yield* makeId),
       conversation,
-      question: isPrompt(input) ? { input: fromPrompt(input) } : { input: [], keepTurns: 0 },
+      question: isPrompt(input)
+        ? { input: fromPrompt(input), isUnchecked: turnId !== undefined }
+        : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
       settled: yield* Deferred.make<void>(),
       options,
@@ -388,7 +392,9 @@ export const begin = (
     yield* Scope.addFinalizer(scope, turn.abandon)
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     yield* turn.start
-    const question = isPrompt(input) ? turn.question : yield* LastTurn.find(turn, input)
+    const resolved = isPrompt(input) ? Effect.succeed(turn.question) : turn.wait(LastTurn.find(turn, input))
+    // A turn that was stopped meanwhile asks nothing.
+    const question = yield* Effect.catchTag(resolved, "Stopped", () => Effect.succeed(turn.question))
     turn.question = { ...question, context: context === undefined ? [] : fromPrompt(context) }
     return turn
   })

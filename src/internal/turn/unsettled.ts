@@ -1,7 +1,10 @@
 /**
  * What a conversation has and its store may not have: a turn that the store did not take, and tokens that are not stored.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type { Usage } from "../../ChatResponse.ts"
 import {
   add,
@@ -14,6 +17,10 @@ import {
   type UnconfirmedWrite,
   type Unsaved
 } from "./content.ts"
+
+/** Whether a write was refused. One that failed in another way, or by a defect of the store, may have been done. */
+export const isConflict = (cause: Cause.Cause<StoreError>): boolean =>
+  Option.exists(Cause.failureOption(cause), ({ _tag }) => _tag === "ConflictError")
 
 /** The unsettled part of one conversation. Mutable. */
 export class Unsettled {
@@ -55,15 +62,13 @@ export class Unsettled {
       const unstored = this.#unstored
       this.#unstored = undefined
       this.#storing = unstored
-      return Effect.tapBoth(write, {
-        onSuccess: () => Effect.sync(() => this.#storing = undefined),
-        onFailure: (error) =>
-          Effect.sync(() => {
-            this.#storing = undefined
-            if (error._tag === "ConflictError") this.record(unstored)
-            else this.#unconfirmed = { usage, unstored }
-          })
-      })
+      return Effect.onExit(write, (exit) =>
+        Effect.sync(() => {
+          this.#storing = undefined
+          if (Exit.isSuccess(exit)) return
+          if (isConflict(exit.cause)) this.record(unstored)
+          else this.#unconfirmed = { usage, unstored }
+        }))
     })
   }
 

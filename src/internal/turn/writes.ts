@@ -3,10 +3,12 @@
  */
 import * as Effect from "effect/Effect"
 import type { Commit } from "../../StoredConversation.ts"
+import { conflict } from "../history/errors.ts"
 import { store as noopStore } from "../history/noopStore.ts"
 import type { Choices } from "./choices.ts"
 import {
   add,
+  addedSince,
   addTurns,
   type Content,
   type ConversationOptions,
@@ -29,13 +31,18 @@ export class Writes {
     this.#unsettled = unsettled
   }
 
-  /** Writes a turn. Returns the content with it. */
+  /**
+   * Writes a turn. Returns the content with it. A turn that replaces others keeps those that were stored since, and fails
+   * with `ConflictError` if others were removed.
+   */
   append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
     const { id, store } = this.#options
+    const { incarnation, version } = content
+    const added = turn.known === undefined ? [] : addedSince(content, turn.known)
+    if (added === undefined) return Effect.fail(conflict(id, version, version))
     const chosen = Effect.zipRight(checkContinues(content, turn, id), this.#choices.apply(content))
     return Effect.flatMap(chosen, (chosen) => {
-      const { keepTurns, settled, turns } = plan(content, turn)
-      const { incarnation, version } = content
+      const { keepTurns, settled, turns } = plan(content, { ...turn, moved: [...turn.moved ?? [], ...added] })
       const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
       const kept = firstTurns(chosen, keepTurns)
       const write = keepTurns !== undefined || this.#choices.needsCommit(version)

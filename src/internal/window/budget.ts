@@ -77,7 +77,7 @@ const minTurns = 4
  * stays the same for at least four turns on average, and it depends on nothing but the history.
  */
 export const chooseStart = (
-  { messages, offset = 0 }: History,
+  { messages, offset = 0, turnStarts }: History,
   starts: ReadonlyArray<TurnStart>,
   limit: number
 ): number | undefined => {
@@ -85,12 +85,13 @@ export const chooseStart = (
   if (oldest === undefined || starts.length < minTurns) return oldest?.index
   let chosen = oldest.index
   let highest = 0
+  const stored = turnStarts && new Set(turnStarts)
   let turn = offset
   let next = 0
   for (let i = starts.length - 1; i >= 0; i--) {
     const start = starts[i]
     if (start === undefined || (starts.length - i > minTurns && start.size < limit * 2 / 3)) break
-    for (; next < start.index; next++) if (messages[next]?.role === "user") turn++
+    for (; next < start.index; next++) if (stored?.has(next) ?? messages[next]?.role === "user") turn++
     const power = powerOfTwo(turn)
     if (power <= highest) continue
     highest = power

@@ -5,7 +5,7 @@ import type { ChatMessage } from "../../ChatMessage.ts"
 import type { Input } from "../../HistorySelection.ts"
 
 /** A history, or the end of one, and the messages that follow it. */
-export type History = Pick<Input, "messages" | "opening" | "offset">
+export type History = Pick<Input, "messages" | "opening" | "offset" | "turnStarts">
 
 /**
  * Finds where the messages that are sent can start: at a user message, if every later tool result has its call after that
