@@ -61,6 +61,11 @@ export class ContentRef {
     return this.#limits === undefined ? this.#options.window : Settings.toWindow(this.#limits, this.#options.window)
   }
 
+  /** What is in memory, undefined if nothing was read. */
+  get loaded(): Effect.Effect<Content | undefined> {
+    return SynchronizedRef.get(this.#content)
+  }
+
   /** Makes the next use read what is stored. */
   get forget(): Effect.Effect<void> {
     return Effect.uninterruptible(SynchronizedRef.set(this.#content, undefined))

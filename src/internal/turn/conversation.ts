@@ -108,6 +108,11 @@ export class Conversation {
     return this.#content.current()
   }
 
+  /** What is in memory, undefined if nothing was read. */
+  get loaded(): Effect.Effect<Content | undefined> {
+    return this.#content.loaded
+  }
+
   /** What is stored now. */
   stored(amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
     return this.#content.read(true, amount)

@@ -76,9 +76,10 @@ export const settleCalls = (conversation: Conversation): Effect.Effect<void> => 
     return settled && { ...settled.turn, usage: undefined, continues: true }
   })
   const logged = Effect.catchAll(write, (error) => Effect.logWarning("Calls that wait could not be settled", error))
-  return Effect.suspend(() =>
-    conversation.lock.holder === undefined ? conversation.background.start(logged) : Effect.void
-  )
+  return Effect.flatMap(conversation.loaded, (content) => {
+    const hasNone = content !== undefined && openCallsOf(content).length === 0
+    return hasNone || conversation.lock.holder !== undefined ? Effect.void : conversation.background.start(logged)
+  })
 }
 
 /** A turn that does not begin with a prompt. */
