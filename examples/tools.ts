@@ -13,7 +13,7 @@ import * as Server from "./internal/server.ts"
 
 class NoSeats extends Schema.TaggedError<NoSeats>()("NoSeats", { flight: Schema.String }) {}
 
-class Airline extends Context.Tag("effect-chat/examples/Airline")<Airline, {
+class Airline extends Context.Tag("effect-chat/examples/tools/Airline")<Airline, {
   readonly flights: (to: string) => Effect.Effect<ReadonlyArray<string>>
   /** The same key books once. */
   readonly book: (flight: string, key: string) => Effect.Effect<string, NoSeats>
