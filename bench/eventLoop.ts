@@ -1,17 +1,18 @@
 /**
- * The longest time for which an answer keeps the event loop busy at a stretch, for hostile bodies of one size.
+ * The longest time for which an answer keeps the event loop busy at a stretch, for hostile bodies of several sizes.
  *
- * A server in another process sends each body in writes of 64 KiB. The delay of a body is compared with that of a plain
- * answer of the same size and kind (many events, one event or one document) in the same round. Run with
- * `npm run bench:eventLoop -- [MEBIBYTES] [ROUNDS] [PART OF A NAME]`.
+ * A server in another process sends each body in writes of 64 KiB: as large as the default limits allow, and smaller. The
+ * delay of a body is that of the worst size, and the shortest of all rounds. On Linux it is the time for which the thread
+ * runs, so that other programs on the machine do not count. Run with `npm run bench:eventLoop -- [ROUNDS] [PART OF A NAME]`.
  */
 import { FetchHttpClient } from "@effect/platform"
 import { Effect, Schema, Stream } from "effect"
 import { LLMChat } from "effect-chat"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
-import { monitorEventLoopDelay } from "node:perf_hooks"
+import { platform } from "node:os"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
@@ -79,6 +80,12 @@ const plain: Readonly<Record<Kind, Body>> = {
   object: object((size) => json({ items: list(size, () => ({ a: 1 })) }))
 }
 
+/** About the default limits, in MiB. */
+const limits: Readonly<Record<Kind, number>> = { events: 16, "one event": 8, document: 16, object: 4 }
+
+/** The parts of the limits that are tried: fewer keys and values than are too many can take longer than too many. */
+const shares = [0.98, 0.5, 0.2, 0.08]
+
 const half = (size: number): number => Math.floor(size / 2)
 
 const hostile: Readonly<Record<string, Body>> = {
@@ -130,6 +137,27 @@ const hostile: Readonly<Record<string, Body>> = {
     `{"choices":${"[".repeat(half(size))}${"]".repeat(half(size))}}`
   ),
   "a document of empty lists": document((size) => `{"choices":[${"[],".repeat(size / 3)}{}]}`),
+  "a document of keys that differ": document((size) =>
+    `{${fill(Math.min(size, 900_000), (n) => `"k${n}":1,`)}"choices":[{"message":{"content":"a"}}]}`
+  ),
+  "a document of escapes": document((size) => documentOf("\n".repeat(half(size)))),
+  "a document of reasoning in tags": document((size) => documentOf(`<think>${"<".repeat(size)}</think>a`)),
+  "a document with reasoning in parts": document((size) =>
+    json({
+      choices: [{
+        message: { content: "a", reasoning_details: list(size / 8, (n) => ({ type: "t", text: `a${n}` })) },
+        finish_reason: "stop"
+      }]
+    })
+  ),
+  "a document with one call": document((size) =>
+    json({
+      choices: [{
+        message: { tool_calls: [{ id: "c", function: { name: "f", arguments: json({ a: "\"".repeat(size / 6) }) } }] },
+        finish_reason: "tool_calls"
+      }]
+    })
+  ),
   "HTML": document((size) => `<html>${"<p ".repeat(size / 3)}`),
   "an error of spaces": document((size) => json({ error: { message: " ".repeat(size) } })),
   "an error nested in JSON": document((size) => json({ error: { message: `{"error":`.repeat(size / 9) } })),
@@ -140,6 +168,7 @@ const hostile: Readonly<Record<string, Body>> = {
   "many objects": object((size) => "{\"a\":1} ".repeat(size / 8)),
   "tags of reasoning": object((size) => "<think></think>".repeat(size / 15)),
   "spaces before a tag": object((size) => `${" ".repeat(size)}<think>`),
+  "text with quotes": object((size) => json({ a: `${"\"".repeat(size / 3)}` })),
   "items of another type": object((size) => json({ items: list(size, () => ({ a: "a" })) })),
   "items that are null": object((size) => json({ items: list(size, () => ({ a: 1, b: null })) }))
 }
@@ -149,14 +178,15 @@ const bodies: Readonly<Record<string, Body>> = {
   ...hostile
 }
 
-const serve = async (size: number): Promise<void> => {
+const serve = async (): Promise<void> => {
   const server = createServer((incoming, response) => {
     incoming.resume()
-    const body = bodies[decodeURIComponent(incoming.url?.split("/")[1] ?? "")]
+    const [, name = "", size = ""] = incoming.url?.split("/") ?? []
+    const body = bodies[decodeURIComponent(name)]
     if (body === undefined) return void response.writeHead(404).end()
     const isEvents = body.kind === "events" || body.kind === "one event"
     response.writeHead(200, { "content-type": isEvents ? "text/event-stream" : "application/json" })
-    const bytes = Buffer.from(body.make(size))
+    const bytes = Buffer.from(body.make(Number(size)))
     const write = (at: number): void => {
       const next = at + 2 ** 16
       if (at >= bytes.length) response.end()
@@ -176,34 +206,58 @@ const Items = Schema.Struct({
   items: Schema.Array(Schema.Struct({ a: Schema.Number, b: Schema.optional(Schema.Number) }))
 })
 
-const request = (url: string, name: string) =>
+const request = (url: string, name: string, size: number) =>
   Effect.gen(function*() {
     const kind = bodies[name]?.kind
-    const chat = yield* LLMChat.make({ baseUrl: `${url}/${encodeURIComponent(name)}`, systemPrompt: "", maxRetries: 0 })
+    const baseUrl = `${url}/${encodeURIComponent(name)}/${size}`
+    const chat = yield* LLMChat.make({ baseUrl, systemPrompt: "", maxRetries: 0 })
     if (kind === "document") return yield* chat.chat("Hi")
     return yield* kind === "object" ? chat.askObject("Hi", Items) : Stream.runDrain(chat.chatEvents("Hi"))
   }).pipe(Effect.scoped, Effect.provide(FetchHttpClient.layer), Effect.either, Effect.runPromise)
 
-/** Asks for one body, and prints the longest delay and how the call ended. */
-const ask = async (url: string, name: string): Promise<void> => {
-  // The first answers meet code that is not compiled yet.
-  for (let n = 0; n < 3; n++) await request(url, `plain: ${bodies[name]?.kind}`)
-  const delay = monitorEventLoopDelay({ resolution: 1 })
+/** For how long the main thread has run, in milliseconds. Linux does not count the time of other programs. */
+const threadTime = (): number =>
+  platform() === "linux" ? Number(readFileSync("/proc/self/schedstat", "utf8").split(" ")[0]) / 1e6 : performance.now()
+
+/** The longest time between two turns of the event loop while something runs. */
+const longestDelay = async (run: () => Promise<unknown>): Promise<number> => {
   await sleep(100)
-  delay.enable()
-  const begun = performance.now()
-  const result = await request(url, name)
-  const ms = performance.now() - begun
+  let last = threadTime()
+  let longest = 0
+  // @effect-diagnostics-next-line globalTimers:off -- it measures the loop that Effect runs on
+  const timer = setInterval(() => {
+    const now = threadTime()
+    longest = Math.max(longest, now - last)
+    last = now
+  }, 1)
+  await run()
   await sleep(10)
-  delay.disable()
-  const end = result._tag === "Right" ? "answer" : result.left._tag
+  clearInterval(timer)
+  return longest
+}
+
+/** Asks for one body in each size, and prints the longest delay and how the calls ended. */
+const ask = async (url: string, name: string): Promise<void> => {
+  const kind = bodies[name]?.kind ?? "events"
+  // The first answers meet code that is not compiled yet.
+  for (let n = 0; n < 5; n++) await request(url, `plain: ${kind}`, 2 ** 20)
+  const ends: Array<string> = []
+  let [delay, at] = [0, 0]
+  for (const share of shares) {
+    const size = Math.floor(share * limits[kind] * 2 ** 20)
+    const longest = await longestDelay(async () => {
+      const result = await request(url, name, size)
+      ends.push(result._tag === "Right" ? "answer" : result.left._tag)
+    })
+    if (longest > delay) [delay, at] = [longest, size / 2 ** 20]
+  }
   const rss = process.resourceUsage().maxRSS / 1024
-  process.stdout.write(`${json({ delay: delay.max / 1e6, ms, end, rss })}\n`)
+  process.stdout.write(`${json({ delay, at, end: ends.join(", "), rss })}\n`)
 }
 
 interface Result {
   readonly delay: number
-  readonly ms: number
+  readonly at: number
   readonly end: string
   readonly rss: number
 }
@@ -213,47 +267,41 @@ const start = async (...words: ReadonlyArray<string>) => {
   const child = spawn(process.execPath, ["--import", "tsx", file, ...words], { stdio: ["ignore", "pipe", "inherit"] })
   const [line] = await Promise.race([
     once(createInterface(child.stdout), "line"),
-    once(child, "exit").then(() => [json({ delay: NaN, ms: NaN, end: "the process died", rss: NaN })])
+    once(child, "exit").then(() => [json({ delay: Infinity, at: 0, end: "the process died", rss: 0 })])
   ])
   return { child, line: String(line) }
 }
 
-const median = (values: ReadonlyArray<number>): number =>
-  Array.from(values).sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? NaN
-
-const compare = async (mebibytes: number, rounds: number, part: string): Promise<void> => {
-  const { child: server, line: url } = await start("server", `${mebibytes * 2 ** 20}`)
-  const results = new Map<string, Array<Result>>()
-  const names = Object.keys(bodies).filter((name) => name.startsWith("plain") || name.includes(part))
+const compare = async (rounds: number, part: string): Promise<void> => {
+  const { child: server, line: url } = await start("server")
+  const results = new Map<string, Result>()
+  const names = Object.keys(bodies).filter((name) => name.includes(part))
   for (let round = 0; round < rounds; round++) {
     for (const name of names) {
       const { child, line } = await start("client", url, name)
       child.kill()
-      results.set(name, [...results.get(name) ?? [], JSON.parse(line)])
+      const result: Result = JSON.parse(line)
+      if (result.delay <= (results.get(name)?.delay ?? Infinity)) results.set(name, result)
       process.stderr.write(`${name}: ${line}\n`)
     }
   }
   server.kill()
-  console.log(`Bodies of ${mebibytes} MiB, the medians of ${rounds} rounds:`)
+  console.log(`The shortest of ${rounds} rounds:`)
   console.table(names.map((name) => {
-    const own = results.get(name) ?? []
-    const beside = results.get(`plain: ${bodies[name]?.kind}`) ?? []
-    const ratio = (of: (result: Result) => number): string =>
-      `×${median(own.map((result, round) => of(result) / (of(beside[round] ?? result)))).toFixed(2)}`
+    const { at = 0, delay = 0, end, rss = 0 } = results.get(name) ?? {}
     return {
       body: name,
       kind: bodies[name]?.kind,
-      "longest delay, ms": Math.round(median(own.map(({ delay }) => delay))),
-      "beside plain": ratio(({ delay }) => delay),
-      "in all, ms": Math.round(median(own.map(({ ms }) => ms))),
-      "in all, beside plain": ratio(({ ms }) => ms),
-      "memory, MiB": Math.round(median(own.map(({ rss }) => rss))),
-      end: own[0]?.end
+      "longest delay, ms": Math.round(delay),
+      "of a body of, MiB": at.toFixed(1),
+      "memory, MiB": Math.round(rss),
+      ends: end
     }
   }))
+  console.log(`The longest of all: ${Math.max(...names.map((name) => results.get(name)?.delay ?? 0)).toFixed(0)} ms`)
 }
 
-const [role = "4", second = "1", third = ""] = process.argv.slice(2)
-if (role === "server") await serve(Number(second))
+const [role = "2", second = "", third = ""] = process.argv.slice(2)
+if (role === "server") await serve()
 else if (role === "client") await ask(second, third)
-else await compare(Number(role), Number(second), third)
+else await compare(Number(role), second)

@@ -15,3 +15,6 @@ export interface Client {
 
 /** The packages of bench/package.json. */
 export const others: ReadonlyArray<Client>
+
+/** A text as it arrives where it is forwarded as bytes. */
+export const asBytes: (text: string) => string

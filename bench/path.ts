@@ -3,7 +3,7 @@
  * `node --import tsx bench/path.ts`.
  */
 import { NodeHttpClient, NodeHttpServer } from "@effect/platform-node"
-import { Console, Effect, Layer, Stream } from "effect"
+import { Effect, Layer, Stream } from "effect"
 import { createServer } from "node:http"
 import { Session } from "node:inspector/promises"
 import { make } from "../src/LLMChat.ts"
@@ -31,9 +31,11 @@ const program = Effect.gen(function*() {
   const files = yield* Effect.promise(() =>
     filesOf(() => Effect.runPromise(Stream.runDrain(chat.chatStream("Hello, how are you?"))))
   )
-  yield* Console.log(`${files.length} files\n${files.join("\n")}`)
+  return `${files.length} files\n${files.join("\n")}`
 })
 
 const server = layer().pipe(Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })))
 
-await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide([server, NodeHttpClient.layerUndici])))
+const run = program.pipe(Effect.scoped, Effect.provide([server, NodeHttpClient.layerUndici]))
+
+console.log(await Effect.runPromise(run))

@@ -8,12 +8,13 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Cause, Console, Effect, Exit, Layer, Option, Stream } from "effect"
 import { LLMChat } from "effect-chat"
+import { command } from "./internal/commands.ts"
 import { explain, isOfSettings } from "./internal/explain.ts"
 import * as Keyboard from "./internal/keyboard.ts"
 import { write, writeLine } from "./internal/output.ts"
 import { Printer } from "./internal/printer.ts"
 import * as Server from "./internal/server.ts"
-import { oneLine, visible } from "./internal/visible.ts"
+import { oneLine } from "./internal/visible.ts"
 
 const isDialogue = process.stdin.isTTY && process.stdout.isTTY
 
@@ -27,60 +28,6 @@ const turn = Effect.fnUntraced(function*(prompt: string) {
   )
 })
 
-const showHistory = Effect.gen(function*() {
-  const chat = yield* LLMChat.LLMChat
-  for (const message of yield* chat.history) {
-    const name = message.role === "user" ? "you" : message.role === "assistant" ? "model" : message.role
-    const text = typeof message.content === "string" ? message.content : "(parts)"
-    const note = message.role === "assistant" && message.finishReason === "interrupted" ? " [stopped]" : ""
-    yield* writeLine(`${name}: ${visible(text)}${note}`)
-  }
-})
-
-const systemPrompt = Effect.fnUntraced(function*(prompt: string) {
-  const chat = yield* LLMChat.LLMChat
-  if (prompt !== "") yield* chat.updateSystemPrompt(prompt)
-  const [first] = yield* chat.history
-  yield* writeLine(first?.role === "system" ? `The system prompt is: ${visible(first.content)}` : "No system prompt.")
-})
-
-const clear = Effect.gen(function*() {
-  const chat = yield* LLMChat.LLMChat
-  yield* chat.clearHistory
-  yield* writeLine("The history is empty. The system prompt stays.")
-})
-
-const showUsage = Effect.gen(function*() {
-  const chat = yield* LLMChat.LLMChat
-  const { inputTokens, outputTokens, totalTokens } = yield* chat.usage
-  yield* writeLine(`Tokens so far: ${inputTokens} in, ${outputTokens} out, ${totalTokens} in all.`)
-})
-
-const help = `/history         what was said so far
-/system [text]   shows the system prompt, or sets it
-/clear           forgets what was said so far
-/usage           the tokens that the conversation has cost
-/exit            leaves, as Ctrl-D does, and Ctrl-C at an empty line
-Ctrl-C stops an answer; the part that came stays in the history.
-A message that begins with / needs a space before it.`
-
-const command = (name: string, rest: string) => {
-  switch (name) {
-    case "/history":
-      return showHistory
-    case "/system":
-      return systemPrompt(rest)
-    case "/clear":
-      return clear
-    case "/usage":
-      return showUsage
-    case "/help":
-      return writeLine(help)
-    default:
-      return writeLine(`There is no command ${visible(name)}. /help lists those that there are.`)
-  }
-}
-
 const dialogue = Effect.gen(function*() {
   const chat = yield* LLMChat.LLMChat
   const keyboard = yield* Keyboard.make("> ")
@@ -92,7 +39,7 @@ const dialogue = Effect.gen(function*() {
     const [, name, rest = ""] = /^(\/\S*)\s*(.*)$/.exec(input.trimEnd()) ?? []
     if (name === "/exit") return
     if (name !== undefined) {
-      yield* command(name, rest)
+      yield* command(name, rest) // such as /history and /clear
     } else if (input.trim() !== "") {
       yield* turn(input.trim()).pipe(
         Effect.raceFirst(Effect.zipRight(stopOnInterrupt, Effect.never)),

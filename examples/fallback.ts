@@ -68,7 +68,7 @@ const program = Effect.gen(function*() {
   )
 })
 
-/** The first server fails with every answer; the second one does what it should. */
+/** The first server fails with every answer; the second one works. */
 const Servers = Layer.merge(
   server(First, {
     answer: () => {

@@ -13,7 +13,7 @@ import { ChatManager, HistoryStore } from "effect-chat"
 import { parseArgs } from "node:util"
 import * as Server from "./internal/server.ts"
 
-/** A program of its own, as far as the conversation can tell: it begins with nothing but the folder. */
+/** Acts like a separate program: it starts with only the folder. */
 const run = (title: string, directory: string, prompts: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const { config } = yield* Server.Server

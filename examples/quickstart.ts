@@ -1,5 +1,5 @@
 /**
- * Single questions: an answer as a whole, an answer as it arrives, and one that fails.
+ * Single questions: a complete answer, a streamed answer, and one that fails.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -23,7 +23,7 @@ const program = Effect.gen(function*() {
     Stream.runForEach((piece) => Console.log(JSON.stringify(piece)))
   )
 
-  // Errors are typed, and told apart by what a program does next.
+  // Errors are typed: one class for each way to react.
   yield* Console.log("\nWith a setting that no server takes:")
   yield* chat.ask("Hello?", { extraBody: { messages: [] } }).pipe(
     Effect.flatMap((response) => Console.log(response.text)),

@@ -1,5 +1,5 @@
 /**
- * Many conversations by id: each with its own history and config, and out of memory when nobody uses it.
+ * Many conversations by id: each has its own history and config, and leaves memory when it is idle.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -30,7 +30,7 @@ const program = Effect.gen(function*() {
   )
   yield* Effect.yieldNow()
 
-  // Two people at the same time; neither sees what the other said.
+  // Two users at the same time. Neither sees the messages of the other.
   yield* Effect.all([say("ada", "My name is Ada."), say("bob", "My name is Bob.")], { concurrency: 2 })
   yield* Effect.all([say("ada", "What is my name?"), say("bob", "What is my name?")], { concurrency: 2 })
 

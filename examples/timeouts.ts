@@ -10,7 +10,7 @@ import { LLMChat, type LLMConfig } from "effect-chat"
 import { LocalServer } from "effect-chat/testing"
 import * as Server from "./internal/server.ts"
 
-/** Streams one turn with these settings, prints what came and how it ended. */
+/** Streams one turn with these settings, and prints the part that arrived and how it ended. */
 const attempt = Effect.fnUntraced(function*(title: string, settings: Omit<LLMConfig.Options, "baseUrl">) {
   const { url } = yield* LocalServer.LocalServer
   const chat = yield* LLMChat.make({ baseUrl: url, ...settings })

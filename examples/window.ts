@@ -2,7 +2,7 @@
  * A long conversation that sends a short one: the last turns, what fits into a budget of tokens, or a summary of the
  * older turns. The history keeps everything.
  *
- * Always against an embedded server, which answers with what it was sent.
+ * It always uses an embedded server, which answers with the messages that it received.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -13,7 +13,7 @@ import * as Server from "./internal/server.ts"
 
 const prompts = ["My name is Ada.", "I live in Paris.", "I like tea.", "I play chess.", "What do you know?"]
 
-/** A server that knows what it is sent, and can sum it up. */
+/** A server that shows the messages that it received, and can summarize them. */
 const answer = ({ messages }: LocalServer.ChatRequest): string => {
   const facts = messages.flatMap(({ content, role }) =>
     role === "user" ? content.match(/^I .*|^My .*/g) ?? [] : content.match(/^Summary: .*/g) ?? []

@@ -1,5 +1,5 @@
 /**
- * What a single call may ask for beyond its conversation's config.
+ * The options of a single call. They take precedence over the config of the conversation.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import type * as Schema from "effect/Schema"
 export type JsonSchema = Readonly<Record<string, unknown>>
 
 /**
- * A function that the model may ask for.
+ * A function that the model may call.
  *
  * @since 0.1.0
  * @category models
@@ -23,14 +23,14 @@ export type JsonSchema = Readonly<Record<string, unknown>>
 export interface Tool {
   readonly name: string
   readonly description?: string | undefined
-  /** The shape of the arguments; none where absent. */
+  /** The JSON Schema of the arguments. Default: no arguments. */
   readonly parameters?: JsonSchema | undefined
-  /** Whether the model must keep to the shape exactly; the server's default where absent. */
+  /** Whether the arguments must match the JSON Schema exactly. Default: that of the server. */
   readonly strict?: boolean | undefined
 }
 
 /**
- * The form that an answer must have.
+ * The format of an answer.
  *
  * @since 0.1.0
  * @category models
@@ -47,7 +47,7 @@ export type ResponseFormat =
   }
 
 /**
- * The options of one call. What is absent comes from the config; a sampling field that is `null` is not sent.
+ * The options of one call. Absent options come from the config. A sampling field that is `null` is not sent.
  *
  * @since 0.1.0
  * @category models
@@ -64,18 +64,18 @@ export interface CallOptions {
   readonly frequencyPenalty?: number | null | undefined
   /** −2 to 2. */
   readonly presencePenalty?: number | null | undefined
-  /** Texts at which the answer ends. */
+  /** Stop sequences: the answer ends before the first of them. */
   readonly stop?: string | ReadonlyArray<string> | undefined
-  /** A whole number that makes sampling repeatable where the server can. */
+  /** An integer that makes sampling repeatable if the server supports it. */
   readonly seed?: number | undefined
   readonly responseFormat?: ResponseFormat | undefined
   readonly tools?: ReadonlyArray<Tool> | undefined
-  /** Whether the model may, must not or must call tools, or the name of the one that it must call. */
+  /** Whether the model may, must not or must call tools, or the name of the tool that it must call. */
   readonly toolChoice?: "auto" | "none" | "required" | { readonly name: string } | undefined
   readonly parallelToolCalls?: boolean | undefined
-  /** The end user's id, for the provider's abuse detection. */
+  /** The id of the end user, for the provider's abuse detection. */
   readonly user?: string | undefined
-  /** Further members of the request's JSON, which win over all others. */
+  /** Further members of the request's JSON. They replace members with the same names. */
   readonly extraBody?: Readonly<Record<string, unknown>> | undefined
 }
 
@@ -86,14 +86,26 @@ export interface CallOptions {
  * @category models
  */
 export interface ObjectOptions extends Omit<CallOptions, "responseFormat"> {
-  /** What the value is called towards the server. Default `answer`. */
+  /** The name of the value in the request. Default `answer`. */
   readonly name?: string | undefined
-  /** Whether an answer that does not decode is sent back once, with what was wrong. Default false. */
+  /** Whether an answer that does not decode is sent back once with the error, for a correction. Default false. */
   readonly repair?: boolean | undefined
 }
 
 /**
- * A tool whose arguments have the shape of a Schema.
+ * Makes a tool from the Schema of its arguments. It describes the tool to the model and does not run it.
+ *
+ * @example
+ * import { Schema } from "effect"
+ * import { CallOptions } from "effect-chat"
+ *
+ * const weather = CallOptions.tool({
+ *   name: "weather",
+ *   description: "The weather in a city",
+ *   parameters: Schema.Struct({ city: Schema.String })
+ * })
+ *
+ * assert.deepStrictEqual(weather.parameters?.["required"], ["city"])
  *
  * @since 0.1.0
  * @category constructors

@@ -1,7 +1,8 @@
 /**
- * Completions: one request to any OpenAI-compatible server, whose answer is streamed or comes as one response.
+ * Completions: one request to any OpenAI-compatible server, answered by a stream or by one response.
  *
- * Knows HTTP and the protocol, but no history: every request contains all that is sent. Requires only an `HttpClient`.
+ * The service knows HTTP and the protocol, but no history: every request contains all messages. It requires only an
+ * `HttpClient`.
  *
  * @since 0.1.0
  */
@@ -27,12 +28,12 @@ export type ChatRequest = Request.ChatRequest
 /**
  * The completions service.
  *
- * Both methods retry until the first event reaches the caller (after a failed connection, 408, 409, 429, 5xx, or an error
- * event before any delta), at most `maxRetries` times and never sooner than the server said. Both keep the time limits of
- * the config. Their errors contain the part of the answer that had arrived.
+ * Both methods retry failed connections, 408, 409, 429, 5xx and error events before the first delta, at most `maxRetries`
+ * times and never sooner than the server allows. They do not retry after the first event reached the caller. Both apply the
+ * time limits of the config. Their errors contain the part of the answer that arrived.
  *
- * Both end when `ChatRequest.signal` is aborted. A stop is no failure: `complete` is interrupted, and `stream` ends
- * without `Finish`. A service that ignores the signal works all the same: a turn that is stopped leaves its stream behind.
+ * Both end when `ChatRequest.signal` is aborted. This is not a failure: `complete` is interrupted, and `stream` ends without
+ * `Finish`. A service that ignores the signal works too: a turn that is stopped no longer reads its stream.
  *
  * @since 0.1.0
  * @category models
@@ -42,7 +43,7 @@ export interface Service {
   readonly complete: (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
   /**
    * The answer as it arrives: deltas, then exactly one `Finish`. A server's stream that ends without a finish reason or
-   * `[DONE]` fails with `TruncatedError`. Leaving the stream closes the connection.
+   * `[DONE]` fails with `TruncatedError`. The connection closes when the consumer stops reading.
    */
   readonly stream: (request: ChatRequest) => Stream.Stream<ChatEvent, ChatError>
 }
@@ -58,6 +59,24 @@ export class ChatCompletions extends Context.Tag("effect-chat/ChatCompletions")<
 /**
  * The completions service over the `HttpClient` of the context.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatCompletions, ChatMessage, LLMConfig } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const completions = yield* ChatCompletions.make
+ *   const { text } = yield* completions.complete({
+ *     config: LLMConfig.make({ baseUrl: "http://localhost/v1" }),
+ *     messages: [ChatMessage.user("Hi")]
+ *   })
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -68,6 +87,26 @@ export const make: Effect.Effect<Service, never, HttpClient.HttpClient> = Effect
 
 /**
  * The completions service as a layer.
+ *
+ * @example
+ * import { Effect, Layer, Stream } from "effect"
+ * import { ChatCompletions, ChatMessage, LLMConfig } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const completions = yield* ChatCompletions.ChatCompletions
+ *   const events = yield* Stream.runCollect(completions.stream({
+ *     config: LLMConfig.make({ baseUrl: "http://localhost/v1" }),
+ *     messages: [ChatMessage.user("Hi")]
+ *   }))
+ *   assert.deepStrictEqual(Array.from(events, ({ _tag }) => _tag), ["Begin", "TextDelta", "TextDelta", "Finish"])
+ * })
+ *
+ * const Completions = ChatCompletions.layer.pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Completions))
  *
  * @since 0.1.0
  * @category layers

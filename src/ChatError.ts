@@ -1,9 +1,8 @@
 /**
- * The errors of a chat, one class for each thing that a caller can do about it.
+ * The errors of a chat: one class for each way to react. All have the same fields; see {@link Details}.
  *
- * All have the same fields (see {@link Details}), so that a handler can match on `_tag` and report all of them alike. No
- * field holds the API key, or the value of a header that is named as a secret: `<redacted>` stands in its place, also
- * where a server sends it back in an encoded form. {@link toPublic} gives a sentence for users.
+ * No field contains the API key or the value of a header whose name marks it as a secret: they are replaced by
+ * `<redacted>`, even if a server sends them back encoded. {@link toPublic} returns a sentence for users.
  *
  * @since 0.1.0
  */
@@ -140,7 +139,7 @@ export class ContentFilterError extends Schema.TaggedError<ContentFilterError>(
 }
 
 /**
- * Too many requests or tokens for now (429). `retryAfter` is the server's wait, where it named one.
+ * There are too many requests or tokens at the moment (429). `retryAfter` is the wait that the server asks for, if any.
  *
  * @since 0.1.0
  * @category errors
@@ -170,7 +169,7 @@ export class QuotaError extends Schema.TaggedError<QuotaError>(
 }
 
 /**
- * The server failed, before or within its answer (408, 409, 5xx, an error event in a stream).
+ * The server failed before or during its answer (408, 409, 5xx, or an error event in a stream).
  *
  * @since 0.1.0
  * @category errors
@@ -185,7 +184,7 @@ export class ServerError extends Schema.TaggedError<ServerError>(
 }
 
 /**
- * The server was not reached, or the connection broke.
+ * The server could not be reached, or the connection broke.
  *
  * @since 0.1.0
  * @category errors
@@ -200,7 +199,7 @@ export class TransportError extends Schema.TaggedError<TransportError>(
 }
 
 /**
- * The answer took too long. `phase` tells which limit of the config was passed: `firstToken`, `idle` or `total`.
+ * The answer took too long. `phase` is the time limit of the config that was exceeded: `firstToken`, `idle` or `total`.
  *
  * @since 0.1.0
  * @category errors
@@ -211,7 +210,7 @@ export class TimeoutError extends Schema.TaggedError<TimeoutError>(
   "TimeoutError",
   detailsAnd({
     phase: Schema.Literal("firstToken", "idle", "total"),
-    /** The limit that was passed. */
+    /** The limit that was exceeded. */
     limit: FiniteMillis
   })
 ) {
@@ -222,7 +221,7 @@ export class TimeoutError extends Schema.TaggedError<TimeoutError>(
 }
 
 /**
- * The answer ended without saying that it was whole: neither a finish reason nor `[DONE]`. `partial` is what came.
+ * The answer ended without a finish reason or `[DONE]`. `partial` is the part of the answer that arrived.
  *
  * @since 0.1.0
  * @category errors
@@ -237,7 +236,7 @@ export class TruncatedError extends Schema.TaggedError<TruncatedError>(
 }
 
 /**
- * The server sent what no OpenAI-compatible server may: no JSON, no completion, or more than the config's limits.
+ * The server sent something other than a completion, or more than the config's size limits allow.
  *
  * @since 0.1.0
  * @category errors
@@ -247,7 +246,7 @@ export class MalformedResponseError extends Schema.TaggedError<MalformedResponse
 )(
   "MalformedResponseError",
   detailsAnd({
-    /** Where in an answer that was to be a value the Schema and the answer part. */
+    /** The path of the member that does not match the Schema, in an answer that should be a value. */
     path: Schema.optional(Schema.Array(Schema.Union(Schema.String, Schema.Number)))
   })
 ) {
@@ -273,8 +272,7 @@ export class HistoryStoreError extends Schema.TaggedError<HistoryStoreError>(
 }
 
 /**
- * Somebody else wrote to the stored conversation since it was read: the turn is not stored. `partial` is its answer. The
- * conversation is read anew with its next use.
+ * Another program changed the stored conversation since it was read. `partial` is the answer, which is not stored.
  *
  * @since 0.1.0
  * @category errors
@@ -285,9 +283,9 @@ export class ConflictError extends Schema.TaggedError<ConflictError>(
   "ConflictError",
   detailsAnd({
     conversationId: Schema.String,
-    /** The version that the write was made for. */
+    /** The version that the write expected. */
     expectedVersion: Schema.Int,
-    /** The version that is stored; 0 where none is. */
+    /** The version that is stored, 0 if none is. */
     actualVersion: Schema.Int
   })
 ) {
@@ -298,7 +296,7 @@ export class ConflictError extends Schema.TaggedError<ConflictError>(
 }
 
 /**
- * The conversation is in a turn and its policy is `reject`, or the turn was put off by a newer one (`replace`).
+ * Another turn is running and the policy is `reject`, or a newer turn replaced this one (`replace`).
  *
  * @since 0.1.0
  * @category errors
@@ -337,7 +335,7 @@ export type ChatError =
   | BusyError
   | ToolError
 
-/** A function, so that bundlers can drop the errors that a program does not use. */
+/** A function for the same reason. */
 const union = () =>
   Schema.Union(
     AuthenticationError,
@@ -360,25 +358,28 @@ const union = () =>
   )
 
 /**
- * The Schema of {@link ChatError}, for programs that send errors to others.
+ * The Schema of {@link ChatError}, for programs that send errors to other programs.
  *
  * @since 0.1.0
  * @category schemas
  */
 export const ChatError: ReturnType<typeof union> = union()
 
-const is = Schema.is(ChatError)
-
 /**
  * Whether a value is an error of this library.
+ *
+ * @example
+ * import { ChatError } from "effect-chat"
+ *
+ * assert.strictEqual(ChatError.isChatError(new ChatError.BusyError({ message: "Another turn is running" })), true)
  *
  * @since 0.1.0
  * @category guards
  */
-export const isChatError = (u: unknown): u is ChatError => is(u)
+export const isChatError: (u: unknown) => u is ChatError = Schema.is(ChatError)
 
 /**
- * A sentence about an error that anyone may see. It depends on the tag alone, and has no text of the server.
+ * A sentence about an error that users may see. It depends only on the tag and contains no text of the server.
  *
  * @example
  * import { ChatError } from "effect-chat"

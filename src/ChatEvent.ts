@@ -1,6 +1,10 @@
 /**
- * The events of an answer's stream: `Begin`, deltas as they arrive, and exactly one `Finish`. A turn with tools has a
- * `Begin` and a `StepFinish` for each of its requests, and one `Finish` at its end.
+ * The events of a streamed answer: `Begin`, the deltas in the order in which they arrive, and exactly one `Finish`. A turn
+ * with tools has a `Begin` and a `StepFinish` for each of its requests, and one `Finish` at its end.
+ *
+ * **Gotchas**
+ *
+ * A stream that fails emits no `Finish`. Its error has the part of the answer that arrived (`partial`).
  *
  * @since 0.1.0
  */
@@ -9,8 +13,8 @@ import { ContentPart } from "./ChatMessage.ts"
 import { ChatResponse, FinishReason, ToolOutcome, Usage } from "./ChatResponse.ts"
 
 /**
- * The beginning of an answer. It comes right before the first event that has something of the answer, in one chunk
- * with it. `id` and `model` are empty if the server gave none by then.
+ * The start of an answer. It is emitted directly before the first delta, in the same chunk. `id` and `model` are empty if
+ * the server has not sent them by then.
  *
  * @since 0.1.0
  * @category models
@@ -59,8 +63,8 @@ export interface RefusalDelta {
 /**
  * The next piece of a tool call.
  *
- * `index` counts the calls of this answer from 0, whatever the server numbers them. `id` and `name` are all that is
- * known so far, empty until the server sends them; `arguments` is this delta's piece only.
+ * `index` counts the calls of this answer from 0, whatever numbers the server uses. `id` and `name` contain all that has
+ * arrived so far, and are empty until the server sends them. `arguments` contains only the text of this delta.
  *
  * @since 0.1.0
  * @category models
@@ -74,7 +78,7 @@ export interface ToolCallDelta {
 }
 
 /**
- * The token counts so far. A later one replaces an earlier one: counts are never to be added up.
+ * The token counts so far. A later update replaces an earlier one: do not add them up.
  *
  * @since 0.1.0
  * @category models
@@ -85,7 +89,7 @@ export interface UsageUpdate {
 }
 
 /**
- * The end of the answer, with the whole of it. Exactly one comes, and nothing after it.
+ * The end of the answer, with the complete response. It is emitted once and is the last event.
  *
  * @since 0.1.0
  * @category models
@@ -93,7 +97,7 @@ export interface UsageUpdate {
 export interface Finish {
   readonly _tag: "Finish"
   readonly reason: FinishReason
-  /** The server's own word, undefined where it sent none. */
+  /** The finish reason in the server's words, undefined if it sent none. */
   readonly rawReason: string | undefined
   readonly response: ChatResponse
 }
@@ -220,7 +224,7 @@ export const ToolEvent: Schema.Schema<ToolEvent> = Schema.Union(
 )
 
 /**
- * The Schema of {@link ChatEvent}, for programs that carry events over a wire of their own.
+ * The Schema of {@link ChatEvent}, for programs that send events to other programs.
  *
  * @since 0.1.0
  * @category schemas
@@ -248,6 +252,23 @@ export const ChatEvent: Schema.Schema<ChatEvent, Exclude<ChatEvent, Finish> | Fi
 /**
  * Whether an event is the end of the answer.
  *
+ * @example
+ * import { Effect, Layer, Option, Stream } from "effect"
+ * import { ChatEvent, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   const finish = yield* chat.chatEvents("Hi").pipe(Stream.filter(ChatEvent.isFinish), Stream.runLast)
+ *   assert.strictEqual(Option.getOrThrow(finish).response.text, "Hello!")
+ * })
+ *
+ * const Chat = LLMChat.layer({ baseUrl: "http://localhost/v1" }).pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Chat))
+ *
  * @since 0.1.0
  * @category guards
  */
@@ -255,6 +276,16 @@ export const isFinish = (event: ChatEvent): event is Finish => event._tag === "F
 
 /**
  * Whether an event is a piece of the answer's text.
+ *
+ * @example
+ * import { ChatEvent } from "effect-chat"
+ *
+ * const events: Array<ChatEvent.ChatEvent> = [
+ *   { _tag: "Begin", id: "chatcmpl-1", model: "qwen3" },
+ *   { _tag: "TextDelta", text: "Hello" }
+ * ]
+ *
+ * assert.deepStrictEqual(events.filter(ChatEvent.isTextDelta).map(({ text }) => text), ["Hello"])
  *
  * @since 0.1.0
  * @category guards

@@ -1,15 +1,19 @@
 /**
- * Many conversations by id, side by side: one per user, group or thread.
+ * Many conversations by id: one per user, group or thread.
  *
- * A session that nobody uses for the `timeout` leaves memory, and so does the least recently used idle one beyond the
- * `capacity`. A session in use never does, nor one that has a turn which its store did not take. What `getChat` gives
- * stays good: its next use brings the conversation back.
+ * **Details**
  *
- * With a `HistoryStore` in the context every turn is stored before it is done, and what comes back has its history, its
- * usage and its settings. Without one a conversation lives in memory only, and comes back empty.
+ * A conversation in memory is a session. A session that is idle for the `timeout` leaves memory. If there are more than
+ * `capacity`, so does the one that is idle for longest. A session stays while it is in use, or has a turn whose write failed.
+ * A chat stays valid after eviction: its next use reads the conversation from the store.
  *
- * All conversations of a manager share its `limits` and its `fallback`. The fallback lies over the limits: every attempt
- * waits for a place of its own, and gives it back before the next server is asked.
+ * All conversations of a manager share its `limits` and its `fallback`. Every attempt of a fallback waits for its own permit
+ * of the limits, and returns it before the next server is tried.
+ *
+ * **Gotchas**
+ *
+ * With a `HistoryStore` in the context, every turn is stored before it is done, with its usage and the settings of the
+ * conversation. Without one, a conversation is in memory only and is empty after eviction.
  *
  * @since 0.1.0
  */
@@ -50,7 +54,7 @@ import * as LocalSessions from "./LocalSessions.ts"
 import type * as Turn from "./Turn.ts"
 
 /**
- * What happens to the sessions of a manager.
+ * The events of sessions.
  *
  * @since 0.1.0
  */
@@ -63,72 +67,73 @@ export * from "./SessionEvent.ts"
  * @category models
  */
 export interface Options {
-  /** What a conversation has that brings no config of its own. */
+  /** The config of conversations that have no other one. */
   readonly config: LLMConfig.LLMConfig | LLMConfig.Options
-  /** How long a session may be idle. Counts from its last use, not from `getChat`. Default infinite. */
+  /** How long a session may be idle, counted from its last use and not from `getChat`. Default infinite. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** How many sessions may be in memory, 1 or more. Sessions that cannot leave count, but stay. Default infinite. */
+  /** How many sessions may be in memory, 1 or more. Sessions in use count, but are not evicted. Default infinite. */
   readonly capacity?: number | undefined
   /**
-   * How long the turns that run may go on when the manager's scope closes, before they are interrupted. Default none.
+   * How long running turns may continue when the manager's scope closes, before they are interrupted. Default 0.
    */
   readonly grace?: Duration.DurationInput | undefined
   /**
    * How long a read or a write of the `HistoryStore` may take before it fails with `HistoryStoreError`. A turn that is
-   * interrupted or stopped does not wait for its write, which goes on; the conversation's next turn waits for that, and so
+   * interrupted or stopped does not wait for its write, which continues. The conversation's next turn waits for it, and so
    * does the end of the manager's scope. Default 10 seconds.
    */
   readonly storeTimeout?: Duration.DurationInput | undefined
-  /** How many calls all conversations together may make. Who waits is served conversation by conversation. Default none. */
+  /** Limits of the calls of all conversations together. Calls that wait are served fairly by conversation. Default none. */
   readonly limits?: Limits.Limits | undefined
-  /** Further servers, for when the one of a conversation's config cannot answer. Default none. */
+  /** Further servers that are tried if that of a conversation's config cannot answer. Default none. */
   readonly fallback?: Fallback.Fallback | undefined
-  /** What turns send of their conversation's history. Default `HistoryWindow.all`. */
+  /** The part of the history that turns send. Default `HistoryWindow.all`. */
   readonly window?: HistoryWindow.HistoryWindow | undefined
 }
 
 /**
- * What a program chooses for a conversation.
+ * The options of one conversation.
  *
  * @since 0.1.0
  * @category models
  */
 export interface GetOptions {
   /**
-   * The config of the conversation. Its differences from the manager's config become settings of the conversation, in
-   * place of those that it chose before. A system prompt that is the manager's leaves the conversation's own. A config
-   * with another `baseUrl` is used as a whole, and none of it is stored.
+   * The config of the conversation. Its differences from the manager's config become the settings of the conversation and
+   * replace earlier ones. If the system prompt is the manager's, the conversation keeps its own. A config with another
+   * `baseUrl` is used completely, and nothing of it is stored.
    */
   readonly config?: LLMConfig.LLMConfig | undefined
-  /** Settings of the conversation, which change those that are given. */
+  /** Settings of the conversation. Other settings stay as they are. */
   readonly settings?: Changes | undefined
-  /** Whose conversation it is: see `conversations`. */
+  /** The owner of the conversation, for `conversations({ owner })`. */
   readonly owner?: string | undefined
   /** A title for listings. */
   readonly title?: string | undefined
 }
 
 /**
- * A conversation of a manager. Turns that are started belong to the manager: whoever listens to them may leave.
+/**
+ * A conversation of a manager. Started turns belong to the manager, so they continue if their readers stop reading.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ManagedChat extends LLMChat.Service {
   /**
-   * Starts a turn and returns its id at once. It goes on when nobody listens, ends by `stop`, and has the manager's `grace`
-   * when the manager's scope closes. A turn with this `turnId` that runs or is stored is not started again. Fails where the
-   * turn would be refused: with `InvalidRequestError` for a blank prompt or for another prompt under the same `turnId`, with
-   * `BusyError` by the `turnPolicy`. What goes wrong later is told by `attach`.
+   * Starts a turn and returns its id at once. The turn continues without readers. It ends by `stop`, or after the `grace` when
+   * the manager's scope closes. A turn with this `turnId` that runs or is stored is not started again. Fails with
+   * `InvalidRequestError` for a blank prompt or for another prompt under the same `turnId`, and with `BusyError` by the
+   * `turnPolicy`. `attach` reports later errors.
    */
   readonly start: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<string, ChatError>
-  /** The turn that runs of those that were started or have a `turnId` of the program's. */
+  /** The running turn, if it was started or has a `turnId` of the program. */
   readonly running: Effect.Effect<Option.Option<Turn.Running>>
   /**
-   * The events of a turn by their numbers: those that were, and then those that come. By default the one that runs, and no
-   * events if none does. With `after` only the events behind that number. A turn that is stored is read from the store,
-   * where its answer may have fewer events; `Finish` has all of it. The stream fails as the turn failed, and with
-   * `InvalidRequestError` if there is no turn with this id. A reader that leaves ends no turn that was started.
+   * The numbered events of a turn: the earlier ones, then new ones. Default: the running turn, and no events if none runs.
+   * With `after`, only the events after that number. A stored turn is read from the store, where its answer may have fewer
+   * events; its `Finish` is complete. The stream fails as the turn failed, and with `InvalidRequestError` if the turn does
+   * not exist. A started turn continues if a reader stops reading.
    */
   readonly attach: (
     turnId?: string,
@@ -137,27 +142,26 @@ export interface ManagedChat extends LLMChat.Service {
 }
 
 /**
- * What a manager offers. Ids are data: every text is one, the empty text included.
+ * A manager. Every text is a valid id, including the empty text.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   /**
-   * The conversation with this id, which is created if there is none. What the options choose is in force from now on, also
-   * in a conversation that is in memory, and is stored with the next turn. Fails with `InvalidRequestError` if one of the
-   * `settings` breaks its rule.
+   * Gets the conversation with this id, or creates it. The options take effect at once, also in a conversation that is in
+   * memory, and are stored with the next turn. Fails with `InvalidRequestError` if one of the `settings` is invalid.
    */
   readonly getChat: (id: string, options?: GetOptions) => Effect.Effect<ManagedChat, InvalidRequestError>
   /**
-   * Ends the conversation with this id and forgets it; whether there was one. A turn that is running is stopped and not
-   * kept. Whoever still holds the chat begins a new conversation with it.
+   * Removes the conversation with this id from memory and from the store. Returns whether it existed. A running turn is
+   * stopped and not stored. The next turn of a chat with this id starts a new conversation.
    */
   readonly removeChat: (id: string) => Effect.Effect<boolean, HistoryStoreError>
   /**
-   * Begins the conversation `to` as a copy of `from`, with all turns or those up to and including `upTo`, the id of a turn.
-   * The copy is written as a whole. Fails with `ConflictError` if `to` is stored, and with `HistoryStoreError` if `from` or
-   * the turn is not.
+   * Creates the conversation `to` as a copy of `from`, with all turns or those up to and including `upTo`, the id of a turn.
+   * The copy is written completely or not at all. Fails with `ConflictError` if `to` exists, and with `HistoryStoreError` if
+   * `from` or the turn does not.
    */
   readonly fork: (
     from: string,
@@ -165,10 +169,9 @@ export interface Service {
     options?: { readonly upTo?: string | undefined }
   ) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
-   * Begins the conversation with what another store or program had: the JSON of `export`, or a list of messages as OpenAI's
-   * API or this library has them, alone or as the `messages` of an object. Settings that it does not have come from the
-   * manager's config. Fails with `InvalidRequestError` for other data, and with `ConflictError` if the conversation is
-   * stored.
+   * Creates the conversation from the JSON of `export`, or from a list of messages in the format of OpenAI's API or of this
+   * library, alone or as the `messages` of an object. Absent settings come from the manager's config. Fails with
+   * `InvalidRequestError` for other data, and with `ConflictError` if the conversation exists.
    */
   readonly import: (
     id: string,
@@ -177,23 +180,23 @@ export interface Service {
   /** The stored conversation as JSON, without secrets. Fails with `HistoryStoreError` if it is not stored. */
   readonly export: (id: string) => Effect.Effect<ConversationData, HistoryStoreError>
   /**
-   * A page of the stored conversations, newest first; 50 without a `limit`. `before` is the last conversation of the page
-   * before. A SQL store reads that page only. Stores in files, memory and a `KeyValueStore` read every conversation.
+   * A page of the stored conversations, newest first. The default `limit` is 50. `before` is the last conversation of the
+   * previous page. A SQL store reads that page only. Stores in files, memory and a `KeyValueStore` read all conversations.
    */
   readonly conversations: (
     query?: HistoryStore.ConversationQuery
   ) => Effect.Effect<ReadonlyArray<HistoryStore.ConversationInfo>, HistoryStoreError>
   /**
-   * Removes the stored conversations that were not written for this long. Returns how many. Conversations that are in use
-   * stay, and so do those whose last write has no known time.
+   * Removes the stored conversations whose last write is older than this. Returns how many. Conversations in use stay, and
+   * so do those whose last write has no stored time.
    */
   readonly removeOlderThan: (age: Duration.DurationInput) => Effect.Effect<number, HistoryStoreError>
-  /** The ids of all stored conversations; of those in memory where there is no store. */
+  /** The ids of all stored conversations, or of those in memory if there is no store. */
   readonly list: Stream.Stream<string, HistoryStoreError>
 }
 
 /**
- * A manager with its sessions, which are on this machine.
+ * A manager with the sessions of this machine.
  *
  * @since 0.1.0
  * @category models
@@ -229,9 +232,29 @@ const decodeLifetime = (
   )
 
 /**
- * A manager that lives as long as its scope. Its end interrupts the turns that still run after the `grace`, by each
- * config's `onInterrupt`, and stores what is to be kept.
- * Fails with the field, the value and the rule where a setting is bad.
+ * Makes a manager that lives as long as its scope. When the scope closes, turns that still run after the `grace` are
+ * interrupted and, by each config's `onInterrupt`, stored. Fails with the field, the value and the rule if a setting is
+ * invalid.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatManager } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.make({
+ *     config: { baseUrl: "http://localhost/v1" },
+ *     timeout: "30 minutes",
+ *     capacity: 10_000
+ *   })
+ *   const chat = yield* manager.getChat("ada")
+ *   yield* chat.chat("Hi")
+ *   assert.deepStrictEqual(yield* manager.ids, ["ada"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])])
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -242,7 +265,27 @@ export const make = (
   Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, options))
 
 /**
- * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
+ * Like {@link make}, over a given completions service: one that is shared, limited, logged or replaced.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatCompletions, ChatManager, Limits } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * // Two managers that share the limits of one account.
+ * const program = Effect.gen(function*() {
+ *   const limits = Limits.make({ concurrency: 20 })
+ *   const completions = yield* limits.over(yield* ChatCompletions.make)
+ *   const config = { baseUrl: "http://localhost/v1" }
+ *   const users = yield* ChatManager.fromCompletions(completions, { config })
+ *   const groups = yield* ChatManager.fromCompletions(completions, { config })
+ *   const chats = [yield* users.getChat("ada"), yield* groups.getChat("physics")]
+ *   yield* Effect.forEach(chats, (chat) => chat.chat("Hi"), { concurrency: 2 })
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])], { repeatLast: true })
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -293,7 +336,7 @@ export const fromCompletions = (
     return manager
   })
 
-/** Makes the choices of one `getChat` in the conversation that it begins or finds, and again after it left memory. */
+/** Applies the options of one `getChat` to the conversation that it creates or finds, and again after an eviction. */
 const choosing = (choice: GetOptions, begin: Registry.Begin) => {
   let mark: Mark | undefined
   let isMade = false
@@ -304,12 +347,12 @@ const choosing = (choice: GetOptions, begin: Registry.Begin) => {
   }
   return {
     begin: (after: Effect.Effect<void> | undefined) => choose(begin(after)),
-    /** Chooses in a conversation that was begun by another call. */
+    /** Applies the options to a conversation that another call created. */
     chooseIn: (conversation: Conversation) => isMade ? conversation : choose(conversation)
   }
 }
 
-/** The wire of all conversations. Made before their registry, so that turns which wait still go on when that closes. */
+/** The completions service of all conversations. It outlives their registry, so that waiting turns continue on close. */
 const shared = (
   completions: ChatCompletions.Service,
   { fallback, limits }: Options
@@ -321,6 +364,26 @@ const shared = (
 
 /**
  * A manager and its sessions as a layer.
+ *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatManager, HistoryStore } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.ChatManager
+ *   const chat = yield* manager.getChat("ada")
+ *   yield* chat.chat("Hi")
+ *   const { turns } = yield* manager.export("ada")
+ *   assert.strictEqual(turns.length, 1)
+ * })
+ *
+ * const Manager = ChatManager.layer({ config: { baseUrl: "http://localhost/v1" }, timeout: "30 minutes" }).pipe(
+ *   Layer.provide(HistoryStore.layerMemory),
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Manager))
  *
  * @since 0.1.0
  * @category layers

@@ -1,78 +1,26 @@
 /**
- * The messages of a conversation: what the program, a person, the model or a tool said.
+ * The messages of a conversation: those of the program, of users, of the model and of tools.
  *
- * Messages are plain immutable data told apart by `role`, with a Schema for each, so that a history can be stored as
- * JSON and read back.
+ * **Details**
+ *
+ * Messages are plain immutable data with a `role`. Each has a Schema, so a history can be stored as JSON and read back.
  *
  * @since 0.1.0
  */
-import * as Encoding from "effect/Encoding"
 import * as Schema from "effect/Schema"
 import { type ChatResponse, FinishReason, Opaque, ToolCall, ToolOutcome, Usage } from "./ChatResponse.ts"
+import { ContentPart } from "./ContentPart.ts"
 import { asText, defined } from "./internal/json.ts"
 
 /**
- * A piece of text.
+ * The parts of a user message.
  *
  * @since 0.1.0
- * @category models
  */
-export interface TextPart {
-  readonly type: "text"
-  readonly text: string
-}
+export * from "./ContentPart.ts"
 
 /**
- * An image for the model to look at.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ImagePart {
-  readonly type: "image"
-  /** An `https:` address or a `data:` URL; see {@link imageData}. */
-  readonly url: string
-  /** How closely to look; the server's default where absent. */
-  readonly detail?: "auto" | "low" | "high" | undefined
-}
-
-/**
- * A recording for the model to listen to.
- *
- * @since 0.1.0
- * @category models
- */
-export interface AudioPart {
-  readonly type: "audio"
-  /** The recording, base64. */
-  readonly data: string
-  readonly format: "wav" | "mp3"
-}
-
-/**
- * A file for the model to read: one that was uploaded before (`fileId`), or its contents (`data`).
- *
- * @since 0.1.0
- * @category models
- */
-export interface FilePart {
-  readonly type: "file"
-  readonly fileId?: string | undefined
-  readonly filename?: string | undefined
-  /** The contents as a `data:` URL. */
-  readonly data?: string | undefined
-}
-
-/**
- * Any piece of what a user says.
- *
- * @since 0.1.0
- * @category models
- */
-export type ContentPart = TextPart | ImagePart | AudioPart | FilePart
-
-/**
- * The program's standing instruction, first in a conversation.
+ * The instructions of the program, at the start of a conversation.
  *
  * @since 0.1.0
  * @category models
@@ -83,7 +31,7 @@ export interface SystemMessage {
 }
 
 /**
- * What the user said: a text, or parts.
+ * A message of a user: a text, or parts.
  *
  * @since 0.1.0
  * @category models
@@ -91,44 +39,44 @@ export interface SystemMessage {
 export interface UserMessage {
   readonly role: "user"
   readonly content: string | ReadonlyArray<ContentPart>
-  /** Who speaks, where there are several users. */
+  /** The name of the user, if there are several. */
   readonly name?: string | undefined
 }
 
 /**
- * What the model answered.
+ * An answer of the model.
  *
  * @since 0.1.0
  * @category models
  */
 export interface AssistantMessage {
   readonly role: "assistant"
-  /** The answer's text. Empty only where the message has tool calls or a refusal instead. */
+  /** The text of the answer. Empty only if the message has tool calls or a refusal instead. */
   readonly content: string
   readonly reasoning?: string | undefined
   readonly refusal?: string | undefined
   readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
-  /** What the server wants back as it sent it. It is sent to that server and model only. */
+  /** Members that must be sent back unchanged. They are sent to that server and model only. */
   readonly opaque?: Opaque | undefined
-  /** Why the answer ended. `interrupted` marks the part of an answer that was kept when its turn was interrupted. */
+  /** Why the answer ended. `interrupted` marks an answer that is incomplete because its turn was interrupted. */
   readonly finishReason?: FinishReason | undefined
-  /** The model that answered, as the server names it. */
+  /** The name of the model that answered, as the server sent it. */
   readonly model?: string | undefined
-  /** Who answered; see `ChatResponse.provider`. */
+  /** The server that answered; see `ChatResponse.provider`. */
   readonly provider?: string | undefined
-  /** What the turn took, all of its calls together. An estimate where the server did not say, or the answer was cut. */
+  /** The tokens of all calls of the turn. An estimate if the server sent no usage or the answer was cut off. */
   readonly usage?: Usage | undefined
 }
 
 /**
- * What a tool gave back for one {@link ToolCall}.
+ * The result of a tool for one {@link ToolCall}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ToolMessage {
   readonly role: "tool"
-  /** The `id` of the call that this answers. */
+  /** The `id` of the call. */
   readonly toolCallId: string
   readonly content: string
   /** Images, audio and files of the result. They are sent in a user message after the results. */
@@ -146,7 +94,7 @@ export interface ToolMessage {
 export type ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 /**
- * What a turn can begin with: a text, the parts of one message, or whole messages (such as the results of tools).
+ * The input of a turn: a text, the parts of one message, or messages (such as the results of tools).
  *
  * @since 0.1.0
  * @category models
@@ -157,28 +105,6 @@ export type Prompt =
   | UserMessage
   | ToolMessage
   | ReadonlyArray<UserMessage | ToolMessage>
-
-/**
- * The Schema of {@link ContentPart}.
- *
- * @since 0.1.0
- * @category schemas
- */
-export const ContentPart: Schema.Schema<ContentPart> = Schema.Union(
-  Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }),
-  Schema.Struct({
-    type: Schema.Literal("image"),
-    url: Schema.String,
-    detail: Schema.optional(Schema.Literal("auto", "low", "high"))
-  }),
-  Schema.Struct({ type: Schema.Literal("audio"), data: Schema.String, format: Schema.Literal("wav", "mp3") }),
-  Schema.Struct({
-    type: Schema.Literal("file"),
-    fileId: Schema.optional(Schema.String),
-    filename: Schema.optional(Schema.String),
-    data: Schema.optional(Schema.String)
-  })
-)
 
 /**
  * The Schema of {@link SystemMessage}.
@@ -250,67 +176,12 @@ export const ChatMessage: Schema.Schema<ChatMessage> = Schema.Union(
 )
 
 /**
- * A text part.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const text = (text: string): TextPart => ({ type: "text", text })
-
-/**
- * An image part from an address.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const imageUrl = (url: string, detail?: ImagePart["detail"]): ImagePart =>
-  detail === undefined ? { type: "image", url } : { type: "image", url, detail }
-
-/**
- * An image part from its bytes and media type, such as `image/png`.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const imageData = (bytes: Uint8Array, mediaType: string): ImagePart => imageUrl(dataUrl(bytes, mediaType))
-
-/**
- * An audio part from the recording's bytes.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const audio = (bytes: Uint8Array, format: AudioPart["format"]): AudioPart => ({
-  type: "audio",
-  data: Encoding.encodeBase64(bytes),
-  format
-})
-
-/**
- * A file part from the file's bytes, name and media type, such as `application/pdf`.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const fileData = (bytes: Uint8Array, filename: string, mediaType: string): FilePart => ({
-  type: "file",
-  filename,
-  data: dataUrl(bytes, mediaType)
-})
-
-/**
- * A file part that names a file uploaded before.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const fileId = (fileId: string): FilePart => ({ type: "file", fileId })
-
-const dataUrl = (bytes: Uint8Array, mediaType: string): string =>
-  `data:${mediaType};base64,${Encoding.encodeBase64(bytes)}`
-
-/**
  * A system message.
+ *
+ * @example
+ * import { ChatMessage } from "effect-chat"
+ *
+ * assert.deepStrictEqual(ChatMessage.system("Be brief."), { role: "system", content: "Be brief." })
  *
  * @since 0.1.0
  * @category constructors
@@ -320,6 +191,11 @@ export const system = (content: string): SystemMessage => ({ role: "system", con
 /**
  * A user message.
  *
+ * @example
+ * import { ChatMessage } from "effect-chat"
+ *
+ * assert.deepStrictEqual(ChatMessage.user("Hi"), { role: "user", content: "Hi" })
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -327,6 +203,11 @@ export const user = (content: string | ReadonlyArray<ContentPart>): UserMessage 
 
 /**
  * An assistant message with a text.
+ *
+ * @example
+ * import { ChatMessage } from "effect-chat"
+ *
+ * assert.deepStrictEqual(ChatMessage.assistant("Hello!"), { role: "assistant", content: "Hello!" })
  *
  * @since 0.1.0
  * @category constructors
@@ -336,13 +217,27 @@ export const assistant = (content: string): AssistantMessage => ({ role: "assist
 /**
  * The result of a tool for the call with this id.
  *
+ * @example
+ * import { ChatMessage } from "effect-chat"
+ *
+ * assert.deepStrictEqual(ChatMessage.toolResult("call_1", "Rain"), {
+ *   role: "tool",
+ *   toolCallId: "call_1",
+ *   content: "Rain"
+ * })
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const toolResult = (toolCallId: string, content: string): ToolMessage => ({ role: "tool", toolCallId, content })
 
 /**
- * The messages that a prompt stands for.
+ * Converts a prompt to messages.
+ *
+ * @example
+ * import { ChatMessage } from "effect-chat"
+ *
+ * assert.deepStrictEqual(ChatMessage.fromPrompt("Hi"), [ChatMessage.user("Hi")])
  *
  * @since 0.1.0
  * @category conversions
@@ -360,8 +255,30 @@ export const fromPrompt = (prompt: Prompt): ReadonlyArray<UserMessage | ToolMess
 }
 
 /**
- * The assistant message that an answer becomes in a history. Undefined for an answer that says nothing at all: a blank
- * assistant message would make servers refuse every later turn.
+ * Converts an answer to the assistant message that a history contains. Returns `undefined` for an empty answer, because
+ * servers refuse every later request with an empty assistant message.
+ *
+ * @example
+ * import { ChatMessage, ChatResponse } from "effect-chat"
+ *
+ * const response = new ChatResponse.ChatResponse({
+ *   text: "Hello!",
+ *   reasoning: "",
+ *   refusal: "",
+ *   toolCalls: [],
+ *   finishReason: "stop",
+ *   rawFinishReason: "stop",
+ *   usage: undefined,
+ *   id: "chatcmpl-1",
+ *   model: "qwen3"
+ * })
+ *
+ * assert.deepStrictEqual(ChatMessage.fromResponse(response), {
+ *   role: "assistant",
+ *   content: "Hello!",
+ *   finishReason: "stop",
+ *   model: "qwen3"
+ * })
  *
  * @since 0.1.0
  * @category conversions
@@ -369,7 +286,7 @@ export const fromPrompt = (prompt: Prompt): ReadonlyArray<UserMessage | ToolMess
 export const fromResponse = (response: ChatResponse): AssistantMessage | undefined => {
   const { opaque, refusal, toolCalls } = response
   const isBlank = response.text.trim() === "" && refusal.trim() === "" && toolCalls.length === 0
-  // An answer that is spoken may have no text: its server finds it by its id.
+  // A spoken answer may have no text: the server finds it by its id.
   if (isBlank && opaque?.fields["audio"] === undefined) return undefined
   return defined<AssistantMessage>({
     role: "assistant",

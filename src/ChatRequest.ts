@@ -8,7 +8,7 @@ import type { ChatMessage } from "./ChatMessage.ts"
 import type { LLMConfig } from "./LLMConfig.ts"
 
 /**
- * The request for one completion, with all that its server needs to know.
+ * The request for one completion: config, messages and options.
  *
  * @since 0.1.0
  * @category models

@@ -1,5 +1,5 @@
 /**
- * The whole answer of a model: its text, reasoning, refusal, tool calls, why it ended, and what it cost.
+ * The complete answer of a model: text, reasoning, refusal, tool calls, finish reason and token usage.
  *
  * @since 0.1.0
  */
@@ -8,13 +8,13 @@ import * as Schema from "effect/Schema"
 /**
  * Why an answer ended.
  *
- * - `stop`: the model was done, or met a stop sequence.
+ * - `stop`: the model finished, or generated a stop sequence.
  * - `length`: the limit of output tokens, or of the context, was reached.
- * - `tool-calls`: the model asks for tools to be run.
- * - `content-filter`: the provider withheld or cut the answer.
- * - `error`: the server said that generation failed.
+ * - `tool-calls`: the model calls tools.
+ * - `content-filter`: the provider removed or cut the answer.
+ * - `error`: the server reported that generation failed.
  * - `interrupted`: the program stopped the answer.
- * - `other`: a reason that this library has no name for; see `rawFinishReason`.
+ * - `other`: a reason that this library does not know; see `rawFinishReason`.
  *
  * @since 0.1.0
  * @category models
@@ -40,8 +40,8 @@ export const FinishReason: Schema.Schema<FinishReason> = Schema.Literal(
 /**
  * Tokens that a request used.
  *
- * Counts are whole tokens, 0 where the server did not say. `inputTokens` includes `cachedTokens`; whether
- * `outputTokens` includes `reasoningTokens` is the server's choice, so the two are never added here.
+ * Counts are whole tokens, and 0 if the server sent no count. `inputTokens` includes `cachedTokens`. Some servers include
+ * `reasoningTokens` in `outputTokens` and others do not, so this library never adds the two.
  *
  * @since 0.1.0
  * @category models
@@ -49,13 +49,13 @@ export const FinishReason: Schema.Schema<FinishReason> = Schema.Literal(
 export interface Usage {
   readonly inputTokens: number
   readonly outputTokens: number
-  /** What the server reports, else input plus output. */
+  /** The count of the server, or input plus output if it sent none. */
   readonly totalTokens: number
   readonly reasoningTokens: number
   readonly cachedTokens: number
-  /** Whether the counts are this library's estimate, because the server sent none or the answer was cut. */
+  /** Whether this library estimated the counts because the server sent none or the answer was cut off. */
   readonly estimated: boolean
-  /** The server's own object, unchanged. `null` where there was none. */
+  /** The usage object as the server sent it, `null` if it sent none. */
   readonly raw: unknown
 }
 
@@ -78,7 +78,12 @@ export const Usage: Schema.Schema<Usage> = Schema.Struct({
 })
 
 /**
- * No tokens at all: the usage of a conversation that has not begun.
+ * The usage of an empty conversation: no tokens.
+ *
+ * @example
+ * import { ChatResponse } from "effect-chat"
+ *
+ * assert.strictEqual(ChatResponse.emptyUsage.totalTokens, 0)
  *
  * @since 0.1.0
  * @category constructors
@@ -94,7 +99,14 @@ export const emptyUsage: Usage = {
 }
 
 /**
- * Adds two usages count by count. The sum is an estimate where either is, and has no `raw`.
+ * Adds two usages count by count. The sum is an estimate if one of them is, and has no `raw`.
+ *
+ * @example
+ * import { ChatResponse } from "effect-chat"
+ *
+ * const usage = { ...ChatResponse.emptyUsage, inputTokens: 10, outputTokens: 5, totalTokens: 15 }
+ *
+ * assert.strictEqual(ChatResponse.addUsage(usage, usage).totalTokens, 30)
  *
  * @since 0.1.0
  * @category combinators
@@ -118,14 +130,14 @@ export const addUsage = (self: Usage, that: Usage): Usage => ({
 export interface Prices {
   readonly input: number
   readonly output: number
-  /** Of input tokens that the server had in its cache. Default: as all input. */
+  /** For input tokens that the server had in its cache. Default: the price of input. */
   readonly cached?: number | undefined
 }
 
 /**
- * What a usage costs, in the currency of the prices. An estimate where the usage is one.
+ * Calculates what a usage costs, in the currency of the prices. The cost of an estimated usage is an estimate.
  *
- * Reasoning costs as output does, also where the server counts it in `totalTokens` alone.
+ * Reasoning has the price of output, even if the server counts it only in `totalTokens`.
  *
  * @example
  * import { ChatResponse } from "effect-chat"
@@ -150,16 +162,16 @@ const Members = Schema.Record({
 })
 
 /**
- * A tool that the model asks for.
+ * A call of a tool by the model.
  *
- * `arguments` is the model's own text, usually JSON. It can be empty, and it can be cut where the finish reason is
- * `length`: decode it with a Schema before use.
+ * `arguments` is text of the model, usually JSON. It can be empty, and it can be cut off if the finish reason is `length`:
+ * decode it with a Schema before use.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ToolCall {
-  /** Ties the tool's result to this call. Empty where the server gave none. */
+  /** The id that the tool's result refers to. Empty if the server sent none. */
   readonly id: string
   readonly name: string
   readonly arguments: string
@@ -274,7 +286,7 @@ export const Step: Schema.Schema<Step> = Schema.Struct({
 })
 
 /**
- * Members of an assistant message that its server wants back as it sent them.
+ * Members of an assistant message that must be sent back to the server unchanged.
  *
  * @since 0.1.0
  * @category models
@@ -282,7 +294,7 @@ export const Step: Schema.Schema<Step> = Schema.Struct({
 export interface Opaque {
   /** The origin of the server. */
   readonly origin: string
-  /** The model that was asked. */
+  /** The model of the request. */
   readonly model: string
   readonly fields: Readonly<Record<string, unknown>>
 }
@@ -300,36 +312,36 @@ export const Opaque: Schema.Schema<Opaque> = Schema.Struct({
 })
 
 /**
- * An answer, folded from all that the server sent.
+ * An answer, built from everything that the server sent.
  *
- * The same fields serve a part of an answer: an error's `partial` is what had arrived when it failed, with the finish
- * reason `error`, and an interrupted turn's response has the finish reason `interrupted`.
+ * A part of an answer has the same fields. The `partial` of an error contains what had arrived when the call failed and has
+ * the finish reason `error`. The response of an interrupted turn has the finish reason `interrupted`.
  *
  * @since 0.1.0
  * @category models
  */
 export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatResponse")({
-  /** The answer's text, empty where there is none. */
+  /** The text of the answer. Empty if it has none. */
   text: Schema.String,
-  /** What the model thought aloud, apart from its text. Empty where the server tells none. */
+  /** The reasoning of the model, without its text. Empty if the server sends none. */
   reasoning: Schema.String,
-  /** Why the model would not answer, in its own words. Empty where it did not refuse. */
+  /** The refusal of the model in its own words. Empty if it did not refuse. */
   refusal: Schema.String,
   toolCalls: Schema.Array(ToolCall),
-  /** What the server wants back as it sent it, such as signatures of the reasoning. Sent back to that server only. */
+  /** Members that must be sent back unchanged, such as signatures of reasoning. They are sent to that server only. */
   opaque: Schema.optional(Opaque),
-  /** Citations and other marks on the text, as the server sent them. */
+  /** Citations and other annotations of the text, as the server sent them. */
   annotations: Schema.optional(Schema.Array(Schema.Unknown)),
   /** The log probabilities of the tokens, as the server sent them: a list for each kind of content. */
   logprobs: Schema.optional(Members),
-  /** Members of the answer that have no field of their own, such as `citations`, `service_tier` or `audio`. */
+  /** Members of the answer that have no field here, such as `citations`, `service_tier` or `audio`. */
   extra: Schema.optional(Members),
-  /** The deprecated single call of OpenAI's `functions`, kept for servers that still answer with it. */
+  /** The single call of OpenAI's deprecated `functions`, for servers that still send it. */
   functionCall: Schema.optional(Schema.Struct({ name: Schema.String, arguments: Schema.String })),
   finishReason: FinishReason,
-  /** The server's own word for the reason, the last one that it sent. Undefined where it sent none. */
+  /** The last finish reason that the server sent, in its own words. Undefined if it sent none. */
   rawFinishReason: Schema.UndefinedOr(Schema.String),
-  /** Undefined where the server sent no usage. */
+  /** Undefined if the server sent no usage. */
   usage: Schema.UndefinedOr(Usage),
   /** The requests of a turn with tools, this answer's last. Absent from other answers. */
   steps: Schema.optional(Schema.Array(Step)),
@@ -338,15 +350,15 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
    * Absent if it ended by itself.
    */
   stepLimit: Schema.optional(Schema.Literal("maxSteps", "repeatedCall")),
-  /** The id of the turn in its conversation. Absent from the answer to a single question. */
+  /** The id of the turn in its conversation. Absent if the answer belongs to no turn. */
   turnId: Schema.optional(Schema.String),
-  /** The completion's id, empty where the server gave none. */
+  /** The id of the completion. Empty if the server sent none. */
   id: Schema.String,
-  /** The model that answered, as the server names it. Empty where it does not. */
+  /** The name of the model that answered, as the server sent it. Empty if it sent none. */
   model: Schema.String,
   /**
-   * Who answered: the `provider` of the config, or the origin of its `baseUrl` where it names none. Absent from the part
-   * of an interrupted turn.
+   * The server that answered: the `provider` of the config, or the origin of its `baseUrl` if it has no `provider`. Absent
+   * from the response of an interrupted turn.
    */
   provider: Schema.optional(Schema.String)
 }) {}

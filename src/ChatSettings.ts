@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { Tokens, Turns } from "./internal/window/settings.ts"
 
 /**
- * The most of a history that turns send, in place of the window that all conversations share.
+ * The limits of the history that turns send. They replace the window that all conversations share.
  *
  * @since 0.1.0
  * @category models
@@ -34,7 +34,7 @@ export const WindowLimits: Schema.Schema<WindowLimits> = Schema.Struct({
 })
 
 /**
- * The settings that are in force in a conversation. They hold no secrets. A sampling field that is `null` is not sent.
+ * The current settings of a conversation. They contain no secrets. A sampling field that is `null` is not sent.
  *
  * @since 0.1.0
  * @category models
@@ -47,12 +47,12 @@ export interface ChatSettings {
   readonly frequencyPenalty: number | null
   readonly presencePenalty: number | null
   readonly systemPrompt: string
-  /** Absent if the conversation did not choose limits of its own. */
+  /** Absent if the conversation did not choose limits. */
   readonly window?: WindowLimits | undefined
 }
 
 /**
- * Some settings, to change those of a conversation. `undefined` leaves a setting as it is.
+ * Settings that replace those of a conversation. `undefined` keeps a setting.
  *
  * @since 0.1.0
  * @category models

@@ -9,7 +9,7 @@ import { Usage } from "./ChatResponse.ts"
 import { Summary } from "./HistorySelection.ts"
 
 /**
- * A conversation. What is left out is filled from the defaults of the manager that imports it.
+ * A conversation as JSON. The manager that imports it adds its defaults for absent members.
  *
  * @since 0.1.0
  * @category models
@@ -17,7 +17,7 @@ import { Summary } from "./HistorySelection.ts"
 export interface ConversationData {
   readonly turns: ReadonlyArray<TurnData>
   readonly systemPrompt?: string | undefined
-  /** What the conversation chose of its settings, without secrets. */
+  /** The settings that the conversation chose, without secrets. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined
   readonly summary?: Summary | undefined
   /** The tokens of all turns. */

@@ -1,10 +1,15 @@
 /**
- * Further servers, for when the first one cannot answer.
+ * Further servers that are tried if the first one cannot answer.
  *
- * `LLMChat.make` and `ChatManager.make` take a fallback as an option, and its `over` wraps any completions service. If that
- * has limits (`Limits`), every attempt waits for its own permit.
+ * **Details**
  *
+ * `LLMChat.make` and `ChatManager.make` accept a fallback as an option, and its `over` wraps any completions service.
  * `ChatResponse.provider` and `model` name the server that answered.
+ *
+ * **Gotchas**
+ *
+ * The next server is tried after the retries and time limits of the one before: lower its `maxRetries` and
+ * `firstTokenTimeout`. With `Limits`, every attempt waits for its own permit.
  *
  * @since 0.1.0
  */
@@ -76,10 +81,19 @@ export interface FailedAttempt {
 }
 
 /**
- * Whether another server may answer after this error: the server is rate-limited (`RateLimitError`), out of quota
+ * Whether another server is tried after this error: the server is rate-limited (`RateLimitError`), out of quota
  * (`QuotaError`), failing (`ServerError`), unreachable (`TransportError`), or too slow before its first delta
  * (`TimeoutError`). An invalid request, key or message is not worth another attempt, and neither is an answer that broke
- * off, because it may have been charged for.
+ * off, because the provider may have charged for it.
+ *
+ * @example
+ * import { ChatError, Fallback } from "effect-chat"
+ *
+ * const busy = new ChatError.RateLimitError({ message: "Too many requests" })
+ * const denied = new ChatError.AuthenticationError({ message: "Invalid key" })
+ *
+ * assert.strictEqual(Fallback.isWorthAnother(busy), true)
+ * assert.strictEqual(Fallback.isWorthAnother(denied), false)
  *
  * @since 0.1.0
  * @category guards
@@ -106,6 +120,26 @@ export const isWorthAnother = (error: ChatError): boolean => {
  *
  * A stream never mixes answers: after its first event, the caller receives its errors. If all servers fail, the error is
  * the last one's, and {@link attempts} returns all. A call that is stopped (`ChatRequest.signal`) tries no other server.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { Fallback, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://first/v1" }, {
+ *     fallback: Fallback.make({ configs: [{ baseUrl: "http://second/v1", model: "qwen3" }] })
+ *   })
+ *   const { provider, text } = yield* chat.chat("Hi")
+ *   assert.deepStrictEqual([provider, text], ["http://second", "Hello!"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([
+ *   ScriptedHttpClient.json({ error: { message: "No credit left" } }, { status: 402 }),
+ *   ScriptedHttpClient.tokens(["Hel", "lo!"])
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
  *
  * @since 0.1.0
  * @category constructors
@@ -222,7 +256,7 @@ const requestTo = (
 })
 
 /**
- * The cause of an error that other attempts failed before.
+ * The cause of an error after earlier attempts that failed.
  *
  * @since 0.1.0
  * @category errors
@@ -235,7 +269,7 @@ export class EarlierAttempts extends AggregateError {
    */
   override readonly name = "EarlierAttempts"
   /**
-   * Their errors, the first one's first. `cause` is what the last attempt's own error had for one.
+   * The errors of these attempts in their order. `cause` is the cause of the last attempt's error.
    *
    * @since 0.1.0
    */
@@ -244,20 +278,39 @@ export class EarlierAttempts extends AggregateError {
 
 const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => {
   if (earlier.length === 0) return error
-  const told = earlier.map(({ config, error }) =>
+  const list = earlier.map(({ config, error }) =>
     `${serverName(config)} (${config.model}): ${error._tag}: ${error.message}`
   )
   const cause = new EarlierAttempts(
     earlier.map((attempt) => attempt.error),
-    `Asked before: ${told.join("; ")}`,
+    `Earlier attempts: ${list.join("; ")}`,
     error.cause === undefined ? undefined : { cause: error.cause }
   )
   return change(error, { cause })
 }
 
 /**
- * The errors of all attempts, the first one's first and the given one last. Of a call without a fallback it is the only
- * one.
+ * Returns the errors of all attempts in their order, the given one last. Without a fallback, that is the only one.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { Fallback, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://first/v1" }, {
+ *     fallback: Fallback.make({ configs: [{ baseUrl: "http://second/v1" }] })
+ *   })
+ *   const error = yield* Effect.flip(chat.chat("Hi"))
+ *   assert.deepStrictEqual(Fallback.attempts(error).map(({ _tag }) => _tag), ["QuotaError", "AuthenticationError"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([
+ *   ScriptedHttpClient.json({ error: { message: "No credit left" } }, { status: 402 }),
+ *   ScriptedHttpClient.json({ error: { message: "Invalid key" } }, { status: 401 })
+ * ])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
  *
  * @since 0.1.0
  * @category getters

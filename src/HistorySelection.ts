@@ -1,5 +1,5 @@
 /**
- * What a history window chooses from, and what it chooses. `HistoryWindow` exports all of this module.
+ * The input and the result of a history window. `HistoryWindow` exports all of this module.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import type { ChatResponse } from "./ChatResponse.ts"
 import { type TokenCounter } from "./tokens/TokenCounter.ts"
 
 /**
- * What a window chooses from.
+ * The history from which a window selects.
  *
  * @since 0.1.0
  * @category models
@@ -54,7 +54,7 @@ export interface Summary {
 export const Summary: Schema.Schema<Summary> = Schema.Struct({ text: Schema.String, replaces: Schema.NonNegativeInt })
 
 /**
- * What a window chose.
+ * The messages that a window selected.
  *
  * @since 0.1.0
  * @category models
@@ -69,7 +69,7 @@ export interface Selection {
 }
 
 /**
- * Asks the model, outside the history.
+ * Sends a request to the model without changing the history.
  *
  * @since 0.1.0
  * @category models
@@ -77,7 +77,7 @@ export interface Selection {
 export type Complete = (request: Omit<ChatRequest, "config">) => Effect.Effect<ChatResponse, ChatError>
 
 /**
- * The most that a window uses of the end of a history. The last turns are enough if they are at least `turns` turns and
+ * The maximum that a window uses of the end of a history. The last turns are enough if they are at least `turns` turns and
  * take at least `tokens` tokens (by `TokenCounter.estimate`, without media).
  *
  * @since 0.1.0
@@ -89,7 +89,7 @@ export interface AtMost {
 }
 
 /**
- * Chooses what is sent of a history.
+ * Selects the messages of a history that are sent.
  *
  * A conversation uses its window before each request of a turn:
  *
@@ -105,7 +105,7 @@ export interface AtMost {
  * @category models
  */
 export interface HistoryWindow {
-  /** Chooses what is sent. The same history always gives the same selection. */
+  /** Selects the messages that are sent. The same history always gives the same selection. */
   readonly select: (input: Input) => Effect.Effect<Selection>
   /** Makes a summary if one is due. A failure to make one does not fail the turn, so it is logged and not returned. */
   readonly compact?: ((input: Input, complete: Complete) => Effect.Effect<Option.Option<Summary>>) | undefined
@@ -133,7 +133,7 @@ export interface SummarizeOptions {
    * `when.tokens`, only those within that half and at least one are kept, so that the next summary is not due at once.
    */
   readonly keep: number
-  /** What the model is asked to do. Default {@link defaultInstruction}. */
+  /** The instruction to the model. Default {@link defaultInstruction}. */
   readonly instruction?: string | undefined
   /** The model that summarizes. Default: the conversation's own. */
   readonly model?: string | undefined

@@ -1,5 +1,8 @@
 /**
- * Storage of conversations: the port, and its stores in memory, in files and in a `KeyValueStore`.
+ * Storage of conversations: the service that every store implements, and stores in memory, in files and in a
+ * `KeyValueStore`.
+ *
+ * **Details**
  *
  * A store keeps each conversation under its id, with a version that each write raises by one and an incarnation that
  * changes when the conversation is removed and created again. An implementation MUST compare the version of each write in
@@ -23,7 +26,7 @@ import * as MemoryStore from "./internal/history/memoryStore.ts"
 import { type Service, StoredConversation } from "./StoredConversation.ts"
 
 /**
- * The models and the operations of a store.
+ * The models and operations of a store.
  *
  * @since 0.1.0
  */
@@ -38,7 +41,27 @@ export * from "./StoredConversation.ts"
 export class HistoryStore extends Context.Tag("effect-chat/HistoryStore")<HistoryStore, Service>() {}
 
 /**
- * Conversations in this program's memory: they outlive an eviction, and not the program.
+ * Stores conversations in the memory of the program. They outlive an eviction, but not the program.
+ *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatManager, HistoryStore } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.ChatManager
+ *   const chat = yield* manager.getChat("ada")
+ *   yield* chat.chat("Hi")
+ *   const [conversation] = yield* manager.conversations()
+ *   assert.strictEqual(conversation?.preview, "Hello!")
+ * })
+ *
+ * const Manager = ChatManager.layer({ config: { baseUrl: "http://localhost/v1" } }).pipe(
+ *   Layer.provide(HistoryStore.layerMemory),
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Manager))
  *
  * @since 0.1.0
  * @category layers
@@ -46,11 +69,25 @@ export class HistoryStore extends Context.Tag("effect-chat/HistoryStore")<Histor
 export const layerMemory: Layer.Layer<HistoryStore> = Layer.effect(HistoryStore, MemoryStore.make)
 
 /**
- * Conversations in a `KeyValueStore` of `@effect/platform`, one entry each, as JSON.
+ * Stores each conversation as JSON in an entry of a `KeyValueStore` of `@effect/platform`.
  *
- * The versions are checked within one program: give a `KeyValueStore` to one program at a time. Beside the entries it
- * holds up to 256 small ones that list them, all under the prefix `conversation-`. For files use
- * {@link layerFileSystem}: `KeyValueStore.layerFileSystem` writes them in place, so that a crash can tear one.
+ * Versions are checked within one program only: use a `KeyValueStore` from one program at a time. Up to 256 further entries
+ * list the conversations. All keys begin with `conversation-`. For files, use {@link layerFileSystem}: a crash during a
+ * write of `KeyValueStore.layerFileSystem` can leave a damaged file.
+ *
+ * @example
+ * import { KeyValueStore } from "@effect/platform"
+ * import { Effect, Layer, Option } from "effect"
+ * import { HistoryStore } from "effect-chat"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* HistoryStore.HistoryStore
+ *   assert.ok(Option.isNone(yield* store.load("ada")))
+ * })
+ *
+ * const Store = HistoryStore.layerKeyValueStore.pipe(Layer.provide(KeyValueStore.layerMemory))
+ *
+ * Effect.runPromise(Effect.provide(program, Store))
  *
  * @since 0.1.0
  * @category layers
@@ -64,13 +101,32 @@ export const layerKeyValueStore: Layer.Layer<HistoryStore, never, KeyValueStore.
 )
 
 /**
- * Conversations in a folder, which is created where it is missing: one JSON file each, that every write replaces whole.
- * What is written is on the disk.
+ * Stores each conversation as a JSON file in a folder, which is created if it does not exist. A write replaces the file and
+ * is on the disk when it is done.
  *
- * A turn costs as much as its conversation is long, and `list` reads the names of all files at once: for long
- * conversations, or many of them, take `effect-chat/sql`. Names of files are safe on every file system, whatever the ids
- * are. Programs may share a folder: each write holds a lock file, and a lock that a crash left behind delays the next write
- * of that conversation by 5 seconds. Files can be read by their owner only.
+ * Each turn writes its conversation completely, and `list` reads the names of all files at once: for long conversations, or
+ * many of them, use `effect-chat/sql`. File names are safe on every file system, whatever the ids are. Programs can share a
+ * folder: each write holds a lock file. A lock file that a crash left behind delays the next write of that conversation by
+ * 5 seconds. Only the owner can read the files.
+ *
+ * @example
+ * import { NodeContext } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { HistoryStore } from "effect-chat"
+ * import { mkdtempSync, rmSync } from "node:fs"
+ * import { tmpdir } from "node:os"
+ * import { join } from "node:path"
+ *
+ * const directory = mkdtempSync(join(tmpdir(), "chats-"))
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* HistoryStore.HistoryStore
+ *   assert.deepStrictEqual(yield* store.conversations(), [])
+ * })
+ *
+ * const Store = HistoryStore.layerFileSystem({ directory }).pipe(Layer.provide(NodeContext.layer))
+ *
+ * Effect.runPromise(Effect.provide(program, Store)).finally(() => rmSync(directory, { recursive: true }))
  *
  * @since 0.1.0
  * @category layers

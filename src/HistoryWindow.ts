@@ -1,7 +1,9 @@
 /**
- * What is sent of a history, which can be less than what is kept.
+ * Windows select the part of a history that is sent. The store keeps all of it.
  *
- * A window chooses the last turns of a history. A turn starts at a user message and ends before the next one; the results
+ * **Details**
+ *
+ * A window selects the last turns of a history. A turn starts at a user message and ends before the next one; the results
  * of tools belong to the turn of their calls, so a call and its result are never separated. The system prompt, the new
  * messages and all of the turn that they continue are always sent, even if they alone exceed a limit.
  *
@@ -20,14 +22,14 @@ import { inFront } from "./internal/window/transcript.ts"
 import { estimate, type TokenCounter } from "./tokens/TokenCounter.ts"
 
 /**
- * What a window chooses from, and what it chooses.
+ * The input and the result of a window.
  *
  * @since 0.1.0
  */
 export * from "./HistorySelection.ts"
 
 /**
- * A number of turns: a whole number from 1 on.
+ * A number of turns: an integer, 1 or more.
  *
  * @since 0.1.0
  * @category schemas
@@ -35,7 +37,7 @@ export * from "./HistorySelection.ts"
 export const Turns: Schema.Schema<number> = Settings.Turns
 
 /**
- * A number of tokens: finite and above 0.
+ * A number of tokens: finite and greater than 0.
  *
  * @since 0.1.0
  * @category schemas
@@ -45,19 +47,29 @@ export const Tokens: Schema.Schema<number> = Settings.Tokens
 /**
  * Sends the whole history.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { assistant, user } from "effect-chat/ChatMessage"
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const messages = [user("one"), assistant("1")]
+ * const sent = HistoryWindow.assemble(HistoryWindow.all, { system: undefined, messages, opening: [user("two")] })
+ *
+ * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["one", "1", "two"])
+ *
  * @since 0.1.0
  * @category constructors
  */
 export const all: HistoryWindow = { select: () => Effect.succeed({ start: 0 }) }
 
 /**
- * How a window moves on when it is full.
+ * How a full window moves.
  *
  * @since 0.1.0
  * @category models
  */
 export interface StepOptions {
-  /** Sends as much as the limit allows, in every turn. Default false: the window moves in steps. */
+  /** Whether every turn sends as much as the limit allows. Default false: the window moves in steps. */
   readonly exact?: boolean | undefined
 }
 
@@ -65,8 +77,8 @@ export interface StepOptions {
  * Sends at most the last `turns` turns, in addition to the new one.
  *
  * A full window of 4 turns or more moves in steps: it drops up to a third of its turns at once (at least 3), and then
- * keeps its start while new turns fill it again. Most requests so start with the same messages as the one before, which
- * the server's prompt cache needs. Throws a `ParseError` if `turns` is not a whole number from 1 on.
+ * keeps its start while new turns fill it again. So most requests start with the same messages as the one before, which
+ * the server's prompt cache needs. Throws a `ParseError` if `turns` is not an integer of 1 or more.
  *
  * @example
  * import { Effect } from "effect"
@@ -106,7 +118,7 @@ export interface TokensOptions extends StepOptions {
  *
  * A full window of 4 turns or more moves in steps, as that of {@link lastTurns} does: it drops up to a third of its tokens
  * at once (at least 3 turns). Tokens are estimated by default; see `TokenCounter.estimate` and, for OpenAI's own encoding,
- * `GptTokenizer`. Throws a `ParseError` if the budget is not finite and above 0.
+ * `GptTokenizer`. Throws a `ParseError` if the budget is not finite and greater than 0.
  *
  * @example
  * import { Effect } from "effect"
@@ -134,7 +146,7 @@ export const tokens = (budget: number, options: TokenCounter | TokensOptions = {
 /**
  * Sends a short text such as `[image omitted]` in the place of each image, recording and file, except in the last `turns`
  * turns, of which the new one is the first. The other window, by default {@link all}, chooses from the history without
- * the old media. Throws a `ParseError` if `turns` is not a whole number from 1 on.
+ * the old media. Throws a `ParseError` if `turns` is not an integer of 1 or more.
  *
  * @example
  * import { Effect } from "effect"
@@ -180,6 +192,14 @@ export const withoutOldMedia = (turns: number, window: HistoryWindow = all): His
 
 /**
  * The default instruction of {@link summarize}.
+ *
+ * @example
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const instruction = `${HistoryWindow.defaultInstruction} Use at most 200 words.`
+ * const window = HistoryWindow.summarize({ when: { turns: 30 }, keep: 10, instruction })
+ *
+ * assert.ok(window.compact)
  *
  * @since 0.1.0
  * @category constructors
@@ -257,11 +277,24 @@ export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(se
 })
 
 /**
- * All messages that are sent: the system message, the summary if the window sends one, what the window chose of the
- * history, and the new messages.
+ * Returns all messages that are sent: the system message, the summary if the window sends one, the messages that the
+ * window selected, and the new messages.
  *
  * The summary is sent as a turn of its own, a request for it and the answer. Servers that want the roles to alternate
  * accept that, and what users said does not gain the weight of the system prompt.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { assistant, system, user } from "effect-chat/ChatMessage"
+ * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ *
+ * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), {
+ *   system: system("Be brief."),
+ *   messages: [user("one"), assistant("1"), user("two"), assistant("2")],
+ *   opening: [user("three")]
+ * })
+ *
+ * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["Be brief.", "two", "2", "three"])
  *
  * @since 0.1.0
  * @category combinators

@@ -1,8 +1,33 @@
 /**
  * One conversation with a model: single questions, turns with history, streaming.
  *
- * A turn is atomic. Its user message and its answer enter the history together, once, when the answer is complete. A turn
- * that fails leaves the history as it was, unless the config's `onFailure` is `keep`. One turn runs at a time.
+ * **Details**
+ *
+ * A turn is atomic: its user message and its answer enter the history together when the answer is complete. A turn that fails
+ * does not change the history, unless the config's `onFailure` is `keep`. One turn runs at a time.
+ *
+ * **Gotchas**
+ *
+ * A stopped or interrupted turn keeps the part of the answer that arrived; see the config's `onInterrupt`.
+ *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   yield* chat.chat("My name is Ada.")
+ *   const { text } = yield* chat.chat("What is my name?") // sent with the first turn
+ *   assert.strictEqual(text, "Ada")
+ * })
+ *
+ * // In a program, the layer of an HTTP client, such as `FetchHttpClient.layer`.
+ * const Client = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"]), ScriptedHttpClient.tokens(["Ada"])])
+ *
+ * const Chat = LLMChat.layer({ baseUrl: "http://localhost:11434/v1", model: "qwen3" }).pipe(Layer.provide(Client))
+ *
+ * Effect.runPromise(Effect.provide(program, Chat))
  *
  * @since 0.1.0
  */
@@ -29,46 +54,48 @@ import * as LLMConfig from "./LLMConfig.ts"
 import type * as Turn from "./Turn.ts"
 
 /**
- * What a conversation offers.
+ * A conversation.
  *
- * The `ask` methods send the system prompt and the question, and neither read nor write the history. The `chat` methods
- * are turns: they wait for the turn before them (or do what the config's `turnPolicy` says), send the history, and add
- * to it. A turn that is interrupted, because its fiber is, its consumer leaves the stream, or `stop` is called, follows
- * the config's `onInterrupt`: `keep` stores the question and what had arrived of the answer, which can be empty, with the
- * finish reason `interrupted`; `rollback` stores nothing. A blank prompt fails with `InvalidRequestError`.
+ * The `ask` methods send the system prompt and the question. They do not read or change the history. The `chat` methods are
+ * turns: they send the history and add to it. A turn waits for the one before it, or follows the config's `turnPolicy`. A
+ * blank prompt fails with `InvalidRequestError`.
  *
- * A turn's response, as its message in the history, has the `usage` of the turn: where the server told none it is an
- * estimate, marked so. The response of a single question has what the server told.
+ * A turn is interrupted if its fiber is, if the consumer of its stream stops reading, or by `stop`. Then the config's
+ * `onInterrupt` decides: `keep` stores the question and the part of the answer that arrived, which can be empty, with the
+ * finish reason `interrupted`; `rollback` stores nothing.
+ *
+ * The response of a turn, and its message in the history, have the `usage` of the turn. If the server sent none, it is an
+ * estimate and marked as one. The response of a single question has the usage that the server sent.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   readonly config: LLMConfig.LLMConfig
-  /** A single question, its answer whole. */
+  /** Asks a single question and returns the complete answer. */
   readonly ask: (prompt: Prompt, options?: Turn.AskOptions) => Effect.Effect<ChatResponse, ChatError>
-  /** A single question, the pieces of its answer's text as they arrive. */
+  /** Asks a single question and emits the text of the answer as it arrives. */
   readonly askStream: (prompt: Prompt, options?: Turn.AskOptions) => Stream.Stream<string, ChatError>
-  /** A single question, all events of its answer. */
+  /** Asks a single question and emits all events of the answer. */
   readonly askEvents: (prompt: Prompt, options?: Turn.AskOptions) => Stream.Stream<ChatEvent, ChatError>
   /**
-   * A single question whose answer is a value of the Schema, which the server is asked to keep to. An answer that does
-   * not decode is a `MalformedResponseError` with the raw text (`body`) and the place (`path`).
+   * Asks a single question whose answer is a value of the Schema. The Schema is sent to the server. An answer that does not
+   * decode fails with `MalformedResponseError`, which has the raw text (`body`) and the place (`path`).
    */
   readonly askObject: <A, I>(
     prompt: Prompt,
     schema: Schema.Schema<A, I>,
     options?: Turn.AskObjectOptions
   ) => Effect.Effect<A, ChatError>
-  /** A turn, its answer whole. After `stop` the response has the finish reason `interrupted`. */
+  /** Runs a turn and returns the complete answer. After `stop`, the response has the finish reason `interrupted`. */
   readonly chat: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<ChatResponse, ChatError>
   /** Answers the last turn again: `chat(Turn.regenerate())`. */
   readonly regenerate: (options?: Turn.Options) => Effect.Effect<ChatResponse, ChatError>
-  /** A turn, the pieces of its answer's text as they arrive. The history has the turn before the stream ends. */
+  /** Runs a turn and emits the text of the answer as it arrives. The history has the turn before the stream ends. */
   readonly chatStream: (input: Turn.Input, options?: Turn.Options) => Stream.Stream<string, ChatError>
-  /** A turn, all events of its answer. The history has the turn before `Finish` is told. */
+  /** Runs a turn and emits all events of the answer. The history has the turn before `Finish` is emitted. */
   readonly chatEvents: (input: Turn.Input, options?: Turn.Options) => Stream.Stream<ChatEvent, ChatError>
-  /** A turn whose answer is a value of the Schema. One that does not decode leaves the history as it was. */
+  /** Runs a turn whose answer is a value of the Schema. An answer that does not decode does not change the history. */
   readonly chatObject: <A, I>(
     input: Turn.Input,
     schema: Schema.Schema<A, I>,
@@ -79,21 +106,20 @@ export interface Service {
    * question, `stop`, `rewind`, `clearHistory` and a removal settle them, and they do not run then.
    */
   readonly openCalls: Effect.Effect<ReadonlyArray<Turn.OpenCall>, HistoryStoreError>
-  /** The messages so far, the system message first: whole turns only. */
+  /** The messages so far: the system message, then complete turns. */
   readonly history: Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError>
   /**
-   * The tokens of all turns so far, those that failed or were interrupted and the summaries of a window included; single
-   * questions are not. Estimated (and marked so) where the server told none, or an answer was cut: by the characters of
-   * what was sent and of what came. A turn that ended before anything of its answer came counts as nothing. Where there
-   * is a store, it has the tokens of a turn that left no message from the next turn or summary on: they are forgotten if
-   * the conversation leaves memory before.
+   * The tokens of all turns so far, including failed and interrupted turns and the summaries of a window, without single
+   * questions. If the server sent no usage, or an answer was cut off, they are estimated from the characters of the request
+   * and the answer, and marked as an estimate. A turn that ended before its answer began counts 0 tokens. The tokens of a
+   * turn without messages are stored with the next turn or summary, and are lost if the conversation leaves memory before.
    */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
-  /** The settings that are in force, without secrets. */
+  /** The current settings, without secrets. */
   readonly settings: Effect.Effect<ChatSettings, HistoryStoreError>
   /**
-   * Changes some settings from the next request on, and stores them with the conversation. Settings that it does not
-   * choose come from the config. Fails with `InvalidRequestError` if a setting breaks its rule.
+   * Changes some settings from the next request on, and stores them with the conversation. Other settings still come from
+   * the config. Fails with `InvalidRequestError` if a setting is invalid.
    */
   readonly updateSettings: (
     changes: Changes
@@ -101,33 +127,32 @@ export interface Service {
   /** Changes the system prompt from the next request on. The history stays. */
   readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
-   * Removes all turns so far and keeps the system prompt. A turn that is running goes on, and nothing of it is kept but its
-   * tokens.
+   * Removes all turns so far and keeps the system prompt. A running turn continues, but is not stored. Its tokens count.
    */
   readonly clearHistory: Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
-   * Stores the turn that the store last failed to take, as a `HistoryStoreError` or `ConflictError` told; whether there
-   * was one. After a conflict it comes behind what was stored since. The next turn gives it up, and so does `clearHistory`.
+   * Stores the last turn whose write failed with `HistoryStoreError` or `ConflictError`. Returns whether there was one. After
+   * a conflict, it is stored after the turns of the other program. The next turn and `clearHistory` discard it.
    */
   readonly save: Effect.Effect<boolean, HistoryStoreError | ConflictError>
   /**
-   * Adds messages as a turn that asks nothing: a greeting or a reminder that the program sends by itself. Fails with
-   * `InvalidRequestError` without messages.
+   * Adds messages as a turn without a request: a greeting or a reminder by the program. Fails with `InvalidRequestError`
+   * if the list is empty.
    */
   readonly append: (
     messages: ReadonlyArray<Exclude<ChatMessage, SystemMessage>>
   ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
   /**
-   * Removes the last turns, 1 by default, in one write, once the turn that is running is over. Returns how many it removed.
-   * Their tokens still count.
+   * Removes the last turns, 1 by default, in one write. Waits for a running turn. Returns how many it removed. Their tokens
+   * still count.
    */
   readonly rewind: (turns?: number) => Effect.Effect<number, HistoryStoreError | ConflictError | BusyError>
   /**
-   * Ends the turn that is running, if one is. Its stream ends with `Finish`. This does not wait until a store has what is
-   * kept of the turn: `history` and the next turn do.
+   * Ends the running turn, if there is one. Its stream ends with `Finish`. This does not wait until the turn is stored:
+   * `history` and the next turn do.
    */
   readonly stop: Effect.Effect<void>
-  /** Ends the turn that is running and those that wait for it, as `stop` does. */
+  /** Ends the running turn and the turns that wait, as `stop` does. */
   readonly stopAll: Effect.Effect<void>
 }
 
@@ -140,22 +165,37 @@ export interface Service {
 export class LLMChat extends Context.Tag("effect-chat/LLMChat")<LLMChat, Service>() {}
 
 /**
- * What a conversation has beside its settings.
+ * Options of a conversation in addition to its settings.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** What turns send of the history. Default `HistoryWindow.all`. */
+  /** The part of the history that turns send. Default `HistoryWindow.all`. */
   readonly window?: HistoryWindow.HistoryWindow | undefined
-  /** Further servers, for when the settings' own cannot answer. Default none. */
+  /** Further servers that are tried if the first one cannot answer. Default none. */
   readonly fallback?: Fallback.Fallback | undefined
 }
 
 /**
- * A conversation of its own. Fails with the field, the value and the rule where a setting is bad.
+ * Makes a conversation. Fails with the field, the value and the rule if a setting is invalid.
  *
- * Plain settings that do not say `maxTokens` get 2048; an `LLMConfig` has 8192.
+ * The default `maxTokens` of plain settings is 2048 here; that of an `LLMConfig` is 8192.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { HistoryWindow, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1" }, { window: HistoryWindow.lastTurns(20) })
+ *   const { text } = yield* chat.chat("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
  *
  * @since 0.1.0
  * @category constructors
@@ -167,7 +207,31 @@ export const make = (
   Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, config, options))
 
 /**
- * Like {@link make}, over a wire of the caller's: one that is shared, limited or replaced.
+ * Like {@link make}, over a given completions service: one that is shared, limited, logged or replaced.
+ *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatCompletions, LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const completions = yield* ChatCompletions.ChatCompletions
+ *   const tasks: Array<string> = []
+ *   const logged: ChatCompletions.Service = {
+ *     complete: (request) =>
+ *       Effect.zipRight(Effect.sync(() => tasks.push(request.config.model)), completions.complete(request)),
+ *     stream: completions.stream
+ *   }
+ *   const chat = yield* LLMChat.fromCompletions(logged, { baseUrl: "http://localhost/v1", model: "qwen3" })
+ *   yield* chat.ask("Hi")
+ *   assert.deepStrictEqual(tasks, ["qwen3"])
+ * })
+ *
+ * const Completions = ChatCompletions.layer.pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Completions))
  *
  * @since 0.1.0
  * @category constructors
@@ -187,12 +251,29 @@ export const fromCompletions = (
     })
   })
 
-/** Plain options that do not say how many tokens an answer may have at most. */
+/** Adds the default of plain settings without `maxTokens`. */
 const withPlainDefaults = (config: LLMConfig.Options): LLMConfig.Options =>
   config.maxTokens === undefined ? { ...config, maxTokens: 2048 } : config
 
 /**
  * A conversation as a layer.
+ *
+ * @example
+ * import { Effect, Layer, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   const text = yield* Stream.mkString(chat.chatStream("Hi"))
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const Chat = LLMChat.layer({ baseUrl: "http://localhost/v1", systemPrompt: "Be brief." }).pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hel", "lo!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Chat))
  *
  * @since 0.1.0
  * @category layers
@@ -203,7 +284,28 @@ export const layer = (
 ): Layer.Layer<LLMChat, ParseResult.ParseError, HttpClient.HttpClient> => Layer.effect(LLMChat, make(config, options))
 
 /**
- * A conversation with the settings of the environment; see `LLMConfig.config` for their names.
+ * A conversation with the settings of the environment. `LLMConfig.config` lists the variables.
+ *
+ * @example
+ * import { ConfigProvider, Effect, Layer } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   const { model } = yield* chat.settings
+ *   assert.strictEqual(model, "qwen3")
+ * })
+ *
+ * // In a program, these are variables of the environment.
+ * const variables = new Map([["LLM_PROVIDER", "ollama"], ["LLM_MODEL", "qwen3"]])
+ *
+ * const Chat = LLMChat.layerConfig.pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([])),
+ *   Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(variables)))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Chat))
  *
  * @since 0.1.0
  * @category layers

@@ -1,5 +1,11 @@
 /**
- * Every setting of a chat: where the server is, what to ask of it, how long to wait.
+ * The settings of a chat: the server, the model, sampling, time limits, retries and policies.
+ *
+ * **Details**
+ *
+ * Only `baseUrl` is required; the presets of `Provider` have it. {@link make} is for settings in the program's text,
+ * {@link decode} for settings from elsewhere, and {@link config} for those of the environment. The default system prompt is
+ * Chinese; `systemPrompt: ""` sends none.
  *
  * @since 0.1.0
  */
@@ -51,20 +57,20 @@ const oneOf = <const Values extends readonly [string, ...Array<string>]>(...valu
 const timeout = (fallback: Duration.DurationInput) => withDefault(Timeout, Duration.decode(fallback))
 
 const fields = {
-  /** Where the API lives, up to the part before `/chat/completions`: http or https, without query or credentials. */
+  /** The address of the API without `/chat/completions`: http or https, without a query or credentials. */
   baseUrl: BaseUrl,
-  /** The secret for the Authorization header. Absent or empty: no such header, as local servers want it. */
+  /** The key for the Authorization header. Without a key, or with an empty one, the header is not sent. */
   apiKey: Schema.optionalWith(Schema.Redacted(ApiKey), { exact: true }),
-  /** Default `deepseek-chat`. Presets of other servers than DeepSeek have no default: with them, a model must be given. */
+  /** Default `deepseek-chat`. The presets of other servers have no default, so they require a model. */
   model: Schema.optionalWith(Name, { exact: true }),
   /**
-   * Randomness, 0 to 2. Default 0.7, but `null` where that can be refused: by servers without `Wire.defaultTemperature`, by
-   * OpenAI's GPT-5 and o models, and by Claude beside a `topP`, of which it accepts one.
+   * Randomness, 0 to 2. Default 0.7, or `null` if the model may refuse it: servers without `Wire.defaultTemperature`, OpenAI's
+   * GPT-5 and o models, and Claude together with `topP`.
    */
   temperature: Schema.optionalWith(within(0, 2), { exact: true }),
   /** Nucleus sampling, 0 to 1. Default 1, which is not sent. */
   topP: withDefault(within(0, 1), 1),
-  /** The most tokens of an answer, 1 or more. Default 8192. */
+  /** The maximum number of tokens of an answer, 1 or more. Default 8192. */
   maxTokens: withDefault(Schema.NullOr(Positive).annotations(expected(`${positive}, or null`)), 8192),
   /** −2 to 2; above 0 discourages repetition. Default 0, which is not sent. */
   frequencyPenalty: withDefault(within(-2, 2), 0),
@@ -74,48 +80,55 @@ const fields = {
   systemPrompt: withDefault(Schema.String, "你是一个严谨的助手"),
   /** The server's name in responses, spans and metrics, such as `openai`. Default `openai-compatible`. */
   provider: withDefault(Name, unnamedProvider),
-  /** How this server's wire differs from the common one. The presets of `Provider` bring it. */
+  /** How the requests and answers of this server differ from the common ones. The presets of `Provider` have it. */
   wire: withDefault(Provider.Wire, Provider.Wire.make({})),
   /** Further headers of each request. Their values are secrets. */
   headers: withDefault(Headers, {}),
-  /** Further members of each request's JSON, which win over the library's own. */
+  /** Further members of each request's JSON. They replace members with the same names. */
   extraBody: withDefault(Schema.Record({ key: Schema.String, value: Schema.Unknown }), {}),
-  /** Whether requests carry the trace's headers, `traceparent` and `b3`. Default false: providers refuse or record them. */
+  /** Whether requests have the trace headers `traceparent` and `b3`. Default false: providers may refuse or record them. */
   tracePropagation: withDefault(Schema.Boolean, false),
-  /** From the request to the answer's first piece; of a call without a stream, to its first byte. Default 5 minutes. */
+  /** From the request to the first delta, or to the first byte of a call without a stream. Default 5 minutes. */
   firstTokenTimeout: timeout("5 minutes"),
-  /** The longest silence within an answer. Default 1 minute. */
+  /** The maximum time between two parts of an answer. Default 1 minute. */
   idleTimeout: timeout("1 minute"),
-  /** The whole call, retries and their waits included. Default infinite. */
+  /** The maximum time of a call, with its retries and their waits. Default infinite. */
   totalTimeout: timeout(Duration.infinity),
-  /** How often a call is tried again before its first event, 0 to 100. Default 2. */
+  /** The maximum number of retries before the first event, 0 to 100. Default 2. */
   maxRetries: withDefault(Retries, 2),
   /** The wait before the first retry; it doubles with each, with jitter. Default 500 milliseconds. */
   retryBaseDelay: timeout("500 millis"),
-  /** The longest wait of the library's own choice. Default 8 seconds. */
+  /** The maximum wait before a retry if the server asks for none. Default 8 seconds. */
   retryMaxDelay: timeout("8 seconds"),
-  /** The longest wait that a server may ask for: beyond it the call fails at once. Default 1 minute. */
+  /** The maximum wait that a server may ask for. If it asks for more, the call fails at once. Default 1 minute. */
   maxRetryAfter: timeout("1 minute"),
-  /** What becomes of an interrupted turn: the part that came is kept, or the turn is undone. Default `keep`. */
+  /** What the history keeps of an interrupted turn: `keep` the part that arrived, or `rollback` nothing. Default `keep`. */
   onInterrupt: withDefault(oneOf("keep", "rollback"), "keep"),
   /**
-   * What the history has of a turn that fails: `keep` the question and the part of the answer that arrived, or `rollback`
+   * What the history keeps of a turn that fails: `keep` the question and the part of the answer that arrived, or `rollback`
    * nothing. Default `rollback`.
    */
   onFailure: withDefault(oneOf("keep", "rollback"), "rollback"),
-  /** What a turn does that meets a running one: wait, fail with `BusyError`, or stop it and run. Default `queue`. */
+  /** What a turn does if another one is running: wait, fail with `BusyError`, or stop the other one. Default `queue`. */
   turnPolicy: withDefault(oneOf("queue", "reject", "replace"), "queue"),
-  /** The longest server-sent event, in characters. Default 16 Mi. */
-  maxEventSize: withDefault(Positive, 2 ** 24),
-  /** The longest answer that is no stream, in bytes. Default 64 Mi. */
-  maxBodySize: withDefault(Positive, 2 ** 26)
+  /**
+   * The longest server-sent event, in characters. A key or a value within it counts as at least 100 characters, because
+   * parsers take as long for it. Default 8 Mi.
+   */
+  maxEventSize: withDefault(Positive, 2 ** 23),
+  /**
+   * The longest answer: of one that is no stream the bytes, with keys and values as in `maxEventSize`; of a stream about
+   * what is kept of it, in characters. At the defaults, no answer keeps the event loop busy for 50 ms at a time. Default
+   * 16 Mi.
+   */
+  maxBodySize: withDefault(Positive, 2 ** 24)
 }
 
 /**
  * The settings of a chat.
  *
- * A sampling field that is `null` is not sent, which leaves the choice to the server. `Schema.encode` gives plain JSON
- * with the key in clear, `Schema.decode` reads it; printed, logged or inspected a config shows `<redacted>`.
+ * A sampling field that is `null` is not sent, so the server uses its own default. `Schema.encode` returns plain JSON that
+ * contains the key, and `Schema.decode` reads it. A config that is printed or logged shows `<redacted>` instead of the key.
  *
  * @since 0.1.0
  * @category models
@@ -141,7 +154,7 @@ export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(
    */
   declare readonly temperature: number | null
 
-  // Guards against constructors of another shape, which decoding would call wrongly. This one has the class's own.
+  // The rule guards against constructors with other parameters, which decoding would call wrongly. This one has the same.
   // @effect-diagnostics-next-line overriddenSchemaConstructor:off
   constructor(props: Props, options?: Schema.MakeOptions) {
     super({ ...props, ...defaults(props), baseUrl: normaliseBaseUrl(props.baseUrl) }, options)
@@ -151,10 +164,10 @@ export class LLMConfig extends Schema.Class<LLMConfig>("effect-chat/LLMConfig")(
 
 type Props = Schema.Struct.Constructor<typeof fields>
 
-/** Settings whose defaults depend on others. */
+/** Settings whose defaults depend on other settings. */
 const dependent = ["model", "temperature"] as const
 
-/** Those of them that the program did not choose, by config. */
+/** Those of them that the program did not choose, for each config. */
 const unset = new WeakMap<LLMConfig, ReadonlyArray<(typeof dependent)[number]>>()
 
 const defaults = ({ model, temperature, topP, wire }: Props): Pick<Props, "model" | "temperature"> => {
@@ -180,8 +193,8 @@ type DurationField =
 type Loose<T> = { readonly [K in keyof T]: T[K] | undefined }
 
 /**
- * The settings as a program writes them: only `baseUrl` is needed, a key and headers may be plain or redacted, and
- * durations are anything that Effect takes for one.
+ * The settings as a program writes them. Only `baseUrl` is required. The key and headers may be plain or redacted, and
+ * durations may be any `DurationInput`.
  *
  * @since 0.1.0
  * @category models
@@ -195,7 +208,7 @@ export interface Options
 }
 
 /**
- * Some settings, to change those of a config.
+ * Settings that replace those of a config.
  *
  * @since 0.1.0
  * @category models
@@ -204,7 +217,7 @@ export type Overrides = { readonly [K in keyof Options]?: Options[K] | undefined
 
 type DurationOptions = { readonly [K in DurationField]?: Duration.DurationInput | undefined }
 
-/** The secret in clear. What has another type is for the Schema to refuse. */
+/** The plain secret. The Schema refuses values of other types. */
 const reveal = (secret: unknown): unknown => Redacted.isRedacted(secret) ? Redacted.value(secret) : secret
 
 const toEncoded = ({ apiKey, headers, ...rest }: Overrides): Readonly<Record<string, unknown>> => {
@@ -216,13 +229,22 @@ const toEncoded = ({ apiKey, headers, ...rest }: Overrides): Readonly<Record<str
   })
 }
 
-/** Durations come in forms that JSON does not have. */
+/** Encodes durations, which have forms that JSON does not have. */
 const toJson = (value: unknown): unknown =>
   Duration.isDuration(value) || typeof value === "bigint" || Array.isArray(value) ? encodeDuration(value) : value
 
 /**
  * Decodes settings and adds the defaults. The error is one line with the field, the value and the values that are allowed.
  * A name that is not a setting is refused, with the nearest one. The error never contains the key.
+ *
+ * @example
+ * import { Either } from "effect"
+ * import { LLMConfig } from "effect-chat"
+ *
+ * const config = LLMConfig.decode({ baseUrl: "http://localhost:11434/v1", model: "qwen3", temperature: 3 })
+ *
+ * assert.ok(Either.isLeft(config))
+ * assert.match(config.left.message, /temperature.*between 0 and 2/s)
  *
  * @since 0.1.0
  * @category constructors
@@ -255,8 +277,15 @@ const unknownName = (input: Readonly<Record<string, unknown>>, known: object, pa
 }
 
 /**
- * Like {@link decode}, for settings that stand in the program's text: throws the `ParseError`, as the constructors of
- * Schema classes do.
+ * Like {@link decode}, for settings in the program's text. Throws the `ParseError`, as the constructors of Schema classes
+ * do.
+ *
+ * @example
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const config = LLMConfig.make({ ...Provider.ollama, model: "qwen3", idleTimeout: "30 seconds" })
+ *
+ * assert.strictEqual(config.baseUrl, "http://localhost:11434/v1")
  *
  * @since 0.1.0
  * @category constructors
@@ -264,8 +293,17 @@ const unknownName = (input: Readonly<Record<string, unknown>>, known: object, pa
 export const make = (options: Options): LLMConfig => Either.getOrThrowWith(decode(options), (error) => error)
 
 /**
- * The config with some settings changed, under the same rules. `undefined` leaves a setting as it is. A model or temperature
- * that the program did not choose is again the default.
+ * Changes some settings of a config and checks them by the same rules. `undefined` keeps a setting. A model or temperature
+ * that the program did not choose gets its default again.
+ *
+ * @example
+ * import { Either } from "effect"
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const config = LLMConfig.make({ ...Provider.ollama, model: "qwen3" })
+ * const precise = Either.getOrThrow(LLMConfig.override(config, { temperature: 0 }))
+ *
+ * assert.deepStrictEqual([precise.model, precise.temperature], ["qwen3", 0])
  *
  * @since 0.1.0
  * @category combinators
@@ -278,7 +316,15 @@ export const override = (
 const encode = Schema.encodeSync(LLMConfig)
 
 /**
- * The settings as JSON, without a model or temperature that the program did not choose.
+ * Encodes the settings as JSON, without a model or temperature that the program did not choose.
+ *
+ * @example
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const config = LLMConfig.make({ ...Provider.ollama, model: "qwen3" })
+ * const json = LLMConfig.encodeChosen(config)
+ *
+ * assert.deepStrictEqual([json["model"], json["temperature"]], ["qwen3", undefined])
  *
  * @since 0.1.0
  * @category conversions
@@ -289,28 +335,35 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
   return json
 }
 
-const toNumber = (text: string | undefined): number | string | null | undefined => {
-  if (text === "null" || text === "none") return null
-  const number = Number(text)
-  return Number.isNaN(number) ? text : number
-}
-
 const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
   const { message, path: [field = "config"] } = issueOf(error)
   return ConfigError.InvalidData([Variables.nameOf(String(field))], message)
 }
 
 /**
- * The settings as the environment names them.
+ * Reads the settings from the environment.
  *
- * `LLM_BASE_URL` (or `LLM_PROVIDER`, the name of a preset of `Provider`), `LLM_API_KEY`, `LLM_MODEL`,
- * `LLM_SYSTEM_PROMPT`, `LLM_TEMPERATURE`, `LLM_TOP_P`, `LLM_MAX_TOKENS`, `LLM_FREQUENCY_PENALTY`,
- * `LLM_PRESENCE_PENALTY` (`null` for not sent), `LLM_MAX_RETRIES`, and `LLM_FIRST_TOKEN_TIMEOUT`, `LLM_IDLE_TIMEOUT`,
- * `LLM_TOTAL_TIMEOUT` (such as `30 seconds`). `OPENAI_BASE_URL` is the fallback of the address. `OPENAI_API_KEY` is the
- * fallback of the key, but only towards the address of `OPENAI_BASE_URL` or OpenAI itself: a key is never sent to a
- * server that it was not meant for.
+ * - The server: `LLM_BASE_URL`, or `LLM_PROVIDER` with the name of a preset of `Provider`; `LLM_API_KEY`.
+ * - The request: `LLM_MODEL`, `LLM_SYSTEM_PROMPT`, `LLM_TEMPERATURE`, `LLM_TOP_P`, `LLM_MAX_TOKENS`,
+ *   `LLM_FREQUENCY_PENALTY`, `LLM_PRESENCE_PENALTY`. A number that is `null` is not sent.
+ * - Retries and time limits: `LLM_MAX_RETRIES`, `LLM_FIRST_TOKEN_TIMEOUT`, `LLM_IDLE_TIMEOUT`, `LLM_TOTAL_TIMEOUT` (such as
+ *   `30 seconds`).
  *
- * A variable such as `LLM_MODLE`, whose name is nearly that of a setting which is not set, is refused with the right name.
+ * Without an address, `OPENAI_BASE_URL` is used. Without a key, `OPENAI_API_KEY` is used, but only for the address of
+ * `OPENAI_BASE_URL` or of OpenAI, so that no other server receives it.
+ *
+ * A misspelled variable such as `LLM_MODLE` is refused with the correct name, if that one is not set.
+ *
+ * @example
+ * import { ConfigProvider, Effect } from "effect"
+ * import { LLMConfig } from "effect-chat"
+ *
+ * // In a program, these are variables of the environment.
+ * const variables = ConfigProvider.fromMap(new Map([["LLM_PROVIDER", "ollama"], ["LLM_MODEL", "qwen3"]]))
+ *
+ * const config = Effect.runSync(Effect.withConfigProvider(LLMConfig.config, variables))
+ *
+ * assert.strictEqual(config.model, "qwen3")
  *
  * @since 0.1.0
  * @category config
@@ -339,7 +392,7 @@ export const config: Config.Config<LLMConfig> = Config.mapOrFail(
     const openaiKeyFits = baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com"
     const apiKey = own.apiKey ?? (openaiKeyFits ? openai.apiKey : undefined)
     return Either.mapLeft(
-      decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl })),
+      decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, Variables.toNumber), apiKey, baseUrl })),
       invalid
     )
   }

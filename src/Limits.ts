@@ -1,9 +1,15 @@
 /**
  * Limits that many conversations share: how many calls run at a time, and how many requests and tokens begin in a minute.
  *
- * A `ChatManager` takes limits as an option, for all of its conversations together. Their `over` wraps any completions
- * service, for `LLMChat.fromCompletions` and for managers that share one. Servers with separate allowances have separate
- * limits.
+ * **Details**
+ *
+ * A `ChatManager` accepts limits as an option, for all of its conversations together. `over` wraps any completions service,
+ * for `LLMChat.fromCompletions` and for managers that share one.
+ *
+ * **Gotchas**
+ *
+ * A call reserves its `maxTokens` until it ends: lower them if answers are short. Use separate limits for servers with
+ * separate quotas.
  *
  * @since 0.1.0
  */
@@ -37,27 +43,26 @@ import * as LLMConfig from "./LLMConfig.ts"
  * @category models
  */
 export interface Options {
-  /** How many calls run at the same time, 1 or more. A stream runs until it ends or its consumer leaves. */
+  /** How many calls run at the same time, 1 or more. A stream counts until it ends or its consumer stops reading. */
   readonly concurrency?: number | undefined
   /** How many calls begin within any 60 seconds, 1 or more. A call's own retries are not counted. */
   readonly requestsPerMinute?: number | undefined
   /**
-   * How many tokens, sent and answered, begin to count within any 60 seconds, 1 or more. A call counts with what
-   * `reserve` returns when it begins, and with what it really used when it ends. A call that needs more than the whole
-   * limit is admitted when nothing else counts.
+   * How many tokens, of requests and answers, may be used within any 60 seconds, 1 or more. A call counts with the result of
+   * `reserve` when it starts, and with its real usage when it ends. A call that needs more than the limit is admitted if no
+   * other call counts.
    */
   readonly tokensPerMinute?: number | undefined
   /**
-   * The same limits for each conversation by itself, so that one user cannot take all. Calls without a conversation have
-   * none of their own.
+   * The same limits for each conversation, so that one user cannot use up all. They do not apply to calls without a
+   * conversation.
    */
   readonly perConversation?: {
     readonly requestsPerMinute?: number | undefined
     readonly tokensPerMinute?: number | undefined
   } | undefined
   /**
-   * The tokens that a call is likely to use. Default: an estimate of what it sends plus the most that the model may
-   * answer (`maxTokens`), as providers count; 1024 for the answer if that is `null`.
+   * The tokens that a call is likely to use. Default {@link reserveMost}, as providers count.
    */
   readonly reserve?: ((request: ChatRequest) => number) | undefined
 }
@@ -70,7 +75,7 @@ export interface Options {
  */
 export interface Limits {
   /**
-   * The service with the limits. Each result counts for itself: conversations that share limits share one service. Fails
+   * The service with the limits. Each result counts separately: conversations that share limits must share one service. Fails
    * with the field, the value and the rule if a limit is invalid.
    */
   readonly over: (
@@ -88,11 +93,22 @@ const Settings = Schema.Struct({
   }))
 })
 
-/** Reserved for an answer whose length the server chooses. */
+/** Reserved for an answer without `maxTokens`. */
 const unknownAnswer = 1024
 
 /**
- * The tokens that a call is likely to use: an estimate of what it sends, and the most that the model may answer.
+ * Estimates the tokens that a call uses at most: those that it sends, plus `maxTokens` for the answer, or 1024 if that is
+ * `null`.
+ *
+ * @example
+ * import { ChatMessage, Limits, LLMConfig } from "effect-chat"
+ *
+ * const tokens = Limits.reserveMost({
+ *   config: LLMConfig.make({ baseUrl: "http://localhost/v1", maxTokens: 500 }),
+ *   messages: [ChatMessage.user("Hi")]
+ * })
+ *
+ * assert.ok(tokens > 500)
  *
  * @since 0.1.0
  * @category combinators
@@ -113,6 +129,29 @@ export const reserveMost = ({ config, messages, options = {} }: ChatRequest): nu
  *
  * The config's `totalTimeout` includes the wait: a call that is not admitted within it fails with `TimeoutError`, and one
  * that is admitted has the rest of it. The other time limits begin when the call does.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { ChatManager, Limits } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.make({
+ *     config: { baseUrl: "http://localhost/v1" },
+ *     limits: Limits.make({
+ *       concurrency: 50,
+ *       requestsPerMinute: 500,
+ *       perConversation: { requestsPerMinute: 10 }
+ *     })
+ *   })
+ *   const chat = yield* manager.getChat("ada")
+ *   const { text } = yield* chat.chat("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])])
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -194,7 +233,7 @@ const admit = (
     const clock = yield* Effect.clock
     const start = monotonicMillis(clock)
     const scope = yield* Effect.scope
-    /** Waits until the call is stopped, or its time is over. */
+    /** Waits until the effect is done, the call is stopped, or its time is over. */
     const wait = <A>(effect: Effect.Effect<A>, since = monotonicMillis(clock)) =>
       Effect.suspend(() => {
         const left = Duration.subtract(limit, Duration.millis(since - start))

@@ -1,5 +1,7 @@
 /**
- * The sessions of a manager on this machine: which conversations are in memory, and what becomes of them.
+ * The sessions of a manager on this machine: which conversations are in memory, their token usage, and their events.
+ *
+ * `ChatManager.layer` provides this service too. In a cluster, each machine has its own.
  *
  * @since 0.1.0
  */
@@ -10,7 +12,7 @@ import type { Usage } from "./ChatResponse.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
 
 /**
- * What happens to the sessions of a manager.
+ * The events of sessions.
  *
  * @since 0.1.0
  */
@@ -30,11 +32,11 @@ export interface Service {
   /** The ids of the conversations in memory, oldest first. */
   readonly ids: Effect.Effect<ReadonlyArray<string>>
   /**
-   * The tokens of all turns of all conversations since the manager began: those that were evicted or removed since, and
-   * turns that failed or that no store took, included. Counts as `LLMChat.Service.usage` does.
+   * The tokens of all turns since the manager was created. Includes conversations that were evicted or removed, and turns that
+   * failed or were not stored. Counts as `LLMChat.Service.usage` does.
    */
   readonly usage: Effect.Effect<Usage>
-  /** What becomes of sessions from now on. */
+  /** The events of sessions from now on. */
   readonly events: Stream.Stream<SessionEvent>
 }
 

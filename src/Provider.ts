@@ -1,8 +1,8 @@
 /**
- * Known servers as plain data: where each lives, and how its wire differs.
+ * Presets of known servers as plain data: the address of each server, and how its requests and answers differ.
  *
- * Spread one into a config: `LLMConfig.make({ ...Provider.ollama, model: "qwen3" })`. A server that is not here works
- * too: `baseUrl` is all it needs, and {@link Wire} says what can be set.
+ * Spread a preset into a config: `LLMConfig.make({ ...Provider.ollama, model: "qwen3" })`. For another server, set its
+ * `baseUrl` and, if it differs from the common form, `wire`; see {@link Wire}.
  *
  * @since 0.1.0
  */
@@ -27,26 +27,26 @@ export type OptionalField =
   | "parallelToolCalls"
 
 /**
- * How a server's wire differs from the common one. Every field has a default that suits most servers.
+ * How the requests and answers of a server differ from the common ones. The defaults suit most servers.
  *
  * @since 0.1.0
  * @category schemas
  */
 export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
-  /** The JSON name of `maxTokens`. OpenAI's newer models take only the latter. Default `max_tokens`. */
+  /** The JSON name of `maxTokens`. OpenAI's newer models accept only the second. Default `max_tokens`. */
   maxTokensField: withDefault(Schema.Literal("max_tokens", "max_completion_tokens"), "max_tokens"),
   /**
    * The role of the system message. With `user`, it is sent within the first user message, for servers without a system role.
    * Default `system`, which every server but OpenAI's reasoning models accepts.
    */
   systemRole: withDefault(Schema.Literal("system", "developer", "user"), "system"),
-  /** Whether a stream is asked for its usage with `stream_options`, which Mistral refuses (422). Default true. */
+  /** Whether streams request usage with `stream_options`, which Mistral refuses (422). Default true. */
   streamOptions: withDefault(Schema.Boolean, true),
-  /** Whether a config without a model asks for `deepseek-chat`. Otherwise it is refused. Default true. */
+  /** Whether a config without a model gets `deepseek-chat`. Otherwise it is refused. Default true. */
   defaultModel: withDefault(Schema.Boolean, true),
   /**
-   * Whether the library's default temperature is sent. Some servers have models that accept no temperature but their own:
-   * there, a temperature is sent only if the config or the call has one. Default true.
+   * Whether the library's default temperature is sent. Some models accept only their own temperature: with `false`, a
+   * temperature is sent only if the config or the call has one. Default true.
    */
   defaultTemperature: withDefault(Schema.Boolean, true),
   /** Fields that this server refuses: they are never sent. Default none. */
@@ -59,52 +59,52 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   /** Whether user messages can have a `name`. Otherwise the name is sent in the text. Default true. */
   userNames: withDefault(Schema.Boolean, true),
   /**
-   * Whether a user message may follow a tool result. Otherwise an assistant message is sent between. Default true, but for
-   * models whose names are those of Mistral's.
+   * Whether a user message may follow a tool result. Otherwise an assistant message is sent between them. Default true,
+   * except for models with names of Mistral's models.
    */
   userAfterTool: withDefault(Schema.Boolean, true),
   /**
    * The ids of tool calls that are accepted: any, those of OpenAI (at most 40 characters), those of Anthropic (letters,
-   * digits, `_` and `-`), or those of Mistral (nine letters or digits). Other ids are replaced. Default `any`, but for
-   * models whose names are those of Claude or of Mistral's.
+   * digits, `_` and `-`), or those of Mistral (nine letters or digits). Other ids are replaced. Default `any`, except for
+   * models with names of Claude's or Mistral's models.
    */
   toolCallIds: withDefault(Schema.Literal("any", "openai", "anthropic", "mistral"), "any"),
   /** Whether a tool's result names its tool, which Gemini demands and others refuse. Default false. */
   toolResultName: withDefault(Schema.Boolean, false),
   /**
-   * How earlier tool calls and results are sent in a request without tools, where Anthropic and Bedrock refuse them. Default
-   * `text`, which every server accepts.
+   * How earlier tool calls and results are sent in a request without tools. Anthropic and Bedrock refuse `calls` there.
+   * Default `text`, which every server accepts.
    */
   toolHistory: withDefault(Schema.Literal("calls", "text"), "text"),
   /**
-   * How one tool is demanded: by its `function`, or by `required` with that tool alone, where the server ignores or refuses
+   * How a request demands one tool: by its `function`, or by `required` with only that tool, for servers that ignore or refuse
    * the former. Default `function`.
    */
   namedToolChoice: withDefault(Schema.Literal("function", "required"), "function"),
   /**
-   * Under which name earlier reasoning is sent back, even if it is empty. DeepSeek demands it, Mistral refuses it. Default
-   * `none`.
+   * The name under which earlier reasoning is sent back, even if it is empty. DeepSeek demands it, Mistral refuses it.
+   * Default `none`.
    */
   reasoningEcho: withDefault(Schema.Literal("none", "reasoning_content", "reasoning"), "none"),
-  /** What `askObject` asks for: a JSON Schema, just JSON, or nothing but words. Default `json_schema`. */
+  /** What `askObject` requests: an answer by a JSON Schema, any JSON, or no format at all. Default `json_schema`. */
   structuredOutput: withDefault(Schema.Literal("json_schema", "json_object", "none"), "json_schema"),
   /**
    * Whether a request can have tools and ask for a form of the answer, which Groq and Gemini refuse. Otherwise a turn with
    * both asks for the form in a last request without tools. Default true.
    */
   toolsWithFormat: withDefault(Schema.Boolean, true),
-  /** Whether inline `<think>` text at the start of an answer is reasoning. Default false: text stays as it came. */
+  /** Whether `<think>` text at the start of an answer is reasoning. Default false: the text stays unchanged. */
   thinkTags: withDefault(Schema.Boolean, false),
-  /** Whether a stream may just end, with neither a finish reason nor `[DONE]`. Default false: that is truncation. */
+  /** Whether a stream may end without a finish reason or `[DONE]`. Default false: it fails with `TruncatedError`. */
   endOfStreamIsComplete: withDefault(Schema.Boolean, false),
-  /** The header that carries the key: `Authorization: Bearer …`, or Azure's `api-key`. Default `authorization`. */
+  /** The header with the key: `Authorization: Bearer …`, or Azure's `api-key`. Default `authorization`. */
   authHeader: withDefault(Schema.Literal("authorization", "api-key"), "authorization"),
   /** Query parameters of the address, such as Azure's `api-version`. Default none. */
   query: withDefault(Schema.Record({ key: Schema.String, value: Schema.String }), {})
 }) {}
 
 /**
- * What a preset brings to a config.
+ * The settings that a preset adds to a config.
  *
  * @since 0.1.0
  * @category models
@@ -125,8 +125,8 @@ const preset = (
 const penalties: ReadonlyArray<OptionalField> = ["frequencyPenalty", "presencePenalty"]
 
 /**
- * What OpenAI's models have in common, at OpenAI and on Azure. The newer ones refuse `max_tokens`, and any temperature but
- * their own ({@link https://github.com/microsoft/vscode/issues/323110 | vscode#323110}).
+ * What OpenAI's models have in common, at OpenAI and on Azure. Newer models refuse `max_tokens` and every temperature other
+ * than their own ({@link https://github.com/microsoft/vscode/issues/323110 | vscode#323110}).
  */
 const openaiWire = {
   maxTokensField: "max_completion_tokens",
@@ -137,7 +137,7 @@ const openaiWire = {
 } as const
 
 /**
- * DeepSeek. Its thinking models want their reasoning back, and it has JSON mode without a schema.
+ * DeepSeek. Its thinking models demand their reasoning back, and its JSON mode has no schema.
  *
  * @since 0.1.0
  * @category presets
@@ -151,7 +151,7 @@ export const deepseek: Preset = preset("deepseek", "https://api.deepseek.com/v1"
 })
 
 /**
- * OpenAI's chat models, the newer of which refuse `max_tokens`
+ * OpenAI's chat models. Newer ones refuse `max_tokens`
  * ({@link https://github.com/pydantic/pydantic-ai/issues/1205 | pydantic-ai#1205}).
  *
  * @since 0.1.0
@@ -172,7 +172,7 @@ export const openaiReasoning: Preset = preset("openai", "https://api.openai.com/
 })
 
 /**
- * One deployment on Azure OpenAI, addressed by the names of its resource and deployment. Its newer models refuse
+ * A deployment on Azure OpenAI, by the names of its resource and deployment. Newer models refuse
  * `max_tokens` ({@link https://learn.microsoft.com/en-us/answers/questions/5840554/sudden-openai-errors-on-gpt-4o | Microsoft}).
  *
  * @since 0.1.0
@@ -227,7 +227,7 @@ export const llamacpp: Preset = preset("llama.cpp", "http://localhost:8080/v1", 
 export const lmstudio: Preset = preset("lmstudio", "http://localhost:1234/v1", { namedToolChoice: "required" })
 
 /**
- * OpenRouter, which hands earlier reasoning on to the model behind it.
+ * OpenRouter. It passes earlier reasoning on to the model.
  *
  * @since 0.1.0
  * @category presets
@@ -246,9 +246,9 @@ export const groq: Preset = preset("groq", "https://api.groq.com/openai/v1", {
 })
 
 /**
- * Mistral, which always sends usage and refuses (422) fields that it does not know: `stream_options`
+ * Mistral. It always sends usage and refuses (422) fields that it does not know: `stream_options`
  * ({@link https://github.com/openai/openai-agents-python/issues/442 | openai-agents-python#442}), `user` and `seed`,
- * which it calls `random_seed` (give that in `extraBody`). It knows the penalties
+ * which it calls `random_seed` (set it with `extraBody`). It accepts the penalties
  * ({@link https://docs.rs/crate/mistral-openapi-client/latest/source/docs/ChatCompletionRequest.md | its OpenAPI}).
  * Ids of tool calls have nine letters or digits ({@link https://github.com/anomalyco/opencode/issues/1680 | opencode#1680}).
  *
@@ -264,7 +264,7 @@ export const mistral: Preset = preset("mistral_ai", "https://api.mistral.ai/v1",
 })
 
 /**
- * xAI, whose reasoning models refuse the penalties, and `stop` too, which is sent where a call has it
+ * xAI. Its reasoning models refuse the penalties and `stop`. The library sends `stop` if a call has it
  * ({@link https://docs.x.ai/docs/guides/reasoning | docs.x.ai}).
  *
  * @since 0.1.0
@@ -300,7 +300,7 @@ export const together: Preset = preset("together", "https://api.together.xyz/v1"
 export const fireworks: Preset = preset("fireworks", "https://api.fireworks.ai/inference/v1")
 
 /**
- * Perplexity, which sends usage with every chunk unasked.
+ * Perplexity. It sends usage with every chunk without a request for it.
  *
  * @since 0.1.0
  * @category presets
@@ -308,7 +308,7 @@ export const fireworks: Preset = preset("fireworks", "https://api.fireworks.ai/i
 export const perplexity: Preset = preset("perplexity", "https://api.perplexity.ai", { streamOptions: false })
 
 /**
- * Moonshot, whose thinking models demand their reasoning back, and some of whose models accept no temperature but their own
+ * Moonshot. Its thinking models demand their reasoning back, and some models accept only their own temperature
  * ({@link https://github.com/NoFxAiOS/nofx/issues/1415 | nofx#1415}).
  *
  * @since 0.1.0
@@ -320,7 +320,7 @@ export const moonshot: Preset = preset("moonshot_ai", "https://api.moonshot.ai/v
 })
 
 /**
- * Google's Gemini through its OpenAI-compatible address, which does not know (400) the penalties
+ * Google's Gemini at its OpenAI-compatible address. It refuses (400) the penalties
  * ({@link https://github.com/n4ze3m/page-assist/issues/418 | page-assist#418}) and `seed`
  * ({@link https://github.com/Vali-98/ChatterUI/issues/227 | ChatterUI#227}). A tool's result must name its tool
  * ({@link https://github.com/NousResearch/hermes-agent/issues/19728 | hermes-agent#19728}).
@@ -335,7 +335,7 @@ export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.g
 })
 
 /**
- * The presets with a fixed address, by the name that `LLM_PROVIDER` takes.
+ * The presets with a fixed address, by the name that `LLM_PROVIDER` accepts.
  *
  * @since 0.1.0
  * @category presets

@@ -1,15 +1,15 @@
 /**
- * What happens to the sessions of a manager.
+ * The events of a manager's sessions. `LocalSessions` and `ChatManager` export all of this module.
  *
  * @since 0.1.0
  */
 
 /**
- * What becomes of sessions.
+ * An event of a session.
  *
- * - `Created`: a conversation came into memory.
- * - `Evicted`: it left memory, because it was idle for the `timeout` or because of the `capacity`.
- * - `Removed`: `removeChat` ended it.
+ * - `Created`: a conversation was created in memory or read from the store.
+ * - `Evicted`: it left memory because it was idle for the `timeout`, or because there were more than `capacity`.
+ * - `Removed`: `removeChat` removed it.
  *
  * @since 0.1.0
  * @category models

@@ -1,7 +1,6 @@
 /**
- * What a history store keeps of a conversation, and the port that every store implements.
- *
- * `HistoryStore` exports all of this module, beside the tag and the layers.
+ * The models of stored conversations, and the operations that every store implements. `HistoryStore` exports all of this
+ * module.
  *
  * @since 0.1.0
  */
@@ -16,37 +15,37 @@ import { Summary } from "./HistorySelection.ts"
 import * as Turns from "./internal/history/turns.ts"
 
 /**
- * A conversation as it is kept.
+ * A conversation in a store.
  *
  * @since 0.1.0
  * @category models
  */
 export interface StoredConversation {
   readonly id: string
-  /** Another one for a conversation that was removed and began anew. Empty for one that an older release began. */
+  /** Changes if the conversation is removed and created again. Empty if an older release created it. */
   readonly incarnation: string
-  /** 1 after the first write, and one more with each. */
+  /** 1 after the first write. Each write adds 1. */
   readonly version: number
   readonly systemPrompt: string
-  /** Whole turns in their order, without the system message. */
+  /** Complete turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
   /** Where each turn begins in `messages`. */
   readonly turns: ReadonlyArray<StoredTurn>
-  /** What the oldest messages came to, where a `HistoryWindow` had them summarized. They are kept all the same. */
+  /** The summary of the oldest messages, if a `HistoryWindow` made one. The messages stay stored. */
   readonly summary?: Summary | undefined
   /** The tokens of all turns. */
   readonly usage: Usage
-  /** The settings that the conversation was begun with, as JSON without secrets. */
+  /** The settings that the conversation chose, as JSON without secrets. */
   readonly settings: Settings
   readonly title?: string | undefined
   readonly owner?: string | undefined
-  /** Times are milliseconds since 1970, and 0 where an older release did not keep them. */
+  /** Times are milliseconds since 1970, or 0 if an older release did not store them. */
   readonly createdAt: number
   readonly updatedAt: number
 }
 
 /**
- * A turn that is stored.
+ * A turn in a store.
  *
  * @since 0.1.0
  * @category models
@@ -61,7 +60,7 @@ export interface StoredTurn {
 }
 
 /**
- * Settings of a config as JSON. Never with the key, and never with headers.
+ * Settings of a config as JSON, without the key and without headers.
  *
  * @since 0.1.0
  * @category models
@@ -76,7 +75,7 @@ export type Settings = Readonly<Record<string, unknown>>
  */
 export declare namespace StoredConversation {
   /**
-   * A conversation as JSON. What older releases did not write may be missing.
+   * A conversation as JSON. Members that older releases did not write may be absent.
    * @since 0.1.0
    * @category models
    */
@@ -107,7 +106,7 @@ const Fields = Schema.Struct({
 })
 
 /**
- * The Schema of {@link StoredConversation}. Reads what older releases wrote, too.
+ * The Schema of {@link StoredConversation}. It also reads data of older releases.
  *
  * @since 0.1.0
  * @category schemas
@@ -129,30 +128,30 @@ export const StoredConversation: Schema.Schema<StoredConversation, StoredConvers
 )
 
 /**
- * A turn to add to a conversation, which is created with its first one.
+ * A turn to add to a conversation. The first turn creates the conversation.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Append {
   readonly id: string
-  /** The version that the turn was made for: 0 for a conversation that is not stored yet. */
+  /** The version that the turn expects: 0 for a conversation that is not stored yet. */
   readonly expectedVersion: number
-  /** The incarnation that the turn was made for, as in {@link Commit}. */
+  /** The incarnation that the turn expects, as in {@link Commit}. */
   readonly incarnation?: string | undefined
-  /** Made by the store where it is left out. */
+  /** Default: a new id. */
   readonly turnId?: string | undefined
   /** The messages of the turn. */
   readonly messages: ReadonlyArray<ChatMessage>
   /** The tokens of all turns, this one included. */
   readonly usage: Usage
   readonly systemPrompt: string
-  /** Kept from the first write on. */
+  /** Stored with the first write, and not changed by later ones. */
   readonly settings: Settings
 }
 
 /**
- * A write that changes no turn.
+ * The conversation of a write that changes no turn.
  *
  * @since 0.1.0
  * @category models
@@ -160,12 +159,12 @@ export interface Append {
 export interface Target {
   readonly id: string
   readonly expectedVersion: number
-  /** The incarnation that the write was made for, as in {@link Commit}. */
+  /** The incarnation that the write expects, as in {@link Commit}. */
   readonly incarnation?: string | undefined
 }
 
 /**
- * What is stored of a conversation at one moment: 0 and an empty incarnation where nothing is.
+ * The current version of a stored conversation: 0 and an empty incarnation if it is not stored.
  *
  * @since 0.1.0
  * @category models
@@ -182,7 +181,7 @@ export interface Version {
  * @category models
  */
 export interface Turn {
-  /** Made by the store where it is left out. One conversation has each id once. */
+  /** Unique in its conversation. Default: a new id. */
   readonly turnId?: string | undefined
   /** Milliseconds since 1970. Default now. */
   readonly createdAt?: number | undefined
@@ -190,7 +189,7 @@ export interface Turn {
 }
 
 /**
- * One write: it adds turns, replaces the last ones or removes them. What is left out stays as it is stored.
+ * One write, which adds turns, replaces the last ones or removes them. Absent members stay as they are stored.
  *
  * @since 0.1.0
  * @category models
@@ -198,17 +197,17 @@ export interface Turn {
 export interface Commit {
   readonly id: string
   /**
-   * What the write was made for. Version 0 creates the conversation, whose incarnation is then the given one, or a new one
-   * if none is given. For another version the incarnation MUST be compared if it is given.
+   * The version that the write expects. Version 0 creates the conversation, with this incarnation or, if it is absent, with
+   * a new one. For other versions, the store MUST also compare the incarnation if it is present.
    */
   readonly expected: { readonly incarnation?: string | undefined; readonly version: number }
   /**
-   * How many of the first turns stay: those after them are removed before `turns` are added. The stored summary is
-   * removed as well, unless the write brings one. Default all.
+   * How many of the first turns stay. The turns after them are removed before `turns` are added. The stored summary is
+   * also removed, unless the write has one. Default all.
    */
   readonly keepTurns?: number | undefined
   readonly turns: ReadonlyArray<Turn>
-  /** The tokens of all turns, with those of this write. */
+  /** The tokens of all turns, including those of this write. */
   readonly usage?: Usage | undefined
   readonly summary?: Summary | undefined
   readonly systemPrompt?: string | undefined
@@ -218,14 +217,14 @@ export interface Commit {
 }
 
 /**
- * The end of a conversation: `messages` and `turns` have its last turns only, and each `start` counts from the first of
- * these messages.
+ * The last turns of a conversation. `messages` and `turns` contain only these, and each `start` is an index into these
+ * messages.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Tail extends StoredConversation {
-  /** The index of the first turn that was read. */
+  /** The index of the first of these turns. */
   readonly firstTurn: number
   /** How many turns are stored. */
   readonly turnCount: number
@@ -254,7 +253,7 @@ export interface ConversationInfo {
   readonly createdAt: number
   readonly updatedAt: number
   readonly turnCount: number
-  /** The beginning of the last message's text. */
+  /** The first characters of the last message. */
   readonly preview: string
 }
 
@@ -266,16 +265,16 @@ export interface ConversationInfo {
  */
 export interface ConversationQuery {
   readonly owner?: string | undefined
-  /** The last conversation of the page before. */
+  /** The last conversation of the previous page. */
   readonly before?: { readonly updatedAt: number; readonly id: string } | undefined
   /** Default 50. */
   readonly limit?: number | undefined
 }
 
 /**
- * What a store offers. Ids are data: every text is one, the empty text and `../x` included.
+ * The operations of a store. Every text is a valid id, including the empty text and `../x`.
  *
- * Writes return the version that they made. A conversation that is not stored has version 0.
+ * Writes return the new version. A conversation that is not stored has version 0.
  *
  * @since 0.1.0
  * @category models
@@ -283,11 +282,11 @@ export interface ConversationQuery {
 export interface Service {
   /** The conversation, if it is stored. */
   readonly load: (id: string) => Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError>
-  /** Whether other programs may write what is stored. */
+  /** Whether other programs can write to the store. */
   readonly isShared: boolean
-  /** What is stored now, without reading the conversation where the store can. */
+  /** The current version. A SQL store does not read the conversation for it. */
   readonly version: (id: string) => Effect.Effect<Version, HistoryStoreError>
-  /** The last turns, all where `turns` is left out. A SQL store reads no others. */
+  /** The last turns. Default all. A SQL store reads no others. */
   readonly loadTail: (
     id: string,
     options?: { readonly turns?: number | undefined }
@@ -295,13 +294,13 @@ export interface Service {
   /** The turn with this id. */
   readonly findTurn: (id: string, turnId: string) => Effect.Effect<Option.Option<FoundTurn>, HistoryStoreError>
   /**
-   * Writes all of the commit or nothing of it. It MUST fail with `ConflictError` where another version is stored, or
-   * another incarnation where one is expected, and the comparison MUST be part of the write.
+   * Applies the commit completely or not at all. It MUST fail with `ConflictError` if the stored version or incarnation is not
+   * the expected one, and the comparison MUST be part of the write.
    */
   readonly commit: (commit: Commit) => Effect.Effect<Version, HistoryStoreError | ConflictError>
   /**
-   * Begins the conversation `to` as a copy of `from`, or of its first turns. Fails with `ConflictError` where `to` is
-   * stored, and with `HistoryStoreError` where `from` is not. The copy MUST be written as a whole.
+   * Creates the conversation `to` as a copy of `from`, or of its first turns. Fails with `ConflictError` if `to` exists, and
+   * with `HistoryStoreError` if `from` does not. The copy MUST be written completely or not at all.
    */
   readonly copy: (
     from: string,
@@ -314,7 +313,7 @@ export interface Service {
   ) => Effect.Effect<ReadonlyArray<ConversationInfo>, HistoryStoreError>
   /** Adds a turn at the end: all of its messages, or none. */
   readonly append: (turn: Append) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /** Replaces the system prompt. Creates the conversation where it is not stored yet. */
+  /** Replaces the system prompt. Creates the conversation if it is not stored yet. */
   readonly setSystemPrompt: (
     target: Target & { readonly systemPrompt: string; readonly settings: Settings }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
@@ -322,9 +321,9 @@ export interface Service {
   readonly setSummary: (
     target: Target & { readonly summary: Summary; readonly usage: Usage }
   ) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /** Removes all turns and the summary, and keeps the rest. Returns 0 if the conversation does not exist. */
+  /** Removes all turns and the summary, and keeps everything else. Returns 0 if the conversation does not exist. */
   readonly clear: (target: Target) => Effect.Effect<number, HistoryStoreError | ConflictError>
-  /** Removes the conversation for good, whatever its version; whether there was one. */
+  /** Removes the conversation, whatever its version. Returns whether it existed. */
   readonly remove: (id: string) => Effect.Effect<boolean, HistoryStoreError>
   /**
    * The ids of all conversations in any order. A conversation that exists from the start to the end of the stream is

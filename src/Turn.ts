@@ -1,6 +1,6 @@
 /**
- * What a turn of a conversation starts with: a prompt, an earlier turn that is to be answered again, or answers to calls
- * that wait.
+ * The input of a turn: a prompt, an earlier turn that is answered again, a new prompt for an earlier turn, or answers to
+ * calls that wait.
  *
  * @since 0.1.0
  */
@@ -128,13 +128,13 @@ export interface AskObjectOptions extends ObjectOptions, ToolOptions {}
  * @category models
  */
 export interface Options extends CallOptions, ToolOptions {
-  /** Sent before the prompt with this turn only, and not kept: documents that were found, the time, who is speaking. */
+  /** Messages sent before the prompt in this turn only, and not stored: found documents, the time, the speaker's name. */
   readonly context?: Prompt | undefined
   /**
-   * The id of the turn, by which a call that is repeated is known: a message's id, say. Not empty. A turn with this id that
-   * is stored gives its answer again, without a request. One that runs is joined, and ends when the last of its callers
-   * leaves. One that failed or was interrupted is asked again. Another prompt under the id of a turn fails with
-   * `InvalidRequestError`. Default a new id.
+   * The id of the turn, such as the id of a user's message, so that a repeated call is recognized. Not empty. If a turn with
+   * this id is stored, its answer is returned without a request. If it runs, the call joins it, and it ends when its last
+   * caller leaves. If it failed or was interrupted, it runs again. Another prompt under the same id fails with
+   * `InvalidRequestError`. Default: a new id.
    */
   readonly turnId?: string | undefined
 }
@@ -148,7 +148,7 @@ export interface Options extends CallOptions, ToolOptions {
 export interface OptionsOfObject extends ObjectOptions, ToolOptions, Pick<Options, "context" | "turnId"> {}
 
 /**
- * An event of a turn by its number: the first has 1, and each later one the next.
+ * An event of a turn with its number. The first event has the number 1.
  *
  * @since 0.1.0
  * @category models
@@ -159,7 +159,7 @@ export interface NumberedEvent {
 }
 
 /**
- * A turn that runs, or that waits for the turn before it.
+ * A turn that is running, or waiting for the turn before it.
  *
  * @since 0.1.0
  * @category models
@@ -171,8 +171,8 @@ export interface Running {
 }
 
 /**
- * Answers a turn again. The turn and those after it are replaced in one write when the new answer is complete; until then,
- * and if it fails or is stopped, the old ones stay. The turn fails with `InvalidRequestError` if there is no such turn.
+ * Answers a turn again. When the new answer is complete, it replaces the turn and those after it in one write. Until then,
+ * and if it fails or is stopped, the old turns stay. Fails with `InvalidRequestError` if the turn does not exist.
  *
  * @example
  * import { Effect } from "effect"
@@ -190,7 +190,23 @@ export interface Running {
 export const regenerate = (turnId?: string): Regenerate => ({ _tag: "Regenerate", turnId })
 
 /**
- * Answers another prompt in place of a turn and those after it, as {@link regenerate} does: the edit of a message.
+ * Answers another prompt in place of a turn and those after it, as {@link regenerate} does. This edits a message.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat, Turn } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", systemPrompt: "" })
+ *   const { turnId = "" } = yield* chat.chat("What is 2 + 3?")
+ *   yield* chat.chat(Turn.replace(turnId, "What is 2 + 4?"))
+ *   assert.deepStrictEqual((yield* chat.history).map(({ content }) => content), ["What is 2 + 4?", "6"])
+ * })
+ *
+ * const script = ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["5"]), ScriptedHttpClient.tokens(["6"])])
+ *
+ * Effect.runPromise(Effect.provide(program, script))
  *
  * @since 0.1.0
  * @category constructors

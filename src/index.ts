@@ -1,18 +1,18 @@
 /**
- * The chat layer for Effect programs.
+ * The chat layer for Effect programs. Start with `LLMChat` for one conversation, or `ChatManager` for many.
  *
  * @since 0.1.0
  */
 
 /**
- * What a single call may ask for.
+ * The options of a single call.
  *
  * @since 0.1.0
  */
 export * as CallOptions from "./CallOptions.ts"
 
 /**
- * The wire: one request, whole or streamed.
+ * Completions: one request, one answer or stream.
  *
  * @since 0.1.0
  */
@@ -26,7 +26,7 @@ export * as ChatCompletions from "./ChatCompletions.ts"
 export * as ChatError from "./ChatError.ts"
 
 /**
- * What the stream of an answer yields.
+ * The events of a streamed answer.
  *
  * @since 0.1.0
  */
@@ -47,7 +47,7 @@ export * as ChatManager from "./ChatManager.ts"
 export * as ChatMessage from "./ChatMessage.ts"
 
 /**
- * The whole answer of a model.
+ * The complete answer of a model.
  *
  * @since 0.1.0
  */
@@ -75,14 +75,14 @@ export * as ConversationData from "./ConversationData.ts"
 export * as Fallback from "./Fallback.ts"
 
 /**
- * Where conversations are kept.
+ * Storage of conversations.
  *
  * @since 0.1.0
  */
 export * as HistoryStore from "./HistoryStore.ts"
 
 /**
- * What is sent of a history.
+ * Windows select the part of a history that is sent.
  *
  * @since 0.1.0
  */
@@ -103,7 +103,7 @@ export * as Limits from "./Limits.ts"
 export * as LLMChat from "./LLMChat.ts"
 
 /**
- * Every setting of a chat.
+ * The settings of a chat.
  *
  * @since 0.1.0
  */
@@ -131,21 +131,21 @@ export * as Tool from "./Tool.ts"
 export * as ToolSet from "./ToolSet.ts"
 
 /**
- * Known servers as plain data.
+ * Presets of known servers.
  *
  * @since 0.1.0
  */
 export * as Provider from "./Provider.ts"
 
 /**
- * What a message takes of a budget of tokens.
+ * Counts or estimates the tokens of messages.
  *
  * @since 0.1.0
  */
 export * as TokenCounter from "./tokens/TokenCounter.ts"
 
 /**
- * The input of a turn: a prompt, or an earlier turn that is to be answered again.
+ * The input of a turn: a prompt, or an earlier turn.
  *
  * @since 0.1.0
  */

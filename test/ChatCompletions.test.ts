@@ -14,7 +14,7 @@ const sent = (asking: Asking) =>
   })
 
 describe("ChatCompletions", () => {
-  describe("what is sent of a message", () => {
+  describe("the request for a message", () => {
     const content = (parts: ReadonlyArray<ChatMessage.ContentPart>) =>
       Effect.map(sent({ messages: [ChatMessage.user(parts)] }), (body) => body.messages[0].content)
 
@@ -23,7 +23,7 @@ describe("ChatCompletions", () => {
         assert.deepStrictEqual(parts, [{ type: "text", text: "look" }])
       }))
 
-    it.effect("an image by its address, with how closely to look", () =>
+    it.effect("an image by its URL, with the detail", () =>
       Effect.map(
         content([ChatMessage.imageUrl("https://x.test/a.png"), ChatMessage.imageUrl("https://x.test/b.png", "low")]),
         (parts) =>
@@ -57,7 +57,7 @@ describe("ChatCompletions", () => {
       ))
   })
 
-  describe("what a call can ask for", () => {
+  describe("the options of a call", () => {
     const weather = CallOptions.tool({
       name: "weather",
       description: "The weather of a city",
@@ -96,7 +96,7 @@ describe("ChatCompletions", () => {
         assert.isFalse(body.parallel_tool_calls)
       }))
 
-    it.effect("a form of the answer", () =>
+    it.effect("a response format", () =>
       Effect.gen(function*() {
         const json = yield* sent({ options: { responseFormat: { type: "json_object" } } })
         assert.deepStrictEqual(json.response_format, { type: "json_object" })
@@ -117,7 +117,7 @@ describe("ChatCompletions", () => {
         assert.strictEqual(body.user, "u")
       }))
 
-    it.effect("its own settings over those of the config, null for the server's own", () =>
+    it.effect("options replace settings of the config, and null leaves the choice to the server", () =>
       Effect.map(
         sent({
           options: { model: "m2", temperature: 0, topP: null, maxTokens: 5, frequencyPenalty: -2, presencePenalty: 2 }
@@ -132,7 +132,7 @@ describe("ChatCompletions", () => {
         }
       ))
 
-    it.effect("further members, the call's over the config's over the library's; undefined takes one away", () =>
+    it.effect("further members: those of the call replace those of the config, which replace the library's; undefined removes one", () =>
       Effect.map(
         sent({
           config: { extraBody: { temperature: 1.5, top_k: 1, min_p: 0.1 } },
@@ -173,13 +173,13 @@ describe("ChatCompletions", () => {
         ))
     }
 
-    it.effect("a value that JSON has no form for is refused, and nothing is sent", () =>
+    it.effect("a value that JSON cannot represent is refused, and nothing is sent", () =>
       Effect.map(streamFrom([reply(done)], { options: { extraBody: { big: 1n } } }), (heard) => {
         failure(heard, "InvalidRequestError")
         assert.lengthOf(heard.requests, 0)
       }))
 
-    it.effect("headers of the config go out with the request, over the library's own", () =>
+    it.effect("headers of the config are sent and replace the library's", () =>
       Effect.map(
         stream(done, { config: { apiKey: "sk-1234", headers: { "x-title": "mine", authorization: "Basic abcd" } } }),
         ({ requests: [request] }) => {
@@ -190,7 +190,7 @@ describe("ChatCompletions", () => {
   })
 
   describe("a stream", () => {
-    it.effect("asks nothing before it is run, and anew each time it is", () =>
+    it.effect("sends nothing before it runs, and one request each time it runs", () =>
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.ChatCompletions
         const script = yield* ScriptedHttpClient.ScriptedHttpClient
@@ -202,14 +202,14 @@ describe("ChatCompletions", () => {
         assert.lengthOf(yield* script.requests, 2)
       }).pipe(Effect.provide(layer(() => reply(says("a") + done)))))
 
-    it.effect("gives all that a read brought as one chunk", () =>
+    it.effect("emits the events of one read as one chunk", () =>
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.ChatCompletions
         const chunks = yield* completions.stream(requestOf()).pipe(Stream.chunks, Stream.runCount)
         assert.strictEqual(chunks, 2)
       }).pipe(Effect.provide(layer([reply([says("a").repeat(50), says("b") + ends() + done])]))))
 
-    it.effect("that is left closes its body", () =>
+    it.effect("closes its body if the consumer stops reading", () =>
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.ChatCompletions
         const script = yield* ScriptedHttpClient.ScriptedHttpClient
@@ -217,7 +217,7 @@ describe("ChatCompletions", () => {
         assert.strictEqual(yield* script.openBodies, 0)
       }).pipe(Effect.provide(layer([ScriptedHttpClient.bytes([says("a"), says("b"), ScriptedHttpClient.never])]))))
 
-    it.effect("that failed after its first delta first gives what came, then the error", () =>
+    it.effect("that failed after its first delta emits the earlier events, then the error", () =>
       Effect.map(stream(says("a") + data(delta({ content: "b" }, { error: null })) + data({ error: "x" })), (heard) => {
         assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta", "TextDelta"])
         failure(heard, "ServerError")
@@ -239,7 +239,7 @@ describe("ChatCompletions", () => {
         return signals.map((signal) => signal.aborted)
       })
 
-    it.live("is not taken back once its answer has come to the end of its body", () =>
+    it.live("is not aborted after the end of its body", () =>
       Effect.gen(function*() {
         const whole = yield* signalOf(
           JSON.stringify(completion({ content: "a" })),
@@ -253,7 +253,7 @@ describe("ChatCompletions", () => {
         assert.deepStrictEqual(told, [false])
       }))
 
-    it.live("is taken back where its answer is left", () =>
+    it.live("is aborted if the consumer stops reading its answer", () =>
       Effect.map(
         signalOf(
           says("a"),

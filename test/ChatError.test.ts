@@ -65,7 +65,7 @@ describe("an error", () => {
       assert.include(Cause.pretty(Cause.fail(error)), "it broke")
     })
 
-    it(`is read back from JSON as it was: ${error._tag}`, () => {
+    it(`is read back from JSON unchanged: ${error._tag}`, () => {
       const back = viaJson(error)
 
       assert.strictEqual(back.constructor, error.constructor)
@@ -110,7 +110,7 @@ describe("an error", () => {
       assert.deepStrictEqual(caught, Either.right("it broke"))
     }))
 
-  it("is told from what only looks like one", () => {
+  it("is distinguished from values that only look like one", () => {
     assert.isFalse(ChatError.isChatError(new Error("it broke")))
     assert.isFalse(ChatError.isChatError({ _tag: "ServerError", message: "it broke" }))
     assert.isFalse(ChatError.isChatError(undefined))
@@ -120,19 +120,19 @@ describe("an error", () => {
 describe("toPublic", () => {
   const all = [...retryable, ...final]
 
-  it("gives a sentence for each tag", () => {
+  it("has a sentence for each tag", () => {
     const sentences = new Map(all.map((error) => [error._tag, ChatError.toPublic(error)]))
     assert.strictEqual(new Set(sentences.values()).size, sentences.size)
     for (const sentence of sentences.values()) assert.match(sentence, /^[A-Z][^.]+\.( Try again( later)?\.)?$/)
   })
 
-  it("has nothing of what the error says", () => {
+  it("contains no text of the error", () => {
     const error = new ChatError.ServerError({ ...details, message: "10.0.0.7 sk-1234 org-5", code: "c7", body: "b8" })
     assert.strictEqual(ChatError.toPublic(error), ChatError.toPublic(new ChatError.ServerError({ message: "" })))
   })
 })
 
-describe("durations without end", () => {
+describe("infinite durations", () => {
   it("become JSON that can be read again", () => {
     const error = new ChatError.TimeoutError({
       message: "late",

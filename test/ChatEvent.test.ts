@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { ChatEvent, ChatResponse } from "effect-chat"
 
 describe("events as JSON", () => {
-  it("are read back as they were", () => {
+  it("are read back unchanged", () => {
     const usage = { ...ChatResponse.emptyUsage, inputTokens: 3, raw: { prompt_tokens: 3 } }
     const response = ChatResponse.ChatResponse.make({
       text: "hi",
@@ -35,19 +35,19 @@ describe("events as JSON", () => {
     assert.isTrue(last?._tag === "Finish" && last.response instanceof ChatResponse.ChatResponse)
   })
 
-  it.prop("are read back as they were, whatever they are", [ChatEvent.ChatEvent], ([event]) => {
+  it.prop("are read back unchanged, whatever they contain", [ChatEvent.ChatEvent], ([event]) => {
     const encoded = Schema.encodeSync(ChatEvent.ChatEvent)(event)
 
     assert.deepStrictEqual(Schema.decodeUnknownSync(ChatEvent.ChatEvent)(encoded), event)
   })
 
-  it.prop("have an answer that is read back as it was", [ChatResponse.ChatResponse], ([response]) => {
+  it.prop("have an answer that is read back unchanged", [ChatResponse.ChatResponse], ([response]) => {
     const encoded = Schema.encodeSync(ChatResponse.ChatResponse)(response)
 
     assert.deepStrictEqual(Schema.decodeUnknownSync(ChatResponse.ChatResponse)(encoded), response)
   })
 
-  it("survive JSON where the server said neither reason nor usage", () => {
+  it("survive JSON if the server sent neither reason nor usage", () => {
     const finish = {
       _tag: "Finish",
       reason: "interrupted",
@@ -72,7 +72,7 @@ describe("events as JSON", () => {
 })
 
 describe("the guards of events", () => {
-  it("tell the end and text from the rest", () => {
+  it("find Finish and text among the events", () => {
     const text: ChatEvent.ChatEvent = { _tag: "TextDelta", text: "a" }
     const thought: ChatEvent.ChatEvent = { _tag: "ReasoningDelta", text: "a" }
 

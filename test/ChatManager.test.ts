@@ -29,7 +29,7 @@ const forkFor = <A, E, R>(effect: Effect.Effect<A, E, R>, duration: Duration.Dur
   Effect.zipLeft(Effect.fork(effect), TestClock.adjust(duration))
 
 describe("getChat", () => {
-  it.scoped("creates a conversation once, and gives the same one for the same id", () =>
+  it.scoped("creates a conversation once, and returns the same one for the same id", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
 
@@ -64,7 +64,7 @@ describe("getChat", () => {
       assert.deepStrictEqual(yield* manager.ids, ["ada", "bob"])
     }).pipe(withScript(slowly)))
 
-  it.scoped("gives one conversation to fibers that ask for it at once", () =>
+  it.scoped("returns one conversation to concurrent fibers", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
 
@@ -79,7 +79,7 @@ describe("getChat", () => {
       assert.deepStrictEqual(yield* events, ["Created ada"])
     }).pipe(withScript(echo())))
 
-  it.scoped("takes a config for one conversation, which then keeps its own", () =>
+  it.scoped("accepts a config for one conversation, which keeps it", () =>
     Effect.gen(function*() {
       const { manager } = yield* make()
       const own = LLMConfig.make(options({ model: "own", systemPrompt: "T", maxTokens: 5 }))
@@ -98,7 +98,7 @@ describe("getChat", () => {
       assert.deepStrictEqual(sent((yield* requests)[2])[0], "system: T")
     }).pipe(withScript(echo())))
 
-  it.scoped("takes any text for an id", () =>
+  it.scoped("accepts any text as an id", () =>
     Effect.gen(function*() {
       const { manager } = yield* make()
       const ids = ["__proto__", "constructor", "toString", "../../x", "", " ", "\u0000", "😀", "x".repeat(10_240)]
@@ -115,8 +115,8 @@ describe("getChat", () => {
     }).pipe(withScript(echo())))
 })
 
-describe("a conversation that nobody uses", () => {
-  it.scoped("stays for ever where no timeout is given", () =>
+describe("an idle conversation", () => {
+  it.scoped("stays in memory without a timeout", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
       yield* manager.getChat("ada")
@@ -179,7 +179,7 @@ describe("a conversation that nobody uses", () => {
       assert.deepStrictEqual(yield* events, ["Created ada"])
     }).pipe(withScript(echo())))
 
-  it.scoped("goes alone: those that are used stay", () =>
+  it.scoped("leaves alone: those in use stay", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "1 minute" })
       const ada = yield* manager.getChat("ada")
@@ -196,7 +196,7 @@ describe("a conversation that nobody uses", () => {
       assert.deepStrictEqual((yield* events).slice(4), ["Evicted cyd idle", "Evicted ada idle"])
     }).pipe(withScript([])))
 
-  it.scoped("goes with thousands of others at once", () =>
+  it.scoped("leaves with thousands of others at once", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ timeout: "1 minute" })
       for (let n = 0; n < 3000; n++) yield* manager.getChat(`${n}`)
@@ -206,7 +206,7 @@ describe("a conversation that nobody uses", () => {
       assert.strictEqual(yield* manager.size, 0)
     }).pipe(withScript([])))
 
-  it.scoped("comes back with its next use, with the config of who uses it", () =>
+  it.scoped("is restored at its next use, with the config of the caller", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "1 minute" })
       const own = LLMConfig.make(options({ model: "own", systemPrompt: "T" }))
@@ -239,7 +239,7 @@ describe("a conversation in a turn", () => {
       assert.deepStrictEqual([during, after, yield* manager.has("ada")], [true, true, false])
     }).pipe(withScript(slowly)))
 
-  it.scoped("is not evicted while its consumer takes its time", () =>
+  it.scoped("is not evicted while its consumer is busy", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ timeout: "5 seconds" })
       const chat = yield* manager.getChat("ada")
@@ -300,7 +300,7 @@ describe("the capacity", () => {
       assert.deepStrictEqual(yield* events, ["Created ada", "Created bob", "Created cyd", "Evicted bob capacity"])
     }).pipe(withScript([])))
 
-  it.scoped("never evicts one in use; what is too much goes when its turn ends", () =>
+  it.scoped("never evicts one in use; the excess is evicted when its turn ends", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ capacity: 1 })
       const ada = yield* manager.getChat("ada")
@@ -321,7 +321,7 @@ describe("the capacity", () => {
       assert.lengthOf(yield* transcript(bob), 3)
     }).pipe(withScript(slowly)))
 
-  it.scoped("counts those that come back", () =>
+  it.scoped("counts restored conversations", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ capacity: 1 })
       const ada = yield* manager.getChat("ada")
@@ -335,7 +335,7 @@ describe("the capacity", () => {
 })
 
 describe("removeChat", () => {
-  it.scoped("says whether there was a conversation, and forgets it", () =>
+  it.scoped("returns whether there was a conversation, and removes it", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
       const chat = yield* manager.getChat("ada")
@@ -350,7 +350,7 @@ describe("removeChat", () => {
       assert.deepStrictEqual(yield* events, ["Created ada", "Removed ada", "Created ada"])
     }).pipe(withScript(echo())))
 
-  it.scoped("stops the turn that runs, which ends interrupted and is not kept", () =>
+  it.scoped("stops the running turn, which ends interrupted and is not stored", () =>
     Effect.gen(function*() {
       const { manager } = yield* make()
       const chat = yield* manager.getChat("ada")
@@ -365,7 +365,7 @@ describe("removeChat", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["system: S"])
     }).pipe(withScript([tokens(["one", "two", "three"], { delay: "1 second" })])))
 
-  it.scoped("leaves the turns that wait to the conversation that comes after", () =>
+  it.scoped("leaves the waiting turns to the next conversation", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
       const chat = yield* manager.getChat("ada")
@@ -389,7 +389,7 @@ describe("removeChat", () => {
       assert.deepStrictEqual(yield* held, nothing)
     }).pipe(withScript(slowly)))
 
-  it.scoped("leaves a conversation with the same id alone that was begun since", () =>
+  it.scoped("does not change a newer conversation with the same id", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ timeout: "5 seconds" })
       const chat = yield* manager.getChat("ada")
@@ -410,7 +410,7 @@ describe("removeChat", () => {
 })
 
 describe("the scope of a manager", () => {
-  it.effect("stops the turns that run when it closes, and sends away those that wait", () =>
+  it.effect("stops the running turns and interrupts the waiting ones when it closes", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const manager = yield* Scope.extend(ChatManager.make({ config, timeout: "1 minute" }), scope)
@@ -477,7 +477,7 @@ describe("the eviction", () => {
       assert.deepStrictEqual(slept, [60_000, 30_000])
     }).pipe(withScript([])))
 
-  it.scoped("does not sleep at all where nobody is idle", () =>
+  it.scoped("does not sleep if no conversation is idle", () =>
     Effect.gen(function*() {
       const { manager, slept } = yield* makeCounting({ timeout: "1 minute" })
       yield* TestClock.adjust("1 hour")
@@ -493,7 +493,7 @@ describe("the eviction", () => {
       assert.deepStrictEqual(slept, [60_000, 60_000])
     }).pipe(withScript([])))
 
-  it.scoped("is woken in an empty manager, again and again", () =>
+  it.scoped("wakes in an empty manager, every time", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "1 second" })
 
@@ -506,7 +506,7 @@ describe("the eviction", () => {
       assert.lengthOf(yield* events, 40)
     }).pipe(withScript([])))
 
-  it.scoped("never sleeps longer than a timer can, which for ever it would be", () =>
+  it.scoped("never sleeps longer than a timer can", () =>
     Effect.gen(function*() {
       const { manager, slept } = yield* makeCounting({ timeout: "60 days" })
       yield* manager.getChat("ada")
@@ -539,7 +539,7 @@ describe("bad settings of a manager", () => {
       }).pipe(withScript([])))
   }
 
-  it.scoped("are none: an infinite timeout and an infinite capacity", () =>
+  it.scoped("are accepted: an infinite timeout and an infinite capacity", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config, timeout: Duration.infinity, capacity: Infinity })
 
@@ -559,7 +559,7 @@ describe("bad settings of a manager", () => {
 })
 
 describe("the events of a manager", () => {
-  it.scoped("are told to each who listens, from when they listen", () =>
+  it.scoped("are emitted to each subscriber from its subscription on", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.getChat("before")

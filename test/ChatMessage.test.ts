@@ -37,7 +37,7 @@ const response = (more: Partial<typeof ChatResponse.ChatResponse.Type>) =>
 const call = { id: "c", name: "f", arguments: "{}" }
 
 describe("messages as JSON", () => {
-  it("are read back as they were", () => {
+  it("are read back unchanged", () => {
     const messages = [
       system("S"),
       user("hi"),
@@ -63,7 +63,7 @@ describe("messages as JSON", () => {
     assert.deepStrictEqual(messages.map(viaJson(ChatMessage.ChatMessage)), messages)
   })
 
-  it.prop("are read back as they were, whatever they are", [ChatMessage.ChatMessage], ([message]) => {
+  it.prop("are read back unchanged, whatever they contain", [ChatMessage.ChatMessage], ([message]) => {
     const encoded = Schema.encodeSync(ChatMessage.ChatMessage)(message)
 
     assert.deepStrictEqual(Schema.decodeUnknownSync(ChatMessage.ChatMessage)(encoded), message)
@@ -108,7 +108,7 @@ describe("a prompt", () => {
 })
 
 describe("the message of an answer", () => {
-  it("has what the answer says, and nothing that it does not", () => {
+  it("has the members of the answer, and no others", () => {
     assert.deepStrictEqual(fromResponse(response({ text: "hi" })), {
       role: "assistant",
       content: "hi",
@@ -136,13 +136,13 @@ describe("the message of an answer", () => {
     )
   })
 
-  it("is none where the answer says nothing, whatever the model thought", () => {
+  it("is undefined if the answer is empty, even if the model sent reasoning", () => {
     for (const blank of [{}, { text: " \n\t" }, { refusal: " " }, { reasoning: "long thoughts" }]) {
       assert.isUndefined(fromResponse(response(blank)))
     }
   })
 
-  it("is one where there is only a refusal, or only a tool call", () => {
+  it("is defined if there is only a refusal, or only a tool call", () => {
     assert.isDefined(fromResponse(response({ refusal: "no" })))
     const opaque = { origin: "https://host", model: "m", fields: { audio: { id: "audio_1" } } }
     assert.deepStrictEqual(fromResponse(response({ opaque }))?.opaque, opaque)

@@ -79,7 +79,7 @@ for (const [mode, run] of Object.entries(modes)) {
       "says nothing in time": () => ScriptedHttpClient.delayed("1 hour", answer("late"))
     }
     for (const [what, script] of Object.entries(goesOn)) {
-      it.effect(`asks the next server when one ${what}`, () =>
+      it.effect(`tries the next server when one ${what}`, () =>
         Effect.gen(function*() {
           const wire = yield* withFallback()
           const fiber = yield* Effect.fork(run(wire, request({ config: config("one", { firstTokenTimeout: 1000 }) })))
@@ -100,7 +100,7 @@ for (const [mode, run] of Object.entries(modes)) {
       "speaks another protocol": () => ScriptedHttpClient.json({ hello: "world" })
     }
     for (const [what, script] of Object.entries(stops)) {
-      it.effect(`asks nobody else when a server ${what}`, () =>
+      it.effect(`tries no other server when one ${what}`, () =>
         Effect.gen(function*() {
           const wire = yield* withFallback()
           const error = yield* Effect.flip(run(wire, request()))
@@ -110,14 +110,14 @@ for (const [mode, run] of Object.entries(modes)) {
         }).pipe(withScript(servers({ one: script }))))
     }
 
-    it.effect("asks in the given order until somebody answers", () =>
+    it.effect("tries the servers in the given order until one answers", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback()
         assert.strictEqual(yield* run(wire, request()), "from three")
         assert.deepStrictEqual(yield* asked, ["one", "two", "three"])
       }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
 
-    it.effect("fails with the last error where nobody answers, and keeps those of all", () =>
+    it.effect("fails with the last error if no server answers, and has the errors of all", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback()
         const error = yield* Effect.flip(run(wire, request()))
@@ -141,7 +141,7 @@ for (const [mode, run] of Object.entries(modes)) {
         three: () => ScriptedHttpClient.connectionError()
       }))))
 
-    it.effect("lets each server be retried as its config says, before the next is asked", () =>
+    it.effect("retries each server by its config before the next is tried", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback()
         const fiber = yield* Effect.fork(run(wire, request({ config: config("one", { maxRetries: 2 }) })))
@@ -160,7 +160,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepInclude(second?.body, { model: "model-of-two", seed: 7, temperature: 1.5 })
       }).pipe(withScript(servers({ one: fails(500) }))))
 
-    it.effect("follows the program's own rule", () =>
+    it.effect("uses the given shouldFallback", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback({ shouldFallback: ({ _tag }) => _tag === "NotFoundError" })
         const error = yield* Effect.flip(run(wire, request()))
@@ -178,7 +178,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* asked, ["one", "zero", "two"])
       }).pipe(withScript(servers({ one: fails(500), zero: fails(500) }))))
 
-    it.effect("tells the program who failed and who is asked next", () =>
+    it.effect("reports the server that failed and the one that is tried next", () =>
       Effect.gen(function*() {
         const told: Array<string> = []
         const wire = yield* withFallback({
@@ -189,7 +189,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(told, ["one ServerError two", "two RateLimitError three"])
       }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
 
-    it.effect("asks nobody else when it is interrupted", () =>
+    it.effect("tries no other server when it is interrupted", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback()
         const fiber = yield* Effect.fork(run(wire, request()))
@@ -199,7 +199,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* held, nothing)
       }).pipe(withScript(servers({ one: () => ScriptedHttpClient.delayed("1 hour", answer("late")) }))))
 
-    it.scoped("gives its place within the limits back before it waits for the next one", () =>
+    it.scoped("returns its permit of the limits before it waits for the next one", () =>
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.make
         const limits = Limits.make({ concurrency: 1 })
@@ -213,7 +213,7 @@ for (const [mode, run] of Object.entries(modes)) {
 }
 
 describe("a fallback of a stream", () => {
-  it.effect("is none once something was told, and the error has what came", () =>
+  it.effect("does not apply after the first event, and the error has the part that arrived", () =>
     Effect.gen(function*() {
       const wire = yield* withFallback({ shouldFallback: () => true })
       const told: Array<string> = []
@@ -226,7 +226,7 @@ describe("a fallback of a stream", () => {
       assert.deepStrictEqual(yield* asked, ["one"])
     }).pipe(withScript(servers({ one: cut("Hello ", "wor") }))))
 
-  it.effect("does not begin the second server's answer anew when that breaks off", () =>
+  it.effect("does not retry the second server when its answer breaks off", () =>
     Effect.gen(function*() {
       const wire = yield* withFallback({ shouldFallback: () => true })
       const told: Array<string> = []
@@ -240,7 +240,7 @@ describe("a fallback of a stream", () => {
       assert.deepStrictEqual(yield* asked, ["one", "two"])
     }).pipe(withScript(servers({ one: fails(500), two: cut("Hello") }))))
 
-  it.effect("lets go of the server that failed before the next is asked", () =>
+  it.effect("releases the server that failed before the next is tried", () =>
     Effect.gen(function*() {
       const open: Array<number> = []
       const script = yield* ScriptedHttpClient.ScriptedHttpClient
@@ -345,7 +345,7 @@ describe("who answered", () => {
 })
 
 describe("a conversation over a fallback", () => {
-  it.effect("takes one as an option, which is refused with its place, the field and the rule", () =>
+  it.effect("accepts one as an option, which is refused with its place, the field and the rule", () =>
     Effect.gen(function*() {
       const chat = yield* Effect.provide(
         LLMChat.LLMChat,
@@ -361,7 +361,7 @@ describe("a conversation over a fallback", () => {
       assert.match(error.message, /^configs\.0\.maxTokens: Expected an integer greater than 0, or null, actual .*$/)
     }).pipe(withScript(servers({ one: fails(404) }))))
 
-  it.scoped("stores a turn once, whoever answered, and none where nobody did", () =>
+  it.scoped("stores a turn once, whichever server answered, and none if none did", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const manager = yield* ChatManager.make({ config: config("one"), fallback: Fallback.make({ configs: others }) })
@@ -382,7 +382,7 @@ describe("a conversation over a fallback", () => {
       }))
     ))
 
-  it.effect("has one whole turn, whoever answered it", () =>
+  it.effect("has one complete turn, whichever server answered", () =>
     Effect.gen(function*() {
       const wire = yield* withFallback()
       const chat = yield* LLMChat.fromCompletions(wire, config("one"))

@@ -85,7 +85,7 @@ describe("HistoryStoreSuite", () => {
       assert.deepStrictEqual(Array.from(yield* Stream.runCollect(store.list)), ["mine"])
     }).pipe(Effect.provide(HistoryStore.layerMemory)))
 
-  it.live("tells what was expected and what was there", () =>
+  it.live("has the expected and the actual value", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const [, first] = HistoryStoreSuite.cases

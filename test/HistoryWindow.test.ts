@@ -381,7 +381,7 @@ describe("HistoryWindow", () => {
       assert.isUndefined(withShrink(lastTurns(3), HistoryWindow.all).atMost)
     })
 
-    it("takes the caller's own smaller window", () => {
+    it("accepts a given smaller window", () => {
       const smaller = HistoryWindow.lastTurns(1)
       assert.strictEqual(HistoryWindow.withShrink(HistoryWindow.all, smaller).shrink, smaller)
     })

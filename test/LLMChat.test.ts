@@ -31,7 +31,7 @@ describe("the history of a conversation", () => {
       assert.deepStrictEqual(yield* transcript(chat), only)
     }).pipe(withScript([])))
 
-  it.effect("is empty where the system prompt is", () =>
+  it.effect("is empty if the system prompt is", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ systemPrompt: "" }))
 
@@ -41,7 +41,7 @@ describe("the history of a conversation", () => {
       assert.deepStrictEqual((yield* requests).map(sent), [["user: hi"]])
     }).pipe(withScript(echo())))
 
-  it.effect("is a copy: what is read does not change", () =>
+  it.effect("is a copy: a history that was read does not change", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const before = yield* chat.history
@@ -52,7 +52,7 @@ describe("the history of a conversation", () => {
       assert.lengthOf(yield* chat.history, 3)
     }).pipe(withScript(echo())))
 
-  it.effect("has the turn after an answer that came whole, and sends it with the next", () =>
+  it.effect("has the turn after a complete answer, and sends it with the next", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -83,7 +83,7 @@ describe("the history of a conversation", () => {
       yield* assertNothingHeld
     }).pipe(withScript(echo())))
 
-  it.effect("has what the server said of the answer: model, finish reason, usage", () =>
+  it.effect("has the model, finish reason and usage of the answer", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -113,7 +113,7 @@ describe("the history of a conversation", () => {
       ["no answer at all", delayed(Duration.infinity, tokens([])), "TimeoutError"]
     ] as const
   ) {
-    it.effect(`is as it was after ${what}`, () =>
+    it.effect(`is unchanged after ${what}`, () =>
       Effect.gen(function*() {
         const chat = yield* LLMChat.make(options())
         yield* chat.chat("before")
@@ -131,7 +131,7 @@ describe("the history of a conversation", () => {
       }).pipe(withScript((request, index) => index === 1 ? response : echo()(request))))
   }
 
-  it.effect("is as it was after a whole answer that failed", () =>
+  it.effect("is unchanged after a call without a stream that failed", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -214,7 +214,7 @@ describe("the prompt of a turn", () => {
       "streamed": (chat, prompt) => Stream.runDrain(chat.chatStream(prompt))
     }
   for (const [how, turn] of Object.entries(turns)) {
-    it.effect(`is what it was when the turn was made, not when it runs, where the answer is ${how}`, () =>
+    it.effect(`is read when the turn is made, not when it runs, if the answer is ${how}`, () =>
       Effect.gen(function*() {
         const chat = yield* LLMChat.make(options())
         const prompt = [ChatMessage.user("one")]
@@ -229,7 +229,7 @@ describe("the prompt of a turn", () => {
 })
 
 describe("a turn that is interrupted", () => {
-  it.effect("keeps what a consumer was told that takes three tokens and leaves", () =>
+  it.effect("keeps what a consumer received that takes three tokens and stops reading", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -240,7 +240,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([tokens(["1 ", "2 ", "3 ", "4 ", "5 "], { delay: "1 second" })])))
 
-  it.effect("keeps what was told before its fiber was interrupted", () =>
+  it.effect("keeps what was emitted before its fiber was interrupted", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -273,7 +273,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([delayed("5 seconds", answer("late"))])))
 
-  it.effect("leaves nothing where the config says rollback", () =>
+  it.effect("leaves nothing with rollback", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ onInterrupt: "rollback" }))
 
@@ -288,7 +288,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow(), slow(), slow()])))
 
-  it.effect("keeps the text of an answer that went on to call tools, and no call", () =>
+  it.effect("keeps the text of an answer that continued with tool calls, without the calls", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -340,7 +340,7 @@ describe("a turn that is interrupted", () => {
 })
 
 describe("stop", () => {
-  it.effect("ends the stream with Finish, and keeps what was told", () =>
+  it.effect("ends the stream with Finish, and keeps what was emitted", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -356,7 +356,7 @@ describe("stop", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow()])))
 
-  it.effect("ends a turn whose answer was to come whole with an interrupted response", () =>
+  it.effect("ends a turn without a stream with an interrupted response", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -449,7 +449,7 @@ describe("stop", () => {
       yield* assertNothingHeld
     }).pipe(withScript([json({}, { status: 503 }), slow()])))
 
-  it.effect("holds nobody up when the client cannot be interrupted", () =>
+  it.effect("does not wait for a client that cannot be interrupted", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -461,7 +461,7 @@ describe("stop", () => {
 })
 
 describe("the events of a turn", () => {
-  it.effect("end with Finish, exactly once, with the whole answer", () =>
+  it.effect("end with Finish, exactly once, with the complete answer", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -472,7 +472,7 @@ describe("the events of a turn", () => {
       assert.deepInclude(last?._tag === "Finish" ? last.response : {}, { text: "one two", finishReason: "stop" })
     }).pipe(withScript([tokens(["one ", "two"], { usage: usage(1, 2) })])))
 
-  it.effect("tell of the end only when the history has the turn", () =>
+  it.effect("emit Finish only when the history has the turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -483,7 +483,7 @@ describe("the events of a turn", () => {
       assert.deepStrictEqual(seen, [["Begin", 1], ["TextDelta", 1], ["TextDelta", 1], ["Finish", 3]])
     }).pipe(withScript([tokens(["one ", "two"], { delay: 0 })])))
 
-  it.effect("may be followed by another turn within the consumer once Finish was told", () =>
+  it.effect("may be followed by another turn within the consumer after Finish", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -525,7 +525,7 @@ describe("the stream of a turn", () => {
       ])
     }).pipe(withScript(echo())))
 
-  it.effect("is a new turn where it is retried after a failure", () =>
+  it.effect("is a new turn if it is retried after a failure", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -560,7 +560,7 @@ describe("the stream of a turn", () => {
       }).pipe(withScript([slow()])))
   }
 
-  it.effect("keeps what was told when Stream.timeout ends it, and is free at once", () =>
+  it.effect("keeps what was emitted when Stream.timeout ends it, and is free at once", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -583,7 +583,7 @@ describe("the stream of a turn", () => {
       assert.lengthOf(yield* transcript(chat), 3)
     }).pipe(withScript([slow()])))
 
-  it.effect("lets go of the conversation before a stream that is concatenated begins", () =>
+  it.effect("releases the conversation before a concatenated stream begins", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -624,7 +624,7 @@ describe("the stream of a turn", () => {
       ])
     ])))
 
-  it.effect("is whole in a region that cannot be interrupted", () =>
+  it.effect("is complete in an uninterruptible region", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -636,7 +636,7 @@ describe("the stream of a turn", () => {
 })
 
 describe("a question outside the history", () => {
-  it.effect("is sent with the system prompt alone and leaves no trace, whichever way it is asked", () =>
+  it.effect("is sent with the system prompt only and is not in the history, by every method", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* chat.chat("a")
@@ -724,7 +724,7 @@ describe("LLMChat.make", () => {
   const maxTokens = (request: ScriptedHttpClient.CapturedRequest | undefined) =>
     typeof request?.body === "object" && request.body !== null ? Reflect.get(request.body, "max_tokens") : undefined
 
-  it.effect("asks for 2048 tokens at most where plain options do not say, and for 8192 with an LLMConfig", () =>
+  it.effect("limits answers to 2048 tokens by default with plain options, and to 8192 with an LLMConfig", () =>
     Effect.gen(function*() {
       const plain = yield* LLMChat.make(options())
       const own = yield* LLMChat.make(options({ maxTokens: 7 }))
@@ -737,7 +737,7 @@ describe("LLMChat.make", () => {
       assert.deepStrictEqual([plain.config.maxTokens, config.config.maxTokens], [2048, 8192])
     }).pipe(withScript(echo())))
 
-  it.effect("fails with the field, the value and the range where a setting is bad", () =>
+  it.effect("fails with the field, the value and the range if a setting is invalid", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LLMChat.make(options({ temperature: 3 })))
 
@@ -747,7 +747,7 @@ describe("LLMChat.make", () => {
       assert.include(error.message, "between 0 and 2")
     }).pipe(withScript([])))
 
-  it.effect("gives conversations of their own, as layers do", () =>
+  it.effect("makes separate conversations, as layers do", () =>
     Effect.gen(function*() {
       const make = LLMChat.make(options())
       const [one, two] = yield* Effect.all([make, make])
@@ -785,7 +785,7 @@ describe("spans", () => {
       assert.deepStrictEqual(spans.map((span) => span.status._tag), spans.map(() => "Ended"))
     }).pipe(withScript(echo())))
 
-  it.effect("of a stream say when and how it ended, and no time where the program measures none", () =>
+  it.effect("of a stream say when and how it ended, without a time if the program measures none", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const ends = (spans: ReadonlyArray<Tracer.Span>) =>

@@ -45,25 +45,25 @@ describe("LLMConfig.make", () => {
       onInterrupt: "keep",
       onFailure: "rollback",
       turnPolicy: "queue",
-      maxEventSize: 16 * 1024 * 1024,
-      maxBodySize: 64 * 1024 * 1024
+      maxEventSize: 8 * 1024 * 1024,
+      maxBodySize: 16 * 1024 * 1024
     })
   })
 
-  it("takes undefined for not given", () => {
+  it("treats undefined as absent", () => {
     assert.deepStrictEqual(
       LLMConfig.make({ baseUrl, apiKey: undefined, model: undefined, topP: undefined, idleTimeout: undefined }),
       LLMConfig.make({ baseUrl })
     )
   })
 
-  it("takes null for the sampling fields, which are then not sent", () => {
+  it("accepts null for sampling fields, which are then not sent", () => {
     const none = { temperature: null, topP: null, maxTokens: null, frequencyPenalty: null, presencePenalty: null }
 
     assert.deepInclude(members(LLMConfig.make({ baseUrl, ...none })), none)
   })
 
-  it("takes a key and headers plain or redacted, and a blank key for none", () => {
+  it("accepts a key and headers plain or redacted, and treats a blank key as none", () => {
     const plain = LLMConfig.make({ baseUrl, apiKey: ` ${secret}\n`, headers: { "x-a": "1" } })
     const redacted = LLMConfig.make({
       baseUrl,
@@ -77,7 +77,7 @@ describe("LLMConfig.make", () => {
     assert.deepStrictEqual(keys, [undefined, undefined, undefined])
   })
 
-  it("takes durations in every form that Effect does", () => {
+  it("accepts durations in every form of Effect", () => {
     const inputs = ["30 seconds", 30_000, Duration.seconds(30), [30, 0]] as const
 
     for (const idleTimeout of inputs) {
@@ -86,7 +86,7 @@ describe("LLMConfig.make", () => {
     assert.deepStrictEqual(LLMConfig.make({ baseUrl, idleTimeout: Duration.infinity }).idleTimeout, Duration.infinity)
   })
 
-  it("takes a preset, over which the fields that follow win", () => {
+  it("accepts a preset, whose fields later ones replace", () => {
     const config = LLMConfig.make({ ...Provider.mistral, model: "large", temperature: 0 })
 
     assert.deepInclude(members(config), {
@@ -97,7 +97,7 @@ describe("LLMConfig.make", () => {
     assert.isFalse(config.wire.streamOptions)
   })
 
-  it("throws the ParseError where a setting is bad", () => {
+  it("throws the ParseError if a setting is invalid", () => {
     assert.throws(() => LLMConfig.make({ baseUrl, temperature: 9 }), /temperature/)
   })
 })
@@ -197,7 +197,7 @@ describe("a misspelled setting", () => {
     )
   })
 
-  it("counts for nothing where it is undefined", () => {
+  it("is ignored if it is undefined", () => {
     assert.deepStrictEqual(
       LLMConfig.make(Object.assign({ baseUrl }, { colour: undefined })),
       LLMConfig.make({ baseUrl })
@@ -279,7 +279,7 @@ describe("baseUrl", () => {
     })
   }
 
-  it("is refused where it is no text", () => {
+  it("is refused if it is not a text", () => {
     assert.include(bad({ baseUrl: 5 }), "baseUrl")
     assert.include(bad({ baseUrl: undefined }), "baseUrl")
   })
@@ -287,7 +287,7 @@ describe("baseUrl", () => {
 
 describe("apiKey", () => {
   for (const apiKey of [`${secret} x`, `${secret}\n${secret}`, `${secret}é`, `${secret}\u0000`]) {
-    it(`is refused where no header can hold it, and not shown: ${JSON.stringify(apiKey.slice(secret.length))}`, () => {
+    it(`is refused if no header can hold it, and not shown: ${JSON.stringify(apiKey.slice(secret.length))}`, () => {
       const message = bad({ apiKey })
 
       assert.include(message, "apiKey")
@@ -296,7 +296,7 @@ describe("apiKey", () => {
     })
   }
 
-  it("is not shown where it is no text", () => {
+  it("is not shown if it is not a text", () => {
     const message = bad({ apiKey: Redacted.make(secret), temperature: -1 })
 
     assert.notInclude(message, secret)
@@ -345,7 +345,7 @@ describe("headers", () => {
     })
   }
 
-  it("are refused, as a key is, where they are no texts", () => {
+  it("are refused, as a key is, if they are not texts", () => {
     assert.match(bad({ headers: { "x-a": 5 } }), /headers[^]*a header must be a text, actual <redacted>/)
     assert.notInclude(bad({ headers: { "x-a": [secret] } }), secret)
     assert.match(bad({ apiKey: 5 }), /apiKey[^]*actual <redacted>/)
@@ -365,7 +365,7 @@ describe("settings that the program did not choose", () => {
 
   const azure = Provider.azure({ resource: "r", deployment: "d" })
 
-  it("are no temperature for OpenAI, Azure and Moonshot, and the program's own where it chose one", () => {
+  it("are no temperature for OpenAI, Azure and Moonshot, or the program's own if it chose one", () => {
     for (const preset of [Provider.openai, azure, Provider.moonshot]) {
       assert.isNull(ofPreset(preset).temperature)
       assert.strictEqual(ofPreset(preset, { temperature: 0.7 }).temperature, 0.7)
@@ -373,7 +373,7 @@ describe("settings that the program did not choose", () => {
     }
   })
 
-  it("are no temperature for models of OpenAI that accept their own only, wherever they are", () => {
+  it("are no temperature for models of OpenAI that accept only their own, on any server", () => {
     for (const model of ["gpt-5-mini", "openai/gpt-5", "o3", "o4-mini"]) {
       assert.isNull(LLMConfig.make({ baseUrl, model }).temperature)
       assert.strictEqual(LLMConfig.make({ baseUrl, model, temperature: 1 }).temperature, 1)
@@ -407,7 +407,7 @@ describe("settings that the program did not choose", () => {
     assert.deepStrictEqual(claude({ topP: 0.9, temperature: 0.7 }), { temperature: 0.7, topP: 0.9 })
   })
 
-  it("are not in the JSON of what the program chose", () => {
+  it("are not in the JSON of the chosen settings", () => {
     const config = LLMConfig.make({ baseUrl, topP: 0.5 })
     const json = LLMConfig.encodeChosen(config)
 
@@ -506,14 +506,14 @@ describe("LLMConfig.config", () => {
       )
     }))
 
-  it.effect("needs only an address, and takes blank variables for none", () =>
+  it.effect("needs only an address, and treats blank variables as absent", () =>
     Effect.gen(function*() {
       const config = yield* read({ LLM_BASE_URL: baseUrl, LLM_API_KEY: " ", LLM_MODEL: "", LLM_TEMPERATURE: "" })
 
       assert.deepStrictEqual(config, LLMConfig.make({ baseUrl }))
     }))
 
-  it.effect("takes null and none for a sampling field that is not sent", () =>
+  it.effect("accepts null and none for a sampling field that is not sent", () =>
     Effect.gen(function*() {
       const config = yield* read({ LLM_BASE_URL: baseUrl, LLM_TEMPERATURE: "null", LLM_MAX_TOKENS: "none" })
 
@@ -521,7 +521,7 @@ describe("LLMConfig.config", () => {
       assert.strictEqual(config.maxTokens, null)
     }))
 
-  it.effect("takes a preset by its name, whose address another may replace", () =>
+  it.effect("accepts a preset by its name, whose address another may replace", () =>
     Effect.gen(function*() {
       const preset = yield* read({ LLM_PROVIDER: "ollama", LLM_MODEL: "qwen3" })
       const moved = yield* read({ LLM_PROVIDER: "mistral", LLM_BASE_URL: baseUrl, LLM_MODEL: "large" })
@@ -531,7 +531,7 @@ describe("LLMConfig.config", () => {
       assert.isFalse(moved.wire.streamOptions)
     }))
 
-  it.effect("fails with the known names where a preset is unknown", () =>
+  it.effect("fails with the known names if a preset is unknown", () =>
     Effect.gen(function*() {
       for (const name of ["nobody", "__proto__", "constructor"]) {
         const error = shown(yield* Effect.flip(read({ LLM_PROVIDER: name })))
@@ -628,7 +628,7 @@ describe("LLMConfig.config", () => {
       assert.deepStrictEqual(config, LLMConfig.make({ baseUrl }))
     }))
 
-  it.effect("fails in one line with what to set where there is no address", () =>
+  it.effect("fails in one line that says what to set if there is no address", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(read({ LLM_API_KEY: secret, OPENAI_API_KEY: secret }))
 

@@ -29,7 +29,7 @@ const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.tap(Effect.fork(effec
 const settled = TestClock.adjust(0)
 
 describe("a limit of concurrent calls", () => {
-  it.scoped("lets so many run, and the next one when one of them ends", () =>
+  it.scoped("runs that many calls, and the next one when one of them ends", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 2 })
       yield* fork(Effect.forEach([1, 2, 3, 4, 5], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
@@ -41,7 +41,7 @@ describe("a limit of concurrent calls", () => {
       assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4", "5"])
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("gives every conversation its turn, however many calls another one queues", () =>
+  it.scoped("serves conversations in turn, however many calls another one queues", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const many = Array.from({ length: 100 }, (_, n) => wire.complete(call(`a${n}`, "a")))
@@ -106,7 +106,7 @@ describe("a limit of concurrent calls", () => {
 })
 
 describe("a limit of requests a minute", () => {
-  it.scoped("lets so many begin at once, and the next when the first is a minute old", () =>
+  it.scoped("starts that many at once, and the next when the first is a minute old", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ requestsPerMinute: 3 })
       yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
@@ -123,7 +123,7 @@ describe("a limit of requests a minute", () => {
     }).pipe(withScript(echo())))
 
   it.effect.prop(
-    "is kept in any minute, whoever calls and leaves when, and nobody waits for nothing",
+    "applies in any minute, whoever calls and leaves, and no call waits needlessly",
     [
       FastCheck.integer({ min: 1, max: 4 }),
       FastCheck.integer({ min: 1, max: 8 }),
@@ -179,7 +179,7 @@ describe("a limit of tokens a minute", () => {
   const reserving = (tokensPerMinute: number, reserved: number) =>
     limited({ tokensPerMinute, reserve: () => reserved, concurrency: 10 })
 
-  it.scoped("reserves what a call is likely to take, and gives back what it did not take", () =>
+  it.scoped("reserves the likely tokens of a call, and returns those that it did not use", () =>
     Effect.gen(function*() {
       const wire = yield* reserving(1000, 400)
       yield* fork(Effect.forEach([1, 2, 3, 4], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
@@ -189,7 +189,7 @@ describe("a limit of tokens a minute", () => {
       assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4"])
     }).pipe(withScript(() => ScriptedHttpClient.delayed("1 second", answer("a", { usage: usage(60, 40) })))))
 
-  it.scoped("counts what a call took beyond its reservation", () =>
+  it.scoped("counts the tokens that a call used beyond its reservation", () =>
     Effect.gen(function*() {
       const wire = yield* reserving(1000, 10)
       yield* Stream.runDrain(wire.stream(call("1")))
@@ -201,7 +201,7 @@ describe("a limit of tokens a minute", () => {
       assert.deepStrictEqual(yield* asked, ["1", "2"])
     }).pipe(withScript([ScriptedHttpClient.tokens(["a"], { usage: usage(1000, 500) }), answer("b")])))
 
-  it.scoped("lets a call that takes more than the limit go when nothing else counts", () =>
+  it.scoped("admits a call that needs more than the limit when nothing else counts", () =>
     Effect.gen(function*() {
       const wire = yield* reserving(100, 5000)
       yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
@@ -225,7 +225,7 @@ describe("a limit of tokens a minute", () => {
     }).pipe(withScript(slow(10_000_000))))
 })
 
-describe("what counts of a call that came to nothing", () => {
+describe("the tokens of a call that failed", () => {
   const sends = "a question of some words ".repeat(20)
 
   /** Whether a call of the size begins at once after the first one, within a limit of 1000 tokens. */
@@ -241,20 +241,20 @@ describe("what counts of a call that came to nothing", () => {
       return (yield* asked).length === 2
     }).pipe(Effect.scoped, withScript([first, answer("next")]))
 
-  it.effect("is nothing where the server refused it", () =>
+  it.effect("is empty if the server refused it", () =>
     Effect.gen(function*() {
       assert.isTrue(yield* fits(1000, ScriptedHttpClient.json({ error: "no" }, { status: 400 })))
       assert.isTrue(yield* fits(1000, ScriptedHttpClient.connectionError()))
     }))
 
-  it.effect("is what it sent where the server took too long", () =>
+  it.effect("counts the request if the server took too long", () =>
     Effect.gen(function*() {
       const silent = ScriptedHttpClient.delayed("1 hour", answer("late"))
       assert.isTrue(yield* fits(860, silent))
       assert.isFalse(yield* fits(900, silent))
     }))
 
-  it.effect("is what it sent and what came where its consumer left", () =>
+  it.effect("counts the request and the part that arrived if the consumer stopped reading", () =>
     Effect.gen(function*() {
       const text = "an answer of some words ".repeat(40)
       const cut = ScriptedHttpClient.tokens([text], { ending: ScriptedHttpClient.never })
@@ -358,7 +358,7 @@ describe("a wait", () => {
 })
 
 describe("a limit whose scope closes", () => {
-  it.scoped("interrupts who waits and who comes later, and lets run what runs", () =>
+  it.scoped("interrupts waiting and later calls, and lets running calls continue", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const wire = yield* Scope.extend(limited({ concurrency: 1 }), scope)
@@ -385,7 +385,7 @@ describe("a limit's settings", () => {
       }).pipe(withScript([])))
   }
 
-  it.scoped("limit nothing where they are absent", () =>
+  it.scoped("limit nothing if they are absent", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: undefined })
       yield* fork(
@@ -396,7 +396,7 @@ describe("a limit's settings", () => {
 })
 
 describe("conversations over a limit", () => {
-  it.scoped("take turns, each chat of its own being one", () =>
+  it.scoped("are served in turn, each chat as a conversation", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const [ada, bob] = yield* Effect.all([

@@ -185,6 +185,7 @@ const config = (preset: Provider.Preset): Partial<LLMConfig.Options> => ({ ...pr
 
 const columns: Readonly<Record<string, (preset: Provider.Preset) => string>> = {
   address: ({ baseUrl }) => baseUrl,
+  "name in spans": ({ provider }) => provider,
   "default model": ({ wire }) => wire.defaultModel ? "yes" : "no",
   "default temperature": ({ wire }) => wire.defaultTemperature ? "sent" : "not sent",
   "maximum of tokens": ({ wire }) => wire.maxTokensField,
@@ -216,10 +217,10 @@ const table = (): string =>
   ].join("\n")
 
 describe("Provider", () => {
-  it.effect("the presets are as docs/providers.md says", () => generated("providers.md", table()))
+  it.effect("the presets agree with docs/providers.md", () => generated("providers.md", table()))
 
   for (const [name, { body, preset, provider, url }] of Object.entries(expected)) {
-    it.effect(`${name} is sent exactly what it takes`, () =>
+    it.effect(`${name} receives exactly the fields that it accepts`, () =>
       Effect.map(
         streamFrom([ScriptedHttpClient.bytes([says("a"), done])], { config: config(preset), messages, options }),
         ({ requests: [request] }) => {
@@ -257,7 +258,7 @@ describe("Provider", () => {
     }
   })
 
-  it("no preset but DeepSeek's has a default model, and each says so by its name", () => {
+  it("only DeepSeek's preset has a default model, and the error names the preset", () => {
     for (const { preset } of Object.values(expected)) {
       const config = LLMConfig.decode(preset)
       if (preset === Provider.deepseek) assert.strictEqual(Either.getOrThrow(config).model, "deepseek-chat")
@@ -270,7 +271,7 @@ describe("Provider", () => {
     }
   })
 
-  it("every member of a preset's wire has a column in docs/providers.md", () => {
+  it("every member of a preset's wire that a preset sets has a column in docs/providers.md", () => {
     const read = new Set<PropertyKey>()
     const wire = new Proxy(Provider.Wire.make({}), {
       get: (target, key, receiver) => {
@@ -281,9 +282,12 @@ describe("Provider", () => {
     for (const cell of Object.values(columns)) cell({ provider: "p", baseUrl: "b", wire })
     const spoken = Object.keys(Provider.Wire.fields).filter((field) => !read.has(field))
     assert.deepStrictEqual(spoken, ["thinkTags", "endOfStreamIsComplete"])
+    for (const { preset } of Object.values(expected)) {
+      assert.isFalse(preset.wire.thinkTags || preset.wire.endOfStreamIsComplete)
+    }
   })
 
-  it("Azure takes another version of its API", () => {
+  it("Azure accepts another version of its API", () => {
     const { wire } = Provider.azure({ resource: "r", deployment: "d", apiVersion: "2025-01-01-preview" })
     assert.deepStrictEqual(wire.query, { "api-version": "2025-01-01-preview" })
   })

@@ -1,5 +1,5 @@
 /**
- * What went wrong, in one line for a person.
+ * Explains an error in one line.
  */
 import type { HttpServerError } from "@effect/platform"
 import type { ConfigError, ParseResult } from "effect"
@@ -7,7 +7,7 @@ import type { ChatError } from "effect-chat"
 import type { OutputError } from "./output.ts"
 import { oneLine } from "./visible.ts"
 
-/** Whatever can keep a chat from beginning or from going on. */
+/** The errors of a chat. */
 export type Problem =
   | ChatError.ChatError
   | ConfigError.ConfigError
@@ -15,7 +15,7 @@ export type Problem =
   | HttpServerError.ServeError
   | OutputError
 
-/** What the person can do about it. */
+/** What the user can do about it. */
 const advice: Partial<Record<Problem["_tag"], string>> = {
   AuthenticationError: " (Is LLM_API_KEY right?)",
   NotFoundError: " (Are LLM_BASE_URL and LLM_MODEL right?)",
@@ -35,7 +35,7 @@ const message = (problem: Problem): string => {
 export const explain = (problem: Problem): string =>
   `${problem._tag}: ${oneLine(message(problem))}${advice[problem._tag] ?? ""}`
 
-/** Whether asking again cannot help as long as the settings are what they are. */
+/** Whether the same settings always give this error. */
 export const isOfSettings = ({ _tag }: ChatError.ChatError): boolean =>
   _tag === "AuthenticationError" || _tag === "PermissionError" || _tag === "NotFoundError" ||
   _tag === "InvalidRequestError" || _tag === "MalformedResponseError" || _tag === "TransportError"

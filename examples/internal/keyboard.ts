@@ -9,7 +9,7 @@ import { Effect, Option, type Scope } from "effect"
 import { createInterface } from "node:readline"
 import { Writable } from "node:stream"
 
-/** What a program wants from a person. */
+/** The input of a user. */
 export interface Keyboard {
   /** The next line; none when the person leaves with Ctrl-D, or with Ctrl-C at an empty line. */
   readonly line: Effect.Effect<Option.Option<string>>
@@ -47,7 +47,7 @@ const open = (prompt: string): Keyboard & { readonly close: () => void } => {
   let onLine: ((line: Option.Option<string>) => void) | undefined
   let onInterrupt: (() => void) | undefined
 
-  /** Takes back what stands in the editor. */
+  /** Removes and returns the text in the editor. */
   const takeBack = (): string => {
     const { line } = editor
     editor.write(null, { ctrl: true, name: "e" })

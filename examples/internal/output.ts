@@ -3,13 +3,13 @@
  */
 import { Data, Effect } from "effect"
 
-/** The output takes no more: `isGone` where nobody reads it any longer, as after `| head`, which is no failure. */
+/** The output failed. `isGone` means that its reader has ended, as after `| head`, which is not a failure. */
 export class OutputError extends Data.TaggedError("OutputError")<{
   readonly isGone: boolean
   readonly message: string
 }> {}
 
-/** Without a listener Node would end the program with a stack trace; whoever writes is told by its callback. */
+/** Without a listener, Node would end the program with a stack trace. The callback of each write has the error. */
 process.stdout.on("error", () => {})
 
 /** Prints the text as it is, and waits until it is taken. */

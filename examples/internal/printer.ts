@@ -1,5 +1,5 @@
 /**
- * How an answer looks on a terminal: its text as it comes, its reasoning dimmed, and a note where it did not end as usual.
+ * Prints an answer on a terminal: its text as it arrives, its reasoning dimmed, and a note if it did not end normally.
  */
 import type { ChatEvent, ChatResponse } from "effect-chat"
 import * as Visible from "./visible.ts"

@@ -13,10 +13,10 @@ const escape = (character: string): string => {
   return code <= 0xff ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`
 }
 
-/** A whole text. */
+/** A complete text. */
 export const visible = (text: string): string => text.replaceAll("\r\n", "\n").replace(unsafe, escape)
 
-/** A whole text in one line of at most `longest` characters. */
+/** A complete text in one line of at most `longest` characters. */
 export const oneLine = (text: string, longest = 500): string => {
   const line = visible(text).replace(/\s+/g, " ").trim()
   return line.length > longest ? `${line.slice(0, longest)}…` : line

@@ -3,7 +3,7 @@
  */
 import * as ParseResult from "effect/ParseResult"
 
-/** Where a rule is broken, and how. */
+/** The path of an invalid value, and the message of its rule. */
 export interface Issue {
   readonly path: ReadonlyArray<PropertyKey>
   readonly message: string

@@ -1,5 +1,5 @@
 /**
- * Readers over parsed JSON of unknown shape: what is absent, null or of another type reads as undefined. And JSON text
+ * Readers of parsed JSON of unknown shape: absent values, null and values of other types read as undefined. Also JSON text
  * that strict parsers accept.
  */
 
@@ -15,19 +15,19 @@ export const asArray = (value: unknown): ReadonlyArray<unknown> | undefined => A
 
 export const asString = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
 
-/** A text with something in it. Servers send `""` where they mean null. */
+/** A text that is not empty. Servers send `""` in place of null. */
 export const asText = (value: unknown): string | undefined =>
   typeof value === "string" && value !== "" ? value : undefined
 
-/** The fields of an object: none of what is no object. */
+/** The fields of an object. Empty for other values. */
 export const fieldsOf = (value: unknown): JsonRecord => isRecord(value) ? value : {}
 
-/** The items of a list: none of what is no list. */
+/** The items of a list. Empty for other values. */
 export const itemsOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : none
 
 const none: ReadonlyArray<unknown> = []
 
-/** The first thing that is read of some items. */
+/** The first value that the reader returns for one of the items. */
 export const first = <A, B>(items: ReadonlyArray<A>, read: (item: A) => B | undefined): B | undefined => {
   for (const item of items) {
     const found = read(item)
@@ -36,7 +36,7 @@ export const first = <A, B>(items: ReadonlyArray<A>, read: (item: A) => B | unde
   return undefined
 }
 
-/** A number of things: zero or more, also where it comes as text. */
+/** A count: zero or more, as a number or a text. */
 export const asCount = (value: unknown): number | undefined => {
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value
   return typeof number === "number" && Number.isFinite(number) ? Math.max(0, number) : undefined
@@ -50,7 +50,7 @@ export function defined(fields: JsonRecord): JsonRecord {
   return rest
 }
 
-/** JSON, or undefined for what is none. */
+/** Parses JSON. Undefined for other text. */
 export const parseJson = (text: string): { readonly value: unknown } | undefined => {
   try {
     return { value: JSON.parse(text) }

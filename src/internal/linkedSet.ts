@@ -26,7 +26,7 @@ export class LinkedSet<Value> {
     return this.#first?.value
   }
 
-  /** Adds a value to the end. A value that is there keeps its place. */
+  /** Adds a value to the end. A value that is already in the set keeps its place. */
   add(value: Value): void {
     if (this.#links.has(value)) return
     const link: Link<Value> = { value, before: this.#last, after: undefined }
@@ -36,7 +36,7 @@ export class LinkedSet<Value> {
     this.#last = link
   }
 
-  /** Removes a value; returns whether it was there. */
+  /** Removes a value. Returns whether it was in the set. */
   delete(value: Value): boolean {
     const link = this.#links.get(value)
     if (link === undefined) return false

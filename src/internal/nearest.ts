@@ -19,7 +19,7 @@ export const nearest = (name: string, names: ReadonlyArray<string>): string | un
   return found
 }
 
-/** The refusal of a name that no setting has. */
+/** The error message for an unknown setting. */
 export const unknownSetting = (name: string, settings: ReadonlyArray<string>): string => {
   const suggestion = nearest(name, settings)
   return suggestion === undefined ? "There is no such setting" : `There is no such setting. Did you mean ${suggestion}?`
@@ -27,7 +27,7 @@ export const unknownSetting = (name: string, settings: ReadonlyArray<string>): s
 
 const letters = (name: string): string => name.toLowerCase().replace(/[_-]/g, "")
 
-/** How many letters must be inserted, removed or replaced (Levenshtein's distance). */
+/** The number of letters to insert, remove or replace (Levenshtein distance). */
 const distance = (left: string, right: string): number => {
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index)
   for (let i = 0; i < left.length; i++) {

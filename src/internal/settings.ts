@@ -1,5 +1,5 @@
 /**
- * The rules of single settings: what is accepted, how it is put into normal form, how a refusal reads.
+ * The rules of single settings: accepted values, their normal form, and the messages of errors.
  */
 import * as Duration from "effect/Duration"
 import * as Inspectable from "effect/Inspectable"
@@ -8,21 +8,21 @@ import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
-/** The annotation of a rule: a value that breaks it is refused with all of the rule and the value. */
+/** The annotation of a rule. The error of an invalid value has the rule and the value. */
 export const expected = (rule: string) => ({
   message: ({ actual }: ParseResult.ParseIssue) => ({ message: refusal(rule, actual), override: true })
 })
 
-/** What a refused value is told, in one line. */
+/** The error message for an invalid value, in one line. */
 export const refusal = (rule: string, actual: unknown): string =>
   `Expected ${rule}, actual ${
     typeof actual === "string" ? JSON.stringify(actual) : Inspectable.toStringUnknown(actual, 0)
   }`
 
-/** The provider of a config that names none. */
+/** The provider of a config without one. */
 export const unnamedProvider = "openai-compatible"
 
-/** The name of a server where several can answer: its provider, or the origin of its address where none is named. */
+/** The name of a server: its provider, or the origin of its address if it has none. */
 export const serverName = (
   { baseUrl, provider }: { readonly baseUrl: string; readonly provider: string }
 ): string => provider === unnamedProvider ? new URL(baseUrl).origin : provider
@@ -40,7 +40,7 @@ const withoutSlashes = (text: string): string => {
   return text.slice(0, end)
 }
 
-/** The address in a text, undefined where it has none. */
+/** The URL in a text. Undefined if it is not a URL. */
 export const urlIn = (text: string): URL | undefined => URL.canParse(text) ? new URL(text) : undefined
 
 const baseUrlProblem = (baseUrl: string): string | true => {
@@ -63,14 +63,14 @@ const hasCredentials = (text: string): boolean => {
 
 const notHttp = "baseUrl must be an http or https URL"
 
-/** An http or https URL without query, fragment or credentials. A refusal shows no part that could be a secret. */
+/** An http or https URL without query, fragment or credentials. The error shows no part that could be a secret. */
 export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({ message: () => notHttp }).pipe(
   Schema.filter(baseUrlProblem)
 )
 
 const refusedKey = { message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" }
 
-/** A key that fits into a header. A refusal never shows it, whatever it is. */
+/** A key that fits into a header. The error never shows it. */
 export const ApiKey: Schema.Schema<string> = Schema.String.annotations(refusedKey).pipe(
   Schema.filter((key) => /^[\x21-\x7e]*$/.test(key.trim())),
   Schema.annotations(refusedKey)
@@ -80,10 +80,10 @@ const HeaderValue = Schema.Redacted(
   Schema.String.annotations({ message: () => "a header must be a text, actual <redacted>" })
 )
 
-/** Headers that an HTTP client sets for each message by itself. */
+/** Headers that the HTTP client sets. */
 const ofMessages = /^(content-length|transfer-encoding|connection|keep-alive|upgrade|expect|trailer|te)$/i
 
-/** Headers whose values are secrets. A refusal shows none of them, whatever they are. */
+/** Headers whose values are secrets. The error never shows them. */
 export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue }).annotations({
   message: () => "headers must be texts by name, actual <redacted>"
 }).pipe(
@@ -117,28 +117,28 @@ export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema
   }
 ).annotations(expected(`a duration greater than 0, such as 30000 (milliseconds), "30 seconds" or "Infinity"`))
 
-/** A whole number from 1 on, or no limit. */
+/** An integer of 1 or more, or `Infinity`. */
 export const WholeOrInfinite: Schema.Schema<number> = Schema.Number.pipe(
   Schema.filter((number) => number === Infinity || (Number.isInteger(number) && number > 0), {
     message: ({ actual }) => `Expected a whole number above 0, or Infinity, actual ${String(actual)}`
   })
 )
 
-/** The JSON of a duration, which has no number for the infinite one. */
+/** Encodes a duration for JSON, which has no infinite number. */
 export const encodeDuration = (input: unknown): number | string => {
   const duration = Duration.decodeUnknown(input)
   if (Option.isNone(duration)) return String(input)
   return Duration.isFinite(duration.value) ? Duration.toMillis(duration.value) : "Infinity"
 }
 
-/** A field that may be left out, in JSON and by a program alike. */
+/** A field that may be absent, in JSON and in programs. */
 export const withDefault = <S extends Schema.Schema.All>(
   schema: S,
   fallback: Schema.Schema.Type<S>
 ): Schema.optionalWith<S, { exact: true; default: () => Schema.Schema.Type<S> }> =>
   Schema.optionalWith(schema, { exact: true, default: () => fallback })
 
-/** A duration as milliseconds. JSON has no number for the infinite one, which becomes the longest that it has. */
+/** A duration in milliseconds. JSON has no infinite number, so an infinite duration becomes the largest number. */
 export const FiniteMillis: Schema.Schema<Duration.Duration, number> = Schema.transform(
   Schema.Number,
   Schema.DurationFromSelf,

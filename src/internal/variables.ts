@@ -1,12 +1,12 @@
 /**
- * The environment variables of settings: which are read, and which are misspelled.
+ * The environment variables of settings: those that are read, and misspelled ones.
  */
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import { asText } from "./json.ts"
 import { nearest, unknownSetting } from "./nearest.ts"
 
-/** A variable that is set to something. */
+/** A variable that is set and not blank. */
 const variable = (name: string) =>
   Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
 
@@ -14,7 +14,7 @@ const variable = (name: string) =>
 export const nameOf = (field: string, prefix = "LLM"): string =>
   `${prefix}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 
-/** The variables of fields, by the fields' names. */
+/** The variables of fields, by the names of the fields. */
 const variables = (fields: ReadonlyArray<string>, prefix?: string) =>
   Config.all(Object.fromEntries(fields.map((field) => [field, variable(nameOf(field, prefix))])))
 
@@ -47,8 +47,8 @@ export const environment = Config.all({
 })
 
 /**
- * A misspelled variable: it has no meaning here, and the nearest one that has is not set. Others may be those of other
- * programs.
+ * Finds a misspelled variable: one with an unknown name, if the variable with the nearest known name is not set. Other
+ * unknown variables may belong to other programs.
  */
 export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigError | undefined => {
   const known = [...server, ...texts, ...numbers].map((field) => nameOf(field))
@@ -59,4 +59,11 @@ export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigErro
     }
   }
   return undefined
+}
+
+/** The number that a variable means: `null` for one that is not sent, and the text if it is no number. */
+export const toNumber = (text: string | undefined): number | string | null | undefined => {
+  if (text === "null" || text === "none") return null
+  const number = Number(text)
+  return Number.isNaN(number) ? text : number
 }

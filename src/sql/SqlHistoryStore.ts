@@ -1,19 +1,17 @@
 /**
- * Conversations in tables of a SQLite or PostgreSQL database, through any `SqlClient` of `@effect/sql`:
+ * Stores conversations in tables of a SQLite or PostgreSQL database, through any `SqlClient` of `@effect/sql`.
  *
- * ```
- * SqlHistoryStore.layer.pipe(Layer.provide(PgClient.layer({ url })))
- * ```
+ * **Details**
  *
  * - `effect_chat_conversations` has a row for each conversation, `effect_chat_messages` one for each message, and
- *   `effect_chat_migrations` tells which version the tables have. They are created, and brought up to date, when the
- *   layer is built; programs that start at the same time wait for one another.
- * - A turn is one transaction. Programs may share a database: of two that write to one conversation at a time the second
- *   gets `ConflictError`. Where they only are in each other's way (SQLITE_BUSY, deadlocks, serialization failures), the
- *   transaction is tried anew for 10 seconds. In a transaction of your own, a turn is stored when yours is.
- * - Messages, summaries, usage and settings are JSON. Ids and system prompts are stored as they are, except that `\`, NUL and lone
- *   surrogates, which not every database can keep, are escaped as `\\`, `\0` and `\ud800`. An id of more than 255
- *   characters is in `long_id`, and its hash stands for it in `id`.
+ *   `effect_chat_migrations` has the version of the tables. The layer creates and migrates the tables when it is built;
+ *   programs that start at the same time wait for each other.
+ * - A turn is one transaction. Programs can share a database: if two write to one conversation at the same time, the second
+ *   fails with `ConflictError`. After SQLITE_BUSY, deadlocks and serialization failures, the transaction is retried for 10
+ *   seconds. Within a transaction of the program, a turn is stored when that transaction commits.
+ * - Messages, summaries, usage and settings are JSON. Ids and system prompts are stored as text. `\`, NUL and lone surrogates
+ *   are escaped as `\\`, `\0` and `\ud800`, because not every database can store them. An id of more than 255 characters is
+ *   stored in `long_id`, and `id` has its hash.
  *
  * @since 0.1.0
  */
@@ -27,7 +25,17 @@ import { migrate } from "../internal/history/sql/migrations.ts"
 import * as SqlStore from "../internal/history/sql/sqlStore.ts"
 
 /**
- * A store in the database of a client. Creates its tables where they are missing.
+ * Makes a store in the database of the client. Creates the tables if they do not exist.
+ *
+ * @example
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Effect, Redacted } from "effect"
+ * import { SqlHistoryStore } from "effect-chat/sql"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const store = yield* SqlHistoryStore.make
+ *   return yield* store.conversations({ owner: "ada" })
+ * }).pipe(Effect.provide(PgClient.layer({ url: Redacted.make("postgres://localhost/chats") })))
  *
  * @since 0.1.0
  * @category constructors
@@ -39,6 +47,17 @@ export const make: Effect.Effect<HistoryStore.Service, SqlError | MigrationError
 
 /**
  * {@link make} as a layer.
+ *
+ * @example
+ * import { PgClient } from "@effect/sql-pg"
+ * import { Layer, Redacted } from "effect"
+ * import { ChatManager, Provider } from "effect-chat"
+ * import { SqlHistoryStore } from "effect-chat/sql"
+ *
+ * export const Manager = ChatManager.layer({ config: { ...Provider.ollama, model: "qwen3" } }).pipe(
+ *   Layer.provide(SqlHistoryStore.layer),
+ *   Layer.provide(PgClient.layer({ url: Redacted.make("postgres://localhost/chats") }))
+ * )
  *
  * @since 0.1.0
  * @category layers

@@ -1,5 +1,5 @@
 /**
- * Conversations in a SQLite file, with `libsql` inside: it comes with its binaries, so nothing is compiled.
+ * Stores conversations in a SQLite file with `libsql`, which has prebuilt binaries.
  *
  * @since 0.1.0
  */
@@ -16,21 +16,42 @@ import * as LibsqlClient from "../internal/history/sql/libsqlClient.ts"
 import * as SqlHistoryStore from "./SqlHistoryStore.ts"
 
 /**
- * Where the file is.
+ * The options of {@link layer}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** The file, which is created where it is missing (its folder is not), or `:memory:`. */
+  /** The file, or `:memory:`. The file is created if it does not exist, but its folder is not. */
   readonly filename: string
 }
 
 /**
- * A store in a SQLite file. Programs on one machine may share the file.
+ * A store in a SQLite file. Programs on one machine can share the file.
  *
- * The file is in WAL mode, and a turn that is stored is on the disk. SQLite works in the program's own thread: a write
- * takes it for as long as the disk needs. See {@link SqlHistoryStore} for the tables.
+ * The file is in WAL mode, and a stored turn is on the disk. SQLite runs in the thread of the program, so a write blocks it
+ * until the disk is done. See {@link SqlHistoryStore} for the tables.
+ *
+ * @example
+ * import { Effect, Layer } from "effect"
+ * import { ChatManager } from "effect-chat"
+ * import * as Sqlite from "effect-chat/sql/Sqlite"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.ChatManager
+ *   const chat = yield* manager.getChat("ada")
+ *   yield* chat.chat("Hi") // done when it is stored
+ *   const { turns } = yield* manager.export("ada")
+ *   assert.strictEqual(turns.length, 1)
+ * })
+ *
+ * const Manager = ChatManager.layer({ config: { baseUrl: "http://localhost/v1" } }).pipe(
+ *   Layer.provide(Sqlite.layer({ filename: ":memory:" })),
+ *   Layer.provide(ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello!"])]))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Manager))
  *
  * @since 0.1.0
  * @category layers
@@ -44,7 +65,7 @@ export const layer = (options: Options): Layer.Layer<HistoryStore.HistoryStore, 
     )
   ).pipe(Layer.provide(Reactivity.layer))
 
-/** `@effect/sql` has one tag for the transactions of all clients: one of another client must not take these over. */
+/** `@effect/sql` has one tag for the transactions of all clients. This store must not join a transaction of another client. */
 const apart = (store: HistoryStore.Service): HistoryStore.Service => {
   const outside = Effect.mapInputContext(withoutTransaction)
   return {

@@ -1,6 +1,6 @@
 /**
- * What every history store does, as tests for one of your own. They know no test framework: each case is a sentence and
- * an Effect that fails where the store does something else.
+ * The tests that every history store must pass, for stores of your own. They need no test framework: each case has a
+ * sentence and an Effect that fails if the store behaves differently.
  *
  * ```
  * layer(MyStore.layer)("my store", (it) => {
@@ -8,9 +8,9 @@
  * })
  * ```
  *
- * The cases run in any order, also all at once, on a store that holds other conversations too: they use ids of their own
- * and remove them. Only "ids that mean something elsewhere are ids like others" uses, and removes, ids that your store
- * may have: `""`, `..`, `__proto__` and their like.
+ * The cases can run in any order or at the same time, also on a store with other conversations: they use their own ids and
+ * remove them. One case, "ids that mean something elsewhere are ids like others", uses and removes ids that your store may
+ * have: `""`, `..`, `__proto__` and similar ones.
  *
  * @since 0.1.0
  */
@@ -25,7 +25,7 @@ import { writeCases } from "./internal/history/writeCases.ts"
 
 export {
   /**
-   * The store did something else than it should. Test frameworks show the difference of `actual` and `expected`.
+   * The store returned something unexpected. Test frameworks show the difference of `actual` and `expected`.
    *
    * @since 0.1.0
    * @category errors
@@ -34,7 +34,7 @@ export {
 }
 
 /**
- * One behaviour: a sentence, and its test.
+ * A behaviour of stores: a sentence and its test.
  *
  * @since 0.1.0
  * @category models
@@ -46,6 +46,15 @@ export interface Case {
 
 /**
  * The behaviours of every history store.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { HistoryStore } from "effect-chat"
+ * import { HistoryStoreSuite } from "effect-chat/testing"
+ *
+ * const [first] = HistoryStoreSuite.cases
+ *
+ * Effect.runPromise(Effect.provide(first?.test ?? Effect.void, HistoryStore.layerMemory))
  *
  * @since 0.1.0
  * @category constants

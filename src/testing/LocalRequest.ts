@@ -5,7 +5,7 @@
  */
 
 /**
- * A message of the conversation, as far as an answer needs it.
+ * A message of the conversation, reduced to what an answer needs.
  *
  * @since 0.1.0
  * @category models
@@ -13,7 +13,7 @@
 export interface Message {
   /** `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
   readonly role: string
-  /** The text of the content: text parts joined, other parts left out, empty when there is none. */
+  /** The text of the content: the text parts joined, without other parts. Empty if there is none. */
   readonly content: string
 }
 
@@ -25,12 +25,12 @@ export interface Message {
  */
 export interface Tool {
   readonly name: string
-  /** The JSON Schema of the arguments; `undefined` when the request gives none. */
+  /** The JSON Schema of the arguments. `undefined` if the request has none. */
   readonly parameters: unknown
 }
 
 /**
- * A request for a completion that was found to be in order.
+ * A valid request for a completion.
  *
  * @since 0.1.0
  * @category models
@@ -42,14 +42,14 @@ export interface ChatRequest {
   readonly stream: boolean
   /** Whether the stream ends with a chunk of usage. */
   readonly includeUsage: boolean
-  /** `max_completion_tokens`, else `max_tokens`; the answer is cut there with the finish reason `length`. */
+  /** `max_completion_tokens`, or else `max_tokens`. A longer answer is cut off with the finish reason `length`. */
   readonly maxTokens: number | undefined
-  /** The answer ends before the first of these. */
+  /** The stop sequences: the answer ends before the first of them. */
   readonly stop: ReadonlyArray<string>
   readonly tools: ReadonlyArray<Tool>
   readonly toolChoice: "none" | "auto" | "required" | { readonly name: string }
   readonly responseFormat: "text" | "json_object" | { readonly schema: unknown }
-  /** The whole body as it came. */
+  /** The complete body. */
   readonly body: Readonly<Record<string, unknown>>
 }
 

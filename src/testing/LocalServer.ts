@@ -1,19 +1,19 @@
 /**
  * A small OpenAI-compatible server on loopback, for tests and first steps without a key.
  *
- * No model is inside. It answers from the messages of the request alone, so its answers are the same every time and
- * show whether the history was sent: it repeats the prompt with the number of the turn, and recalls what was said when
- * it is asked ("my name is Ada", later "what is my name?"). It calls a tool if the request demands one, or if the last
- * message of the user has the name of one, with arguments that the tool's schema accepts. What it accepts, refuses and streams is what OpenAI does.
+ * It has no model. It answers from the messages of the request alone, so its answers are deterministic and show whether the
+ * history was sent: it repeats the prompt with the number of the turn, and remembers ("my name is Ada", later "what is my
+ * name?"). It calls a tool if the request demands one, or if the last message of the user has the name of one, with arguments
+ * that the tool's schema accepts. It accepts, refuses and streams as OpenAI does.
  *
- * It serves `POST /v1/chat/completions` (streaming and not), `GET /v1/models` and `GET /v1/models/{id}`. Three model
- * names are faults, and are accepted whatever `models` says:
+ * It serves `POST /v1/chat/completions` (with and without streams), `GET /v1/models` and `GET /v1/models/{id}`. Three model
+ * names are faults and always exist:
  *
  * - `effect-chat-silent` sends the headers of a stream and nothing else;
- * - `effect-chat-stall` streams three tokens, then nothing more, and does not end;
+ * - `effect-chat-stall` streams three tokens, then nothing, and stays open;
  * - `effect-chat-cut` streams three tokens and ends without a finish reason and without `[DONE]`.
  *
- * Not streaming, the first two never answer and the third ends in the middle of its JSON.
+ * Without a stream, the first two never answer, and the third ends within its JSON.
  *
  * @since 0.1.0
  */
@@ -45,7 +45,7 @@ import type { Answer, ChatRequest } from "./LocalRequest.ts"
 export * from "./LocalRequest.ts"
 
 /**
- * A server that runs.
+ * A running server.
  *
  * @since 0.1.0
  * @category services
@@ -53,14 +53,14 @@ export * from "./LocalRequest.ts"
 export interface Service {
   /** The base URL for a client, for example `http://127.0.0.1:54321/v1`. */
   readonly url: string
-  /** The last 100 requests, oldest first, refused ones included. Fewer where their bodies exceed 64 MiB together. */
+  /** The last 100 requests, oldest first, including refused ones. Fewer if their bodies exceed 64 MiB together. */
   readonly requests: Effect.Effect<ReadonlyArray<RecordedRequest>>
-  /** Answers that are being streamed or held back. One that its client has left is no longer counted. */
+  /** The number of answers that are being streamed or delayed. An answer whose client is gone does not count. */
   readonly activeAnswers: Effect.Effect<number>
 }
 
 /**
- * The local server: its address and what it was asked.
+ * The local server: its address and requests.
  *
  * @since 0.1.0
  * @category services
@@ -81,39 +81,61 @@ export interface RecordedRequest {
   readonly path: string
   /** Names in lower case, without `authorization`. */
   readonly headers: Readonly<Record<string, string>>
-  /** The key of the `authorization` header, if there was one. */
+  /** The key of the `authorization` header, if it has one. */
   readonly apiKey: Redacted.Redacted | undefined
-  /** The body parsed as JSON; `undefined` when it is empty or no JSON. */
+  /** The body parsed as JSON. `undefined` if it is empty or not JSON. */
   readonly body: unknown
 }
 
 /**
- * How the server behaves.
+ * Options of the server.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** The key that requests must carry as `Authorization: Bearer …`. Default: every key will do, and none. */
+  /** The key that requests must have as `Authorization: Bearer …`. Default: none is required. */
   readonly apiKey?: Redacted.Redacted | string | undefined
-  /** The models that exist. Default: every name is accepted, and the list shows `effect-chat-local`. */
+  /** The models that exist. Default: every name is accepted, and the list has `effect-chat-local`. */
   readonly models?: ReadonlyArray<string> | undefined
-  /** The wait before each token of a stream. Default zero: tokens are written in batches. */
+  /** The delay before each token of a stream. Default zero: tokens are written in batches. */
   readonly tokenDelay?: Duration.DurationInput | undefined
   /**
-   * The answer, in place of what the server says itself: a text, calls of tools, or an error. With
-   * `response_format: json_object` a text becomes the property `answer`. When it throws, the response is a 500.
+   * The answer: a text, calls of tools, or an error. Default: see the module. With `response_format: json_object`, a text is
+   * the property `answer` of the JSON. If the function throws, the status is 500.
    */
   readonly answer?: ((request: ChatRequest) => Answer) | undefined
 }
 
-/** How many requests are kept, and how many characters of their bodies. */
+/** The maximum number of recorded requests, and of the characters of their bodies. */
 const kept = 100
 const keptCharacters = 2 ** 26
 
 /**
- * Serves on the `HttpServer` until the scope closes; streams under way end then. Fails with a
- * `ServeError` when the server listens on a Unix socket, which has no URL.
+ * Starts the server on the `HttpServer`. It runs until the scope closes, which also ends its streams. Fails with
+ * `ServeError` if the `HttpServer` listens on a Unix socket, which has no URL.
+ *
+ * @example
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { LocalServer } from "effect-chat/testing"
+ * import { createServer } from "node:http"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { requests, url } = yield* LocalServer.make({ answer: () => "Hello!" })
+ *   const chat = yield* LLMChat.make({ baseUrl: url })
+ *   const { text } = yield* chat.chat("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ *   assert.strictEqual((yield* requests).length, 1)
+ * })
+ *
+ * Effect.runPromise(program.pipe(
+ *   Effect.scoped,
+ *   Effect.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })),
+ *   Effect.provide(FetchHttpClient.layer)
+ * ))
  *
  * @since 0.1.0
  * @category constructors
@@ -154,8 +176,37 @@ export const make = (
   })
 
 /**
- * The server as a layer over any `HttpServer`: `NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })`
- * takes a free port that only this machine reaches.
+ * The server as a layer over any `HttpServer`. `NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })` uses a
+ * free port that only this machine can reach.
+ *
+ * @example
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { LocalServer } from "effect-chat/testing"
+ * import { createServer } from "node:http"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.LLMChat
+ *   yield* chat.chat("My name is Ada.")
+ *   const { text } = yield* chat.chat("What is my name?")
+ *   assert.match(text, /Ada/)
+ * })
+ *
+ * const Server = LocalServer.layer().pipe(
+ *   Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
+ * )
+ *
+ * const Chat = Layer.unwrapEffect(
+ *   Effect.map(LocalServer.LocalServer, ({ url }) => LLMChat.layer({ baseUrl: url }))
+ * )
+ *
+ * Effect.runPromise(program.pipe(
+ *   Effect.provide(Chat),
+ *   Effect.provide(Server),
+ *   Effect.provide(FetchHttpClient.layer)
+ * ))
  *
  * @since 0.1.0
  * @category layers
@@ -200,7 +251,7 @@ const handle = (server: Server) =>
     return HttpServerResponse.setHeader(response, "x-request-id", id)
   })
 
-/** Keeps the request, and forgets the oldest ones where there are too many. */
+/** Records the request and removes the oldest ones if there are too many. */
 const record = ({ requests, sizes }: Server, request: RecordedRequest, size: number): void => {
   requests.push(request)
   sizes.push(size)
@@ -293,7 +344,7 @@ const streamed = (
   })
   return HttpServerResponse.stream(Stream.flatMap(Stream.scoped(counted(server)), () => bytes), {
     contentType: "text/event-stream; charset=utf-8",
-    // An endless stream ends with the server, which would then wait for the connection to be given up.
+    // An endless stream ends with the server, which would then wait until the connection closes.
     headers: endless ? { "cache-control": "no-cache", connection: "close" } : { "cache-control": "no-cache" }
   })
 }
@@ -313,7 +364,7 @@ const whole = (
   const text = Completion.toJson(completion, envelope)
   const send = (text: string) => HttpServerResponse.text(text, { contentType: "application/json" })
   if (request.model === "effect-chat-cut") return Effect.succeed(send(text.slice(0, text.length / 2)))
-  // The platform runs handlers without interruption; a client that leaves must end this wait.
+  // The platform runs handlers uninterruptibly, but this wait must end when the client disconnects.
   return request.model === "effect-chat-silent" || request.model === "effect-chat-stall"
     ? counted(server).pipe(
       Effect.zipRight(Effect.interruptible(server.stop.wait)),

@@ -7,26 +7,26 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 
 /**
- * What a test sees of the client that its program used.
+ * The state of the client, for a test to check.
  *
  * @since 0.1.0
  * @category services
  */
 export interface Service {
-  /** Every request so far, in the order of arrival, those that failed or were interrupted included. */
+  /** All requests so far in the order of arrival, including those that failed or were interrupted. */
   readonly requests: Effect.Effect<ReadonlyArray<CapturedRequest>>
-  /** Responses of the script that no request has used yet; `Infinity` when the script is a function. */
+  /** The number of responses that no request has used yet. `Infinity` if the script is a function. */
   readonly remaining: Effect.Effect<number>
-  /** Requests that wait for their headers. An interrupted request waits no more. */
+  /** The number of requests that wait for headers, without interrupted ones. */
   readonly pendingRequests: Effect.Effect<number>
-  /** Bodies whose reading has begun and has neither ended nor been given up. 0 when nothing leaks. */
+  /** The number of bodies that are being read. 0 at the end of a test if nothing leaks. */
   readonly openBodies: Effect.Effect<number>
-  /** Responses with a body that nobody has begun to read. On a real client each keeps its connection. */
+  /** The number of responses whose body was never read. In a real client, each one keeps its connection open. */
   readonly unreadBodies: Effect.Effect<number>
 }
 
 /**
- * A request as it would have gone out.
+ * A request as it would have been sent.
  *
  * @since 0.1.0
  * @category models
@@ -37,13 +37,13 @@ export interface CapturedRequest {
   /** When it was sent, in milliseconds of the Clock. */
   readonly at: number
   readonly method: string
-  /** The whole address, query included. */
+  /** The complete URL with its query. */
   readonly url: string
   /** Names in lower case. The `authorization` header is here in plain text: use made-up keys. */
   readonly headers: Readonly<Record<string, string>>
-  /** The body parsed as JSON; `undefined` when it is empty or no JSON. */
+  /** The body parsed as JSON. `undefined` if it is empty or not JSON. */
   readonly body: unknown
-  /** The body as text; empty when there is none. */
+  /** The body as text. Empty if there is none. */
   readonly text: string
 }
 
@@ -68,7 +68,7 @@ export interface Delay {
 }
 
 /**
- * How a body breaks: it fails with `cause` (`Reset`) or nothing arrives any more (`Never`).
+ * How a body fails: with `cause` (`Reset`), or by staying open without further bytes (`Never`).
  *
  * @since 0.1.0
  * @category models
@@ -76,8 +76,8 @@ export interface Delay {
 export type Fault = { readonly _tag: "Reset"; readonly cause: unknown } | { readonly _tag: "Never" }
 
 /**
- * What one request is answered with: a `Reply` with status, headers and a body in steps, no connection at all, or
- * another response later.
+ * The response to one request: a `Reply` with status, headers and a body in steps; no connection; or another response
+ * after a delay.
  *
  * @since 0.1.0
  * @category models
@@ -93,8 +93,7 @@ export type ScriptedResponse =
   | { readonly _tag: "Delayed"; readonly duration: Duration.Duration; readonly response: ScriptedResponse }
 
 /**
- * The responses in the order in which requests take them, or a function that chooses by the request and its index
- * (0 for the first).
+ * The responses in the order of the requests, or a function of the request and its index (0 for the first).
  *
  * @since 0.1.0
  * @category models
@@ -104,12 +103,12 @@ export type Script =
   | ((request: CapturedRequest, index: number) => ScriptedResponse | Effect.Effect<ScriptedResponse>)
 
 /**
- * How a script is played.
+ * Options of a script.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** Whether requests beyond the end of a list get its last response again. Default `false`: they fail. */
+  /** Whether requests after the end of a list get its last response. Default `false`: they fail. */
   readonly repeatLast?: boolean | undefined
 }

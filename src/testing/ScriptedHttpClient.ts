@@ -1,9 +1,9 @@
 /**
- * An `HttpClient` that answers from a script instead of a network, for the tests of programs that chat.
+ * An `HttpClient` that answers from a script instead of the network, for tests.
  *
- * Everything above the client is the real thing: the bytes of the script are decoded, parsed and folded as a server's
- * are. Faults are part of the script: refused connections, headers that come late, bodies that stop, reset or are cut
- * at a chosen byte. All waits are on the Effect Clock, so `TestClock` drives them.
+ * It replaces only the client: the library decodes and parses the bytes of a script as it does those of a server. A script
+ * can contain faults: refused connections, late headers, and bodies that stall, reset or end at a chosen byte. All delays
+ * use the Clock of Effect, so `TestClock` controls them.
  *
  * @since 0.1.0
  */
@@ -17,14 +17,21 @@ import * as ScriptedClient from "./internal/scriptedClient.ts"
 import type { BodyStep, Delay, Fault, Options, Script, ScriptedResponse, Service } from "./Script.ts"
 
 /**
- * Scripts, and what they are made of.
+ * Scripts and their parts.
  *
  * @since 0.1.0
  */
 export * from "./Script.ts"
 
 /**
- * The script at work: what was asked, what is left, what is still open.
+ * Faults of a script.
+ *
+ * @since 0.1.0
+ */
+export * from "./ScriptedFault.ts"
+
+/**
+ * The state of a script: its requests, remaining responses and open bodies.
  *
  * @since 0.1.0
  * @category services
@@ -34,7 +41,7 @@ export class ScriptedHttpClient
 {}
 
 /**
- * Status (default 200) and headers (added to the content type, which they may replace) of a response.
+ * The status of a response (default 200) and its headers. A `content-type` among them replaces the default one.
  *
  * @since 0.1.0
  * @category models
@@ -44,15 +51,6 @@ export interface ResponseOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-/**
- * Whose error a fault imitates: `node` (default) is what `NodeHttpClient` reports, an error with `code`, `errno` and
- * `syscall`; `fetch` is what `FetchHttpClient` reports, a `TypeError` that has that error as its `cause`.
- *
- * @since 0.1.0
- * @category models
- */
-export type ErrorShape = "node" | "fetch"
-
 const reply = (contentType: string, body: ReadonlyArray<BodyStep>, options?: ResponseOptions): ScriptedResponse => ({
   _tag: "Reply",
   status: options?.status ?? 200,
@@ -61,7 +59,23 @@ const reply = (contentType: string, body: ReadonlyArray<BodyStep>, options?: Res
 })
 
 /**
- * A JSON body, `application/json`.
+ * A response with a JSON body, `application/json`.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const { text } = yield* chat.ask("Hi")
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const message = { role: "assistant", content: "Hello!" }
+ * const script = [ScriptedHttpClient.json({ choices: [{ index: 0, message, finish_reason: "stop" }] })]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -70,7 +84,22 @@ export const json = (body: unknown, options?: ResponseOptions): ScriptedResponse
   reply("application/json", [JSON.stringify(body)], options)
 
 /**
- * A text body, `text/plain` unless the headers say otherwise. An empty text is a response without a body.
+ * A response with a text body, `text/plain` by default. An empty text is a response without a body.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const error = yield* Effect.flip(chat.ask("Hi"))
+ *   assert.strictEqual(error._tag, "ServerError")
+ * })
+ *
+ * const script = [ScriptedHttpClient.text("Bad gateway", { status: 502 })]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -79,8 +108,27 @@ export const text = (body: string, options?: ResponseOptions): ScriptedResponse 
   reply("text/plain; charset=utf-8", body === "" ? [] : [body], options)
 
 /**
- * A body in the given steps: every byte array or string is one read of the network, so chunk boundaries can be put
- * inside a line break or a character. The content type is `text/event-stream` unless the headers say otherwise.
+ * A response whose body arrives in steps. Each byte array or string is one read of the network, so a read can end within a
+ * line break or a character. The content type is `text/event-stream` by default.
+ *
+ * @example
+ * import { Effect, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const text = yield* Stream.mkString(chat.askStream("Hi"))
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * // The event arrives in two reads.
+ * const script = [ScriptedHttpClient.bytes([
+ *   "data: {\"choices\":[{\"delta\":{\"content\":\"Hel",
+ *   "lo!\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+ * ])]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -89,8 +137,24 @@ export const bytes = (steps: Iterable<BodyStep>, options?: ResponseOptions): Scr
   reply("text/event-stream", Array.from(steps), options)
 
 /**
- * A stream of server-sent events, one read each. An object is sent as `data: <its JSON>`, a string as `data: <string>`
- * (`"[DONE]"` ends a chat), and waits and faults are steps of the body.
+ * A stream of server-sent events, one per read. An object is sent as `data: <its JSON>`, a string as `data: <string>`
+ * (`"[DONE]"` ends a chat). Delays and faults are steps of the body.
+ *
+ * @example
+ * import { Effect, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const text = yield* Stream.mkString(chat.askStream("Hi"))
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const choice = { index: 0, delta: { content: "Hello!" }, finish_reason: "stop" }
+ * const script = [ScriptedHttpClient.sse([{ choices: [choice] }, "[DONE]"])]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -111,7 +175,7 @@ const isStep = (value: object): value is Fault | Delay =>
   "_tag" in value && (value._tag === "Delay" || value._tag === "Reset" || value._tag === "Never")
 
 /**
- * How the answer of `tokens` comes.
+ * Options of {@link tokens}.
  *
  * @since 0.1.0
  * @category models
@@ -119,9 +183,9 @@ const isStep = (value: object): value is Fault | Delay =>
 export interface TokensOptions extends ResponseOptions {
   /** The finish reason of the last chunk, `"stop"` by default; `null` sends none. */
   readonly finishReason?: string | null | undefined
-  /** The `usage` object as it is on the wire, sent in a chunk of its own after the finish. Default: no such chunk. */
+  /** The `usage` object in the JSON of OpenAI, sent in its own chunk after the finish reason. Default: no such chunk. */
   readonly usage?: Readonly<Record<string, unknown>> | undefined
-  /** The wait before each token. Default: none. */
+  /** The delay before each token. Default none. */
   readonly delay?: Duration.DurationInput | undefined
   /** Default `"scripted"`. */
   readonly model?: string | undefined
@@ -133,8 +197,23 @@ export interface TokensOptions extends ResponseOptions {
 }
 
 /**
- * A streamed chat completion: a chunk with the role, one chunk for each token, one with the finish reason, one with
- * the usage when it is given, and `[DONE]`. Every chunk is one read.
+ * A streamed chat completion: a chunk with the role, one for each token, one with the finish reason, one with the usage if
+ * there is one, and `[DONE]`. Every chunk is one read.
+ *
+ * @example
+ * import { Effect, Stream } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const error = yield* Effect.flip(Stream.runDrain(chat.chatStream("Hi")))
+ *   assert.deepStrictEqual([error._tag, error.partial?.text], ["TruncatedError", "Hello"])
+ * })
+ *
+ * const script = [ScriptedHttpClient.tokens(["Hel", "lo"], { ending: "truncated" })]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors
@@ -235,6 +314,27 @@ export const error = (
 /**
  * A step of a body: nothing arrives for the duration.
  *
+ * @example
+ * import { Effect, Fiber, TestClock, TestContext } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const fiber = yield* Effect.fork(chat.ask("Hi"))
+ *   yield* TestClock.adjust("10 seconds")
+ *   const { text } = yield* Fiber.join(fiber)
+ *   assert.strictEqual(text, "Hello!")
+ * })
+ *
+ * const choice = { index: 0, delta: { content: "Hello!" }, finish_reason: "stop" }
+ * const script = [ScriptedHttpClient.sse([ScriptedHttpClient.delay("10 seconds"), { choices: [choice] }, "[DONE]"])]
+ *
+ * Effect.runPromise(program.pipe(
+ *   Effect.provide(ScriptedHttpClient.layer(script)),
+ *   Effect.provide(TestContext.TestContext)
+ * ))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -244,63 +344,10 @@ export const delay = (duration: Duration.DurationInput): Delay => ({
 })
 
 /**
- * A step of a body: the server resets the connection. The body fails with a `ResponseError`, reason `Decode`, as it
- * does on every client of `@effect/platform`; the cause is an error with `code: "ECONNRESET"` and the message
- * (default `read ECONNRESET`), in the shape of `as`.
+ * Provides an `HttpClient` that answers from a script.
  *
- * @since 0.1.0
- * @category constructors
- */
-export const reset = (message = "read ECONNRESET", options?: { readonly as?: ErrorShape | undefined }): Fault => {
-  const cause = ScriptedClient.systemError(message, "ECONNRESET", "read")
-  return { _tag: "Reset", cause: options?.as === "fetch" ? new TypeError("terminated", { cause }) : cause }
-}
-
-/**
- * The last step of a body that stays open and brings nothing more.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const never: Fault = { _tag: "Never" }
-
-/**
- * No connection: the request fails with a `RequestError`, reason `Transport`. Its cause is an error with `code`
- * (default `ECONNREFUSED`), `syscall` and the message, in the shape of `as`; or the given `cause` as it is.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const connectionError = (options?: {
-  readonly code?: string | undefined
-  readonly message?: string | undefined
-  readonly as?: ErrorShape | undefined
-  readonly cause?: unknown
-}): ScriptedResponse => {
-  const code = options?.code ?? "ECONNREFUSED"
-  const syscall = code === "ENOTFOUND" || code === "EAI_AGAIN" ? "getaddrinfo" : "connect"
-  const error = ScriptedClient.systemError(options?.message ?? `${syscall} ${code}`, code, syscall)
-  const cause = options?.cause ?? (options?.as === "fetch" ? new TypeError("fetch failed", { cause: error }) : error)
-  return { _tag: "ConnectionError", cause }
-}
-
-/**
- * The same response (or failure) after the duration: headers that come late. `Duration.infinity` never answers.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const delayed = (duration: Duration.DurationInput, response: ScriptedResponse): ScriptedResponse => ({
-  _tag: "Delayed",
-  duration: Duration.decode(duration),
-  response
-})
-
-/**
- * Replaces `HttpClient` by a script.
- *
- * A request that the script has no response for fails with a `RequestError` that names it. Its reason is `Encode`: a
- * `Transport` error would be retried, and a test whose script is too short would wait instead of failing.
+ * A request without a response in the script fails with a `RequestError`. Its reason is `Encode`, because a `Transport` error
+ * would be retried, and a test with a script that is too short would wait instead of failing.
  *
  * @example
  * import { HttpClient } from "@effect/platform"

@@ -1,12 +1,12 @@
 /**
- * What the tests of programs that chat need: an `HttpClient` that plays a script, faults included, a small
- * OpenAI-compatible server on loopback, and the behaviour that every history store has.
+ * Helpers for tests: an `HttpClient` that answers from a script, with faults; a small OpenAI-compatible server on
+ * loopback; and the tests that every history store must pass.
  *
  * @since 0.1.0
  */
 
 /**
- * What every history store does, as tests for one of your own.
+ * The tests that every history store must pass.
  *
  * @since 0.1.0
  */

@@ -1,5 +1,5 @@
 /**
- * Counts or estimates the tokens of messages.
+ * Counts or estimates the tokens of messages. Windows use a counter to fit a history into a budget of tokens.
  *
  * @since 0.1.0
  */
@@ -128,6 +128,12 @@ const quartersOf = (code: number): number => {
 
 /**
  * The counter that needs no tokenizer: {@link make} over {@link estimateText}.
+ *
+ * @example
+ * import { user } from "effect-chat/ChatMessage"
+ * import * as TokenCounter from "effect-chat/tokens/TokenCounter"
+ *
+ * assert.strictEqual(TokenCounter.estimate.count(user("Hello world!")), 8)
  *
  * @since 0.1.0
  * @category constructors

@@ -90,26 +90,26 @@ const cutAt = (whole: Uint8Array, places: ReadonlyArray<number>): ReadonlyArray<
 }
 
 describe("chunking", () => {
-  it.prop("no cut of a stream changes what it says", [body, cuts], ([whole, places]) => {
+  it.prop("any split of a stream gives the same events", [body, cuts], ([whole, places]) => {
     assert.deepStrictEqual(decode(cutAt(whole, places)), decode([whole]))
   }, { fastCheck: { numRuns: 400 } })
 
-  it.prop("a stream byte by byte says what it says in one piece", [body], ([whole]) => {
+  it.prop("a stream byte by byte gives the same events as in one piece", [body], ([whole]) => {
     assert.deepStrictEqual(decode(Array.from(whole, (byte) => Uint8Array.of(byte))), decode([whole]))
   }, { fastCheck: { numRuns: 150 } })
 
-  it.prop("nor with tags of reasoning, but for where the pieces end", [body, cuts], ([whole, places]) => {
+  it.prop("with tags of reasoning, a split changes only the boundaries of deltas", [body, cuts], ([whole, places]) => {
     const pieces = cutAt(whole, places)
     assert.deepStrictEqual(joined(decode(pieces, undefined, withTags)), joined(decode([whole], undefined, withTags)))
   }, { fastCheck: { numRuns: 150 } })
 
-  it.prop("nor with a content type that is wrong", [body, cuts], ([whole, places]) => {
+  it.prop("a split gives the same events with a wrong content type", [body, cuts], ([whole, places]) => {
     const contentType = "application/json"
     assert.deepStrictEqual(decode(cutAt(whole, places), contentType), decode([whole], contentType))
   }, { fastCheck: { numRuns: 150 } })
 
   it.prop(
-    "any bytes at all give events or a problem, and never a defect",
+    "any bytes give events or an error, and never a defect",
     [fc.uint8Array({ maxLength: 200 })],
     ([noise]) => {
       const { events, problem } = decode([noise])
@@ -118,7 +118,7 @@ describe("chunking", () => {
   )
 
   it.prop(
-    "a problem or Finish is the end, and Finish comes once",
+    "an error or Finish is the last event, and Finish is emitted once",
     [body, cuts],
     ([whole, places]) => {
       const { events, problem } = decode(cutAt(whole, places))
@@ -131,7 +131,7 @@ describe("chunking", () => {
   describe.skipIf(!isPresent)("of recordings", () => {
     const streams = cases.filter((recorded) => recorded.stream)
     for (const recorded of streams) {
-      it(`${recorded.id} says the same however it is cut`, () => {
+      it(`${recorded.id} gives the same events for any split`, () => {
         const random = generator(recorded.body.length)
         const { contentType } = recorded
         const whole = decode([recorded.body], contentType)
@@ -148,7 +148,7 @@ describe("chunking", () => {
   })
 })
 
-describe("folding", () => {
+describe("accumulating", () => {
   const text = fc.string({ unit: "grapheme", maxLength: 20 })
 
   const message = fc.record({
@@ -167,7 +167,7 @@ describe("folding", () => {
     return parts
   }
 
-  it.effect.prop("deltas fold to the answer that is not streamed", [message, fc.nat()], ([said, seed]) => {
+  it.effect.prop("deltas add up to the answer that is not streamed", [message, fc.nat()], ([said, seed]) => {
     const random = generator(seed)
     const { calls: made, content, reasoning_content, refusal } = said
     const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }

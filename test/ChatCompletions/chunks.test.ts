@@ -50,7 +50,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("ids that change within a stream do not part it; the first is the answer's", () =>
+    it.effect("ids that change within a stream do not split it; the first is the answer's id", () =>
       Effect.map(
         stream(["a", "b", "c"].map((id) => data({ ...delta({ content: id }), id })).join("") + ends() + done),
         (heard) => {
@@ -59,7 +59,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("with n above 1 the first choice is the answer, in whatever order chunks come", () => {
+    it.effect("with n above 1 the first choice is the answer, in any order of the chunks", () => {
       const of = (index: number, content: string) => data({ choices: [{ index, delta: { content } }] })
       const both = data({ choices: [{ index: 1, delta: { content: "y" } }, { index: 0, delta: { content: "b" } }] })
       const end = (index: number, reason: string) => data({ choices: [{ index, delta: {}, finish_reason: reason }] })
@@ -98,7 +98,7 @@ describe("chunks", () => {
       })
     })
 
-    it.effect("the other answers of a document with n above 1 are left out", () => {
+    it.effect("the other answers of a document with n above 1 are ignored", () => {
       const call = { id: "t1", type: "function", function: { name: "f", arguments: "{}" } }
       const document = {
         choices: [
@@ -113,7 +113,7 @@ describe("chunks", () => {
       })
     })
 
-    it.effect("a choice without a message is an answer that says nothing (Azure's content filter)", () =>
+    it.effect("a choice without a message is an empty answer (Azure's content filter)", () =>
       Effect.map(
         complete(
           JSON.stringify({ choices: [{ index: 0, finish_reason: "content_filter" }], usage: { prompt_tokens: 9 } })
@@ -124,7 +124,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("an answer without a word is an answer", () =>
+    it.effect("an empty answer is an answer", () =>
       Effect.map(stream(data(delta({ role: "assistant", content: "" })) + ends() + done), (heard) => {
         assert.strictEqual(answer(heard).text, "")
         assert.deepStrictEqual(tags(heard), ["Begin", "Finish"])
@@ -140,7 +140,7 @@ describe("chunks", () => {
         (heard) => assert.strictEqual(answer(heard).text, "aaaa")
       ))
 
-    it.effect("null content, null tool calls and a missing delta say nothing", () =>
+    it.effect("null content, null tool calls and a missing delta add nothing", () =>
       Effect.map(
         stream(
           data(delta({ content: null, tool_calls: null, refusal: null, function_call: null, audio: null })) +
@@ -157,7 +157,7 @@ describe("chunks", () => {
         assert.strictEqual(answer(heard).text, "ab")
       }))
 
-    it.effect("a message beside the delta repeats it and is left out (Perplexity)", () => {
+    it.effect("a message beside the delta repeats it and is ignored (Perplexity)", () => {
       const piece = (content: string, all: string) =>
         data(choice({ delta: { content }, message: { role: "assistant", content: all } }))
       return Effect.map(stream(piece("a", "a") + piece("b", "ab") + ends()), (heard) => {
@@ -165,7 +165,7 @@ describe("chunks", () => {
       })
     })
 
-    it.effect("a message that repeats the whole after the deltas is left out", () =>
+    it.effect("a message that repeats the complete answer after the deltas is ignored", () =>
       Effect.map(stream(says("a") + says("b") + data(completion({ content: "ab" })) + done), (heard) => {
         assert.strictEqual(told(heard), "ab")
         assert.strictEqual(answer(heard).text, "ab")
@@ -176,7 +176,7 @@ describe("chunks", () => {
         assert.strictEqual(told(heard), "ab")
       }))
 
-    it.effect("an empty delta beside a message in a document gives way to it", () =>
+    it.effect("a message in a document replaces an empty delta beside it", () =>
       Effect.map(
         complete(JSON.stringify({
           choices: [{ index: 0, message: { content: "ab" }, delta: { content: "" }, finish_reason: "stop" }]
@@ -189,12 +189,12 @@ describe("chunks", () => {
         assert.strictEqual(answer(heard).text, "ab")
       }))
 
-    it.effect("text beside a delta is left out (Together)", () =>
+    it.effect("text beside a delta is ignored (Together)", () =>
       Effect.map(stream(data(choice({ delta: { content: "a" }, text: "a" })) + ends() + done), (heard) => {
         assert.strictEqual(answer(heard).text, "a")
       }))
 
-    it.effect("content may be a list of parts, of which the texts are the text", () =>
+    it.effect("content may be a list of parts, whose texts are joined", () =>
       Effect.map(
         stream(
           data(delta({ content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] })) +
@@ -250,7 +250,7 @@ describe("chunks", () => {
         ))
     }
 
-    it.effect("the same reasoning under two names is told once", () =>
+    it.effect("the same reasoning under two names is emitted once", () =>
       Effect.map(
         stream(
           data(delta({
@@ -262,12 +262,12 @@ describe("chunks", () => {
         (heard) => assert.strictEqual(reasoned(heard), "hm")
       ))
 
-    it.effect("an empty first name gives way to the second", () =>
+    it.effect("an empty field with the first name is ignored if there is a second", () =>
       Effect.map(stream(data(delta({ reasoning_content: "", reasoning: "hm" })) + says("a") + ends()), (heard) => {
         assert.strictEqual(reasoned(heard), "hm")
       }))
 
-    it.effect("reasoning_details alone are reasoning where they are readable", () =>
+    it.effect("reasoning_details alone are reasoning if they are readable", () =>
       Effect.map(
         stream(
           data(
@@ -280,7 +280,7 @@ describe("chunks", () => {
         (heard) => assert.strictEqual(reasoned(heard), "hm")
       ))
 
-    it.effect("it is told before the text of the same chunk", () =>
+    it.effect("it is emitted before the text of the same chunk", () =>
       Effect.map(stream(data(delta({ content: "a", reasoning: "hm" })) + ends()), (heard) => {
         assert.deepStrictEqual(tags(heard), ["Begin", "ReasoningDelta", "TextDelta", "Finish"])
       }))
@@ -295,14 +295,14 @@ describe("chunks", () => {
       })
     })
 
-    it.effect("inline tags that are cut are told in the partial answer as they stand", () =>
+    it.effect("inline tags that are cut off are in the partial answer unchanged", () =>
       Effect.map(stream(says("<think>hm"), { wire: { thinkTags: true } }), (heard) => {
         assert.strictEqual(failure(heard, "TruncatedError").partial?.reasoning, "hm")
       }))
   })
 
   describe("refusals", () => {
-    it.effect("a refusal is told apart from the text", () =>
+    it.effect("a refusal is separate from the text", () =>
       Effect.map(stream(data(delta({ refusal: "I " })) + data(delta({ refusal: "won't" })) + ends()), (heard) => {
         assert.strictEqual(answer(heard).refusal, "I won't")
         assert.strictEqual(answer(heard).text, "")
@@ -318,7 +318,7 @@ describe("chunks", () => {
   describe("usage", () => {
     const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 }
 
-    it.effect("comes in a chunk of its own after the finish reason", () =>
+    it.effect("can have its own chunk after the finish reason", () =>
       Effect.map(stream(says("a") + ends() + data({ choices: [], usage }) + done), (heard) => {
         assert.deepStrictEqual(answer(heard).usage, {
           inputTokens: 3,
@@ -344,7 +344,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("null or empty usage says nothing, and takes nothing back", () =>
+    it.effect("null or empty usage changes no counts", () =>
       Effect.map(
         stream(
           data(delta({ content: "a" }, { usage })) + data(delta({}, { usage: null })) + data(delta({}, { usage: {} })) +
@@ -364,7 +364,7 @@ describe("chunks", () => {
         }))
     }
 
-    it.effect("cached and reasoning tokens are read under every name that they have", () =>
+    it.effect("cached and reasoning tokens are read under all known names", () =>
       Effect.forEach([
         { prompt_tokens_details: { cached_tokens: 2 }, completion_tokens_details: { reasoning_tokens: 9 } },
         { input_tokens_details: { cached_tokens: 2 }, output_tokens_details: { reasoning_tokens: 9 } },
@@ -393,7 +393,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("a total above prompt plus completion is kept as the server says it", () =>
+    it.effect("a total above prompt plus completion is kept as the server sent it", () =>
       Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, total_tokens: 20 } })), (heard) => {
         assert.strictEqual(answer(heard).usage?.totalTokens, 20)
       }))

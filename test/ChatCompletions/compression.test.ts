@@ -56,7 +56,7 @@ const codings: Readonly<Record<string, readonly [header: string | undefined, enc
   "deflate without its header": ["deflate", Zlib.deflateRawSync]
 }
 
-describe("an answer that the server compressed", () => {
+describe("a compressed answer", () => {
   for (const [client, layer] of Object.entries(clients)) {
     const wire = ChatCompletions.layer.pipe(Layer.provide(layer))
     for (const [name, [header, encode]] of Object.entries(codings)) {
@@ -65,7 +65,7 @@ describe("an answer that the server compressed", () => {
         ...(header === undefined ? {} : { "content-encoding": header })
       })
 
-      it.live(`is read by ${client}: ${name}, streamed, whole, and of an error`, () =>
+      it.live(`is read by ${client}: ${name}, streamed, as a document, and as an error`, () =>
         Effect.gen(function*() {
           const streams = yield* serve(bytesOf(encode(events), headers("text/event-stream")))
           const { outcome } = yield* listen({ config: { baseUrl: streams.url } })
@@ -85,7 +85,7 @@ describe("an answer that the server compressed", () => {
         }).pipe(Effect.scoped, Effect.provide(wire)))
     }
 
-    it.live(`arrives at ${client} while it is being written`, () =>
+    it.live(`arrives at ${client} while the server writes it`, () =>
       Effect.gen(function*() {
         let goOn = (): void => assert.fail("an answer before the request")
         const { url } = yield* serve((_, response) => {
@@ -107,7 +107,7 @@ describe("an answer that the server compressed", () => {
         assert.strictEqual(texts, "first|second|")
       }).pipe(Effect.scoped, Effect.provide(wire)))
 
-    it.live(`lets go of the connection of ${client} where its reader leaves`, () =>
+    it.live(`releases the connection of ${client} if the consumer stops reading`, () =>
       Effect.gen(function*() {
         const closed = yield* Deferred.make<void>()
         const { url } = yield* serve((_, response) => {
@@ -125,7 +125,7 @@ describe("an answer that the server compressed", () => {
   }
 })
 
-describe("what is sent beside the header", () => {
+describe("a wrong content-encoding header", () => {
   const plain: ReadonlyArray<readonly [string, string]> = [
     ["gzip", events],
     ["br", events],
@@ -134,12 +134,25 @@ describe("what is sent beside the header", () => {
     ["br", JSON.stringify(completion({ content: "Hello" }))]
   ]
   for (const [coding, body] of plain) {
-    it.live(`a text that is called ${coding} is read as it is: ${body.slice(0, 5)}`, () =>
+    it.live(`a text labelled ${coding} is read as text: ${body.slice(0, 5)}`, () =>
       Effect.gen(function*() {
         const { url } = yield* serve(bytesOf(new TextEncoder().encode(body), { "content-encoding": coding }))
         const { outcome } = yield* listen({ config: { baseUrl: url } })
         assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "Hello")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
+  }
+})
+
+describe("a text that is called compressed, where fetch decodes by the header alone", () => {
+  for (const coding of ["gzip", "deflate", "br"]) {
+    it.live(`is a malformed answer that says so: ${coding}`, () =>
+      Effect.gen(function*() {
+        const { url } = yield* serve(bytesOf(new TextEncoder().encode(events), { "content-encoding": coding }))
+        const { outcome } = yield* listen({ config: { baseUrl: url } })
+        if (outcome._tag === "Right") return assert.fail("an answer")
+        assert.strictEqual(outcome.left._tag, "MalformedResponseError")
+        assert.include(outcome.left.message, "not compressed as it says")
+      }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
   }
 })
 
@@ -152,7 +165,7 @@ const apart = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => Array.from(bytes
 const text = (heard: Heard): string => answer(heard).text
 
 describe("compressed bytes", () => {
-  it.effect("are decoded however they are cut, with and without a header", () =>
+  it.effect("are decoded for any split, with and without a header", () =>
     Effect.gen(function*() {
       const gzip = Zlib.gzipSync(events)
       assert.strictEqual(text(yield* streamFrom([sent(apart(gzip))])), "Hello")
@@ -161,7 +174,7 @@ describe("compressed bytes", () => {
       assert.strictEqual(text(yield* streamFrom([sent(br, { "content-encoding": "br" })])), "Hello")
     }))
 
-  it.effect("that end too early are an answer that is cut, with what came of it", () =>
+  it.effect("that end too early are a truncated answer with the part that arrived", () =>
     Effect.gen(function*() {
       const long = says("Hello") + says("x".repeat(50)).repeat(50)
       const gzip = Zlib.gzipSync(long, { level: 0 })
@@ -169,14 +182,14 @@ describe("compressed bytes", () => {
       assert.include(failure(heard, "TruncatedError").partial?.text, "Hello")
     }))
 
-  it.effect("that are not valid are a malformed answer, with what came before", () =>
+  it.effect("that are invalid are a malformed answer with the part that arrived", () =>
     Effect.gen(function*() {
       const gzip = Buffer.concat([Zlib.gzipSync("").subarray(0, 10), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff])])
       const error = failure(yield* streamFrom([sent([gzip])]), "MalformedResponseError")
       assert.include(error.message, "no valid gzip")
     }))
 
-  it.effect("count as many as they are once they are decoded", () =>
+  it.effect("are counted after decoding", () =>
     Effect.gen(function*() {
       const bomb = Zlib.gzipSync(`{"a":"${"x".repeat(20_000_000)}`)
       assert.isBelow(bomb.length, 50_000)
@@ -184,7 +197,7 @@ describe("compressed bytes", () => {
       assert.include(failure(heard, "MalformedResponseError").message, "longer than 100000 bytes")
     }))
 
-  it.effect("of an error count as the error's beginning", () =>
+  it.effect("of an error count as the start of the error", () =>
     Effect.gen(function*() {
       const bomb = Zlib.gzipSync(`no ${"x".repeat(20_000_000)}`)
       const heard = yield* streamFrom([ScriptedHttpClient.bytes([bomb], { status: 400 })])

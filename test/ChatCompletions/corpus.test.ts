@@ -38,10 +38,9 @@ const table = (compared: ReadonlyArray<readonly [Case, Partial<Record<Aspect, bo
 
 describe.skipIf(!isPresent)(`Recorded answers${isPresent ? "" : " (skipped: ../shared/corpus is absent)"}`, () => {
   for (const recorded of cases) {
-    it.effect(`${recorded.id} is read as recorded when it comes whole`, () => agrees(recorded, [recorded.body]))
+    it.effect(`${recorded.id} is read as recorded in one piece`, () => agrees(recorded, [recorded.body]))
 
-    it.effect(`${recorded.id} is read as recorded when it comes in random pieces`, () =>
-      agrees(recorded, pieces(recorded)))
+    it.effect(`${recorded.id} is read as recorded in random pieces`, () => agrees(recorded, pieces(recorded)))
   }
 
   it.effect("agree as docs/conformance.md says", () =>

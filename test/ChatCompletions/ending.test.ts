@@ -10,7 +10,7 @@ const { bytes, delay, never, reset } = ScriptedHttpClient
 const endless = { choices: [{ index: 0, message: { role: "assistant", content: "a" } }] }
 
 describe("the end of an answer", () => {
-  describe("what makes it whole", () => {
+  describe("a complete answer has", () => {
     it.effect("a finish reason and [DONE]", () =>
       Effect.map(stream(says("a") + ends() + done), (heard) => {
         assert.strictEqual(answer(heard).finishReason, "stop")
@@ -24,29 +24,29 @@ describe("the end of an answer", () => {
         assert.strictEqual(answer(heard).finishReason, "length")
       }))
 
-    it.effect("[DONE] without a finish reason, which is then stop and has no word of the server's", () =>
+    it.effect("[DONE] without a finish reason, which is then stop without a raw reason", () =>
       Effect.map(stream(says("a") + done), (heard) => {
         assert.strictEqual(answer(heard).finishReason, "stop")
         assert.isUndefined(answer(heard).rawFinishReason)
       }))
 
-    it.effect("[DONE] without a finish reason after tool calls, which then are the reason", () =>
+    it.effect("[DONE] without a finish reason after tool calls, which is then tool-calls", () =>
       Effect.map(
         stream(calls({ index: 0, id: "t1", function: { name: "f", arguments: "{}" } }) + done),
         (heard) => assert.strictEqual(answer(heard).finishReason, "tool-calls")
       ))
 
-    it.effect("the finish reason of a document that stands beside events", () =>
+    it.effect("the finish reason of a document beside events", () =>
       Effect.map(stream(`id: 1\n\n ${JSON.stringify(completion({ content: "a" }))}`), (heard) => {
         assert.strictEqual(answer(heard).text, "a")
       }))
 
-    it.effect("[DONE] after a document that stands beside events, whatever that says", () =>
+    it.effect("[DONE] after a document beside events, whatever the document contains", () =>
       Effect.map(stream(`id: 1\n\n ${JSON.stringify(endless)}\n\n${done}`), (heard) => {
         assert.strictEqual(answer(heard).text, "a")
       }))
 
-    it.effect("a stream without usage is whole", () =>
+    it.effect("a stream without usage is complete", () =>
       Effect.map(stream(says("a") + ends() + done), (heard) => assert.isUndefined(answer(heard).usage)))
 
     it.effect("a connection that is reset after the finish reason", () =>
@@ -55,7 +55,7 @@ describe("the end of an answer", () => {
         assert.strictEqual(heard.open, 0)
       }))
 
-    it.effect("silence after the finish reason, once it has lasted for the idle time", () =>
+    it.effect("silence after the finish reason for the idle time", () =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(
           streamFrom([bytes([says("a"), ends(), never])], { config: { idleTimeout: "10 seconds" } })
@@ -75,20 +75,20 @@ describe("the end of an answer", () => {
         (heard) => assert.strictEqual(answer(heard).usage?.inputTokens, 3)
       ))
 
-    it.effect("the end of the body, where the config says that a server ends so", () =>
+    it.effect("the end of the body, if the config allows it", () =>
       Effect.map(stream(says("a"), { wire: { endOfStreamIsComplete: true } }), (heard) => {
         assert.strictEqual(answer(heard).text, "a")
         assert.strictEqual(answer(heard).finishReason, "stop")
       }))
 
-    it.effect("nothing at all is no answer even then", () =>
+    it.effect("an empty body is an error even then", () =>
       Effect.map(stream("", { wire: { endOfStreamIsComplete: true } }), (heard) => {
         failure(heard, "TruncatedError")
       }))
   })
 
-  describe("what leaves it cut", () => {
-    it.effect("a document or a chunk beside events that does not say that it ended", () =>
+  describe("a truncated answer has", () => {
+    it.effect("a document or a chunk beside events without a finish reason", () =>
       Effect.forEach(
         [endless, choice({ delta: { content: "a" } })],
         (beside) =>
@@ -97,7 +97,7 @@ describe("the end of an answer", () => {
           })
       ))
 
-    it.effect("neither a finish reason nor [DONE]: the error has what came, and its usage", () =>
+    it.effect("neither a finish reason nor [DONE]: the error has the part that arrived, and its usage", () =>
       Effect.map(
         stream(says("Hel") + data(delta({ content: "lo" }, { usage: { prompt_tokens: 5, completion_tokens: 2 } }))),
         (heard) => {
@@ -116,7 +116,7 @@ describe("the end of an answer", () => {
         assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
       }))
 
-    it.effect("a reset before the finish reason is a broken connection, with what came", () =>
+    it.effect("a reset before the finish reason is a broken connection, with the part that arrived", () =>
       Effect.map(streamFrom([bytes([says("a"), reset()])]), (heard) => {
         const error = failure(heard, "TransportError")
         assert.strictEqual(error.partial?.text, "a")
@@ -124,7 +124,7 @@ describe("the end of an answer", () => {
         assert.lengthOf(heard.requests, 1)
       }))
 
-    it.effect("a tool call that is cut is in the error, and in no answer", () =>
+    it.effect("a truncated tool call is in the error and in no answer", () =>
       Effect.map(
         stream(calls({ index: 0, id: "t1", function: { name: "f", arguments: "{\"a\":" } })),
         (heard) => {
@@ -133,14 +133,14 @@ describe("the end of an answer", () => {
         }
       ))
 
-    it.effect("a deprecated function call that is cut is in the error too", () =>
+    it.effect("a truncated function call is in the error too", () =>
       Effect.map(stream(data(delta({ function_call: { name: "f", arguments: "{" } }))), (heard) => {
         const error = failure(heard, "TruncatedError")
         assert.deepStrictEqual(error.partial?.functionCall, { name: "f", arguments: "{" })
         assert.notInclude(error.message, "empty")
       }))
 
-    it.effect("an empty 200 is an empty answer, which a later call can mend", () =>
+    it.effect("an empty 200 is a truncated answer, which is retryable", () =>
       Effect.map(stream(""), (heard) => {
         const error = failure(heard, "TruncatedError")
         assert.strictEqual(error.message, "The server sent an empty answer")
@@ -148,7 +148,7 @@ describe("the end of an answer", () => {
         assert.isUndefined(error.partial)
       }))
 
-    it.effect("an empty 200 where no stream was asked for is an empty answer too", () =>
+    it.effect("an empty 200 without a stream is an empty answer too", () =>
       Effect.map(complete(" \n \n"), (heard) => {
         assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
       }))
@@ -167,7 +167,7 @@ describe("the end of an answer", () => {
         assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
       }))
 
-    it.effect("a document that breaks off is cut", () =>
+    it.effect("a document that ends early is truncated", () =>
       Effect.map(complete(JSON.stringify(completion({ content: "hello" })).slice(0, -20)), (heard) => {
         failure(heard, "TruncatedError")
       }))
@@ -202,14 +202,14 @@ describe("the end of an answer", () => {
       ["constructor", "other"]
     ]
     for (const [raw, reason] of reasons) {
-      it.effect(`${raw} is ${reason}, and its word is kept`, () =>
+      it.effect(`${raw} is ${reason}, and the raw reason is kept`, () =>
         Effect.map(stream(says("a") + ends(raw) + done), (heard) => {
           assert.strictEqual(answer(heard).finishReason, reason)
           assert.strictEqual(answer(heard).rawFinishReason, raw)
         }))
     }
 
-    it.effect("length without a word is an answer that says so (an overflow that is no error to the server)", () =>
+    it.effect("length without text is an answer with that reason (an overflow that the server does not report as an error)", () =>
       Effect.map(
         stream(ends("length") + data({ choices: [], usage: { prompt_tokens: 9, completion_tokens: 0 } }) + done),
         (heard) => {
@@ -220,7 +220,7 @@ describe("the end of an answer", () => {
         }
       ))
 
-    it.effect("an empty one on every chunk is none, until a real one comes", () => {
+    it.effect("an empty one on every chunk is ignored until a real one arrives", () => {
       const chunk = (content: string, finish_reason: string) => data(choice({ delta: { content }, finish_reason }))
       return Effect.map(stream(chunk("a", "") + chunk("b", "") + chunk("c", "length")), (heard) => {
         assert.strictEqual(answer(heard).text, "abc")
@@ -228,33 +228,35 @@ describe("the end of an answer", () => {
       })
     })
 
-    it.effect("an empty one at the end is none: the answer is cut", () =>
+    it.effect("an empty one at the end is ignored: the answer is truncated", () =>
       Effect.map(stream(says("a") + ends("")), (heard) => {
         failure(heard, "TruncatedError")
       }))
 
-    it.effect("the text null is none", () =>
+    it.effect("the text null is ignored", () =>
       Effect.map(stream(data(choice({ delta: { content: "a" }, finish_reason: "null" }))), (heard) => {
         failure(heard, "TruncatedError")
       }))
 
-    it.effect("a repeated one is one", () =>
+    it.effect("a repeated one counts once", () =>
       Effect.map(stream(says("a") + ends() + ends() + data(choice({ delta: {} })) + done), (heard) => {
         assert.strictEqual(answer(heard).rawFinishReason, "stop")
       }))
 
-    it.effect("of two that conflict the last counts", () =>
+    it.effect("the last of two that conflict counts", () =>
       Effect.map(stream(says("a") + ends("tool_calls") + ends("stop") + done), (heard) => {
         assert.strictEqual(answer(heard).rawFinishReason, "stop")
       }))
 
-    it.effect("what comes after it belongs to the answer still", () =>
+    it.effect("deltas after it still belong to the answer", () =>
       Effect.map(stream(says("a") + ends() + says("b") + ends() + done), (heard) => {
         assert.strictEqual(answer(heard).text, "ab")
       }))
 
-    for (const raw of ["error", "abort", "network_error", "insufficient_system_resource"]) {
-      it.effect(`${raw} is no end but a failure, with what came before it`, () =>
+    const failures = `error abort network_error insufficient_system_resource model_error invalid_tool_call
+      invalid_request_error authentication_error`
+    for (const raw of failures.split(/\s+/)) {
+      it.effect(`${raw} is a failure, with the part that arrived`, () =>
         Effect.map(stream(says("a") + ends(raw) + done), (heard) => {
           const error = failure(heard, "ServerError")
           assert.strictEqual(error.message, `The server ended the answer with "${raw}"`)
@@ -264,17 +266,17 @@ describe("the end of an answer", () => {
         }))
     }
 
-    it.effect("error is a failure also where nothing comes after it", () =>
+    it.effect("error is a failure even if nothing follows it", () =>
       Effect.map(stream(says("a") + ends("error")), (heard) => {
         failure(heard, "ServerError")
       }))
 
-    it.effect("error is a failure also where the connection breaks after it", () =>
+    it.effect("error is a failure even if the connection breaks after it", () =>
       Effect.map(streamFrom([bytes([says("a"), ends("error"), reset()])]), (heard) => {
         assert.strictEqual(failure(heard, "ServerError").code, "error")
       }))
 
-    it.effect("no later reason makes a failure a success", () =>
+    it.effect("no later reason turns a failure into a success", () =>
       Effect.map(stream(says("a") + ends("error") + ends("stop") + done), (heard) => {
         failure(heard, "ServerError")
       }))

@@ -123,7 +123,7 @@ describe("error bodies", () => {
     it.effect(`${name} is ${tag}`, () => says(status, body, tag, message))
   }
 
-  it.effect("OpenRouter's metadata.raw is opened: the server behind it says which error it is", () => {
+  it.effect("OpenRouter's metadata.raw is read: the upstream server decides the class of the error", () => {
     const raw = JSON.stringify({
       error: { message: "maximum context length is 8 tokens", code: "context_length_exceeded" }
     })
@@ -138,7 +138,7 @@ describe("error bodies", () => {
   it.effect("an empty body gives the status in words", () =>
     says(503, "", "ServerError", "Service unavailable (HTTP 503)"))
 
-  it.effect("Cloudflare's page is its title and no more", () =>
+  it.effect("Cloudflare's page is reduced to its title", () =>
     says(
       502,
       "<!DOCTYPE html><html><head><title>api | 502: Bad gateway</title><style>x</style></head>",
@@ -146,7 +146,7 @@ describe("error bodies", () => {
       "api | 502: Bad gateway"
     ))
 
-  it.effect("JSON labelled octet-stream is JSON all the same", () =>
+  it.effect("JSON labelled octet-stream is read as JSON", () =>
     Effect.map(refused(400, { error: { message: "no" } }, { contentType: "application/octet-stream" }), (heard) => {
       assert.strictEqual(failure(heard, "InvalidRequestError").message, "no")
     }))
@@ -161,7 +161,7 @@ describe("error bodies", () => {
         })
     ))
 
-  describe("which error it is", () => {
+  describe("the class of an error", () => {
     const rows: ReadonlyArray<readonly [string, number, unknown, Tag]> = [
       ["401", 401, { error: { message: "Incorrect API key provided" } }, "AuthenticationError"],
       ["403", 403, { error: { message: "not for you" } }, "PermissionError"],
@@ -194,7 +194,7 @@ describe("error bodies", () => {
     }
   })
 
-  describe("what else they carry", () => {
+  describe("further members of errors", () => {
     const waits: ReadonlyArray<readonly [string, Readonly<Record<string, string>>, number | undefined]> = [
       ["retry-after in seconds", { "retry-after": "7" }, 7000],
       ["retry-after-ms", { "retry-after-ms": "1500" }, 1500],

@@ -126,16 +126,16 @@ describe("an error inside a 200", () => {
     it.effect(`${name}, before any delta, is an error`, () =>
       Effect.map(stream(shape.body), (heard) => isError(heard, undefined)))
 
-    it.effect(`${name}, after a delta, is an error with what came`, () =>
+    it.effect(`${name}, after a delta, is an error with the part that arrived`, () =>
       Effect.map(stream(says("Hi") + shape.body), (heard) => isError(heard, "Hi")))
 
-    it.effect(`${name}, then [DONE], is no success`, () =>
+    it.effect(`${name}, then [DONE], is an error`, () =>
       Effect.map(stream(says("Hi") + shape.body + done), (heard) => isError(heard, "Hi")))
 
     it.effect(`${name}, after comments, is an error`, () =>
       Effect.map(stream(`: OPENROUTER PROCESSING\n\n${shape.body}`), (heard) => isError(heard, undefined)))
 
-    it.effect(`${name}, before any delta, is tried again`, () =>
+    it.effect(`${name}, before any delta, is retried`, () =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(
           streamFrom([reply(shape.body), reply(says("Hi") + ends() + done)], { config: { maxRetries: 1 } })
@@ -146,7 +146,7 @@ describe("an error inside a 200", () => {
         assert.lengthOf(heard.requests, 2)
       }))
 
-    it.effect(`${name}, after a delta, is not tried again`, () =>
+    it.effect(`${name}, after a delta, is not retried`, () =>
       Effect.map(
         streamFrom([reply(says("Hi") + shape.body), reply(says("Hi") + done)], { config: { maxRetries: 3 } }),
         (heard) => {
@@ -156,7 +156,7 @@ describe("an error inside a 200", () => {
       ))
   }
 
-  it.effect("usage before the error does not keep it from being tried again, and is not told twice", () =>
+  it.effect("usage before the error does not prevent a retry, and is not emitted twice", () =>
     Effect.gen(function*() {
       const usage = data({ choices: [], usage: { prompt_tokens: 1 } })
       const fiber = yield* Effect.fork(streamFrom(
@@ -184,7 +184,7 @@ describe("an error inside a 200", () => {
       (heard) => assert.strictEqual(failure(heard, "QuotaError").partial?.text, "Hi")
     ))
 
-  it.effect("an error field of null, false or nothing is no error", () =>
+  it.effect("an error field of null, false or nothing is not an error", () =>
     Effect.forEach([null, false, "", {}, { message: "", type: "", param: null, code: 0 }], (error) =>
       Effect.map(
         stream(data(delta({ content: "Hi" }, { error })) + ends() + done),
@@ -196,7 +196,7 @@ describe("JSON as the answer to a request for a stream", () => {
   const document = JSON.stringify(completion({ content: "Hello" }, { usage: { prompt_tokens: 2 } }))
 
   for (const contentType of ["application/json", "text/event-stream", "text/plain", ""]) {
-    it.effect(`a completion labelled "${contentType}" is an answer: its text is told, then its end`, () =>
+    it.effect(`a completion labelled "${contentType}" is an answer: its text is emitted, then Finish`, () =>
       Effect.map(stream(document, { contentType }), (heard) => {
         assert.strictEqual(answer(heard).text, "Hello")
         assert.strictEqual(answer(heard).usage?.inputTokens, 2)
@@ -217,20 +217,20 @@ describe("JSON as the answer to a request for a stream", () => {
       }))
   }
 
-  it.effect("a stream where none was asked for is an answer", () =>
+  it.effect("a stream in place of a document is an answer", () =>
     Effect.map(complete(says("Hel") + says("lo") + ends() + done, { contentType: "text/event-stream" }), (heard) => {
       assert.strictEqual(answer(heard).text, "Hello")
     }))
 
-  it.effect("white space before JSON is no part of it", () =>
+  it.effect("white space before JSON is ignored", () =>
     Effect.map(complete([" \n", "\n\n   ", `\r\n${document}`]), (heard) => {
       assert.strictEqual(answer(heard).text, "Hello")
     }))
 
-  it.effect("a BOM before JSON is no part of it", () =>
+  it.effect("a BOM before JSON is ignored", () =>
     Effect.map(complete(`\uFEFF${document}`), (heard) => assert.strictEqual(answer(heard).text, "Hello")))
 
-  it.effect("comments before JSON are no part of it", () =>
+  it.effect("comments before JSON are ignored", () =>
     Effect.map(complete(`: OPENROUTER PROCESSING\n\n${document}\n`), (heard) => {
       assert.strictEqual(answer(heard).text, "Hello")
     }))
@@ -250,7 +250,7 @@ describe("JSON as the answer to a request for a stream", () => {
       (body) => Effect.map(complete(body), (heard) => assert.strictEqual(answer(heard).text, "Hello"))
     ))
 
-  it.effect("JSON that is no completion and says nothing is malformed, and its body is kept", () =>
+  it.effect("JSON that is not a completion is malformed, and its body is kept", () =>
     Effect.map(complete("{\"id\":\"x\",\"object\":\"list\",\"model\":\"m\"}"), (heard) => {
       assert.include(failure(heard, "MalformedResponseError").body, "list")
     }))
@@ -271,7 +271,7 @@ describe("JSON as the answer to a request for a stream", () => {
     ))
 })
 
-describe("events that are no part of the answer", () => {
+describe("events that are not part of the answer", () => {
   const named = (event: string, value: unknown) => `event: ${event}\n${data(value)}`
   const reports = {
     "progress with a message": named("x.progress", { message: "half of it" }),
@@ -288,7 +288,7 @@ describe("events that are no part of the answer", () => {
       }))
   }
 
-  it.effect("are told from an error under a name that nobody knows", () =>
+  it.effect("are distinguished from an error under an unknown name", () =>
     Effect.map(stream(named("gateway", { error: { message: "it broke" } })), (heard) => {
       assert.strictEqual(failure(heard, "ServerError").message, "it broke")
     }))
@@ -306,13 +306,13 @@ describe("llama.cpp's cache that is full", () => {
       assert.strictEqual(answer(yield* Fiber.join(asking)).text, "Hi")
     }))
 
-  it.effect("is a ServerError with what came of the answer within it", () =>
+  it.effect("is a ServerError with the part that arrived", () =>
     Effect.map(stream(says("Hi") + full), (heard) => {
       assert.strictEqual(failure(heard, "ServerError").partial?.text, "Hi")
     }))
 })
 
-describe("what an error keeps of a server's texts", () => {
+describe("the texts of a server in an error", () => {
   it.effect("is bounded: message, body, code, type and request id", () =>
     Effect.gen(function*() {
       const long = "l".repeat(1_000_000)

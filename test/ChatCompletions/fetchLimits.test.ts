@@ -73,19 +73,19 @@ const inits = (asking: Asking) =>
 const gaveUp = (code: string) => new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
 
 describe("the limits of fetch itself", () => {
-  it.live("do not count where those of the config are longer", () =>
+  it.live("do not apply if those of the config are longer", () =>
     Effect.map(
       ask({ config: { firstTokenTimeout: "10 minutes", idleTimeout: "10 minutes" } }),
       (outcome) => assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "slow")
     ), 20_000)
 
-  it.live("count where those of the config are shorter than what fetch usually has", () =>
+  it.live("apply if those of the config are shorter than the defaults of fetch", () =>
     Effect.map(
       ask({ config: { firstTokenTimeout: "1 minute", idleTimeout: "1 minute" } }),
       (outcome) => assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "TimeoutError")
     ), 20_000)
 
-  it.effect("are left alone where the config's are shorter", () =>
+  it.effect("stay unchanged if the config's are shorter", () =>
     Effect.map(
       inits({ config: { firstTokenTimeout: "1 minute" } }),
       ([init]) => assert.notProperty(init, "dispatcher")
@@ -120,7 +120,7 @@ describe("the limits of fetch itself", () => {
       assert.strictEqual(calls, 1)
     }).pipe(provideFetch))
 
-  it.effect("are a TimeoutError with what came of the answer where they pass within it", () =>
+  it.effect("are a TimeoutError with the part that arrived if they expire within an answer", () =>
     Effect.gen(function*() {
       let isFirst = true
       const body = new ReadableStream<Uint8Array>({

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import { ChatCompletions } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, failure, layer, requestOf, stream, told } from "../support/wire/ask.ts"
-import { bytes, data, delta, done, ends, says } from "../support/wire/say.ts"
+import { answer, failure, layer, requestOf, stream, streamFrom, told } from "../support/wire/ask.ts"
+import { bytes, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 const hello = says("Hé") + says("llo") + ends() + done
 
@@ -22,7 +22,7 @@ describe("framing", () => {
 
     it.effect("lines end with a bare CR", () => isHello(hello.replaceAll("\n", "\r")))
 
-    it.effect("an event whose lines end with a bare CR is told when it has come, not with the next", () => {
+    it.effect("an event whose lines end with a bare CR is emitted when it arrives, not with the next", () => {
       const [first = ""] = hello.replaceAll("\n", "\r").split(/(?<=\r\r)/)
       return Effect.gen(function*() {
         const completions = yield* ChatCompletions.ChatCompletions
@@ -47,9 +47,9 @@ describe("framing", () => {
   })
 
   describe("text", () => {
-    it.effect("a BOM before the first event is no part of it", () => isHello(`\uFEFF${hello}`))
+    it.effect("a BOM before the first event is ignored", () => isHello(`\uFEFF${hello}`))
 
-    it.effect("a BOM that comes byte by byte is no part of the first event", () =>
+    it.effect("a BOM that arrives byte by byte is ignored", () =>
       isHello([Uint8Array.of(0xef), Uint8Array.of(0xbb), Uint8Array.of(0xbf), hello]))
 
     it.effect("a character may be split between chunks at any of its bytes", () =>
@@ -70,7 +70,7 @@ describe("framing", () => {
         ) => assert.strictEqual(answer(heard).text, "x")
       ))
 
-    it.effect("bytes that are no UTF-8 are replacement characters in the text", () => {
+    it.effect("bytes that are not UTF-8 are replacement characters in the text", () => {
       const [before = "", after = ""] = says("a|b").split("|")
       return Effect.map(
         stream([bytes(before), Uint8Array.of(0xff), bytes(after + ends() + done)]),
@@ -89,14 +89,15 @@ describe("framing", () => {
   })
 
   describe("fields", () => {
-    it.effect("comments are no events", () =>
+    it.effect("comments are not events", () =>
       isHello(`: OPENROUTER PROCESSING\n\n${says("Hé")}: keep-alive\n\n:\n${says("llo")}${ends()}${done}`))
 
     it.effect("data needs no space after its colon", () => isHello(hello.replaceAll("data: ", "data:")))
 
-    it.effect("an event is whole at the end of the body, blank line or not", () => isHello(hello.trimEnd()))
+    it.effect("an event at the end of the body is complete, with or without a blank line", () =>
+      isHello(hello.trimEnd()))
 
-    it.effect("a chunk is heard that the body ends with, line end or not", () =>
+    it.effect("a chunk at the end of the body is read, with or without a line end", () =>
       Effect.map(stream(says("a") + ends().trimEnd()), (heard) => assert.strictEqual(answer(heard).text, "a")))
 
     it.effect("id and retry fields change nothing", () =>
@@ -110,24 +111,56 @@ describe("framing", () => {
         `data: {"choices":\ndata: [{"delta":{"content":\ndata: "Héllo"}}]}\n\n${ends()}${done}`
       ))
 
-    it.effect("events with one line break between them are events all the same", () =>
-      isHello(hello.replaceAll("\n\n", "\n")))
+    it.effect("events with one line break between them are read", () => isHello(hello.replaceAll("\n\n", "\n")))
 
-    it.effect("blank lines before the first event are nothing", () => isHello(`\n\n \n${hello}`))
+    it.effect("blank lines before the first event are ignored", () => isHello(`\n\n \n${hello}`))
 
-    it.effect("more blank lines than one between events are nothing", () =>
-      isHello(hello.replaceAll("\n\n", "\n\n\n\n")))
+    it.effect("further blank lines between events are ignored", () => isHello(hello.replaceAll("\n\n", "\n\n\n\n")))
 
     it.effect("a chunk on a line without data is a chunk", () =>
       isHello(`: comment\n\n${JSON.stringify(delta({ content: "Hé" }))}\n\n${says("llo")}${ends()}${done}`))
 
-    it.effect("a body with a chunk a line and no fields at all is a stream", () =>
+    it.effect("a body with one chunk per line and no fields is a stream", () =>
       Effect.map(
         stream(hello.replaceAll("data: ", "").replaceAll("\n\n", "\n").replace("[DONE]\n", ""), {
           contentType: "application/x-ndjson"
         }),
         (heard) => assert.strictEqual(answer(heard).text, "Héllo")
       ))
+
+    it.effect("a chunk a line is emitted as it arrives, up to a [DONE] of its own line", () => {
+      const line = (value: object) => `${JSON.stringify(value)}\n`
+      const lines = [line(delta({ content: "a" })), line(delta({ content: "b" })), "[DONE]\n", ScriptedHttpClient.never]
+      return Effect.map(streamFrom([ScriptedHttpClient.bytes(lines)]), (heard) => {
+        assert.strictEqual(told(heard), "ab")
+        assert.strictEqual(answer(heard).text, "ab")
+      })
+    })
+
+    it.effect("names of fields in capitals are none, as the standard says, and are no answer either", () =>
+      Effect.map(stream(hello.replaceAll("data:", "DATA:")), (heard) => {
+        assert.include(failure(heard, "ServerError").message, "DATA:")
+      }))
+
+    it.effect("what stands behind a [DONE] of its own line is of no interest, however it is cut", () => {
+      const body = "word\n[DONE]\nother\n\n"
+      return Effect.gen(function*() {
+        for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
+          const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(pieces)]), "ServerError")
+          assert.strictEqual(error.message, "word")
+        }
+      })
+    })
+
+    it.effect("a document on a line, with blank lines behind it, is a document", () =>
+      Effect.map(stream(`${JSON.stringify(completion({ content: "a" }))}\n\n \n`), (heard) => {
+        assert.strictEqual(answer(heard).text, "a")
+      }))
+
+    it.effect("events that end with one line break are events, each with its own size", () =>
+      Effect.map(stream(hello.replaceAll("\n\n", "\n"), { config: { maxEventSize: 200 } }), (heard) => {
+        assert.strictEqual(answer(heard).text, "Héllo")
+      }))
   })
 
   describe("keep-alives", () => {
@@ -164,11 +197,11 @@ describe("framing", () => {
         Effect.map(stream(says("a") + mark), (heard) => assert.strictEqual(answer(heard).text, "a")))
     }
 
-    it.effect("what follows it means nothing", () => isHello(`${hello}data: {"error":"late"}\n\nnonsense\n\n`))
+    it.effect("data after it is ignored", () => isHello(`${hello}data: {"error":"late"}\n\nnonsense\n\n`))
   })
 
   describe("broken events", () => {
-    it.effect("an event that is no JSON fails with what came before it, and is never skipped", () =>
+    it.effect("an event that is not JSON fails with the part that arrived, and is never skipped", () =>
       Effect.map(stream(says("a") + "data: {nonsense}\n\n" + says("b") + ends() + done), (heard) => {
         const error = failure(heard, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
@@ -177,28 +210,28 @@ describe("framing", () => {
         assert.strictEqual(told(heard), "a")
       }))
 
-    it.effect("an event that is JSON but no object fails", () =>
+    it.effect("an event that is JSON but not an object fails", () =>
       Effect.map(stream(says("a") + "data: 42\n\n"), (heard) => {
         assert.strictEqual(failure(heard, "MalformedResponseError").partial?.text, "a")
       }))
 
-    it.effect("an event that the end of the body cuts is no nonsense but a cut", () =>
+    it.effect("an event that the end of the body cuts off is truncated, not malformed", () =>
       Effect.map(stream(says("a") + says("bcd").slice(0, 30)), (heard) => {
         assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
       }))
 
-    it.effect("an event that is cut after the finish reason takes nothing from a whole answer", () =>
+    it.effect("an event that is cut off after the finish reason does not change a complete answer", () =>
       Effect.map(
         stream(says("a") + ends() + data(delta({}, { usage: { prompt_tokens: 1 } })).slice(0, 40)),
         (heard) => assert.strictEqual(answer(heard).text, "a")
       ))
 
-    it.effect("a [DONE] that is cut is no [DONE]", () =>
+    it.effect("a [DONE] that is cut off does not count", () =>
       Effect.map(stream(says("a") + "data: [DON"), (heard) => {
         assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
       }))
 
-    it.effect("a field name that is cut says nothing", () =>
+    it.effect("a field name that is cut off is ignored", () =>
       Effect.map(stream("data"), (heard) => {
         assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
       }))

@@ -283,7 +283,7 @@ const batches = 10
 describe(`Fuzz: ${runs} mutated answers${isPresent ? "" : " (generated ones: ../shared/corpus is absent)"}`, () => {
   for (let batch = 0; batch < batches; batch++) {
     it.effect(
-      `mutations ${batch + 1}/${batches} end in a right answer or a typed error`,
+      `mutations ${batch + 1}/${batches} give a correct answer or a typed error`,
       () =>
         Effect.gen(function*() {
           for (let run = batch; run < runs; run += batches) {

@@ -47,7 +47,7 @@ const outline = (messages: ReadonlyArray<SentMessage>) =>
   })
 
 describe("The results of tools", () => {
-  it.effect("stand next to their calls in the calls' order, wherever they are in the history", () =>
+  it.effect("are sent next to their calls in the order of the calls, wherever they are in the history", () =>
     Effect.gen(function*() {
       const messages = yield* sent([
         user("a"),
@@ -69,7 +69,7 @@ describe("The results of tools", () => {
       ])
     }))
 
-  it.effect("say that a call was not run where they are missing (crush#529, pi#3344)", () =>
+  it.effect("say that a call was not run if they are missing (crush#529, pi#3344)", () =>
     Effect.gen(function*() {
       const messages = yield* sent([user("a"), calling(call("1"), call("2")), toolResult("2", "two"), user("b")])
       assert.deepStrictEqual(outline(messages), [
@@ -81,7 +81,7 @@ describe("The results of tools", () => {
       ])
     }))
 
-  it.effect("become text of the user where their call is missing, once", () =>
+  it.effect("become text of the user once if their call is missing", () =>
     Effect.gen(function*() {
       const messages = yield* sent([
         toolResult("0", "zero"),
@@ -214,7 +214,7 @@ describe("Tool calls", () => {
       ["\"a\"", { arguments: "a" }]
     ] as const
   ) {
-    it.effect(`have a JSON object for their arguments, also where the model gave ${text} (crush#3153)`, () =>
+    it.effect(`have a JSON object for their arguments, even if the model sent ${text} (crush#3153)`, () =>
       Effect.map(
         sent([user("a"), calling(call("1", "f", text))]),
         ([, { tool_calls: [sentCall] }]) => assert.deepStrictEqual(JSON.parse(sentCall.function.arguments), arguments_)
@@ -245,13 +245,13 @@ describe("Tool calls", () => {
       assert.lengthOf((yield* sent(history, { options: { extraBody } }))[1].tool_calls, 1)
     }))
 
-  it.effect("have null beside them where the text is blank (hermes-agent#67978)", () =>
+  it.effect("have null as content if the text is blank (hermes-agent#67978)", () =>
     Effect.map(
       sent([user("a"), { ...calling(call("1")), content: "\n\n" }]),
       ([, message]) => assert.isNull(message.content)
     ))
 
-  it.effect("have names that servers accept, and those of the request's tools as they are", () =>
+  it.effect("have names that servers accept, and keep those of the request's tools", () =>
     Effect.gen(function*() {
       const history = [user("a"), calling(call("1", ""), call("2", "get time!"), call("3", "mcp.x/y"))]
       const messages: ReadonlyArray<SentMessage> = yield* sent(history, { options: { tools: [{ name: "mcp.x/y" }] } })
@@ -272,7 +272,7 @@ describe("Opaque fields", () => {
     toolResult("1", "one")
   ]
 
-  it.effect("go back as they came to the origin and model that sent them (openclaude#76, rust-genai#298)", () =>
+  it.effect("are sent back unchanged to the origin and model that sent them (openclaude#76, rust-genai#298)", () =>
     Effect.map(sent(history, { config: { model: "m" } }), ([, message]) => {
       assert.deepStrictEqual(message.reasoning_details, opaque.fields.reasoning_details)
       assert.deepStrictEqual(message.tool_calls[0].extra_content, { google: { thought_signature: "EjQ" } })
@@ -297,7 +297,7 @@ describe("Opaque fields", () => {
       ([, message]) => assert.property(message, "reasoning_details")
     ))
 
-  it.effect("replace the text where they are its parts (vercel/ai#17930), and change nothing of the library's own", () => {
+  it.effect("replace the text if they are its parts (vercel/ai#17930), and change no fields of the library", () => {
     const content = [{ type: "thinking", thinking: [] }, { type: "text", text: "b" }]
     const message: ChatMessage.AssistantMessage = {
       role: "assistant",
@@ -324,7 +324,7 @@ describe("Opaque fields", () => {
 })
 
 describe("Users and the system", () => {
-  it.effect("have one message where they have neighbours, whatever it is made of (mistral-vibe#255)", () =>
+  it.effect("are merged with their neighbours, whatever the messages contain (mistral-vibe#255)", () =>
     Effect.gen(function*() {
       const image = ChatMessage.imageUrl("https://images.test/a.png")
       const messages = yield* sent([
@@ -351,7 +351,7 @@ describe("Users and the system", () => {
       ])
     }))
 
-  it.effect("have their names, and labels where several speak in one message or names are refused", () =>
+  it.effect("have their names, and labels if several are in one message or names are refused", () =>
     Effect.gen(function*() {
       const ada: ChatMessage.UserMessage = { role: "user", content: "hi", name: "ada l" }
       const bob: ChatMessage.UserMessage = { role: "user", content: [ChatMessage.text("ho")], name: "bob" }
@@ -373,7 +373,7 @@ describe("Users and the system", () => {
       assert.deepStrictEqual(yield* sent([ada], ofPreset(Provider.mistral)), [{ role: "user", content: "ada l: hi" }])
     }))
 
-  it.effect("share the first message where there is no system role (lorax#215)", () =>
+  it.effect("share the first message if there is no system role (lorax#215)", () =>
     Effect.map(
       sent([system("be brief"), user("a"), assistant("b"), system("be long"), user("c")], {
         wire: { systemRole: "user" }
@@ -382,7 +382,7 @@ describe("Users and the system", () => {
         assert.deepStrictEqual(outline(messages), ["user: be brief\n\na", "assistant: b", "user: be long\n\nc"])
     ))
 
-  it.effect("have one system message in front, or system messages anywhere where the server takes them", () =>
+  it.effect("have one system message in front, or system messages anywhere if the server accepts them", () =>
     Effect.gen(function*() {
       const history = [system("be brief"), user("a"), assistant("b"), system("be long"), user("c")]
       assert.deepStrictEqual(outline(yield* sent(history)), [
@@ -396,7 +396,7 @@ describe("Users and the system", () => {
 })
 
 describe("Reasoning", () => {
-  it.effect("is sent where the preset demands it, even if it is empty (nanobot#2598, openclaw#73417)", () =>
+  it.effect("is sent if the preset demands it, even if it is empty (nanobot#2598, openclaw#73417)", () =>
     Effect.forEach(
       [Provider.moonshot, Provider.deepseek],
       (preset) =>
@@ -414,7 +414,7 @@ describe("Reasoning", () => {
       )))
 })
 
-describe("Text that is no Unicode", () => {
+describe("Text that is not Unicode", () => {
   it.effect("is sent as Unicode, in messages, names, tools, schemas and arguments (cherry-studio#20614, opencode#17758)", () => {
     const cut = "🎉".slice(0, 1)
     const schema = { type: "object", properties: { [cut]: { type: "string", description: cut } } }
@@ -441,7 +441,7 @@ describe("Text that is no Unicode", () => {
 })
 
 describe("A conversation", () => {
-  it.effect("goes on after a prompt of other words, a call that was never run, and a call with the id of another", () =>
+  it.effect("continues after a changed prompt, a call that was never run, and a call with the id of another", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const { toolCalls } = yield* chat.chat("go", { tools })

@@ -54,7 +54,7 @@ const shown = (wire: ChatCompletions.Service, told: Array<string>) =>
       if (event._tag === "Finish") told.push(`${event.reason}: ${event.response.text}`)
     }))
 
-describe("a limit that passes as a piece of the answer comes", () => {
+describe("a limit that expires while a delta arrives", () => {
   const cases: ReadonlyArray<readonly [name: string, last: string, told: ReadonlyArray<string>, failure: boolean]> = [
     ["tells the whole answer where that was its end", says("lo") + ends + done, ["Hel", "lo", "stop: Hello"], false],
     ["tells it also without [DONE]", says("lo") + ends, ["Hel", "lo", "stop: Hello"], false],
@@ -81,7 +81,7 @@ describe("a limit that passes as a piece of the answer comes", () => {
       }))
   }
 
-  it.live("gives a whole document that was complete", () =>
+  it.live("returns a document that was complete", () =>
     Effect.gen(function*() {
       const { clock, pass } = makeClock()
       const body = new Readable({ read: () => {} })
@@ -95,7 +95,7 @@ describe("a limit that passes as a piece of the answer comes", () => {
     }))
 })
 
-describe("a stop as the last piece comes", () => {
+describe("a stop while the last delta arrives", () => {
   it.live("closes the connection with the scope of the call", () =>
     Effect.gen(function*() {
       const body = new Readable({ read: () => {} })
@@ -117,8 +117,8 @@ describe("a stop as the last piece comes", () => {
     }))
 })
 
-describe("a reader that is interrupted as a piece comes", () => {
-  it.live("leaves no connection", () =>
+describe("a consumer that is interrupted while a delta arrives", () => {
+  it.live("leaves no connection open", () =>
     Effect.gen(function*() {
       const body = new Readable({ read: () => {} })
       const fiber = yield* Effect.fork(Stream.runDrain(wireOf(body).stream(request)))
@@ -133,26 +133,26 @@ describe("a reader that is interrupted as a piece comes", () => {
     }))
 })
 
-describe("a body that has everything at once, in many pieces", () => {
+describe("a body that is available at once, in many pieces", () => {
   const count = 20_000
   const read = (pieces: ReadonlyArray<string>) => Readable.from(pieces.map((piece) => Buffer.from(piece)))
   const keepAlives = Array.from({ length: count }, () => ": keep-alive\n\n")
 
-  it.live("is read to its end where most of them say nothing", () =>
+  it.live("is read to its end if most of them are empty", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
       yield* shown(wireOf(read([...keepAlives, says("Hello"), ends, done])), told)
       assert.deepStrictEqual(told, ["Hello", "stop: Hello"])
     }))
 
-  it.live("is read to its end where they are of one document", () =>
+  it.live("is read to its end if they are parts of one document", () =>
     Effect.gen(function*() {
       const spaced = whole.replace("Hello", " ".repeat(count) + "Hello")
       const { text } = yield* wireOf(read(spaced.match(/.{1,2}/g) ?? [])).complete(request)
       assert.strictEqual(text.trim(), "Hello")
     }))
 
-  it.live("is let go of where they come after the end", () =>
+  it.live("is released if they come after the end", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
       yield* shown(wireOf(read([says("Hello"), ends, done, ...keepAlives])), told)

@@ -107,7 +107,7 @@ describe("redirects", () => {
   for (const [client, layer] of Object.entries(clients)) {
     for (const [name, asking] of Object.entries(keys)) {
       for (const status of [301, 302, 303, 307, 308]) {
-        it.live(`${client} takes ${name} to no other origin on a ${status}`, () =>
+        it.live(`${client} sends ${name} to no other origin after a ${status}`, () =>
           Effect.gen(function*() {
             const other = yield* server()
             const target = `${other.url}/chat/completions`
@@ -158,7 +158,7 @@ describe("redirects", () => {
       }
     }
 
-    it.live(`${client} follows no more than five redirects, and says so`, () =>
+    it.live(`${client} follows at most five redirects and then fails with a clear error`, () =>
       Effect.gen(function*() {
         const asked = yield* server({ status: 307, location: "/v1/round" })
         const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })
@@ -181,7 +181,7 @@ describe("redirects", () => {
     }
   }
 
-  it.live("a redirect that the platform hides is an error that says so", () =>
+  it.live("a redirect that the platform hides is a clear error", () =>
     Effect.gen(function*() {
       const opaque = Object.defineProperties(new Response(null), {
         type: { value: "opaqueredirect" },
@@ -196,7 +196,7 @@ describe("redirects", () => {
       assert.isUndefined(outcome.left.status)
     }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
 
-  it.live("what the program set for fetch within the client's layer stays set, and only there", () =>
+  it.live("options of fetch in the client's layer apply, and only there", () =>
     Effect.gen(function*() {
       const inits: Array<RequestInit | undefined> = []
       const spy: typeof globalThis.fetch = (_url, init) => {
@@ -211,7 +211,7 @@ describe("redirects", () => {
       assert.isTrue(Option.isNone(yield* Effect.serviceOption(FetchHttpClient.RequestInit)))
     }))
 
-  it.live("what the program set for fetch around the call stays set", () =>
+  it.live("options of fetch around the call apply", () =>
     Effect.gen(function*() {
       const inits: Array<RequestInit | undefined> = []
       const spy: typeof globalThis.fetch = (_url, init) => {
@@ -226,7 +226,7 @@ describe("redirects", () => {
       assert.strictEqual(inits[0]?.redirect, "manual")
     }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
 
-  it.live("a redirect that leads nowhere says so", () =>
+  it.live("a redirect without a target is a clear error", () =>
     Effect.gen(function*() {
       const asked = yield* server({ status: 308, location: "" })
       const { outcome } = yield* listen({ config: { baseUrl: asked.url } })
@@ -234,7 +234,7 @@ describe("redirects", () => {
       assert.strictEqual(error?._tag, "InvalidRequestError")
     }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
 
-  it.live("a client that the program made fail on bad statuses still tells the server's own error", () =>
+  it.live("a client with filterStatusOk still gives the error of the server", () =>
     Effect.gen(function*() {
       const strict = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, HttpClient.filterStatusOk))
       const fetch: typeof globalThis.fetch = () =>

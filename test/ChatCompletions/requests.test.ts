@@ -36,7 +36,7 @@ describe("requests", () => {
   })
 
   describe("key", () => {
-    it.effect("none or an empty one sends no Authorization header, as local servers want it", () =>
+    it.effect("without one, or with an empty one, no Authorization header is sent", () =>
       Effect.forEach([undefined, "", "  "], (apiKey) =>
         Effect.map(sent({ config: { apiKey } }), ({ headers }) => {
           assert.notProperty(headers, "authorization")
@@ -50,7 +50,7 @@ describe("requests", () => {
   })
 
   describe("fields", () => {
-    it.effect("a stream asks for its usage, and a document does not", () =>
+    it.effect("a stream requests usage, and a document does not", () =>
       Effect.gen(function*() {
         const streamed = yield* sent({})
         assert.deepStrictEqual(streamed.body.stream_options, { include_usage: true })
@@ -87,7 +87,7 @@ describe("requests", () => {
         ({ body }) => assert.sameMembers(Object.keys(body), ["model", "messages", "stream", "stream_options"])
       ))
 
-    it.effect("a field that the server refuses is never sent, also where a call has it", () =>
+    it.effect("a field that the server refuses is never sent, even if a call sets it", () =>
       Effect.map(
         sent({
           wire: { omit: ["temperature", "topP", "seed", "stop", "user", "parallelToolCalls", "maxTokens"] },
@@ -155,7 +155,7 @@ describe("requests", () => {
         assert.deepInclude(extra.body, extraBody)
       }))
 
-    it.effect("one tool is demanded by its name, or alone where the server ignores or refuses that (llama.cpp, LM Studio)", () =>
+    it.effect("one tool is demanded by its name, or as the only one if the server ignores or refuses names (llama.cpp, LM Studio)", () =>
       Effect.gen(function*() {
         const options = { tools: [{ name: "f" }, { name: "g" }], toolChoice: { name: "g" } }
         const named = yield* sent({ options })
@@ -183,7 +183,7 @@ describe("requests", () => {
         }
       ))
 
-    it.effect("the headers of a trace are sent where the config says so only (ollama#4388, #9801)", () =>
+    it.effect("the headers of a trace are sent only if the config says so (ollama#4388, #9801)", () =>
       Effect.gen(function*() {
         for (const name of ["traceparent", "b3"]) {
           assert.notProperty((yield* sent({})).headers, name)
@@ -191,7 +191,7 @@ describe("requests", () => {
         }
       }))
 
-    it.effect("a value that JSON has no form for fails the request, and nothing is sent", () => {
+    it.effect("a value that JSON cannot represent fails the request, and nothing is sent", () => {
       let deep: object = { type: "string" }
       for (let depth = 0; depth < 20_000; depth++) deep = { items: deep }
       return Effect.map(
@@ -209,7 +209,7 @@ describe("requests", () => {
         assert.notProperty(body, "max_tokens")
       }))
 
-    it.effect("the system message has the role system, and developer where the config says so", () =>
+    it.effect("the system message has the role system, or developer if the config says so", () =>
       Effect.forEach(
         ["system", "developer"] as const,
         (systemRole) =>
@@ -269,7 +269,7 @@ describe("requests", () => {
       })
     })
 
-    it.effect("an answer that says nothing becomes no assistant message", () =>
+    it.effect("an empty answer adds no assistant message", () =>
       Effect.map(stream("data: {\"choices\":[{\"delta\":{\"content\":\" \\n\"}}]}\n\n" + done), ({ outcome }) => {
         if (outcome._tag === "Left") return assert.fail(outcome.left.message)
         assert.isUndefined(ChatMessage.fromResponse(outcome.right))

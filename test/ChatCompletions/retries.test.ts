@@ -41,7 +41,7 @@ const retried = (first: ScriptedHttpClient.ScriptedResponse, config: Asking["con
   run(streamFrom([first, good], { config: { maxRetries: 2, ...config } })).pipe(middle)
 
 describe("retries", () => {
-  describe("what is tried again", () => {
+  describe("failures that are retried", () => {
     for (const status of [408, 409, 425, 429, 500, 502, 503, 504, 524, 529]) {
       it.effect(`HTTP ${status}`, () =>
         Effect.map(retried(busy(status)), (heard) => {
@@ -60,7 +60,7 @@ describe("retries", () => {
         assert.strictEqual(answer(heard).text, "Hi")
       }))
 
-    it.effect("no error that the server says not to retry, whatever its status", () =>
+    it.effect("no error with which the server forbids a retry, whatever its status", () =>
       Effect.map(retried(busy(503, { "x-should-retry": "false" })), (heard) => {
         failure(heard, "ServerError")
         assert.lengthOf(heard.requests, 1)
@@ -75,7 +75,7 @@ describe("retries", () => {
         assert.lengthOf(over.requests, 1)
       }))
 
-    it.effect("a request that is refused for what it is has no wait until a reset", () =>
+    it.effect("a request that is invalid has no wait until a reset", () =>
       Effect.map(
         retried(busy(400, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" })),
         (heard) => assert.isUndefined(failure(heard, "InvalidRequestError").retryAfter)
@@ -106,7 +106,7 @@ describe("retries", () => {
       ))
   })
 
-  describe("what is not", () => {
+  describe("failures that are not retried", () => {
     const rows: ReadonlyArray<readonly [string, ScriptedHttpClient.ScriptedResponse, ChatError.ChatError["_tag"]]> = [
       ["HTTP 400", busy(400), "InvalidRequestError"],
       ["HTTP 401", busy(401), "AuthenticationError"],
@@ -146,7 +146,7 @@ describe("retries", () => {
         ["a reset", reset()]
       ] as const
     ) {
-      it.effect(`a stream whose first delta was told, at ${name}`, () =>
+      it.effect(`a stream after its first delta, at ${name}`, () =>
         Effect.map(retried(bytes([says("Hi"), ending])), (heard) => {
           assert.lengthOf(heard.requests, 1)
           assert.strictEqual(heard.outcome._tag, "Left")
@@ -160,7 +160,7 @@ describe("retries", () => {
         assert.lengthOf(heard.requests, 1)
       }))
 
-    it.effect("a request that cannot be sent at all", () =>
+    it.effect("a request that cannot be sent", () =>
       Effect.map(run(streamFrom([], { config: { maxRetries: 2 } })), (heard) => {
         assert.include(failure(heard, "InvalidRequestError").message, "http://server.test/v1")
         assert.lengthOf(heard.requests, 1)
@@ -180,7 +180,7 @@ describe("retries", () => {
         }
       ))
 
-    it.effect("is spread by a fifth either way, as Random says", () =>
+    it.effect("varies by a fifth in both directions, by Random", () =>
       Effect.map(
         always({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(Effect.withRandom(Random.fixed([0, 1, 0.25]))),
         (heard) => assert.deepStrictEqual(times(heard), [0, 800, 800 + 2400, 800 + 2400 + 3600])
@@ -216,14 +216,14 @@ describe("retries", () => {
         }))
     }
 
-    it.effect("is what the server asks for in words or within its body", () =>
+    it.effect("is the wait in the server's message or body", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(times(yield* retried(busy(429, {}, "Please try again in 6s."))), [0, 6000])
         const field = json({ error: { message: "slow", metadata: { retry_after_seconds: 3 } } }, { status: 429 })
         assert.deepStrictEqual(times(yield* retried(field)), [0, 3000])
       }))
 
-    it.effect("is the library's own where the server asks for less", () =>
+    it.effect("is the library's own if the server asks for less", () =>
       Effect.forEach(
         [{ "retry-after": "0" }, { "retry-after-ms": "10" }, {
           "retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -247,7 +247,7 @@ describe("retries", () => {
         assert.lengthOf(heard.requests, 1)
       }))
 
-    it.effect("is the last error's, when the tries are used up", () =>
+    it.effect("is that of the last error after the last retry", () =>
       Effect.map(
         run(
           streamFrom([busy(503), busy(500), busy(429, { "retry-after": "2" }, "third")], { config: { maxRetries: 2 } })
@@ -260,7 +260,7 @@ describe("retries", () => {
       ))
   })
 
-  it.effect("the same request goes out each time, and nothing of a failed try stays open", () =>
+  it.effect("the same request is sent each time, and a failed attempt leaves nothing open", () =>
     Effect.map(
       run(streamFrom([busy(503), reply(data({ error: "x" })), good], { config: { maxRetries: 2 } })),
       (heard) => {
@@ -324,7 +324,7 @@ describe("retries", () => {
         }
       ))
 
-    it.live("a server that is not there is an error that says so", () =>
+    it.live("a server that does not exist is a clear error", () =>
       Effect.gen(function*() {
         const { url } = yield* Effect.scoped(serve(() => answered(200, "")))
         const { outcome } = yield* listen({ config: { baseUrl: url, maxRetries: 1, retryBaseDelay: "1 millis" } })

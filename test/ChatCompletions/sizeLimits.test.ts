@@ -15,7 +15,7 @@ describe("limits", () => {
   describe("of an event", () => {
     const long = says("x".repeat(5000))
 
-    it.effect("one that is too long fails with what came before it", () =>
+    it.effect("one that is too long fails with the part that arrived", () =>
       Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (heard) => {
         const error = failure(heard, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
@@ -23,7 +23,7 @@ describe("limits", () => {
         assert.strictEqual(told(heard), "a")
       }))
 
-    it.effect("one that comes in pieces fails before its end has come", () =>
+    it.effect("one that arrives in pieces fails before its end", () =>
       Effect.map(
         streamFrom([
           bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
@@ -81,6 +81,50 @@ describe("limits", () => {
         }
       ))
 
+    const many = JSON.stringify({ ...completion({ content: "a" }), list: Array.from({ length: 20_000 }, () => 0) })
+
+    it.effect("one with too many keys and values for its limit fails, before it is parsed", () =>
+      Effect.gen(function*() {
+        const error = failure(yield* complete(many, { config: { maxBodySize: 1_000_000 } }), "MalformedResponseError")
+        assert.include(error.message, "more than 10000 keys and values")
+        assert.strictEqual(answer(yield* complete(many)).text, "a")
+      }))
+
+    it.effect("an event with too many keys and values for its limit fails in the same way", () =>
+      Effect.gen(function*() {
+        const events = `data: ${many}\n\n`
+        const error = failure(yield* stream(events, { config: { maxEventSize: 1_000_000 } }), "MalformedResponseError")
+        assert.include(error.message, "more than 10000 keys and values")
+        assert.strictEqual(answer(yield* stream(events)).text, "a")
+      }))
+
+    it.effect("members of a document are too many before values are", () =>
+      Effect.gen(function*() {
+        const entries = Array.from({ length: 30_000 }, (_, n) => [`k${n}`, n])
+        const message = { content: "a", ...Object.fromEntries(entries) }
+        const error = failure(yield* complete(JSON.stringify(completion(message))), "MalformedResponseError")
+        assert.include(error.message, "keys and values")
+        assert.strictEqual(
+          answer(yield* complete(JSON.stringify(completion({ content: "a", list: entries })))).text,
+          "a"
+        )
+      }))
+
+    it.effect("calls beyond a few thousand are too many, pieces of their arguments are not", () =>
+      Effect.gen(function*() {
+        const piece = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
+        const short = (n: number) => calls({ index: 0, id: "c", function: { name: "f", arguments: `w${n % 10} ` } })
+        failure(yield* stream(Array.from({ length: 10_000 }, (_, n) => piece(n)).join("")), "MalformedResponseError")
+        const heard = yield* stream(Array.from({ length: 50_000 }, (_, n) => short(n)).join("") + ends())
+        assert.lengthOf(answer(heard).toolCalls[0]?.arguments ?? "", 150_000)
+      }))
+
+    it.effect("an answer that ends in the chunk in which it gets too long is an answer", () =>
+      Effect.map(
+        streamFrom([bytes([says("a".repeat(2000)) + ends() + done])], { config: { maxBodySize: 1000 } }),
+        (heard) => assert.lengthOf(answer(heard).text, 2000)
+      ))
+
     it.effect("a stream has no limit but that of its events", () =>
       Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (heard) => {
         assert.lengthOf(answer(heard).text, 500)
@@ -108,7 +152,7 @@ describe("limits", () => {
         }
       ))
 
-    it.live("a server whose error has no end is let go", () =>
+    it.live("the connection of an endless error is closed", () =>
       Effect.gen(function*() {
         const pieces = Array.from({ length: 40 }, () => encode("no ".repeat(1024)))
         const server = yield* serve(() => ({ status: 500, headers: {}, pieces, ending: "stall" }))
@@ -151,7 +195,7 @@ describe("hostile answers", () => {
       }
     ))
 
-  it.effect("a field of another type than it should be says nothing", () =>
+  it.effect("a field of a wrong type is ignored", () =>
     Effect.forEach([null, 1, true, "x", [], {}, [[]], [null]], (odd) =>
       Effect.map(
         stream(
@@ -164,7 +208,7 @@ describe("hostile answers", () => {
         (heard) => assert.strictEqual(answer(heard).text, "a")
       )))
 
-  it.effect("control characters and escapes of a terminal come through unchanged: printing is not the wire's", () =>
+  it.effect("control characters and escapes of a terminal stay unchanged", () =>
     Effect.map(stream(says("\u001b[2J\u0007") + ends()), (heard) => {
       assert.strictEqual(answer(heard).text, "\u001b[2J\u0007")
     }))
@@ -204,7 +248,7 @@ describe("the key", () => {
       }))
   }
 
-  it.effect("is scrubbed also where the config has white space around it", () =>
+  it.effect("is scrubbed even if the config has white space around it", () =>
     Effect.map(
       streamFrom([ScriptedHttpClient.json({ error: key }, { status: 401 })], {
         config: { apiKey: Redacted.make(`  ${key}\n`) }
@@ -212,7 +256,7 @@ describe("the key", () => {
       (heard) => assert.strictEqual(failure(heard, "AuthenticationError").message, "<redacted>")
     ))
 
-  it.effect("does not touch what the model says", () =>
+  it.effect("does not change the text of the model", () =>
     Effect.map(
       stream(
         calls({ index: 0, id: "t", function: { name: "f", arguments: "{}" } }) + data(delta({ content: key })) + ends(),

@@ -59,12 +59,12 @@ describe("the time to the first token", () => {
       assert.isUndefined(error.status)
     }))
 
-  it.effect("counts the wait for the first piece after the headers", () =>
+  it.effect("counts the wait for the first delta after the headers", () =>
     Effect.map(endsAt(streamed([delayed("3 seconds", bytes([never]))]), 5000), (heard) => {
       assert.strictEqual(timesOut(heard, "firstToken", "5 seconds").status, 200)
     }))
 
-  it.effect("is not reached by keep-alive comments, blank data or a chunk with the role", () =>
+  it.effect("does not end with keep-alive comments, blank data or a chunk with the role", () =>
     Effect.map(
       endsAt(
         streamed([bytes([
@@ -84,7 +84,7 @@ describe("the time to the first token", () => {
       (heard) => timesOut(heard, "firstToken", "5 seconds")
     ))
 
-  it.effect("is reached by a piece of reasoning, of a refusal or of a tool call", () =>
+  it.effect("ends with a delta of reasoning, a refusal or a tool call", () =>
     Effect.forEach([
       { reasoning_content: "hm" },
       { refusal: "no" },
@@ -95,7 +95,7 @@ describe("the time to the first token", () => {
         (heard) => void timesOut(heard, "idle", "2 seconds")
       )))
 
-  it.effect("is met by a piece that comes a millisecond before", () =>
+  it.effect("is not exceeded by a delta that arrives a millisecond before", () =>
     Effect.map(
       endsAt(streamed([delayed("4999 millis", bytes([says("a"), ends()]))]), 4999),
       (heard) => assert.strictEqual(answer(heard).text, "a")
@@ -107,7 +107,7 @@ describe("the time to the first token", () => {
       (heard) => timesOut(heard, "firstToken", "5 seconds")
     ))
 
-  it.effect("begins anew with each try", () =>
+  it.effect("starts again with each attempt", () =>
     Effect.map(
       endsAt(
         streamed([delayed("4 seconds", json({}, { status: 500 })), silent], {
@@ -121,8 +121,8 @@ describe("the time to the first token", () => {
     ))
 })
 
-describe("the time of silence", () => {
-  it.effect("counts from the last byte, and the error has what came", () =>
+describe("the idle time", () => {
+  it.effect("counts from the last byte, and the error has the part that arrived", () =>
     Effect.map(
       endsAt(streamed([bytes([says("a"), delay("1500 millis"), says("b"), never])]), 3500),
       (heard) => {
@@ -132,7 +132,7 @@ describe("the time of silence", () => {
       }
     ))
 
-  it.effect("begins anew with a keep-alive comment, which is a sign of life", () =>
+  it.effect("starts again with a keep-alive comment", () =>
     Effect.map(
       endsAt(
         streamed([bytes([says("a"), delay("1500 millis"), ": keep-alive\n\n", delay("1500 millis"), ": \n\n", never])]),
@@ -141,7 +141,7 @@ describe("the time of silence", () => {
       (heard) => assert.strictEqual(timesOut(heard, "idle", "2 seconds").partial?.text, "a")
     ))
 
-  it.effect("is not passed by a stream that speaks in time, however long", () =>
+  it.effect("is not exceeded by a long stream whose deltas arrive in time", () =>
     Effect.map(
       endsAt(
         streamed([
@@ -162,7 +162,7 @@ describe("the time of silence", () => {
       (heard) => timesOut(heard, "idle", "2 seconds")
     ))
 
-  it.effect("after the finish reason ends the answer well", () =>
+  it.effect("after the finish reason completes the answer", () =>
     Effect.map(
       endsAt(streamed([bytes([says("a"), ends(), never])]), 2000),
       (heard) => {
@@ -171,7 +171,7 @@ describe("the time of silence", () => {
       }
     ))
 
-  it.effect("does not count while the consumer takes its time", () =>
+  it.effect("does not count while the consumer is busy", () =>
     Effect.gen(function*() {
       const completions = yield* ChatCompletions.ChatCompletions
       const fiber = yield* completions.stream(requestOf({ config: { ...limits, totalTimeout: "1 hour" } })).pipe(
@@ -183,7 +183,7 @@ describe("the time of silence", () => {
       assert.strictEqual(yield* Fiber.join(fiber), 5)
     }).pipe(Effect.provide(layer([bytes([says("a"), says("b"), says("c"), ends(), done])]))))
 
-  it.effect("counts from when the consumer asks again", () =>
+  it.effect("counts from the next pull of the consumer", () =>
     Effect.gen(function*() {
       const completions = yield* ChatCompletions.ChatCompletions
       const fiber = yield* completions.stream(requestOf({ config: limits })).pipe(
@@ -200,7 +200,7 @@ describe("the time of silence", () => {
 })
 
 describe("the total time", () => {
-  it.effect("ends a stream that goes on and on", () =>
+  it.effect("ends an endless stream", () =>
     Effect.map(
       endsAt(
         streamed([bytes(Array.from({ length: 99 }).flatMap(() => [says("a"), delay("1 seconds")]))]),
@@ -212,7 +212,7 @@ describe("the total time", () => {
       }
     ))
 
-  it.effect("ends a stream that lives on comments alone", () =>
+  it.effect("ends a stream of comments only", () =>
     Effect.map(
       endsAt(
         streamed([bytes([says("a"), ...Array.from({ length: 99 }).flatMap(() => [": \n\n", delay("1 seconds")])])]),
@@ -221,7 +221,7 @@ describe("the total time", () => {
       (heard) => timesOut(heard, "total", "20 seconds")
     ))
 
-  it.effect("covers the tries and their waits, and the error has the one before as its cause", () =>
+  it.effect("includes the attempts and their waits, and the cause of the error is the one before", () =>
     Effect.map(
       endsAt(
         streamed(() => json({ error: { message: "resting" } }, { status: 503 }), {
@@ -240,13 +240,13 @@ describe("the total time", () => {
       }
     ))
 
-  it.effect("covers a wait that the server asked for", () =>
+  it.effect("includes a wait that the server asked for", () =>
     Effect.map(
       endsAt(streamed([json({}, { status: 429, headers: { "retry-after": "30" } })], { maxRetries: 1 }), 20_000),
       (heard) => timesOut(heard, "total", "20 seconds")
     ))
 
-  it.effect("covers connections that are refused", () =>
+  it.effect("includes connections that are refused", () =>
     Effect.map(
       endsAt(
         streamed(() => connectionError(), {
@@ -259,13 +259,13 @@ describe("the total time", () => {
       (heard) => timesOut(heard, "total", "20 seconds")
     ))
 
-  it.effect("comes first where it falls together with the time to the first token", () =>
+  it.effect("takes precedence over the time to the first token at the same moment", () =>
     Effect.map(
       endsAt(streamed([silent], { totalTimeout: "5 seconds" }), 5000),
       (heard) => timesOut(heard, "total", "5 seconds")
     ))
 
-  it.effect("after the finish reason ends the answer well", () =>
+  it.effect("after the finish reason completes the answer", () =>
     Effect.map(
       endsAt(streamed([bytes([says("a"), ends(), never])], { totalTimeout: "1 seconds" }), 1000),
       (heard) => assert.strictEqual(answer(heard).text, "a")
@@ -288,7 +288,7 @@ describe("the time of an error's body", () => {
     headers: { "x-request-id": "req_1" }
   })
 
-  it.effect("is part of the time to the first token; the error keeps the status and what came of the body", () =>
+  it.effect("is part of the time to the first token; the error has the status and the part of the body that arrived", () =>
     Effect.map(endsAt(streamed([stalled]), 5000), (heard) => {
       const error = timesOut(heard, "firstToken", "5 seconds")
       assert.strictEqual(error.status, 503)
@@ -301,7 +301,7 @@ describe("the time of an error's body", () => {
       assert.strictEqual(timesOut(heard, "total", "3 seconds").status, 503)
     }))
 
-  it.effect("ends with the body: an error that breaks off is the error that came", () =>
+  it.effect("ends with the body: an error that is cut off is the error that arrived", () =>
     Effect.map(
       streamed([reply(["{\"error\":{\"message\":\"full", ScriptedHttpClient.reset()], { status: 429 })]),
       (heard) => assert.include(failure(heard, "RateLimitError").message, "full")
@@ -309,7 +309,7 @@ describe("the time of an error's body", () => {
 })
 
 describe("no limits", () => {
-  it.effect("an infinite limit is none", () =>
+  it.effect("an infinite limit does not apply", () =>
     Effect.map(
       endsAt(
         streamed([bytes([says("a"), delay("10 days"), ends(), done])], {

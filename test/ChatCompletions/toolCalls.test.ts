@@ -66,14 +66,14 @@ describe("tool calls in a stream", () => {
   it.effect("without an index a new id is a new call (Mistral, Gemini)", () =>
     become(streamed({ id: "t1", name: "f", args: "{\"a\":1}" }, { id: "t2", name: "f", args: "{\"b\":2}" }), f, f2))
 
-  it.effect("without an index and an id a name begins a call", () =>
+  it.effect("without an index and an id a name starts a call", () =>
     become(
       streamed({ name: "f", args: "{\"a\":1}" }, { name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "f", "{\"b\":2}"]
     ))
 
-  it.effect("without an index and an id what has no name goes on", () =>
+  it.effect("without an index and an id a delta without a name continues the call", () =>
     become(streamed({ id: "t1", name: "f" }, { args: "{\"a\"" }, { args: ":1}" }), f))
 
   it.effect("indexes may begin at 1", () =>
@@ -102,7 +102,7 @@ describe("tool calls in a stream", () => {
       f2
     ))
 
-  it.effect("all indexes may be 0 with arguments in pieces and an empty id on those that go on (lmdeploy, vLLM)", () =>
+  it.effect("all indexes may be 0 with arguments in pieces and an empty id on continuations (lmdeploy, vLLM)", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
@@ -123,7 +123,7 @@ describe("tool calls in a stream", () => {
       ["", "g", "{\"b\":2}"]
     ))
 
-  it.effect("all indexes may be 0 without any id: the same name with new arguments after whole ones is another call", () =>
+  it.effect("all indexes may be 0 without any id: the same name with new arguments after complete ones is another call", () =>
     become(
       streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
@@ -136,7 +136,7 @@ describe("tool calls in a stream", () => {
       f
     ))
 
-  it.effect("the name may come after the arguments have begun", () =>
+  it.effect("the name may come after the first arguments", () =>
     become(
       streamed({ index: 0, id: "t1", args: "{\"a\"" }, { index: 0, id: "t1", name: "f", args: ":1}" }),
       f
@@ -160,7 +160,7 @@ describe("tool calls in a stream", () => {
       g
     ))
 
-  it.effect("the id may change with each piece that goes on (Poolside)", () =>
+  it.effect("the id may change with each continuation (Poolside)", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
@@ -200,7 +200,7 @@ describe("tool calls in a stream", () => {
       ["", "g", "{\"b\":2}"]
     ))
 
-  it.effect("the name may be repeated on each piece where there is no index and no id", () =>
+  it.effect("the name may be repeated on each piece without an index and an id", () =>
     become(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
 
   it.effect("the name may come in pieces before the arguments begin (Gemini)", () =>
@@ -221,7 +221,7 @@ describe("tool calls in a stream", () => {
       ["t1", "get_weather", "{}"]
     ))
 
-  it.effect("null, empty ids and names on those that go on say nothing", () =>
+  it.effect("null and empty ids and names on continuations are ignored", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
@@ -240,7 +240,7 @@ describe("tool calls in a stream", () => {
       (args) => become(streamed({ index: 0, id: "t1", name: "f", args }), ["t1", "f", ""])
     ))
 
-  it.effect("arguments that are whole may still go on: what parses is not yet the end", () =>
+  it.effect("arguments that parse may still continue", () =>
     become(
       streamed({ index: 0, id: "t1", name: "f", args: "{}" }, { index: 0, args: " " }, { index: 0, args: "\n" }),
       ["t1", "f", "{} \n"]
@@ -276,7 +276,7 @@ describe("tool calls in a stream", () => {
       }
     ))
 
-  it.effect("cut arguments of an answer that reached its limit are kept as they are", () =>
+  it.effect("truncated arguments of an answer that reached its limit are kept unchanged", () =>
     Effect.map(
       stream(calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
       (heard) => {
@@ -285,19 +285,19 @@ describe("tool calls in a stream", () => {
       }
     ))
 
-  it.effect("a piece that says nothing is no call", () =>
+  it.effect("an empty piece is not a call", () =>
     Effect.map(
       stream(says("a") + data(delta({ tool_calls: [{ index: 0 }, null, 1, {}] })) + ends() + done),
       (heard) => assert.lengthOf(answer(heard).toolCalls, 0)
     ))
 
-  it.effect("the deltas count the calls from 0, whatever the server numbers them", () =>
+  it.effect("the deltas count the calls from 0, whatever numbers the server uses", () =>
     Effect.map(streamed({ index: 7, id: "t1", name: "f" }, { index: 3, id: "t2", name: "g" }), (heard) => {
       const indexes = heard.events.flatMap((event) => event._tag === "ToolCallDelta" ? [event.index] : [])
       assert.deepStrictEqual(indexes, [0, 1])
     }))
 
-  it.effect("the deprecated function_call is folded apart from the tool calls", () =>
+  it.effect("the deprecated function_call is separate from the tool calls", () =>
     Effect.map(
       stream(
         data(delta({ content: null, function_call: { name: "f", arguments: "" } })) +
@@ -311,7 +311,7 @@ describe("tool calls in a stream", () => {
       }
     ))
 
-  it.effect("an empty function_call is none (Snowflake)", () =>
+  it.effect("an empty function_call is ignored (Snowflake)", () =>
     Effect.map(complete(JSON.stringify(completion({ content: "a", function_call: { name: "", arguments: "" } }))), (
       heard
     ) => assert.isUndefined(answer(heard).functionCall)))
@@ -336,7 +336,7 @@ describe("tool calls in a document", () => {
         ])
     ))
 
-  it.effect("name and arguments may stand on the call itself, or under custom", () =>
+  it.effect("name and arguments may be members of the call itself, or of custom", () =>
     Effect.map(
       complete(JSON.stringify(completion({
         tool_calls: [

@@ -21,7 +21,7 @@ const questions = (manager: ChatManager.Service, id: string) =>
 const load = (id: string) => Effect.flatMap(HistoryStore.HistoryStore, (store) => store.load(id))
 
 describe("fork", () => {
-  it.scoped("copies a conversation, and both go on by themselves", () =>
+  it.scoped("copies a conversation, and both continue independently", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* chatIn(manager, "ada", ["1", "2"])
@@ -78,7 +78,7 @@ describe("fork", () => {
       assert.isTrue(Option.isNone(yield* load("copy")))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("makes a turn conflict that the target began with before", () =>
+  it.scoped("makes an earlier turn of the target conflict", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* chatIn(manager, "ada", ["1"])
@@ -122,7 +122,7 @@ describe("conversations", () => {
 })
 
 describe("removeOlderThan", () => {
-  it.scoped("removes what was last written before, and returns how many", () =>
+  it.scoped("removes conversations whose last write is older, and returns how many", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 minute")
       const manager = yield* ChatManager.make({ config })
@@ -179,7 +179,7 @@ describe("removeOlderThan", () => {
 })
 
 describe("The layer of a manager", () => {
-  it.effect("gives the sessions of this machine as a service of their own", () =>
+  it.effect("provides the sessions of this machine as their own service", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.ChatManager
       const sessions = yield* LocalSessions.LocalSessions

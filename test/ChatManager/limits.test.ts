@@ -49,7 +49,7 @@ describe("The limits of a manager", () => {
       assert.deepStrictEqual(yield* said, ["1", "2", "3", "4"])
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("give every conversation its turn, however many calls another one queues", () =>
+  it.scoped("serve conversations in turn, however many calls another one queues", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
@@ -62,7 +62,7 @@ describe("The limits of a manager", () => {
       assert.strictEqual((yield* said).at(-1), "c1")
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("hold back requests and tokens of all conversations, by what a turn really took", () =>
+  it.scoped("delay requests and tokens of all conversations by the real usage of turns", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ tokensPerMinute: 100, reserve: () => 60 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
@@ -80,7 +80,7 @@ describe("The limits of a manager", () => {
       answer("c", { usage: usage(20, 20) })
     ])))
 
-  it.scoped("let a turn that waits be stopped: it is settled, keeps its question, and the next one goes", () =>
+  it.scoped("let a waiting turn be stopped: it keeps its question, and the next one runs", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
@@ -97,7 +97,7 @@ describe("The limits of a manager", () => {
       assert.deepStrictEqual(yield* said, ["a", "c"])
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("let turns that wait go on within the grace of a manager that closes, and nobody after it", () =>
+  it.scoped("let waiting turns continue within the grace of a manager that closes, and none after it", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { getChat } = yield* Scope.extend(
@@ -136,7 +136,7 @@ describe("The limits of a manager", () => {
       }).pipe(withScript([])))
   }
 
-  it.scoped("are none where they are infinite", () =>
+  it.scoped("do not apply if they are infinite", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({
         limits: Limits.make({ concurrency: Infinity, requestsPerMinute: Infinity })
@@ -148,7 +148,7 @@ describe("The limits of a manager", () => {
     }).pipe(withScript(slow(1000))))
 })
 
-describe("The limits of a manager, whoever calls when", () => {
+describe("The limits of a manager, for any calls at any time", () => {
   const minute = 60_000
 
   /** What one user does after a pause: turns, streams and questions, some of which the user leaves. */
@@ -180,7 +180,7 @@ describe("The limits of a manager, whoever calls when", () => {
     )
 
   it.effect.prop(
-    "are kept in any minute, and everybody is served",
+    "apply in any minute, and every call is served",
     [
       FastCheck.integer({ min: 1, max: 3 }),
       FastCheck.integer({ min: 1, max: 6 }),
@@ -237,7 +237,7 @@ describe("The limits of a manager, whoever calls when", () => {
   )
 
   it.effect.prop(
-    "serve nobody twice while somebody else waits",
+    "serve no conversation twice while another waits",
     [
       FastCheck.integer({ min: 1, max: 3 }),
       FastCheck.array(
@@ -292,7 +292,7 @@ describe("The fallback of a manager", () => {
 
   const second = { baseUrl: "http://second.test/v1", provider: "second", model: "m2" }
 
-  it.scoped("answers for every conversation, each turn once in its history, with who answered", () =>
+  it.scoped("answers for every conversation, with each turn once in its history, and names the server", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ fallback: Fallback.make({ configs: [second] }) })
       const [ada, bob] = yield* Effect.all([getChat("ada"), getChat("bob")])
@@ -304,7 +304,7 @@ describe("The fallback of a manager", () => {
       assert.deepInclude((yield* ada.history).at(-1), { provider: "second", model: "scripted" })
     }).pipe(withScript(fails)))
 
-  it.scoped("waits for a place of its own at each attempt", () =>
+  it.scoped("waits for its own permit at each attempt", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({
         limits: Limits.make({ concurrency: 1, requestsPerMinute: 3 }),

@@ -61,7 +61,7 @@ describe("A conversation with a store", () => {
       assert.isTrue(yield* manager.has("ada"))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is begun again by another manager with the settings it was begun with, and without its key", () =>
+  it.scoped("is continued by another manager with the settings that it chose, and without its key", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const first = yield* ChatManager.make({ config })
@@ -103,7 +103,7 @@ describe("A conversation with a store", () => {
       assert.deepInclude(requests[1]?.body, { model: "newer" })
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("takes nothing but its own choices from settings that an older release stored", () =>
+  it.scoped("reads only its own choices from settings that an older release stored", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       yield* store.append({
@@ -143,7 +143,7 @@ describe("A conversation with a store", () => {
       assert.deepStrictEqual((yield* Effect.flatten(store.load("bob"))).settings, {})
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("gives the second of two writers a conflict with its answer, and loses no turn", () =>
+  it.scoped("fails the second of two writers with a conflict that has its answer, and loses no turn", () =>
     Effect.gen(function*() {
       const first = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
       const second = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
@@ -168,7 +168,7 @@ describe("A conversation with a store", () => {
       )
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("fails a turn that its store does not take, keeps the answer, and can save it later", () =>
+  it.scoped("fails a turn whose write fails, keeps the answer, and can save it later", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
@@ -186,7 +186,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("lets go of the connection of an interrupted turn, though its store dies", () =>
+  it.scoped("releases the connection of an interrupted turn even if its store dies", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const service: HistoryStore.Service = { ...store, append: () => Effect.die("the disk is gone") }
@@ -221,7 +221,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("stays in memory with the turn that its store did not take, until that is saved or given up", () =>
+  it.scoped("stays in memory with the turn whose write failed until that is saved or discarded", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(
@@ -258,7 +258,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("can save a turn later though what is stored could not be read at its end", () =>
+  it.scoped("can save a turn later even if reading the store failed at its end", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
@@ -279,7 +279,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is gone for good when it is removed, and is listed until then", () =>
+  it.scoped("is deleted when it is removed, and is listed until then", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config, timeout: "1 minute" })
       const chat = yield* manager.getChat("ada")
@@ -295,7 +295,7 @@ describe("A conversation with a store", () => {
 })
 
 describe("removeChat with a store", () => {
-  it.scoped("lets the turns that waited begin when the conversation is gone, and not before", () =>
+  it.scoped("lets waiting turns begin when the conversation is removed, and not before", () =>
     Effect.gen(function*() {
       const manager = yield* Effect.provideServiceEffect(ChatManager.make({ config }), HistoryStore.HistoryStore, slow)
       const chat = yield* manager.getChat("ada")
@@ -312,7 +312,7 @@ describe("removeChat with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is followed by nothing of what was being written", () =>
+  it.scoped("is not followed by a write that was running", () =>
     Effect.gen(function*() {
       const store = yield* slow
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, {
@@ -342,7 +342,7 @@ describe("A conversation with a store that other programs write", () => {
     return [yield* make, yield* make] as const
   })
 
-  it.scoped("takes turns with another program without a conflict", () =>
+  it.scoped("alternates with another program without a conflict", () =>
     Effect.gen(function*() {
       const [first, second] = yield* managers
       const [one, two] = [yield* first.getChat("ada"), yield* second.getChat("ada")]
@@ -359,7 +359,7 @@ describe("A conversation with a store that other programs write", () => {
       assert.strictEqual(roles(history.slice(1)), "user assistant ".repeat(6).trim())
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is another conversation once another program removed it and began anew", () =>
+  it.scoped("is another conversation after another program removed and created it", () =>
     Effect.gen(function*() {
       const [first, second] = yield* managers
       const [one, two] = [yield* first.getChat("ada"), yield* second.getChat("ada")]

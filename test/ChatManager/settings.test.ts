@@ -40,7 +40,7 @@ const stored = Effect.flatMap(
 )
 
 describe("The settings of a conversation", () => {
-  it.effect("come from the manager's config of today if the conversation chose none", () =>
+  it.effect("come from the manager's current config if the conversation chose none", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) => chat.chat("hi"))
       const today = LLMConfig.make({ baseUrl: "http://moved/v1", model: "b", systemPrompt: "T" })
@@ -113,7 +113,7 @@ describe("The settings of a conversation", () => {
       assert.deepInclude(yield* first.settings, { model: "c", temperature: 0.1 })
     })).pipe(Effect.provide(TestLayer)))
 
-  it.effect("are those of a config with another address as a whole, and none of them are stored", () =>
+  it.effect("are completely those of a config with another address, and none of them are stored", () =>
     Effect.gen(function*() {
       const config = LLMConfig.make({ baseUrl: "http://other/v1", model: "x", temperature: 1, systemPrompt: "X" })
 
@@ -143,7 +143,7 @@ describe("The settings of a conversation", () => {
       assert.deepStrictEqual(sent(yield* lastRequest), ["system: S", "user: 3", "assistant: ok", "user: 4"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("are refused if one breaks its rule, and stay as they were", () =>
+  it.effect("are refused if one is invalid, and stay unchanged", () =>
     Effect.scoped(Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: base })
       const chat = yield* manager.getChat("ada")
@@ -190,7 +190,7 @@ describe("The settings of a conversation", () => {
       assert.strictEqual(sent(yield* lastRequest)[0], "system: S")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("take the title and the owner of a getChat along with the next turn", () =>
+  it.effect("include the title and the owner of a getChat with the next turn", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) => chat.chat("hi"), { owner: "u1", title: "Greeting" })
       yield* withChat(base, (chat) => chat.chat("hi"), { title: "Greetings" })

@@ -28,14 +28,14 @@ const closing = (grace: string) =>
   })
 
 describe("The end of a manager's scope", () => {
-  it.effect("interrupts the turns that run", () =>
+  it.effect("interrupts the running turns", () =>
     Effect.gen(function*() {
       const finish = yield* closing("none")
 
       assert.strictEqual(finish?.reason, "interrupted")
     }).pipe(Effect.provide(slow)))
 
-  it.effect("lets the turns that run come to their end within the grace", () =>
+  it.effect("lets the running turns end within the grace", () =>
     Effect.gen(function*() {
       const finish = yield* closing("ten seconds")
 

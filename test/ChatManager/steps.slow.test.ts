@@ -47,7 +47,7 @@ const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => (): void => {
   fiber.unsafeInterruptAsFork(FiberId.none)
 }
 
-describe("a call that is interrupted between any two operations leaves the manager sound:", () => {
+describe("a call that is interrupted between any two operations leaves the manager consistent:", () => {
   const calls: Record<string, (manager: ChatManager.LocalManager) => Effect.Effect<unknown, unknown>> = {
     getChat: (manager) => manager.getChat("ada"),
     size: (manager) => manager.size,
@@ -75,7 +75,7 @@ describe("a call that is interrupted between any two operations leaves the manag
 
 describe("removeChat that is interrupted between any two operations", () => {
   it.effect(
-    "has stopped the turn that ran, or has not begun",
+    "has stopped the running turn, or has not begun",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {
@@ -99,7 +99,7 @@ describe("removeChat that is interrupted between any two operations", () => {
 
 describe("a turn whose conversation is removed between any two of its operations", () => {
   it.effect(
-    "ends, kept whole by nobody or by the conversation that came after",
+    "ends, stored by no conversation or completely by the next one",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {

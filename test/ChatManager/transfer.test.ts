@@ -78,7 +78,7 @@ describe("export and import", () => {
       ])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("fill what is missing from the defaults", () =>
+  it.scoped("get absent settings from the defaults", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.import("ada", {
@@ -102,7 +102,7 @@ describe("export and import", () => {
       assert.strictEqual((yield* Effect.flatMap(manager.getChat("bob"), (chat) => chat.settings)).systemPrompt, "")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("take no address and no key from the data", () =>
+  it.scoped("read no address and no key from the data", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.import("ada", { turns: [], settings: { baseUrl: "http://evil/v1", apiKey: "x", model: "b" } })

@@ -9,26 +9,26 @@ describe("What is found after a kill", () => {
   const judge = (id: string, messages: ReadonlyArray<ChatMessage.ChatMessage>, done: ReadonlyArray<string>) =>
     Turns.judge(messages, { ...Turns.untold(id), done: new Set(done) })
 
-  it("is sound where a turn is stored that nobody was told of yet", () => {
+  it("is correct if a turn is stored that was not reported as done yet", () => {
     const verdict = judge("ada", [...turn(one), ...turn(two)], [one])
 
     assert.deepStrictEqual(verdict, { told: 1, found: 2, torn: 0, doubled: 0, lost: 0 })
   })
 
-  it("is not where a turn is missing", () => {
+  it("is not correct if a turn is missing", () => {
     assert.strictEqual(judge("ada", turn(two), [one, two]).lost, 1)
   })
 
-  it("is not where a turn is stored twice", () => {
+  it("is not correct if a turn is stored twice", () => {
     assert.strictEqual(judge("ada", [...turn(one), ...turn(one)], [one]).doubled, 1)
   })
 
-  it("is not where half a turn is stored", () => {
+  it("is not correct if half a turn is stored", () => {
     assert.strictEqual(judge("ada", [...turn(one), ChatMessage.user(two)], [one]).torn, 1)
     assert.strictEqual(judge("ada", turn(one).slice(1), []).torn, 1)
   })
 
-  it("is not where an answer is cut, or belongs to another prompt or conversation", () => {
+  it("is not correct if an answer is cut off, or belongs to another prompt or conversation", () => {
     const cut = ChatMessage.assistant(Turns.answerTo(one).slice(0, -1))
 
     assert.strictEqual(judge("ada", [ChatMessage.user(one), cut], []).torn, 2)
@@ -39,7 +39,7 @@ describe("What is found after a kill", () => {
     assert.strictEqual(judge("bob", turn(one), []).torn, 2)
   })
 
-  it("is not where a turn is stored that was removed, and is sound where one may have been", () => {
+  it("is not correct if a removed turn is stored, and correct if it may have been removed", () => {
     const reports = [
       { _tag: "Done", count: 1, id: "ada", prompt: one },
       { _tag: "Removing", count: 1, id: "ada", prompt: one }
@@ -55,7 +55,7 @@ describe("What is found after a kill", () => {
     assert.strictEqual(verdict(removed, turn(one)).doubled, 1)
   })
 
-  it("is not where a copy lacks a turn of its conversation", () => {
+  it("is not correct if a copy lacks a turn of its conversation", () => {
     const id = Turns.copyOf("ada", 0, 9)
     const told = Turns.hear(new Map(), { _tag: "Copied", count: 1, id, prompts: [one, two] })
     const verdict = (messages: ReadonlyArray<ChatMessage.ChatMessage>) =>

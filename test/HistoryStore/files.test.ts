@@ -40,7 +40,7 @@ const ids = (store: HistoryStore.Service) =>
 const hashed = "Not a plain name"
 
 describe("HistoryStore.layerFileSystem", () => {
-  it.effect("takes no notice of what a crash left beside a file, and removes it with the conversation", () =>
+  it.effect("ignores files that a crash left behind, and removes them with the conversation", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         yield* store.append(turn("a", 0))
@@ -58,7 +58,7 @@ describe("HistoryStore.layerFileSystem", () => {
       })
     ))
 
-  it.effect("tells a file that does not decode by its conversation, and goes on with the others", () =>
+  it.effect("names the conversation of a file that does not decode, and continues with the others", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         for (const id of ["good", "torn", "wrong", hashed]) yield* store.append(turn(id, 0))
@@ -154,7 +154,7 @@ describe("HistoryStore.layerFileSystem", () => {
     20_000
   )
 
-  it.effect("takes no file for another conversation's", () =>
+  it.effect("never reads the file of another conversation", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         yield* store.append(turn("a", 0))
@@ -180,7 +180,7 @@ describe("HistoryStore.layerFileSystem", () => {
       "move it into its place": () => ({ rename: () => Effect.fail(full("rename")) })
     })
   ) {
-    it.effect(`leaves everything as it was where the disk does not ${what}`, () => {
+    it.effect(`changes nothing if the disk does not ${what}`, () => {
       let isFull = false
       return inFolder(
         ({ fs, path, store }) =>
@@ -243,7 +243,7 @@ describe("HistoryStore.layerKeyValueStore", () => {
       assert.sameMembers(Array.from(yield* Stream.runCollect(list)), ["a", "b"])
     }))
 
-  it.effect("goes on where a list of its entries is torn", () =>
+  it.effect("continues if a list of its entries is damaged", () =>
     Effect.gen(function*() {
       const { entries, store } = onMap()
       const { append, list, load } = yield* store
@@ -258,7 +258,7 @@ describe("HistoryStore.layerKeyValueStore", () => {
       assert.isAtLeast((yield* Stream.runCollect(list)).length, 602)
     }).pipe(Effect.provide(quiet)))
 
-  it.effect("tells an entry that does not decode by its conversation", () =>
+  it.effect("names the conversation of an entry that does not decode", () =>
     Effect.gen(function*() {
       const { entries, store } = onMap()
       const { append, list, load, remove } = yield* store

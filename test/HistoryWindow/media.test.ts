@@ -76,7 +76,7 @@ describe("HistoryWindow.withoutOldMedia", () => {
     ])
   })
 
-  it("lets the other window choose from the history without old media", () => {
+  it("lets the other window select from the history without old media", () => {
     const window = HistoryWindow.tokens(1000)
 
     assert.lengthOf(sent(window, looks(1, 10)), 3)
@@ -88,7 +88,7 @@ describe("HistoryWindow.withoutOldMedia", () => {
     ])
   })
 
-  it("takes a window that has it already", () => {
+  it("accepts a window that already leaves out media", () => {
     const window = HistoryWindow.withoutOldMedia(2, HistoryWindow.withoutOldMedia(1, HistoryWindow.lastTurns(2)))
     assert.deepStrictEqual(sent(window, looks(1, 3)), [...omitted(2), ...omitted(3), user("now")])
   })
@@ -142,7 +142,7 @@ describe("HistoryWindow.withoutOldMedia", () => {
       assert.isTrue(first.slice(1).every((message, index) => message === seen[index + 1]))
     }))
 
-  it("keeps its history as it is", () => {
+  it("does not change its history", () => {
     const messages = looks(1, 2)
     sent(HistoryWindow.withoutOldMedia(1), messages)
     assert.deepStrictEqual(messages, looks(1, 2))
@@ -161,7 +161,7 @@ describe("HistoryWindow.withoutOldMedia", () => {
 })
 
 describe("An image", () => {
-  it("takes the tokens of an image in a window, not those of its bytes", () => {
+  it("counts the tokens of an image, not those of its bytes", () => {
     const messages = [user("my name is Ada"), assistant("Hello"), ...look(1)]
     assert.lengthOf(sent(HistoryWindow.tokens(2000), messages), 5)
   })

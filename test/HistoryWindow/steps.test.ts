@@ -142,7 +142,7 @@ describe("HistoryWindow.tokens", () => {
     if (!isFull) assert.strictEqual(startOf(HistoryWindow.tokens(budget), inputOf(turns)), 0)
   })
 
-  it.prop("keeps two thirds of what fits, or all but three turns", [budget, anyTurns], ([budget, turns]) => {
+  it.prop("keeps two thirds of the limit, or all but three turns", [budget, anyTurns], ([budget, turns]) => {
     const input = inputOf(turns)
     const most = startOf(HistoryWindow.tokens(budget, { exact: true }), input)
     const start = startOf(HistoryWindow.tokens(budget), input)

@@ -105,7 +105,7 @@ describe("HistoryWindow.summarize", () => {
       ])
     }).pipe(Effect.provide(numbered)))
 
-  it.effect("asks the model of its options, or else the conversation's own", () =>
+  it.effect("uses the model of its options, or else the conversation's own", () =>
     Effect.gen(function*() {
       yield* compact(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, model: "small" }), input(turns(1, 3)))
       yield* compact(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 }), input(turns(1, 3)))

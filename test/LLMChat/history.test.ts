@@ -164,7 +164,7 @@ describe("a conversation that comes back from its store", () => {
 })
 
 describe("a blank prompt", () => {
-  it.effect("is refused, and asks no server", () =>
+  it.effect("is refused without a request", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const blank: ReadonlyArray<ChatMessage.Prompt> = ["", " \n", [], [ChatMessage.text(" ")], ChatMessage.user("")]

@@ -110,7 +110,7 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
   for (const turnPolicy of ["queue", "reject", "replace"] as const) {
     for (const onInterrupt of ["keep", "rollback"] as const) {
       it.effect.prop(
-        `leaves a history of whole turns only (${turnPolicy}, ${onInterrupt})`,
+        `leaves a history of complete turns only (${turnPolicy}, ${onInterrupt})`,
         [acts],
         ([all]) =>
           Effect.gen(function*() {

@@ -86,7 +86,24 @@ describe("An answer that is to be a value", () => {
       }
     }).pipe(withScript(() => answer("{\"c\":[".repeat(1500) + "]}".repeat(1500)))))
 
-  it.effect("is not asked for if its Schema has no JSON Schema", () =>
+  it.effect("fails if it is too long or has too many values for its limit", () =>
+    Effect.gen(function*() {
+      const chat = yield* LLMChat.make({ baseUrl: "http://scripted.test/v1", maxRetries: 0, maxBodySize: 400_000 })
+      const Numbers = Schema.Struct({ a: Schema.Array(Schema.Number) })
+      const many = yield* Effect.flip(chat.askObject("many", Numbers))
+      const long = yield* Effect.flip(chat.askObject("long", Numbers))
+      assert.include(many.message, "keys and values")
+      assert.include(long.message, "100000 characters")
+      assert.deepStrictEqual(yield* chat.askObject("nulls", Schema.Struct({ a: Schema.optional(Schema.Number) })), {})
+    }).pipe(
+      withScript([
+        answer(`{"a":[${"1,".repeat(9000)}1]}`),
+        answer(`${" ".repeat(101_000)}{"a":[]}`),
+        answer(`{"a":null}${" ".repeat(70_000)}`)
+      ])
+    ))
+
+  it.effect("is not requested if its Schema has no JSON Schema", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
       const error = yield* Effect.flip(chat.askObject("who?", Schema.Struct({ a: Schema.BigIntFromSelf })))
@@ -94,7 +111,7 @@ describe("An answer that is to be a value", () => {
       assert.lengthOf(yield* requests, 0)
     }).pipe(withScript([])))
 
-  it.effect("is asked for with the strict JSON Schema of the Schema, and decoded", () =>
+  it.effect("is requested with the strict JSON Schema of the Schema, and decoded", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -109,7 +126,7 @@ describe("An answer that is to be a value", () => {
       })
     }).pipe(withScript([answer(ada)])))
 
-  it.effect("is not asked for strictly where the Schema has members that may be absent", () =>
+  it.effect("is not requested strictly if the Schema has optional members", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -138,7 +155,7 @@ describe("An answer that is to be a value", () => {
     ]
   }
   for (const [name, [schema, strict]] of Object.entries(strictness)) {
-    it.effect(`is ${strict ? "" : "not "}asked for strictly where it has ${name}`, () =>
+    it.effect(`is ${strict ? "" : "not "}requested strictly if it has ${name}`, () =>
       Effect.gen(function*() {
         const chat = yield* LLMChat.make(config)
 
@@ -148,7 +165,7 @@ describe("An answer that is to be a value", () => {
       }).pipe(withScript([answer("{}")])))
   }
 
-  it.effect("has an object around it where the Schema is of another shape", () =>
+  it.effect("is wrapped in an object if the Schema has another shape", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -158,7 +175,7 @@ describe("An answer that is to be a value", () => {
       assert.deepStrictEqual(lines(yield* chat.history).slice(1), ["user: count", "assistant: {\"value\":[1,2]}"])
     }).pipe(withScript([answer("{\"value\":[1,2]}")])))
 
-  it.effect("is asked for in words where the server takes no schema, and the words are not kept", () =>
+  it.effect("is requested in a text if the server accepts no schema, and the text is not stored", () =>
     Effect.gen(function*() {
       const { structuredOutput } = Provider.deepseek.wire
       const chat = yield* LLMChat.make(yield* LLMConfig.override(config, { wire: { structuredOutput } }))
@@ -171,7 +188,7 @@ describe("An answer that is to be a value", () => {
       assert.strictEqual(lines(yield* chat.history)[0], "system: S")
     }).pipe(withScript([answer(`Sure:\n\`\`\`json\n${ada}\n\`\`\``)])))
 
-  it.effect("is found between sentences, and where no bracket closes there is none", () =>
+  it.effect("is found between sentences, and not found if no bracket closes", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -192,7 +209,7 @@ describe("An answer that is to be a value", () => {
       assert.deepStrictEqual(lines(yield* chat.history), ["system: S"])
     }).pipe(withScript([answer("{\"name\":\"Ada\",\"age\":\"old\"}")])))
 
-  it.effect("that does not decode is sent back once where repair is asked for, and the history has one turn", () =>
+  it.effect("that does not decode is sent back once with repair, and the history has one turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -203,7 +220,7 @@ describe("An answer that is to be a value", () => {
       assert.deepStrictEqual(lines(yield* chat.history), ["system: S", "user: who?", `assistant: ${ada}`])
     }).pipe(withScript([answer("Ada, 36"), answer(ada)])))
 
-  it.effect("that the model refuses says so", () =>
+  it.effect("that the model refuses is a clear error", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -237,7 +254,7 @@ describe("A turn with tool calls", () => {
       })
     }).pipe(withScript([ScriptedHttpClient.json(called("{\"city\":\"Oslo\"}", "tool_calls")), answer("It rains.")])))
 
-  it.effect("gives an id to a call that came without one", () =>
+  it.effect("adds an id to a call without one", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -246,7 +263,7 @@ describe("A turn with tool calls", () => {
       assert.strictEqual(response.toolCalls[0]?.id, "call_0")
     }).pipe(withScript([ScriptedHttpClient.json(called("{}", "tool_calls", ""))])))
 
-  it.effect("fails where the call was cut at the limit of tokens, whole or streamed, and leaves no trace", () =>
+  it.effect("fails if the answer was cut at the limit of tokens, and is not in the history", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -289,7 +306,7 @@ describe("null in a value", () => {
         )
     ))
 
-  it.effect("fails where the member is needed, as null", () =>
+  it.effect("fails if the member is required, as null", () =>
     Effect.map(search({ query: null, tag: null, page: 1, filters: [] }), (value) => {
       if (Either.isRight(value)) return assert.fail("it was accepted")
       assert.match(value.left.message, /at query: Expected string, actual null/)

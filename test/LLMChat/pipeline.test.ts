@@ -366,7 +366,7 @@ describe("a stream that a program made", () => {
           assert.strictEqual(lastOf(yield* Fiber.join(turn)), "interrupted: a")
         }))
 
-      it.scoped("gives its defects to the turn's consumer", () =>
+      it.scoped("passes its defects to the turn's consumer", () =>
         Effect.gen(function*() {
           const chat = yield* chatOver(() => Stream.concat(Stream.make(delta("a")), Stream.die("a bug")))
           const exit = yield* Effect.exit(Stream.runDrain(chat.chatEvents("hi")))

@@ -68,7 +68,7 @@ describe("a turn that is interrupted between any two operations", () => {
 
   for (const policy of ["queue", "replace"] as const) {
     it.effect(
-      `gives up its place where it waits (${policy})`,
+      `leaves the queue if it waits (${policy})`,
       () =>
         atEveryOperation((stage, after) =>
           Effect.gen(function*() {
@@ -117,7 +117,7 @@ describe("stop between any two operations", () => {
   )
 
   it.effect(
-    "ends a turn whose answer comes whole, and the answer agrees with the history",
+    "ends a turn without a stream, and the answer agrees with the history",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {
@@ -138,7 +138,7 @@ describe("stop between any two operations", () => {
   )
 
   it.effect(
-    "hangs nobody when it is interrupted itself",
+    "blocks no turn when it is interrupted itself",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {

@@ -18,7 +18,7 @@ const forkInOrder = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) =>
 const assertNothingHeld = Effect.map(held, (now) => assert.deepStrictEqual(now, nothing))
 
 describe("turns that queue", () => {
-  it.effect("run in the order in which they came, and each is sent what those before it left", () =>
+  it.effect("run in the order of their calls, and each is sent with the turns before it", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -41,7 +41,7 @@ describe("turns that queue", () => {
       ])
     }).pipe(withScript(slowly)))
 
-  it.effect("go on after one that failed, which leaves nothing", () =>
+  it.effect("continue after one that failed, which leaves nothing", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -83,7 +83,7 @@ describe("turns that queue", () => {
       yield* assertNothingHeld
     }).pipe(withScript(slowly)))
 
-  it.effect("go on when one is interrupted in the moment in which the lock is handed to it", () =>
+  it.effect("continue when one is interrupted at the moment when it gets the lock", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -131,7 +131,7 @@ describe("turns that queue", () => {
     }).pipe(withScript(() => answer("ok"))))
 })
 
-describe("a turn that meets another where the policy is reject", () => {
+describe("a turn that meets another with the policy reject", () => {
   it.effect("fails with BusyError, sends nothing, and leaves the other alone", () =>
     Effect.gen(function*() {
       const chat = yield* make("reject")
@@ -160,10 +160,10 @@ describe("a turn that meets another where the policy is reject", () => {
     }).pipe(withScript(echo())))
 })
 
-describe("a turn that meets another where the policy is replace", () => {
+describe("a turn that meets another with the policy replace", () => {
   const words = { delay: "1 second" } as const
 
-  it.effect("stops it, keeps what it told, and runs", () =>
+  it.effect("stops it, keeps what it emitted, and runs", () =>
     Effect.gen(function*() {
       const chat = yield* make("replace")
 
@@ -221,7 +221,7 @@ describe("a turn that meets another where the policy is replace", () => {
 })
 
 describe("while a turn runs", () => {
-  it.effect("clearHistory removes what was before, and nothing is kept of the turn", () =>
+  it.effect("clearHistory removes earlier turns, and the turn is not stored", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
       yield* forkInOrder(chat.chat("a"))
@@ -254,7 +254,7 @@ describe("while a turn runs", () => {
       ])
     }).pipe(withScript(slowly)))
 
-  it.effect("the history has whole turns only", () =>
+  it.effect("the history has complete turns only", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 

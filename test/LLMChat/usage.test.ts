@@ -36,7 +36,7 @@ const estimated = (sent: ReadonlyArray<ChatMessage.ChatMessage>, text: string) =
 }
 
 describe("The usage of a turn", () => {
-  it.effect("is what the server told, unchanged", () =>
+  it.effect("is what the server sent, unchanged", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -47,7 +47,7 @@ describe("The usage of a turn", () => {
       assert.isFalse((yield* chat.usage).estimated)
     }).pipe(withScript([answer("b", { usage: usage(3, 4) })])))
 
-  it.effect("is estimated and marked so where the server tells none, in the response and in the history alike", () =>
+  it.effect("is estimated and marked so if the server sends none, in the response and in the history", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -68,14 +68,14 @@ describe("The usage of a turn", () => {
       assert.isTrue(total.estimated)
     }).pipe(withScript([answer(words(100)), tokens([words(3), words(4)])])))
 
-  it.effect("is not made up for a single question, whose response has what the server told", () =>
+  it.effect("is not estimated for a single question, whose response has what the server sent", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
       assert.isUndefined((yield* chat.ask("a")).usage)
     }).pipe(withScript([answer("b")])))
 
-  it.effect("is estimated where the turn was interrupted, by what had come", () =>
+  it.effect("is estimated from the part that arrived if the turn was interrupted", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -87,7 +87,7 @@ describe("The usage of a turn", () => {
       assert.deepStrictEqual(yield* chat.usage, kept?.usage)
     }).pipe(withScript([tokens([words(20)], { ending: never })])))
 
-  it.effect("is told with the part that a stopped turn ends with", () =>
+  it.effect("is in the response of a stopped turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const turn = yield* Effect.fork(Stream.runLast(chat.chatEvents("a")))
@@ -115,7 +115,7 @@ describe("The usage of a turn", () => {
       assert.lengthOf(yield* failed.history, 1)
     }).pipe(withScript([tokens([words(20)], { ending: never }), tokens([words(20)], { ending: "truncated" })])))
 
-  it.effect("is nothing where the turn ended before anything of its answer came", () =>
+  it.effect("is empty if the turn ended before its answer began", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -249,7 +249,7 @@ describe.each([["was done", true], ["was not done", false]])("A write that faile
     return { chat, fails, totals }
   })
 
-  it.scoped("is no conflict for the turn that comes after, and what it gives up counts once", () =>
+  it.scoped("is not a conflict for the next turn, and its discarded tokens count once", () =>
     Effect.gen(function*() {
       const { chat, fails, totals } = yield* make
       yield* chat.chat("one")
@@ -307,7 +307,7 @@ describe("The usage of a manager", () => {
       answer("4")
     ])))
 
-  it.scoped("has what was spent on a turn that its removal stopped, and not what was asked outside of turns", () =>
+  it.scoped("has the tokens of a turn that its removal stopped, and not those of single questions", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: options() })
       const chat = yield* manager.getChat("ada")
@@ -333,7 +333,7 @@ describe("The cost of a usage", () => {
     assert.strictEqual(ChatResponse.cost(ChatResponse.emptyUsage, { input: 2, output: 8 }), 0)
   })
 
-  it("has a price of its own for what the server had in its cache", () => {
+  it("has its own price for cached input", () => {
     const cached = { ...used, cachedTokens: 750_000 }
     assert.strictEqual(ChatResponse.cost(cached, { input: 2, output: 8, cached: 0.5 }), 0.5 + 0.375 + 4)
     assert.strictEqual(ChatResponse.cost(cached, { input: 2, output: 8, cached: 0 }), 4.5)

@@ -38,7 +38,7 @@ const ways: ReadonlyArray<
 ]
 
 describe.each(ways)("A conversation with a window, by %s", (_, say) => {
-  it.effect("sends what the window chooses, and keeps everything", () =>
+  it.effect("sends the selection of the window, and stores everything", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: HistoryWindow.lastTurns(1) })
       for (const prompt of ["one", "two", "three"]) yield* say(chat, prompt)
@@ -52,7 +52,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.lengthOf(yield* chat.history, 7)
     }).pipe(withScript(echo())))
 
-  it.effect("tries once more with the smaller window where the server finds the context too long", () =>
+  it.effect("retries with the smaller window if the server finds the context too long", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.withShrink(HistoryWindow.all, HistoryWindow.lastTurns(1))
       const chat = yield* LLMChat.make(options(), { window })
@@ -64,7 +64,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.deepStrictEqual((yield* transcript(chat)).slice(-2), ["user: three", "assistant: re three"])
     }).pipe(withScript(short(4))))
 
-  it.effect("fails, and keeps the history, where the smaller window is too large as well", () =>
+  it.effect("fails and keeps the history if the smaller window is too large as well", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.withShrink(HistoryWindow.all, HistoryWindow.lastTurns(1))
       const chat = yield* LLMChat.make(options(), { window })
@@ -100,7 +100,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.lengthOf(yield* chat.history, 7)
     }).pipe(withScript((request) => sent(request).at(-1) === "user: long" ? short(1)(request) : echo()(request))))
 
-  it.effect("fails at once where it has no smaller window", () =>
+  it.effect("fails at once if it has no smaller window", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* say(chat, "one")
@@ -109,7 +109,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.lengthOf(yield* requests, 2)
     }).pipe(withScript(short(3))))
 
-  it.effect("has the oldest turns summarized by the model, once, and goes on", () =>
+  it.effect("summarizes the oldest turns with the model, once, and continues", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: summarize })
       for (const prompt of ["one", "two", "three", "four", "five"]) yield* say(chat, prompt)
@@ -155,7 +155,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       ])
     }).pipe(withScript(summarizing)))
 
-  it.effect("goes on with the history as it is if the summary fails", () =>
+  it.effect("continues with the unchanged history if the summary fails", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: summarize })
       for (const prompt of ["one", "two", "three"]) yield* say(chat, prompt)
@@ -176,7 +176,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
 describe("A summary", () => {
   const config = LLMConfig.make(options())
 
-  it.effect("counts in the usage of its conversation, by an estimate where the server tells none", () =>
+  it.effect("counts in the usage of its conversation, by an estimate if the server sends none", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config, { window: summarize })
       for (const prompt of ["one", "two"]) yield* chat.chat(prompt)
@@ -222,7 +222,7 @@ describe("A summary", () => {
       )
     ))
 
-  it.scoped("that another program's turn overtook is given up, and the turn goes on", () =>
+  it.scoped("that another program's turn overtook is discarded, and the turn continues", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const overtaken: HistoryStore.Service = {

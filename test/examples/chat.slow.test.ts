@@ -29,7 +29,7 @@ const assertRefused = ({ code, stderr, stdout }: Terminal.Ended, reason: string)
 const timeout = 30_000
 
 describe("with piped input", () => {
-  it.live("takes each line for a turn, and remembers", () =>
+  it.live("treats each line as a turn, and remembers", () =>
     Effect.gen(function*() {
       const { code, stderr, stdout } = yield* Terminal.run([], { input: "My name is Ada.\n\r\n  \nWhat is my name?" })
       assert.strictEqual(stderr, "")
@@ -42,7 +42,7 @@ describe("with piped input", () => {
       ])
     }), timeout)
 
-  it.live("ends with exit code 0 where there is no line", () =>
+  it.live("ends with exit code 0 without a line", () =>
     Effect.gen(function*() {
       const { code, stdout } = yield* Terminal.run([])
       assert.strictEqual(code, 0)
@@ -56,7 +56,7 @@ describe("with piped input", () => {
       assert.deepStrictEqual(lines(ended.stdout).slice(1), ["You said: “Hello”."])
     }), timeout)
 
-  it.live("says nothing about a reader that leaves", () =>
+  it.live("prints no error if the reader of its output leaves", () =>
     Effect.gen(function*() {
       const command = "yes | (node --import tsx examples/chat.ts; echo \"code $?\" >&2) | head -n 2"
       const { status, stderr, stdout } = yield* Effect.sync(() =>
@@ -104,7 +104,7 @@ describe("with an argument", () => {
   )
 })
 
-describe("where there is no chat to be had", () => {
+describe("if the chat cannot start", () => {
   it.live("says in one line that the connection is refused", () =>
     Effect.gen(function*() {
       const env = { LLM_BASE_URL: "http://127.0.0.1:9/v1", LLM_MAX_RETRIES: "0" }
@@ -138,7 +138,7 @@ describe("where there is no chat to be had", () => {
       ["LLM_PROVIDER", "nobody", "LLM_PROVIDER: Expected one of "]
     ] as const
   ) {
-    it.live(`says in one line that ${name} is not to be used`, () =>
+    it.live(`says in one line that ${name} is invalid`, () =>
       Effect.gen(function*() {
         const ended = yield* Terminal.run(["Hello"], { env: { [name]: value } })
         assertRefused(ended, reason)
@@ -153,7 +153,7 @@ describe.skipIf(!hasTerminal)("on a terminal (skipped where util-linux has no sc
   const ctrlC = "\x03"
 
   it.scopedLive(
-    "stops the answer at Ctrl-C, goes on, and leaves at Ctrl-C on an empty line",
+    "stops the answer at Ctrl-C, continues, and ends at Ctrl-C on an empty line",
     () =>
       Effect.gen(function*() {
         const terminal = yield* Terminal.open({ LLM_MODEL: "effect-chat-stall" })
@@ -178,7 +178,7 @@ describe.skipIf(!hasTerminal)("on a terminal (skipped where util-linux has no sc
     timeout
   )
 
-  it.scopedLive("goes on after an error, and has commands for the conversation", () =>
+  it.scopedLive("continues after an error, and has commands for the conversation", () =>
     Effect.gen(function*() {
       const url = yield* address
       const terminal = yield* Terminal.open({ LLM_BASE_URL: url, LLM_MAX_RETRIES: "0" })

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
 import { next, oneLine, visible } from "../../examples/internal/visible.ts"
 
-describe("what a server's text looks like", () => {
+describe("the text of a server on the terminal", () => {
   const text = FastCheck.array(
     FastCheck.constantFrom(
       "a",
@@ -26,7 +26,7 @@ describe("what a server's text looks like", () => {
   })
 
   it.prop(
-    "is the same however it is cut into pieces",
+    "is the same for any split into pieces",
     [text, FastCheck.array(FastCheck.integer({ min: 1, max: 4 }))],
     ([text, sizes]) => {
       let held = ""
@@ -44,11 +44,11 @@ describe("what a server's text looks like", () => {
     }
   )
 
-  it("keeps whole characters, and shows halves as escapes", () => {
+  it("keeps complete characters, and shows halves as escapes", () => {
     assert.strictEqual(visible("😀 \ud83d 你好 é"), "😀 \\ud83d 你好 é")
   })
 
-  it("is one line where one line is wanted", () => {
+  it("is one line if one line is required", () => {
     assert.strictEqual(oneLine(" a\r\n  b\x1b[1m\tc "), "a b\\x1b[1m c")
     assert.strictEqual(oneLine("x".repeat(600)).length, 501)
   })

@@ -124,7 +124,7 @@ if (executablePath === undefined) {
         assert.deepStrictEqual(history, Expected.history(stopped[0]))
       }).pipe(Effect.scoped), 60_000)
 
-    it.effect("fails with the answer where the storage of the page is full", () =>
+    it.effect("fails with the answer if the storage of the page is full", () =>
       Effect.gen(function*() {
         const { url } = yield* LocalServer.LocalServer
         const { errors, page } = yield* openPage

@@ -45,7 +45,7 @@ layer(Packed.Default.pipe(Layer.provideMerge(NodeContext.layer)), { excludeTestS
   "the README's line",
   (it) => {
     for (const [name, command] of Object.entries(managers)) {
-      it.effect(`installs what runs and has the right types, with ${name}`, () =>
+      it.effect(`installs packages that run and have the right types, with ${name}`, () =>
         Effect.gen(function*() {
           const fs = yield* FileSystem.FileSystem
           const path = yield* Path.Path

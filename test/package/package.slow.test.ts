@@ -148,7 +148,7 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
     )
   }
 
-  it.effect("gives the same module by its own path and from the index", () =>
+  it.effect("exports the same module by its own path and from the index", () =>
     Effect.gen(function*() {
       const { directory, write } = yield* Consumer
       yield* write(
@@ -258,7 +258,7 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
       assert.strictEqual((yield* succeed(directory, ["node", "closed.mjs"])).trim(), "right")
     }), 30_000)
 
-  it.effect("bundles LLMChat without other services, testing, Node or whole barrels", () =>
+  it.effect("bundles LLMChat without other services, testing, Node or complete barrels", () =>
     Effect.gen(function*() {
       const { directory } = yield* Consumer
       const { metafile, outputFiles } = yield* Effect.promise(() =>

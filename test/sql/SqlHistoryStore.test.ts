@@ -57,7 +57,7 @@ for (const [name, stored] of Object.entries(databases)) {
       "settings that are none": `UPDATE effect_chat_conversations SET settings = '' WHERE id = 'bad 3'`
     }
 
-    it.effect("tells rows that do not decode by their conversation, and goes on with the others", () =>
+    it.effect("names the conversation of rows that do not decode, and continues with the others", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         const ids = Object.keys(damages).map((_, index) => `bad ${index}`)
@@ -76,7 +76,7 @@ for (const [name, stored] of Object.entries(databases)) {
         for (const id of ids) assert.isTrue(yield* store.remove(id))
       }))
 
-    it.effect("fails with the conversation's id if the stored version is not a whole number", () =>
+    it.effect("fails with the conversation's id if the stored version is not an integer", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         yield* store.append(turn("versionless", 0))
@@ -123,7 +123,7 @@ for (const [name, stored] of Object.entries(databases)) {
         assert.strictEqual(new Set(listed).size, 1_201)
       }))
 
-    it.effect("fails with the conversation's id where the tables are gone", () =>
+    it.effect("fails with the conversation's id if the tables do not exist", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         yield* query("ALTER TABLE effect_chat_messages RENAME TO elsewhere")
@@ -177,7 +177,7 @@ else {
         return { client, store: yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client), url }
       })
 
-    it.scoped("takes no notice of the names that a client gives to columns", () =>
+    it.scoped("ignores the names that a client gives to columns", () =>
       Effect.gen(function*() {
         const { store } = yield* fresh({
           transformQueryNames: (name) => name.toUpperCase(),
@@ -212,7 +212,7 @@ else {
         assert.isTrue(Option.isSome(yield* store.load("a")))
       }))
 
-    it.scoped("fails typed where the connection breaks within a turn, and goes on with another one", () =>
+    it.scoped("fails with a typed error if the connection breaks within a turn, and continues with another one", () =>
       Effect.gen(function*() {
         const { client, store } = yield* fresh()
         yield* client.unsafe(`
@@ -227,7 +227,7 @@ else {
         assert.strictEqual(yield* store.append(turn("a", 0)), 1)
       }))
 
-    it.scoped("fails typed where a commit does", () =>
+    it.scoped("fails with a typed error if a commit does", () =>
       Effect.gen(function*() {
         const { client, store } = yield* fresh()
         yield* client.unsafe(`
@@ -240,7 +240,7 @@ else {
         assert.isTrue(Option.isNone(yield* store.load("a")))
       }))
 
-    it.scoped("keeps its promises where the database is serializable", () =>
+    it.scoped("keeps its guarantees if the database is serializable", () =>
       Effect.gen(function*() {
         const { client, url } = yield* fresh()
         const [{ name } = { name: "" }] = yield* client<{ name: string }>`SELECT current_database() AS name`
@@ -257,7 +257,7 @@ else {
         assert.deepStrictEqual(lost, Array.from({ length: 19 }, () => "ConflictError" as const))
       }), 30_000)
 
-    it.scoped("starts without the right to create, where the tables are there", () =>
+    it.scoped("starts without the right to create if the tables exist", () =>
       Effect.gen(function*() {
         const { client, url } = yield* fresh()
         yield* client.unsafe(`

@@ -10,7 +10,7 @@ import Database from "libsql"
 import { file, folder, turn } from "../support/databases.ts"
 
 describe("Sqlite.layer", () => {
-  it.scopedLive("waits for another program that writes, without stopping this one, and goes on", () =>
+  it.scopedLive("waits for another program that writes, without blocking this one, and continues", () =>
     Effect.gen(function*() {
       const { other, store } = yield* file
       other.exec("BEGIN IMMEDIATE")
@@ -30,7 +30,7 @@ describe("Sqlite.layer", () => {
       assert.strictEqual(yield* store.append(turn("a", 1)), 2)
     }))
 
-  it.scoped("gives up after ten seconds, typed, and works again as soon as the file is free", () =>
+  it.scoped("fails after ten seconds with a typed error, and works again as soon as the file is free", () =>
     Effect.gen(function*() {
       const { other, store } = yield* file
       other.exec("BEGIN IMMEDIATE")
@@ -83,7 +83,7 @@ describe("Sqlite.layer", () => {
       other.close()
     }))
 
-  it.scoped("fails where there is no such folder", () =>
+  it.scoped("fails if the folder does not exist", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Layer.build(Sqlite.layer({ filename: "/nowhere/at/all/chats.db" })))
       assert.instanceOf(error, SqlError.SqlError)

@@ -12,7 +12,7 @@ const Text = fc.array(
 ).map((units) => units.join(""))
 
 describe("escape", () => {
-  it.prop("gives a text that is well formed and without NUL, and leads back", { text: Text }, ({ text }) => {
+  it.prop("returns a well-formed text without NUL, which can be reversed", { text: Text }, ({ text }) => {
     const escaped = escape(text)
 
     assert.strictEqual(unescape(escaped), text)
@@ -20,14 +20,14 @@ describe("escape", () => {
     assert.strictEqual(new TextDecoder("utf-8", { ignoreBOM: true }).decode(new TextEncoder().encode(escaped)), escaped)
   })
 
-  it("leaves almost every text as it is", () => {
+  it("does not change almost any text", () => {
     for (const text of ["", "chat-1", "'; DROP TABLE x; --", "你好 😀", "100 %"]) assert.strictEqual(escape(text), text)
   })
 })
 
 describe("toKey", () => {
   it.effect.prop(
-    "gives different keys to different ids, all short enough for an index",
+    "returns different keys for different ids, all short enough for an index",
     { a: Text, b: Text },
     ({ a, b }) =>
       Effect.gen(function*() {

@@ -22,7 +22,7 @@ export const usage = (input: number, output: number) => ({
   total_tokens: input + output
 })
 
-/** A whole answer that is no stream. */
+/** A complete answer without a stream. */
 export const answer = (content: string, more?: object): ScriptedHttpClient.ScriptedResponse =>
   ScriptedHttpClient.json({
     id: "chatcmpl-scripted",
@@ -32,7 +32,7 @@ export const answer = (content: string, more?: object): ScriptedHttpClient.Scrip
     ...more
   })
 
-/** Answers that repeat the last user message, whole or as a stream of its words. */
+/** Answers that repeat the last user message, as a document or as a stream of its words. */
 export const echo = (
   more?: ScriptedHttpClient.TokensOptions
 ): (request: ScriptedHttpClient.CapturedRequest) => ScriptedHttpClient.ScriptedResponse =>

@@ -1,20 +1,20 @@
 /**
  * Answers that clients of chat completions are known to lose: the bytes, and what a client should make of them.
  *
- * The tests and the table of `docs/differential.md` tell the same bytes.
+ * The tests and the table of `docs/differential.md` use the same bytes.
  */
 import { calls, choice, completion, data, delta, done, ends, says } from "./wire/say.ts"
 
 /** What the bytes say. */
 export type Meaning =
-  /** A whole answer. */
+  /** A complete answer. */
   | {
     readonly _tag: "Answer"
     readonly text: string
     readonly reasoning?: string
     readonly toolCalls?: ReadonlyArray<{ readonly id: string; readonly name: string; readonly arguments: string }>
   }
-  /** A part of an answer, which must not be told as a whole one. */
+  /** A part of an answer, which must not be reported as complete. */
   | { readonly _tag: "Cut"; readonly text: string }
   /** An error in the server's words, after a part of an answer or alone. */
   | { readonly _tag: "Error"; readonly message: string; readonly text?: string }
@@ -27,8 +27,15 @@ export interface Row {
   readonly body: string
   /** The server sends nothing more after the body, and does not end it either. */
   readonly stalls: boolean
+  /** The body is compressed with gzip, although nobody asked for it, with a header that says so or without one. */
+  readonly gzip?: "with a header" | "without a header"
+  /** The server sends the client on with a 307, to itself or to another origin, and the body comes from there. */
+  readonly redirect?: "within the origin" | "to another origin"
   readonly meaning: Meaning
 }
+
+/** The key that clients send. */
+export const key = "the-key-of-the-program"
 
 const json = "application/json"
 
@@ -141,5 +148,66 @@ export const rows = {
     contentType: "text/html"
   }),
   retryField: row("retry fields", "retry: 10\n\n" + says("H") + "retry: 10\n\n" + says("i") + end, answer("Hi")),
-  noBlankLine: row("a last event without a blank line", hi + ends().trimEnd(), answer("Hi"))
+  noBlankLine: row("a last event without a blank line", hi + ends().trimEnd(), answer("Hi")),
+  gzip: row("gzip that nobody asked for", hi + end, answer("Hi"), { gzip: "with a header" }),
+  gzipUnlabelled: row("gzip without a header", hi + end, answer("Hi"), { gzip: "without a header" }),
+  callsSoFar: row(
+    "a tool call whose deltas repeat the arguments so far",
+    calls({ index: 0, id: "t1", function: { name: "f", arguments: "{\"a\":1" } }) +
+      calls({ index: 0, function: { arguments: "{\"a\":1,\"b\":2}" } }) + ends("tool_calls") + done,
+    { _tag: "Answer", text: "", toolCalls: [{ id: "t1", name: "f", arguments: "{\"a\":1,\"b\":2}" }] }
+  ),
+  callTwice: row(
+    "one tool call under two indexes",
+    calls({ index: 0, id: "t1", function: { name: "f", arguments: "{}" } }) +
+      calls({ index: 1, id: "t1", function: { name: "f", arguments: "{}" } }) + ends("tool_calls") + done,
+    { _tag: "Answer", text: "", toolCalls: [{ id: "t1", name: "f", arguments: "{}" }] }
+  ),
+  reasoningTwice: row(
+    "reasoning in tags and in a field",
+    data(delta({ reasoning_content: "hm", content: "<think>hm</think>Hi" })) + end,
+    { _tag: "Answer", text: "Hi", reasoning: "hm" }
+  ),
+  reasoningObject: row("reasoning as an object", data(delta({ reasoning: { text: "hm" } })) + hi + end, {
+    _tag: "Answer",
+    text: "Hi",
+    reasoning: "hm"
+  }),
+  half: row("a character that is cut into halves, forwarded as it comes", says("H\ud83d") + says("\ude00") + end, {
+    _tag: "Answer",
+    text: "H\u{1f600}"
+  }),
+  oneLineBreak: row("events that end with one line break", (hi + end).replaceAll("\n\n", "\n"), answer("Hi")),
+  linesOfJson: row(
+    "a chunk a line, without data:",
+    (hi + ends()).replaceAll("data: ", "").replaceAll("\n\n", "\n"),
+    answer("Hi"),
+    { contentType: "application/x-ndjson" }
+  ),
+  answerJsonDone: row(
+    "a completion as JSON, and then [DONE]",
+    `${JSON.stringify(completion({ content: "Hi" }))}\n${done}`,
+    answer("Hi"),
+    { contentType: json }
+  ),
+  countingIndex: row(
+    "choices whose index counts the tokens",
+    data({ choices: [{ index: 1, delta: { content: "H" } }] }) +
+      data({ choices: [{ index: 2, delta: { content: "i" } }] }) +
+      data({ choices: [{ index: 3, delta: {}, finish_reason: "stop" }] }) + done,
+    answer("Hi")
+  ),
+  failedGeneration: row(
+    "a finish reason that is a failure",
+    hi + ends("malformed_function_call") + done,
+    error("malformed_function_call", "Hi")
+  ),
+  redirect: row("a 307 within the origin", hi + end, answer("Hi"), { redirect: "within the origin" }),
+  redirectElsewhere: row("a 307 to another origin", hi + end, error("redirect"), { redirect: "to another origin" }),
+  keyInError: row(
+    "an error that repeats the key",
+    JSON.stringify({ error: { message: `Incorrect API key provided: ${key}` } }),
+    error("Incorrect API key provided"),
+    { status: 401, contentType: json }
+  )
 } satisfies Record<string, Row>

@@ -101,8 +101,9 @@ const reasonOf = (choice: unknown): string => {
 
 const unsure: Reading = { verdict: "unsure", text: "" }
 
-/** Reads a document that is a whole completion. */
-const readDocument = (text: string): Reading => {
+/** Reads a document that is a whole completion. The end of a stream can stand behind it. */
+const readDocument = (body: string): Reading => {
+  const text = /^[{[]/.test(body) ? body.replace(/(?:data:\s*)?\[DONE\]$/, "").trimEnd() : body
   const parsed = parse(text)
   // Several documents, a document a line, and a page are the library's to tell apart.
   if (parsed === undefined) return /^[{[]/.test(text) && !/[\r\n]/.test(text) ? { verdict: "cut", text: "" } : unsure

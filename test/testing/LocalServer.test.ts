@@ -128,7 +128,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         assert.lengthOf(all, 13 + 3)
       }))
 
-    it.effect("recalls what the conversation said", () =>
+    it.effect("remembers the conversation", () =>
       Effect.gen(function*() {
         const messages = [user("my name is Ada"), assistant("Noted."), user("what is my name?")]
         assert.strictEqual(textOf(yield* chunks({ messages })), "You told me that your name is Ada.")
@@ -258,7 +258,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         assert.strictEqual(all.at(-1)?.choices[0]?.finish_reason, "tool_calls")
       }))
 
-    it.effect("calls a tool on its own when the user names it, and tells its result", () =>
+    it.effect("calls a tool by itself when the user names it, and reports its result", () =>
       Effect.gen(function*() {
         const asked = yield* create({ tools, messages: [user("the weather, please")] })
         const message = asked.choices[0]?.message
@@ -326,7 +326,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }
     }
     for (const [name, schema] of Object.entries(schemas)) {
-      it.effect(`are refused where a schema asks for ${name}`, () =>
+      it.effect(`are refused if a schema asks for ${name}`, () =>
         Effect.gen(function*() {
           const format = { type: "json_schema", json_schema: { name: "a", schema } }
           const asked = yield* refusal({ model: "any", messages: [user("hi")], response_format: format })
@@ -353,7 +353,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }
     }
     for (const [name, request] of Object.entries(requests)) {
-      it.effect(`are refused where ${name} has no text form`, () =>
+      it.effect(`are refused if ${name} has no text form`, () =>
         Effect.map(refusal({ model: "any", ...request }), ([status]) => assert.strictEqual(status, 400)))
     }
   })
@@ -549,7 +549,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         assert.isTrue(text.endsWith("data: [DONE]\n\n"))
       }))
 
-    it.effect("carries a batch of tokens in a read when there is no delay", () =>
+    it.effect("sends a batch of tokens in a read without a delay", () =>
       Effect.gen(function*() {
         const response = yield* streamOf("any", "word ".repeat(20))
         assert.isBelow(yield* Stream.runCount(response.stream), 4)
@@ -628,7 +628,7 @@ describe("LocalServer with options", () => {
     test: Effect.Effect<A, E, LocalServer.LocalServer | HttpClient.HttpClient>
   ) => Effect.provide(test, Layer.merge(serve(options), FetchHttpClient.layer))
 
-  it.live("waits before each token, and sends each on its own", () =>
+  it.live("waits before each token, and sends each separately", () =>
     live(
       { tokenDelay: "20 millis" },
       Effect.gen(function*() {
@@ -639,7 +639,7 @@ describe("LocalServer with options", () => {
       })
     ))
 
-  it.live("takes its answers from the given function, and reports one that throws", () =>
+  it.live("uses the answers of the given function, and reports one that throws", () =>
     live(
       {
         answer: ({ messages }) => {
@@ -655,7 +655,7 @@ describe("LocalServer with options", () => {
       })
     ))
 
-  it.live("streams a long answer whole", () => {
+  it.live("streams a long answer completely", () => {
     const long = "word ".repeat(5000)
     return live(
       { answer: () => long },

@@ -28,7 +28,7 @@ const remaining = Effect.flatMap(script, (service) => service.remaining)
 
 describe("ScriptedHttpClient", () => {
   describe("the script", () => {
-    it.effect("gives its responses in order", () =>
+    it.effect("returns its responses in order", () =>
       Effect.gen(function*() {
         assert.strictEqual(yield* remaining, 2)
         assert.strictEqual(yield* readText, "one")
@@ -50,7 +50,7 @@ describe("ScriptedHttpClient", () => {
         assert.lengthOf(yield* Effect.flatMap(script, (service) => service.requests), 3)
       }).pipe(Effect.provide(layer([text("one")]))))
 
-    it.effect("repeats its last response when it is told to", () =>
+    it.effect("repeats its last response with repeatLast", () =>
       Effect.gen(function*() {
         const texts = yield* Effect.replicateEffect(readText, 4)
         assert.deepStrictEqual(Array.from(texts), ["one", "two", "two", "two"])
@@ -64,12 +64,12 @@ describe("ScriptedHttpClient", () => {
         assert.strictEqual(yield* remaining, Infinity)
       }).pipe(Effect.provide(layer((request, index) => text(`${request.method} ${index}`)))))
 
-    it.effect("may be a function that gives an Effect", () =>
+    it.effect("may be a function that returns an Effect", () =>
       Effect.gen(function*() {
         assert.strictEqual(yield* readText, "later")
       }).pipe(Effect.provide(layer(() => Effect.succeed(text("later"))))))
 
-    it.effect("starts anew for every layer that is built", () => {
+    it.effect("starts again for every layer that is built", () => {
       const fresh = layer([text("one")])
       return Effect.gen(function*() {
         assert.strictEqual(yield* Effect.provide(readText, fresh), "one")
@@ -228,7 +228,7 @@ describe("ScriptedHttpClient", () => {
         assert.deepStrictEqual(yield* reads, ["data: {\"a\":1}\n\n", "data: : keepalive\n\n", "data: [DONE]\n\n"])
       }).pipe(Effect.provide(layer([sse([{ a: 1 }, ": keepalive", "[DONE]"])]))))
 
-    it.effect("may be a whole streamed completion", () =>
+    it.effect("may be a complete streamed completion", () =>
       Effect.gen(function*() {
         const events = yield* reads
         const chunks = events.slice(0, -1).map((event): unknown => JSON.parse(event.slice("data: ".length)))
@@ -287,7 +287,7 @@ describe("ScriptedHttpClient", () => {
         assert.strictEqual(Duration.toSeconds(duration), 6)
       }).pipe(Effect.provide(layer([tokens(["a", "b", "c"], { delay: "2 seconds" })]))))
 
-    it.effect("fail with the cause of the reset after what came before it", () =>
+    it.effect("fail with the cause of the reset after the earlier bytes", () =>
       Effect.gen(function*() {
         const response = yield* HttpClient.get(url)
         const seen: Array<string> = []
@@ -329,7 +329,7 @@ describe("ScriptedHttpClient", () => {
         assert.deepStrictEqual([yield* unread, yield* open], [0, 0])
       }).pipe(Effect.provide(layer([bytes(["a", "b"])]))))
 
-    it.effect("releases a body whose reader takes only a part", () =>
+    it.effect("releases a body whose reader reads only a part", () =>
       Effect.gen(function*() {
         const response = yield* HttpClient.get(url)
         yield* Stream.runDrain(Stream.take(response.stream, 1))
@@ -406,7 +406,7 @@ describe("ScriptedHttpClient", () => {
         assert.strictEqual(Duration.toSeconds(duration), 30)
       }).pipe(Effect.provide(layer([ScriptedHttpClient.delayed("30 seconds", text("late"))]))))
 
-    it.live("break with the error that fetch gives for a real server that resets", () =>
+    it.live("break with the error of fetch for a real server that resets", () =>
       Effect.gen(function*() {
         const port = yield* resettingServer
         const client = yield* HttpClient.HttpClient

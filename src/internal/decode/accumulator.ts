@@ -96,7 +96,9 @@ export class Accumulator {
 
   /** About how much is kept of the answer, in characters. */
   get size(): number {
-    return this.#size + this.#members.size
+    // A few members and calls are no matter, however small the limit is.
+    const free = 2 ** 14
+    return this.#size + Math.max(0, this.#members.size + this.#calls.contentSize - free)
   }
 
   /** Takes in a chunk, or a complete document, and appends its events to `out`. */
@@ -271,7 +273,6 @@ export class Accumulator {
     for (const piece of toolCallsOf(delta)) {
       const call = this.#calls.add(piece, isDocument)
       if (call === undefined) continue
-      this.#size += sizeOf(piece)
       this.#emitCall(call, call.toEncodable(piece.arguments), out)
     }
     const call = functionCallOf(delta)

@@ -163,9 +163,12 @@ export const functionCallOf = (delta: JsonRecord): ToolCallPiece | undefined => 
   return piece.name === undefined && piece.arguments === "" ? undefined : piece
 }
 
+/** The members of a chunk that hold usage: gateways to Gemini can leave its own names as they are. */
+export const usageNames: ReadonlyArray<string> = ["usage", "usageMetadata", "usage_metadata"]
+
 /** The usage in a chunk, wherever the server puts it: Moonshot on the choice, Groq under `x_groq`. */
 export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usage | undefined => {
-  const usage = asRecord(chunk["usage"]) ?? asRecord(choice?.["usage"]) ??
+  const usage = first(usageNames, (name) => asRecord(chunk[name])) ?? asRecord(choice?.["usage"]) ??
     asRecord(fieldsOf(chunk["x_groq"])["usage"]) ?? asRecord(fieldsOf(choice?.["delta"])["usage"])
   return usage === undefined || Object.keys(usage).length === 0 ? undefined : toUsage(usage)
 }
@@ -212,14 +215,17 @@ const countOf = (fields: unknown, ...names: ReadonlyArray<string>): number | und
   first(names, (name) => asCount(fieldsOf(fields)[name]))
 
 const toUsage = (raw: JsonRecord): Usage => {
-  const input = countOf(raw, "prompt_tokens", "input_tokens") ?? 0
-  const outputTokens = countOf(raw, "completion_tokens", "output_tokens") ?? 0
-  const total = countOf(raw, "total_tokens")
+  const input = countOf(raw, "prompt_tokens", "input_tokens", "promptTokenCount") ?? 0
+  // Gemini counts its thoughts beside what it says.
+  const thoughts = countOf(raw, "thoughtsTokenCount") ?? 0
+  const outputTokens = countOf(raw, "completion_tokens", "output_tokens") ??
+    (countOf(raw, "candidatesTokenCount") ?? 0) + thoughts
+  const total = countOf(raw, "total_tokens", "totalTokenCount")
   const inputDetails = asRecord(raw["prompt_tokens_details"]) ?? raw["input_tokens_details"]
   const outputDetails = asRecord(raw["completion_tokens_details"]) ?? raw["output_tokens_details"]
-  const reasoningTokens = countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ?? 0
+  const reasoningTokens = countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ?? thoughts
   const read = countOf(inputDetails, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens") ??
-    countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens") ?? 0
+    countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount") ?? 0
   const beside = read + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
   // Anthropic counts cached tokens beside the input, as some gateways hand it on; OpenAI counts them within it.
   const isAnthropic = "cache_read_input_tokens" in raw && (read > input || !("prompt_tokens" in raw))

@@ -12,7 +12,7 @@ import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } fro
 import { serverName } from "../settings.ts"
 import { Accumulator } from "./accumulator.ts"
 import { documentOf, plainTextOf } from "./chunk.ts"
-import { isTooDeep } from "./jsonScanner.ts"
+import { JsonScanner, scan } from "./jsonScanner.ts"
 import * as Sse from "./sse.ts"
 import { Utf8 } from "./sse.ts"
 import * as Template from "./template.ts"
@@ -21,6 +21,9 @@ import * as Template from "./template.ts"
 export type Problem =
   | { readonly _tag: "ServerSaid"; readonly info: ErrorInfo; readonly body: string }
   | { readonly _tag: "Malformed" | "Truncated"; readonly message: string; readonly body: string }
+
+/** For how many values a member of a chunk or of its message counts: those that are not known are collected. */
+const memberCount = 8
 
 type Mode = "undecided" | "events" | "whole"
 
@@ -36,6 +39,11 @@ export class Decoder {
   /** Whether the last event has ended and no other has begun. */
   #isBetween = false
   #whole = ""
+  /** The brackets of what is whole, read as it arrives. */
+  readonly #brackets: JsonScanner
+  /** Whether what is whole ends with a line break, and whether it is known to be one document. */
+  #endsLine = false
+  #isDocument = false
   #size = 0
   #finished = false
 
@@ -49,6 +57,7 @@ export class Decoder {
       model: config.model,
       thinkTags: config.wire.thinkTags
     })
+    this.#brackets = new JsonScanner(config.maxBodySize, memberCount)
     this.#sse = Sse.make(config.maxEventSize)
     this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
@@ -78,7 +87,7 @@ export class Decoder {
     this.#size += bytes.length
     if (this.#finished) return undefined
     const problem = this.#text(this.#utf8.decode(bytes), out, false)
-    if (problem !== undefined || this.#answer.size <= this.#config.maxBodySize) return problem
+    if (problem !== undefined || this.isDone || this.#answer.size <= this.#config.maxBodySize) return problem
     return malformed(`The answer is longer than ${this.#config.maxBodySize} characters`, "")
   }
 
@@ -87,10 +96,9 @@ export class Decoder {
     if (this.#finished) return undefined
     const problem = this.#text(this.#utf8.end(), out, true)
     if (problem !== undefined || this.isDone) return problem
-    const lines = this.#mode === "whole" ? jsonLines(this.#whole) : undefined
-    if (this.#mode === "whole" && lines === undefined) return this.#readWhole(out) ?? this.finish(out)
+    if (this.#mode === "whole") return this.#readWhole(out) ?? this.finish(out)
     this.#mode = "events"
-    const last = this.#read(lines ?? this.#sse.end(), out, true)
+    const last = this.#read(this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
     this.#answer.end(out)
     if (this.#answer.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
@@ -125,9 +133,26 @@ export class Decoder {
     }
     if (this.#mode === "events") return this.#events(rest, out)
     this.#whole += rest
+    if (this.#mode === "whole" && this.#isOfLines(rest)) {
+      this.#mode = "events"
+      const lines = this.#whole
+      this.#whole = ""
+      return this.#events(lines, out)
+    }
     return this.#mode === "whole" && this.#size > this.#config.maxBodySize
       ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#whole)
       : undefined
+  }
+
+  /** Whether the body turns out to have a chunk a line: its first line is an object, and another line begins as one. */
+  #isOfLines(more: string): boolean {
+    this.#brackets.read(more)
+    const isNext = more.includes("\n{") || (this.#endsLine && more.startsWith("{"))
+    if (more !== "") this.#endsLine = more.endsWith("\n")
+    if (!isNext || this.#isDocument) return false
+    this.#isDocument = true
+    const line = this.#whole.slice(0, this.#whole.indexOf("\n"))
+    return this.#brackets.excess === undefined && isRecord(parseJson(line)?.value)
   }
 
   #decide(begun: string, atEnd: boolean): Mode {
@@ -180,16 +205,19 @@ export class Decoder {
     if (Sse.isDone(data)) return this.finish(out)
     // Gateways that wrap the events of another server can write `data: data: …`.
     if (/^data: ?/.test(data)) return this.#event({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
-    if (isTooDeep(data)) return tooDeep(data)
+    // Shorter events cannot have too much of anything.
+    const shortest = 512
+    const excess = data.length > shortest ? scan(data, this.#config.maxEventSize, memberCount).excess : undefined
+    if (excess !== undefined) return malformed(`An event of the answer ${excess}`, data)
     const parsed = parseJson(data)
     if (isReport(event, parsed?.value)) return undefined
     if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
     const lines = data.split("\n")
-    return lines.length === 1 ? noJson(data, atEnd) : this.#lines(lines, event, out, atEnd)
+    return lines.length === 1 ? noJson(data, atEnd) : this.#eachLine(lines, event, out, atEnd)
   }
 
   /** Some servers end an event with one line break where two belong: each line is an event then. */
-  #lines(
+  #eachLine(
     lines: ReadonlyArray<string>,
     event: string | undefined,
     out: Array<ChatEvent>,
@@ -228,6 +256,7 @@ export class Decoder {
     if (this.partial === undefined) {
       this.#mode = "whole"
       this.#whole = text
+      this.#brackets.read(text)
       const isEnded = () => hasEnded || this.#answer.isFinished || this.#config.wire.endOfStreamIsComplete
       return this.#readWhole(out) ?? (isEnded() ? this.finish(out) : endless)
     }
@@ -237,10 +266,12 @@ export class Decoder {
 
   #readWhole(out: Array<ChatEvent>): Problem | undefined {
     const body = withoutDone(this.#whole.trim())
-    if (/^[{[]/.test(body) && isTooDeep(body)) return tooDeep(body)
+    const isJson = /^[{[]/.test(body)
+    const excess = isJson ? this.#brackets.excess : undefined
+    if (excess !== undefined) return malformed(`The answer ${excess}`, body)
     const parsed = parseJson(body)
     if (parsed === undefined) {
-      return /^[{[]/.test(body)
+      return isJson
         ? truncated("The answer is JSON that breaks off")
         : said(fromBody(body, this.#contentType()), body)
     }
@@ -253,14 +284,6 @@ export class Decoder {
     }
     return this.#chunk(value, body, out)
   }
-}
-
-/** The events of a stream that has a chunk a line and nothing else. */
-const jsonLines = (body: string): ReadonlyArray<Sse.ServerSentEvent> | undefined => {
-  const text = withoutDone(body.trim())
-  const end = text.indexOf("\n")
-  if (end === -1 || !isRecord(parseJson(text.slice(0, end))?.value)) return undefined
-  return text.split("\n").map((data) => ({ event: undefined, data }))
 }
 
 /** A document without the end of a stream behind it. */
@@ -295,8 +318,6 @@ const mayBeError = (chunk: JsonRecord): boolean =>
 
 const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
 
-const tooDeep = (body: string): Problem => malformed("The answer is nested too deeply", body)
-
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 
 const originOf = (baseUrl: string): string => URL.canParse(baseUrl) ? new URL(baseUrl).origin : baseUrl
@@ -310,5 +331,7 @@ const empty = truncated("The server sent an empty answer")
 const generationFailed = (reason: string, message: string | undefined): Problem =>
   said({
     message: `The server ended the answer with "${reason}"${message === undefined ? "" : `: ${message}`}`,
-    code: reason
+    code: reason,
+    // The request was accepted: a reason such as `invalid_tool_call` finds no fault with it.
+    status: 500
   }, "")

@@ -3,11 +3,24 @@
  */
 
 const quote = 0x22
+const comma = 0x2c
+const colon = 0x3a
 const backslash = 0x5c
-const openBrace = 0x7b
-const closeBrace = 0x7d
-const openBracket = 0x5b
-const closeBracket = 0x5d
+// Braces differ from brackets by one bit.
+const open = 0x7b
+const close = 0x7d
+const bit = 0x20
+
+/** How deeply the members of a chunk, of its choice and of the message are nested. */
+const outer = 4
+
+/** How deeply the JSON of an answer may be nested. Parsers and Schemas recurse, and a stack is finite. */
+const maxDepth = 256
+
+const indexOf = (text: string, character: string, from: number): number => {
+  const at = text.indexOf(character, from)
+  return at === -1 ? text.length : at
+}
 
 /** Follows the brackets of one text. Its work is linear in the text, however the text is cut into pieces. */
 export class JsonScanner {
@@ -17,22 +30,34 @@ export class JsonScanner {
   depth = 0
   /** The most brackets that were open at a time. */
   deepest = 0
+  /** How many brackets were opened, and how many commas and colons there are: about the number of keys and values. */
+  count = 0
   /** Whether an object or a list has been opened and closed. */
   hasValue = false
 
-  /** Reads the text from `from` on, up to the end of a value or of the text. Returns the place after that. */
-  readValue(text: string, from = 0): number {
-    let at = from
-    while (at < text.length) {
-      this.#read(text.charCodeAt(at++))
-      if (this.hasValue && this.depth === 0) break
-    }
-    return at
+  readonly #most: number
+  readonly #memberCount: number
+
+  /** For a limit in characters. Parsers take as long for a key or a value as for a hundred. A few are always allowed. */
+  constructor(limit = Infinity, memberCount = 1) {
+    this.#memberCount = memberCount
+    this.#most = Math.max(2 ** 13, Math.floor(limit / 100))
   }
 
-  /** Reads all of the text. */
+  /** Reads the text from `from` on, up to the end of a value or of the text. Returns the place after that. */
+  readValue(text: string, from = 0): number {
+    return this.#read(text, from, true)
+  }
+
+  /** Why the text should not be parsed, if it is JSON: it is nested too deeply, or has too many values. */
+  get excess(): string | undefined {
+    if (this.deepest > maxDepth) return "is nested too deeply"
+    return this.count > this.#most ? `has more than ${this.#most} keys and values` : undefined
+  }
+
+  /** Reads all of the text, up to where it has too much. */
   read(text: string): void {
-    for (let at = 0; at < text.length; at++) this.#read(text.charCodeAt(at))
+    this.#read(text, 0, false)
   }
 
   /** Whether the text so far is one closed object or list, if it is JSON at all. */
@@ -45,32 +70,53 @@ export class JsonScanner {
     return this.#isString
   }
 
-  #read(code: number): void {
-    if (this.#isString) {
-      if (this.#isEscaped) this.#isEscaped = false
-      else if (code === backslash) this.#isEscaped = true
-      else if (code === quote) this.#isString = false
-    } else if (code === quote) {
-      this.#isString = true
-    } else if (code === openBrace || code === openBracket) {
-      this.hasValue = true
-      this.depth++
-      if (this.depth > this.deepest) this.deepest = this.depth
-    } else if (code === closeBrace || code === closeBracket) {
-      this.depth--
+  /** Every character of an answer passes here: state in variables is read several times faster than in members. */
+  #read(text: string, from: number, stops: boolean): number {
+    const most = this.#most
+    let isString = this.#isString
+    let { count, deepest, depth, hasValue } = this
+    let nextQuote = -1
+    let nextBackslash = -1
+    let at = this.#isEscaped && from < text.length ? from + 1 : from
+    for (; at < text.length && count <= most; at++) {
+      const code = text.charCodeAt(at)
+      if (isString) {
+        if (code === quote) isString = false
+        else if (code === backslash) at++
+        // Now and then, what is left of a string is skipped: most of a long answer is long strings.
+        else if (at % 64 === 0) {
+          if (nextQuote < at) nextQuote = indexOf(text, "\"", at)
+          if (nextBackslash < at) nextBackslash = indexOf(text, "\\", at)
+          at = Math.min(nextQuote, nextBackslash) - 1
+        }
+      } else if (code === quote) isString = true
+      else if (code === comma) count++
+      else if (code === colon) count += depth > outer ? 1 : this.#memberCount
+      else if ((code | bit) === open) {
+        count++
+        hasValue = true
+        if (++depth > deepest) deepest = depth
+        if (depth > maxDepth && !stops) break
+      } else if ((code | bit) === close) {
+        depth--
+        if (stops && depth === 0) {
+          at++
+          break
+        }
+      }
     }
+    this.#isString = isString
+    this.#isEscaped = at > text.length || (this.#isEscaped && from >= text.length)
+    Object.assign(this, { depth, deepest, count, hasValue })
+    return Math.min(at, text.length)
   }
 }
 
-/** How deeply the JSON of an answer may be nested. Parsers and Schemas recurse, and a stack is finite. */
-const maxDepth = 256
-
-/** Whether a JSON text is nested more deeply than an answer may be. */
-export const isTooDeep = (text: string): boolean => {
-  if (text.length <= 2 * maxDepth) return false
-  const scanner = new JsonScanner()
+/** A scanner that has read the text, for a limit in characters. */
+export const scan = (text: string, limit: number, memberCount = 1): JsonScanner => {
+  const scanner = new JsonScanner(limit, memberCount)
   scanner.read(text)
-  return scanner.deepest > maxDepth
+  return scanner
 }
 
 /** A text with objects and lists in it. */
@@ -83,8 +129,9 @@ export interface Values {
   readonly open: string
 }
 
-/** Finds the objects and lists that stand in a text. */
+/** Finds the objects and lists that stand in a text, as long as there are not very many. */
 export const valuesIn = (text: string): Values => {
+  const most = 2 ** 14
   const values: Array<string> = []
   let outside = ""
   let at = 0
@@ -94,7 +141,7 @@ export const valuesIn = (text: string): Values => {
     if (start === text.length) break
     const scanner = new JsonScanner()
     at = scanner.readValue(text, start)
-    if (!scanner.isClosed) return { values, outside, open: text.slice(start) }
+    if (!scanner.isClosed || values.length === most) return { values, outside, open: text.slice(start) }
     values.push(text.slice(start, at))
   }
   return { values, outside, open: "" }
@@ -103,7 +150,7 @@ export const valuesIn = (text: string): Values => {
 /** The place of the first opening bracket, or the end of the text. */
 const firstBracket = (text: string, from: number): number => {
   let at = from
-  while (at < text.length && text.charCodeAt(at) !== openBrace && text.charCodeAt(at) !== openBracket) at++
+  while (at < text.length && (text.charCodeAt(at) | bit) !== open) at++
   return at
 }
 
@@ -111,9 +158,10 @@ const escapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\
 
 /** The text with the line breaks and tabs within strings escaped, as JSON demands it. Models can leave them as they are. */
 export const withEscapes = (text: string): string => {
+  const longest = 2 ** 18
   const scanner = new JsonScanner()
   let at = 0
-  return text.replace(/[\n\r\t]/g, (character, place: number) => {
+  return text.length > longest ? text : text.replace(/[\n\r\t]/g, (character, place: number) => {
     scanner.read(text.slice(at, place))
     at = place
     return scanner.isInString ? escapes[character] ?? character : character

@@ -5,9 +5,9 @@
  * Nothing that a server sends is dropped: what has no field of its own is in `extra`.
  */
 import { asRecord, asString, isRecord, itemsOf, type JsonRecord } from "../json.ts"
-import { hasContent, reasoningNames } from "./chunk.ts"
+import { hasContent, reasoningNames, usageNames } from "./chunk.ts"
 
-const chunkMembers = new Set(["id", "object", "created", "model", "choices", "usage", "error", "x_groq"])
+const chunkMembers = new Set(["id", "object", "created", "model", "choices", "error", "x_groq", ...usageNames])
 const choiceMembers = new Set(["index", "delta", "message", "finish_reason", "text", "logprobs", "usage", "error"])
 const messageMembers = new Set(["role", "content", "refusal", "tool_calls", "function_call", "name"])
 
@@ -101,7 +101,7 @@ export class Members {
   #set(members: Map<string, unknown>, name: string, value: unknown): void {
     const before = members.get(name)
     if (value === before) return
-    this.size += sizeOf(value) - (before === undefined ? -name.length : sizeOf(before))
+    this.size += sizeOf(value) - (before === undefined ? -name.length - newEntry : sizeOf(before))
     members.set(name, value)
   }
 
@@ -141,8 +141,7 @@ export class Members {
     const before = members.get(name)
     const block = before instanceof Block ? before : new Block()
     members.set(name, block)
-    block.add(piece)
-    this.size += sizeOf(piece)
+    this.size += block.add(piece)
   }
 
   #addBlocks(name: string, value: unknown, isDocument: boolean): void {
@@ -153,8 +152,7 @@ export class Members {
   }
 
   #addBlock(blocks: Blocks, block: JsonRecord): void {
-    blocks.add(block)
-    this.size += sizeOf(block)
+    this.size += blocks.add(block)
   }
 
   /** The server wants the id of an assistant's audio back. The audio itself is in `extra`. */
@@ -174,8 +172,11 @@ class Blocks {
   /** The last block of each index, and of each index and type. */
   readonly #byIndex = new Map<unknown, Block>()
 
-  /** Adds a block. It goes on with the one that has its index and type, or without an index with the last one. */
-  add(piece: JsonRecord): void {
+  /**
+   * Adds a block, and returns by how much the list has grown. It goes on with the one that has its index and type, or
+   * without an index with the last one.
+   */
+  add(piece: JsonRecord): number {
     const { index, type } = piece
     const key = type === undefined ? index : JSON.stringify([index, type])
     const open = index === undefined ? this.#list.at(-1) : this.#byIndex.get(key)
@@ -184,7 +185,7 @@ class Blocks {
       this.#list.push(block)
       this.#byIndex.set(index, block).set(key, block)
     }
-    block.add(piece)
+    return block.add(piece) + (block === open ? 0 : newEntry)
   }
 
   get value(): ReadonlyArray<JsonRecord> {
@@ -213,20 +214,28 @@ export class Block {
       (index !== undefined || (!this.#members.get("signature") && this.#members.get("data") === undefined))
   }
 
-  add(piece: JsonRecord): void {
+  /** Adds a piece, and returns by how much the object has grown, in characters. */
+  add(piece: JsonRecord): number {
+    let growth = 0
     for (const [name, value] of Object.entries(piece)) {
       const before = this.#members.get(name)
-      if (before !== undefined && !hasContent(value)) continue
+      if (before === undefined) growth += name.length + newEntry
+      else if (!hasContent(value)) continue
       if (typeof before === "string" && typeof value === "string") {
-        this.#members.set(name, this.#joined(name, before, value))
-      } else if (Array.isArray(value)) {
-        this.#members.set(name, Array.isArray(before) ? withParts(before, value) : value.map(partOf))
+        const joined = this.#joined(name, before, value)
+        growth += joined.length - before.length
+        this.#members.set(name, joined)
       } else if (before instanceof Block && isRecord(value)) {
-        before.add(value)
+        growth += before.add(value)
       } else {
-        this.#members.set(name, partOf(value))
+        growth += value === before ? 0 : sizeOf(value)
+        const parts: Array<unknown> = Array.isArray(before) ? before : []
+        growth -= parts.length * newEntry
+        this.#members.set(name, Array.isArray(value) ? withParts(parts, value) : partOf(value))
+        growth += parts.length * newEntry
       }
     }
+    return growth
   }
 
   #joined(name: string, before: string, piece: string): string {
@@ -263,9 +272,12 @@ const valueOf = (value: unknown): unknown => {
   return Array.isArray(value) ? value.map(valueOf) : value
 }
 
+/** For how much a further member, block or call counts, in characters: what is done with each at the end takes time. */
+export const newEntry = 256
+
 /** About how much memory a value takes, in characters. */
 export const sizeOf = (value: unknown): number => {
-  const entry = 8
+  const entry = 16
   if (typeof value === "string") return entry + value.length
   let size = entry
   if (Array.isArray(value)) { for (const item of value) size += sizeOf(item) }

@@ -51,7 +51,7 @@ export class PartialResponse {
   }
 }
 
-/** Whether nothing came of an answer. */
+/** Whether a response is empty. */
 export const saysNothing = ({ functionCall, reasoning, refusal, text, toolCalls }: ChatResponse): boolean =>
   text === "" && reasoning === "" && refusal === "" && toolCalls.length === 0 && functionCall === undefined
 
@@ -61,7 +61,7 @@ export const change = (
   fields: Partial<ConstructorParameters<typeof ChatResponse>[0]>
 ): ChatResponse => ChatResponse.make(Object.assign({}, response, fields), true)
 
-/** The event that ends an answer, with the whole response. */
+/** The event that ends an answer, with the complete response. */
 export const finishOf = (response: ChatResponse): Finish => ({
   _tag: "Finish",
   reason: response.finishReason,

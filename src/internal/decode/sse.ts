@@ -2,8 +2,9 @@
  * Bytes of UTF-8 in chunks → text → server-sent events, a whole network chunk at a time, by the rules of the WHATWG.
  *
  * Beyond those rules: an event that the end of the stream cuts off before its blank line still counts (llama.cpp leaves
- * out the last one), a field named `error` is an error event (older llama.cpp builds), and a line of JSON without
- * `data:` is an event (gateways that write an error into a stream). Other lines that are no fields are kept.
+ * out the last one), a field named `error` is an error event (older llama.cpp builds), a line of JSON or `[DONE]` without
+ * `data:` is an event (gateways that write an error into a stream), and an object behind an object begins another event.
+ * Other lines that are no fields are kept: names of fields are in small letters, so `DATA:` is none.
  */
 import { createParser } from "eventsource-parser"
 
@@ -35,6 +36,22 @@ export const isCutField = (text: string): boolean => fields.some((field) => `${f
 /** Whether an event says that the stream is over. */
 export const isDone = (data: string): boolean => /^\s*\[DONE\]/i.test(data)
 
+/** A line that the parser knows: blank, a comment or one of its fields. */
+const knownLine = /^(?:$|:|(?:data|event|id|retry)(?::|$))/
+
+/**
+ * Adds the blank lines of servers that end events with one line break: no JSON goes on with an object behind an object.
+ * Takes the lines of one stream.
+ */
+const blankLines = (): (lines: string) => string => {
+  let endedWithObject = false
+  return (lines) => {
+    const start = endedWithObject && /^data: ?\{/.test(lines) ? "\n" : ""
+    endedWithObject = lines.endsWith("}\n")
+    return start + (lines.includes("}\ndata:") ? lines.replace(/\}\n(?=data: ?\{)/g, "}\n\n") : lines)
+  }
+}
+
 const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 
 /**
@@ -58,6 +75,7 @@ export const make = (maxEventSize: number): SseParser => {
   let overflow = false
   let over = false
   let stray = ""
+  let hasStray = false
   const parser = createParser({
     maxBufferSize: maxEventSize,
     onEvent: ({ data, event }) => {
@@ -67,15 +85,36 @@ export const make = (maxEventSize: number): SseParser => {
       over ||= isDone(data)
       events.push({ event, data })
     },
-    onError: ({ field, line = "", type, value = "" }) => {
+    onError: ({ line = "", type }) => {
       if (type === "max-buffer-size-exceeded") overflow = true
-      if (overflow || type !== "unknown-field") return
-      if (field === "error") events.push({ event: "error", data: value })
-      else if (isJsonLine(line)) events.push({ event: undefined, data: line })
-      else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
+      if (!overflow && type === "unknown-field") readStray(line)
     }
   })
+  /** Reads a line that is no field. */
+  const readStray = (line: string): void => {
+    hasStray = true
+    over ||= isDone(line)
+    if (line.startsWith("error:")) events.push({ event: "error", data: line.slice(6).replace(/^ /, "") })
+    else if (isJsonLine(line) || isDone(line)) events.push({ event: undefined, data: line })
+    else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
+  }
+  /** Reads lines that have ended. The parser makes an `Error` of each line that is no field, so many are kept from it. */
+  const feed = (lines: string): void => {
+    const few = 4096
+    if (!hasStray && lines.length < few) return parser.feed(lines)
+    let begin = 0
+    for (let at = 0, next = 0; at < lines.length; at = next) {
+      next = lines.indexOf("\n", at) + 1
+      const line = lines.slice(at, next - 1)
+      if (knownLine.test(line)) continue
+      parser.feed(lines.slice(begin, at))
+      begin = next
+      readStray(line)
+    }
+    parser.feed(lines.slice(begin))
+  }
   const withLf = lineFeeds()
+  const withBlankLines = blankLines()
   /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
   let open: Array<string> = []
   let openSize = 0
@@ -85,7 +124,7 @@ export const make = (maxEventSize: number): SseParser => {
     const lines = withLf(text)
     const end = lines.lastIndexOf("\n") + 1
     if (end > 0) {
-      parser.feed(open.length === 0 ? lines.slice(0, end) : open.join("") + lines.slice(0, end))
+      feed(withBlankLines(open.join("") + lines.slice(0, end)))
       open = []
       openSize = 0
     }

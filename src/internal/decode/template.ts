@@ -7,21 +7,21 @@
  */
 import { asString, isRecord, type JsonRecord, parseJson } from "../json.ts"
 
-/** A text that is put in the place of another to see whether it is told. */
+/** A text that replaces another one, to test whether the event has it as its text. */
 const probe = "effect-chat"
 
-/** An event of one line, up to where the text of its chunk begins, most probably. */
+/** An event of one line, up to the probable start of its text. */
 const opening = /^(data:[^\r\n]+?"content" *: *")[^\r\n]*\n\n$/
 
 /** The template of one answer. Mutable: one answer is read by one reader. */
 export interface Template {
-  /** Tells the text of every event from `at` on that fits, and gives the place of the first that does not. */
+  /** Emits the text of every matching event from `at` on, and returns the index of the first that does not match. */
   readonly read: (text: string, at: number, tell: (piece: string) => void) => number
-  /** Takes an event of one text as the pattern of those to come. Where none of them fits, this is tried ever less often. */
+  /** Uses an event with one text as the pattern of later ones. If none of them matches, this is tried less and less often. */
   readonly learn: (event: string) => void
 }
 
-/** A template for one answer. `textOf` gives the text of a chunk that says a text and nothing else. */
+/** A template for one answer. `textOf` returns the text of a chunk that has only a text. */
 export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string | undefined): Template => {
   let before = ""
   let after = ""
@@ -57,7 +57,7 @@ export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string
     const start = event.length > longestPattern ? undefined : opening.exec(event)?.[1]
     if (start === undefined) return
     const end = event.indexOf("\"", start.length)
-    // The place is the text's if another text there is what the chunk says then.
+    // The place is that of the text if a replacement there becomes the text of the chunk.
     const chunk = parseJson(start.slice("data:".length) + probe + event.slice(end))?.value
     if (event.slice(start.length, end) === probe || !isRecord(chunk) || textOf(chunk) !== probe) return
     before = copy(start)
@@ -73,7 +73,7 @@ const isAt = (text: string, at: number, part: string): boolean => text.slice(at,
 /** The same text, which holds no longer one in memory. */
 const copy = (text: string): string => asString(parseJson(JSON.stringify(text))?.value) ?? ""
 
-/** The text between two quotes of JSON, undefined where it is none. */
+/** The text between two quotes of JSON. Undefined if it is not a JSON string. */
 const pieceOf = (text: string, begin: number, end: number): string | undefined => {
   // Longer pieces are copied out of a chunk, lest they hold all of it in memory.
   const shortest = 13

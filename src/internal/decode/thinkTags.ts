@@ -25,30 +25,48 @@ const tags = [
   ["<|begin_of_thought|>", "<|end_of_thought|>"] // Sky-T1, OpenThinker
 ] as const
 
-const longestTag = Math.max(...tags.flat().map((tag) => tag.length))
+/** How much white space may stand before the last character of a tag: `<think >`. */
+const mostSpace = 16
 
-/** Letters of ASCII alone: others can change the length of the text. */
-const lower = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+const longestTag = Math.max(...tags.flat().map((tag) => tag.length)) + mostSpace
+
+/** Matches a tag, in any capitals. */
+const patternOf = (tag: string, before = ""): RegExp => {
+  const escaped = tag.replace(/[^\w\s]/g, "\\$&")
+  return new RegExp(`${before}${escaped.slice(0, -2)}\\s{0,${mostSpace}}${escaped.slice(-2)}`, "i")
+}
+
+const openings = tags.map(([open, close]) => [patternOf(open, "^"), patternOf(close, "^"), close] as const)
+
+/** Whether a text may be the beginning of a tag. */
+const isCutTag = (tag: string, text: string): boolean => {
+  // Letters of ASCII alone: others can change the length of the text.
+  const start = text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+  const name = start.trimEnd()
+  return tag.startsWith(start) || (name === tag.slice(0, -1) && start.length - name.length <= mostSpace)
+}
 
 /**
  * The tag that a text begins with: its length, and what closes it, which is nothing for a closing tag. Undefined where
  * there may be one, null where there is none.
  */
 const tagAt = (text: string): { readonly length: number; readonly close: string } | undefined | null => {
-  const start = lower(text.slice(0, longestTag))
-  const found = tags.find((pair) => pair.some((tag) => start.startsWith(tag)))
-  if (found === undefined) return tags.flat().some((tag) => tag.startsWith(start)) ? undefined : null
-  const [open, close] = found
-  return start.startsWith(open) ? { length: open.length, close } : { length: close.length, close: "" }
+  const start = text.slice(0, longestTag)
+  for (const [open, end, close] of openings) {
+    const opened = open.exec(start)
+    const found = opened ?? end.exec(start)
+    if (found !== null) return { length: found[0].length, close: opened === null ? "" : close }
+  }
+  return tags.flat().some((tag) => isCutTag(tag, start)) ? undefined : null
 }
 
-/** Where a closing tag begins in a text, or may begin at its end. */
-const placeOf = (tag: string, text: string): number => {
-  const at = text.search(new RegExp(tag.replace(/[^\w\s]/g, "\\$&"), "i"))
-  if (at !== -1) return at
-  let place = Math.max(0, text.length - tag.length)
-  while (!tag.startsWith(lower(text.slice(place)))) place++
-  return place
+/** Where a closing tag begins in a text, or may begin at its end, and its length, which is 0 where it is not complete. */
+const placeOf = (tag: string, text: string): { readonly at: number; readonly length: number } => {
+  const found = patternOf(tag).exec(text)
+  if (found !== null) return { at: found.index, length: found[0].length }
+  let at = Math.max(0, text.length - tag.length - mostSpace)
+  while (!isCutTag(tag, text.slice(at))) at++
+  return { at, length: 0 }
 }
 
 const saying = (...pieces: ReadonlyArray<Piece>): ReadonlyArray<Piece> => pieces.filter(({ text }) => text !== "")
@@ -69,13 +87,10 @@ export const make = (): ThinkTags => {
 
   /** Takes what is reasoning from what is held. */
   const takeReasoning = (): string => {
-    const end = placeOf(close, held)
-    const reasoning = held.slice(0, end)
-    held = held.slice(end)
-    if (held.length >= close.length) {
-      held = held.slice(close.length)
-      state = "gap"
-    }
+    const { at, length } = placeOf(close, held)
+    const reasoning = held.slice(0, at)
+    held = held.slice(at + length)
+    if (length > 0) state = "gap"
     return reasoning
   }
 

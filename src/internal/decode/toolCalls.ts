@@ -11,21 +11,26 @@
 import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, type JsonRecord, parseJson } from "../json.ts"
 import { longestName, type ToolCallPiece } from "./chunk.ts"
-import { isTooDeep, JsonScanner, valuesIn } from "./jsonScanner.ts"
-import { Block } from "./members.ts"
+import { JsonScanner, scan, valuesIn } from "./jsonScanner.ts"
+import { Block, newEntry } from "./members.ts"
 import { splitHalf } from "./sse.ts"
+
+/** Up to how many characters, or so many keys and values, arguments are compared with others. */
+const comparable = 2 ** 22
 
 /** A call in the making. `place` counts the calls of the answer from 0; `index` is the server's own number. */
 export class OpenCall {
   readonly place: number
   readonly index: number | undefined
   readonly #pieces: Array<string> = []
-  readonly #scanner = new JsonScanner()
+  readonly #scanner = new JsonScanner(comparable)
   #extra: Block | undefined
   /** The first half of a character whose second half has not come. */
   #half = ""
   id = ""
   name = ""
+  /** For how much the call counts, in characters. At the end, the arguments are read several times. */
+  size = 8 * newEntry
 
   constructor(place: number, index: number | undefined) {
     this.place = place
@@ -42,6 +47,11 @@ export class OpenCall {
     return this.#scanner.isClosed
   }
 
+  /** Whether the arguments are too much to be compared with others: they stay as they came. */
+  get isHeavy(): boolean {
+    return this.#scanner.excess !== undefined
+  }
+
   /** Members of the call that have no field of their own. */
   get extra(): JsonRecord | undefined {
     return this.#extra?.value
@@ -50,7 +60,7 @@ export class OpenCall {
   /** Adds members, or further pieces of them: Gemini's thought signature can come in several deltas. */
   addExtra(extra: JsonRecord): void {
     this.#extra ??= new Block()
-    this.#extra.add(extra)
+    this.size += this.#extra.add(extra)
   }
 
   /** A piece as a consumer can encode it: the first half of a character waits for the second one. */
@@ -71,6 +81,7 @@ export class OpenCall {
     if (piece === "") return
     this.#pieces.push(piece)
     this.#scanner.read(piece)
+    this.size += 4 * piece.length + 16
   }
 }
 
@@ -80,6 +91,8 @@ export class ToolCalls {
   readonly #byIndex = new Map<number, OpenCall>()
   /** The last call with an id, and the last one with an id and an index. */
   readonly #byId = new Map<string, OpenCall>()
+  /** For how much all calls count, in characters. */
+  contentSize = 0
 
   get size(): number {
     return this.#calls.length
@@ -98,12 +111,14 @@ export class ToolCalls {
     const found = isDocument ? undefined : this.#find(piece)
     const { arguments: more, extra, id, index, name } = piece
     if (found === undefined && id === undefined && name === undefined && more === "") return undefined
+    const before = found?.size ?? 0
     const call = found ?? this.#open(index)
     if (id !== undefined && call.id === "") call.id = id
     if (call.id !== "") this.#remember(call)
     if (name !== undefined) call.name = withName(call, name)
     if (extra !== undefined) call.addExtra(extra)
     call.append(more)
+    this.contentSize += call.size - before
     return call
   }
 
@@ -188,8 +203,13 @@ const withName = (call: OpenCall, name: string): string => {
 }
 
 /** The call, or the calls if one id holds several. */
-const toToolCalls = ({ extra, id, name, pieces }: OpenCall): ReadonlyArray<ToolCall> =>
-  argumentsOf(pieces).map((text) => ({ id, name, arguments: text, ...(extra === undefined ? {} : { extra }) }))
+const toToolCalls = ({ extra, id, isHeavy, name, pieces }: OpenCall): ReadonlyArray<ToolCall> =>
+  (isHeavy ? [pieces.join("")] : argumentsOf(pieces)).map((text) => ({
+    id,
+    name,
+    arguments: text,
+    ...(extra === undefined ? {} : { extra })
+  }))
 
 /** The arguments of one call, or of several, by what parses. */
 const argumentsOf = (pieces: ReadonlyArray<string>): ReadonlyArray<string> => {
@@ -213,8 +233,8 @@ const withoutSnapshots = (values: ReadonlyArray<string>): ReadonlyArray<string> 
     return next === undefined || !(value === next || isExtendedBy(valueOf(value), valueOf(next)))
   })
 
-/** The value of a text, or the text itself if it is nested too deeply to be compared. */
-const valueOf = (text: string): unknown => isTooDeep(text) ? text : parseJson(text)?.value
+/** The value of a text, or the text itself if it is too much to be compared. */
+const valueOf = (text: string): unknown => scan(text, comparable).excess !== undefined ? text : parseJson(text)?.value
 
 /** Whether the other value is the same one, or the same one with more to it. */
 const isExtendedBy = (value: unknown, other: unknown): boolean => {

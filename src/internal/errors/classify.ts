@@ -140,7 +140,8 @@ export const classify = (httpStatus: number | undefined, info: ErrorInfo): Error
     return ChatError.RateLimitError
   }
   if (status === 401 || status === 407) {
-    return named(facts, modelMissing.names)
+    // OpenCode calls it a `ModelError`, which is the model's own failure elsewhere.
+    return named(facts, modelMissing.names) || named(facts, /^modelerror$/)
       ? ChatError.NotFoundError
       : worded(facts, permission)
       ? ChatError.PermissionError

@@ -138,18 +138,25 @@ const upstreamIn = (fields: JsonRecord, visit: Visit): ErrorInfo | undefined => 
   if (text !== undefined) return fromBody(text, "", deeper(visit))
   // Vercel's gateway has the other server's error in the value that it could not read.
   const inner = [raw, fields.value].find(isRecord)
-  return inner === undefined ? fromText(fields.message ?? fields.error_message, visit) : fromJson(inner, deeper(visit))
+  if (inner !== undefined) return fromJson(inner, deeper(visit))
+  const said = nonEmpty(fields.message) ?? nonEmpty(fields.error_message)
+  if (said !== undefined) return fromText(said, visit)
+  // Errors of HTTP clients have the server's answer beside them.
+  return first([fields.data, fields.response], (answer) => fromJson(answer, deeper(visit)))
 }
 
 /** Reads the object that holds message, code and type side by side, whichever of them it has. */
 const read = (fields: JsonRecord, visit: Visit): ErrorInfo => {
   const upstream = upstreamIn(fields, visit)
   const dates = datesIn(fields)
+  const message = messageIn(fields, visit)
+  // What has no words of its own is an envelope.
+  const inner = message === undefined ? upstream : undefined
   return {
-    message: messageIn(fields, visit) ?? upstream?.message ?? "",
-    code: codeIn(fields) ?? nonEmpty(fields.__type),
-    type: firstOf(fields, typeKeys, typeIn),
-    status: statusIn(fields),
+    message: message ?? inner?.message ?? "",
+    code: codeIn(fields) ?? nonEmpty(fields.__type) ?? inner?.code,
+    type: firstOf(fields, typeKeys, typeIn) ?? inner?.type,
+    status: statusIn(fields) ?? inner?.status,
     hints: hintsIn(fields),
     retryDelay: retryDelayIn(fields),
     resets: dates.length === 0 ? undefined : dates,
@@ -323,7 +330,8 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
     const { error } = fieldsOf(choice)
     return isRecord(error) ? error : undefined
   }) ?? nonEmpty(fieldsOf(value.x_groq).error)
-  return fromJson({ error: failed }) ??
+  // A response of OpenAI's other API has the error within it.
+  return fromJson({ error: failed ?? (choices === undefined ? fieldsOf(value.response).error : undefined) }) ??
     fromEnvelope(value) ??
     (choices === undefined && isFlatError(value) ? fromJson(value) ?? silent : undefined)
 }

@@ -1,5 +1,5 @@
 /**
- * Readers over the fields of an error, which bound what is kept of a text and of a list.
+ * Readers of the fields of an error, with limits for the length of texts and lists.
  */
 import { fieldsOf, first, itemsOf, type JsonRecord } from "../json.ts"
 
@@ -13,7 +13,7 @@ export const nonEmpty = (value: unknown): string | undefined => {
 
 export const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
 
-/** What is read of the first field that has it. */
+/** The value of the first field that has one. */
 export const firstOf = <A>(
   fields: JsonRecord,
   keys: ReadonlyArray<string>,

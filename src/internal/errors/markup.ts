@@ -12,7 +12,7 @@ const plainText = (html: string): string =>
 const cutBetweenWords = (text: string, length: number): string =>
   text.length <= length ? text : text.slice(0, length).replace(/[^\s<>]*$/, "")
 
-/** What stands between the first opening tag of an element and its end, undefined where that has no text. */
+/** The text between the first opening tag of an element and its end. Undefined if it is empty. */
 const element = (html: string, lower: string, name: string): string | undefined => {
   const start = new RegExp(`<${name}(?:\\s[^<>]*)?>`).exec(lower)
   if (start === null) return undefined
@@ -37,7 +37,7 @@ const withoutCode = (html: string, lower: string): string => {
   return rest + html.slice(at)
 }
 
-/** Lower case that leaves every character where it is. */
+/** Lower case without a change of indexes. */
 const lowerCase = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
 /**
@@ -48,7 +48,7 @@ export const textOfPage = (page: string, contentType: string): string | undefine
   const isMarkup = /\bhtml\b/i.test(contentType) ||
     /^(?:<!--[^]{0,2000}?-->\s*)?<(?:!doctype|\?xml|\/?[a-z]+[\s>])/i.test(page)
   if (!isMarkup) return undefined
-  // The top of a page says what it is about.
+  // The start of a page has its title.
   const html = cutBetweenWords(page, 20_000)
   const lower = lowerCase(html)
   for (const name of ["message", "title", "h1"]) {

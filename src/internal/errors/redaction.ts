@@ -1,13 +1,13 @@
 /**
- * Keeps secrets out of errors and spans: servers and sockets repeat what they were sent.
+ * Keeps secrets out of errors and spans: servers and sockets repeat data of the request.
  */
 import * as Inspectable from "effect/Inspectable"
 import * as Redacted from "effect/Redacted"
 import type { LLMConfig } from "../../LLMConfig.ts"
 
-/** The secrets of one config, and what finds them in a text. */
+/** The secrets of one config, and the pattern that finds them in a text. */
 export interface Secrets {
-  /** Matches a secret in any of its forms, the longest one first. Undefined where there is none. */
+  /** Matches a secret in any of its forms, the longest one first. Undefined if there is none. */
   readonly pattern: RegExp | undefined
   /** Secrets that are too long for a pattern: they are found as they are. */
   readonly long: ReadonlyArray<string>
@@ -17,7 +17,7 @@ export interface Secrets {
 
 const replacement = "<redacted>"
 
-// A shorter text is no secret, and replacing it would garble the text around it.
+// A shorter text is not a secret, and replacing it would garble the text around it.
 const shortest = 4
 
 /** The secrets among some texts. */
@@ -27,7 +27,7 @@ export const secretsFrom = (texts: Iterable<string>): Secrets => {
   const most = 4_000
   let total = 0
   const short = secrets.filter((secret) => total + secret.length <= most && (total += secret.length) > 0)
-  // A character takes at most so many in an encoded text: `&amp;#x00002f;`.
+  // The maximum number of characters for one character in an encoded text: `&amp;#x00002f;`.
   const widest = 14
   return {
     pattern: short.length === 0 ? undefined : patternOf(short),
@@ -52,11 +52,11 @@ export const scrubAndCut = (text: string, secrets: Secrets, kept: number): strin
   const searched = 2 ** 16
   const clean = scrub(text.slice(0, searched), secrets)
   const whole = text.length < searched || !hasSecrets(secrets) ? clean : clean.slice(0, -secrets.longest)
-  // Joined anew, so that the short text does not keep the long one in memory.
+  // Copied, so that the short text does not keep the long one in memory.
   return whole.length <= kept && text.length <= kept ? whole : whole.slice(0, kept).split("").join("")
 }
 
-/** The value with every secret replaced in all of its texts, and the value itself where it has none. */
+/** The value with every secret replaced in all of its texts, or the value itself if it has none. */
 export const scrubAll = (value: unknown, secrets: Secrets, depth = 64): unknown => {
   if (typeof value === "string") return scrub(value, secrets)
   if (!hasSecrets(secrets) || typeof value !== "object" || value === null) return value
@@ -83,7 +83,7 @@ const shown = (cause: unknown, depth = 8): string => {
   return `${cause.message}\n${cause.stack ?? ""}\n${text}\n${shown(cause.cause, depth - 1)}`
 }
 
-/** The error itself where it shows no secret, else its name and message without. */
+/** The error itself if it shows no secret, or else its name and message without secrets. */
 export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
   if (!hasSecrets(secrets)) return cause
   const text = shown(cause)
@@ -103,7 +103,7 @@ const isSecretName = (name: string): boolean => {
   return words.some((word) => secretWord.test(word)) || secretEnd.test(words.at(-1) ?? "")
 }
 
-/** Values that are secrets under any name: those that say so, and keys with a known beginning. */
+/** Values that are secrets under any name: redacted ones, and keys with a known prefix. */
 const looksSecret = (value: string): boolean =>
   /secret|password|^(?:bearer|basic) |^(?:sk|pk|rk)-\w|^(?:sk|gsk|hf|ghp|glpat|xai|pplx|nvapi|tgp)[-_]\w{8}|^AIza\w{8}|^eyJ\w{8}/i
     .test(value)
@@ -184,7 +184,7 @@ const knownFormsOf = (character: string): string => {
 const formsOfText = (text: string): string =>
   Array.from({ length: text.length }, (_, at) => knownFormsOf(text.charAt(at))).join("")
 
-/** How base64 encodes a text wherever it stands among others: each of three positions gives other characters. */
+/** The base64 forms of a text within other text: each of three positions gives different characters. */
 const base64Of = (secret: string): ReadonlyArray<string> => {
   const bytes = Array.from(new TextEncoder().encode(secret), (byte) => String.fromCharCode(byte)).join("")
   const shortestForm = 8

@@ -6,10 +6,10 @@ import type { JsonRecord } from "../json.ts"
 /** The longest wait, in milliseconds: what a server may state beyond it is no date that matters, and JSON has no infinity. */
 const longestWait = Number.MAX_SAFE_INTEGER
 
-/** A wait as a whole number of milliseconds, from now on. */
+/** A wait from now on, as an integer of milliseconds. */
 export const wait = (millis: number): number => Math.min(Math.max(0, Math.ceil(millis)), longestWait)
 
-/** A number that is a decimal of digits alone. */
+/** A decimal number of digits only. */
 export const decimal = (text = ""): number | undefined =>
   /^\s*(?:\d+(?:\.\d*)?|\.\d+)\s*$/.test(text) ? Number(text) : undefined
 

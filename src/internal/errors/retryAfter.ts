@@ -39,7 +39,7 @@ export const resetAfterMillis = (headers: HeaderFields, nowMillis: number): numb
   latest(resetsIn(headers), nowMillis)
 
 const latest = (resets: ReadonlyArray<string>, nowMillis: number): number | undefined => {
-  // A reset that is over says nothing: servers send it with every answer.
+  // A reset in the past is ignored: servers send it with every answer.
   const millis = Math.max(...resets.map((reset) => resetMillis(reset, nowMillis) ?? 0))
   return millis > 0 ? millis : undefined
 }

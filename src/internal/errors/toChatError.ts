@@ -140,21 +140,19 @@ export const fromTransport = (
   what: string,
   error: HttpClientError.HttpClientError
 ): ChatError.ChatError => {
-  if (error.cause instanceof DecompressionError) {
-    return new ChatError.MalformedResponseError(details(context, chain(error.cause), "", {
-      cause: scrubCause(error.cause, context.secrets)
-    }))
+  // `fetch` decodes by the header alone, and keeps the bytes of what is not compressed to itself.
+  if (error.cause instanceof DecompressionError || hasCode(error.cause, /^Z_|^ERR_(?:_ERROR_F|BROTLI|ZSTD|PADDING)/)) {
+    return new ChatError.MalformedResponseError(beneath(context, "The answer is not compressed as it says", error))
   }
-  return isLimitOfFetch(error.cause)
+  return hasCode(error.cause, /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/)
     ? fromLimitOfFetch(context, error)
     : new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, error))
 }
 
-/** Whether Node's `fetch` gave up by itself, because for some time no headers or no bytes came. */
-const isLimitOfFetch = (cause: unknown, depth = 5): boolean =>
+/** Whether an error, or one beneath it, has such a code. Node's `fetch` gives up by itself if no bytes come for some time. */
+const hasCode = (cause: unknown, code: RegExp, depth = 5): boolean =>
   cause instanceof Error && depth > 0 &&
-  (("code" in cause && /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/.test(String(cause.code))) ||
-    isLimitOfFetch(cause.cause, depth - 1))
+  (("code" in cause && code.test(String(cause.code))) || hasCode(cause.cause, code, depth - 1))
 
 const fromLimitOfFetch = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError => {
   const limit = Duration.seconds(300)

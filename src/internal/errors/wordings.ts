@@ -123,7 +123,7 @@ export const modelIsNot =
 
 export const modelMissing: Rule = {
   names:
-    /model(is)?not(found|exist|available|open)|model(not|un)supported$|deploymentnotfound|^notfounderror$|resourcenotfound|^modelerror$|modeldecommissioned|^(invalid|unknown|unavailable)model|nosuchmodel|^1211$/,
+    /model(is)?not(found|exist|available|open)|model(not|un)supported$|deploymentnotfound|^notfounderror$|resourcenotfound|modeldecommissioned|^(invalid|unknown|unavailable)model|nosuchmodel|^1211$/,
   words: words([
     "not valid model|(invalid|unknown|no such|unsupported) model\\b(?! (output|response|param))", // OpenRouter, Mistral, LiteLLM, GitHub
     "model (identifier|id|name) invalid|unexpected endpoint|no route for", // Bedrock, LM Studio, Cloudflare

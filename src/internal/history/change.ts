@@ -1,5 +1,5 @@
 /**
- * Commits and copies as functions of what is stored, for stores that keep a conversation whole.
+ * Commits and copies as functions of the stored conversation, for stores that write conversations completely.
  */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -32,18 +32,18 @@ const blank = (id: string, { incarnation, now }: Fresh): StoredConversation => (
   updatedAt: now
 })
 
-/** The version of what is stored. */
+/** The version of the stored conversation. */
 export const versionOf = (stored: StoredConversation | undefined): Version =>
   stored === undefined
     ? { incarnation: "", version: 0 }
     : { incarnation: stored.incarnation, version: stored.version }
 
-/** Whether what is stored is what a write was made for. */
+/** Whether the stored version is the one that a write expects. */
 const isExpected = ({ expected }: Commit, { incarnation, version }: Version): boolean =>
   version === expected.version &&
   (version === 0 || expected.incarnation === undefined || expected.incarnation === incarnation)
 
-/** What is stored after a commit, or the conflict. */
+/** The conversation after a commit, or the conflict. */
 export const commit = (
   stored: StoredConversation | undefined,
   given: Commit,

@@ -1,5 +1,5 @@
 /**
- * The other writes of a store as commits, and what every commit is before a store takes it.
+ * The other writes of a store as commits, and the preparation of every commit.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,12 +10,12 @@ import type { Commit, Service, Version } from "../../StoredConversation.ts"
 import { conflict } from "./errors.ts"
 import { make as makeIncarnation } from "./incarnation.ts"
 
-/** What a store itself has to do. */
+/** The operations that a store implements. */
 export type Core = Omit<Service, "append" | "setSystemPrompt" | "setSummary" | "clear" | "commit"> & {
   readonly commit: (commit: Commit, fresh: Fresh) => Effect.Effect<Version, HistoryStoreError | ConflictError>
 }
 
-/** What a commit may need that is new. */
+/** New values that a commit may need. */
 export interface Fresh {
   readonly now: number
   /** The incarnation, if the commit begins a conversation. */
@@ -27,7 +27,7 @@ export const fresh: Effect.Effect<Fresh> = Effect.all({ now: Clock.currentTimeMi
 /** The largest number of tokens that a store keeps: JSON has no infinity. */
 const finite = (tokens: number): number => Number.isFinite(tokens) ? tokens : Number.MAX_SAFE_INTEGER
 
-/** What JSON cannot hold of the server's own report is left out. */
+/** Drops the parts of the server's usage object that JSON cannot represent. */
 const jsonOrNull = (raw: unknown): unknown =>
   Option.getOrElse(Option.liftThrowable(() => JSON.stringify(raw) === undefined ? null : raw)(), () => null)
 
@@ -41,7 +41,7 @@ const storable = (usage: Usage): Usage => ({
   raw: jsonOrNull(usage.raw)
 })
 
-/** The whole service over what a store itself does. */
+/** The complete service over the operations that a store implements. */
 export const toService = (core: Core): Service => {
   const commit: Service["commit"] = (given) =>
     Effect.flatMap(
@@ -56,7 +56,7 @@ export const toService = (core: Core): Service => {
   const write = (given: Commit): Effect.Effect<number, HistoryStoreError | ConflictError> =>
     Effect.map(commit(given), ({ version }) => version)
 
-  /** Nothing is written where nothing is stored, and nothing was expected to be. */
+  /** Writes nothing if the conversation is not stored and was not expected to be. */
   const ofStored = (given: Commit): Effect.Effect<number, HistoryStoreError | ConflictError> =>
     given.expected.version > 0
       ? write(given)

@@ -16,7 +16,7 @@ import { listFailed, notDecodable, notOf, notStored, storeFailed } from "./error
 /** Texts by name. Names are lower case, short, and safe in a file system. */
 export interface Documents {
   readonly read: (name: string) => Effect.Effect<Option.Option<string>, Error>
-  /** Replaces the text whole. `isNew` where none is there. */
+  /** Replaces the text completely. `isNew` if there is none. */
   readonly write: (name: string, text: string, isNew: boolean) => Effect.Effect<void, Error>
   /** Whether there was one. */
   readonly remove: (name: string) => Effect.Effect<boolean, Error>
@@ -81,7 +81,7 @@ export const make = (
     // Under the lock, since documents may be written in place.
     const load = (id: string) => Effect.flatMap(toName(id), (name) => locked(name, read(id, name)))
 
-    /** What a page of conversations shows of this one. One that cannot be read hides no others. */
+    /** The entry of this conversation in a page. A conversation that cannot be read does not hide others. */
     const infoOf = (id: string): Effect.Effect<ReadonlyArray<ConversationInfo>> =>
       load(id).pipe(
         Effect.map((stored) => Option.toArray(Option.map(stored, Change.toInfo))),
@@ -108,7 +108,7 @@ export const make = (
       loadTail: (id, options) => Effect.map(load(id), Option.map((stored) => Change.tail(stored, options?.turns))),
       findTurn: (id, turnId) => Effect.map(load(id), Option.flatMap((stored) => Change.findTurn(stored, turnId))),
       commit,
-      // What is read is whole, and the write of the copy is the only one.
+      // The read is complete, and the copy is one write.
       copy: (from, to, options) =>
         Effect.gen(function*() {
           const stored = yield* load(from)

@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Documents } from "./documentStore.ts"
 
-/** How many entries list the others: each is read and written whole. */
+/** The number of entries that list the others. Each is read and written completely. */
 const lists = 256
 
 const Names = Schema.parseJson(Schema.Array(Schema.String))

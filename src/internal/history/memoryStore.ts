@@ -10,11 +10,11 @@ import * as Change from "./change.ts"
 import * as Commits from "./commits.ts"
 import { notStored } from "./errors.ts"
 
-/** A store of its own, empty. */
+/** Makes an empty store. */
 export const make: Effect.Effect<Service> = Effect.sync((): Service => {
   const conversations = new Map<string, StoredConversation>()
   const find = (id: string) => Effect.sync(() => Option.fromNullable(conversations.get(id)))
-  // Runs at once: no other fiber writes between the look at what is stored and the write.
+  // Synchronous: no other fiber writes between the comparison and the write.
   const commit = (commit: Commit, fresh: Commits.Fresh): Effect.Effect<Version, ConflictError> =>
     Effect.suspend(() =>
       Effect.map(Change.commit(conversations.get(commit.id), commit, fresh), (next) => {

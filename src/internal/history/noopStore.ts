@@ -1,5 +1,5 @@
 /**
- * The history store of conversations that live in memory only: it takes every write and has nothing to read.
+ * The history store of conversations without a store: it accepts every write and reads nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -13,7 +13,7 @@ import { issueOf } from "../issue.ts"
 import { defined } from "../json.ts"
 import { notDecodable } from "./errors.ts"
 
-/** What is stored of the settings. An empty prompt is a choice if the settings have it as well. */
+/** The settings that are stored. An empty prompt is a choice if the settings have it as well. */
 export interface Choices {
   readonly settings: Settings
   readonly prompt: string
@@ -45,10 +45,10 @@ const ofFields = (settings: Settings): Settings =>
 const withoutFields = (settings: Settings): Settings =>
   Object.fromEntries(Object.entries(settings).filter(([key]) => !fields.has(key)))
 
-/** Whether a config is for another server than the manager's. Such a config is used as a whole. */
+/** Whether a config is for another server than the manager's. Such a config is used completely. */
 export const isForeign = ({ base, defaults }: Configs): boolean => base.baseUrl !== defaults.baseUrl
 
-/** The choices in what a store has. Everything else that an older release stored is left out. */
+/** The choices in stored settings, without other settings of older releases. */
 export const fromStored = (
   { settings, systemPrompt }: { readonly settings: Settings; readonly systemPrompt: string }
 ): Choices => {
@@ -68,7 +68,7 @@ export const toBase = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMConfi
   return Either.getOrElse(decode(own), () => config)
 }
 
-/** Changes of what a conversation chose. `isReset` drops the choices that a config has, before the changes. */
+/** Changes of a conversation's choices. `isReset` first drops the choices that a config has. */
 export interface Update {
   readonly isReset: boolean
   readonly changes: Settings
@@ -97,7 +97,7 @@ export const combine = (first: Update, then: Update): Update => ({
   changes: { ...(then.isReset ? withoutFields(first.changes) : first.changes), ...then.changes }
 })
 
-/** What the conversation chose, after an update. */
+/** The choices of the conversation after an update. */
 export const update = ({ changes, isReset }: Update, before: Choices): Choices => {
   const { systemPrompt, ...rest } = changes
   const settings = { ...(isReset ? withoutFields(before.settings) : before.settings), ...rest }
@@ -160,7 +160,7 @@ export const toSettings = ({ config, limits, systemPrompt }: InForce): ChatSetti
   ...(limits === undefined ? {} : { window: limits })
 })
 
-/** The window of a conversation with limits of its own. It shrinks if the shared one does. */
+/** The window of a conversation with its own limits. It shrinks if the shared one does. */
 export const toWindow = (
   { tokens, turns }: WindowLimits,
   shared: HistoryWindow.HistoryWindow

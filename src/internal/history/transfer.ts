@@ -101,7 +101,7 @@ const toData = (data: unknown) => {
   return Array.isArray(messages) ? ofMessages(messages) : decodeData(data)
 }
 
-/** Begins a conversation with what another program or store had. Fails with `ConflictError` if it is stored. */
+/** Creates a conversation from the data of another program or store. Fails with `ConflictError` if it is stored. */
 export const importData = (
   store: Service,
   id: string,

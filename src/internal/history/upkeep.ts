@@ -1,5 +1,5 @@
 /**
- * What a manager does to stored conversations as a whole.
+ * Operations of a manager on stored conversations.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

@@ -72,7 +72,7 @@ class QueuedAdmission {
   readonly #requests: SlidingWindow
   readonly #tokens: SlidingWindow
   readonly #queue = new FairQueue<Waiter>()
-  /** Opens with every change of who is next or how long the wait is. Closed before each look at the queue. */
+  /** Opens when the next call or its wait changes. Closed before each look at the queue. */
   readonly #change: Effect.Latch
   #isOpen = true
 
@@ -83,7 +83,7 @@ class QueuedAdmission {
     this.#change = change
   }
 
-  /** Admits calls for ever. It is the only taker of slots, so that their order is the queue's. */
+  /** Admits calls until it is interrupted. Nothing else takes slots, so calls get them in the order of the queue. */
   get run(): Effect.Effect<never> {
     const untilSomeoneWaits = Effect.zipRight(
       this.#change.close,

@@ -1,5 +1,5 @@
 /**
- * Limits of each group of calls by itself. A call that its group has no room for waits behind the group's other calls,
+ * Limits of each group of calls. A call that exceeds the limits of its group waits behind the other calls of the group,
  * before it joins the queue of all groups.
  */
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ export interface GroupRates {
   readonly tokensPerMinute: number
 }
 
-/** What a call took of its group's limits. */
+/** The part of the group's limits that a call uses. */
 export interface Pass {
   /** Corrects the reserved tokens. */
   readonly settle: (tokens: number) => Effect.Effect<void>
@@ -38,7 +38,7 @@ const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)
 export class GroupGates {
   readonly #rates: GroupRates
   readonly #gates = new Map<unknown, Gate>()
-  /** The gates that nobody uses, the one that was used last at the end. */
+  /** The gates without calls, the most recently used one last. */
   readonly #unused = new Map<unknown, Gate>()
   #isOpen = true
 
@@ -107,7 +107,7 @@ export class GroupGates {
     }
   }
 
-  /** Waits in the line of the group. Who leaves it wakes the next call. */
+  /** Waits in the queue of the group. A call that leaves the queue wakes the next one. */
   #wait({ line, requests, tokens }: Gate, amount: number): Effect.Effect<Entry> {
     const admit = (latch: Effect.Latch): Effect.Effect<Entry> =>
       Effect.zipRight(latch.close, now).pipe(

@@ -1,9 +1,9 @@
 /**
- * So much in any minute: what began within the last 60 seconds never exceeds the limit.
+ * A limit for any minute: the amounts of the last 60 seconds never exceed it.
  *
- * In place of Effect's `RateLimiter`, which promises less. Its token bucket lets nearly twice the limit begin within the first minute, its
+ * Used instead of Effect's `RateLimiter`, which guarantees less. Its token bucket lets nearly twice the limit begin within the first minute, its
  * fixed windows let twice the limit begin around the end of one; and counting tokens it refills at most one a
- * millisecond, never ends where one call costs more than the limit, and takes nothing back.
+ * millisecond, never ends if one call costs more than the limit, and cannot correct an amount.
  */
 
 const minute = 60_000
@@ -11,7 +11,7 @@ const minute = 60_000
 /** Beyond every limit, and small enough that sums stay exact. */
 const most = 1e12
 
-/** An amount that sums can be kept of, whatever a program or a server took for a number of tokens. */
+/** A valid amount, whatever number of tokens a program or a server sent. */
 const whole = (amount: number): number => amount > 0 ? Math.min(Math.ceil(amount), most) : 0
 
 /** An amount that counts since a moment. */
@@ -20,7 +20,7 @@ export interface Entry {
   amount: number
 }
 
-/** What was taken within the last minute. Times are milliseconds of monotonic time. */
+/** The amounts of the last minute. Times are milliseconds of monotonic time. */
 export class SlidingWindow {
   private readonly limit: number
   private entries: Array<Entry> = []
@@ -28,12 +28,12 @@ export class SlidingWindow {
   private oldest = 0
   private sum = 0
 
-  /** An infinite limit is none. */
+  /** An infinite limit does not apply. */
   constructor(limit: number) {
     this.limit = limit
   }
 
-  /** How long until the amount fits. More than the limit fits where nothing else counts. */
+  /** The time until the amount fits. An amount above the limit fits if nothing else counts. */
   wait(amount: number, now: number): number {
     if (this.limit === Infinity) return 0
     this.forget(now)
@@ -56,7 +56,7 @@ export class SlidingWindow {
     return entry
   }
 
-  /** Corrects an amount that was a guess. What is less is given back; what is more counts from now on. */
+  /** Corrects an estimated amount. A surplus is returned; an excess counts from now on. */
   settle(entry: Entry, settled: number, now: number): void {
     const amount = whole(settled)
     if (amount > entry.amount) {

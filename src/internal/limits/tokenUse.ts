@@ -1,5 +1,5 @@
 /**
- * The tokens that a call uses of those that were reserved for it.
+ * The tokens that a call uses, out of those that were reserved for it.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -27,13 +27,13 @@ export class TokenUse {
     this.#partial = counts ? new PartialResponse() : undefined
   }
 
-  /** The answer is complete, or as complete as it will be. */
+  /** Called when the answer is complete, or ended early. */
   answered(response: ChatResponse): Effect.Effect<void> {
     const { messages, options } = this.#request
     return this.#settle(() => estimateUsage(messages, response, options).totalTokens)
   }
 
-  /** The call failed. It used nothing if the server refused it or was unreachable. */
+  /** Called when the call failed. It used no tokens if the server refused it or was unreachable. */
   failed(error: ChatError): Effect.Effect<void> {
     if (error.partial !== undefined) return this.answered(error.partial)
     const { messages, options } = this.#request
@@ -41,7 +41,7 @@ export class TokenUse {
     return this.#settle(() => _tag === "TimeoutError" || status < 400 ? estimateInput(messages, options) : 0)
   }
 
-  /** The call is over. One that was left without an event keeps its reservation: its true use is unknown. */
+  /** Called when the call is over. If it ended without an event, its reservation stays, because its real usage is unknown. */
   readonly end: Effect.Effect<void> = Effect.suspend(() =>
     this.#partial !== undefined && this.#hasEvents
       ? this.answered(this.#partial.response("interrupted"))

@@ -1,5 +1,5 @@
 /**
- * Any history → messages that the server accepts.
+ * Converts any history to messages that the server accepts.
  *
  * Everything that is stored, imported, cut by a window or left by an interrupted turn passes here before each request.
  */
@@ -9,7 +9,7 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Wire } from "../../Provider.ts"
 import { callsAsText, pair } from "./pairing.ts"
 
-/** What of a request decides how its messages are sent. */
+/** The parts of a request that decide how its messages are sent. */
 export interface Target {
   readonly config: Pick<LLMConfig, "baseUrl" | "model" | "wire">
   /** The names of the tools that the request offers. */
@@ -18,7 +18,7 @@ export interface Target {
 
 /**
  * The messages as they can be sent. Calls and results are paired, blank messages are left out, neighbours of the same
- * role are one, and opaque fields remain only where they go back to the server and model that gave them.
+ * role are merged, and opaque fields stay only for the server and model that sent them.
  */
 export const toAcceptable = (
   messages: ReadonlyArray<ChatMessage>,
@@ -33,14 +33,14 @@ export const toAcceptable = (
   return merge(wire.systemMessages === "first" ? systemFirst(cleaned) : cleaned, wire)
 }
 
-/** What the templates of some models demand, whichever server has them. */
+/** The demands of some models' templates, on any server. */
 const ofModel = (model: string, { toolCallIds }: Wire): Partial<Wire> => {
   if (toolCallIds !== "any") return {}
   if (/(mis|magis|minis|codes|devs)tral|mixtral/i.test(model)) return { toolCallIds: "mistral", userAfterTool: false }
   return /claude/i.test(model) ? { toolCallIds: "anthropic" } : {}
 }
 
-/** The message without what says nothing, and without what is meant for another server. */
+/** The message without empty members, and without those for another server. */
 const clean = (
   message: ChatMessage,
   wire: Wire,
@@ -94,7 +94,7 @@ const systemFirst = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMe
 
 const isSystem = (message: ChatMessage): message is SystemMessage => message.role === "system"
 
-/** Neighbours of the same role as one message. */
+/** Merges neighbours of the same role. */
 const merge = (messages: ReadonlyArray<ChatMessage>, wire: Wire): ReadonlyArray<ChatMessage> => {
   const runs: Array<[ChatMessage, ...Array<ChatMessage>]> = []
   for (const message of messages) {
@@ -110,7 +110,7 @@ const merge = (messages: ReadonlyArray<ChatMessage>, wire: Wire): ReadonlyArray<
 
 const acknowledgement: ChatMessage = { role: "assistant", content: "OK." }
 
-/** Results belong to one call each, and opaque fields to one answer. */
+/** Whether two messages may be merged. Results belong to one call each, and opaque fields to one answer. */
 const canMerge = (one: ChatMessage, other: ChatMessage): boolean =>
   one.role === other.role && one.role !== "tool" && !("opaque" in one) && !("opaque" in other)
 
@@ -126,7 +126,7 @@ const mergeAll = (run: ReadonlyArray<ChatMessage>): ChatMessage => {
 
 const join = (texts: ReadonlyArray<string>): string => texts.filter((text) => text !== "").join("\n\n")
 
-/** Different speakers of one message are told apart by labels in its text. */
+/** Labels in the text separate several speakers in one message. */
 const mergeUsers = (users: ReadonlyArray<UserMessage>): UserMessage => {
   const names = new Set(users.map(({ name }) => name))
   const contents = (names.size === 1 ? users : users.map(labelled)).map(({ content }) => content)

@@ -1,5 +1,5 @@
 /**
- * Config, messages and options → the JSON of a request, as this server accepts it.
+ * Converts config, messages and options to the JSON of a request that this server accepts.
  */
 import type { CallOptions } from "../../CallOptions.ts"
 import type { AssistantMessage, ChatMessage, ContentPart, UserMessage } from "../../ChatMessage.ts"
@@ -18,10 +18,10 @@ const jsonNames = optionalFields.map((field) =>
   [field, field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] as const
 )
 
-/** Values that change nothing, and that some servers refuse all the same. */
+/** Values without an effect, which some servers refuse. */
 const neutral: OptionalMembers = { topP: 1, frequencyPenalty: 0, presencePenalty: 0 }
 
-/** The members of a request. What is undefined is not sent. The config has the call's own settings already. */
+/** The members of a request. Undefined ones are not sent. The config already includes the settings of the call. */
 export const toBody = (
   config: LLMConfig,
   messages: ReadonlyArray<ChatMessage>,
@@ -45,7 +45,7 @@ export const toBody = (
   }
 }
 
-/** What servers refuse in a request without tools. */
+/** Members that servers refuse in a request without tools. */
 const withoutTools = { tools: undefined, tool_choice: undefined, parallel_tool_calls: undefined }
 
 const optionalMembers = (
@@ -97,7 +97,7 @@ const toAssistant = (message: AssistantMessage, wire: Wire): JsonRecord => {
   return {
     // Without text, null: some servers refuse empty text beside tool calls, and none refuses null.
     content: content === "" ? null : content,
-    // Where reasoning is demanded, it is demanded even if empty.
+    // Servers that demand reasoning demand it even if it is empty.
     ...(wire.reasoningEcho === "none" ? {} : { [wire.reasoningEcho]: reasoning }),
     ...opaque?.fields,
     role: "assistant",

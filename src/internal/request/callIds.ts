@@ -28,7 +28,7 @@ const derive = (form: Form, id: string, count: number): string => {
   return `${form === "mistral" ? "" : "call_"}${digest(`${id}\n${count}`)}`
 }
 
-/** Gives each call of a request an id of its own: the call's, if that has the form and is not in use. */
+/** Gives each call of a request a unique id: its own if that has the right form and is not in use. */
 export const make = (form: Form): (id: string) => string => {
   const used = new Set<string>()
   const counts = new Map<string, number>()

@@ -13,7 +13,7 @@ const ofJson = (value: unknown): number => value === undefined ? 0 : estimateTex
 
 /** The tokens of a request. */
 export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number => {
-  // Chat formats put these before an answer.
+  // Chat formats add these tokens before an answer.
   const priming = 3
   return messages.reduce((sum, message) => sum + estimate.count(message), priming + ofJson(options.tools)) +
     ofJson(options.responseFormat)

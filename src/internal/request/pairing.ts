@@ -88,7 +88,7 @@ const match = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage 
   return items
 }
 
-/** Gives the result to the next call that has none. A result without a call is a message, unless it is a repetition. */
+/** Adds the result to the next call without one. A result without a call becomes a message, unless it is a repetition. */
 const unmatched = (group: Group | undefined, message: ToolMessage): ChatMessage | undefined => {
   const { content } = message
   const open = group?.pairs[group.answered]
@@ -110,7 +110,7 @@ const resultText = (name: string | undefined, content: string): string =>
 const legalName = (name: string, offered: ReadonlySet<string>): string =>
   offered.has(name) ? name : name.trim().replace(/[^\w-]/g, "_").slice(0, 64) || "unknown"
 
-/** Arguments as a JSON object: servers parse what they are sent. What is no object goes into one. */
+/** Arguments as a JSON object, because servers parse them. Another value is wrapped in an object. */
 const toArguments = (text: string): string => {
   const parsed = text.trim() === "" ? { value: {} } : parseJson(text)
   if (parsed === undefined) return toJsonText({ arguments: text })

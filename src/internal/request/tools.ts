@@ -1,5 +1,5 @@
 /**
- * What a request says of tools, and of the form of its answer.
+ * The tools and the response format of a request.
  */
 import type { CallOptions, JsonSchema, ResponseFormat, Tool } from "../../CallOptions.ts"
 import type { Wire } from "../../Provider.ts"
@@ -44,7 +44,7 @@ const inner = split(`items prefixItems additionalItems contains additionalProper
 /** Keywords whose members are schemas. */
 const byName = split("properties patternProperties dependentSchemas $defs definitions")
 
-/** What a schema can have that is only a reference. */
+/** Keywords that a schema with only a reference can have. */
 const isReference = split("$ref $defs definitions")
 
 /** Keywords that servers refuse at the root. */
@@ -53,7 +53,7 @@ const notAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "i
 /** The schema without `$schema` and `$id`, at any depth. Properties of these names stay. */
 export const withoutDialect = (schema: JsonRecord): JsonRecord => {
   const { $id, $schema: _dialect, ...rest } = schema
-  // Effect describes an empty struct by all that JavaScript accepts for one.
+  // Effect describes an empty struct by everything that JavaScript accepts as one.
   if ($id === "/schemas/%7B%7D" && "anyOf" in rest) {
     return withoutDialect(defined({ ...rest, anyOf: undefined, type: "object", properties: {} }))
   }
@@ -71,7 +71,7 @@ const clean = (schema: unknown): unknown => {
 const mapEntries = (record: JsonRecord, f: (value: unknown, key: string) => unknown): JsonRecord =>
   Object.fromEntries(Object.entries(record).map(([key, value]) => [key, f(value, key)]))
 
-/** What is known of the objects that a schema accepts. */
+/** The shape of the objects that a schema accepts. */
 interface Shape {
   readonly properties: JsonRecord
   readonly required: ReadonlyArray<unknown>
@@ -82,7 +82,7 @@ interface Shape {
 
 const known = new WeakMap<JsonSchema, JsonRecord>()
 
-/** The parameters of a tool. What is not an object becomes the member `value` of one. */
+/** The parameters of a tool. A schema for another type becomes the member `value` of an object. */
 export const toParameters = (schema: JsonSchema): JsonRecord => {
   const parameters = known.get(schema) ?? withObjectRoot(withoutDialect(schema))
   known.set(schema, parameters)
@@ -111,11 +111,11 @@ const withDefinitions = (object: JsonRecord, { $defs, definitions }: JsonRecord)
   ...(JSON.stringify(object).includes("\"$ref\"") ? defined({ $defs, definitions }) : {})
 })
 
-/** The shape of the objects that the schema accepts, undefined where it accepts none. */
+/** The shape of the objects that the schema accepts. Undefined if it accepts none. */
 const shapeOf = (schema: unknown, root: JsonRecord, found: Map<JsonRecord, Shape | undefined>): Shape | undefined => {
   if (!isRecord(schema)) return schema === false ? undefined : open
   if (found.has(schema)) return found.get(schema)
-  // A schema that refers to itself says nothing more.
+  // A schema that refers to itself adds nothing more.
   found.set(schema, open)
   const shape = newShape(schema, root, found)
   found.set(schema, shape)
@@ -168,7 +168,7 @@ const either = (members: ReadonlyArray<Shape | undefined>): Shape | undefined =>
   }
 }
 
-/** A schema for what any of the schemas accepts. Literals of one type, such as tags, are one list. */
+/** A schema that accepts the values of all the schemas. Literals of one type, such as tags, become one list. */
 const union = (schemas: ReadonlyArray<unknown>): unknown => {
   const distinct = [...new Map(schemas.map((schema) => [JSON.stringify(schema), schema])).values()]
   const [first] = distinct
@@ -183,7 +183,7 @@ const union = (schemas: ReadonlyArray<unknown>): unknown => {
     : { anyOf: distinct }
 }
 
-/** What a reference within the document refers to. */
+/** The target of a reference within the document. */
 const resolve = (root: JsonRecord, reference: string): unknown => {
   if (!reference.startsWith("#")) return {}
   let found: unknown = root

@@ -65,7 +65,7 @@ export class Sessions {
     this.unlink(session)
   }
 
-  /** A call has used the session, which is idle if it was the last one. What no store has is not left behind. */
+  /** A call no longer uses the session, which is idle if that was the last one. A session with an unsaved turn stays. */
   leave(session: Session, now: number): void {
     session.users--
     session.lastActivity = now

@@ -1,8 +1,8 @@
 /**
- * Bodies that can be read without a stream around them: those of `fetch` and of Node's clients, by their own means.
+ * Bodies that can be read without an Effect stream: those of `fetch` and of Node's clients, with their own methods.
  *
  * A network chunk costs so much less than through `response.stream` that this is worth knowing clients by their looks.
- * What looks otherwise is read through `response.stream`.
+ * Other bodies are read through `response.stream`.
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -11,10 +11,10 @@ import * as Option from "effect/Option"
 import { fieldsOf, isRecord } from "../json.ts"
 import type { Pull } from "./stream.ts"
 
-/** What a read comes to: bytes, or no more of them because the body is over (none) or broke. */
+/** The result of a read: bytes, or the end of the body (none) or its failure. */
 export type Read = Uint8Array | Option.Option<HttpClientError.HttpClientError>
 
-/** Takes what was read, and says whether it did. */
+/** Receives the result of a read. Returns whether it used it. */
 export type Take = (result: Read) => boolean
 
 /** A body that is open. It has one reader, who does one read at a time. */
@@ -35,7 +35,7 @@ export const of = (response: HttpClientResponse.HttpClientResponse): Body | unde
   return ofReadable(source, failed) ?? ofReadable(fieldsOf(source)["body"], failed)
 }
 
-/** Makes a read of what broke the body of a response. */
+/** The result of a read for the error of a response's body. */
 export const failedWith = (response: HttpClientResponse.HttpClientResponse): Failed => (cause) =>
   Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
 
@@ -43,7 +43,7 @@ export const failedWith = (response: HttpClientResponse.HttpClientResponse): Fai
 export const ofReadable = (value: unknown, failed: Failed): Body | undefined =>
   isReadable(value) ? ofNode(value, failed) : undefined
 
-/** Reads what is left of a body for nobody, and tells when that is over. */
+/** Reads and discards the rest of a body, and calls back at its end. */
 export const discard = (body: Body, onEnd: () => void): void =>
   body.read((result) => {
     if (isBytes(result)) discard(body, onEnd)
@@ -51,7 +51,7 @@ export const discard = (body: Body, onEnd: () => void): void =>
     return true
   })
 
-/** Pulls of what a body reads. */
+/** Pulls from a body. */
 export const pullOf = (body: Body): Pull<Uint8Array, HttpClientError.HttpClientError> =>
   Effect.async((resume) =>
     body.read((result) => {
@@ -66,11 +66,11 @@ export const closing = (body: () => Body): Effect.Effect<void> => Effect.suspend
 /** Lets go of both bodies. */
 export const closeAll = (one: Body, other: Body): Effect.Effect<void> => Effect.zipRight(one.close, other.close)
 
-/** What the client made the response from, unless the program gave the response another stream. */
+/** The source of the response in its client, unless the program replaced the stream of the response. */
 const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
   Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream") ? fieldsOf(response)["source"] : undefined
 
-/** Makes a read of what broke a body. */
+/** The result of a read for the error of a body. */
 export type Failed = (cause: unknown) => Read
 
 const end: Read = Option.none()
@@ -78,7 +78,7 @@ const end: Read = Option.none()
 /** Whether a read brought something. */
 export const isBytes = (read: Read): read is Uint8Array => ArrayBuffer.isView(read)
 
-/** Hands what is read to the reader, or keeps it until there is one. */
+/** Passes the result of a read to the reader, or keeps it until there is one. */
 class Hatch {
   #take: Take | undefined
   #kept: Read | undefined
@@ -88,7 +88,7 @@ class Hatch {
     return this.#take !== undefined
   }
 
-  /** Somebody waits from now on, and gets what was kept, if anything was. */
+  /** Registers the reader, and passes it the kept result, if there is one. */
   wanted(take: Take): void {
     const kept = this.#kept
     this.#kept = undefined
@@ -124,7 +124,7 @@ export const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: F
   }
 }
 
-/** What is used here of a Node stream of bytes. */
+/** The members of a Node stream of bytes that are used here. */
 interface Readable {
   readonly readable: boolean
   readonly read: () => unknown

@@ -81,7 +81,7 @@ const open = (
     const runtime = yield* Effect.runtime<never>()
     const wait: CallWait = new Wait(runtime)
     const deadlines = new Deadlines(config, yield* Effect.clock, wait)
-    // Provided where a request is made, and not around it all: that costs more than most of what is here.
+    // Provided for each request and not around the whole call, which would cost more CPU time.
     const services = Context.add(runtime.context, Tracer.ParentSpan, span)
     return new Answer(settings, deadlines, onAbort(signal, () => wait.end(stopped)), (scope) =>
       wait.forWith(
@@ -172,7 +172,7 @@ class Answer {
         onSuccess: () => this.#retry(Failure.fromStatus(this.#context(exchange), body.text()))
       })
     }
-    // Clients make a response's headers anew for every look.
+    // Clients create the headers of a response with every access.
     const decoder = new Decoder(this.#config, () => exchange.response.headers["content-type"])
     this.#reading = { exchange, decoder }
     this.#next = this.#read(this.#reading)
@@ -315,14 +315,14 @@ const isEnd = (error: { readonly _tag: string }): error is TimedOut | Stopped =>
 
 const isProgress = (event: ChatEvent): boolean => event._tag !== "UsageUpdate"
 
-/** What a later try can mend. A broken answer is not among them: it may have been paid for. */
+/** Errors after which a retry can succeed. A broken answer is not among them, because it may have been charged for. */
 const isTransient = ({ _tag }: ChatError): boolean =>
   _tag === "RateLimitError" || _tag === "ServerError" || _tag === "TransportError"
 
 /**
- * The wait before the next try, or the error where there is none.
+ * The wait before the next attempt, or the error if there is none.
  *
- * The library's own wait doubles from `retryBaseDelay` with every try, is spread by 20 % either way, and is capped by
+ * The library's own wait doubles from `retryBaseDelay` with every attempt, varies by 20 % in both directions, and is capped by
  * `retryMaxDelay`. A server's wait is never shortened: one beyond `maxRetryAfter` ends the call.
  */
 const delay = (

@@ -21,6 +21,7 @@ import * as Body from "./byteReader.ts"
 import type { Deadlines } from "./deadlines.ts"
 import { decompressed, decompressedPull } from "./decompression.ts"
 import { withFetchInit } from "./fetchInit.ts"
+import { pacedBody, pacedPull } from "./pacing.ts"
 import { withoutSecretsInSpans } from "./spans.ts"
 import { type Pull, toPull } from "./stream.ts"
 
@@ -139,9 +140,9 @@ export const open = (
       const coding = response.headers["content-encoding"] ?? ""
       const failed = Body.failedWith(response)
       const source = Body.of(response)
-      const body = source && decompressed(source, coding, isFetch(response), failed)
+      const body = source && pacedBody(decompressed(source, coding, isFetch(response), failed))
       const pull = body === undefined
-        ? decompressedPull(toPull(response.stream, scope, undefined), coding, failed, scope)
+        ? pacedPull(decompressedPull(toPull(response.stream, scope, undefined), coding, failed, scope))
         : Body.pullOf(body)
       return Effect.as(Scope.addFinalizer(scope, body?.close ?? Effect.void), {
         response,

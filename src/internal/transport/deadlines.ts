@@ -99,7 +99,7 @@ export class Deadlines {
     const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
     const total = deadline("total", totalTimeout, this.#start)
     const other = this.#answered
-      // Only the time spent waiting counts: a consumer that takes its time is no silent server.
+      // Only the time spent waiting counts, so a busy consumer does not look like a silent server.
       ? deadline("idle", idleTimeout, this.waiting.isWaiting ? this.#silentSince : now)
       : deadline("firstToken", firstTokenTimeout, this.#attemptStart ?? now)
     const next = other.at < total.at ? other : total

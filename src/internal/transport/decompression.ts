@@ -1,8 +1,8 @@
 /**
- * Bodies that the server compressed although nobody asked for it, and that the HTTP client did not decode.
+ * Bodies that the server compressed without a request for it, and that the HTTP client did not decode.
  *
  * `fetch` decodes by itself, but keeps the header; `node:http` and undici decode nothing. So the bytes decide: those of
- * gzip, zlib and zstd are known by their beginning. Brotli has none, so that only the header tells of it.
+ * gzip, zlib and zstd have signatures. Brotli has none, so only the header names it.
  */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Effect from "effect/Effect"
@@ -12,14 +12,14 @@ import { fieldsOf, isRecord } from "../json.ts"
 import * as Body from "./byteReader.ts"
 import type { Pull } from "./stream.ts"
 
-/** The bytes are not what they were said to be, or there is nothing here that decodes them. */
+/** The bytes do not have the declared format, or no decoder is available for it. */
 export class DecompressionError extends Error {
   override readonly name = "DecompressionError"
 }
 
 type Format = "gzip" | "br" | "deflate" | "deflate-raw" | "zstd"
 
-/** What is decoded here as it arrives. */
+/** The formats that are decoded here. */
 export interface Decoder {
   readonly body: Body.Body
   /** Decodes more bytes, and calls back when there is room for others. */
@@ -27,14 +27,14 @@ export interface Decoder {
   readonly end: () => void
 }
 
-/** How many bytes tell the format: gzip is known by two, and text by the beginning of a field's name. */
+/** How many bytes identify the format: two for gzip, and the start of a field name for text. */
 const telling = 4
 
 /** Whether the bytes begin like JSON, a page or an event. Compressed bytes have control characters there. */
 const looksLikeText = (bytes: Uint8Array): boolean =>
   /^(?:\uFEFF|[\s:{["<]|[a-z]{4})/i.test(new TextDecoder().decode(bytes.subarray(0, telling)))
 
-/** The format of a body that begins with these bytes, undefined where it is not compressed. */
+/** The format of a body that begins with these bytes. Undefined if it is not compressed. */
 const formatOf = (bytes: Uint8Array, coding: string, isFetch: boolean): Format | undefined => {
   const [first = 0, second = 0] = bytes
   if (first === 0x1f && second === 0x8b) return "gzip"
@@ -101,7 +101,7 @@ const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined =>
   }
 }
 
-/** The bytes of a body, decoded. What was decoded before it broke comes before its failure. */
+/** The decoded bytes of a body. If it breaks, the bytes before that are emitted before the failure. */
 const decoded = (source: Body.Body, { body, end, write }: Decoder): Body.Body => {
   let failure: Body.Read | undefined
   const pump = (): void =>
@@ -158,11 +158,11 @@ export const decoderFor = (
 
 export const isDecoder = (value: Decoder | Body.Read): value is Decoder => "write" in value
 
-/** Whether so few bytes do not tell yet if the body is compressed. */
+/** Whether there are too few bytes to know if the body is compressed. */
 export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
   length < telling && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
 
-/** The body as it is where it is not compressed, else decoded. */
+/** The body, decoded if it is compressed. */
 const opened = (
   start: Uint8Array,
   rest: Body.Body,
@@ -176,7 +176,7 @@ const opened = (
   return isDecoder(decoder) ? decoded(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
 }
 
-/** The codings of a header in the order in which they were applied. A proxy can compress what was compressed. */
+/** The codings of a header in the order in which they were applied. A proxy can compress a compressed body. */
 export const codingsOf = (header: string): ReadonlyArray<string> => {
   const most = 4
   const codings = header.toLowerCase().split(",").map((coding) => coding.trim()).filter((coding) =>
@@ -185,7 +185,7 @@ export const codingsOf = (header: string): ReadonlyArray<string> => {
   return codings.length === 0 ? [""] : codings.slice(-most)
 }
 
-/** The body, decoded where it is compressed: by the header that names its codings, or by its first bytes. */
+/** The body, decoded if it is compressed, by the header that names its codings or by its first bytes. */
 export const decompressed = (
   source: Body.Body,
   header: string,
@@ -210,7 +210,7 @@ const decompressedOnce = (
         return true
       }
     }
-    // A body that ended or broke before it could tell ends with that.
+    // A body that ends or breaks before its format is known ends with that.
     const rest = Body.isBytes(read) ? source : { read: (take: Body.Take) => void take(read), close: source.close }
     body = opened(start, rest, coding, isFetch, failed)
     const take = wanted

@@ -1,5 +1,5 @@
 /**
- * What `fetch` has to be told beside the request, for programs whose HttpClient is that of `fetch`.
+ * Options of `fetch` beside the request, for programs whose HttpClient uses `fetch`.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -36,7 +36,7 @@ const globalDispatch = (): Dispatch | undefined =>
     ? first([2, 1], (version) => dispatchOf(Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))))
     : undefined
 
-/** Options that let the limits of the config hold where they are longer than those of `fetch`. */
+/** Options that apply the limits of the config if they are longer than those of `fetch`. */
 const withoutLimits = (own: unknown): object => {
   const dispatch = dispatchOf(own) ?? globalDispatch()
   return {
@@ -79,7 +79,7 @@ const hasHalves = (client: object): client is Halves =>
   "preprocess" in client && typeof client.preprocess === "function" &&
   "postprocess" in client && typeof client.postprocess === "function"
 
-/** Changes the options for what the fiber does next. */
+/** Changes the options for the following operations of the fiber. */
 const setInit = (config: LLMConfig): Effect.Effect<void> =>
   Effect.flatMap(FiberRef.get(FiberRef.currentContext), (context) => {
     const own = Option.getOrElse(Context.getOption(context, FetchHttpClient.RequestInit), () => ({}))

@@ -25,7 +25,7 @@ export type Begin<A, E> = (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>
 /** The pull at the end of a stream. */
 export const over: Pull<never, never> = Effect.fail(Option.none())
 
-/** How the library's own streams begin, and the signal that ends them. */
+/** The start of each stream of the library, and the signal that ends it. */
 interface Own<A, E> {
   readonly begin: Begin<A, E>
   readonly signal: AbortSignal | undefined
@@ -110,7 +110,7 @@ class Puller<A, E> {
   #resume: ((result: Pull<A, E>) => void) | undefined
   /** Wakes the fiber that waits for the reader. */
   #wake: (() => void) | undefined
-  /** What every later pull comes to. */
+  /** The result of every later pull. */
   #end: Pull<A, E> | undefined
   #cancel: (() => void) | undefined
 

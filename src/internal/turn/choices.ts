@@ -1,5 +1,5 @@
 /**
- * What the program chose for a conversation, over what is stored of it.
+ * The settings, title and owner that the program chose for a conversation, on top of the stored ones.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -10,7 +10,7 @@ import type { Commit, Settings } from "../../StoredConversation.ts"
 import * as ConversationSettings from "../history/settings.ts"
 import type { Content } from "./content.ts"
 
-/** What one `getChat` chose. */
+/** The choices of one `getChat`. */
 export interface Choice {
   readonly config?: LLMConfig.LLMConfig | undefined
   readonly settings?: Changes | undefined
@@ -93,7 +93,7 @@ export class Choices {
     return this.isPending && (version > 0 || Object.keys(this.#columns).length > 0)
   }
 
-  /** The content with what is chosen. */
+  /** The content with the choices. */
   apply(content: Content): Either.Either<Content, HistoryStoreError> {
     if (this.#applied?.to === content) return this.#applied.content
     const choices = ConversationSettings.update(this.#update, content)
@@ -106,7 +106,7 @@ export class Choices {
     return applied
   }
 
-  /** What a commit stores of the choices. */
+  /** The choices that a commit stores. */
   columns({ prompt, settings }: Content): Columns & { readonly settings: Settings; readonly systemPrompt: string } {
     return { ...this.#columns, settings, systemPrompt: prompt }
   }

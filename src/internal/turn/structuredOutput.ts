@@ -4,16 +4,17 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as JSONSchema from "effect/JSONSchema"
-import * as ParseResult from "effect/ParseResult"
+import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { JsonSchema, ObjectOptions, ResponseFormat } from "../../CallOptions.ts"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { isTooDeep, valuesIn, withEscapes } from "../decode/jsonScanner.ts"
+import { scan, valuesIn, withEscapes } from "../decode/jsonScanner.ts"
 import { type Issue, issueOf } from "../issue.ts"
 import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
+import { turn } from "../transport/pacing.ts"
 
 /** A whole answer, and the value that its text stands for. */
 export interface Decoded<A> {
@@ -23,6 +24,9 @@ export interface Decoded<A> {
 
 /** Servers want an object at the root: another shape goes under this name. */
 const wrapper = "value"
+
+/** The part of the longest answer that is read as a value. A text is read several times, and a Schema takes its time. */
+const textShare = 4
 
 /** An answer with its value, or one whose calls come first. */
 export type Answer<A> = Pick<Decoded<A>, "response"> & Partial<Decoded<A>>
@@ -67,13 +71,13 @@ const askApart = <A, I>(
     (response): Effect.Effect<Answer<A>, ChatError> =>
       response.toolCalls.length > 0
         ? Effect.succeed({ response })
-        : Effect.catchAll(decode(schema, asked.isWrapped, response), () => form)
+        : Effect.catchAll(decode(schema, asked.isWrapped, response, request.config.maxBodySize / textShare), () => form)
   )
 }
 
 /** The value of an answer that is there already. */
 export const decoded = <A, I>(schema: Schema.Schema<A, I>, response: ChatResponse): Effect.Effect<A, ChatError> =>
-  Effect.map(decode(schema, shapeOf(schema).isWrapped, response), ({ value }) => value)
+  Effect.map(decode(schema, shapeOf(schema).isWrapped, response, Infinity), ({ value }) => value)
 
 const askFor = <A, I>(
   asked: Shape,
@@ -89,7 +93,7 @@ const askFor = <A, I>(
       (response): Effect.Effect<Answer<A>, MalformedResponseError> =>
         runsCalls && response.toolCalls.length > 0
           ? Effect.succeed({ response })
-          : decode(schema, asked.isWrapped, response)
+          : decode(schema, asked.isWrapped, response, request.config.maxBodySize / textShare)
     )
   const messages = responseFormat?.type === "json_schema"
     ? request.messages
@@ -159,21 +163,24 @@ const withInstruction = (messages: ReadonlyArray<ChatMessage>, schema: JsonSchem
  * The texts in an answer that may be the JSON that was asked for, the likeliest first: models put JSON into a fence,
  * behind their reasoning, or between sentences. Their sizes add up to a few times the answer's.
  */
-const candidates = (text: string): ReadonlyArray<string> => {
+function* candidates(text: string): Generator<string> {
   const most = 8
   const answer = withoutReasoning(text).trim()
-  const { open, values } = valuesIn(answer)
+  yield answer
+  yield fenced(answer)
   const start = answer.search(/[{[]/)
   const end = Math.max(answer.lastIndexOf("}"), answer.lastIndexOf("]")) + 1
-  const outer = start === -1 || end <= start ? "" : answer.slice(start, end)
-  const found = [answer, fenced(answer), outer, ...values.slice(-most).reverse(), open, ...values.slice(0, most)]
-  return [...new Set(found)].filter((candidate) => candidate !== "")
+  yield start === -1 || end <= start ? "" : answer.slice(start, end)
+  const { open, values } = valuesIn(answer)
+  yield* values.slice(-most).reverse()
+  yield open
+  yield* values.slice(0, most)
 }
 
 /** The text behind reasoning in tags. The opening tag may be missing. */
 const withoutReasoning = (text: string): string => {
-  const close = /<\/(?:think|thinking|reasoning|thought)>/g
-  const starts = /^\s*<(?:think|thinking|reasoning|thought)>/.test(text.slice(0, 1024).trimStart())
+  const close = /<\/(?:think|thinking|reasoning|thought)\s{0,16}>/g
+  const starts = /^\s*<(?:think|thinking|reasoning|thought)\s{0,16}>/.test(text.slice(0, 1024).trimStart())
   let end = 0
   for (let found = close.exec(text); found !== null; found = close.exec(text)) {
     end = close.lastIndex
@@ -197,19 +204,30 @@ const decodeLeniently = <A, I>(
   schema: Schema.Schema<A, I>,
   value: unknown
 ): Either.Either<A, ParseResult.ParseError> => {
-  const decodeAll = Schema.decodeUnknownEither(schema, { errors: "all" })
-  return Either.orElse(decodeAll(value), (error) => {
+  const decodeOnce = Schema.decodeUnknownEither(schema)
+  return Either.orElse(decodeOnce(value), (error) => {
+    const all = Schema.decodeUnknownEither(schema, { errors: "all" })(value)
     const faults: Faults = new Map()
-    for (const { path } of ParseResult.ArrayFormatter.formatErrorSync(error)) {
-      let at = faults
-      for (const key of path) {
-        const next: Faults = at.get(key) ?? new Map()
-        at.set(key, next)
-        at = next
-      }
-    }
-    return Either.mapLeft(decodeAll(withoutNulls(value, faults)), () => error)
+    if (Either.isLeft(all)) addFaults(faults, all.left.issue)
+    return Either.mapLeft(decodeOnce(withoutNulls(value, faults)), () => error)
   })
+}
+
+/** Adds where an issue is. To format the issues would take ten times as long. */
+const addFaults = (faults: Faults, issue: ParseResult.ParseIssue): void => {
+  if (issue._tag === "Composite") {
+    for (const inner of "_tag" in issue.issues ? [issue.issues] : issue.issues) addFaults(faults, inner)
+  } else if (issue._tag === "Pointer") {
+    let at = faults
+    for (const key of typeof issue.path === "object" ? issue.path : [issue.path]) {
+      const next: Faults = at.get(key) ?? new Map()
+      at.set(key, next)
+      at = next
+    }
+    addFaults(at, issue.issue)
+  } else if ("issue" in issue) {
+    addFaults(faults, issue.issue)
+  }
 }
 
 /** Where values do not decode, by key. */
@@ -229,49 +247,71 @@ const withoutNulls = (value: unknown, faults: Faults): unknown => {
 const decode = <A, I>(
   schema: Schema.Schema<A, I>,
   isWrapped: boolean,
-  response: ChatResponse
-): Effect.Effect<Decoded<A>, MalformedResponseError> => {
-  const fail = (message: string, path: ReadonlyArray<PropertyKey> = []) =>
-    Effect.fail(
+  response: ChatResponse,
+  limit: number
+): Effect.Effect<Decoded<A>, MalformedResponseError> =>
+  Effect.gen(function*() {
+    const fail = (message: string, path: ReadonlyArray<PropertyKey> = []) =>
       new MalformedResponseError({
         message,
         path: path.map((key) => typeof key === "number" ? key : String(key)),
         body: response.text,
         partial: response
       })
+    if (response.refusal !== "") return yield* fail(`The model refused: ${response.refusal}`)
+    // Servers that read JSON without a closing tag as reasoning have it there alone (vLLM, SGLang).
+    const answer = response.text.trim() === "" ? response.reasoning : response.text
+    if (answer.length > limit) {
+      return yield* fail(`The answer is longer than the ${limit} characters that a value can have`)
+    }
+    const seen = new Set([""])
+    let issue: Issue | undefined
+    for (const text of candidates(answer)) {
+      if (seen.has(text)) continue
+      seen.add(text)
+      // Each attempt at a long text is a stretch of work of its own.
+      const long = 2 ** 16
+      if (text.length > long) yield* turn
+      const result = decodeText(schema, isWrapped, text, limit)
+      if (result === undefined) continue
+      if (Either.isRight(result)) return { response, value: result.right }
+      issue ??= result.left
+    }
+    if (issue === undefined) {
+      return yield* fail(
+        `The answer is no JSON${response.finishReason === "length" ? ", it was cut at its limit" : ""}`
+      )
+    }
+    const where = issue.path.length === 0 ? "" : ` at ${issue.path.map(String).join(".")}`
+    return yield* fail(
+      `The answer does not have the form that was asked for${where}: ${issue.message}`,
+      issue.path
     )
-  if (response.refusal !== "") return fail(`The model refused: ${response.refusal}`)
-  // Servers that read JSON without a closing tag as reasoning have it there alone (vLLM, SGLang).
-  const answer = response.text.trim() === "" ? response.reasoning : response.text
-  const results = candidates(answer).flatMap((text) => decodeText(schema, isWrapped, text))
-  const decoded = results.find(Either.isRight)
-  if (decoded !== undefined) return Effect.succeed({ response, value: decoded.right })
-  const [first] = results
-  if (first === undefined || Either.isRight(first)) {
-    return fail(`The answer is no JSON${response.finishReason === "length" ? ", it was cut at its limit" : ""}`)
-  }
-  const { message, path } = first.left
-  const where = path.length === 0 ? "" : ` at ${path.map(String).join(".")}`
-  return fail(`The answer does not have the form that was asked for${where}: ${message}`, path)
-}
+  })
 
-/** The value of a text, or what is wrong with it. Nothing for a text that is no JSON. */
+/** The value of a text, or what is wrong with it. Undefined for a text that is no JSON. */
 const decodeText = <A, I>(
   schema: Schema.Schema<A, I>,
   isWrapped: boolean,
-  text: string
-): ReadonlyArray<Either.Either<A, Issue>> => {
-  if (isTooDeep(text)) return parseJson(text) === undefined ? [] : [Either.left(tooDeep)]
+  text: string,
+  limit: number
+): Either.Either<A, Issue> | undefined => {
+  const excess = scan(text, limit).excess
+  if (excess !== undefined) {
+    return /^[{[]/.test(text) && /[}\]]$/.test(text.slice(-1))
+      ? Either.left(issueOfExcess(excess))
+      : undefined
+  }
   const parsed = parseJson(text) ?? parseJson(withEscapes(text))
-  if (parsed === undefined) return []
+  if (parsed === undefined) return undefined
   const decoded = decodeValue(schema, isWrapped, parsed.value)
-  const inner = Either.isLeft(decoded) ? innerOf(parsed.value) : undefined
-  if (inner === undefined) return [decoded]
+  const inner = Either.isLeft(decoded) ? innerOf(parsed.value, limit) : undefined
+  if (inner === undefined) return decoded
   const other = decodeValue(schema, isWrapped, inner.value)
-  return [Either.isRight(other) ? other : decoded]
+  return Either.isRight(other) ? other : decoded
 }
 
-const tooDeep: Issue = { path: [], message: "It is nested too deeply" }
+const issueOfExcess = (excess: string): Issue => ({ path: [], message: `It ${excess}` })
 
 const decodeValue = <A, I>(
   schema: Schema.Schema<A, I>,
@@ -283,7 +323,7 @@ const decodeValue = <A, I>(
   const decoded = Either.try({
     try: () => Either.mapLeft(decodeLeniently(schema, content), issueOf),
     catch: (error) => {
-      if (error instanceof RangeError) return tooDeep
+      if (error instanceof RangeError) return issueOfExcess("is nested too deeply")
       throw error
     }
   })
@@ -291,7 +331,7 @@ const decodeValue = <A, I>(
 }
 
 /** Models put the one value that was asked for into a list, or write its JSON as a JSON text. */
-const innerOf = (value: unknown): { readonly value: unknown } | undefined => {
+const innerOf = (value: unknown, limit: number): { readonly value: unknown } | undefined => {
   if (Array.isArray(value)) return value.length === 1 ? { value: value[0] } : undefined
-  return typeof value === "string" && !isTooDeep(value) ? parseJson(value) : undefined
+  return typeof value === "string" && scan(value, limit).excess === undefined ? parseJson(value) : undefined
 }

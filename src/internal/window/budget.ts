@@ -102,24 +102,24 @@ export const chooseStart = (
 /** The highest power of two that divides the number. */
 const powerOfTwo = (n: number): number => n === 0 ? Infinity : n & -n
 
-/** What is enough for both windows. */
+/** The part of a history that is enough for both windows. */
 export const union = (a: AtMost | undefined, b: AtMost | undefined): AtMost | undefined =>
   a && b && {
     turns: Math.max(a.turns ?? 0, b.turns ?? 0),
     tokens: Math.max(a.tokens ?? 0, b.tokens ?? 0)
   }
 
-/** Never makes a summary: the window that it halves has done that, or has failed to. */
+/** Never makes a summary: the original window already made one or failed to. */
 export const half = (self: HistoryWindow): HistoryWindow => ({
   atMost: self.atMost,
   select: (input) => Effect.flatMap(self.select(input), (selection) => halve(input, selection)),
-  // Read when it is needed: every half has a half.
+  // A getter, because every half has a half without end.
   get shrink() {
     return half(this)
   }
 })
 
-/** Where no turn is left to leave out, the summary is. */
+/** If no turn is left to drop, the summary is dropped. */
 const halve = (input: Input, { messages, start, summary }: Selection): Effect.Effect<Selection> => {
   const from = Math.max(0, start)
   const history = messages === undefined ? input.messages : [...input.messages.slice(0, from), ...messages]

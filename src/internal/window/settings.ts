@@ -9,7 +9,7 @@ export const Turns: Schema.Schema<number> = Schema.Int.pipe(Schema.greaterThanOr
 
 export const Tokens: Schema.Schema<number> = Schema.Finite.pipe(Schema.positive())
 
-/** A bad setting is a mistake in the program, so it throws, as the constructors of Schema classes do. */
+/** Throws for invalid settings, because they are mistakes in the program. Constructors of Schema classes do the same. */
 const check = <A, I>(schema: Schema.Schema<A, I>): (settings: A) => A => {
   const validate = Schema.validateEither(schema)
   return (settings) => Either.getOrThrowWith(validate(settings), (error: ParseResult.ParseError) => error)

@@ -98,7 +98,7 @@ const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<
 
 const describe = (error: ChatError): string => `${error._tag}: ${error.message}`
 
-/** The text of a complete summary, or the reason why the answer is none. */
+/** The text of a complete summary, or the reason why the answer is not one. */
 const usableText = ({ finishReason, refusal, text }: ChatResponse): Effect.Effect<string, string> => {
   const isComplete = finishReason === "stop" || finishReason === "other"
   if (!isComplete) return Effect.fail(`the answer ended with the finish reason "${finishReason}"`)

@@ -6,11 +6,11 @@ import { make } from "../../tokens/TokenCounter.ts"
 import { withoutMedia } from "./media.ts"
 import { type History, TurnScanner } from "./turnScanner.ts"
 
-/** Counts only what every window sends of a message: media and reasoning can be left out. */
+/** Counts only the parts of a message that every window sends, without media and reasoning. */
 const texts = make({ reasoning: false })
 
 /**
- * Whether the window chooses the same messages from this tail as from the whole history. A store loads more of the history
+ * Whether the window chooses the same messages from this tail as from the complete history. A store loads more of the history
  * until this is true or there is no more.
  */
 export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): boolean => {

@@ -1,9 +1,9 @@
 /**
- * The messages that summaries are made from, and those that they are sent as.
+ * The messages from which summaries are made, and the messages as which they are sent.
  */
 import { assistant, type ChatMessage, type SystemMessage, user } from "../../ChatMessage.ts"
 
-/** The system message and the summary, where there are any. */
+/** The system message and the summary, if there are any. */
 export const inFront = (system: SystemMessage | undefined, summary: string | undefined): ReadonlyArray<ChatMessage> => [
   ...(system === undefined ? [] : [system]),
   ...(summary === undefined ? [] : [user("Summarize our conversation so far."), assistant(summary)])

@@ -1,7 +1,7 @@
 import type { ChatRequest, Tool } from "../LocalRequest.ts"
 import { json } from "./requestBody.ts"
 
-/** What OpenAI puts under `error` in the body of a refusal, and the status that goes with it. */
+/** The `error` in the body of OpenAI's refusals, and their status. */
 export interface Refusal {
   readonly status: number
   readonly message: string
@@ -92,7 +92,7 @@ const checkMessage = (message: unknown, at: string): Refusal | undefined => {
   return invalidType(`${at}.content`, "one of a string or array of objects", content)
 }
 
-/** Every tool call is answered before the talk goes on, and every answer has its call. */
+/** Checks that every tool call has its result before the next message, and every result its call. */
 const checkToolCalls = (messages: ReadonlyArray<Json>): Refusal | undefined => {
   let waiting: ReadonlyArray<string> = []
   for (const [index, message] of messages.entries()) {

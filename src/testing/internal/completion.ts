@@ -2,7 +2,7 @@ import type { Answer, ChatRequest, ErrorAnswer, ToolCallsAnswer } from "../Local
 import { sampleJson } from "./jsonSample.ts"
 import { recall } from "./recall.ts"
 
-/** What the server has to say, before it is put on the wire in one piece or in many. */
+/** The content of an answer, before it is sent in one piece or as a stream. */
 export interface Completion {
   readonly content: string
   readonly toolCalls: ReadonlyArray<{ readonly id: string; readonly name: string; readonly arguments: string }>
@@ -12,7 +12,7 @@ export interface Completion {
   readonly promptTokens: number
 }
 
-/** What differs from one answer to the next and is the same in all chunks of one. */
+/** The members that differ between answers and are the same in all chunks of one. */
 export interface Envelope {
   readonly id: string
   readonly created: number

@@ -10,12 +10,12 @@ export interface Options {
   readonly pieces: ReadonlyArray<string>
   /** The wait before each piece. */
   readonly delay: Duration.Duration
-  /** How it ends: as it should, by falling silent, or by stopping before the tail. */
+  /** How it ends: completely, with silence, or without the last events. */
   readonly ending: "tail" | "silence" | "nothing"
   readonly stop: Stop
 }
 
-/** The end of the server: whatever still streams ends then, else the server would wait for it for ever. */
+/** The end of the server, which also ends its streams. Otherwise the server would wait for them forever. */
 export interface Stop {
   readonly isDone: () => boolean
   readonly wait: Effect.Effect<void>
@@ -64,6 +64,6 @@ const pull = (
   })
 }
 
-/** Sends the headers and then nothing: an empty write makes the server send what it holds back. */
+/** Sends the headers and then nothing. An empty write makes the server flush the headers. */
 export const silent = (stop: Stop): Stream.Stream<Uint8Array> =>
   Stream.concat(Stream.succeed(new Uint8Array(0)), Stream.execute(stop.wait))

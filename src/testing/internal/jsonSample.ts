@@ -21,7 +21,7 @@ export const sampleJson = (schema: unknown): string => {
   }
 }
 
-/** The schema asks for what this server does not make. */
+/** The schema requires a value that this server cannot generate. */
 export class SampleError extends Error {
   override readonly name = "SampleError"
 }

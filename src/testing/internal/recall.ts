@@ -12,9 +12,9 @@ const aboutChinese =
   "你可以告诉我“我叫小明”，再问“我叫什么名字？”、“我第一句说了什么？”、“我刚才说了什么？”或“你的系统提示是什么？”。"
 
 /**
- * The text that answers a conversation. It is a function of the messages alone, so whatever it recalls was really sent
- * with the request. Questions about what was said are answered from the messages; anything else is repeated with the
- * number of the turn, the first time together with the plain statement that no model is inside.
+ * The answer to a conversation. It depends on the messages only, so everything that it remembers was sent with the request.
+ * Questions about earlier statements are answered from the messages. Other prompts are repeated with the number of the
+ * turn, the first time with the note that there is no model.
  */
 export const recall = ({ messages }: Pick<ChatRequest, "messages">): string => {
   const last = messages.at(-1)
@@ -68,7 +68,7 @@ const systemPrompt = (messages: ReadonlyArray<Message>, chinese: boolean): strin
   return chinese ? `我的系统提示是：${text}` : `My system prompt is: ${text}`
 }
 
-/** What a user can tell about themselves: "my favourite colour is blue", "call me Ada", "我叫小明", "我的城市是上海". */
+/** Statements of users about themselves: "my favourite colour is blue", "call me Ada", "我叫小明", "我的城市是上海". */
 const told: ReadonlyArray<(text: string) => readonly [thing: string, value: string] | undefined> = [
   (text) => pair(/\bmy ([a-z][a-z ]{0,40}?) is ([^,;!?\n]{1,100}?)(?=\.(?:\s|$)|[,;!?\n]| and | but |$)/i.exec(text)),
   (text) => named(/\b(?:i am called|i'm called|call me) ([^\s.,;!?]{1,40})/i.exec(text)),
@@ -127,5 +127,5 @@ const limit = 500
 /** Questions and statements are looked for at the start: the patterns are not linear in the length of the text. */
 const head = (text: string): string => text.slice(0, limit)
 
-/** In quotation marks, and cut: a prompt of megabytes is not sent back whole. */
+/** In quotation marks, and shortened: a prompt of megabytes is not sent back completely. */
 const quote = (text = ""): string => `“${text.length > limit ? `${text.slice(0, limit)}…` : text}”`

@@ -10,7 +10,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 
-/** What a scripted response is made of; a failure of `body` is the cause that a real client would report. */
+/** The parts of a scripted response. A failure of `body` is the cause that a real client would report. */
 export interface Parts {
   readonly status: number
   readonly headers: Headers.Headers

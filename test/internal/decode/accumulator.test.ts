@@ -8,7 +8,7 @@ const make = (options: Partial<Options> = {}) =>
   new Accumulator({ provider: undefined, origin: "http://localhost", model: "m", thinkTags: false, ...options })
 
 describe("accumulator", () => {
-  it("adds up what chunks say, and tells it", () => {
+  it("adds up chunks, and emits events", () => {
     const fold = make()
     const out: Array<ChatEvent.ChatEvent> = []
     fold.add({ ...delta("a"), id: "c1", model: "m1" }, false, out)
@@ -61,7 +61,7 @@ describe("accumulator", () => {
     assert.strictEqual(fold.response().rawFinishReason, "stop")
   })
 
-  it("says at the end what it held back", () => {
+  it("emits the text that it held back at the end", () => {
     const fold = make({ thinkTags: true })
     const out: Array<ChatEvent.ChatEvent> = []
     fold.add(delta("<thi"), false, out)
@@ -108,7 +108,7 @@ describe("accumulator", () => {
 
   const numbered = (index: number, content: string) => ({ choices: [{ index, delta: { content } }] })
 
-  it("takes choices whose index counts the tokens", () => {
+  it("reads choices whose index counts the tokens", () => {
     for (const start of [0, 1]) {
       const { answer, out } = events(numbered(start, "a"), numbered(start + 1, "b"), numbered(start + 2, "c"))
       answer.end(out)
@@ -116,7 +116,7 @@ describe("accumulator", () => {
     }
   })
 
-  it("takes the only choice, whatever its index", () => {
+  it("reads the only choice, whatever its index", () => {
     const { answer, out } = events(numbered(1, "a"))
     answer.end(out)
     assert.strictEqual(answer.response().text, "a")

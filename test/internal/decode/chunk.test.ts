@@ -15,7 +15,7 @@ import {
 import { isRecord } from "../../../src/internal/json.ts"
 
 describe("delta", () => {
-  it("of names for reasoning the first that says something counts", () => {
+  it("the first name for reasoning that is not empty counts", () => {
     assert.strictEqual(reasoningOf({ reasoning_content: "a", reasoning: "b" }), "a")
     assert.strictEqual(reasoningOf({ reasoning_content: null, reasoning: "", reasoning_text: "c" }), "c")
     assert.strictEqual(reasoningOf({ reasoning_details: [{ summary: "d" }, { data: "x" }, null] }), "d")
@@ -50,7 +50,7 @@ describe("delta", () => {
     assert.deepStrictEqual(anyChoice({ choices: [null, { index: 1 }] }), { index: 1 })
   })
 
-  it("usage that says nothing is none", () => {
+  it("empty usage is ignored", () => {
     assert.isUndefined(usageOf({ usage: {} }, undefined))
     assert.isUndefined(usageOf({ usage: null }, {}))
     assert.strictEqual(usageOf({ usage: { input_tokens: 1, output_tokens: 2 } }, undefined)?.totalTokens, 3)
@@ -75,6 +75,20 @@ describe("delta", () => {
     ])
     const openai = { prompt_tokens_details: { cached_tokens: 90 } }
     assert.deepStrictEqual(read({ prompt_tokens: 100, completion_tokens: 1, ...openai }), [100, 90, 101])
+  })
+
+  it("usage can have the names of Gemini, with thoughts beside the output", () => {
+    const usage = {
+      promptTokenCount: 100,
+      candidatesTokenCount: 5,
+      thoughtsTokenCount: 20,
+      totalTokenCount: 125,
+      cachedContentTokenCount: 60
+    }
+    const expected = { inputTokens: 100, outputTokens: 25, reasoningTokens: 20, totalTokens: 125, cachedTokens: 60 }
+    for (const chunk of [{ usageMetadata: usage }, { usage_metadata: usage }, { usage }]) {
+      assert.deepInclude(usageOf(chunk, undefined), expected)
+    }
   })
 
   it("reasoning that is counted beside the output is part of the total", () => {
@@ -123,7 +137,7 @@ describe("delta", () => {
     assert.isUndefined(finishReasonOf({ finish_reason: null }))
   })
 
-  it("a later usage does not take back what it has no count of", () => {
+  it("a later usage keeps the counts that it does not have", () => {
     const read = (...usages: ReadonlyArray<object>) => {
       const [first, ...rest] = usages.flatMap((usage) => usageOf({ usage }, undefined) ?? [])
       const usage = first && rest.reduce(laterUsage, first)

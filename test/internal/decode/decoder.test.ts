@@ -32,7 +32,7 @@ describe("decoder", () => {
     assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
   })
 
-  it("gives what the server says of a failed generation", () => {
+  it("returns the message of a failed generation", () => {
     const decoder = make()
     const choice = { index: 0, delta: {}, finish_reason: "MALFORMED_FUNCTION_CALL", finish_message: "No arguments" }
     const problem = decoder.push(bytes(`data: ${JSON.stringify({ choices: [choice] })}\n\n${done}`), [])
@@ -40,7 +40,7 @@ describe("decoder", () => {
     assert.include(JSON.stringify(problem), "No arguments")
   })
 
-  it("says nothing after its end", () => {
+  it("emits nothing after its end", () => {
     const decoder = make()
     const out: Array<ChatEvent.ChatEvent> = []
     decoder.push(bytes(says("a") + done), out)
@@ -64,7 +64,7 @@ describe("decoder", () => {
     assert.strictEqual(out.at(-1)?._tag, "Finish")
   })
 
-  it("has no partial answer before it heard something", () => {
+  it("has no partial answer before the first data", () => {
     const decoder = make()
     const nothing = decoder.partial
     decoder.push(bytes(says("a")), [])
@@ -74,7 +74,7 @@ describe("decoder", () => {
     assert.strictEqual(something?.finishReason, "error")
   })
 
-  it("tells one field name from other text as soon as it can", () => {
+  it("distinguishes a field name from other text as soon as possible", () => {
     for (const start of ["data:", ":", "event:", "id:", "retry:", "error:"]) {
       const decoder = make()
       decoder.push(bytes(`${start} `), [])

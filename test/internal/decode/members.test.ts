@@ -18,7 +18,7 @@ const document = (message: object, more: object = {}) => {
 }
 
 describe("members of an answer", () => {
-  it("keeps what a server wants back, with the server and the model that was asked", () => {
+  it("keeps members that must be sent back, with the server and the model of the request", () => {
     const details = [{ type: "reasoning.encrypted", data: "abc", id: "r1" }]
     assert.deepStrictEqual(document({ content: "a", reasoning_details: details }).opaque, {
       origin: "http://localhost",
@@ -60,7 +60,7 @@ describe("members of an answer", () => {
     })
   })
 
-  it("takes an encrypted block that is repeated as one", () => {
+  it("keeps a repeated encrypted block once", () => {
     const block = { type: "reasoning.encrypted", data: "QUJDREVG", id: "r1", index: 0 }
     const { opaque } = streamed({ reasoning_details: [block] }, { reasoning_details: [block] })
     assert.deepStrictEqual(opaque?.fields, { reasoning_details: [block] })
@@ -72,7 +72,7 @@ describe("members of an answer", () => {
   })
 
   for (const name of ["thoughtSignature", "reasoning_encrypted_content", "reasoning_opaque", "thought_signatures"]) {
-    it(`keeps ${name}, which says that it is signed or encrypted, in pieces or repeated`, () => {
+    it(`keeps ${name}, which is marked as signed or encrypted, in pieces or repeated`, () => {
       const of = (...values: ReadonlyArray<string>) =>
         streamed({ content: "a" }, ...values.map((value) => ({ [name]: value }))).opaque?.fields
       assert.deepStrictEqual(of("QUJD", "REVG", ""), { [name]: "QUJDREVG" })
@@ -80,7 +80,7 @@ describe("members of an answer", () => {
     })
   }
 
-  it("merges what a message and a call bring in several deltas, and keeps it where a later one is empty", () => {
+  it("merges further members of several deltas, and keeps them if a later one is empty", () => {
     const google = (value: object) => ({ extra_content: { google: value } })
     const call = (more: object) => ({ tool_calls: [{ index: 0, id: "c", function: { name: "f" }, ...more }] })
     const pieces = [{ thought: true }, { thought_signature: "QUJD" }, { thought_signature: "REVG" }, {
@@ -135,7 +135,7 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, { audio: { id: "audio_1" } })
   })
 
-  it("keeps citations, log probabilities, and members that have no field of their own", () => {
+  it("keeps citations, log probabilities, and unknown members", () => {
     const answer = make()
     const annotation = { type: "url_citation", url_citation: { url: "http://a" } }
     for (const content of ["a", "b"]) {

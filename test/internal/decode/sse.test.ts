@@ -9,7 +9,7 @@ const parse = (...chunks: ReadonlyArray<string>) => {
 const data = (...values: ReadonlyArray<string>) => values.map((value) => ({ event: undefined, data: value }))
 
 describe("sse", () => {
-  it("an event is told when its blank line has come", () => {
+  it("an event is emitted when its blank line arrives", () => {
     const parser = make(1000)
     assert.deepStrictEqual(parser.push("data: a\n"), [])
     assert.deepStrictEqual(parser.push("\n"), data("a"))
@@ -26,7 +26,7 @@ describe("sse", () => {
     assert.deepStrictEqual(parser.push("\n"), [])
   })
 
-  it("an empty chunk between CR and LF parts them not", () => {
+  it("an empty chunk between CR and LF does not separate them", () => {
     assert.deepStrictEqual(parse("data: a\r", "", "\ndata: b\n\n"), data("a\nb"))
   })
 
@@ -37,11 +37,11 @@ describe("sse", () => {
     ])
   })
 
-  it("one space after the colon is no part of a value, a second one is", () => {
+  it("one space after the colon is not part of a value, a second one is", () => {
     assert.deepStrictEqual(parse("data:a\n\ndata: a\n\ndata:  a\n\ndata\n\n"), data("a", "a", " a", ""))
   })
 
-  it("the end of the stream ends the event that was begun", () => {
+  it("the end of the stream ends an event that has begun", () => {
     assert.deepStrictEqual(parse("data: a\n\ndata: b"), data("a", "b"))
     assert.deepStrictEqual(parse("data: a\r"), data("a"))
   })
@@ -54,7 +54,7 @@ describe("sse", () => {
     assert.deepStrictEqual(parse("{\"a\":1}\n", "data: b\n\n", "{\"c\":3}"), data("{\"a\":1}", "b", "{\"c\":3}"))
   })
 
-  it("lines that are no fields are kept apart, up to a limit", () => {
+  it("lines that are not fields are kept separately, up to a limit", () => {
     const parser = make(100_000)
     parser.push("upstream: resting\nwell\n: a comment\nid: 1\ndata: x\n\n")
     assert.strictEqual(parser.stray(), "upstream: resting\nwell\n")
@@ -62,7 +62,7 @@ describe("sse", () => {
     assert.isBelow(parser.stray().length, 40_000)
   })
 
-  it("an event that is too long is told of, and nothing is heard after it", () => {
+  it("an event that is too long is reported, and nothing is read after it", () => {
     const parser = make(10)
     assert.deepStrictEqual(parser.push("data: a\n\ndata: 01234567890\n\ndata: b\n\n"), data("a"))
     assert.isTrue(parser.overflow())

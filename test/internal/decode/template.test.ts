@@ -22,7 +22,7 @@ const texts = (learned: ReadonlyArray<string>, text: string, maxEventSize = 1000
 }
 
 describe("template", () => {
-  it("tells the text of every event that repeats the pattern", () => {
+  it("returns the text of every event that repeats the pattern", () => {
     const said = ["a", " b", "", "line\n\ttab", "中文 😀", "a \\ that is long enough to be copied"]
     assert.deepStrictEqual(texts([event("first")], said.map((text) => event(text)).join("")), {
       told: said.filter((text) => text !== ""),
@@ -30,7 +30,7 @@ describe("template", () => {
     })
   })
 
-  it("stops at an event that says more, says it otherwise, or is cut", () => {
+  it("stops at an event that has more members, another form, or is cut off", () => {
     const others = [
       event("b", { model: "n" }),
       event("b", {}, { finish_reason: "stop" }),
@@ -47,7 +47,7 @@ describe("template", () => {
     }
   })
 
-  it("takes no event for a pattern that says anything beside its text", () => {
+  it("uses no event as a pattern that has more than its text", () => {
     const others = [
       event("a", { usage: { prompt_tokens: 1 } }),
       event("a", {}, { finish_reason: "stop" }),
@@ -78,7 +78,7 @@ describe("template", () => {
     assert.strictEqual(template.read(event("b"), 0, () => {}), event("b").length)
   })
 
-  it("is tried ever less often where no event fits", () => {
+  it("is tried less and less often if no event fits", () => {
     let tried = 0
     const template = Template.make(1000, (chunk) => {
       tried++

@@ -37,6 +37,11 @@ describe("thinkTags", () => {
     ["names can have a colon", "<seed:think>hm</seed:think>a", "hm", "a"],
     ["triangles are tags of Kimi's", "\u25c1think\u25b7hm\u25c1/think\u25b7a", "hm", "a"],
     ["marks of tokens are tags", "<|begin_of_thought|>hm<|end_of_thought|>a", "hm", "a"],
+    ["white space may stand within a tag, before its end", "<think >hm</think\n >a", "hm", "a"],
+    ["white space within a closing tag alone is dropped with it", "</think >\na", "", "a"],
+    ["a tag with more than white space in it is text", "<think of>hm", "", "<think of>hm"],
+    ["a tag with very much white space is text", `<think${" ".repeat(17)}>a`, "", `<think${" ".repeat(17)}>a`],
+    ["half a closing tag with white space is reasoning", "<think>hm</think ", "hm</think ", ""],
     ["nothing is nothing", "", "", ""]
   ]
   for (const [title, whole, reasoning, text] of rows) {
@@ -46,14 +51,14 @@ describe("thinkTags", () => {
     })
   }
 
-  it("text is told as soon as it is known to be text", () => {
+  it("text is emitted as soon as it is known to be text", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<"), [])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: false, text: "<b" }])
     assert.deepStrictEqual(splitter.push(">"), [{ isReasoning: false, text: ">" }])
   })
 
-  it("reasoning is told as soon as it is known not to be its end", () => {
+  it("reasoning is emitted as soon as it is known not to be its end", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<think>a</"), [{ isReasoning: true, text: "a" }])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: true, text: "</b" }])
@@ -65,7 +70,7 @@ describe("thinkTags", () => {
   )
 
   it.prop(
-    "no chunking changes what is reasoning",
+    "any split gives the same reasoning",
     [pieces, fc.array(fc.nat(), { maxLength: 8 })],
     ([parts, places]) => {
       const whole = parts.join("")

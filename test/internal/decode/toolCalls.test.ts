@@ -55,7 +55,7 @@ const folded = (pieces: ReadonlyArray<ToolCallPiece>) =>
   sorted(fold(pieces).map((made) => `${made.name} ${made.arguments}`))
 
 describe("toolCalls", () => {
-  it.prop("pieces with an index fold to the calls, however they are mixed", [cutCalls], ([cut]) => {
+  it.prop("pieces with an index add up to the calls, in any mix", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: place + 1,
       id: first ? `t${place}` : undefined,
@@ -65,7 +65,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with an id fold to the calls, however they are mixed", [cutCalls], ([cut]) => {
+  it.prop("pieces with an id add up to the calls, in any mix", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: undefined,
       id: `t${place}`,
@@ -75,7 +75,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with neither fold to the calls where these come one after another", [cutCalls], ([cut]) => {
+  it.prop("pieces with neither add up to the calls if these come one after another", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: undefined,
       id: undefined,
@@ -85,7 +85,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces whose index is always 0 and whose id comes first fold to the calls", [cutCalls], ([cut]) => {
+  it.prop("pieces whose index is always 0 and whose id comes first add up to the calls", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: 0,
       id: first ? `t${place}` : undefined,
@@ -95,7 +95,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with the name on each fold to the calls", [cutCalls], ([cut]) => {
+  it.prop("pieces with the name on each add up to the calls", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, _first, text) => ({
       index: place,
       id: `t${place}`,
@@ -105,7 +105,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("no letter of the arguments is lost before the end, whatever the deltas say of themselves", [
+  it.prop("no character of the arguments is lost before the end, whatever the deltas contain", [
     fc.array(
       fc.record({
         index: fc.constantFrom(undefined, 0, 1, 2),
@@ -135,7 +135,7 @@ describe("toolCalls", () => {
   const first = { id: "a", name: "f" }
   const texts = (pieces: ReadonlyArray<ToolCallPiece>) => fold(pieces).map((call) => call.arguments)
 
-  it("takes the last of arguments that each repeat those so far", () => {
+  it("uses the last of cumulative arguments", () => {
     assert.deepStrictEqual(
       texts([piece("", first), piece("{\"a\":"), piece("{\"a\":\"x\","), piece("{\"a\":\"x\",\"b\":1}")]),
       ["{\"a\":\"x\",\"b\":1}"]
@@ -144,7 +144,7 @@ describe("toolCalls", () => {
     assert.deepStrictEqual(texts([piece("{}", first), piece("{\"a\":1}")]), ["{\"a\":1}"])
   })
 
-  it("takes arguments that are repeated at the end once", () => {
+  it("uses arguments that are repeated at the end once", () => {
     assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1}"), piece("{\"a\":1}", first)]), ["{\"a\":1}"])
     assert.deepStrictEqual(texts([piece("{\"a\":1}", first), piece("{\"a\":1}", { name: "f" })]), ["{\"a\":1}"])
   })
@@ -153,7 +153,7 @@ describe("toolCalls", () => {
     assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("{\"a\":1}"), piece("}")]), ["{\"a\":{\"a\":1}}"])
   })
 
-  it("keeps two calls with one id and other arguments apart, and gives the second an id of its own", () => {
+  it("separates two calls with one id and different arguments, and gives the second a new id", () => {
     for (const index of [0, 1]) {
       assert.deepStrictEqual(
         fold([piece("{\"a\":1}", first), piece("{\"a\":2}", { ...first, index })]).map((
@@ -173,7 +173,7 @@ describe("toolCalls", () => {
     ])
   })
 
-  it("leaves arguments that are cut or are no JSON as they came", () => {
+  it("keeps arguments that are cut off or not JSON unchanged", () => {
     assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1")]), ["{\"a\":1"])
     assert.deepStrictEqual(texts([piece("call ", first), piece("{\"a\":1} now")]), ["call {\"a\":1} now"])
   })

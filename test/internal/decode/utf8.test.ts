@@ -25,7 +25,7 @@ const bytes = FastCheck.array(
 ).map((pieces) => Uint8Array.from(pieces.flatMap((piece) => [...piece])))
 
 describe("utf8", () => {
-  it("is read alike however it is cut", () => {
+  it("is read equally for any split", () => {
     FastCheck.assert(
       FastCheck.property(bytes, FastCheck.array(FastCheck.nat(40), { maxLength: 6 }), (bytes, cuts) => {
         assert.strictEqual(read(chunks(bytes, cuts)), new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes))

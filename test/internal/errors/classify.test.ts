@@ -31,7 +31,7 @@ describe("words", () => {
   })
 })
 
-describe("forms of words that no server was heard to use yet", () => {
+describe("wordings that no known server uses yet", () => {
   rows("ContextLength", [
     [400, "The model's context windows were exceeded."],
     [422, "MAXIMUM-CONTEXT_LENGTH: 4096"],
@@ -142,7 +142,7 @@ describe("an overflow of the context", () => {
     [400, { message: "max tokens of 4096 exceeded", error_code: "390400" }]
   ])
 
-  it("is not seen in a throttling that says too many tokens", () => {
+  it("is not found in a rate limit with the words too many tokens", () => {
     for (
       const text of [
         "Too many tokens, please wait before trying again.",
@@ -330,7 +330,7 @@ describe("content that was refused", () => {
   ])
 })
 
-describe("a model that is not there", () => {
+describe("a model that does not exist", () => {
   rows("NotFound", [
     [404, ""],
     [404, "404 page not found"],
@@ -451,7 +451,7 @@ describe("a server in trouble", () => {
 })
 
 describe("an error inside a 200", () => {
-  it("is classed by the status that it states", () => {
+  it("is classified by its status", () => {
     assert.strictEqual(kindOf(200, { message: "x", code: "tool_use_failed", status_code: 400 }), "InvalidRequest")
     assert.strictEqual(kindOf(200, { message: "x", code: 401 }), "Authentication")
     assert.strictEqual(kindOf(200, { message: "x", code: "503" }), "Server")
@@ -459,17 +459,17 @@ describe("an error inside a 200", () => {
     assert.strictEqual(kindOf(200, { message: "x", httpCode: 401 }), "Authentication")
   })
 
-  it("is classed by its type where it states no status", () => {
+  it("is classified by its type if it has no status", () => {
     assert.strictEqual(kindOf(200, { message: "x", type: "invalid_request_error" }), "InvalidRequest")
     assert.strictEqual(kindOf(200, { message: "x", type: "not_found_error" }), "NotFound")
   })
 
-  it("is classed by its words where it states neither", () => {
+  it("is classified by its words if it has neither", () => {
     assert.strictEqual(kindOf(200, "invalid params, chat content is empty (2013)"), "InvalidRequest")
     assert.strictEqual(kindOf(200, "Input validation error: `temperature` must be strictly positive"), "InvalidRequest")
   })
 
-  it("is not let off by a status in the body when the HTTP status says otherwise", () => {
+  it("is classified by the HTTP status if the body has another one", () => {
     assert.strictEqual(kindOf(429, { message: "x", code: 400 }), "RateLimit")
   })
 })
@@ -519,7 +519,7 @@ describe.skipIf(!hasCorpus)(`recorded errors${hasCorpus ? "" : " (skipped: the r
   for (const id of hasCorpus ? Fs.readdirSync(corpus) : []) {
     const prefix = Object.keys(recorded).find((name) => id.startsWith(name))
     if (prefix !== undefined) {
-      it(`gives ${id} the class ${recorded[prefix]}`, () => {
+      it(`classifies ${id} as ${recorded[prefix]}`, () => {
         const { bodyFile, sse, status } = JSON.parse(Fs.readFileSync(new URL(`${id}/case.json`, corpus), "utf8"))
         const body = Fs.readFileSync(new URL(`${id}/${bodyFile}`, corpus), "utf8")
         const last = body.trim().split("\n\n").at(-1) ?? ""

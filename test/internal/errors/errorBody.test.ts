@@ -113,6 +113,31 @@ describe("fromJson reads every shape of an error body", () => {
     ["a JSON string that holds JSON", "{\"error\":{\"message\":\"no\"}}", "no", undefined, undefined],
     ["an error in data", { success: false, data: { message: "no", code: "AB03" } }, "no", "AB03", undefined],
     ["an error in a result", { result: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    ["the data of an error", { error: { code: "c", data: "no" } }, "no", "c", undefined],
+    [
+      "an error in the data of an error",
+      { error: { data: { error: { message: "no", code: "c" } } } },
+      "no",
+      "c",
+      undefined
+    ],
+    [
+      "an error in the data of an error as JSON",
+      { error: { data: "{\"error\":{\"message\":\"no\"}}" } },
+      "no",
+      undefined,
+      undefined
+    ],
+    [
+      "the response of an error",
+      { error: { name: "E", response: { message: "no", type: "t" } } },
+      "no",
+      undefined,
+      "t"
+    ],
+    ["a response", { response: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
+    ["a response that is a text", { response: "no" }, "no", undefined, undefined],
+    ["a message beside data", { message: "no", data: { message: "other", code: "c" } }, "no", undefined, undefined],
     [
       "a message with a gateway's name before it",
       { "helicone-message": "no", "support": "write to us", "helicone-error": "e" },
@@ -123,7 +148,7 @@ describe("fromJson reads every shape of an error body", () => {
     ["a JSON string", "no", "no", undefined, undefined]
   ]
   for (const [name, body, message, code, type] of shapes) {
-    it(`takes the message of ${name}`, () => {
+    it(`reads the message of ${name}`, () => {
       const info = fromJson(body)
 
       assert.deepStrictEqual([info?.message, info?.code, info?.type], [message, code, type])
@@ -213,17 +238,17 @@ describe("fromJson reads every shape of an error body", () => {
     assert.strictEqual(info?.upstream?.code, "unsupported_value")
   })
 
-  it("keeps upstream text that is no JSON", () => {
+  it("keeps upstream text that is not JSON", () => {
     const info = fromJson({ error: { message: "Provider returned error", metadata: { raw: "rate-limited upstream" } } })
 
     assert.strictEqual(info?.upstream?.message, "rate-limited upstream")
   })
 
-  it("takes the upstream's message where the gateway has none", () => {
+  it("uses the upstream's message if the gateway has none", () => {
     assert.strictEqual(fromJson({ error: { metadata: { raw: "{\"error\":\"busy\"}" } } })?.message, "busy")
   })
 
-  it("opens JSON that stands in the message", () => {
+  it("reads JSON within the message", () => {
     const inner = JSON.stringify({ error: { code: 429, message: "exhausted", status: "RESOURCE_EXHAUSTED" } })
 
     const info = fromJson({ error: { message: inner, code: 429 } })
@@ -232,7 +257,7 @@ describe("fromJson reads every shape of an error body", () => {
     assert.deepStrictEqual([info?.upstream?.message, info?.upstream?.hints], ["exhausted", ["RESOURCE_EXHAUSTED"]])
   })
 
-  it("finds nothing in what is no error", () => {
+  it("finds nothing in values that are not errors", () => {
     for (
       const value of [null, 0, true, "", [], {}, { type: "ping" }, { base_resp: { status_code: 0, status_msg: "" } }]
     ) {
@@ -240,13 +265,13 @@ describe("fromJson reads every shape of an error body", () => {
     }
   })
 
-  it("gives up on a message nested without end", () => {
+  it("stops at a message that is nested too deeply", () => {
     const nested = Array.from({ length: 50 }).reduce<unknown>((inner) => ({ message: inner }), "no")
 
     assert.isUndefined(fromJson(nested))
   })
 
-  it("gives up on a body nested without end", () => {
+  it("stops at a body that is nested too deeply", () => {
     const nested = Array.from({ length: 5_000 }).reduce<unknown>((inner) => ({ error: inner }), { message: "no" })
 
     assert.isUndefined(fromJson(nested))
@@ -297,13 +322,13 @@ describe("fromBody reads bodies of every kind", () => {
     ["cut JSON", "{\"error\":{\"mess", "application/json", "{\"error\":{\"mess"]
   ]
   for (const [name, body, contentType, message] of bodies) {
-    it(`takes the message of ${name}`, () => {
+    it(`reads the message of ${name}`, () => {
       assert.strictEqual(fromBody(body, contentType).message, message)
     })
   }
 })
 
-describe("fromStreamData tells errors from chunks", () => {
+describe("fromStreamData distinguishes errors from chunks", () => {
   const delta = { id: "x", object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: "Hi" } }] }
   const errors: ReadonlyArray<readonly [string, unknown, string]> = [
     ["an error object", { error: { message: "no", code: 500 } }, "no"],
@@ -320,6 +345,7 @@ describe("fromStreamData tells errors from chunks", () => {
     ["a detail without choices", { detail: "no" }, "no"],
     ["a code without choices", { code: 50505, message: "no", data: null }, "no"],
     ["base_resp beside empty choices", { choices: null, base_resp: { status_code: 1002, status_msg: "no" } }, "no"],
+    ["an error in a response", { type: "response.failed", response: { error: { message: "no" } } }, "no"],
     ["an error without any text", { error: { code: 1 } }, ""]
   ]
   for (const [name, value, message] of errors) {
@@ -426,7 +452,7 @@ describe("a hostile body", () => {
   }
 })
 
-it("says a status in words and keeps the number", () => {
+it("gives a status in words and keeps the number", () => {
   assert.strictEqual(statusText(503), "Service unavailable (HTTP 503)")
   assert.strictEqual(statusText(451), "HTTP status 451")
 })
@@ -479,13 +505,13 @@ describe("messages under other names", () => {
     assert.strictEqual(fromBody("{\"cause\":\"x\",\"message\":\"No room today\"}").message, "No room today")
   })
 
-  it("are no errors in a stream where they are ambiguous", () => {
+  it("are not errors in a stream if they are ambiguous", () => {
     for (const name of ["info", "cause", "desc", "issue", "messages"]) {
       assert.isUndefined(fromStreamData({ [name]: "Thinking" }))
     }
   })
 
-  it("tell the class of the error that a gateway could not read", () => {
+  it("give the class of an error that a gateway could not read", () => {
     const value = {
       error_type: "validation_error",
       error_message: JSON.stringify({ error: { message: "This model's maximum context length is 40960 tokens." } })

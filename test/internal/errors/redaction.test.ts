@@ -14,18 +14,18 @@ const key = "sk-1234567890"
 const secrets = secretsFrom([key])
 
 describe("scrub", () => {
-  it("replaces every secret wherever it stands", () => {
+  it("replaces every secret at any place", () => {
     const both = secretsFrom([key, "other"])
     assert.strictEqual(scrub(`a ${key} b ${key}, other`, both), "a <redacted> b <redacted>, <redacted>")
   })
 
-  it("takes a secret with signs of a pattern as a text", () => {
+  it("treats a secret with the characters of a pattern as text", () => {
     assert.strictEqual(scrub("a.c abc", secretsFrom(["a.c$"])), "a.c abc")
     assert.strictEqual(scrub("x$&+x", secretsFrom(["$&+x"])), "x<redacted>")
     assert.strictEqual(scrub("(a|b)*[c]{2}^\\d-z", secretsFrom(["(a|b)*[c]{2}^\\d-z"])), "<redacted>")
   })
 
-  it("leaves what is shorter than four characters", () => {
+  it("keeps texts that are shorter than four characters", () => {
     assert.strictEqual(scrub("a b c", secretsFrom(["", "a", "b c"])), "a b c")
   })
 
@@ -61,7 +61,7 @@ describe("scrub", () => {
     })
   }
 
-  it("finds a secret in base64 wherever it stands in the encoded text", () => {
+  it("finds a secret in base64 at any place in the encoded text", () => {
     fc.assert(fc.property(
       fc.string({ minLength: 8, maxLength: 40, unit: "grapheme-ascii" }).filter((text) => text.trim() === text),
       fc.string({ maxLength: 8, unit: "grapheme-ascii" }),
@@ -82,7 +82,7 @@ describe("scrub", () => {
     }
   })
 
-  it("takes time in line with the text, whatever it repeats", () => {
+  it("takes time linear in the text, whatever it repeats", () => {
     const text = "sk-sk-sk-1234%".repeat(100_000)
     const start = performance.now()
     assert.strictEqual(scrub(text, secrets), text)
@@ -98,12 +98,12 @@ describe("scrubAndCut", () => {
     }
   })
 
-  it("drops the end of a text that was cut where a secret may begin", () => {
+  it("drops the end of a cut text if a secret may begin there", () => {
     const text = `${"x".repeat(2 ** 16 - 5)}${key.slice(0, 5)}`
     assert.notInclude(scrubAndCut(text, secrets, 2 ** 16), "sk-12")
   })
 
-  it("keeps a short text as it is", () => {
+  it("does not change a short text", () => {
     assert.strictEqual(scrubAndCut("short", secrets, 8192), "short")
     assert.strictEqual(scrubAndCut("short", secretsFrom([]), 3), "sho")
   })
@@ -119,7 +119,7 @@ describe("scrubAll", () => {
     })
   })
 
-  it("gives the value itself where it has no secret", () => {
+  it("returns the value itself if it has no secret", () => {
     const response = ChatResponse.ChatResponse.make({
       text: "hello",
       reasoning: "",
@@ -141,7 +141,7 @@ describe("scrubAll", () => {
 })
 
 describe("scrubCause", () => {
-  it("gives the error itself where it shows no secret", () => {
+  it("returns the error itself if it shows no secret", () => {
     const cause = new Error("plain", { cause: new Error("beneath") })
     assert.strictEqual(scrubCause(cause, secrets), cause)
   })
@@ -159,13 +159,13 @@ describe("scrubCause", () => {
     }
   })
 
-  it("ends where an error is its own cause", () => {
+  it("ends if an error is its own cause", () => {
     const error = new Error("round")
     error.cause = error
     assert.strictEqual(scrubCause(error, secrets), error)
   })
 
-  it("scrubs a cause that is no error as text", () => {
+  it("scrubs a cause that is not an error as text", () => {
     assert.strictEqual(scrubCause(`why ${key}`, secrets), "why <redacted>")
     assert.strictEqual(scrubCause(undefined, secrets), undefined)
   })
@@ -203,7 +203,7 @@ describe("the secrets of a config", () => {
     })
   }
 
-  it("include a value that says itself that it is a secret, whatever its header", () => {
+  it("include a value that has the form of a secret, whatever its header", () => {
     for (
       const value of [
         "tenant-secret-99",

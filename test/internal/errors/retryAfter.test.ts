@@ -103,7 +103,7 @@ describe("retryAfterFromInfo", () => {
     })
   }
 
-  it("reads what the upstream of a gateway said", () => {
+  it("reads the wait of a gateway's upstream", () => {
     const info = fromJson({ error: { message: "Provider returned error", metadata: { raw: "try again in 3s" } } })
 
     assert.strictEqual(info && retryAfterFromInfo(info, now), 3_000)
@@ -227,7 +227,7 @@ describe("resets of limits that are used up", () => {
 })
 
 describe("requestId", () => {
-  it("takes the id that the server itself gave before the one of its delivery network", () => {
+  it("prefers the id of the server to that of its delivery network", () => {
     assert.strictEqual(requestId({ "cf-ray": "ray", "apim-request-id": "azure", "x-request-id": "req" }), "req")
     assert.strictEqual(requestId({ "cf-ray": "ray", "apim-request-id": "azure" }), "azure")
     assert.strictEqual(requestId({ "cf-ray": "ray" }), "ray")
@@ -263,13 +263,13 @@ describe("requestId", () => {
     })
   }
 
-  it("takes the id of the request before that of its trace, whichever comes first", () => {
+  it("prefers the id of the request to that of its trace, in any order", () => {
     assert.strictEqual(requestId({ "x-amzn-trace-id": "Root=1", "x-amzn-requestid": "req" }), "req")
     assert.strictEqual(requestId({ "x-amzn-requestid": "req", "x-amzn-trace-id": "Root=1" }), "req")
     assert.strictEqual(requestId({ "cf-ray": "ray", "x-amzn-trace-id": "Root=1" }), "Root=1")
   })
 
-  it("takes no other header for an id", () => {
+  it("uses no other header as an id", () => {
     const others = [
       "traceparent",
       "x-cloud-trace-context",

@@ -9,7 +9,7 @@ import { SlidingWindow } from "../../../src/internal/limits/slidingWindow.ts"
 const minute = 60_000
 
 describe("a sliding window", () => {
-  it("lets the whole limit begin at once, and the next when the first is a minute old", () => {
+  it("admits the complete limit at once, and the next when the first is a minute old", () => {
     const window = new SlidingWindow(2)
     assert.strictEqual(window.wait(1, 0), 0)
     window.take(1, 0)
@@ -19,14 +19,14 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(1, minute), 0)
   })
 
-  it("lets more than the limit begin where nothing else counts", () => {
+  it("admits more than the limit if nothing else counts", () => {
     const window = new SlidingWindow(100)
     assert.strictEqual(window.wait(5_000, 0), 0)
     window.take(1, 0)
     assert.strictEqual(window.wait(5_000, 0), minute)
   })
 
-  it("gives back what was reserved for nothing, and counts from now on what was more", () => {
+  it("returns unused tokens of a reservation, and counts further ones from now on", () => {
     const window = new SlidingWindow(100)
     const entry = window.take(80, 0)
     window.settle(entry, 30, 1_000)
@@ -38,7 +38,7 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(41, minute), 2_000)
   })
 
-  it("gives nothing back for what no longer counts", () => {
+  it("returns nothing for tokens that no longer count", () => {
     const window = new SlidingWindow(100)
     const entry = window.take(80, 0)
     window.take(100, minute)
@@ -46,13 +46,13 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(1, minute), minute)
   })
 
-  it("knows no wait where the limit is infinite", () => {
+  it("never waits if the limit is infinite", () => {
     const window = new SlidingWindow(Infinity)
     window.settle(window.take(1e12, 0), 1, 0)
     assert.strictEqual(window.wait(1e12, 0), 0)
   })
 
-  it("counts what is no number of tokens as nothing, or as more than the limit, and stays exact", () => {
+  it("counts an invalid number of tokens as 0, or as more than the limit, and stays exact", () => {
     const window = new SlidingWindow(100)
     for (const [guess, taken] of [[NaN, 10], [Infinity, 10], [-5, 10], [0.5, 9.2], [10, 1e300], [10, NaN]] as const) {
       window.settle(window.take(guess, 0), taken, 0)
@@ -65,7 +65,7 @@ describe("a sliding window", () => {
   })
 
   it.prop(
-    "never lets more than the limit begin within any minute, and waits no longer than it must",
+    "never admits more than the limit within any minute, and waits no longer than necessary",
     [
       FastCheck.integer({ min: 1, max: 50 }),
       FastCheck.array(
@@ -115,14 +115,14 @@ describe("a line", () => {
     assert.deepStrictEqual(order(lineOf("a1", "a2", "a3", "b1", "c1", "b2")), ["a1", "b1", "c1", "a2", "b2", "a3"])
   })
 
-  it("gives a group that comes back its turn after the others", () => {
+  it("serves a group that returns after the others", () => {
     const line = lineOf("a1", "b1", "c1")
     line.served("a", "a1")
     line.join("a", "a2")
     assert.deepStrictEqual(order(line), ["b1", "c1", "a2"])
   })
 
-  it("forgets who leaves, and moves nobody else", () => {
+  it("forgets a call that leaves, and moves no other", () => {
     const line = lineOf("a1", "a2", "b1")
     line.leave("a", "a1")
     line.leave("a", "a1")
@@ -131,7 +131,7 @@ describe("a line", () => {
     assert.deepStrictEqual(order(lineOf()), [])
   })
 
-  it("takes any text for a group", () => {
+  it("accepts any text as a group", () => {
     const line = new FairQueue<string>()
     for (const group of ["", "__proto__", "constructor"]) line.join(group, group)
     assert.deepStrictEqual(line.clear(), ["", "__proto__", "constructor"])

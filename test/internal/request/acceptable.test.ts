@@ -186,7 +186,7 @@ describe("A request of any history, with every preset", () => {
       }
     })
 
-  it.prop("loses nothing that was said, and says nothing twice", [history], ([messages]) => {
+  it.prop("loses no text, and repeats none", [history], ([messages]) => {
     for (const wire of Object.values(wires)) {
       for (const options of [tools, {}]) {
         const said = marked(messages)

@@ -13,7 +13,7 @@ describe("request", () => {
     assert.deepStrictEqual(message, { role: "assistant", content: "no" })
   })
 
-  it("what only the history knows of an answer is not sent", () => {
+  it("members that only the history has are not sent", () => {
     const [message] = sent([
       { role: "assistant", content: "a", finishReason: "interrupted", model: "m", toolCalls: [], reasoning: "hm" }
     ]).messages
@@ -32,7 +32,7 @@ describe("request", () => {
     assert.deepStrictEqual(messages.map((message: { readonly role: string }) => message.role), roles)
   })
 
-  it("a schema has its description and its strictness only where they are given", () => {
+  it("a schema has its description and its strictness only if they are given", () => {
     const schema = { type: "object" }
     const format = (more: object) =>
       sent([], { responseFormat: { type: "json_schema", name: "n", schema, ...more } }).response_format.json_schema

@@ -40,7 +40,7 @@ describe("the estimate of a text", () => {
   })
 })
 
-describe("the estimate of what is sent", () => {
+describe("the estimate of a request", () => {
   it("grows with every message, tool and form of the answer", () => {
     const tool = CallOptions.tool({ name: "weather", parameters: ChatMessage.UserMessage })
     const plain = estimateInput(messages)
@@ -56,12 +56,12 @@ describe("the estimate of what is sent", () => {
 })
 
 describe("the usage of an answer", () => {
-  it("is the server's where the server told it of a whole answer", () => {
+  it("is the server's if the server sent it with a complete answer", () => {
     const told = usage(20, 5)
     assert.deepStrictEqual(estimateUsage(messages, response({ usage: told })), told)
   })
 
-  it("is estimated, and says so, where the server told none", () => {
+  it("is estimated and marked so if the server sent none", () => {
     const estimated = estimateUsage(messages, response({ reasoning: "They ask who I am." }))
     assert.isTrue(estimated.estimated)
     assert.isNull(estimated.raw)
@@ -82,7 +82,7 @@ describe("the usage of an answer", () => {
   })
 
   for (const finishReason of ["interrupted", "error"] as const) {
-    it(`keeps of an answer that was cut (${finishReason}) what is more: the count so far, or the estimate`, () => {
+    it(`uses the higher of the count so far and the estimate for a truncated answer (${finishReason})`, () => {
       const text = "word ".repeat(100)
       const begun = estimateUsage(messages, response({ finishReason, text, usage: usage(20, 1) }))
       assert.strictEqual(begun.inputTokens, 20)

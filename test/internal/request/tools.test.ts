@@ -65,7 +65,7 @@ describe("The parameters of a tool", () => {
     })
   })
 
-  it("are open where a schema of a union is", () => {
+  it("are open if a schema of a union is", () => {
     const record = Schema.Record({ key: Schema.String, value: Schema.Number })
     assert.notProperty(parametersOf(Schema.Union(Schema.Struct({ a: Schema.String }), record)), "additionalProperties")
     assert.deepNestedInclude(parametersOf(record), { type: "object", additionalProperties: { type: "number" } })
@@ -98,7 +98,7 @@ describe("The parameters of a tool", () => {
     )
   })
 
-  it("put into a member what is no object", () => {
+  it("wrap values that are not objects in a member", () => {
     assert.deepStrictEqual(parametersOf(Schema.String), {
       type: "object",
       properties: { value: text },
@@ -106,7 +106,7 @@ describe("The parameters of a tool", () => {
     })
   })
 
-  it("are an open object where nothing is known of them", () => {
+  it("are an open object if nothing is known of them", () => {
     for (const schema of [{}, { $ref: "#" }, { $ref: "#/$defs/no" }, { $ref: "https://x.test/y" }, { anyOf: [true] }]) {
       assert.deepStrictEqual(toParameters(schema), { type: "object", properties: {}, required: [] })
     }

@@ -62,7 +62,7 @@ describe("body", () => {
       assert.strictEqual(await next(body), "end")
     })
 
-    it(`${name} keeps what nobody took for the next read`, async () => {
+    it(`${name} keeps unread data for the next read`, async () => {
       const { end, response, write } = make()
       const body = ofResponse(response)
       const left = next(body, false)
@@ -73,7 +73,7 @@ describe("body", () => {
       assert.strictEqual(await next(body), "end")
     })
 
-    it(`${name} can be read on by whoever takes a read, also one that was kept`, async () => {
+    it(`${name} can be read further by any reader, also after data that was kept`, async () => {
       const { end, response, write } = make()
       const body = ofResponse(response)
       const kept = next(body, false)
@@ -98,7 +98,7 @@ describe("body", () => {
       assert.strictEqual(texts.join(""), "ab")
     })
 
-    it(`${name} fails with what broke it`, async () => {
+    it(`${name} fails with the error that broke it`, async () => {
       const { fail, response } = make()
       const body = ofResponse(response)
       const later = next(body)
@@ -115,7 +115,7 @@ describe("body", () => {
     })
   }
 
-  it("is not known where the program gave the response a stream of its own, or reads it already", () => {
+  it("is unknown if the program replaced the stream of the response, or already reads it", () => {
     const response = HttpClientResponse.fromWeb(request, new Response("a"))
     assert.isUndefined(Body.of(Object.create(response, { stream: { value: Stream.empty } })))
     assert.isUndefined(Body.of(Object.defineProperty(sourced(new Response("a")), "stream", { value: Stream.empty })))

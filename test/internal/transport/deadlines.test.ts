@@ -55,7 +55,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 3500), { phase: "idle" })
     }))
 
-  it.effect("time that is not spent waiting is no silence", () =>
+  it.effect("time between waits does not count as silence", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -72,7 +72,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.effect("between two tries silence does not count, also where an answer had begun", () =>
+  it.effect("silence between two attempts does not count, even if an answer had begun", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -81,7 +81,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.effect("the next try has the time to its first token anew, also where an answer had begun", () =>
+  it.effect("the next attempt has the full time to its first token, even if an answer had begun", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -92,7 +92,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
-  it.effect("a limit that was passed while nobody waited ends the next wait at once", () =>
+  it.effect("a limit that expired between two waits ends the next one at once", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -100,7 +100,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* Effect.flip(waitFor(deadlines, Effect.void)), { _tag: "TimedOut" })
     }))
 
-  it.effect("what is waited for is interrupted when the limit passes, and nobody waits for that", () =>
+  it.effect("the awaited effect is interrupted when the limit expires, without a wait for its interruption", () =>
     Effect.gen(function*() {
       let interrupted = false
       const deadlines = yield* make
@@ -139,7 +139,7 @@ describe("time", () => {
   const ofClock = (clock: Clock.Clock) =>
     Effect.map(Effect.runtime<never>(), (runtime) => new Deadlines(limits, clock, new Wait(runtime)))
 
-  it.effect("a jump of the date is no time", () =>
+  it.effect("a jump of the date does not count as time", () =>
     Effect.gen(function*() {
       const { clock, state, wake } = makeClock()
       const deadlines = yield* ofClock(clock)
@@ -169,7 +169,7 @@ describe("time", () => {
       assert.deepInclude(yield* Fiber.join(reader), { phase: "firstToken" })
     }))
 
-  it.effect("one timer runs at a time, however often the server is heard from", () =>
+  it.effect("one timer runs at a time, however often the server sends data", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
       const deadlines = yield* ofClock(clock)

@@ -49,7 +49,7 @@ const withoutNode = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
     (own) => Effect.sync(() => own && Object.defineProperty(process, "getBuiltinModule", own))
   )
 
-describe("where there is no zlib", () => {
+describe("without zlib", () => {
   const long = "data: hello\n\n".repeat(10_000)
 
   for (
@@ -73,7 +73,7 @@ describe("where there is no zlib", () => {
       )
     ))
 
-  it.live("bytes that are no valid gzip are a failure", () =>
+  it.live("bytes that are not valid gzip are a failure", () =>
     withoutNode(
       Effect.map(
         read(decompressed(bodyOf(Uint8Array.of(0x1f, 0x8b, 1, 2, 3, 4)), "", false, failed)),
@@ -97,7 +97,7 @@ describe("a body that is compressed more than once", () => {
       Effect.map(read(decompressed(bodyOf(bytes), header, false, failed)), (got) => assert.strictEqual(got, text)))
   }
 
-  it.live("is read as it is where fetch decoded it", () =>
+  it.live("is read unchanged if fetch decoded it", () =>
     Effect.map(
       read(decompressed(bodyOf(new TextEncoder().encode(text)), "br, gzip", true, failed)),
       (got) => assert.strictEqual(got, text)
@@ -112,7 +112,7 @@ describe("zstd", () => {
     (character) => character.charCodeAt(0)
   )
 
-  it.live("is decoded where Node can, and a failure that names it elsewhere", () =>
+  it.live("is decoded if Node can, and otherwise fails with its name", () =>
     Effect.map(read(decompressed(bodyOf(bytes), "zstd", false, failed)), (got) => {
       if ("createZstdDecompress" in Zlib) assert.strictEqual(got, text)
       else assert.include(got, "compressed (zstd)")
@@ -120,14 +120,14 @@ describe("zstd", () => {
 })
 
 describe("a body that is not compressed", () => {
-  it.live("is read as it is, also where it is shorter than what tells", () =>
+  it.live("is read unchanged, even if it is shorter than the signature", () =>
     Effect.forEach(["", "{", "{}", "(", "\u001f"], (text) =>
       Effect.map(
         read(decompressed(bodyOf(...text === "" ? [] : [new TextEncoder().encode(text)]), "", false, failed)),
         (got) => assert.strictEqual(got, text)
       )))
 
-  it.live("keeps what its reader did not take", () =>
+  it.live("keeps unread data", () =>
     Effect.gen(function*() {
       const body = decompressed(bodyOf(new TextEncoder().encode("data: hello")), "", false, failed)
       yield* Effect.async<void>((resume) =>

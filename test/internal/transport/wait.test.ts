@@ -20,7 +20,7 @@ describe("wait", () => {
       assert.strictEqual(yield* Fiber.join(fiber), 1)
     }))
 
-  it.effect("a reader that was interrupted does not wait, and takes nothing", () =>
+  it.effect("a reader that was interrupted does not wait, and reads nothing", () =>
     Effect.gen(function*() {
       const wait = yield* make
       const takes: Array<Take<number, "over">> = []
@@ -67,7 +67,7 @@ describe("wait", () => {
       assert.strictEqual(yield* Fiber.join(fiber), 1)
     }))
 
-  it.effect("a result that throws is the reader's defect, and not whoever calls back's", () =>
+  it.effect("a result that throws is a defect of the reader, and not of the callback's caller", () =>
     Effect.gen(function*() {
       const wait = yield* make
       const takes: Array<Take<number, "over">> = []
@@ -81,7 +81,7 @@ describe("wait", () => {
       assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.die(defect))
     }))
 
-  it.effect("a reader that is interrupted interrupts what it waits for, and waits for that", () =>
+  it.effect("a reader that is interrupted interrupts the awaited effect, and waits for that", () =>
     Effect.gen(function*() {
       const wait = yield* make
       let cleaned = false
@@ -92,7 +92,7 @@ describe("wait", () => {
       assert.isTrue(cleaned)
     }))
 
-  it.effect("what is waited for can be interrupted where the waiting cannot", () =>
+  it.effect("the awaited effect can be interrupted in an uninterruptible region", () =>
     Effect.gen(function*() {
       const wait = yield* Effect.uninterruptible(make)
       let interrupted = false

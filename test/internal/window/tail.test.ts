@@ -72,7 +72,7 @@ const sent = (window: HistoryWindow.HistoryWindow, input: HistoryWindow.Input) =
   Effect.runSync(HistoryWindow.assemble(window, input))
 
 describe("isTailEnough", () => {
-  it.prop("is true only for tails from which the window chooses what it chooses from the whole history", [
+  it.prop("is true only for tails with the same selection as the complete history", [
     windows,
     history
   ], ([window, history]) => {

@@ -1,5 +1,5 @@
 /**
- * Asks a scripted server through the wire service, and tells all that the caller heard.
+ * Sends requests to a scripted server through `ChatCompletions`, and returns everything that the caller received.
  */
 import { assert } from "@effect/vitest"
 import { Effect, Either, Layer, Stream } from "effect"
@@ -29,7 +29,7 @@ export interface Sending extends Asking {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-/** What the caller heard until the end, and what went out. */
+/** The events that the caller received, and the requests that were sent. */
 export interface Heard {
   readonly events: ReadonlyArray<ChatEvent.ChatEvent>
   readonly outcome: Either.Either<ChatResponse.ChatResponse, ChatError.ChatError>
@@ -49,7 +49,7 @@ export const configOf = ({ config, wire }: Asking = {}): LLMConfig.LLMConfig =>
     ...config
   })
 
-/** Streams an answer over the client at hand, and collects what comes. */
+/** Streams an answer over the client of the context, and collects its events. */
 export const listen = (asking: Asking = {}) => {
   const events: Array<ChatEvent.ChatEvent> = []
   return Effect.gen(function*() {
@@ -102,7 +102,7 @@ const play = (
 export const streamFrom = (script: ScriptedHttpClient.Script, asking: Asking = {}): Effect.Effect<Heard> =>
   play(listen(asking), script)
 
-/** Asks for a whole answer of the script. */
+/** Requests an answer of the script without a stream. */
 export const completeFrom = (script: ScriptedHttpClient.Script, asking: Asking = {}): Effect.Effect<Heard> =>
   play(whole(asking), script)
 
@@ -117,11 +117,11 @@ export const reply = (body: Body, sending: Sending = {}): ScriptedHttpClient.Scr
 export const stream = (body: Body, sending: Sending = {}): Effect.Effect<Heard> =>
   streamFrom([reply(body, sending)], sending)
 
-/** Asks for a whole answer, and gets this body. */
+/** Requests an answer without a stream, which has this body. */
 export const complete = (body: Body, sending: Sending = {}): Effect.Effect<Heard> =>
   completeFrom([reply(body, { contentType: "application/json", ...sending })], sending)
 
-/** The answer, where there is one. */
+/** The answer, if there is one. */
 export const answer = ({ outcome }: Heard): ChatResponse.ChatResponse => {
   if (Either.isLeft(outcome)) assert.fail(`${outcome.left._tag}: ${outcome.left.message}`)
   return outcome.right
@@ -137,6 +137,6 @@ export const failure = (
   return outcome.left
 }
 
-/** What was told piece by piece. */
+/** The deltas that were emitted. */
 export const told = ({ events }: Heard): string =>
   events.map((event) => event._tag === "TextDelta" ? event.text : "").join("")

@@ -15,7 +15,7 @@ const ask = (...prompts: ReadonlyArray<string>) =>
   })
 
 describe("recall", () => {
-  it("repeats the prompt with the number of the turn, and says in the first that no model is inside", () => {
+  it("repeats the prompt with the number of the turn, and says in the first that there is no model", () => {
     assert.strictEqual(ask("hello"), "You said: “hello”. This is turn 1. No model is inside this server.")
     assert.strictEqual(ask("hello", "again"), "You said: “again”. This is turn 2.")
     assert.strictEqual(ask("你好"), "你说：“你好”。这是第 1 轮。我里面没有模型。")
@@ -42,7 +42,7 @@ describe("recall", () => {
     assert.strictEqual(ask(statement, "something else", question), expected)
   })
 
-  it("takes the last of two statements, and says when nothing was told", () => {
+  it("uses the last of two statements, and says when there was none", () => {
     assert.strictEqual(
       ask("my name is Ada", "my name is Bob", "what is my name?"),
       "You told me that your name is Bob."
@@ -51,12 +51,12 @@ describe("recall", () => {
     assert.strictEqual(ask("我叫什么名字？"), "你没有告诉过我你的名字。")
   })
 
-  it("takes facts from the user only", () => {
+  it("reads facts from the user only", () => {
     const messages = [user("hi"), assistant("my name is Eve"), user("what is my name?")]
     assert.strictEqual(recall({ messages }), "You have not told me your name.")
   })
 
-  it("notes what it is told", () => {
+  it("repeats statements", () => {
     assert.include(ask("my name is Ada"), "Noted: your name is Ada.")
     assert.include(ask("我叫小明"), "好的，你的名字是小明。")
   })
@@ -80,12 +80,12 @@ describe("recall", () => {
     )
   })
 
-  it("says plainly what it is", () => {
+  it("says that it is a test server", () => {
     for (const prompt of ["who are you?", "Help", "help!"]) assert.include(ask(prompt), "No model is inside me")
     assert.include(ask("你是谁？"), "没有任何模型")
   })
 
-  it("tells what a tool answered", () => {
+  it("repeats the result of a tool", () => {
     const messages = [user("weather"), assistant(""), { role: "tool", content: "18 degrees" }]
     assert.strictEqual(recall({ messages }), "The tool answered: “18 degrees”")
   })
@@ -99,7 +99,7 @@ describe("recall", () => {
 })
 
 describe("tokenize", () => {
-  it("makes a token of a word with its space and of a Chinese character", () => {
+  it("splits text into words with their spaces and Chinese characters", () => {
     assert.deepStrictEqual(tokenize("Hello, my friend\n"), ["Hello,", " my", " friend", "\n"])
     assert.deepStrictEqual(tokenize("你好 world"), ["你", "好", " world"])
   })

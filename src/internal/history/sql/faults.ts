@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 
-/** How long to try anew where somebody else is at the same data. */
+/** How long a write is retried while another program uses the same data. */
 const patience = "10 seconds"
 
 const retries = Schedule.exponential("1 millis", 1.5).pipe(

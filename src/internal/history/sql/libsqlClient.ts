@@ -18,7 +18,7 @@ import * as Stream from "effect/Stream"
 import Database from "libsql"
 import { whenFree } from "./faults.ts"
 
-/** A client of this file, which is created where it is missing. */
+/** A client of this file, which is created if it does not exist. */
 export const make = (
   filename: string
 ): Effect.Effect<SqlClient.SqlClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
@@ -44,7 +44,7 @@ export const make = (
 const attempt = <A>(f: () => A): Effect.Effect<A, SqlError> =>
   Effect.try({ try: f, catch: (cause) => new SqlError({ cause, message: "Failed to execute statement" }) })
 
-/** libsql ends the whole process where a closed database is used. */
+/** libsql ends the process if a closed database is used. */
 const assertOpen = (database: Database.Database): void => {
   if (!database.open) throw new Error("The file is closed")
 }

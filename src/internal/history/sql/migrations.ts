@@ -1,5 +1,5 @@
 /**
- * The tables of conversations, and how they came to be.
+ * The tables of conversations, and their migrations.
  */
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -87,7 +87,7 @@ const migrations = { "0001_conversations": Effect.asVoid(conversations), "0002_t
 
 const latest = Object.keys(migrations).length
 
-/** Makes the tables what this program needs. Programs that start at the same time wait for one another. */
+/** Creates and migrates the tables. Programs that start at the same time wait for each other. */
 export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, SqlClient.SqlClient> = Effect.gen(
   function*() {
     const sql = (yield* SqlClient.SqlClient).withoutTransforms()
@@ -97,7 +97,7 @@ export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, Sq
       sqlite: () => run,
       orElse: () => unsupported
     }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
-    // Where another program is just migrating, the Migrator says that all is done before it is.
+    // While another program migrates, the Migrator reports that all is done before it is.
     if (!(yield* isCurrent(sql))) {
       return yield* new Migrator.MigrationError({ reason: "locked", message: "Another program is migrating" })
     }

@@ -63,7 +63,7 @@ const toColumns = (commit: Commit): Effect.Effect<Statements.Columns, ParseResul
     }
   })
 
-/** What a first version has that its commit does not bring. */
+/** The values of a first version that are not in its commit. */
 const blank: Effect.Effect<Statements.Columns, ParseResult.ParseError> = Effect.map(
   encodeUsage(emptyUsage),
   (usage) => ({ system_prompt: "", usage, settings: "{}" })
@@ -78,7 +78,7 @@ export const make = (client: SqlClient): Service => {
   const sql = client.withoutTransforms()
   const statements = Statements.make(sql)
 
-  /** Runs in a transaction, and anew where another program was in the way. */
+  /** Runs in a transaction, and again after a conflict with another program. */
   const write = <A>(
     id: string,
     what: string,
@@ -189,7 +189,7 @@ export const make = (client: SqlClient): Service => {
       }),
     commit: (commit, fresh) => write(commit.id, "written", (key) => commitWith(commit, fresh, key)),
 
-    // What is read is one state, and the copy is one transaction.
+    // The read sees one state, and the copy is one transaction.
     copy: (from, to, options) =>
       Effect.gen(function*() {
         const stored = yield* loadTail(from, undefined)

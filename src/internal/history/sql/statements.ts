@@ -1,5 +1,5 @@
 /**
- * The statements of the store. Each that makes a version returns nothing where another one is stored.
+ * The statements of the store. Each one that makes a version returns no row if another version is stored.
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -10,7 +10,7 @@ import type { Commit, Version } from "../../../StoredConversation.ts"
 import type { Fresh } from "../commits.ts"
 import type { Key } from "./text.ts"
 
-/** What changes of a conversation, as its row has it. */
+/** The changed columns of a conversation. */
 export interface Columns {
   readonly system_prompt?: string
   readonly usage?: string
@@ -28,7 +28,7 @@ export interface MessageRow {
   readonly message: string
 }
 
-/** The row of a conversation. Numbers come as the driver has them. */
+/** The row of a conversation. Numbers have the types of the driver. */
 export interface Head {
   readonly id: string
   readonly long_id: string | null
@@ -54,7 +54,7 @@ export interface Row extends Head {
   readonly message: unknown
 }
 
-/** What a write found and made. */
+/** The result of a write. */
 export interface Written {
   readonly incarnation: string
   /** The `seq` of its first message. */
@@ -63,7 +63,7 @@ export interface Written {
   readonly turns: number
 }
 
-/** What a page of `list` has. */
+/** A row of a page of `list`. */
 export interface Listed {
   readonly id: string
   readonly long_id: string | null
@@ -80,7 +80,7 @@ export type Statements = ReturnType<typeof make>
 export const make = (sql: SqlClient) => {
   const now = Effect.map(DateTime.now, DateTime.formatIso)
   return {
-    /** The version that is stored, 0 where none is. */
+    /** The stored version, 0 if there is none. */
     version: ({ key }: Key): Effect.Effect<Version, SqlError> =>
       Effect.map(
         sql<{ version: unknown; incarnation: string }>`

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import { sha256 } from "../documentName.ts"
 
-/** Almost every text is its own escape: what is stored can be read and searched. */
+/** Almost every text is unchanged, so stored texts can be read and searched. */
 export const escape = (text: string): string =>
   text.replace(/[\0\\]|\p{Surrogate}/gu, (unit) => {
     if (unit === "\\") return "\\\\"
@@ -25,7 +25,7 @@ const longest = 255
 export interface Key {
   /** The escaped id, or what stands for one that is too long for an index. No escape begins like the latter. */
   readonly key: string
-  /** The escaped id where the key does not tell it. */
+  /** The escaped id, if the key does not have it. */
   readonly longId: string | null
 }
 

@@ -1,5 +1,5 @@
 /**
- * What several writers can expect of a store, and one that is interrupted.
+ * Cases with several writers, and with an interrupted one.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"

@@ -1,5 +1,5 @@
 /**
- * What a store keeps exactly as it is given: ids, texts, and everything that a message can have.
+ * Cases for data that a store must keep unchanged: ids, texts, and all members of messages.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,7 +9,7 @@ import { type Case, equal, type Failure, freshId, listed, loaded, onOne, turn, t
 
 const loneSurrogates = "high \ud83d low \ude00 end \ud83d"
 
-/** Texts that something between a program and a disk may change. */
+/** Texts that a database or a file system may change. */
 const texts: Readonly<Record<string, string>> = {
   "the empty text": "",
   "spaces and line ends": "  \t\r\n a \r b \n ",
@@ -22,10 +22,10 @@ const texts: Readonly<Record<string, string>> = {
 
 const allTexts = Object.values(texts)
 
-/** Ids that mean something to a file system, to JavaScript or to a database. */
+/** Ids with a meaning in a file system, JavaScript or a database. */
 const odd = ["", " ", ".", "..", "../../x", "/etc/passwd", "C:\\x", "a/b", "__proto__", "constructor", "CON", "nul.txt"]
 
-/** Ids that something may take for one another. */
+/** Different ids that a store may treat as equal. */
 const alike = [
   ["a", "A", "ä", "Ä", "a\u0308", "ß", "SS", "ı", "i", "İ"],
   ["x", "x ", " x", "x.", "x\0", "x\0y", "x/", "x%", "x%00", "x\\0", "x\\", "x\\\\", "x_", "x*"],

@@ -1,5 +1,5 @@
 /**
- * What the cases of the store suite are made of: data, and expectations that fail with both sides.
+ * Helpers of the cases: data, and expectations that fail with the actual and the expected value.
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -13,7 +13,7 @@ import { type Usage } from "../../../ChatResponse.ts"
 import { type Append, HistoryStore, type Service, type StoredConversation } from "../../../HistoryStore.ts"
 
 /**
- * The store did something else than it should. Test frameworks show the difference of `actual` and `expected`.
+ * The store returned something unexpected. Test frameworks show the difference of `actual` and `expected`.
  *
  * @since 0.1.0
  * @category errors
@@ -24,7 +24,7 @@ export class Mismatch extends Data.TaggedError("HistoryStoreMismatch")<{
   readonly expected: unknown
 }> {}
 
-/** What a case can fail with. */
+/** The errors of a case. */
 export type Failure = Mismatch | HistoryStoreError | ConflictError
 
 export const equal = (what: string, actual: unknown, expected: unknown): Effect.Effect<void, Mismatch> =>
@@ -85,7 +85,7 @@ export const turn = (
   ...more
 })
 
-/** The conversation, which has to be there. */
+/** The conversation, which must exist. */
 export const whole = (store: Service, id: string): Effect.Effect<StoredConversation, Failure> =>
   Effect.flatMap(
     store.load(id),
@@ -102,14 +102,14 @@ export const whole = (store: Service, id: string): Effect.Effect<StoredConversat
     })
   )
 
-/** The conversation without what the store makes of its own: times, ids of turns and the incarnation. */
+/** The conversation without the values that the store creates: times, ids of turns and the incarnation. */
 export const loaded = (store: Service, id: string) =>
   Effect.map(
     whole(store, id),
     ({ createdAt: _created, incarnation: _incarnation, turns: _turns, updatedAt: _updated, ...given }) => given
   )
 
-/** That a write is refused for its version, and how. */
+/** Expects that a write fails with `ConflictError`, with these versions. */
 export const conflicts = <A>(
   write: Effect.Effect<A, HistoryStoreError | ConflictError>,
   expected: { readonly conversationId: string; readonly expectedVersion: number; readonly actualVersion: number }
@@ -148,7 +148,7 @@ export interface Case {
   readonly test: Effect.Effect<void, Failure, HistoryStore>
 }
 
-/** A case on a conversation of its own, which is gone after it. */
+/** A case with its own conversation, which is removed after it. */
 export const onOne = (
   name: string,
   test: (store: Service, id: string) => Effect.Effect<void, Failure>
@@ -161,7 +161,7 @@ export const onOne = (
   })
 })
 
-/** A case on several conversations of its own, which are gone after it. */
+/** A case with its own conversations, which are removed after it. */
 export const onMany = (
   name: string,
   count: number,

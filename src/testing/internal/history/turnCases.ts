@@ -1,12 +1,12 @@
 /**
- * What a store keeps of turns, and what commits and copies do to them.
+ * Cases for turns, commits and copies.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Service } from "../../../HistoryStore.ts"
 import { conflicts, equal, onMany, onOne, turn, turnOf, usageOf, whole } from "./expect.ts"
 
-/** A conversation of these turns, each named by what is said in it. */
+/** A conversation of these turns. Each name is the text of its turn. */
 const begin = (store: Service, id: string, said: ReadonlyArray<string>) =>
   store.commit({
     id,

@@ -1,5 +1,5 @@
 /**
- * What one writer can expect of a store.
+ * Cases with one writer.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -8,7 +8,7 @@ import { conflicts, equal, listed, loaded, onMany, onOne, turn, turnOf, usageOf 
 
 const usage = usageOf(0)
 
-/** Writes that were made for `expectedVersion`, one of each kind. */
+/** One write of each kind that expects `expectedVersion`. */
 const writes = (store: Service, id: string, expectedVersion: number) => [
   store.append(turn(id, expectedVersion)),
   store.setSystemPrompt({ id, expectedVersion, systemPrompt: "Another.", settings: {} }),

@@ -1,0 +1,12 @@
+/**
+ * Tools of MCP servers in the turns of a conversation.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The tools of MCP servers.
+ *
+ * @since 0.1.0
+ */
+export * as McpToolSet from "./McpToolSet.ts"

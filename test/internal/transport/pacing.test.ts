@@ -1,0 +1,107 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import type * as Body from "../../../src/internal/transport/byteReader.ts"
+import { pacedBody, pacedPull } from "../../../src/internal/transport/pacing.ts"
+
+const stretch = 2 ** 16
+
+/** A body that has all of its bytes at once. */
+const bodyOf = (...sizes: ReadonlyArray<number>): Body.Body => {
+  const left = sizes.map((size, index) => new Uint8Array(size).fill(index))
+  let kept: Uint8Array | undefined
+  return {
+    read: (take) => {
+      const next = kept ?? left.shift() ?? Option.none()
+      kept = undefined
+      if (!take(next) && next instanceof Uint8Array) kept = next
+    },
+    close: Effect.void
+  }
+}
+
+/** Reads to the end, and gives what each read was, with the turns of the event loop between them. */
+const readAll = (body: Body.Body): Promise<ReadonlyArray<string>> =>
+  new Promise((resolve) => {
+    const log: Array<string> = []
+    const immediate = (): void =>
+      void setImmediate(() => {
+        if (log.at(-1) === "end") return
+        log.push("turn")
+        immediate()
+      })
+    immediate()
+    const next = (): void =>
+      body.read((read) => {
+        if (read instanceof Uint8Array) {
+          log.push(`${read.length} of ${read[0]}`)
+          next()
+        } else {
+          log.push("end")
+          resolve(log)
+        }
+        return true
+      })
+    next()
+  })
+
+describe("a paced body", () => {
+  it("gives the event loop a turn after each stretch, and cuts what is longer", async () => {
+    const log = await readAll(pacedBody(bodyOf(10, 20, stretch, 2 * stretch + 1)))
+    assert.deepStrictEqual(log, [
+      "10 of 0",
+      "20 of 1",
+      `${stretch} of 2`,
+      "turn",
+      `${stretch} of 3`,
+      "turn",
+      `${stretch} of 3`,
+      "turn",
+      "1 of 3",
+      "end"
+    ])
+  })
+
+  it("keeps what is not taken, a long piece as well as a short one", async () => {
+    for (const size of [10, 3 * stretch]) {
+      const body = pacedBody(bodyOf(size))
+      body.read(() => false)
+      const pieces = (await readAll(body)).filter((entry) => entry.endsWith("of 0"))
+      assert.strictEqual(pieces.reduce((sum, piece) => sum + parseInt(piece, 10), 0), size)
+    }
+  })
+
+  it("gives a reader that asks anew during the turn its bytes once", async () => {
+    const body = pacedBody(bodyOf(stretch, 5, 6, 7))
+    const log: Array<number> = []
+    const take: Body.Take = (read) => {
+      if (read instanceof Uint8Array) log.push(read.length)
+      return true
+    }
+    body.read(take)
+    body.read(take)
+    body.read(take)
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    assert.deepStrictEqual(log, [stretch, 5])
+  })
+
+  it("that is pulled does the same", async () => {
+    const chunks = [[new Uint8Array(10), new Uint8Array(20)], [new Uint8Array(2 * stretch + 1)]]
+    const pull = pacedPull(Effect.suspend(() => {
+      const chunk = chunks.shift()
+      return chunk === undefined ? Effect.fail(Option.none()) : Effect.succeed(chunk)
+    }))
+    const sizes: Array<number> = []
+    let turns = 0
+    const count = (): void =>
+      void setImmediate(() => {
+        turns++
+        if (sizes.length < 5) count()
+      })
+    count()
+    await Effect.runPromise(Effect.ignore(Effect.forever(Effect.map(pull, (chunk) => {
+      for (const bytes of chunk) sizes.push(bytes.length)
+    }))))
+    assert.deepStrictEqual(sizes, [10, 20, stretch, stretch, 1])
+    assert.isAtLeast(turns, 2)
+  })
+})

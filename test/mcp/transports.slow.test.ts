@@ -1,0 +1,173 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Client } from "@modelcontextprotocol/sdk/client/index.js"
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js"
+import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js"
+import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
+import { Effect } from "effect"
+import { LLMChat, type ToolSet } from "effect-chat"
+import { McpToolSet } from "effect-chat/mcp"
+import { ScriptedHttpClient } from "effect-chat/testing"
+import { createServer } from "node:http"
+import { createRequire } from "node:module"
+import { fileURLToPath } from "node:url"
+
+const connected = (transport: Transport) =>
+  Effect.promise(async () => {
+    const client = new Client({ name: "test", version: "1.0.0" })
+    await client.connect(transport)
+    return client
+  })
+
+const node = (...args: ReadonlyArray<string>) =>
+  new StdioClientTransport({ command: process.execPath, args: [...args], stderr: "ignore" })
+
+const own = () => node("--import", "tsx", fileURLToPath(new URL("../support/mcp/stdioServer.ts", import.meta.url)))
+
+const filesystem = (directory: string) =>
+  node(createRequire(import.meta.url).resolve("@modelcontextprotocol/server-filesystem/dist/index.js"), directory)
+
+/** What the model is told of a call. */
+const resultOf = (toolSet: ToolSet.ToolSet, name: string, args: object = {}) =>
+  Effect.gen(function*() {
+    const chat = yield* LLMChat.make({ baseUrl: "http://server/v1", model: "m" })
+    yield* chat.chat("go", { toolSet })
+    return String((yield* chat.history).find((message) => message.role === "tool")?.content)
+  }).pipe(
+    Effect.provide(ScriptedHttpClient.layer([
+      ScriptedHttpClient.toolCalls([{ name, arguments: args }]),
+      ScriptedHttpClient.tokens(["ok"])
+    ]))
+  )
+
+const isRunning = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+describe("A server over stdio", () => {
+  it.live("ends with the scope", () =>
+    Effect.gen(function*() {
+      const pid = yield* Effect.scoped(Effect.gen(function*() {
+        const toolSet = yield* McpToolSet.fromClient(yield* connected(own()), { needsApproval: false })
+        const pid = Number(yield* resultOf(toolSet, "pid"))
+        assert.isTrue(isRunning(pid))
+        return pid
+      }))
+
+      assert.isFalse(isRunning(pid))
+    }), 60_000)
+
+  it.scopedLive("that dies is started again at the next call", () =>
+    Effect.gen(function*() {
+      const toolSet = yield* McpToolSet.fromClient(yield* connected(own()), {
+        needsApproval: false,
+        reconnect: Effect.sync(own)
+      })
+      const first = Number(yield* resultOf(toolSet, "pid"))
+      process.kill(first, "SIGKILL")
+      yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => !isRunning(first) })
+      const second = Number(yield* resultOf(toolSet, "pid"))
+
+      assert.isAbove(second, 0)
+      assert.notStrictEqual(second, first)
+    }), 60_000)
+
+  it.scopedLive("of another author serves its files, and refuses others", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "effect-chat-mcp-" })
+      yield* fs.writeFileString(`${directory}/note.txt`, "The key is under the mat.")
+      const client = yield* connected(filesystem(directory))
+      const toolSet = yield* McpToolSet.fromClient(client, { prefix: "fs", needsApproval: false })
+      const names = (yield* toolSet.current).map(({ name }) => name)
+
+      assert.include(names, "fs_read_text_file")
+      assert.include(
+        yield* resultOf(toolSet, "fs_read_text_file", { path: `${directory}/note.txt` }),
+        "The key is under the mat."
+      )
+      assert.include(yield* resultOf(toolSet, "fs_read_text_file", { path: "/etc/passwd" }), "The tool failed with")
+    }).pipe(Effect.provide(NodeContext.layer)), 60_000)
+})
+
+/** A server whose sessions are forgotten by `restart`. */
+const httpServer = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const sessions = new Map<string, StreamableHTTPServerTransport>()
+    const calls: Array<string> = []
+    const ended: Array<string> = []
+    const begin = async () => {
+      const transport: StreamableHTTPServerTransport = new StreamableHTTPServerTransport({
+        sessionIdGenerator: () => crypto.randomUUID(),
+        onsessioninitialized: (id) => void sessions.set(id, transport),
+        onsessionclosed: (id) => void ended.push(id)
+      })
+      const server = new McpServer({ name: "http", version: "1.0.0" })
+      server.registerTool("look", { description: "Looks." }, () => {
+        calls.push("look")
+        return { content: [{ type: "text", text: "seen" }] }
+      })
+      // The types of the SDK do not agree under `exactOptionalPropertyTypes`.
+      await server.connect(transport as Transport)
+      return transport
+    }
+    const http = createServer((request, response) => {
+      const id = request.headers["mcp-session-id"]
+      if (typeof id === "string") {
+        const transport = sessions.get(id)
+        if (transport === undefined) response.writeHead(404).end()
+        else void transport.handleRequest(request, response)
+        return
+      }
+      void begin().then((transport) => transport.handleRequest(request, response))
+    })
+    await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve))
+    const address = http.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    return { calls, ended, http, sessions, url: new URL(`http://127.0.0.1:${port}/mcp`) }
+  }),
+  ({ http }) =>
+    Effect.sync(() => {
+      http.closeAllConnections()
+      http.close()
+    })
+)
+
+describe("A server over streamable HTTP", () => {
+  it.scopedLive("that forgot the session gets a new one, and the call is not made again", () =>
+    Effect.gen(function*() {
+      const server = yield* httpServer
+      const transport = () => new StreamableHTTPClientTransport(server.url) as Transport
+      const client = yield* connected(transport())
+      const toolSet = yield* McpToolSet.fromClient(client, {
+        needsApproval: false,
+        reconnect: Effect.sync(transport)
+      })
+      assert.strictEqual(yield* resultOf(toolSet, "look"), "seen")
+      server.sessions.clear()
+
+      const lost = yield* resultOf(toolSet, "look")
+
+      assert.include(lost, "The connection was renewed.")
+      assert.lengthOf(server.calls, 1)
+      assert.strictEqual(yield* resultOf(toolSet, "look"), "seen")
+    }), 60_000)
+
+  it.live("is told of the session's end when the scope closes", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const server = yield* httpServer
+      yield* Effect.scoped(Effect.gen(function*() {
+        const client = yield* connected(new StreamableHTTPClientTransport(server.url) as Transport)
+        yield* McpToolSet.fromClient(client)
+      }))
+
+      assert.lengthOf(server.ended, 1)
+    })), 60_000)
+})
