@@ -675,6 +675,22 @@ describe("a single question with tools", () => {
     }).pipe(withScript([says("Hi"), calls({ name: "echo" }), says("done"), calls({ name: "echo" }), says("done")])))
 })
 
+describe("a turn with tools whose id the program chose", () => {
+  for (const form of forms) {
+    it.effect(`runs its handlers once if it is asked twice, under ids that come from its own (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const runs: Array<string> = []
+        const toolSet = yield* setOf(echo(runs))
+        const first = yield* respond(chat, form, "Go", { toolSet, turnId: "m1" })
+        const second = yield* respond(chat, form, "Go", { toolSet, turnId: "m1" })
+        assert.deepStrictEqual([first.text, second.text], ["done", "done"])
+        assert.deepStrictEqual(runs, ["m1_0_0"])
+        assert.lengthOf(yield* requests, 2)
+      }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+  }
+})
+
 describe("a service of a program", () => {
   it.effect("is asked for each step as the library's own is", () =>
     Effect.gen(function*() {
