@@ -108,7 +108,7 @@ const ours = ["effect-chat-fetch", "effect-chat-undici"]
 const handWritten = ["hand-written-fetch", "hand-written-undici"]
 const peers = [loop, ...handWritten, ...ours, "openai", "ai-sdk", "langchain"]
 
-const managers = ["plain", "limits", "fallback", "both", "hand-written"].map((kind) => `manager-${kind}`)
+const managers = ["plain", "limits", "fallback", "both", "hand-written", "tools"].map((kind) => `manager-${kind}`)
 
 /** @type {Record<string, string>} */
 const names = {
@@ -116,6 +116,7 @@ const names = {
   "manager-limits": "with limits",
   "manager-fallback": "with a fallback",
   "manager-both": "with limits and a fallback",
+  "manager-tools": "with tools, none of which is called",
   "manager-hand-written": "over a hand-written service",
   loop: "loop by hand (fetch)",
   "effect-chat-fetch": "effect-chat, FetchHttpClient",

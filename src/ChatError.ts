@@ -14,7 +14,12 @@ import { publicSentences } from "./internal/errors/publicSentences.ts"
 import { FiniteMillis } from "./internal/settings.ts"
 import { ToolError } from "./internal/tools/toolError.ts"
 
-export { ToolError }
+/**
+ * The error of a tool.
+ *
+ * @since 0.1.0
+ */
+export * from "./internal/tools/toolError.ts"
 
 /**
  * The fields of every error of this module.

@@ -15,19 +15,12 @@ import type { ContentPart } from "./ChatMessage.ts"
 import { Content, type Context, type Settings, type Tool } from "./internal/tools/model.ts"
 import * as prepare from "./internal/tools/prepare.ts"
 
-export {
-  type Any,
-  ArgumentsError,
-  Content,
-  type Context,
-  HandlerFailure,
-  type Prepared,
-  type Provided,
-  type Result,
-  type Services,
-  type Settings,
-  type Tool
-} from "./internal/tools/model.ts"
+/**
+ * What tools are made of.
+ *
+ * @since 0.1.0
+ */
+export * from "./internal/tools/model.ts"
 
 /**
  * How a tool with Schemas is made.
@@ -74,6 +67,23 @@ export interface FieldsOptions<Fields extends Schema.Struct.Fields, S, SI, RS, F
 
 /**
  * A tool whose arguments have the shape of a Schema, or of the fields of a struct.
+ *
+ * @example
+ * import { Effect, Schema } from "effect"
+ * import { Tool } from "effect-chat"
+ *
+ * class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { city: Schema.String }) {}
+ *
+ * const weather = Tool.make({
+ *   name: "weather",
+ *   description: "The weather in a city",
+ *   parameters: { city: Schema.String },
+ *   failure: NotFound,
+ *   timeout: "10 seconds",
+ *   handler: ({ city }) => city === "Paris" ? Effect.succeed("Rain") : Effect.fail(new NotFound({ city }))
+ * })
+ *
+ * assert.strictEqual(weather.name, "weather")
  *
  * @since 0.1.0
  * @category constructors
@@ -137,6 +147,18 @@ export interface JsonSchemaOptions<S, SI, RS, F, FI, RF, R, RA>
  *
  * The handler gets the object that the model sent; only that it is an object is checked.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { Tool } from "effect-chat"
+ *
+ * const search = Tool.fromJsonSchema({
+ *   name: "search",
+ *   parameters: { type: "object", properties: { query: { type: "string" } }, required: ["query"] },
+ *   handler: ({ query }) => Effect.succeed(`nothing about ${query}`)
+ * })
+ *
+ * assert.strictEqual(search.failureMode, "report")
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -160,6 +182,13 @@ const described = <Input, R>(options: Settings<Input, R>) => ({
 
 /**
  * A result made of parts, such as an image.
+ *
+ * @example
+ * import { ChatMessage, Tool } from "effect-chat"
+ *
+ * const chart = Tool.content([ChatMessage.text("Sales"), ChatMessage.imageData(new Uint8Array([1, 2]), "image/png")])
+ *
+ * assert.strictEqual(chart.parts.length, 2)
  *
  * @since 0.1.0
  * @category constructors

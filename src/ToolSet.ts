@@ -7,17 +7,16 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { ToolError } from "./ChatError.ts"
 import type * as Tool from "./internal/tools/model.ts"
-import { runCalls, type RunOptions, type RunResult } from "./internal/tools/runCalls.ts"
+import { runCalls } from "./internal/tools/runCalls.ts"
+import type { RunOptions, RunResult } from "./internal/tools/runOptions.ts"
 import * as TurnTools from "./internal/tools/turnTools.ts"
 
-export {
-  type Approve,
-  type CallResult,
-  type Decision,
-  type OpenCall,
-  type RunOptions,
-  type RunResult
-} from "./internal/tools/runCalls.ts"
+/**
+ * What running calls needs, and what comes of it.
+ *
+ * @since 0.1.0
+ */
+export type * from "./internal/tools/runOptions.ts"
 
 /**
  * Tools that cannot form a set.
@@ -63,6 +62,20 @@ export interface Options {
  *
  * Fails if two tools have one name, or if a name is not 1 to 64 letters, digits, `_` or `-`.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat, Tool, ToolSet } from "effect-chat"
+ *
+ * const time = Tool.make({ name: "time", parameters: {}, handler: () => Effect.succeed("12:00") })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const toolSet = yield* ToolSet.make([time])
+ *   const chat = yield* LLMChat.LLMChat
+ *   return yield* chat.chat("What time is it?", { toolSet })
+ * })
+ *
+ * assert.strictEqual(Effect.runSync(Effect.flip(ToolSet.make([time, time]))).reason, "DuplicateName")
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -80,6 +93,17 @@ export const make = <R = never>(
  * A set whose tools may change from one step to the next, such as those of an MCP server.
  *
  * A step cannot fail for a name: a tool whose name is taken or not valid is left out, with a warning in the log.
+ *
+ * @example
+ * import { Effect, Ref } from "effect"
+ * import { Tool, ToolSet } from "effect-chat"
+ *
+ * const time = Tool.make({ name: "time", parameters: {}, handler: () => Effect.succeed("12:00") })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const tools = yield* Ref.make([time])
+ *   return yield* ToolSet.dynamic(Ref.get(tools))
+ * })
  *
  * @since 0.1.0
  * @category constructors
@@ -104,6 +128,20 @@ export const dynamic = <R = never>(
  * One set with the tools of several. Fails if two of their tools have one name.
  *
  * If a set changes later so that names collide, the first set's tool is used.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { Tool, ToolSet } from "effect-chat"
+ *
+ * const time = Tool.make({ name: "time", parameters: {}, handler: () => Effect.succeed("12:00") })
+ * const date = Tool.make({ name: "date", parameters: {}, handler: () => Effect.succeed("1 May") })
+ *
+ * const both = Effect.gen(function*() {
+ *   const set = yield* ToolSet.merge(yield* ToolSet.make([time]), yield* ToolSet.make([date]))
+ *   return yield* set.current
+ * })
+ *
+ * assert.deepStrictEqual(Effect.runSync(both).map(({ name }) => name), ["time", "date"])
  *
  * @since 0.1.0
  * @category combinators

@@ -8,10 +8,15 @@ import type * as Duration from "effect/Duration"
 import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { Prompt } from "./ChatMessage.ts"
-import type { Answer } from "./internal/tools/turnTools.ts"
+import type { Answer } from "./internal/tools/answer.ts"
 import type { Approve, ToolSet } from "./ToolSet.ts"
 
-export type { Answer }
+/**
+ * Answers to calls that wait.
+ *
+ * @since 0.1.0
+ */
+export type * from "./internal/tools/answer.ts"
 
 /**
  * The input of a turn.

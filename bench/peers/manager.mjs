@@ -2,7 +2,7 @@
 // this process: the rest of a request costs the same for all.
 import { FetchHttpClient } from "@effect/platform"
 import { Effect, Layer, ManagedRuntime, Stream } from "effect"
-import { ChatCompletions, ChatManager, Fallback, Limits } from "../../dist/index.js"
+import { ChatCompletions, ChatManager, Fallback, Limits, Tool, ToolSet } from "../../dist/index.js"
 import { read } from "./reading.mjs"
 
 const encoder = new TextEncoder()
@@ -43,7 +43,12 @@ const handWritten = (service) => ({
 })
 
 /**
- * @param {{ readonly limits?: boolean, readonly fallback?: boolean, readonly handWritten?: boolean }} kind
+ * @param {{
+ *   readonly limits?: boolean,
+ *   readonly fallback?: boolean,
+ *   readonly handWritten?: boolean,
+ *   readonly tools?: boolean
+ * }} kind
  * @returns {import("./peer.d.ts").Make}
  */
 export const over = (kind) => async (baseUrl) => {
@@ -66,7 +71,9 @@ export const over = (kind) => async (baseUrl) => {
     )
   )
   const chat = await runtime.runPromise(Effect.flatMap(ChatManager.ChatManager, ({ getChat }) => getChat("x")))
+  const time = Tool.make({ name: "time", parameters: {}, handler: () => Effect.succeed("12:00") })
+  const turn = kind.tools ? { toolSet: await runtime.runPromise(ToolSet.make([time])) } : {}
   return {
-    stream: (onText) => runtime.runPromise(Effect.zipLeft(read(chat.chatStream("Hi"), onText), chat.clearHistory))
+    stream: (onText) => runtime.runPromise(Effect.zipLeft(read(chat.chatStream("Hi", turn), onText), chat.clearHistory))
   }
 }

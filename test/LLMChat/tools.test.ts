@@ -327,6 +327,19 @@ describe("the requests of a turn with tools", () => {
     }).pipe(withScript([calls({ name: "slow" }), delayed("4 seconds", says("done"))])))
 })
 
+describe("the total time limit of a turn whose calls can wait", () => {
+  it.effect("counts handlers, and fails the next request", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ totalTimeout: "1 minute" })
+      const toolSet = yield* setOf(tool("slow", Effect.sleep("2 minutes")))
+      const turn = yield* Effect.fork(Effect.flip(chat.chat("Go", { toolSet, approve: () => Effect.succeed(true) })))
+      yield* TestClock.adjust("2 minutes")
+      const failure = yield* Fiber.join(turn)
+      assert.strictEqual(failure._tag, "TimeoutError")
+      assert.lengthOf(yield* requests, 1)
+    }).pipe(withScript([calls({ name: "slow" }), says("done")])))
+})
+
 describe("the results of a turn's tools", () => {
   it.effect("tell the model what is wrong with a call, and the turn continues (A11, A13)", () =>
     Effect.gen(function*() {
@@ -444,7 +457,7 @@ describe("the results of a turn's tools", () => {
   it.effect("hide what a handler failed with, unless the tool has a Schema for it (A4)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
-      const toolSet = yield* setOf(tool("bad", Effect.fail(new Error("/etc/passwd"))), echo())
+      const toolSet = yield* setOf(tool("bad", Effect.fail("/etc/passwd")), echo())
       const { steps } = yield* chat.chat("Go", { toolSet })
       assert.deepStrictEqual(steps?.[0]?.toolCalls.map(({ outcome, result }) => [outcome, result]), [
         ["failure", "The tool failed."],
@@ -660,6 +673,22 @@ describe("a single question with tools", () => {
         "Finish stop"
       ])
     }).pipe(withScript([says("Hi"), calls({ name: "echo" }), says("done"), calls({ name: "echo" }), says("done")])))
+})
+
+describe("a turn with tools whose id the program chose", () => {
+  for (const form of forms) {
+    it.effect(`runs its handlers once if it is asked twice, under ids that come from its own (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const runs: Array<string> = []
+        const toolSet = yield* setOf(echo(runs))
+        const first = yield* respond(chat, form, "Go", { toolSet, turnId: "m1" })
+        const second = yield* respond(chat, form, "Go", { toolSet, turnId: "m1" })
+        assert.deepStrictEqual([first.text, second.text], ["done", "done"])
+        assert.deepStrictEqual(runs, ["m1_0_0"])
+        assert.lengthOf(yield* requests, 2)
+      }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+  }
 })
 
 describe("a service of a program", () => {

@@ -191,6 +191,30 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }))
   })
 
+  it.effect("answers with the calls and errors that the program gives", () =>
+    Effect.gen(function*() {
+      const all = yield* chunks({ tools: [{ type: "function", function: { name: "f" } }] })
+      const deltas = all.flatMap((chunk) => chunk.choices[0]?.delta.tool_calls ?? [])
+      const names = deltas.flatMap((call) => call.function?.name ?? [])
+      const written = [0, 1].map((index) =>
+        deltas.filter((call) => call.index === index).map((call) => call.function?.arguments ?? "").join("")
+      )
+      assert.deepStrictEqual([names, written], [["f", "g"], ["{\"a\":1}", "{}"]])
+      const whole = yield* create({})
+      assert.lengthOf(whole.choices[0]?.message.tool_calls ?? [], 2)
+      const client = yield* openai()
+      const failure = yield* fails(() => client.chat.completions.create({ model: "any", messages: [user("fail")] }))
+      assert.include(String(failure), "429 slow down")
+    }).pipe(Effect.provide(Layer.merge(
+      serve({
+        answer: ({ messages }) =>
+          messages.at(-1)?.content === "fail"
+            ? { error: { status: 429, message: "slow down", code: "rate_limit_exceeded" } }
+            : { toolCalls: [{ name: "f", arguments: { a: 1 } }, { name: "g" }] }
+      }),
+      FetchHttpClient.layer
+    ))))
+
   describe("tools", () => {
     const tool = (name: string) => ({
       type: "function" as const,

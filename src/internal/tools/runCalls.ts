@@ -2,74 +2,18 @@
  * Runs the calls of one answer. Results are in the order of the calls, whatever finishes first.
  */
 import * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { ApprovalRequest, ToolEvent } from "../../ChatEvent.ts"
+import type { ApprovalRequest } from "../../ChatEvent.ts"
 import type { ContentPart } from "../../ChatMessage.ts"
 import type { ToolCall, ToolOutcome } from "../../ChatResponse.ts"
 import { argumentsOf, canonical } from "./arguments.ts"
-import type { Context, HandlerFailure, Prepared, Provided } from "./model.ts"
+import type { HandlerFailure, Prepared, Provided } from "./model.ts"
 import { bounded } from "./result.ts"
+import type { CallResult, Decision, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
 import { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
-
-/** An answer to a request for approval. */
-export type Decision = boolean | { readonly approved: boolean; readonly reason?: string | undefined }
-
-/** Decides whether a call may run. */
-export type Approve = (request: ApprovalRequest) => Effect.Effect<Decision>
-
-/** A call to run. */
-export interface OpenCall {
-  readonly callId: string
-  readonly call: ToolCall
-  /** A decision that was made before, so that nobody is asked. */
-  readonly decision?: Decision | undefined
-}
-
-/** The result of a call. */
-export interface CallResult {
-  readonly callId: string
-  readonly call: ToolCall
-  readonly step: number
-  readonly outcome: ToolOutcome
-  /** The text for the model. */
-  readonly content: string
-  readonly media: ReadonlyArray<ContentPart>
-}
-
-/** What `runCalls` needs. */
-export interface RunOptions {
-  readonly calls: ReadonlyArray<OpenCall>
-  /** The tools of this step. */
-  readonly tools: ReadonlyArray<Provided>
-  readonly context: Omit<Context, "callId">
-  /** The most handlers that run at once. */
-  readonly concurrency: number
-  /** Without it, calls that need an approval are returned as pending. */
-  readonly approve?: Approve | undefined
-  /** How long `approve` may take. Default 10 minutes. */
-  readonly approvalTimeout?: Duration.DurationInput | undefined
-  /** The results of the turn's earlier steps, in order. */
-  readonly previous: ReadonlyArray<CallResult>
-  /** Whether the answer was cut off by its token limit. Its last call is not run then. */
-  readonly isCutOff?: boolean | undefined
-  readonly emit: (event: ToolEvent) => Effect.Effect<void>
-  /** Receives a function that returns a result for each call, as far as it has come by then. */
-  readonly onStart?: ((snapshot: () => ReadonlyArray<CallResult>) => void) | undefined
-  /** Receives a result for each call if the run is interrupted, fails or dies, after the handlers' finalizers. */
-  readonly onAbort?: ((results: ReadonlyArray<CallResult>) => Effect.Effect<void>) | undefined
-}
-
-/** What came of the calls. */
-export interface RunResult {
-  /** In the order of the calls, without the pending ones. */
-  readonly results: ReadonlyArray<CallResult>
-  /** The calls that wait for an approval, in order. */
-  readonly pending: ReadonlyArray<{ readonly open: OpenCall; readonly request: ApprovalRequest }>
-}
 
 /** How far a call is. */
 type State =

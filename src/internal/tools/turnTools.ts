@@ -11,11 +11,12 @@ import type { ContentPart, ToolMessage } from "../../ChatMessage.ts"
 import type { ChatResponse, Step, StepCall, ToolCall } from "../../ChatResponse.ts"
 import { defined } from "../json.ts"
 import { makeDeferred } from "../transport/wait.ts"
+import type { Answer } from "./answer.ts"
 import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
 import { stepsOf, type StoredCall, type StoredStep } from "./openStep.ts"
 import { bounded, resultOf } from "./result.ts"
-import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runCalls.ts"
+import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
 import type { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
@@ -32,16 +33,6 @@ export interface Runner {
   readonly current: Effect.Effect<ReadonlyArray<Provided>>
   readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
 }
-
-/**
- * The answer to an open call: whether it may run, or its result.
- *
- * @since 0.1.0
- * @category models
- */
-export type Answer =
-  | { readonly callId: string; readonly approved: boolean; readonly reason?: string | undefined }
-  | { readonly callId: string; readonly result: string | ReadonlyArray<ContentPart> }
 
 /** The turn that the calls belong to. */
 export interface Owner {

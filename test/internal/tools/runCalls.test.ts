@@ -80,7 +80,7 @@ describe("runCalls", () => {
     Effect.gen(function*() {
       const { results } = yield* run(
         [
-          simple(Effect.fail(new Error("/etc/db.sqlite")), "bad"),
+          simple(Effect.fail("/etc/db.sqlite"), "bad"),
           simple(Effect.delay(Effect.succeed("ok"), 0), "good")
         ],
         [call("bad"), call("good")]

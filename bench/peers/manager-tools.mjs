@@ -1,0 +1,3 @@
+import { over } from "./manager.mjs"
+
+export const make = over({ tools: true })

@@ -1,0 +1,16 @@
+/**
+ * Answers to calls that wait.
+ *
+ * @since 0.1.0
+ */
+import type { ContentPart } from "../../ChatMessage.ts"
+
+/**
+ * The answer to an open call: whether it may run, or its result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Answer =
+  | { readonly callId: string; readonly approved: boolean; readonly reason?: string | undefined }
+  | { readonly callId: string; readonly result: string | ReadonlyArray<ContentPart> }

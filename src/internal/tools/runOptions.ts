@@ -1,0 +1,97 @@
+/**
+ * What running the calls of an answer needs, and what comes of it.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { ApprovalRequest, ToolEvent } from "../../ChatEvent.ts"
+import type { ContentPart } from "../../ChatMessage.ts"
+import type { ToolCall, ToolOutcome } from "../../ChatResponse.ts"
+import type { Context, Provided } from "./model.ts"
+
+/**
+ * An answer to a request for approval.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Decision = boolean | { readonly approved: boolean; readonly reason?: string | undefined }
+
+/**
+ * Decides whether a call may run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Approve = (request: ApprovalRequest) => Effect.Effect<Decision>
+
+/**
+ * A call to run.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenCall {
+  readonly callId: string
+  readonly call: ToolCall
+  /** A decision that was made before, so that nobody is asked. */
+  readonly decision?: Decision | undefined
+}
+
+/**
+ * The result of a call.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallResult {
+  readonly callId: string
+  readonly call: ToolCall
+  readonly step: number
+  readonly outcome: ToolOutcome
+  /** The text for the model. */
+  readonly content: string
+  readonly media: ReadonlyArray<ContentPart>
+}
+
+/**
+ * What `runCalls` needs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions {
+  readonly calls: ReadonlyArray<OpenCall>
+  /** The tools of this step. */
+  readonly tools: ReadonlyArray<Provided>
+  readonly context: Omit<Context, "callId">
+  /** The most handlers that run at once. */
+  readonly concurrency: number
+  /** Without it, calls that need an approval are returned as pending. */
+  readonly approve?: Approve | undefined
+  /** How long `approve` may take. Default 10 minutes. */
+  readonly approvalTimeout?: Duration.DurationInput | undefined
+  /** The results of the turn's earlier steps, in order. */
+  readonly previous: ReadonlyArray<CallResult>
+  /** Whether the answer was cut off by its token limit. Its last call is not run then. */
+  readonly isCutOff?: boolean | undefined
+  readonly emit: (event: ToolEvent) => Effect.Effect<void>
+  /** Receives a function that returns a result for each call, as far as it has come by then. */
+  readonly onStart?: ((snapshot: () => ReadonlyArray<CallResult>) => void) | undefined
+  /** Receives a result for each call if the run is interrupted, fails or dies, after the handlers' finalizers. */
+  readonly onAbort?: ((results: ReadonlyArray<CallResult>) => Effect.Effect<void>) | undefined
+}
+
+/**
+ * What came of the calls.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunResult {
+  /** In the order of the calls, without the pending ones. */
+  readonly results: ReadonlyArray<CallResult>
+  /** The calls that wait for an approval, in order. */
+  readonly pending: ReadonlyArray<{ readonly open: OpenCall; readonly request: ApprovalRequest }>
+}
