@@ -1,11 +1,12 @@
-import { AiError, LanguageModel, Prompt } from "@effect/ai"
+import { AiError, LanguageModel, Model, Prompt } from "@effect/ai"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Chunk, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
+import { Cause, Chunk, ConfigProvider, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
 import { ChatCompletions, ChatError, Fallback, Limits, LLMConfig, Provider } from "effect-chat"
 import { AiLanguageModel } from "effect-chat/ai"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { type Part, parts, types, withModel } from "../support/ai.ts"
 import { answer, held, nothing, requests, sent, usage } from "../support/chats.ts"
+import { spansOf } from "../support/spans.ts"
 
 const finishOf = (content: ReadonlyArray<Part>) => content.find((part) => part.type === "finish")
 
@@ -457,4 +458,60 @@ describe("files", () => {
         assert.lengthOf(yield* requests, 0)
       }).pipe(withModel([])))
   }
+})
+
+describe("a span", () => {
+  it.effect("has the attributes of generative AI, of answers and of streams", () =>
+    Effect.gen(function*() {
+      const spans = yield* spansOf(Effect.zipRight(
+        LanguageModel.generateText({ prompt: "?" }).pipe(
+          AiLanguageModel.withSettings({ temperature: 0.5, stop: "END" })
+        ),
+        parts({ prompt: "?" })
+      ))
+      for (const name of ["LanguageModel.generateText", "LanguageModel.streamText"]) {
+        const span = spans.find((span) => span.name === name)
+        assert.deepInclude(Object.fromEntries(span?.attributes ?? []), {
+          "gen_ai.system": "openai-compatible",
+          "gen_ai.operation.name": "chat",
+          "gen_ai.request.model": "m",
+          "gen_ai.response.model": "scripted",
+          "gen_ai.response.finish_reasons": ["stop"],
+          "gen_ai.usage.input_tokens": 1,
+          "gen_ai.usage.output_tokens": 2
+        })
+      }
+      assert.deepInclude(Object.fromEntries(spans[0]?.attributes ?? []), {
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.stop_sequences": ["END"]
+      })
+    }).pipe(withModel([
+      answer("yes", { usage: usage(1, 2) }),
+      ScriptedHttpClient.tokens(["a"], { usage: usage(1, 2) })
+    ])))
+})
+
+describe("the other ways to a model", () => {
+  const script = ScriptedHttpClient.layer([answer("yes")])
+
+  it.effect("are the settings of the environment", () =>
+    Effect.gen(function*() {
+      const { text } = yield* LanguageModel.generateText({ prompt: "?" })
+      assert.strictEqual(text, "yes")
+    }).pipe(
+      Effect.provide(Layer.provide(AiLanguageModel.layerConfig, script)),
+      Effect.withConfigProvider(ConfigProvider.fromMap(
+        new Map([["LLM_BASE_URL", "http://scripted.test/v1"], ["LLM_MODEL", "m"]])
+      ))
+    ))
+
+  it.effect("are a Model of @effect/ai that says the provider's name", () =>
+    Effect.gen(function*() {
+      const { text } = yield* LanguageModel.generateText({ prompt: "?" })
+      assert.strictEqual(text, "yes")
+      assert.strictEqual(yield* Model.ProviderName, "ollama")
+    }).pipe(
+      Effect.provide(AiLanguageModel.model(LLMConfig.make({ ...Provider.ollama, model: "m" }))),
+      Effect.provide(script)
+    ))
 })

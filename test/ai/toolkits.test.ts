@@ -153,6 +153,14 @@ describe("a toolkit", () => {
       )
     ))
 
+  it.effect("is named in the failure of a model that calls tools although the request offers none", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "?" }))
+      assert(error._tag === "MalformedOutput")
+      assert.include(error.description, "\"Double\"")
+      assert.include(error.description, "none")
+    }).pipe(withModel([calling(once)])))
+
   it.effect("gets ids for calls without one, and for those with the same one", () =>
     Effect.gen(function*() {
       const { toolCalls, toolResults } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Doubles })
