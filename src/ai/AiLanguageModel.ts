@@ -62,7 +62,7 @@ export const make = (
  *   return yield* AiLanguageModel.fromCompletions(limited, { baseUrl: "http://127.0.0.1:11434/v1", model: "qwen3" })
  * })
  *
- * assert.isTrue(Effect.isEffect(model))
+ * assert.ok(Effect.isEffect(model))
  *
  * @since 0.1.0
  * @category constructors

@@ -25,7 +25,9 @@ import * as TokenCounter from "../tokens/TokenCounter.ts"
  * const counter = AiTokenCounter.fromTokenizer(tokenizer)
  *
  * assert.strictEqual(Effect.runSync(counter.count(ChatMessage.user("three tokens here"))), 7)
- * assert.isFunction(HistoryWindow.tokens(1000, counter).select)
+ *
+ * const window = HistoryWindow.tokens(1000, counter)
+ * assert.ok(window)
  *
  * @since 0.1.0
  * @category constructors

@@ -1,7 +1,16 @@
-import { AiError, LanguageModel, Model, Prompt } from "@effect/ai"
+import { AiError, LanguageModel, Model, Prompt, Tool, Toolkit } from "@effect/ai"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Chunk, ConfigProvider, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
-import { ChatCompletions, ChatError, Fallback, Limits, LLMConfig, Provider } from "effect-chat"
+import {
+  ChatCompletions,
+  ChatError,
+  type ChatEvent,
+  ChatResponse,
+  Fallback,
+  Limits,
+  LLMConfig,
+  Provider
+} from "effect-chat"
 import { AiLanguageModel } from "effect-chat/ai"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { type Part, parts, types, withModel } from "../support/ai.ts"
@@ -381,6 +390,45 @@ describe("fromCompletions", () => {
       Effect.scoped,
       Effect.provide(ScriptedHttpClient.layer(() => ScriptedHttpClient.delayed("1 hour", answer("yes"))))
     ))
+
+  it.effect("completes the parts of a service that emits no Begin, and names a tool late", () =>
+    Effect.gen(function*() {
+      const toolCalls = [{ id: "1", name: "Now", arguments: "{}" }]
+      const response = new ChatResponse.ChatResponse({
+        id: "c1",
+        model: "m1",
+        text: "",
+        reasoning: "",
+        refusal: "",
+        toolCalls,
+        finishReason: "tool-calls",
+        rawFinishReason: undefined,
+        usage: undefined
+      })
+      const events: ReadonlyArray<ChatEvent.ChatEvent> = [
+        { _tag: "ToolCallDelta", index: 0, id: "", name: "", arguments: "{" },
+        { _tag: "ToolCallDelta", index: 0, id: "1", name: "Now", arguments: "}" },
+        { _tag: "Finish", reason: "tool-calls", rawReason: undefined, response }
+      ]
+      const model = yield* AiLanguageModel.fromCompletions({
+        complete: () => Effect.succeed(response),
+        stream: () => Stream.fromIterable(events)
+      }, config)
+      const toolkit = Toolkit.make(Tool.make("Now", { success: Schema.String }))
+
+      const all = yield* model.streamText({ prompt: "?", toolkit, disableToolCallResolution: true }).pipe(
+        Stream.runCollect,
+        Effect.provide(toolkit.toLayer({ Now: () => Effect.succeed("noon") }))
+      )
+
+      const [start, delta, metadata, end, call, finish] = Chunk.toReadonlyArray(all)
+      assert.deepInclude(start, { type: "tool-params-start", id: "1", name: "Now" })
+      assert.deepInclude(delta, { type: "tool-params-delta", id: "1", delta: "{}" })
+      assert.deepInclude(metadata, { type: "response-metadata", modelId: Option.some("m1") })
+      assert.strictEqual(end?.type, "tool-params-end")
+      assert.deepInclude(call, { type: "tool-call", id: "1", params: {} })
+      assert.strictEqual(finish?.type, "finish")
+    }))
 
   it.effect("falls back to another server", () =>
     Effect.gen(function*() {

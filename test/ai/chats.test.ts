@@ -17,7 +17,7 @@ const messagesOf = (request: ScriptedHttpClient.CapturedRequest | undefined) =>
   ).messages
 
 const Weather = Tool.make("Weather", {
-  parameters: { city: Schema.String, day: Schema.Date },
+  parameters: { city: Schema.String, day: Schema.Date, hours: Schema.NumberFromString },
   success: Schema.Struct({ sky: Schema.String })
 })
 const toolkit = Toolkit.make(Weather)
@@ -26,7 +26,7 @@ const day = "2026-01-02T00:00:00.000Z"
 const call = {
   id: "call_1",
   type: "function",
-  function: { name: "Weather", arguments: JSON.stringify({ city: "Paris", day }) }
+  function: { name: "Weather", arguments: JSON.stringify({ city: "Paris", day, hours: "12" }) }
 }
 
 /** An answer whose server wants its signatures back, beside the message and at the call. */
@@ -96,7 +96,7 @@ describe("Chat", () => {
       assert.strictEqual(text, "It rains.")
       const messages = messagesOf((yield* requests)[1])
       assert.deepStrictEqual(messages.map(({ role }) => role), ["system", "user", "assistant", "tool"])
-      // The handler got a Date, the model wrote a text.
+      // The handler got a Date and a number, the model wrote texts.
       assert.deepNestedPropertyVal(messages[2], "tool_calls[0].function.arguments", call.function.arguments)
       assert.deepInclude(messages[3], { tool_call_id: "call_1", content: "{\"sky\":\"rain in Paris\"}" })
     }).pipe(Effect.provide(handlers), withModel([signed, answer("It rains.")])))
@@ -195,7 +195,7 @@ describe("a persisted chat", () => {
       ])
     }).pipe(Effect.provide(Persisted), withModel(echo())))
 
-  it.effect("sends parameters that it stored as JSON as they were", () =>
+  it.effect("sends parameters as it stored them: what a handler got, as JSON", () =>
     Effect.gen(function*() {
       const persistence = yield* Chat.Persistence
       const chat = yield* persistence.getOrCreate("ada")
@@ -207,7 +207,7 @@ describe("a persisted chat", () => {
       assert.deepNestedPropertyVal(
         messagesOf((yield* requests)[1])[1],
         "tool_calls[0].function.arguments",
-        call.function.arguments
+        JSON.stringify({ city: "Paris", day, hours: 12 })
       )
     }).pipe(Effect.provide([Persisted, handlers]), withModel([signed, answer("It rains.")])))
 })

@@ -63,11 +63,10 @@ export interface IdentifiedCall extends ToolCall {
   readonly params: unknown
 }
 
-/** The ids of an answer's calls. Servers can give none, or the same one twice. */
+/** The ids of an answer's calls, of which servers can give none. */
 export class CallIds {
   readonly #prefix: string
   readonly #byIndex = new Map<number, string>()
-  readonly #taken = new Set<string>()
 
   constructor(prefix: string) {
     this.#prefix = prefix
@@ -77,9 +76,8 @@ export class CallIds {
   get(index: number, given: string): string {
     const known = this.#byIndex.get(index)
     if (known !== undefined) return known
-    const id = given === "" || this.#taken.has(given) ? `${this.#prefix}_call_${index}` : given
+    const id = given === "" ? `${this.#prefix}_call_${index}` : given
     this.#byIndex.set(index, id)
-    this.#taken.add(id)
     return id
   }
 }

@@ -21,7 +21,6 @@ export const toolOptions = (
   strict: boolean | undefined,
   method: Call["method"]
 ): Either.Either<Pick<CallOptions.CallOptions, "tools" | "toolChoice">, AiError.MalformedInput> => {
-  if (tools.length === 0) return Either.right({})
   const foreign = tools.find(Tool.isProviderDefined)
   if (foreign !== undefined) {
     const description = `The tool ${foreign.name} is another provider's own`
@@ -32,7 +31,7 @@ export const toolOptions = (
 
 const toTool = (given: Tool.Any, strictByDefault: boolean | undefined): CallOptions.Tool => {
   const tool = originals.get(given) ?? given
-  const parameters = hasNoParameters(tool) ? none : { ...Tool.getJsonSchemaFromSchemaAst(tool.parametersSchema.ast) }
+  const parameters = { ...Tool.getJsonSchemaFromSchemaAst(tool.parametersSchema.ast) }
   const strict = Option.getOrElse(Context.getOption(tool.annotations, Strict), () => strictByDefault)
   return defined<CallOptions.Tool>({
     name: tool.name,
@@ -41,14 +40,6 @@ const toTool = (given: Tool.Any, strictByDefault: boolean | undefined): CallOpti
     // A server refuses (400) a strict schema with optional members.
     strict: strict === true ? isStrict(parameters) : strict
   })
-}
-
-const none = { type: "object", properties: {}, required: [], additionalProperties: false }
-
-const hasNoParameters = ({ parametersSchema }: Tool.Any): boolean => {
-  const { ast } = parametersSchema
-  if (ast._tag !== "TypeLiteral" || ast.propertySignatures.length > 0) return false
-  return ast.indexSignatures.every(({ type }) => type._tag === "NeverKeyword")
 }
 
 const toChoice = (
