@@ -4,7 +4,6 @@
 import type * as AiError from "@effect/ai/AiError"
 import type * as Response from "@effect/ai/Response"
 import * as Chunk from "effect/Chunk"
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import type { ChatEvent, Finish, ToolCallDelta } from "../../ChatEvent.ts"
@@ -12,9 +11,6 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import { attachments, begin, CallIds, callsOf, finish, type Options, refusal, toCallPart } from "./parts.ts"
 
 type Part = Response.StreamPartEncoded
-
-/** Parts that go out together. */
-type Batches = ReadonlyArray<ReadonlyArray<Part>>
 
 /** The parts of a stream. A network chunk of events is a chunk of parts. */
 export const fromEvents = <E>(
@@ -24,10 +20,10 @@ export const fromEvents = <E>(
 ): Stream.Stream<Part, E | AiError.AiError> =>
   Stream.suspend(() => {
     const parts = new StreamParts(options, onResponse)
-    return events.pipe(
-      Stream.mapChunksEffect((chunk) => Effect.map(parts.add(chunk), Chunk.unsafeFromArray)),
-      Stream.map(Chunk.unsafeFromArray),
-      Stream.flattenChunks
+    return Stream.concat(
+      Stream.mapChunksEffect(events, (chunk) => Either.map(parts.add(chunk), Chunk.unsafeFromArray)),
+      // `@effect/ai` runs the calls of a chunk before it reads the next one: the end comes after their results.
+      Stream.suspend(() => Stream.fromIterable(parts.end))
     )
   })
 
@@ -38,6 +34,7 @@ class StreamParts {
   readonly #options: Options
   readonly #onResponse: (response: ChatResponse) => void
   #hasBegun = false
+  #end: ReadonlyArray<Part> = []
   /** The text or reasoning that deltas go on with. */
   #open: { readonly kind: Kind; readonly id: string } | undefined
   #count = 0
@@ -53,16 +50,19 @@ class StreamParts {
     this.#ids = new CallIds(options.id)
   }
 
+  /** What comes after the content. */
+  get end(): ReadonlyArray<Part> {
+    return this.#end
+  }
+
   /** The parts of some events. Those of the calls are together, so that they run as concurrently as they may. */
-  add(events: Iterable<ChatEvent>): Either.Either<Batches, AiError.MalformedOutput> {
+  add(events: Iterable<ChatEvent>): Either.Either<ReadonlyArray<Part>, AiError.MalformedOutput> {
     const parts: Array<Part> = []
     for (const event of events) {
-      if (event._tag === "Finish") {
-        return Either.map(this.#finish(event), ([content, end]) => [[...parts, ...content], end])
-      }
+      if (event._tag === "Finish") return this.#finish(event, parts)
       this.#add(event, parts)
     }
-    return Either.right(parts.length === 0 ? [] : [parts])
+    return Either.right(parts)
   }
 
   #add(event: Exclude<ChatEvent, Finish>, out: Array<Part>): void {
@@ -118,21 +118,21 @@ class StreamParts {
     if (delta !== "") out.push({ type: "tool-params-delta", id: callId, delta })
   }
 
-  /** The rest of the content with all calls, and the end, which `@effect/ai` emits after the results of the calls. */
   #finish(
-    { response }: Finish
-  ): Either.Either<readonly [ReadonlyArray<Part>, ReadonlyArray<Part>], AiError.MalformedOutput> {
+    { response }: Finish,
+    out: Array<Part>
+  ): Either.Either<ReadonlyArray<Part>, AiError.MalformedOutput> {
     const { id, memory, timestamp } = this.#options
-    const out: Array<Part> = []
     this.#onResponse(response)
     if (!this.#hasBegun) out.push(begin(response, timestamp))
     this.#close(out)
     for (const call of this.#begun.values()) out.push({ type: "tool-params-end", id: call })
     out.push(...attachments(response, id))
-    return Either.map(
-      callsOf(response, this.#options, this.#ids),
-      (calls) => [[...out, ...calls.map(toCallPart)], [finish(response, calls, memory)]] as const
-    )
+    return Either.map(callsOf(response, this.#options, this.#ids), (calls) => {
+      out.push(...calls.map(toCallPart))
+      this.#end = [finish(response, calls, memory)]
+      return out
+    })
   }
 }
 
