@@ -1,4 +1,4 @@
-import { AiError, LanguageModel, Model, Prompt, Tool, Toolkit } from "@effect/ai"
+import { type AiError, LanguageModel, Model, type Prompt, Tool, Toolkit } from "@effect/ai"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Chunk, ConfigProvider, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
 import {

@@ -1,4 +1,4 @@
-import { AiError, Prompt, Tokenizer } from "@effect/ai"
+import { AiError, type Prompt, Tokenizer } from "@effect/ai"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ChatMessage, HistoryWindow } from "effect-chat"

@@ -2,7 +2,7 @@ import { Chat, LanguageModel, Prompt, Tool, Toolkit } from "@effect/ai"
 import * as Persistence from "@effect/experimental/Persistence"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Ref, Schema, Stream } from "effect"
-import { LLMConfig } from "effect-chat"
+import { Provider } from "effect-chat"
 import { AiLanguageModel } from "effect-chat/ai"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { parts, withModel } from "../support/ai.ts"
@@ -154,7 +154,7 @@ describe("Chat", () => {
     }).pipe(
       Effect.provide(handlers),
       withModel([signed, answer("It rains.")], {
-        wire: { ...LLMConfig.make({ baseUrl: "http://x" }).wire, reasoningEcho: "reasoning_content" }
+        wire: Provider.Wire.make({ reasoningEcho: "reasoning_content" })
       })
     ))
 
