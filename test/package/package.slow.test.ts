@@ -191,7 +191,8 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
     ["effect-chat"],
     ["effect-chat/testing"],
     ["effect-chat/tokens/GptTokenizer"],
-    ["effect-chat/sql", "@effect/experimental", "@effect/sql"]
+    ["effect-chat/sql", "@effect/experimental", "@effect/sql"],
+    ["effect-chat/ai", "@effect/ai"]
   ]
   for (const [entry, ...peers] of needed) {
     it.effect(`loads ${peers.join(", ") || "no optional peer"} for ${entry}`, () =>

@@ -107,12 +107,13 @@ const askFor = <A, I>(
 }
 
 /** The JSON Schema that is asked for, with an object at its root. */
-interface Shape {
+export interface Shape {
   readonly schema: JsonSchema
   readonly isWrapped: boolean
 }
 
-const shapeOf = <A, I>(schema: Schema.Schema<A, I>): Shape => {
+/** The JSON Schema of a Schema. Throws for a Schema that has none. */
+export const shapeOf = <A, I, R>(schema: Schema.Schema<A, I, R>): Shape => {
   const definitions: Record<string, JSONSchema.JsonSchema7> = {}
   const root: JsonRecord = { ...JSONSchema.fromAST(schema.ast, { definitions, topLevelReferenceStrategy: "skip" }) }
   const isWrapped = root["type"] !== "object"
@@ -122,7 +123,8 @@ const shapeOf = <A, I>(schema: Schema.Schema<A, I>): Shape => {
   return { isWrapped, schema: Object.keys(definitions).length === 0 ? shape : { ...shape, $defs: definitions } }
 }
 
-const formatOf = (
+/** The form that is asked for, undefined for servers that take none. */
+export const formatOf = (
   kind: "json_schema" | "json_object" | "none",
   name: string,
   schema: JsonSchema
@@ -140,7 +142,7 @@ const strictKeywords = new Set(
 )
 
 /** Whether OpenAI's strict mode takes a schema: every object says all of its members and needs each. */
-const isStrict = (schema: unknown): boolean => {
+export const isStrict = (schema: unknown): boolean => {
   if (!isRecord(schema) || !Object.keys(schema).every((keyword) => strictKeywords.has(keyword))) return false
   if ("$ref" in schema) return Object.keys(schema).length === 1
   const { $defs, additionalProperties, anyOf, properties, required, type } = schema
@@ -153,7 +155,10 @@ const isStrict = (schema: unknown): boolean => {
 }
 
 /** For servers that take no schema, the schema is said in words: in what is sent, not in what is kept. */
-const withInstruction = (messages: ReadonlyArray<ChatMessage>, schema: JsonSchema): ReadonlyArray<ChatMessage> => {
+export const withInstruction = (
+  messages: ReadonlyArray<ChatMessage>,
+  schema: JsonSchema
+): ReadonlyArray<ChatMessage> => {
   const words = `Answer with JSON alone, by this JSON Schema:\n${JSON.stringify(schema)}`
   const [first, ...rest] = messages
   return first?.role === "system" ? [system(`${first.content}\n\n${words}`), ...rest] : [system(words), ...messages]
@@ -244,7 +249,8 @@ const withoutNulls = (value: unknown, faults: Faults): unknown => {
   return rest
 }
 
-const decode = <A, I>(
+/** The value in an answer. */
+export const decode = <A, I>(
   schema: Schema.Schema<A, I>,
   isWrapped: boolean,
   response: ChatResponse,

@@ -1,0 +1,151 @@
+/**
+ * A `LanguageModel` of `@effect/ai` on any OpenAI-compatible server.
+ *
+ * `generateText`, `streamText`, `generateObject`, `Chat` and its persistence run unchanged. Requests are those of
+ * `ChatCompletions`: its retries, time limits, presets and quirks of servers apply, and with {@link fromCompletions}
+ * `Limits` and `Fallback`.
+ *
+ * - Errors are those of `@effect/ai`. Their `cause` is the `ChatError`.
+ * - The system messages are those of the prompt. `systemPrompt` of the config is not sent.
+ * - A stream begins with `response-metadata`. All tool calls of an answer come together when it is complete, then their
+ *   results, then `finish`. The calls of an answer that was cut are not run.
+ * - The metadata of `finish` has under `effect-chat` what the server sent beside the text, and what it wants back. An
+ *   assistant message with these members in `options["effect-chat"]` is sent with them. A model also remembers the last
+ *   1000 answers whose server wants something back, because `Chat` drops metadata.
+ *
+ * @since 0.1.0
+ */
+import * as LanguageModel from "@effect/ai/LanguageModel"
+import * as AiModel from "@effect/ai/Model"
+import * as Prompt from "@effect/ai/Prompt"
+import type * as AiResponse from "@effect/ai/Response"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as ParseResult from "effect/ParseResult"
+import * as ChatCompletions from "../ChatCompletions.ts"
+import * as Model from "../internal/ai/languageModel.ts"
+import { key } from "../internal/ai/metadata.ts"
+import * as LLMConfig from "../LLMConfig.ts"
+
+/**
+ * The settings of calls, tools and handlers.
+ *
+ * @since 0.1.0
+ */
+export * from "./AiSettings.ts"
+
+/**
+ * A model on the server of a config. Fails with the field, the value and the rule where a setting is bad.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  config: LLMConfig.LLMConfig | LLMConfig.Options
+): Effect.Effect<LanguageModel.Service, ParseResult.ParseError, HttpClient.HttpClient> =>
+  Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, config))
+
+/**
+ * Like {@link make}, over a completions service of the program: one that is limited, has fallbacks, or is replaced.
+ *
+ * @example
+ * import { Limits } from "effect-chat"
+ * import { AiLanguageModel } from "effect-chat/ai"
+ * import * as ChatCompletions from "effect-chat/ChatCompletions"
+ * import * as Effect from "effect/Effect"
+ *
+ * const model = Effect.gen(function*() {
+ *   const completions = yield* ChatCompletions.make
+ *   const limited = yield* Limits.make({ concurrency: 4 }).over(completions)
+ *   return yield* AiLanguageModel.fromCompletions(limited, { baseUrl: "http://127.0.0.1:11434/v1", model: "qwen3" })
+ * })
+ *
+ * assert.ok(Effect.isEffect(model))
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromCompletions = (
+  completions: ChatCompletions.Service,
+  config: LLMConfig.LLMConfig | LLMConfig.Options
+): Effect.Effect<LanguageModel.Service, ParseResult.ParseError> =>
+  Effect.flatMap(LLMConfig.decode(config), (config) => Model.make(completions, config))
+
+/**
+ * {@link make} as a layer.
+ *
+ * @example
+ * import { AiLanguageModel } from "effect-chat/ai"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ * import * as LanguageModel from "@effect/ai/LanguageModel"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const program = LanguageModel.generateText({ prompt: "Hello!" })
+ *
+ * const Model = AiLanguageModel.layer({ baseUrl: "http://127.0.0.1:11434/v1", model: "qwen3" })
+ * const Server = ScriptedHttpClient.layer([
+ *   ScriptedHttpClient.json({ choices: [{ message: { content: "Hi!" }, finish_reason: "stop" }] })
+ * ])
+ *
+ * const { text } = await Effect.runPromise(program.pipe(Effect.provide(Model.pipe(Layer.provide(Server)))))
+ * assert.strictEqual(text, "Hi!")
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  config: LLMConfig.LLMConfig | LLMConfig.Options
+): Layer.Layer<LanguageModel.LanguageModel, ParseResult.ParseError, HttpClient.HttpClient> =>
+  Layer.effect(LanguageModel.LanguageModel, make(config))
+
+/**
+ * A model with the settings of the environment; see `LLMConfig.config` for their names.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig: Layer.Layer<
+  LanguageModel.LanguageModel,
+  ConfigError.ConfigError | ParseResult.ParseError,
+  HttpClient.HttpClient
+> = Layer.effect(LanguageModel.LanguageModel, Effect.flatMap(LLMConfig.config, make))
+
+/**
+ * A `Model` of `@effect/ai`: a layer that also says the provider's name.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const model = (
+  config: LLMConfig.LLMConfig
+): AiModel.Model<string, LanguageModel.LanguageModel, HttpClient.HttpClient> =>
+  AiModel.make(config.provider, Layer.orDie(layer(config)))
+
+/**
+ * The messages that an answer becomes in a history, like `Prompt.fromResponseParts`, with what its server wants back.
+ *
+ * `Chat` uses the function of `@effect/ai`, and the model remembers what that drops. Programs that store prompts, and
+ * send them after a restart, use this one.
+ *
+ * @example
+ * import * as Response from "@effect/ai/Response"
+ * import { AiLanguageModel } from "effect-chat/ai"
+ *
+ * const prompt = AiLanguageModel.fromResponseParts([Response.makePart("text", { text: "Hi!" })])
+ * assert.strictEqual(prompt.content[0]?.role, "assistant")
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const fromResponseParts = (parts: ReadonlyArray<AiResponse.AnyPart>): Prompt.Prompt => {
+  const own = parts.find((part) => part.type === "finish")?.metadata[key]
+  const prompt = Prompt.fromResponseParts(parts)
+  if (own === undefined || !("opaque" in own || "toolCalls" in own)) return prompt
+  const options = { [key]: { opaque: own["opaque"], toolCalls: own["toolCalls"] } }
+  return Prompt.fromMessages(
+    prompt.content.map((message) => message.role === "assistant" ? { ...message, options } : message)
+  )
+}

@@ -1,0 +1,59 @@
+/**
+ * Tokenizers of `@effect/ai` for the windows of this library.
+ *
+ * @since 0.1.0
+ */
+import type * as Tokenizer from "@effect/ai/Tokenizer"
+import * as Effect from "effect/Effect"
+import type { ChatMessage } from "../ChatMessage.ts"
+import * as TokenCounter from "../tokens/TokenCounter.ts"
+
+/**
+ * A counter that counts the texts of a message with a tokenizer of `@effect/ai`.
+ *
+ * The rest is counted as by `TokenCounter.make`: 4 tokens for each message and call, and a number that depends on the
+ * kind for images, recordings and files, which tokenizers do not know. If the tokenizer fails, the count is the estimate
+ * of `TokenCounter.estimate`.
+ *
+ * @example
+ * import { ChatMessage, HistoryWindow } from "effect-chat"
+ * import { AiTokenCounter } from "effect-chat/ai"
+ * import * as Tokenizer from "@effect/ai/Tokenizer"
+ * import * as Effect from "effect/Effect"
+ *
+ * const tokenizer = Tokenizer.make({ tokenize: () => Effect.succeed([1, 2, 3]) })
+ * const counter = AiTokenCounter.fromTokenizer(tokenizer)
+ *
+ * assert.strictEqual(Effect.runSync(counter.count(ChatMessage.user("three tokens here"))), 7)
+ *
+ * const window = HistoryWindow.tokens(1000, counter)
+ * assert.ok(window)
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromTokenizer = (tokenizer: Tokenizer.Service): Asynchronous => ({
+  count: (message) => {
+    const texts: Array<string> = []
+    const others = TokenCounter.make({
+      text: (text) => {
+        texts.push(text)
+        return 0
+      }
+    }).count(message)
+    return tokenizer.tokenize(texts.join("\n")).pipe(
+      Effect.map((tokens) => tokens.length + others),
+      Effect.orElseSucceed(() => TokenCounter.estimate.count(message))
+    )
+  }
+})
+
+/**
+ * A counter that returns every count as an Effect.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Asynchronous extends TokenCounter.TokenCounter {
+  readonly count: (message: ChatMessage) => Effect.Effect<number>
+}

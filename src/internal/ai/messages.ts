@@ -1,0 +1,148 @@
+/**
+ * Prompts of `@effect/ai` → messages.
+ */
+import * as AiError from "@effect/ai/AiError"
+import type * as Prompt from "@effect/ai/Prompt"
+import * as Either from "effect/Either"
+import * as Encoding from "effect/Encoding"
+import type { AssistantMessage, ChatMessage, ContentPart, ToolMessage } from "../../ChatMessage.ts"
+import type { ToolCall } from "../../ChatResponse.ts"
+import { asText, defined } from "../json.ts"
+import { type Call, module } from "./errors.ts"
+import { type Echo, echoIn, type EchoMemory, key } from "./metadata.ts"
+
+/** What else decides how a prompt is sent. */
+export interface Options {
+  readonly method: Call["method"]
+  readonly memory: EchoMemory
+  /** The parameters of a call as the model gave them, from those that a handler gets. */
+  readonly encode: (name: string, params: unknown) => unknown
+}
+
+/** The messages of a prompt. Fails for a file that no server reads. */
+export const toMessages = (
+  prompt: Prompt.Prompt,
+  options: Options
+): Either.Either<ReadonlyArray<ChatMessage>, AiError.MalformedInput> =>
+  Either.gen(function*() {
+    const messages: Array<ChatMessage> = []
+    for (const message of prompt.content) {
+      switch (message.role) {
+        case "system":
+          messages.push({ role: "system", content: message.content })
+          break
+        case "user":
+          messages.push({ role: "user", content: yield* toContent(message.content, options.method) })
+          break
+        case "assistant":
+          messages.push(toAssistant(message, options), ...resultsIn(message.content))
+          break
+        case "tool":
+          messages.push(...resultsIn(message.content))
+      }
+    }
+    return messages
+  })
+
+/** A text where there is nothing else: some servers read no parts. */
+const toContent = (
+  parts: ReadonlyArray<Prompt.UserMessagePart>,
+  method: Call["method"]
+): Either.Either<string | ReadonlyArray<ContentPart>, AiError.MalformedInput> => {
+  const [first] = parts
+  return parts.length === 1 && first?.type === "text"
+    ? Either.right(first.text)
+    : Either.all(parts.map((part) => part.type === "text" ? Either.right<ContentPart>(part) : toFile(part, method)))
+      .pipe(Either.map((contents) => contents.map((content) => content.type === "text" ? textOf(content) : content)))
+}
+
+const textOf = ({ text }: { readonly text: string }): ContentPart => ({ type: "text", text })
+
+const toFile = (
+  { data, fileName, mediaType, options }: Prompt.FilePart,
+  method: Call["method"]
+): Either.Either<ContentPart, AiError.MalformedInput> => {
+  const type = mediaType.toLowerCase()
+  if (type.startsWith("image/")) {
+    const detail = options[key]?.["detail"]
+    const url = addressOf(data, type === "image/*" ? "image/jpeg" : type)
+    return Either.right(
+      detail === "low" || detail === "high" || detail === "auto"
+        ? { type: "image", url, detail }
+        : { type: "image", url }
+    )
+  }
+  if (type.startsWith("audio/")) return toAudio(data, type, method)
+  if (typeof data === "string" && data.startsWith("file-")) return Either.right({ type: "file", fileId: data })
+  return Either.right(defined<ContentPart>({ type: "file", filename: fileName, data: addressOf(data, type) }))
+}
+
+const toAudio = (
+  data: Prompt.FilePart["data"],
+  type: string,
+  method: Call["method"]
+): Either.Either<ContentPart, AiError.MalformedInput> => {
+  const format = audioFormats.get(type)
+  const base64 = typeof data === "string" ? data.replace(/^data:[^,]*,/, "") : data instanceof URL ? undefined : data
+  if (format === undefined || base64 === undefined) {
+    const description = format === undefined
+      ? `No server reads audio of the type ${type}: give audio/wav or audio/mpeg`
+      : "Servers read audio from its bytes only: give no address"
+    return Either.left(new AiError.MalformedInput({ module, method, description }))
+  }
+  return Either.right({
+    type: "audio",
+    data: typeof base64 === "string" ? base64 : Encoding.encodeBase64(base64),
+    format
+  })
+}
+
+const audioFormats: ReadonlyMap<string, "wav" | "mp3"> = new Map([
+  ["audio/wav", "wav"],
+  ["audio/wave", "wav"],
+  ["audio/x-wav", "wav"],
+  ["audio/mp3", "mp3"],
+  ["audio/mpeg", "mp3"]
+])
+
+/** An address, or a `data:` URL. A text that is neither is base64. */
+const addressOf = (data: Prompt.FilePart["data"], mediaType: string): string => {
+  if (data instanceof URL) return data.href
+  if (typeof data !== "string") return `data:${mediaType};base64,${Encoding.encodeBase64(data)}`
+  return /^(?:https?|data):/i.test(data) ? data : `data:${mediaType};base64,${data}`
+}
+
+const toAssistant = (
+  message: Prompt.AssistantMessage,
+  { encode, memory }: Options
+): AssistantMessage => {
+  let content = ""
+  let reasoning = ""
+  let echo: Echo | undefined = echoIn(message.options)
+  const calls: Array<ToolCall> = []
+  for (const part of message.content) {
+    echo ??= echoIn(part.options)
+    if (part.type === "text") content += part.text
+    else if (part.type === "reasoning") reasoning += part.text
+    else if (part.type === "tool-call") {
+      calls.push({ id: part.id, name: part.name, arguments: toText(encode(part.name, part.params)) })
+    }
+  }
+  echo ??= memory.recall({ text: content, reasoning, callIds: calls.map(({ id }) => id) })
+  const toolCalls = calls.map((call) => defined<ToolCall>({ ...call, extra: echo?.toolCalls?.[call.id] }))
+  return defined<AssistantMessage>({
+    role: "assistant",
+    content,
+    reasoning: asText(reasoning),
+    toolCalls: toolCalls.length === 0 ? undefined : toolCalls,
+    opaque: echo?.opaque
+  })
+}
+
+const resultsIn = (parts: ReadonlyArray<Prompt.AssistantMessagePart>): ReadonlyArray<ToolMessage> =>
+  parts.flatMap((part) =>
+    part.type === "tool-result" ? [{ role: "tool", toolCallId: part.id, content: toText(part.result) }] : []
+  )
+
+/** A text as it is, and any other value as JSON. */
+const toText = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value) ?? "null"
