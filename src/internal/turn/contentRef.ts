@@ -96,14 +96,16 @@ export class ContentRef {
   }
 
   /** The content with as many turns as the window uses before these messages, or all. */
-  forWindow(opening: TurnInput, amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
+  forWindow(opening: TurnInput, amount: Amount = fewest(this.window)): Effect.Effect<Content, HistoryStoreError> {
     return Effect.flatMap(this.read(true, amount), (content) => {
       const { firstTurn: offset, messages, turns } = content
       const { atMost } = this.window
       if (offset === 0 || atMost !== undefined && isTailEnough(atMost, { messages, opening, offset })) {
         return Effect.succeed(content)
       }
-      return this.forWindow(opening, atMost === undefined ? "whole" : turns.length * 2)
+      // A store that has lost turns can never give as many as are asked for.
+      const isShort = amount !== "whole" && turns.length < amount
+      return this.forWindow(opening, atMost === undefined || isShort ? "whole" : turns.length * 2)
     })
   }
 
