@@ -73,7 +73,7 @@ export class ContentRef {
   current(amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
     return Effect.zipRight(
       this.#background.settled,
-      Effect.suspend(() => this.read(this.#lock.holder === undefined, amount))
+      Effect.suspend(() => this.read(!this.#lock.isInTurn, amount))
     )
   }
 
@@ -126,7 +126,7 @@ export class ContentRef {
     const write = SynchronizedRef.updateEffect(this.#content, (content) => {
       if (this.isRemoved) return Effect.succeed(content)
       const known = this.#unsettled.isUnconfirmed ? undefined : content
-      return Effect.flatMap(this.#refresh(known, compare && this.#lock.holder === undefined, amount), f)
+      return Effect.flatMap(this.#refresh(known, compare && !this.#lock.isInTurn, amount), f)
     }).pipe(
       Effect.tapErrorCause((cause) => isConflict(cause) ? this.forget : Effect.sync(() => this.#unsettled.fail()))
     )
