@@ -90,7 +90,8 @@ export interface Running {
 
 /**
  * Answers a turn again. The turn and those after it are replaced in one write when the new answer is complete; until then,
- * and if it fails or is stopped, the old ones stay. The turn fails with `InvalidRequestError` if there is no such turn.
+ * and if it fails or is stopped, the old ones stay. Turns that are stored meanwhile stay before it. The turn fails with
+ * `InvalidRequestError` if there is no such turn, or if that turn has no prompt, such as a greeting.
  *
  * @example
  * import { Effect } from "effect"
