@@ -172,7 +172,8 @@ export interface Running {
 
 /**
  * Answers a turn again. When the new answer is complete, it replaces the turn and those after it in one write. Until then,
- * and if it fails or is stopped, the old turns stay. Fails with `InvalidRequestError` if the turn does not exist.
+ * and if it fails or is stopped, the old turns stay. Turns that are stored meanwhile stay before it. Fails with
+ * `InvalidRequestError` if the turn does not exist, or has no prompt, such as a greeting.
  *
  * @example
  * import { Effect } from "effect"

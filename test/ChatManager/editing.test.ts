@@ -26,6 +26,21 @@ const two = (window: HistoryWindow.HistoryWindow = HistoryWindow.all) =>
     return yield* Effect.all([program, program])
   })
 
+describe("append", () => {
+  it.scoped("comes behind what another program appended or removed, without a conflict", () =>
+    Effect.gen(function*() {
+      const [one, another] = yield* two()
+      yield* one.append(question)
+      yield* another.append(other)
+      yield* one.append(question)
+      yield* another.rewind(2)
+      yield* one.append(other)
+
+      assert.deepStrictEqual(yield* transcript(one), ["user: a", "assistant: b", "user: x", "assistant: y"])
+      assert.deepStrictEqual(yield* transcript(another), yield* transcript(one))
+    }).pipe(scripted(echo())))
+})
+
 describe("A turn that is answered again", () => {
   it.scoped("keeps what the program appended meanwhile", () =>
     Effect.gen(function*() {

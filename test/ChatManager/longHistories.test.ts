@@ -92,6 +92,30 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(yield* lastSent, lines(whole))
     }).pipe(Effect.provide(TestLayer)))
 
+  it.scoped("reads all of it if its end has fewer turns than it should", () =>
+    Effect.gen(function*() {
+      const { reads, store } = yield* make(HistoryWindow.lastTurns(50))
+      const counted = yield* Ref.make(0)
+      const service: HistoryStore.Service = {
+        ...store,
+        loadTail: (id) =>
+          Ref.updateAndGet(counted, (count) => count + 1).pipe(
+            Effect.filterOrDieMessage((count) => count < 10, "It is read again and again"),
+            Effect.zipRight(store.loadTail(id, { turns: 5 }))
+          )
+      }
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config, window: HistoryWindow.lastTurns(50) }),
+        HistoryStore.HistoryStore,
+        service
+      )
+
+      yield* (yield* manager.getChat("ada")).chat("one")
+
+      assert.isAbove((yield* lastSent).length, 60)
+      assert.deepStrictEqual(yield* reads, [])
+    }).pipe(Effect.provide(TestLayer)))
+
   it.scoped("moves on in the same steps where some turns have no prompt, however much of it was read", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Ref, TestClock } from "effect"
-import { ChatManager, type ChatMessage, HistoryStore, LLMConfig } from "effect-chat"
+import { ChatManager, type ChatMessage, HistoryStore, LLMConfig, Turn } from "effect-chat"
 import { HistoryStoreError } from "effect-chat/ChatError"
 import * as Sqlite from "effect-chat/sql/Sqlite"
 import { ScriptedHttpClient } from "effect-chat/testing"
@@ -89,6 +89,40 @@ describe("A turn that is asked again under its id", () => {
 
       assert.strictEqual(error._tag, "InvalidRequestError")
       assert.deepStrictEqual(yield* transcript(chat), interrupted)
+    }).pipe(slowly))
+})
+
+describe("A turn that answers another one again", () => {
+  it.scoped("is refused under the id of an interrupted turn before that one", () =>
+    Effect.gen(function*() {
+      const chat = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
+      const first = yield* Effect.fork(chat.chat("a", { turnId: "m1" }))
+      yield* TestClock.adjust("100 millis")
+      yield* Fiber.interrupt(first)
+      const second = yield* Effect.fork(chat.chat("b", { turnId: "m2" }))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(second)
+      const before = yield* transcript(chat)
+
+      const again = yield* Effect.fork(Effect.flip(chat.chat(Turn.regenerate("m2"), { turnId: "m1" })))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.strictEqual((yield* Fiber.join(again))._tag, "InvalidRequestError")
+      assert.deepStrictEqual(yield* transcript(chat), before)
+    }).pipe(slowly))
+
+  it.scoped("may have the id of the interrupted turn that it answers", () =>
+    Effect.gen(function*() {
+      const chat = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
+      const first = yield* Effect.fork(chat.chat("a", { turnId: "m1" }))
+      yield* TestClock.adjust("100 millis")
+      yield* Fiber.interrupt(first)
+
+      const again = yield* Effect.fork(chat.chat(Turn.regenerate("m1"), { turnId: "m1" }))
+      yield* TestClock.adjust("10 seconds")
+
+      assert.strictEqual((yield* Fiber.join(again)).text, "re a")
+      assert.deepStrictEqual(yield* transcript(chat), ["user: a", "assistant: re a"])
     }).pipe(slowly))
 })
 

@@ -44,7 +44,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
       : lender.with((conversation) =>
         Effect.flatMap(
           makeId,
-          (turnId) => conversation.background.run(conversation.commit({ turnId, messages, usage: undefined }))
+          (turnId) => conversation.background.run(conversation.commit({ turnId, messages, usage: undefined }, true))
         )
       ),
   rewind: (turns = 1) => rewind(lender, turns),

@@ -78,7 +78,7 @@ export class ContentRef {
   current(amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
     return Effect.zipRight(
       this.#background.settled,
-      Effect.suspend(() => this.read(this.#lock.holder === undefined, amount))
+      Effect.suspend(() => this.read(!this.#lock.isInTurn, amount))
     )
   }
 
@@ -101,14 +101,19 @@ export class ContentRef {
   }
 
   /** The content with as many turns as the window uses before these messages, or all. */
-  forWindow(opening: ReadonlyArray<ChatMessage>, amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
+  forWindow(
+    opening: ReadonlyArray<ChatMessage>,
+    amount: Amount = fewest(this.window)
+  ): Effect.Effect<Content, HistoryStoreError> {
     return Effect.flatMap(this.read(true, amount), (content) => {
       const { firstTurn: offset, messages, turns } = content
       const { atMost } = this.window
       if (offset === 0 || atMost !== undefined && isTailEnough(atMost, { messages, opening, offset })) {
         return Effect.succeed(content)
       }
-      return this.forWindow(opening, atMost === undefined ? "whole" : turns.length * 2)
+      // A store that has lost turns can never give as many as are asked for.
+      const isShort = amount !== "whole" && turns.length < amount
+      return this.forWindow(opening, atMost === undefined || isShort ? "whole" : turns.length * 2)
     })
   }
 
@@ -129,7 +134,7 @@ export class ContentRef {
     const write = SynchronizedRef.updateEffect(this.#content, (content) => {
       if (this.isRemoved) return Effect.succeed(content)
       const known = this.#unsettled.isUnconfirmed ? undefined : content
-      return Effect.flatMap(this.#refresh(known, compare && this.#lock.holder === undefined, amount), f)
+      return Effect.flatMap(this.#refresh(known, compare && !this.#lock.isInTurn, amount), f)
     }).pipe(
       Effect.tapErrorCause((cause) => isConflict(cause) ? this.forget : Effect.sync(() => this.#unsettled.fail()))
     )

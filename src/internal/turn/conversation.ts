@@ -282,11 +282,14 @@ export class Conversation {
     })
   }
 
-  /** Adds a turn to the history. It is stored when this is done. */
-  commit(turn: FinishedTurn): Effect.Effect<void, StoreError> {
+  /**
+   * Adds a turn to the history. It is stored when this is done. With `compare` it comes behind what other programs stored,
+   * unless a turn runs.
+   */
+  commit(turn: FinishedTurn, compare = false): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
       if (this.#content.isRemoved) return this.recordUsage(turn.usage)
-      const write = this.#content.write(false, (content) =>
+      const write = this.#content.write(compare, (content) =>
         this.#unlessStored(content, turn, () => {
           this.#unsettled.keep(turn, content)
           return this.#writes.append(content, turn)

@@ -160,7 +160,9 @@ const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn
   const again = turn.wait(turn.conversation.findAgain(opening.turnId))
   const checked = Effect.flatMap(again, (again) => {
     if (again === undefined || !isComplete(again.found)) {
-      const others = turn.question.keepTurns === undefined ? again?.others : undefined
+      const { keepTurns } = turn.question
+      if (again !== undefined && keepTurns !== undefined && again.found.index < keepTurns) return anotherPrompt(turn.id)
+      const others = keepTurns === undefined ? again?.others : undefined
       turn.question = { ...turn.question, ...others, isUnchecked: false }
       return again === undefined ? Effect.succeed(turn) : Effect.as(answering(again.found, opening), turn)
     }

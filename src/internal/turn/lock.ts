@@ -38,6 +38,11 @@ export class TurnLock {
     return this.#current
   }
 
+  /** Whether a turn runs. A write that holds the lock is none. */
+  get isInTurn(): boolean {
+    return this.#current !== undefined && this.#current.isWrite !== true
+  }
+
   /** Takes the lock by the conversation's policy. A wait that is interrupted ends with `release`. */
   acquire(holder: Holder, policy: "queue" | "reject" | "replace"): Effect.Effect<void, BusyError | Closed> {
     return Effect.flatMap(Deferred.make<void, BusyError | Closed>(), (granted) => {
