@@ -14,8 +14,7 @@ export default defineConfig(({ mode }) => ({
   resolve: {
     alias: [
       { find: /^effect-chat$/, replacement: `${src}index.ts` },
-      { find: /^effect-chat\/ai$/, replacement: `${src}ai/index.ts` },
-      { find: /^effect-chat\/sql$/, replacement: `${src}sql/index.ts` },
+      { find: /^effect-chat\/(ai|mcp|sql)$/, replacement: `${src}$1/index.ts` },
       { find: /^effect-chat\/testing$/, replacement: `${src}testing/index.ts` },
       { find: /^effect-chat\/(.+)$/, replacement: `${src}$1.ts` }
     ]
