@@ -18,7 +18,7 @@ import type { ChatMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { decode, formatOf, shapeOf, withInstruction } from "../turn/structuredOutput.ts"
+import { decoded, formatOf, shapeOf, withInstruction } from "../turn/structuredOutput.ts"
 import { type Call, toAiError } from "./errors.ts"
 import { toMessages } from "./messages.ts"
 import { EchoMemory } from "./metadata.ts"
@@ -121,9 +121,9 @@ const textOf = (
 ): Effect.Effect<string> => {
   if (responseFormat.type === "text" || response.toolCalls.length > 0) return Effect.succeed(response.text)
   const encoded = Schema.encodedSchema(responseFormat.schema)
-  return Effect.match(decode(encoded, false, response, Infinity), {
+  return Effect.match(decoded(encoded, response), {
     onFailure: () => response.text,
-    onSuccess: ({ value }) => JSON.stringify(value)
+    onSuccess: (value) => JSON.stringify(value)
   })
 }
 

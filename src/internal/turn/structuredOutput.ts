@@ -249,8 +249,7 @@ const withoutNulls = (value: unknown, faults: Faults): unknown => {
   return rest
 }
 
-/** The value in an answer. */
-export const decode = <A, I>(
+const decode = <A, I>(
   schema: Schema.Schema<A, I>,
   isWrapped: boolean,
   response: ChatResponse,
