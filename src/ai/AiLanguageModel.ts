@@ -39,6 +39,16 @@ export * from "./AiSettings.ts"
 /**
  * A model on the server of a config. Fails with the field, the value and the rule where a setting is bad.
  *
+ * @example
+ * import { AiLanguageModel } from "effect-chat/ai"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ * import * as Effect from "effect/Effect"
+ *
+ * const bad = AiLanguageModel.make({ baseUrl: "ftp://127.0.0.1", model: "qwen3" })
+ *
+ * const error = Effect.runSync(Effect.flip(bad).pipe(Effect.provide(ScriptedHttpClient.layer([]))))
+ * assert.match(error.message, /baseUrl must be an http or https URL/)
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -115,6 +125,14 @@ export const layerConfig: Layer.Layer<
 
 /**
  * A `Model` of `@effect/ai`: a layer that also says the provider's name.
+ *
+ * @example
+ * import { LLMConfig, Provider } from "effect-chat"
+ * import { AiLanguageModel } from "effect-chat/ai"
+ *
+ * const qwen = AiLanguageModel.model(LLMConfig.make({ ...Provider.ollama, model: "qwen3" }))
+ *
+ * assert.strictEqual(qwen.provider, "ollama")
  *
  * @since 0.1.0
  * @category constructors

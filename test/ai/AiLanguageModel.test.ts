@@ -559,7 +559,6 @@ describe("the other ways to a model", () => {
       assert.strictEqual(text, "yes")
       assert.strictEqual(yield* Model.ProviderName, "ollama")
     }).pipe(
-      Effect.provide(AiLanguageModel.model(LLMConfig.make({ ...Provider.ollama, model: "m" }))),
-      Effect.provide(script)
+      Effect.provide(Layer.provide(AiLanguageModel.model(LLMConfig.make({ ...Provider.ollama, model: "m" })), script))
     ))
 })

@@ -93,7 +93,7 @@ describe("a toolkit", () => {
         yield* LanguageModel.generateText({ prompt: "?", toolkit, toolChoice }).pipe(Effect.provide(handlers))
 
         const [request] = yield* requests
-        const body = Schema.decodeUnknownSync(Schema.Struct({
+        const body = yield* Schema.decodeUnknown(Schema.Struct({
           tools: Schema.Array(Schema.Struct({ function: Schema.Struct({ name: Schema.String }) })),
           tool_choice: Schema.optional(Schema.Unknown)
         }))(request?.body)
