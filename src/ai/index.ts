@@ -17,3 +17,10 @@ export * as AiLanguageModel from "./AiLanguageModel.ts"
  * @since 0.1.0
  */
 export * as AiTokenCounter from "./AiTokenCounter.ts"
+
+/**
+ * Toolkits of `@effect/ai` in turns.
+ *
+ * @since 0.1.0
+ */
+export * as AiToolSet from "./AiToolSet.ts"

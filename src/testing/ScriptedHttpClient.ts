@@ -263,6 +263,21 @@ export interface ScriptedToolCall {
  * A streamed chat completion that calls tools: a chunk with the names of all calls, one with the arguments of each, and
  * the finish reason `tool_calls`, followed by usage and `[DONE]` as in {@link tokens}.
  *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1" })
+ *   const { toolCalls } = yield* chat.ask("Hi")
+ *   assert.strictEqual(toolCalls[0]?.name, "weather")
+ * })
+ *
+ * const script = [ScriptedHttpClient.toolCalls([{ name: "weather", arguments: { city: "Oslo" } }])]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -293,6 +308,21 @@ export const toolCalls = (
 
 /**
  * An error as OpenAI sends it: the status, and a JSON body with the message, type and code.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { LLMChat } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
+ *   const error = yield* Effect.flip(chat.ask("Hi"))
+ *   assert.strictEqual(error._tag, "RateLimitError")
+ * })
+ *
+ * const script = [ScriptedHttpClient.error(429, "Too many requests")]
+ *
+ * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
  *
  * @since 0.1.0
  * @category constructors

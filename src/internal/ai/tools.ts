@@ -26,10 +26,11 @@ export const toolOptions = (
     const description = `The tool ${foreign.name} is another provider's own`
     return Either.left(new AiError.MalformedInput({ module, method, description }))
   }
-  return Either.right({ tools: tools.map((tool) => toTool(tool, strict)), toolChoice: toChoice(toolChoice) })
+  return Either.right({ tools: tools.map((tool) => toDefinition(tool, strict)), toolChoice: toChoice(toolChoice) })
 }
 
-const toTool = (given: Tool.Any, strictByDefault: boolean | undefined): CallOptions.Tool => {
+/** What a request says of a tool. */
+export const toDefinition = (given: Tool.Any, strictByDefault: boolean | undefined): CallOptions.Tool => {
   const tool = originals.get(given) ?? given
   const parameters = { ...Tool.getJsonSchemaFromSchemaAst(tool.parametersSchema.ast) }
   const strict = Option.getOrElse(Context.getOption(tool.annotations, Strict), () => strictByDefault)
@@ -87,9 +88,9 @@ export const withTolerantToolkit = <Options extends { readonly toolkit?: unknown
 }
 
 /** A toolkit with its handlers, whatever its tools are. */
-interface AnyToolkit {
+export interface AnyToolkit<R = never> {
   readonly tools: Readonly<Record<string, Tool.Any>>
-  readonly handle: (name: string, params: unknown) => Effect.Effect<Handled, unknown>
+  readonly handle: (name: string, params: unknown) => Effect.Effect<Handled, unknown, R>
 }
 
 interface Handled {
