@@ -310,19 +310,9 @@ export const toolCalls = (
  * An error as OpenAI sends it: the status, and a JSON body with the message, type and code.
  *
  * @example
- * import { Effect } from "effect"
- * import { LLMChat } from "effect-chat"
  * import { ScriptedHttpClient } from "effect-chat/testing"
  *
- * const program = Effect.gen(function*() {
- *   const chat = yield* LLMChat.make({ baseUrl: "http://localhost/v1", maxRetries: 0 })
- *   const error = yield* Effect.flip(chat.ask("Hi"))
- *   assert.strictEqual(error._tag, "RateLimitError")
- * })
- *
- * const script = [ScriptedHttpClient.error(429, "Too many requests")]
- *
- * Effect.runPromise(Effect.provide(program, ScriptedHttpClient.layer(script)))
+ * export const script = [ScriptedHttpClient.error(429, "Too many requests"), ScriptedHttpClient.tokens(["Hello!"])]
  *
  * @since 0.1.0
  * @category constructors
