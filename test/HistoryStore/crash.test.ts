@@ -64,4 +64,18 @@ describe("What is found after a kill", () => {
     assert.isTrue(Turns.isSound(verdict([...turn(one), ...turn(two)])))
     assert.strictEqual(verdict(turn(one)).lost, 1)
   })
+
+  it("is sound where a turn has calls with their results, or waits at the end, and not where a result is missing", () => {
+    const call = { id: "c", name: "note", arguments: "{}" }
+    const calls: ChatMessage.ChatMessage = { role: "assistant", content: "", toolCalls: [call] }
+    const asked = [ChatMessage.user(one), calls]
+    const result = ChatMessage.toolResult("c", "noted")
+    const answer = ChatMessage.assistant(Turns.answerTo(one))
+
+    assert.isTrue(Turns.isSound(judge("ada", [...asked, result, answer], [one])))
+    assert.isTrue(Turns.isSound(judge("ada", asked, [])))
+    assert.isTrue(Turns.isSound(judge("ada", [...asked, result, ...turn(two)], [two])))
+    assert.strictEqual(judge("ada", [...asked, result], [one]).lost, 1)
+    assert.isAbove(judge("ada", [...asked, ...turn(two)], []).torn, 0)
+  })
 })

@@ -54,7 +54,14 @@ const longestTurn = 60
 /** The server that the program talks to. It outlives the program. */
 const ServerLayer = LocalServer.layer({
   tokenDelay: "2 millis",
-  answer: ({ messages }) => Turns.answerTo(messages.at(-1)?.content ?? "")
+  answer: ({ messages, tools }) => {
+    const [tool] = tools
+    const isAsked = messages.at(-1)?.role === "user"
+    if (tool !== undefined && isAsked) return { toolCalls: [{ name: tool.name }, { name: tool.name }] }
+    // Results that nobody answered are sent as text in front of the next prompt.
+    const asked = messages.filter(({ role }) => role === "user").at(-1)?.content ?? ""
+    return Turns.answerTo(asked.split("\n\n").at(-1) ?? "")
+  }
 }).pipe(Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })))
 
 /** What killing needs. */

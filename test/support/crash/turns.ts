@@ -113,29 +113,55 @@ export const judge = (
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
   { done, origin, removed }: Told
 ): Verdict => {
+  const seen = new Set<string>()
   const found = new Set<string>()
   let torn = 0
   let doubled = 0
   for (let n = 0; n < messages.length;) {
-    const prompt = wholeTurn(origin, messages[n], messages[n + 1])
-    if (prompt === undefined) {
+    const turn = wholeTurn(origin, messages.slice(n))
+    if (turn === undefined) {
       torn++
       n++
     } else {
-      if (found.has(prompt) || removed.has(prompt)) doubled++
-      found.add(prompt)
-      n += 2
+      if (seen.has(turn.prompt) || removed.has(turn.prompt)) doubled++
+      seen.add(turn.prompt)
+      if (turn.isAnswered) found.add(turn.prompt)
+      n += turn.length
     }
   }
   const lost = [...done].filter((prompt) => !found.has(prompt)).length
   return { told: done.size, found: found.size, torn, doubled, lost }
 }
 
-const wholeTurn = (
-  id: string,
-  user: ChatMessage.ChatMessage | undefined,
-  assistant: ChatMessage.ChatMessage | undefined
-): string | undefined => {
+/** A turn that is stored as it should be. */
+interface WholeTurn {
+  readonly prompt: string
+  readonly length: number
+  /** False while its calls wait for an approval, and if another turn came before that. */
+  readonly isAnswered: boolean
+}
+
+/** The turn that the messages begin with: its prompt, steps of calls with a result each, and its answer. */
+const wholeTurn = (id: string, messages: ReadonlyArray<ChatMessage.ChatMessage>): WholeTurn | undefined => {
+  const [user] = messages
   if (user?.role !== "user" || typeof user.content !== "string" || !user.content.startsWith(`${id}: `)) return undefined
-  return assistant?.role === "assistant" && assistant.content === answerTo(user.content) ? user.content : undefined
+  const prompt = user.content
+  let length = 1
+  for (;;) {
+    const answer = messages[length]
+    if (answer?.role !== "assistant") {
+      return length > 1 && (answer === undefined || answer.role === "user")
+        ? { prompt, length, isAnswered: false }
+        : undefined
+    }
+    length++
+    const calls = answer.toolCalls ?? []
+    if (calls.length === 0) {
+      return answer.content === answerTo(prompt) ? { prompt, length, isAnswered: true } : undefined
+    }
+    let results = 0
+    for (; messages[length]?.role === "tool"; length++) results++
+    // Calls stay open at the end of a history alone.
+    if (results !== calls.length && length < messages.length) return undefined
+  }
 }

@@ -4,7 +4,7 @@
  */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Effect, Logger, Schema, Stream } from "effect"
-import { ChatManager, Turn } from "effect-chat"
+import { ChatManager, Tool, ToolSet, Turn } from "effect-chat"
 import { writeSync } from "node:fs"
 import * as Stores from "./stores.ts"
 import * as Turns from "./turns.ts"
@@ -18,9 +18,33 @@ const print = (report: Turns.Report) => Effect.map(encode(report), (line) => voi
 
 let count = 0
 
+const toolOf = (name: string, needsApproval: boolean) =>
+  Effect.orDie(ToolSet.make([
+    Tool.make({ name, parameters: {}, needsApproval, handler: () => Effect.as(Effect.sleep("2 millis"), "noted") })
+  ]))
+
+/** Takes a turn: each tenth is started, has tools, or has tools whose calls wait for an approval. */
+const take = (chat: ChatManager.ManagedChat, kind: number, prompt: string) =>
+  Effect.gen(function*() {
+    switch (kind) {
+      case 1:
+        return yield* Stream.runDrain(chat.chatStream(prompt, { toolSet: yield* toolOf("note", false) }))
+      case 2: {
+        const toolSet = yield* toolOf("ask", true)
+        yield* Stream.runDrain(chat.chatStream(prompt, { toolSet }))
+        const answers = (yield* chat.openCalls).map(({ callId }) => ({ callId, approved: true }))
+        return yield* Stream.runDrain(chat.chatStream(Turn.respond(answers), { toolSet }))
+      }
+      case 3:
+        yield* chat.start(prompt, { turnId: prompt })
+        return yield* Stream.runDrain(chat.attach(prompt))
+      default:
+        return yield* Stream.runDrain(chat.chatStream(prompt))
+    }
+  })
+
 /**
- * Takes turns in one conversation without end. Every tenth turn is started and only listened to; others are asked again,
- * removed, or copied with all turns before them.
+ * Takes turns in one conversation without end. Some are asked again, removed, or copied with all turns before them.
  */
 const talk = (manager: ChatManager.Service, id: string, run: number, place: number) =>
   Effect.gen(function*() {
@@ -29,10 +53,7 @@ const talk = (manager: ChatManager.Service, id: string, run: number, place: numb
     for (let turn = 0;; turn++) {
       const prompt = Turns.promptOf(id, run, turn)
       const kind = (turn + place) % 10
-      if (kind === 3) {
-        yield* chat.start(prompt, { turnId: prompt })
-        yield* Stream.runDrain(chat.attach(prompt))
-      } else yield* Stream.runDrain(chat.chatStream(prompt))
+      yield* take(chat, kind, prompt)
       prompts.push(prompt)
       yield* print({ _tag: "Done", count: ++count, id, prompt })
       if (kind === 5) yield* Stream.runDrain(chat.chatStream(Turn.regenerate()))
