@@ -121,7 +121,7 @@ layer(Consumer.Default.pipe(Layer.provideMerge(NodeContext.layer)), {
       const { directory, write } = yield* Consumer
       // A test needs packages that no program needs.
       const programs = (yield* readmeBlocks).filter((code) => !code.includes("@effect/vitest"))
-      assert.isAbove(programs.length, 8)
+      assert.isAbove(programs.length, 6)
       const files = programs.map((_, index) => `readme-${index}.ts`)
       for (const [index, code] of programs.entries()) yield* write(`readme-${index}.ts`, code)
       yield* write("tsconfig.json", tsconfig({ files, noEmit: true, skipLibCheck: true }))
