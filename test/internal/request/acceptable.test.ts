@@ -174,7 +174,8 @@ describe("A request of any history, with every preset", () => {
   /** The history with a text of its own in every place. */
   const marked = (messages: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<ChatMessage.ChatMessage> =>
     messages.map((message, index) => {
-      const content = `<${index}>`
+      // Longer than what arbitrary arguments have by chance.
+      const content = `<said ${index}>`
       switch (message.role) {
         case "system":
         case "tool":
@@ -192,7 +193,7 @@ describe("A request of any history, with every preset", () => {
         const said = marked(messages)
         const text = JSON.stringify(requestOf(wire, said, options).messages)
         for (const [index, { role }] of said.entries()) {
-          assert.lengthOf(text.split(`<${index}>`), 2, text)
+          assert.lengthOf(text.split(`<said ${index}>`), 2, text)
           if (role === "assistant") assert.lengthOf(text.split(`<refusal ${index}>`), 2, text)
         }
       }
