@@ -308,18 +308,18 @@ export const fromCompletions = (
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
     const registry = yield* Registry.make(lifetime)
     const manager: LocalManager = {
-      getChat: (id, options = {}) =>
-        Effect.gen(function*() {
-          const { config = defaults, settings } = options
-          if (settings !== undefined) yield* validate(settings, config)
-          const { begin, chooseIn } = choosing(
-            options,
-            (after) => new Conversation({ id, store, after, defaults, window, onUsage })
-          )
-          chooseIn(yield* registry.create(id, begin))
-          const lender = registry.lender(id, begin)
-          return { ...Chat.make(wire, config, lender), ...Chat.started(wire, lender) }
-        }),
+      getChat: (id, options = {}) => {
+        const { config = defaults, settings } = options
+        const { begin, chooseIn } = choosing(
+          options,
+          (after) => new Conversation({ id, store, after, defaults, window, onUsage })
+        )
+        const chat = Effect.map(registry.create(id, begin), (conversation) => {
+          chooseIn(conversation)
+          return Chat.managed(wire, config, registry.lender(id, begin))
+        })
+        return settings === undefined ? chat : Effect.zipRight(validate(settings, config), chat)
+      },
       removeChat: (id) => registry.remove(id, store.remove(id)),
       fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),
       import: (id, data) => registry.write(id, importData(store, id, data, defaults)),

@@ -59,11 +59,9 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
     const removing = new Background()
     let isOpen = true
 
-    // A semaphore loses the permit of whoever is interrupted as it gets it. Nobody holds this one for long.
+    // What is synchronous needs no lock. The map is mutable, so that there is nothing to set.
     const withSessions = <A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> =>
-      Effect.uninterruptible(
-        Effect.clockWith((clock) => SynchronizedRef.modify(sessions, (all) => [f(all, monotonicMillis(clock)), all]))
-      )
+      Effect.clockWith((clock) => Effect.map(SynchronizedRef.get(sessions), (all) => f(all, monotonicMillis(clock))))
 
     const tell = (event: SessionEvent): void => {
       events.unsafeOffer(event)
@@ -151,7 +149,7 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
 
     const shutdown = withSessions((all) => {
       isOpen = false
-      return Array.from(all.all(), (session) => session.conversation.end(grace))
+      return all.busy.map(({ conversation }) => conversation.end(grace))
     }).pipe(
       Effect.flatMap((ends) => Effect.all(ends, { concurrency: "unbounded", discard: true })),
       Effect.zipRight(removing.settled),
@@ -167,7 +165,11 @@ export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Regist
           return conversation
         }).pipe(Effect.zipLeft(someIdle.open), Effect.uninterruptible),
       lender: (id, begin) => ({
-        with: (f) => Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave),
+        // Suspended, because a chat has some 20 effects that most callers never run.
+        with: (f) =>
+          Effect.suspend(() =>
+            Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave)
+          ),
         acquire: (scope) =>
           Effect.uninterruptible(Effect.flatMap(
             enter(id, begin),

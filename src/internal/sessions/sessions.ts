@@ -39,8 +39,11 @@ export class Sessions {
     return this.byId.get(id)
   }
 
-  all(): Iterable<Session> {
-    return this.byId.values()
+  /** Those that are in use, or have a turn that their store did not take. */
+  get busy(): ReadonlyArray<Session> {
+    const busy: Array<Session> = []
+    for (const session of this.byId.values()) if (!session.isIdle) busy.push(session)
+    return busy
   }
 
   /** A new session, idle from now. */

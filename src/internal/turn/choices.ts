@@ -27,13 +27,15 @@ export interface Mark {
 /** The columns of a commit that choices change. */
 type Columns = Pick<Commit, "title" | "owner">
 
+const noColumns: Columns = {}
+
 /** The choices that are not stored yet, and the config that the conversation has. Mutable. */
 export class Choices {
   readonly #id: string
   readonly #defaults: LLMConfig.LLMConfig
   #base: LLMConfig.LLMConfig
   #update: ConversationSettings.Update = ConversationSettings.noUpdate
-  #columns: Columns = {}
+  #columns: Columns = noColumns
   #mark: Mark | undefined
   #applied: { readonly to: Content; readonly content: Either.Either<Content, HistoryStoreError> } | undefined
 
@@ -53,11 +55,8 @@ export class Choices {
         done()
         this.#add(update)
       }
-      this.#columns = {
-        ...this.#columns,
-        ...(title === undefined ? {} : { title }),
-        ...(owner === undefined ? {} : { owner })
-      }
+      if (title !== undefined) this.#columns = { ...this.#columns, title }
+      if (owner !== undefined) this.#columns = { ...this.#columns, owner }
       if (settings !== undefined || title !== undefined || owner !== undefined) this.#mark ??= { isStored: false }
     }
     this.#applied = undefined
@@ -125,7 +124,7 @@ export class Choices {
       const columns = this.#columns
       const mark = this.#mark
       this.#update = ConversationSettings.noUpdate
-      this.#columns = {}
+      this.#columns = noColumns
       this.#mark = undefined
       this.#applied = undefined
       // A store that throws has not stored them either.
