@@ -52,6 +52,23 @@ export interface ChatSettings {
 }
 
 /**
+ * The names of all settings of a conversation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const names: ReadonlyArray<keyof ChatSettings> = [
+  "model",
+  "temperature",
+  "topP",
+  "maxTokens",
+  "frequencyPenalty",
+  "presencePenalty",
+  "systemPrompt",
+  "window"
+]
+
+/**
  * Settings that replace those of a conversation. `undefined` keeps a setting.
  *
  * @since 0.1.0

@@ -124,6 +124,13 @@ export interface Service {
   readonly updateSettings: (
     changes: Changes
   ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
+  /**
+   * Drops what the conversation chose of these settings, by default of all. From the next request on they come from the
+   * config again.
+   */
+  readonly resetSettings: (
+    names?: ReadonlyArray<keyof ChatSettings>
+  ) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /** Changes the system prompt from the next request on. The history stays. */
   readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /**

@@ -56,6 +56,50 @@ describe("The settings of a conversation", () => {
       assert.strictEqual((yield* stored).systemPrompt, "")
     }).pipe(Effect.provide(TestLayer)))
 
+  it.effect("come from the manager's current config again after resetSettings", () =>
+    Effect.gen(function*() {
+      yield* withChat(base, (chat) =>
+        chat.updateSettings({ model: "x", temperature: 0, systemPrompt: "Mine", window: { turns: 4 } }))
+      const today = yield* override({ model: "b", systemPrompt: "T" })
+
+      const some = yield* withChat(today, (chat) =>
+        Effect.zipRight(chat.resetSettings(["model", "systemPrompt"]), chat.settings))
+      const storedSome = yield* stored
+      const all = yield* withChat(today, (chat) =>
+        Effect.zipRight(Effect.zipRight(chat.resetSettings(), chat.chat("hi")), chat.settings))
+
+      assert.deepInclude(some, { model: "b", temperature: 0, systemPrompt: "T", window: { turns: 4 } })
+      assert.deepStrictEqual(storedSome.settings, { temperature: 0, window: { turns: 4 } })
+      assert.deepInclude(all, { model: "b", temperature: base.temperature, systemPrompt: "T" })
+      assert.notProperty(all, "window")
+      assert.deepStrictEqual((yield* stored).settings, {})
+      assert.strictEqual(sent(yield* lastRequest)[0], "system: T")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.effect("lose an empty prompt that was chosen after resetSettings", () =>
+    Effect.gen(function*() {
+      const settings = yield* withChat(base, (chat) =>
+        chat.updateSettings({ systemPrompt: "" }).pipe(
+          Effect.zipRight(chat.resetSettings(["systemPrompt"])),
+          Effect.zipRight(chat.settings)
+        ))
+
+      assert.strictEqual(settings.systemPrompt, "S")
+    }).pipe(Effect.provide(TestLayer)))
+
+  it.effect("of a config of another server are those of that config again after resetSettings", () =>
+    Effect.gen(function*() {
+      const config = LLMConfig.make({ baseUrl: "http://other/v1", model: "o", temperature: 0.5 })
+
+      const settings = yield* withChat(base, (chat) =>
+        chat.updateSettings({ model: "p", temperature: 0.9 }).pipe(
+          Effect.zipRight(chat.resetSettings(["temperature"])),
+          Effect.zipRight(chat.settings)
+        ), { config })
+
+      assert.deepInclude(settings, { model: "p", temperature: 0.5 })
+    }).pipe(Effect.provide(TestLayer)))
+
   it.effect("are stored if updateSettings chose them, also if they equal the defaults", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) => chat.updateSettings({ model: "a", temperature: null, systemPrompt: "Mine" }))

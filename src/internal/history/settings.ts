@@ -68,7 +68,22 @@ export const toBase = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMConfi
   return Either.getOrElse(decode(own), () => config)
 }
 
-/** Changes of a conversation's choices. `isReset` first drops the choices that a config has. */
+/** The config with these settings of another one. */
+export const withFieldsOf = (
+  config: LLMConfig.LLMConfig,
+  other: LLMConfig.LLMConfig,
+  names: ReadonlyArray<string>
+): LLMConfig.LLMConfig => {
+  const isOf = ([name]: readonly [string, unknown]) => fields.has(name) && names.includes(name)
+  const own = Object.entries(LLMConfig.encodeChosen(config)).filter((entry) => !isOf(entry))
+  const others = Object.entries(LLMConfig.encodeChosen(other)).filter(isOf)
+  return Either.getOrElse(decode(Object.fromEntries([...own, ...others])), () => config)
+}
+
+/**
+ * Changes of a conversation's choices. One that is undefined drops the choice. `isReset` first drops the choices that a
+ * config has.
+ */
 export interface Update {
   readonly isReset: boolean
   readonly changes: Settings
@@ -91,6 +106,12 @@ export const fromConfig = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMC
 
 export const fromChanges = (changes: Changes): Update => ({ isReset: false, changes: defined({ ...changes }) })
 
+/** Drops the choices of these settings. */
+export const fromNames = (names: ReadonlyArray<keyof ChatSettings>): Update => ({
+  isReset: false,
+  changes: Object.fromEntries(names.map((name) => [name, undefined]))
+})
+
 /** Both updates as one. */
 export const combine = (first: Update, then: Update): Update => ({
   isReset: first.isReset || then.isReset,
@@ -100,16 +121,11 @@ export const combine = (first: Update, then: Update): Update => ({
 /** The choices of the conversation after an update. */
 export const update = ({ changes, isReset }: Update, before: Choices): Choices => {
   const { systemPrompt, ...rest } = changes
-  const settings = { ...(isReset ? withoutFields(before.settings) : before.settings), ...rest }
-  return typeof systemPrompt === "string"
-    ? withPrompt({ settings, prompt: before.prompt }, systemPrompt)
-    : { settings, prompt: before.prompt }
+  const settings = defined({ ...(isReset ? withoutFields(before.settings) : before.settings), ...rest })
+  if (!("systemPrompt" in changes)) return { settings, prompt: before.prompt }
+  const prompt = typeof systemPrompt === "string" ? systemPrompt : ""
+  return { settings: defined({ ...settings, systemPrompt: systemPrompt === "" ? "" : undefined }), prompt }
 }
-
-const withPrompt = ({ settings }: Choices, prompt: string): Choices => ({
-  settings: { ...defined({ ...settings, systemPrompt: prompt === "" ? "" : undefined }) },
-  prompt
-})
 
 /** The settings that are in force by these choices. */
 export const resolve = (

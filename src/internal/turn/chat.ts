@@ -11,7 +11,7 @@ import { type ChatEvent, isTextDelta } from "../../ChatEvent.ts"
 import { type ChatMessage, fromPrompt, type Prompt, type SystemMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import type { Changes } from "../../ChatSettings.ts"
+import { type Changes, type ChatSettings, names as settingNames } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
 import { change } from "../decode/response.ts"
@@ -35,6 +35,8 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
   usage: lender.with((conversation) => conversation.usage),
   settings: lender.with((conversation) => conversation.settings),
   updateSettings: (changes: Changes) => lender.with((conversation) => conversation.updateSettings(changes)),
+  resetSettings: (names: ReadonlyArray<keyof ChatSettings> = settingNames) =>
+    lender.with((conversation) => conversation.resetSettings(names)),
   updateSystemPrompt: (prompt: string) => lender.with((conversation) => conversation.updateSystemPrompt(prompt)),
   clearHistory: lender.with((conversation) => conversation.clear),
   save: lender.with((conversation) => conversation.save),

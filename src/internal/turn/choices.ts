@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type { HistoryStoreError } from "../../ChatError.ts"
-import type { Changes } from "../../ChatSettings.ts"
+import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import * as LLMConfig from "../../LLMConfig.ts"
 import type { Commit, Settings } from "../../StoredConversation.ts"
 import * as ConversationSettings from "../history/settings.ts"
@@ -24,6 +24,12 @@ export interface Mark {
   isStored: boolean
 }
 
+/** What is stored of a change of settings. `done` makes the rest of it, in memory. */
+interface Change {
+  readonly update: ConversationSettings.Update
+  readonly done: () => void
+}
+
 /** The columns of a commit that choices change. */
 type Columns = Pick<Commit, "title" | "owner">
 
@@ -33,6 +39,8 @@ const noColumns: Columns = {}
 export class Choices {
   readonly #id: string
   readonly #defaults: LLMConfig.LLMConfig
+  /** The config of the last `getChat`, and the same with changes that are not stored. */
+  #given: LLMConfig.LLMConfig
   #base: LLMConfig.LLMConfig
   #update: ConversationSettings.Update = ConversationSettings.noUpdate
   #columns: Columns = noColumns
@@ -42,12 +50,13 @@ export class Choices {
   constructor(id: string, defaults: LLMConfig.LLMConfig) {
     this.#id = id
     this.#defaults = defaults
+    this.#given = defaults
     this.#base = defaults
   }
 
   /** Makes a choice. `mark` tells whether it is stored already. Returns the mark that tells it from now on. */
   make({ config, owner, settings, title }: Choice, mark?: Mark): Mark | undefined {
-    if (config !== undefined) this.#base = ConversationSettings.toBase(config, this.#defaults)
+    if (config !== undefined) this.#given = this.#base = ConversationSettings.toBase(config, this.#defaults)
     if (mark?.isStored !== true) {
       if (config !== undefined) this.#add(ConversationSettings.fromConfig(config, this.#defaults))
       if (settings !== undefined) {
@@ -67,20 +76,29 @@ export class Choices {
    * What of these changes is stored. Those of the model and the sampling change a config of another server in memory only,
    * when `done` is called.
    */
-  change({ systemPrompt, window, ...sampling }: Changes): {
-    readonly update: ConversationSettings.Update
-    readonly done: () => void
-  } {
+  change({ systemPrompt, window, ...sampling }: Changes): Change {
     if (!this.#isForeign) {
       return { update: ConversationSettings.fromChanges({ systemPrompt, window, ...sampling }), done: () => {} }
     }
     return {
       update: ConversationSettings.fromChanges({ systemPrompt, window }),
+      done: () => this.#rebase(Either.getOrElse(LLMConfig.override(this.#base, sampling), () => this.#base))
+    }
+  }
+
+  /** Drops the choices of these settings. Those of a config of another server are again as it has them. */
+  reset(names: ReadonlyArray<keyof ChatSettings>): Change {
+    return {
+      update: ConversationSettings.fromNames(names),
       done: () => {
-        this.#base = Either.getOrElse(LLMConfig.override(this.#base, sampling), () => this.#base)
-        this.#applied = undefined
+        if (this.#isForeign) this.#rebase(ConversationSettings.withFieldsOf(this.#base, this.#given, names))
       }
     }
+  }
+
+  #rebase(config: LLMConfig.LLMConfig): void {
+    this.#base = config
+    this.#applied = undefined
   }
 
   /** Whether there is anything to store. */

@@ -190,18 +190,26 @@ export class Conversation {
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
-    return this.#updateSettings({ systemPrompt })
+    return this.#setSettings(() => this.#choices.change({ systemPrompt }))
   }
 
   updateSettings(changes: Changes): Effect.Effect<void, StoreError | InvalidRequestError> {
-    return Effect.zipRight(Settings.validate(changes, this.#options.defaults), this.#updateSettings(changes))
+    return Effect.zipRight(
+      Settings.validate(changes, this.#options.defaults),
+      this.#setSettings(() => this.#choices.change(changes))
+    )
   }
 
-  #updateSettings(changes: Changes): Effect.Effect<void, StoreError> {
+  /** Drops what the conversation chose of these settings. */
+  resetSettings(names: ReadonlyArray<keyof ChatSettings>): Effect.Effect<void, StoreError> {
+    return this.#setSettings(() => this.#choices.reset(names))
+  }
+
+  #setSettings(change: () => ReturnType<Choices["change"]>): Effect.Effect<void, StoreError> {
     const write = this.#content.write(true, (content) =>
       Effect.flatMap(this.#choices.apply(content), (chosen) => {
         const { incarnation, version } = content
-        const { done, update } = this.#choices.change(changes)
+        const { done, update } = change()
         const next: Content = { ...chosen, ...Settings.update(update, chosen) }
         const { prompt: systemPrompt, settings } = next
         const commit = this.#choices.isPrompt(update)
