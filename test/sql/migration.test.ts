@@ -1,61 +1,103 @@
 /**
- * What the release before stored turns wrote, read by this one.
+ * What the release before stored turns wrote, read by this one. That release itself wrote the data in
+ * `test/support/olderRelease`: a SQLite database, as SQL, and a folder of files, both of the same conversations.
  */
-import { KeyValueStore } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Option, Schema } from "effect"
-import { ChatMessage, HistoryStore } from "effect-chat"
+import { Chunk, Context, Effect, Layer, Option, Stream } from "effect"
+import { ChatManager, HistoryStore, LLMConfig } from "effect-chat"
 import { SqlHistoryStore } from "effect-chat/sql"
 import * as Sqlite from "effect-chat/sql/Sqlite"
+import { ScriptedHttpClient } from "effect-chat/testing"
 import Database from "libsql"
+import { cpSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { answer, lines, sent } from "../support/chats.ts"
 import { folder } from "../support/databases.ts"
 import * as Postgres from "../support/postgres.ts"
 
-const usage =
-  `{"inputTokens":1,"outputTokens":2,"totalTokens":3,"reasoningTokens":0,"cachedTokens":0,"estimated":false,"raw":null}`
-const messages = ["a", "b"].flatMap((said) => [ChatMessage.user(said), ChatMessage.assistant(`${said}!`)])
-const encoded = messages.map((message) => Schema.encodeSync(Schema.parseJson(ChatMessage.ChatMessage))(message))
+const data = (name: string) => fileURLToPath(new URL(`../support/olderRelease/${name}`, import.meta.url))
+const tables = readFileSync(data("chats.sql"), "utf8")
 
-const oldTables = `
-  CREATE TABLE effect_chat_migrations (migration_id integer PRIMARY KEY NOT NULL,
-    created_at datetime NOT NULL DEFAULT current_timestamp, name VARCHAR(255) NOT NULL);
-  INSERT INTO effect_chat_migrations (migration_id, name) VALUES (1, 'conversations');
-  CREATE TABLE effect_chat_conversations (id text PRIMARY KEY, long_id text, version integer NOT NULL,
-    system_prompt text NOT NULL, usage text NOT NULL, summary text, settings text NOT NULL, next_seq integer NOT NULL,
-    created_at text NOT NULL, updated_at text NOT NULL);
-  CREATE TABLE effect_chat_messages (
-    conversation text NOT NULL REFERENCES effect_chat_conversations (id) ON DELETE CASCADE,
-    seq integer NOT NULL, message text NOT NULL, PRIMARY KEY (conversation, seq));
-  INSERT INTO effect_chat_conversations VALUES ('old', NULL, 2, 'Be brief.', '${usage}', NULL, '{"model":"m"}', 4,
-    '2026-11-01T00:00:00.000Z', '2026-11-01T00:00:01.000Z');
-  ${encoded.map((text, seq) => `INSERT INTO effect_chat_messages VALUES ('old', ${seq}, '${text}');`).join("\n")}`
+const config = LLMConfig.make({ baseUrl: "http://today/v1", model: "today", systemPrompt: "Be kind.", maxRetries: 0 })
+
+const TestClient = ScriptedHttpClient.layer(() => answer("ok"))
+
+const load = (id: string) =>
+  Effect.flatMap(HistoryStore.HistoryStore, (store) => Effect.map(store.load(id), Option.getOrThrow))
+
+const starts = ({ turns }: HistoryStore.StoredConversation) =>
+  turns.map(({ index, start, turnId }) => [index, start, turnId])
 
 const check = Effect.gen(function*() {
   const store = yield* HistoryStore.HistoryStore
-  const old = Option.getOrThrow(yield* store.load("old"))
-  assert.deepStrictEqual(old.messages, messages)
-  assert.deepStrictEqual(old.turns.map(({ index, start, turnId }) => [index, start, turnId]), [
-    [0, 0, "turn-0"],
-    [1, 2, "turn-1"]
+  const long = "x".repeat(300)
+  const ids = ["ada", "tools", "image/Ünï code", "cleared", long, "own", "summary"]
+  assert.sameMembers(Chunk.toArray(yield* Stream.runCollect(store.list)), ids)
+  assert.deepStrictEqual(lines((yield* load(long)).messages), ["user: hi", "assistant: re hi"])
+
+  const ada = yield* load("ada")
+  assert.deepStrictEqual(lines(ada.messages), [
+    "user: one",
+    "assistant: re one",
+    "user: two 🙂",
+    "assistant: re two 🙂",
+    "user: three",
+    "assistant: re three"
   ])
-  yield* store.commit({ id: "old", expected: { incarnation: "", version: 2 }, keepTurns: 1, turns: [] })
-  assert.deepStrictEqual(Option.getOrThrow(yield* store.load("old")).messages, messages.slice(0, 2))
+  assert.deepStrictEqual(starts(ada), [[0, 0, "turn-0"], [1, 2, "turn-1"], [2, 4, "turn-2"]])
+  assert.deepInclude(ada.usage, { inputTokens: 15, outputTokens: 9, cachedTokens: 6 })
+
+  const tools = yield* load("tools")
+  assert.deepStrictEqual(starts(tools), [[0, 0, "turn-0"], [1, 4, "turn-1"]])
+  assert.deepNestedPropertyVal(tools.messages[1], "toolCalls[0]", {
+    id: "call_1",
+    name: "weather",
+    arguments: `{"city":"Köln"}`
+  })
+  assert.deepNestedPropertyVal((yield* load("image/Ünï code")).messages[0], "content[1]", {
+    type: "image",
+    url: "https://example.org/a.png"
+  })
+  assert.deepInclude(yield* load("cleared"), { messages: [], turns: [], systemPrompt: "Mine." })
+  assert.deepInclude((yield* load("summary")).summary, { text: "They counted." })
+
+  yield* store.commit({ id: "tools", expected: { incarnation: "", version: 3 }, keepTurns: 1, turns: [] })
+  assert.strictEqual((yield* load("tools")).messages.length, 4)
 })
 
-describe("Data of the release before stored turns", () => {
-  it.scoped("is migrated in a SQLite file, with its turns", () =>
+/** Continues the conversations with another server and prompt than they had. */
+const goOn = Effect.gen(function*() {
+  const manager = yield* ChatManager.make({ config })
+  for (const id of ["ada", "own", "cleared"]) yield* Effect.flatMap(manager.getChat(id), (chat) => chat.chat("next"))
+  yield* Effect.flatMap(manager.getChat("ada"), (chat) => chat.rewind(2))
+
+  const { requests } = yield* ScriptedHttpClient.ScriptedHttpClient
+  const [ada, own, cleared] = yield* requests
+  assert.isTrue(ada?.url.startsWith("http://today/v1"))
+  assert.deepStrictEqual(sent(ada).slice(0, 2), ["system: Be kind.", "user: one"])
+  assert.strictEqual(sent(ada).length, 8)
+  assert.deepInclude(own?.body, { model: "own", temperature: 0.1 })
+  assert.deepStrictEqual(sent(cleared), ["system: Mine.", "user: next"])
+  assert.deepStrictEqual(starts(yield* load("ada")), [[0, 0, "turn-0"], [1, 2, "turn-1"]])
+}).pipe(Effect.scoped, Effect.provide(TestClient))
+
+const all = Effect.zipRight(check, goOn)
+
+describe("Data that the release before stored turns wrote", () => {
+  it.scoped("is migrated in a SQLite file", () =>
     Effect.gen(function*() {
       const filename = `${yield* folder}/chats.db`
       const database = new Database(filename)
-      database.exec(oldTables)
+      database.exec(tables)
       database.close()
-      yield* Effect.provide(check, Sqlite.layer({ filename }))
+      yield* Effect.provide(all, Sqlite.layer({ filename }))
     }))
 
   it.scopedLive.skipIf(Postgres.unavailable !== "")(
-    "is migrated in PostgreSQL, with its turns",
+    "is migrated in PostgreSQL",
     () =>
       Effect.gen(function*() {
         const { createDatabase } = yield* Postgres.Postgres
@@ -64,19 +106,19 @@ describe("Data of the release before stored turns", () => {
           PgClient.PgClient
         )
         yield* client.unsafe(
-          oldTables.replace(/datetime|_at text/g, (type) => type === "datetime" ? "timestamptz" : "_at timestamptz")
+          tables.replace(/datetime|_at text/g, (type) => type === "datetime" ? "timestamptz" : "_at timestamptz")
         )
         const store = yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client)
-        yield* Effect.provideService(check, HistoryStore.HistoryStore, store)
+        yield* Effect.provideService(all, HistoryStore.HistoryStore, store)
       }).pipe(Effect.provide(Postgres.layer)),
     60_000
   )
 
-  it.effect("is read from a document, with its turns", () =>
+  it.scoped("is read from files", () =>
     Effect.gen(function*() {
-      const document = `{"id":"old","version":2,"systemPrompt":"Be brief.","messages":[${encoded.join(",")}],` +
-        `"usage":${usage},"settings":{"model":"m"}}`
-      yield* (yield* KeyValueStore.KeyValueStore).set("conversation-id-old", document)
-      yield* Effect.provide(check, HistoryStore.layerKeyValueStore)
-    }).pipe(Effect.provide(KeyValueStore.layerMemory)))
+      const directory = yield* folder
+      cpSync(data("files"), directory, { recursive: true })
+      const store = HistoryStore.layerFileSystem({ directory }).pipe(Layer.provide(NodeContext.layer))
+      yield* Effect.provide(all, store)
+    }))
 })
