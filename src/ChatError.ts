@@ -10,7 +10,7 @@ import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { details, detailsAnd } from "./internal/errors/details.ts"
-import { publicSentences } from "./internal/errors/publicSentences.ts"
+import { otherSentence, publicSentences } from "./internal/errors/publicSentences.ts"
 import { FiniteMillis } from "./internal/settings.ts"
 import { ToolError } from "./internal/tools/toolError.ts"
 
@@ -379,7 +379,8 @@ export const ChatError: ReturnType<typeof union> = union()
 export const isChatError: (u: unknown) => u is ChatError = Schema.is(ChatError)
 
 /**
- * A sentence about an error that users may see. It depends only on the tag and contains no text of the server.
+ * A sentence about an error that users may see. It depends only on the tag and contains no text of the server. Every value
+ * that is no `ChatError`, such as a defect or an error of the program, has the same sentence.
  *
  * @example
  * import { ChatError } from "effect-chat"
@@ -390,4 +391,4 @@ export const isChatError: (u: unknown) => u is ChatError = Schema.is(ChatError)
  * @since 0.1.0
  * @category conversions
  */
-export const toPublic = (error: ChatError): string => publicSentences[error._tag]
+export const toPublic = (error: unknown): string => isChatError(error) ? publicSentences[error._tag] : otherSentence

@@ -118,6 +118,12 @@ describe("an error", () => {
 })
 
 describe("toPublic", () => {
+  it("gives one sentence for every value that is no ChatError", () => {
+    const others = [new Error("at /srv/app.js"), { _tag: "ServerError", message: "secret" }, "secret", undefined]
+
+    assert.deepStrictEqual(others.map(ChatError.toPublic), others.map(() => "Something went wrong. Try again later."))
+  })
+
   const all = [...retryable, ...final]
 
   it("has a sentence for each tag", () => {

@@ -18,3 +18,6 @@ export const publicSentences = {
   BusyError: "The conversation is busy with another message.",
   ToolError: "A tool that the answer needs failed."
 }
+
+/** What may be shown of every other error. */
+export const otherSentence = "Something went wrong. Try again later."
