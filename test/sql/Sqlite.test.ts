@@ -7,6 +7,7 @@ import { Duration, Effect, Fiber, Layer, Option, Schedule, TestClock } from "eff
 import { HistoryStore } from "effect-chat"
 import * as Sqlite from "effect-chat/sql/Sqlite"
 import Database from "libsql"
+import { copyFileSync } from "node:fs"
 import { file, folder, turn } from "../support/databases.ts"
 
 describe("Sqlite.layer", () => {
@@ -80,6 +81,34 @@ describe("Sqlite.layer", () => {
       assert.strictEqual(stored.version, 1)
       const other = new Database(filename)
       assert.deepStrictEqual(other.prepare("PRAGMA journal_mode").all(), [{ journal_mode: "wal" }])
+      other.close()
+    }))
+
+  it.scoped("leaves everything in the file itself when its scope closes, so that a copy of the file is a backup", () =>
+    Effect.gen(function*() {
+      const filename = `${yield* folder}/chats.db`
+      const copy = `${yield* folder}/copy.db`
+      const use = <A, E>(filename: string, f: (store: HistoryStore.Service) => Effect.Effect<A, E>) =>
+        Effect.provide(Effect.flatMap(HistoryStore.HistoryStore, f), Sqlite.layer({ filename }))
+      yield* use(filename, (store) => store.append(turn("a", 0)))
+      copyFileSync(filename, copy)
+
+      assert.isTrue(Option.isSome(yield* use(copy, (store) => store.load("a"))))
+    }))
+
+  it.scopedLive("closes without a wait while another program reads", () =>
+    Effect.gen(function*() {
+      const filename = `${yield* folder}/chats.db`
+      const store = Effect.flatMap(HistoryStore.HistoryStore, (store) => store.append(turn("a", 0)))
+      const other = new Database(filename)
+      other.exec("PRAGMA journal_mode = WAL")
+      yield* Effect.provide(
+        Effect.zipRight(store, Effect.sync(() => other.exec("BEGIN; SELECT * FROM sqlite_master"))),
+        Sqlite.layer({ filename })
+      ).pipe(Effect.timeout("2 seconds"))
+      other.exec("COMMIT")
+
+      assert.lengthOf(other.prepare("SELECT * FROM effect_chat_conversations").all(), 1)
       other.close()
     }))
 

@@ -26,7 +26,7 @@ export const make = (
     const turn = Effect.unsafeMakeSemaphore(1)
     const database = yield* Effect.acquireRelease(
       attempt(() => new Database(filename)),
-      (database) => turn.withPermits(1)(Effect.sync(() => database.close()))
+      (database) => turn.withPermits(1)(Effect.sync(() => close(database)))
     )
     yield* whenFree(attempt(() => database.exec("PRAGMA journal_mode = WAL")))
     yield* attempt(() => database.exec("PRAGMA foreign_keys = ON"))
@@ -43,6 +43,20 @@ export const make = (
 
 const attempt = <A>(f: () => A): Effect.Effect<A, SqlError> =>
   Effect.try({ try: f, catch: (cause) => new SqlError({ cause, message: "Failed to execute statement" }) })
+
+/**
+ * Closes the file once it has everything that is in its write-ahead log, so that the file alone is a backup. libsql leaves
+ * the log to the end of the process. The log stays if another program uses the file now.
+ */
+const close = (database: Database.Database): void => {
+  try {
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+  } catch {
+    // Nothing is lost: the next program that opens the file reads the log.
+  } finally {
+    database.close()
+  }
+}
 
 /** libsql ends the process if a closed database is used. */
 const assertOpen = (database: Database.Database): void => {
