@@ -375,10 +375,7 @@ export const config: Config.Config<LLMConfig> = Config.mapOrFail(
     if (mistake !== undefined) return Either.left(mistake)
     const { provider } = own
     const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))
-    if (provider !== undefined && preset === undefined) {
-      const known = Object.keys(Provider.presets).join(", ")
-      return Either.left(ConfigError.InvalidData(["LLM_PROVIDER"], `Expected one of ${known}, actual ${provider}`))
-    }
+    if (provider !== undefined && preset === undefined) return Either.left(Variables.unknownPreset(provider))
     const ownUrl = own.baseUrl ?? preset?.baseUrl
     const baseUrl = ownUrl ?? openai.baseUrl
     if (baseUrl === undefined) {

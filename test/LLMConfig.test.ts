@@ -542,6 +542,18 @@ describe("LLMConfig.config", () => {
       }
     }))
 
+  it.effect("suggests the nearest preset for a misspelled one", () =>
+    Effect.gen(function*() {
+      for (const name of ["Ollama", "olama", "open-ai"]) {
+        const error = shown(yield* Effect.flip(read({ LLM_PROVIDER: name })))
+        const nearest = name === "open-ai" ? "openai" : "ollama"
+        assert.strictEqual(
+          error,
+          `(Invalid data at LLM_PROVIDER: "There is no preset "${name}". Did you mean ${nearest}?")`
+        )
+      }
+    }))
+
   it.effect("falls back on OPENAI_BASE_URL and OPENAI_API_KEY", () =>
     Effect.gen(function*() {
       const config = yield* read({ OPENAI_BASE_URL: baseUrl, OPENAI_API_KEY: secret })

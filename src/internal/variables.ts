@@ -3,6 +3,7 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
+import { presets } from "../Provider.ts"
 import { asText } from "./json.ts"
 import { nearest, unknownSetting } from "./nearest.ts"
 
@@ -59,6 +60,14 @@ export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigErro
     }
   }
   return undefined
+}
+
+/** The error for a name that no preset has. */
+export const unknownPreset = (name: string): ConfigError.ConfigError => {
+  const known = Object.keys(presets)
+  const suggestion = nearest(name, known)
+  const rule = suggestion === undefined ? `Expected one of ${known.join(", ")}` : `Did you mean ${suggestion}?`
+  return ConfigError.InvalidData(["LLM_PROVIDER"], `There is no preset "${name}". ${rule}`)
 }
 
 /** The number that a variable means: `null` for one that is not sent, and the text if it is no number. */

@@ -135,7 +135,7 @@ describe("if the chat cannot start", () => {
     const [name, value, reason] of [
       ["LLM_TEMPERATURE", "9", "LLM_TEMPERATURE: Expected a number between 0 and 2, or null, actual 9"],
       ["LLM_BASE_URL", "not an address", "LLM_BASE_URL: baseUrl must be an http or https URL"],
-      ["LLM_PROVIDER", "nobody", "LLM_PROVIDER: Expected one of "]
+      ["LLM_PROVIDER", "nobody", "LLM_PROVIDER: There is no preset \"nobody\". Expected one of "]
     ] as const
   ) {
     it.live(`says in one line that ${name} is invalid`, () =>
