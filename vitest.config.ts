@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
@@ -5,6 +6,11 @@ import { defineConfig } from "vitest/config"
 const src = fileURLToPath(new URL("./src/", import.meta.url))
 
 const slow = "test/**/*.slow.test.ts"
+
+/** Fast tests that try more among the slow ones. */
+const thorough = readdirSync("test", { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".test.ts") && readFileSync(`test/${file}`, "utf8").includes("support/runs.ts"))
+  .map((file) => `test/${file.replaceAll("\\", "/")}`)
 
 /** Under this name the run keeps what it reached of `src`, for `vitest --merge-reports`. */
 const kept = process.env["COVERAGE"]
@@ -20,8 +26,9 @@ export default defineConfig(({ mode }) => ({
     ]
   },
   test: {
-    include: [mode === "slow" ? slow : "test/**/*.test.ts"],
+    include: mode === "slow" ? [slow, ...thorough] : ["test/**/*.test.ts"],
     exclude: mode === "slow" || mode === "all" ? [] : [slow],
+    env: { THOROUGH: mode === "slow" || mode === "all" ? "1" : "0" },
     setupFiles: ["./vitest.setup.ts"],
     // On a machine that is busy, or counts what is reached, a test of a second takes more than vitest's five.
     testTimeout: 30_000,

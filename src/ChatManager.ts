@@ -326,7 +326,7 @@ export const fromCompletions = (
       export: (id) => exportData(store, id),
       conversations: store.conversations,
       removeOlderThan: (age) => removeOlderThan(store, age, (id) => registry.removeUnused(id, store.remove(id))),
-      has: registry.has,
+      has: (id) => registry.has(id),
       size: registry.size,
       ids: registry.ids,
       list: Option.isSome(kept) ? store.list : Stream.unwrap(Effect.map(registry.ids, Stream.fromIterable)),

@@ -6,6 +6,7 @@ import { Chunk, Clock, Effect, Exit, FastCheck, Fiber, FiberId, Scope, Stream, T
 import { ChatCompletions, ChatEvent, ChatManager, ChatMessage, Limits, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, held, nothing, options, requests, sent, usage, withScript } from "./support/chats.ts"
+import { isThorough, runs } from "./support/runs.ts"
 import { makeStage } from "./support/stage.ts"
 
 const call = (text: string, conversation?: string, config: Partial<LLMConfig.Options> = {}) => ({
@@ -171,7 +172,7 @@ describe("a limit of requests a minute", () => {
         }
       }).pipe(Effect.scoped, withScript(script))
     },
-    { fastCheck: { numRuns: 25 }, timeout: 60_000 }
+    { fastCheck: { numRuns: runs(10, 25) }, timeout: 60_000 }
   )
 })
 
@@ -279,7 +280,7 @@ describe("a wait", () => {
     }).pipe(withScript(slow(1000))))
 
   /** Operations between one break-in and the next. At 1 this finds no more, and takes minutes. */
-  const stride = 7
+  const stride = isThorough ? 7 : 23
 
   const atManyOperations = (
     what: string,

@@ -4,6 +4,7 @@ import { type ChatEvent, LLMConfig } from "effect-chat"
 import { Decoder, type Problem } from "../../src/internal/decode/decoder.ts"
 import { cases, isPresent } from "../support/corpus.ts"
 import { cut, generator } from "../support/playback.ts"
+import { runs } from "../support/runs.ts"
 import { answer, complete, stream } from "../support/wire/ask.ts"
 import { bytes, calls, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
@@ -92,21 +93,21 @@ const cutAt = (whole: Uint8Array, places: ReadonlyArray<number>): ReadonlyArray<
 describe("chunking", () => {
   it.prop("any split of a stream gives the same events", [body, cuts], ([whole, places]) => {
     assert.deepStrictEqual(decode(cutAt(whole, places)), decode([whole]))
-  }, { fastCheck: { numRuns: 400 } })
+  }, { fastCheck: { numRuns: runs(150, 400) } })
 
   it.prop("a stream byte by byte gives the same events as in one piece", [body], ([whole]) => {
     assert.deepStrictEqual(decode(Array.from(whole, (byte) => Uint8Array.of(byte))), decode([whole]))
-  }, { fastCheck: { numRuns: 150 } })
+  }, { fastCheck: { numRuns: runs(50, 150) } })
 
   it.prop("with tags of reasoning, a split changes only the boundaries of deltas", [body, cuts], ([whole, places]) => {
     const pieces = cutAt(whole, places)
     assert.deepStrictEqual(joined(decode(pieces, undefined, withTags)), joined(decode([whole], undefined, withTags)))
-  }, { fastCheck: { numRuns: 150 } })
+  }, { fastCheck: { numRuns: runs(50, 150) } })
 
   it.prop("a split gives the same events with a wrong content type", [body, cuts], ([whole, places]) => {
     const contentType = "application/json"
     assert.deepStrictEqual(decode(cutAt(whole, places), contentType), decode([whole], contentType))
-  }, { fastCheck: { numRuns: 150 } })
+  }, { fastCheck: { numRuns: runs(50, 150) } })
 
   it.prop(
     "any bytes give events or an error, and never a defect",
@@ -192,5 +193,5 @@ describe("accumulating", () => {
       const { id: _, model: __, ...expected } = whole
       assert.deepStrictEqual(rest, expected)
     })
-  })
+  }, { fastCheck: { numRuns: runs(40, 100) } })
 })

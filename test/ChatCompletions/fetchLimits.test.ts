@@ -10,34 +10,35 @@ import { done, ends, says } from "../support/wire/say.ts"
 
 const provideFetch = Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))
 
-/** How long the server is silent before the head and before the body, in milliseconds: undici looks at its timers each second. */
+/** How long the server is silent, in milliseconds: undici looks at its timers each second. */
 const silence = 2_500
 
-const slowServer = Effect.acquireRelease(
-  Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
-    const http = createServer((request, response) => {
-      const answer = async (): Promise<void> => {
-        await delay(silence)
-        response.writeHead(200, { "content-type": "text/event-stream" })
-        response.write(says("slow"))
-        await delay(silence)
-        response.end(ends() + done)
-      }
-      request.resume().on("end", () => void answer())
-    })
-    http.listen(0, "127.0.0.1", () => {
-      const { port } = http.address() as AddressInfo
-      resume(Effect.succeed({
-        url: `http://127.0.0.1:${port}/v1`,
-        close: () => {
-          http.closeAllConnections()
-          http.close()
+const slowServer = (silent: "beforeHead" | "withinBody") =>
+  Effect.acquireRelease(
+    Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
+      const http = createServer((request, response) => {
+        const answer = async (): Promise<void> => {
+          if (silent === "beforeHead") await delay(silence)
+          response.writeHead(200, { "content-type": "text/event-stream" })
+          response.write(says("slow"))
+          if (silent === "withinBody") await delay(silence)
+          response.end(ends() + done)
         }
-      }))
-    })
-  }),
-  ({ close }) => Effect.sync(close)
-)
+        request.resume().on("end", () => void answer())
+      })
+      http.listen(0, "127.0.0.1", () => {
+        const { port } = http.address() as AddressInfo
+        resume(Effect.succeed({
+          url: `http://127.0.0.1:${port}/v1`,
+          close: () => {
+            http.closeAllConnections()
+            http.close()
+          }
+        }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
 
 /** A dispatcher of Node's `fetch` that gives up much earlier than the one that it has. */
 const impatient = Effect.gen(function*() {
@@ -47,9 +48,9 @@ const impatient = Effect.gen(function*() {
   return Reflect.construct(constructor, [{ headersTimeout: 500, bodyTimeout: 500 }])
 })
 
-const ask = (asking: Asking) =>
+const ask = (silent: "beforeHead" | "withinBody", asking: Asking) =>
   Effect.gen(function*() {
-    const { url } = yield* slowServer
+    const { url } = yield* slowServer(silent)
     const none: RequestInit = {}
     const init = Object.assign(none, { dispatcher: yield* impatient })
     const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
@@ -74,14 +75,19 @@ const gaveUp = (code: string) => new TypeError("fetch failed", { cause: Object.a
 
 describe("the limits of fetch itself", () => {
   it.live("do not apply if those of the config are longer", () =>
-    Effect.map(
-      ask({ config: { firstTokenTimeout: "10 minutes", idleTimeout: "10 minutes" } }),
-      (outcome) => assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "slow")
-    ), 20_000)
+    Effect.gen(function*() {
+      const config = { firstTokenTimeout: "10 minutes", idleTimeout: "10 minutes" } as const
+      const outcomes = yield* Effect.all([ask("beforeHead", { config }), ask("withinBody", { config })], {
+        concurrency: 2
+      })
+      for (const outcome of outcomes) {
+        assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "slow")
+      }
+    }), 20_000)
 
   it.live("apply if those of the config are shorter than the defaults of fetch", () =>
     Effect.map(
-      ask({ config: { firstTokenTimeout: "1 minute", idleTimeout: "1 minute" } }),
+      ask("beforeHead", { config: { firstTokenTimeout: "1 minute", idleTimeout: "1 minute" } }),
       (outcome) => assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "TimeoutError")
     ), 20_000)
 

@@ -8,8 +8,9 @@ import { cases, isPresent } from "../support/corpus.ts"
 import { below, choose, mutate } from "../support/mutate.ts"
 import { cut, generator } from "../support/playback.ts"
 import { hasEnd, read } from "../support/reference.ts"
+import { runs } from "../support/runs.ts"
 
-const runs = Number(process.env["FUZZ_RUNS"] ?? 300)
+const count = Number(process.env["FUZZ_RUNS"] ?? runs(100, 300))
 const seed = Number(process.env["FUZZ_SEED"] ?? 20261122)
 /** The number of the only run to make, to look at one that failed. */
 const only = process.env["FUZZ_ONLY"]
@@ -280,13 +281,13 @@ const check = (run: number): Effect.Effect<void> => {
 
 const batches = 10
 
-describe(`Fuzz: ${runs} mutated answers${isPresent ? "" : " (generated ones: ../shared/corpus is absent)"}`, () => {
+describe(`Fuzz: ${count} mutated answers${isPresent ? "" : " (generated ones: ../shared/corpus is absent)"}`, () => {
   for (let batch = 0; batch < batches; batch++) {
     it.effect(
       `mutations ${batch + 1}/${batches} give a correct answer or a typed error`,
       () =>
         Effect.gen(function*() {
-          for (let run = batch; run < runs; run += batches) {
+          for (let run = batch; run < count; run += batches) {
             if (only === undefined || Number(only) === run) yield* check(run)
           }
         }),

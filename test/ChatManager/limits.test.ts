@@ -18,6 +18,7 @@ import {
   usage,
   withScript
 } from "../support/chats.ts"
+import { runs } from "../support/runs.ts"
 
 const manager = (more?: Partial<ChatManager.Options>) => ChatManager.make({ config: options(), ...more })
 
@@ -233,7 +234,7 @@ describe("The limits of a manager, for any calls at any time", () => {
         assert.deepStrictEqual(yield* held, nothing)
       }).pipe(Effect.scoped, withScript(script))
     },
-    { fastCheck: { numRuns: 25 }, timeout: 60_000 }
+    { fastCheck: { numRuns: runs(8, 25) }, timeout: 60_000 }
   )
 
   it.effect.prop(
@@ -280,7 +281,7 @@ describe("The limits of a manager, for any calls at any time", () => {
         assert.lengthOf(begun, arrivals.reduce((sum, { count }) => sum + count, 0))
       }).pipe(Effect.scoped, withScript(script))
     },
-    { fastCheck: { numRuns: 15 }, timeout: 60_000 }
+    { fastCheck: { numRuns: runs(6, 15) }, timeout: 60_000 }
   )
 })
 

@@ -154,6 +154,20 @@ describe("HistoryStore.layerFileSystem", () => {
     20_000
   )
 
+  it.live("leaves no lock behind if a write is interrupted at any moment", () =>
+    inFolder(({ fs, path, store }) =>
+      Effect.gen(function*() {
+        for (let looks = 0; looks < 40; looks++) {
+          const { version } = yield* store.version("a")
+          const write = yield* Effect.fork(store.append(turn("a", version)))
+          yield* Effect.replicateEffect(fs.exists(path(".")), Math.floor(looks / 2))
+          yield* Fiber.interrupt(write)
+          const files = yield* fs.readDirectory(path("."))
+          assert.deepStrictEqual(files.filter((file) => file !== "id-a.json"), [], `after ${looks} looks`)
+        }
+      })
+    ))
+
   it.effect("never reads the file of another conversation", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {

@@ -6,6 +6,7 @@ import { Effect, Exit, FastCheck, type Fiber, FiberId, Stream } from "effect"
 import { type ChatError, type ChatResponse, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, held, lines, nothing, options, sent, streams, withScript } from "../support/chats.ts"
+import { runs } from "../support/runs.ts"
 import { makeStage } from "../support/stage.ts"
 
 const { delay, delayed, json, never, reset, sse, tokens } = ScriptedHttpClient
@@ -138,7 +139,7 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
             if (turnPolicy === "queue") assert.deepStrictEqual(asked, [...asked].sort((a, b) => a - b))
             assertTold(exits, lines(history))
           }).pipe(withScript(script(all))),
-        { timeout: 60_000, fastCheck: { numRuns: 20 } }
+        { timeout: 60_000, fastCheck: { numRuns: runs(8, 20) } }
       )
     }
   }

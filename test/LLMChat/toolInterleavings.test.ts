@@ -6,6 +6,7 @@ import { Duration, Effect, Exit, FastCheck, type Fiber, FiberId, Layer, Option, 
 import { ChatManager, HistoryStore, type LLMChat, LLMConfig, Tool, ToolSet, Turn } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { options, withScript } from "../support/chats.ts"
+import { runs } from "../support/runs.ts"
 import { makeStage, type Stage } from "../support/stage.ts"
 import { isPaired, member } from "../support/tools.ts"
 
@@ -173,7 +174,7 @@ describe("any interleaving of turns, handler failures, approvals, stops, interru
             assert.deepStrictEqual(refused, [])
           }).pipe(Effect.scoped, Effect.provide(Shared), withScript(script(all, refused)))
         },
-        { fastCheck: { numRuns: 60 } }
+        { fastCheck: { numRuns: runs(15, 60) } }
       )
     }
   }

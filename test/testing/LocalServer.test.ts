@@ -5,6 +5,7 @@ import { Context, Duration, Effect, Exit, Fiber, Layer, Option, Redacted, Schedu
 import { LocalServer } from "effect-chat/testing"
 import { createServer } from "node:http"
 import * as OpenAI from "openai"
+import { runs } from "../support/runs.ts"
 
 const serve = (options?: LocalServer.Options) =>
   LocalServer.layer(options).pipe(
@@ -676,12 +677,14 @@ describe("LocalServer with options", () => {
       })
     ), 20_000)
 
-  it.live("serves two thousand streams at once", () =>
+  const many = runs(200, 2000)
+
+  it.live(`serves ${many} streams at once`, () =>
     live(
       { tokenDelay: "5 millis" },
       Effect.gen(function*() {
         const texts = yield* Effect.forEach(
-          Array.from({ length: 2000 }, (_, index) => index),
+          Array.from({ length: many }, (_, index) => index),
           (index) => Effect.flatMap(streamOf("any", `number ${index}`), (response) => response.text),
           { concurrency: "unbounded" }
         )

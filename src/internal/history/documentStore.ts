@@ -4,10 +4,18 @@
 import * as Effect from "effect/Effect"
 import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
+import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { HistoryStoreError } from "../../ChatError.ts"
-import type { ConversationInfo, Service, StoredConversation } from "../../StoredConversation.ts"
+import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
+import type {
+  Commit,
+  ConversationInfo,
+  ConversationQuery,
+  Service,
+  StoredConversation,
+  Version
+} from "../../StoredConversation.ts"
 import * as Change from "./change.ts"
 import * as Commits from "./commits.ts"
 import { fromName, toName } from "./documentName.ts"
@@ -34,100 +42,136 @@ export const make = (
   documents: Documents
 ): Effect.Effect<Service> =>
   Effect.sync((): Service => {
-    const decode = Schema.decodeUnknown(Schema.parseJson(schema))
-    const encode = Schema.encode(Schema.parseJson(schema))
-    const locks = Array.from({ length: stripes }, () => Effect.unsafeMakeSemaphore(1))
+    const store = new DocumentStore(schema, documents)
+    return Commits.toService({
+      isShared: documents.exclusive !== undefined,
+      load: (id) => store.load(id),
+      version: (id) => Effect.map(store.load(id), (stored) => Change.versionOf(Option.getOrUndefined(stored))),
+      loadTail: (id, options) =>
+        Effect.map(store.load(id), Option.map((stored) => Change.tail(stored, options?.turns))),
+      findTurn: (id, turnId) => Effect.map(store.load(id), Option.flatMap((stored) => Change.findTurn(stored, turnId))),
+      commit: (commit, fresh) => store.commit(commit, fresh),
+      copy: (from, to, options) => store.copy(from, to, options?.keepTurns),
+      conversations: (query) => store.conversations(query ?? {}),
+      remove: (id) => store.remove(id),
+      list: store.list
+    })
+  })
 
-    /** Whoever had the lock lets the next one have it: a semaphore gives it to who asks first after it is free. */
-    const locked = <A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
-      const lock = locks[Math.abs(Hash.string(name)) % stripes]
-      return lock === undefined ? effect : Effect.ensuring(lock.withPermits(1)(effect), Effect.yieldNow())
-    }
+class DocumentStore {
+  readonly #documents: Documents
+  readonly #decode: (text: string) => Effect.Effect<StoredConversation, ParseResult.ParseError>
+  readonly #encode: (conversation: StoredConversation) => Effect.Effect<string, ParseResult.ParseError>
+  readonly #locks = Array.from({ length: stripes }, () => Effect.unsafeMakeSemaphore(1))
 
-    const read = (id: string, name: string): Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError> =>
-      documents.read(name).pipe(
-        Effect.mapError((cause) => storeFailed(id, "read", cause)),
-        Effect.flatMap(Option.match({
-          onNone: () => Effect.succeedNone,
-          onSome: (text) => Effect.asSome(Effect.mapError(decode(text), (cause) => notDecodable(id, cause)))
-        })),
-        Effect.filterOrFail(
-          Option.match({ onNone: () => true, onSome: (stored) => stored.id === id }),
-          () => notOf(id)
-        )
-      )
+  constructor(schema: Schema.Schema<StoredConversation, StoredConversation.Encoded>, documents: Documents) {
+    this.#documents = documents
+    this.#decode = Schema.decode(Schema.parseJson(schema))
+    this.#encode = Schema.encode(Schema.parseJson(schema))
+  }
 
-    /** Waiting can be interrupted, writing cannot. */
-    const write = <A, E>(
-      id: string,
-      f: (name: string) => Effect.Effect<A, E | HistoryStoreError>
-    ): Effect.Effect<A, E | HistoryStoreError> =>
-      Effect.flatMap(toName(id), (name) => {
-        const effect = Effect.uninterruptible(f(name))
-        if (documents.exclusive === undefined) return locked(name, effect)
-        const alone = documents.exclusive(name, Effect.exit(effect))
-        return locked(name, Effect.flatten(Effect.mapError(alone, (cause) => storeFailed(id, "locked", cause))))
-      })
+  /** Under the lock, since documents may be written in place. */
+  load(id: string): Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError> {
+    return Effect.flatMap(toName(id), (name) => this.#locked(name, this.#read(id, name)))
+  }
 
-    const put = (next: StoredConversation, name: string, isNew: boolean) =>
-      encode(next).pipe(
-        Effect.flatMap((text) => documents.write(name, text, isNew)),
-        Effect.mapBoth({
-          onFailure: (cause) => storeFailed(next.id, "written", cause),
-          onSuccess: () => Change.versionOf(next)
-        })
-      )
+  commit(commit: Commit, fresh: Commits.Fresh): Effect.Effect<Version, HistoryStoreError | ConflictError> {
+    return this.#write(commit.id, (name) =>
+      Effect.gen(this, function*() {
+        const stored = Option.getOrUndefined(yield* this.#read(commit.id, name))
+        return yield* this.#put(yield* Change.commit(stored, commit, fresh), name, stored === undefined)
+      }))
+  }
 
-    // Under the lock, since documents may be written in place.
-    const load = (id: string) => Effect.flatMap(toName(id), (name) => locked(name, read(id, name)))
+  /** The read is complete, and the copy is one write. */
+  copy(
+    from: string,
+    to: string,
+    keepTurns: number | undefined
+  ): Effect.Effect<Version, HistoryStoreError | ConflictError> {
+    return Effect.gen(this, function*() {
+      const stored = yield* this.load(from)
+      if (Option.isNone(stored)) return yield* notStored(from)
+      return yield* this.commit(Change.toCopy(stored.value, to, keepTurns), yield* Commits.fresh)
+    })
+  }
 
-    /** The entry of this conversation in a page. A conversation that cannot be read does not hide others. */
-    const infoOf = (id: string): Effect.Effect<ReadonlyArray<ConversationInfo>> =>
-      load(id).pipe(
-        Effect.map((stored) => Option.toArray(Option.map(stored, Change.toInfo))),
-        Effect.catchAll((error) => Effect.as(Effect.logWarning(error.message), []))
-      )
+  conversations(query: ConversationQuery): Effect.Effect<ReadonlyArray<ConversationInfo>, HistoryStoreError> {
+    return this.list.pipe(
+      Stream.mapEffect((id) => this.#infoOf(id)),
+      Stream.flattenIterables,
+      Stream.runCollect,
+      Effect.map((all) => Change.pageOf(Array.from(all), query))
+    )
+  }
 
-    const list = documents.names.pipe(
-      Stream.mapEffect((name) => Effect.map(locked(name, idOf(documents, name)), Option.toArray)),
+  remove(id: string): Effect.Effect<boolean, HistoryStoreError> {
+    return this.#write(
+      id,
+      (name) => Effect.mapError(this.#documents.remove(name), (cause) => storeFailed(id, "removed", cause))
+    )
+  }
+
+  get list(): Stream.Stream<string, HistoryStoreError> {
+    return this.#documents.names.pipe(
+      Stream.mapEffect((name) => Effect.map(this.#locked(name, idOf(this.#documents, name)), Option.toArray)),
       Stream.mapError(listFailed),
       Stream.flattenIterables
     )
+  }
 
-    const commit: Commits.Core["commit"] = (commit, fresh) =>
-      write(commit.id, (name) =>
-        Effect.gen(function*() {
-          const stored = Option.getOrUndefined(yield* read(commit.id, name))
-          return yield* put(yield* Change.commit(stored, commit, fresh), name, stored === undefined)
-        }))
+  /** Whoever had the lock lets the next one have it: a semaphore gives it to who asks first after it is free. */
+  #locked<A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const lock = this.#locks[Math.abs(Hash.string(name)) % stripes]
+    return lock === undefined ? effect : Effect.ensuring(lock.withPermits(1)(effect), Effect.yieldNow())
+  }
 
-    return Commits.toService({
-      isShared: documents.exclusive !== undefined,
-      load,
-      version: (id) => Effect.map(load(id), (stored) => Change.versionOf(Option.getOrUndefined(stored))),
-      loadTail: (id, options) => Effect.map(load(id), Option.map((stored) => Change.tail(stored, options?.turns))),
-      findTurn: (id, turnId) => Effect.map(load(id), Option.flatMap((stored) => Change.findTurn(stored, turnId))),
-      commit,
-      // The read is complete, and the copy is one write.
-      copy: (from, to, options) =>
-        Effect.gen(function*() {
-          const stored = yield* load(from)
-          if (Option.isNone(stored)) return yield* notStored(from)
-          const fresh = yield* Commits.fresh
-          return yield* commit(Change.toCopy(stored.value, to, options?.keepTurns), fresh)
-        }),
-      conversations: (query) =>
-        list.pipe(
-          Stream.mapEffect(infoOf),
-          Stream.flattenIterables,
-          Stream.runCollect,
-          Effect.map((all) => Change.pageOf(Array.from(all), query ?? {}))
-        ),
-      remove: (id) =>
-        write(id, (name) => Effect.mapError(documents.remove(name), (cause) => storeFailed(id, "removed", cause))),
-      list
+  #read(id: string, name: string): Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError> {
+    return this.#documents.read(name).pipe(
+      Effect.mapError((cause) => storeFailed(id, "read", cause)),
+      Effect.flatMap(Option.match({
+        onNone: () => Effect.succeedNone,
+        onSome: (text) => Effect.asSome(Effect.mapError(this.#decode(text), (cause) => notDecodable(id, cause)))
+      })),
+      Effect.filterOrFail(
+        Option.match({ onNone: () => true, onSome: (stored) => stored.id === id }),
+        () => notOf(id)
+      )
+    )
+  }
+
+  /** Waiting can be interrupted, writing cannot. */
+  #write<A, E>(
+    id: string,
+    f: (name: string) => Effect.Effect<A, E | HistoryStoreError>
+  ): Effect.Effect<A, E | HistoryStoreError> {
+    return Effect.flatMap(toName(id), (name) => {
+      const effect = Effect.uninterruptible(f(name))
+      const { exclusive } = this.#documents
+      if (exclusive === undefined) return this.#locked(name, effect)
+      const alone = exclusive(name, Effect.exit(effect))
+      return this.#locked(name, Effect.flatten(Effect.mapError(alone, (cause) => storeFailed(id, "locked", cause))))
     })
-  })
+  }
+
+  #put(next: StoredConversation, name: string, isNew: boolean): Effect.Effect<Version, HistoryStoreError> {
+    return this.#encode(next).pipe(
+      Effect.flatMap((text) => this.#documents.write(name, text, isNew)),
+      Effect.mapBoth({
+        onFailure: (cause) => storeFailed(next.id, "written", cause),
+        onSuccess: () => Change.versionOf(next)
+      })
+    )
+  }
+
+  /** The entry of this conversation in a page. A conversation that cannot be read does not hide others. */
+  #infoOf(id: string): Effect.Effect<ReadonlyArray<ConversationInfo>> {
+    return this.load(id).pipe(
+      Effect.map((stored) => Option.toArray(Option.map(stored, Change.toInfo))),
+      Effect.catchAll((error) => Effect.as(Effect.logWarning(error.message), []))
+    )
+  }
+}
 
 const Id = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ id: Schema.String })))
 

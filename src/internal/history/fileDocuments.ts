@@ -9,10 +9,9 @@ import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { HistoryStoreError } from "../../ChatError.ts"
+import { monotonicMillis } from "../time.ts"
 import type { Documents } from "./documentStore.ts"
 import { storeFailed } from "./errors.ts"
 import { make as makeIncarnation } from "./incarnation.ts"
@@ -82,10 +81,10 @@ export const make = (
     }
   })
 
-/** How long a lock may be held. A write takes milliseconds. */
-const longestHold = "5 seconds"
+/** How long a lock may be held, in milliseconds. A write takes some of them. */
+const longestHold = 5_000
 
-const retry = Schedule.spaced("5 millis")
+const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
 
 /** Holds a lock file during an effect. Its content names the writer and the write. */
 const makeLocks = (fs: FileSystem.FileSystem, owner: string) => {
@@ -114,15 +113,16 @@ const makeLocks = (fs: FileSystem.FileSystem, owner: string) => {
       yield* fs.remove(aside, { force: true })
     }).pipe(Effect.ignore)
 
+  /** Only the time between attempts can be interrupted, so that no lock is left behind that nobody releases. */
   const acquire = (file: string, mark: string): Effect.Effect<void, PlatformError> =>
     Effect.gen(function*() {
       if (yield* create(file, mark)) return
       const seen = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
-      const isFree = create(file, mark).pipe(
-        Effect.repeat({ schedule: retry, until: (isCreated) => isCreated }),
-        Effect.timeoutOption(longestHold)
-      )
-      if (Option.isSome(yield* isFree)) return
+      const end = (yield* now) + longestHold
+      while ((yield* now) < end) {
+        yield* Effect.interruptible(Effect.sleep("5 millis"))
+        if (yield* create(file, mark)) return
+      }
       yield* breakLock(file, seen)
       yield* acquire(file, mark)
     })
@@ -131,7 +131,7 @@ const makeLocks = (fs: FileSystem.FileSystem, owner: string) => {
     Effect.suspend(() => {
       const mark = `${owner}-${++count}`
       return Effect.acquireUseRelease(
-        Effect.interruptible(acquire(file, mark)),
+        acquire(file, mark),
         () => effect,
         () => release(file, mark)
       )

@@ -29,169 +29,216 @@ export interface Limits {
   readonly grace: Duration.Duration
 }
 
-/** The sessions of one manager. */
-export interface Registry {
-  /** The conversation with this id, which is begun if there is none. */
-  readonly create: (id: string, begin: Begin) => Effect.Effect<Conversation>
-  /** Lends the session out: it is created if need be, and not idle meanwhile. */
-  readonly lender: (id: string, begin: Begin) => Lender
-  /** Ends the session, and does `forget` then; whether there was one to end or to forget. */
-  readonly remove: <E>(id: string, forget: Effect.Effect<boolean, E>) => Effect.Effect<boolean, E>
-  /** Like `remove`, but not while the session is in use, or has a turn that its store did not take. */
-  readonly removeUnused: <E>(id: string, forget: Effect.Effect<boolean, E>) => Effect.Effect<boolean, E>
-  /** Runs a write of what is stored, after removals. The session reads it with its next use. */
-  readonly write: <A, E>(id: string, write: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  readonly has: (id: string) => Effect.Effect<boolean>
-  readonly size: Effect.Effect<number>
-  readonly ids: Effect.Effect<ReadonlyArray<string>>
-  readonly events: Stream.Stream<SessionEvent>
-}
+/** In milliseconds. What is longer than a timer can be, the live Clock takes for ever. */
+const longestSleep = 24 * 60 * 60 * 1000
 
 /** Sessions that live as long as the scope. */
-export const make = ({ capacity, grace, timeout }: Limits): Effect.Effect<Registry, never, Scope.Scope> =>
+export const make = (limits: Limits): Effect.Effect<Registry, never, Scope.Scope> =>
   Effect.gen(function*() {
     const sessions = yield* SynchronizedRef.make(new Sessions())
     const events = yield* PubSub.unbounded<SessionEvent>()
     const someIdle = yield* Effect.makeLatch(false)
-    const idleMillis = Duration.toMillis(timeout)
-    const removals = new Removals()
-    const leaving = new Background()
-    const removing = new Background()
-    let isOpen = true
+    const registry = new Registry(limits, sessions, events, someIdle)
+    if (Duration.isFinite(limits.timeout)) yield* Effect.forkScoped(registry.evictForever)
+    yield* Effect.addFinalizer(() => registry.shutdown)
+    return registry
+  })
 
-    // What is synchronous needs no lock. The map is mutable, so that there is nothing to set.
-    const withSessions = <A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> =>
-      Effect.clockWith((clock) => Effect.map(SynchronizedRef.get(sessions), (all) => f(all, monotonicMillis(clock))))
+/** The sessions of one manager. */
+export class Registry {
+  readonly #sessions: SynchronizedRef.SynchronizedRef<Sessions>
+  readonly #events: PubSub.PubSub<SessionEvent>
+  readonly #someIdle: Effect.Latch
+  readonly #capacity: number
+  readonly #grace: Duration.Duration
+  readonly #idleMillis: number
+  readonly #removals = new Removals()
+  readonly #leaving = new Background()
+  readonly #removing = new Background()
+  #isOpen = true
 
-    const tell = (event: SessionEvent): void => {
-      events.unsafeOffer(event)
+  constructor(
+    { capacity, grace, timeout }: Limits,
+    sessions: SynchronizedRef.SynchronizedRef<Sessions>,
+    events: PubSub.PubSub<SessionEvent>,
+    someIdle: Effect.Latch
+  ) {
+    this.#capacity = capacity
+    this.#grace = grace
+    this.#idleMillis = Duration.toMillis(timeout)
+    this.#sessions = sessions
+    this.#events = events
+    this.#someIdle = someIdle
+  }
+
+  has(id: string): Effect.Effect<boolean> {
+    return this.#withSessions((all) => all.get(id) !== undefined)
+  }
+
+  get size(): Effect.Effect<number> {
+    return this.#withSessions((all) => all.size)
+  }
+
+  get ids(): Effect.Effect<ReadonlyArray<string>> {
+    return this.#withSessions((all) => all.ids)
+  }
+
+  get events(): Stream.Stream<SessionEvent> {
+    return Stream.fromPubSub(this.#events)
+  }
+
+  /** The conversation with this id, which is begun if there is none. */
+  create(id: string, begin: Begin): Effect.Effect<Conversation> {
+    return this.#withSessions((all, now) => {
+      const { conversation } = this.#getOrCreate(all, id, begin, now)
+      this.#shrink(all)
+      return conversation
+    }).pipe(Effect.zipLeft(this.#someIdle.open), Effect.uninterruptible)
+  }
+
+  /** Lends the session out: it is created if need be, and not idle meanwhile. */
+  lender(id: string, begin: Begin): Lender {
+    return {
+      // Suspended, because a chat has some 20 effects that most callers never run.
+      with: (f) =>
+        Effect.suspend(() =>
+          Effect.acquireUseRelease(
+            this.#enter(id, begin),
+            ({ conversation }) => f(conversation),
+            (session) => this.#leave(session)
+          )
+        ),
+      acquire: (scope) =>
+        Effect.uninterruptible(Effect.flatMap(
+          this.#enter(id, begin),
+          (session) => Effect.as(Scope.addFinalizer(scope, this.#leave(session)), session.conversation)
+        ))
     }
+  }
 
-    const evict = (all: Sessions, session: Session, reason: "idle" | "capacity"): void => {
+  /** Ends the session, and does `forget` then; whether there was one to end or to forget. */
+  remove<E>(
+    id: string,
+    forget: Effect.Effect<boolean, E>,
+    isAllowed: (session: Session) => boolean = () => true
+  ): Effect.Effect<boolean, E> {
+    return Effect.flatten(this.#withSessions((all) => {
+      const session = all.get(id)
+      if (session === undefined) return this.#removals.add(id, forget)
+      if (!isAllowed(session)) return Effect.succeed(false)
       all.delete(session)
-      tell({ _tag: "Evicted", id: session.id, reason })
-    }
+      this.#emit({ _tag: "Removed", id })
+      return this.#removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
+    })).pipe((removal) => this.#removing.run(removal))
+  }
 
-    const shrink = (all: Sessions): void => {
-      for (let idle = all.longestIdle; idle !== undefined && all.size > capacity; idle = all.longestIdle) {
-        evict(all, idle, "capacity")
-      }
-    }
+  /** Like `remove`, but not while the session is in use, or has a turn that its store did not take. */
+  removeUnused<E>(id: string, forget: Effect.Effect<boolean, E>): Effect.Effect<boolean, E> {
+    return this.remove(id, forget, ({ conversation, users }) => users === 0 && !conversation.isUnsaved)
+  }
 
-    const getOrCreate = (all: Sessions, id: string, begin: Begin, now: number): Session => {
-      const existing = all.get(id)
-      if (existing !== undefined) return existing
-      tell({ _tag: "Created", id })
-      return all.create(id, begin(removals.last(id)), now)
-    }
+  /** Runs a write of what is stored, after removals. The session reads it with its next use. */
+  write<A, E>(id: string, write: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const reload = Effect.flatMap(
+      this.#withSessions((all) => all.get(id)),
+      (session) => session === undefined ? Effect.void : session.conversation.reload
+    )
+    return Effect.suspend(() => this.#removals.last(id) ?? Effect.void).pipe(
+      Effect.zipRight(write),
+      Effect.ensuring(reload)
+    )
+  }
 
-    const enter = (id: string, begin: Begin): Effect.Effect<Session> =>
-      Effect.flatten(withSessions((all, now) => {
-        if (!isOpen) return Effect.interrupt
-        const session = getOrCreate(all, id, begin, now)
-        all.enter(session)
-        shrink(all)
-        return Effect.succeed(session)
-      }))
-
-    const leaveNow = (session: Session): Effect.Effect<void> =>
-      withSessions((all, now) => {
-        all.leave(session, now)
-        shrink(all)
-      }).pipe(Effect.zipRight(someIdle.open))
-
-    /** A session is in use until what its conversation writes is stored. */
-    const leave = (session: Session): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        const { background } = session.conversation
-        return background.isIdle
-          ? leaveNow(session)
-          : leaving.start(Effect.zipRight(background.settled, leaveNow(session)))
-      })
-
-    /** Evicts a batch of those whose time is over, and gives the time that the next one has left. */
-    const evictExpired = withSessions((all, now) => {
-      let idle = all.longestIdle
-      for (let n = 0; n < evictionBatch && idle !== undefined && idle.lastActivity + idleMillis <= now; n++) {
-        evict(all, idle, "idle")
-        idle = all.longestIdle
-      }
-      return idle === undefined ? undefined : idle.lastActivity + idleMillis - now
-    })
-
-    // In milliseconds. What is longer than a timer can be, the live Clock takes for ever.
-    const longestSleep = 24 * 60 * 60 * 1000
-
+  /** Evicts the sessions whose time is over, one after another. */
+  get evictForever(): Effect.Effect<never> {
     // The latch is closed before the look, so that a session that becomes idle after it opens it again.
-    const evictForever = someIdle.close.pipe(
-      Effect.zipRight(evictExpired),
+    return this.#someIdle.close.pipe(
+      Effect.zipRight(this.#evictExpired),
       Effect.flatMap((left) => {
-        if (left === undefined) return someIdle.await
+        if (left === undefined) return this.#someIdle.await
         return left > 0 ? Effect.sleep(Math.min(Math.max(1, Math.ceil(left)), longestSleep)) : Effect.yieldNow()
       }),
       Effect.forever
     )
-    if (Duration.isFinite(timeout)) yield* Effect.forkScoped(evictForever)
+  }
 
-    const remove = <E>(
-      id: string,
-      forget: Effect.Effect<boolean, E>,
-      isAllowed: (session: Session) => boolean = () => true
-    ): Effect.Effect<boolean, E> =>
-      Effect.flatten(withSessions((all) => {
-        const session = all.get(id)
-        if (session === undefined) return removals.add(id, forget)
-        if (!isAllowed(session)) return Effect.succeed(false)
-        all.delete(session)
-        tell({ _tag: "Removed", id })
-        return removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
-      })).pipe((removal) => removing.run(removal))
-
-    const shutdown = withSessions((all) => {
-      isOpen = false
-      return all.busy.map(({ conversation }) => conversation.end(grace))
+  /** Ends the sessions that are in use, and waits for the removals. No session is entered any more. */
+  get shutdown(): Effect.Effect<void> {
+    return this.#withSessions((all) => {
+      this.#isOpen = false
+      return all.busy.map(({ conversation }) => conversation.end(this.#grace))
     }).pipe(
       Effect.flatMap((ends) => Effect.all(ends, { concurrency: "unbounded", discard: true })),
-      Effect.zipRight(removing.settled),
-      Effect.zipRight(PubSub.shutdown(events))
+      Effect.zipRight(this.#removing.settled),
+      Effect.zipRight(PubSub.shutdown(this.#events))
     )
-    yield* Effect.addFinalizer(() => shutdown)
+  }
 
-    return {
-      create: (id, begin) =>
-        withSessions((all, now) => {
-          const { conversation } = getOrCreate(all, id, begin, now)
-          shrink(all)
-          return conversation
-        }).pipe(Effect.zipLeft(someIdle.open), Effect.uninterruptible),
-      lender: (id, begin) => ({
-        // Suspended, because a chat has some 20 effects that most callers never run.
-        with: (f) =>
-          Effect.suspend(() =>
-            Effect.acquireUseRelease(enter(id, begin), ({ conversation }) => f(conversation), leave)
-          ),
-        acquire: (scope) =>
-          Effect.uninterruptible(Effect.flatMap(
-            enter(id, begin),
-            (session) => Effect.as(Scope.addFinalizer(scope, leave(session)), session.conversation)
-          ))
-      }),
-      remove,
-      removeUnused: (id, forget) =>
-        remove(id, forget, ({ conversation, users }) => users === 0 && !conversation.isUnsaved),
-      write: (id, write) =>
-        Effect.suspend(() => removals.last(id) ?? Effect.void).pipe(
-          Effect.zipRight(write),
-          Effect.ensuring(
-            Effect.flatMap(
-              withSessions((all) => all.get(id)),
-              (session) => session === undefined ? Effect.void : session.conversation.reload
-            )
-          )
-        ),
-      has: (id) => withSessions((all) => all.get(id) !== undefined),
-      size: withSessions((all) => all.size),
-      ids: withSessions((all) => all.ids),
-      events: Stream.fromPubSub(events)
+  /** What is synchronous needs no lock. The map is mutable, so that there is nothing to set. */
+  #withSessions<A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> {
+    return Effect.clockWith((clock) =>
+      Effect.map(SynchronizedRef.get(this.#sessions), (all) => f(all, monotonicMillis(clock)))
+    )
+  }
+
+  #emit(event: SessionEvent): void {
+    this.#events.unsafeOffer(event)
+  }
+
+  #getOrCreate(all: Sessions, id: string, begin: Begin, now: number): Session {
+    const existing = all.get(id)
+    if (existing !== undefined) return existing
+    this.#emit({ _tag: "Created", id })
+    return all.create(id, begin(this.#removals.last(id)), now)
+  }
+
+  #enter(id: string, begin: Begin): Effect.Effect<Session> {
+    return Effect.flatten(this.#withSessions((all, now) => {
+      if (!this.#isOpen) return Effect.interrupt
+      const session = this.#getOrCreate(all, id, begin, now)
+      all.enter(session)
+      this.#shrink(all)
+      return Effect.succeed(session)
+    }))
+  }
+
+  /** A session is in use until what its conversation writes is stored. */
+  #leave(session: Session): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { background } = session.conversation
+      return background.isIdle
+        ? this.#leaveNow(session)
+        : this.#leaving.start(Effect.zipRight(background.settled, this.#leaveNow(session)))
+    })
+  }
+
+  #leaveNow(session: Session): Effect.Effect<void> {
+    return this.#withSessions((all, now) => {
+      all.leave(session, now)
+      this.#shrink(all)
+    }).pipe(Effect.zipRight(this.#someIdle.open))
+  }
+
+  #shrink(all: Sessions): void {
+    for (let idle = all.longestIdle; idle !== undefined && all.size > this.#capacity; idle = all.longestIdle) {
+      this.#evict(all, idle, "capacity")
     }
-  })
+  }
+
+  #evict(all: Sessions, session: Session, reason: "idle" | "capacity"): void {
+    all.delete(session)
+    this.#emit({ _tag: "Evicted", id: session.id, reason })
+  }
+
+  /** Evicts a batch of those whose time is over, and gives the time that the next one has left. */
+  get #evictExpired(): Effect.Effect<number | undefined> {
+    return this.#withSessions((all, now) => {
+      let idle = all.longestIdle
+      for (let n = 0; n < evictionBatch && idle !== undefined && idle.lastActivity + this.#idleMillis <= now; n++) {
+        this.#evict(all, idle, "idle")
+        idle = all.longestIdle
+      }
+      return idle === undefined ? undefined : idle.lastActivity + this.#idleMillis - now
+    })
+  }
+}

@@ -7,6 +7,7 @@ import { toJsonText } from "../../../src/internal/json.ts"
 import { toAcceptable } from "../../../src/internal/request/acceptable.ts"
 import { toBody } from "../../../src/internal/request/body.ts"
 import { history, model, origin } from "../../support/histories.ts"
+import { runs } from "../../support/runs.ts"
 
 interface Sent {
   readonly role: string
@@ -138,7 +139,7 @@ const laws: Readonly<
 
 const signatures = (value: unknown) => textsIn(value).filter((text) => text.endsWith("-signature")).length
 
-const runs = { fastCheck: { numRuns: 40 } }
+const often = { fastCheck: { numRuns: runs(15, 40) } }
 
 describe("A request of any history, with every preset", () => {
   for (const [title, law] of Object.entries(laws)) {
@@ -147,7 +148,7 @@ describe("A request of any history, with every preset", () => {
         law(requestOf(wire, messages, tools), wire, true)
         law(requestOf(wire, messages, {}), wire, false)
       }
-    }, runs)
+    }, often)
   }
 
   it.prop("is not changed by another pass", [history], ([messages]) => {
@@ -158,7 +159,7 @@ describe("A request of any history, with every preset", () => {
         assert.deepStrictEqual(toAcceptable(once, target), once)
       }
     }
-  }, runs)
+  }, often)
 
   it.prop("has opaque fields of its server and model, and of no other", [history], ([messages]) => {
     const wire = Provider.Wire.make({})
@@ -198,7 +199,7 @@ describe("A request of any history, with every preset", () => {
         }
       }
     }
-  }, runs)
+  }, often)
 
   it.prop("keeps the order of questions and answers", [history], ([messages]) => {
     for (const wire of Object.values(wires)) {
@@ -207,7 +208,7 @@ describe("A request of any history, with every preset", () => {
       const places = said.map((_, index) => text.indexOf(`<${index}>`))
       assert.deepStrictEqual(places, [...places].sort((one, other) => one - other))
     }
-  }, runs)
+  }, often)
 
   it.prop("begins as the request before it, so that the server's cache holds", [history], ([messages]) => {
     const said = messages.filter(({ role }) => role !== "system")
@@ -220,5 +221,5 @@ describe("A request of any history, with every preset", () => {
         before.slice(0, -1)
       )
     }
-  }, runs)
+  }, often)
 })

@@ -17,13 +17,22 @@ import { ConflictError, HistoryStoreError } from "../../../ChatError.ts"
 import { ChatMessage } from "../../../ChatMessage.ts"
 import { emptyUsage, Usage } from "../../../ChatResponse.ts"
 import { Summary } from "../../../HistoryWindow.ts"
-import type { Commit, ConversationInfo, Service, StoredTurn, Tail, Version } from "../../../StoredConversation.ts"
+import type {
+  Commit,
+  ConversationInfo,
+  ConversationQuery,
+  Service,
+  StoredConversation,
+  StoredTurn,
+  Tail,
+  Version
+} from "../../../StoredConversation.ts"
 import { pageSize, previewOf, toCopy, toTurn } from "../change.ts"
 import * as Commits from "../commits.ts"
 import type { Fresh } from "../commits.ts"
 import { conflict, listFailed, notDecodable, notStored, notVersion, storeFailed } from "../errors.ts"
 import { whenFree, withFaults } from "./faults.ts"
-import * as Statements from "./statements.ts"
+import { type Columns, type MessageRow, type Row, Statements } from "./statements.ts"
 import { escape, fromKey, type Key, toKey, unescape } from "./text.ts"
 
 type Fault = SqlError | MigrationError | ParseResult.ParseError
@@ -49,7 +58,7 @@ const decode = Schema.decodeUnknown(Schema.Struct({
 const unescaped = (text: string | null): string | undefined => text === null ? undefined : unescape(text)
 
 /** The columns that a commit changes. */
-const toColumns = (commit: Commit): Effect.Effect<Statements.Columns, ParseResult.ParseError> =>
+const toColumns = (commit: Commit): Effect.Effect<Columns, ParseResult.ParseError> =>
   Effect.gen(function*() {
     return {
       ...(commit.systemPrompt === undefined ? {} : { system_prompt: escape(commit.systemPrompt) }),
@@ -64,7 +73,7 @@ const toColumns = (commit: Commit): Effect.Effect<Statements.Columns, ParseResul
   })
 
 /** The values of a first version that are not in its commit. */
-const blank: Effect.Effect<Statements.Columns, ParseResult.ParseError> = Effect.map(
+const blank: Effect.Effect<Columns, ParseResult.ParseError> = Effect.map(
   encodeUsage(emptyUsage),
   (usage) => ({ system_prompt: "", usage, settings: "{}" })
 )
@@ -75,68 +84,147 @@ const whole = (id: string, found: Version): Effect.Effect<Version, HistoryStoreE
 
 /** The store in this database, whose tables are there. */
 export const make = (client: SqlClient): Service => {
-  const sql = client.withoutTransforms()
-  const statements = Statements.make(sql)
+  const store = new SqlStore(client.withoutTransforms())
+  return Commits.toService({
+    isShared: true,
+    load: (id) => store.load(id),
+    loadTail: (id, options) => store.loadTail(id, options?.turns),
+    version: (id) => store.version(id),
+    findTurn: (id, turnId) => store.findTurn(id, turnId),
+    commit: (commit, fresh) => store.commit(commit, fresh),
+    copy: (from, to, options) => store.copy(from, to, options?.keepTurns),
+    conversations: (query) => store.conversations(query ?? {}),
+    remove: (id) => store.remove(id),
+    list: store.list
+  })
+}
+
+class SqlStore {
+  readonly #sql: SqlClient
+  readonly #statements: Statements
+
+  constructor(sql: SqlClient) {
+    this.#sql = sql
+    this.#statements = new Statements(sql)
+  }
+
+  load(id: string): Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError> {
+    return Effect.map(
+      this.loadTail(id, undefined),
+      Option.map(({ firstTurn: _first, turnCount: _count, ...all }) => all)
+    )
+  }
+
+  loadTail(id: string, lastTurns: number | undefined): Effect.Effect<Option.Option<Tail>, HistoryStoreError> {
+    return Effect.gen(this, function*() {
+      const key = yield* toKey(id)
+      const rows = yield* this.#read(id, this.#statements.select(key, lastTurns))
+      return yield* toTail(id, rows)
+    })
+  }
+
+  version(id: string): Effect.Effect<Version, HistoryStoreError> {
+    return Effect.gen(this, function*() {
+      const key = yield* toKey(id)
+      return yield* whole(id, yield* this.#read(id, this.#statements.version(key)))
+    })
+  }
+
+  findTurn(id: string, turnId: string): ReturnType<Service["findTurn"]> {
+    return Effect.gen(this, function*() {
+      const key = yield* toKey(id)
+      const rows = yield* this.#read(id, this.#statements.turn(key, escape(turnId)))
+      const [first] = rows
+      if (first === undefined) return Option.none()
+      const messages = yield* Effect.mapError(
+        decodeMessages(rows.map(({ message }) => message)),
+        (cause) => notDecodable(id, cause)
+      )
+      return Option.some({ index: Number(first.turn), turnId, createdAt: Number(first.turn_millis), messages })
+    })
+  }
+
+  commit(commit: Commit, fresh: Fresh): Effect.Effect<Version, HistoryStoreError | ConflictError> {
+    return this.#write(commit.id, "written", (key) => this.#commitWith(commit, fresh, key))
+  }
+
+  /** The read sees one state, and the copy is one transaction. */
+  copy(
+    from: string,
+    to: string,
+    keepTurns: number | undefined
+  ): Effect.Effect<Version, HistoryStoreError | ConflictError> {
+    return Effect.gen(this, function*() {
+      const stored = yield* this.loadTail(from, undefined)
+      if (Option.isNone(stored)) return yield* notStored(from)
+      return yield* this.commit(toCopy(stored.value, to, keepTurns), yield* Commits.fresh)
+    })
+  }
+
+  conversations(
+    { before, limit, owner }: ConversationQuery
+  ): Effect.Effect<ReadonlyArray<ConversationInfo>, HistoryStoreError> {
+    return Effect.gen(this, function*() {
+      const cursor = before === undefined
+        ? undefined
+        : { millis: before.updatedAt, key: (yield* toKey(before.id)).key }
+      const page = this.#statements.conversations(
+        owner === undefined ? undefined : escape(owner),
+        cursor,
+        limit ?? pageSize
+      )
+      return (yield* Effect.mapError(whenFree(page), listFailed)).map(toInfo)
+    })
+  }
+
+  /** The row of the conversation first: who writes a message holds it. */
+  remove(id: string): Effect.Effect<boolean, HistoryStoreError> {
+    return this.#write(
+      id,
+      "removed",
+      (key) => Effect.zipLeft(this.#statements.delete(key), this.#statements.deleteMessages(key))
+    ).pipe(Effect.catchTag("ConflictError", () => Effect.succeed(false)))
+  }
+
+  get list(): Stream.Stream<string, HistoryStoreError> {
+    return Stream.paginateChunkEffect(
+      undefined as string | undefined,
+      (after) =>
+        Effect.mapBoth(whenFree(this.#statements.page(after)), {
+          onFailure: listFailed,
+          onSuccess: (rows) => [
+            Chunk.map(Chunk.unsafeFromArray(rows), ({ id, long_id }) => fromKey({ key: id, longId: long_id })),
+            Option.map(Option.fromNullable(rows.at(-1)), ({ id }) => id)
+          ]
+        })
+    )
+  }
 
   /** Runs in a transaction, and again after a conflict with another program. */
-  const write = <A>(
+  #write<A>(
     id: string,
     what: string,
     f: (key: Key) => Effect.Effect<A, Fault | ConflictError | HistoryStoreError>
-  ): Effect.Effect<A, HistoryStoreError | ConflictError> =>
-    Effect.flatMap(toKey(id), (key) => whenFree(withFaults(sql.withTransaction(f(key))))).pipe(
+  ): Effect.Effect<A, HistoryStoreError | ConflictError> {
+    return Effect.flatMap(toKey(id), (key) => whenFree(withFaults(this.#sql.withTransaction(f(key))))).pipe(
       Effect.mapError((error) =>
         error instanceof ConflictError || error instanceof HistoryStoreError ? error : storeFailed(id, what, error)
       )
     )
+  }
 
-  const read = <A>(id: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, HistoryStoreError> =>
-    Effect.mapError(whenFree(effect), (cause) => storeFailed(id, "read", cause))
-
-  const loadTail = (id: string, lastTurns: number | undefined) =>
-    Effect.gen(function*() {
-      const key = yield* toKey(id)
-      const rows = yield* read(id, statements.select(key, lastTurns))
-      const [head] = rows
-      if (head === undefined) return Option.none()
-      const messages = rows.filter((row) => row.message !== null)
-      const stored = yield* decode({
-        version: Number(head.version),
-        systemPrompt: unescape(head.system_prompt),
-        messages: messages.map(({ message }) => message),
-        summary: head.summary,
-        usage: head.usage,
-        settings: head.settings
-      }).pipe(Effect.mapError((cause) => notDecodable(id, cause)))
-      const turns = messages.flatMap(({ turn, turn_id, turn_millis }, start): ReadonlyArray<StoredTurn> =>
-        turn_id === null
-          ? []
-          : [{ index: Number(turn), turnId: unescape(turn_id), createdAt: Number(turn_millis), start }]
-      )
-      const turnCount = Number(head.turns)
-      const tail: Tail = {
-        id,
-        ...stored,
-        summary: stored.summary ?? undefined,
-        incarnation: head.incarnation,
-        turns,
-        title: unescaped(head.title),
-        owner: unescaped(head.owner),
-        createdAt: Number(head.created_millis),
-        updatedAt: Number(head.updated_millis),
-        firstTurn: turns[0]?.index ?? turnCount,
-        turnCount
-      }
-      return Option.some(tail)
-    })
+  #read<A>(id: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, HistoryStoreError> {
+    return Effect.mapError(whenFree(effect), (cause) => storeFailed(id, "read", cause))
+  }
 
   /** Writes the commit in the transaction that is open. */
-  const commitWith = (
+  #commitWith(
     commit: Commit,
     fresh: Fresh,
     key: Key
-  ): Effect.Effect<Version, Fault | ConflictError | HistoryStoreError> =>
-    Effect.gen(function*() {
+  ): Effect.Effect<Version, Fault | ConflictError | HistoryStoreError> {
+    return Effect.gen(this, function*() {
+      const statements = this.#statements
       const { expected, id, keepTurns, turns } = commit
       const columns = yield* toColumns(commit)
       const encoded = yield* Effect.forEach(turns, ({ messages }) => encodeMessages(messages))
@@ -152,97 +240,71 @@ export const make = (client: SqlClient): Service => {
       const first = total - turns.length
       if (keepTurns !== undefined) yield* statements.deleteTurns(key, first)
       const version = expected.version + 1
-      const rows = turns.flatMap((turn, n) => {
-        const { createdAt, index, turnId } = toTurn(turn, version, first + n, 0, fresh)
-        return (encoded[n] ?? []).map((message, place): Statements.MessageRow => ({
-          turn: index,
-          turn_id: place === 0 ? escape(turnId) : null,
-          turn_millis: place === 0 ? createdAt : null,
-          message
-        }))
-      })
+      const rows = turns.flatMap((turn, n) =>
+        toMessageRows(toTurn(turn, version, first + n, 0, fresh), encoded[n] ?? [])
+      )
       yield* statements.insertMessages(key, seq, rows)
       return { incarnation, version }
     })
-
-  return Commits.toService({
-    isShared: true,
-    load: (id) =>
-      Effect.map(loadTail(id, undefined), Option.map(({ firstTurn: _first, turnCount: _count, ...all }) => all)),
-    loadTail: (id, options) => loadTail(id, options?.turns),
-    version: (id) =>
-      Effect.flatMap(
-        toKey(id),
-        (key) => Effect.flatMap(read(id, statements.version(key)), (found) => whole(id, found))
-      ),
-    findTurn: (id, turnId) =>
-      Effect.gen(function*() {
-        const key = yield* toKey(id)
-        const rows = yield* read(id, statements.turn(key, escape(turnId)))
-        const [first] = rows
-        if (first === undefined) return Option.none()
-        const messages = yield* Effect.mapError(
-          decodeMessages(rows.map(({ message }) => message)),
-          (cause) => notDecodable(id, cause)
-        )
-        return Option.some({ index: Number(first.turn), turnId, createdAt: Number(first.turn_millis), messages })
-      }),
-    commit: (commit, fresh) => write(commit.id, "written", (key) => commitWith(commit, fresh, key)),
-
-    // The read sees one state, and the copy is one transaction.
-    copy: (from, to, options) =>
-      Effect.gen(function*() {
-        const stored = yield* loadTail(from, undefined)
-        if (Option.isNone(stored)) return yield* notStored(from)
-        const fresh = yield* Commits.fresh
-        return yield* write(
-          to,
-          "written",
-          (key) => commitWith(toCopy(stored.value, to, options?.keepTurns), fresh, key)
-        )
-      }),
-
-    conversations: ({ before, limit, owner } = {}) =>
-      Effect.gen(function*() {
-        const cursor = before === undefined
-          ? undefined
-          : { millis: before.updatedAt, key: (yield* toKey(before.id)).key }
-        const page = statements.conversations(
-          owner === undefined ? undefined : escape(owner),
-          cursor,
-          limit ?? pageSize
-        )
-        const rows = yield* Effect.mapError(whenFree(page), listFailed)
-        return rows.map((row): ConversationInfo => ({
-          id: fromKey({ key: row.id, longId: row.long_id }),
-          title: unescaped(row.title),
-          owner: unescaped(row.owner),
-          createdAt: Number(row.created_millis),
-          updatedAt: Number(row.updated_millis),
-          turnCount: Number(row.turns),
-          preview: Option.match(decodePreview(row.message), {
-            onNone: () => "",
-            onSome: ({ content }) => previewOf(content)
-          })
-        }))
-      }),
-
-    // The row of the conversation first: who writes a message holds it.
-    remove: (id) =>
-      write(id, "removed", (key) => Effect.zipLeft(statements.delete(key), statements.deleteMessages(key))).pipe(
-        Effect.catchTag("ConflictError", () => Effect.succeed(false))
-      ),
-
-    list: Stream.paginateChunkEffect(
-      undefined as string | undefined,
-      (after) =>
-        Effect.mapBoth(whenFree(statements.page(after)), {
-          onFailure: listFailed,
-          onSuccess: (rows) => [
-            Chunk.map(Chunk.unsafeFromArray(rows), ({ id, long_id }) => fromKey({ key: id, longId: long_id })),
-            Option.map(Option.fromNullable(rows.at(-1)), ({ id }) => id)
-          ]
-        })
-    )
-  })
+  }
 }
+
+/** The rows of a turn. */
+const toMessageRows = (
+  { createdAt, index, turnId }: StoredTurn,
+  messages: ReadonlyArray<string>
+): ReadonlyArray<MessageRow> =>
+  messages.map((message, place) => ({
+    turn: index,
+    turn_id: place === 0 ? escape(turnId) : null,
+    turn_millis: place === 0 ? createdAt : null,
+    message
+  }))
+
+/** The conversation of these rows, if there are any. */
+const toTail = (id: string, rows: ReadonlyArray<Row>): Effect.Effect<Option.Option<Tail>, HistoryStoreError> =>
+  Effect.gen(function*() {
+    const [head] = rows
+    if (head === undefined) return Option.none()
+    const messages = rows.filter((row) => row.message !== null)
+    const stored = yield* decode({
+      version: Number(head.version),
+      systemPrompt: unescape(head.system_prompt),
+      messages: messages.map(({ message }) => message),
+      summary: head.summary,
+      usage: head.usage,
+      settings: head.settings
+    }).pipe(Effect.mapError((cause) => notDecodable(id, cause)))
+    const turns = messages.flatMap(({ turn, turn_id, turn_millis }, start): ReadonlyArray<StoredTurn> =>
+      turn_id === null
+        ? []
+        : [{ index: Number(turn), turnId: unescape(turn_id), createdAt: Number(turn_millis), start }]
+    )
+    const turnCount = Number(head.turns)
+    return Option.some({
+      id,
+      ...stored,
+      summary: stored.summary ?? undefined,
+      incarnation: head.incarnation,
+      turns,
+      title: unescaped(head.title),
+      owner: unescaped(head.owner),
+      createdAt: Number(head.created_millis),
+      updatedAt: Number(head.updated_millis),
+      firstTurn: turns[0]?.index ?? turnCount,
+      turnCount
+    })
+  })
+
+const toInfo = (row: Row): ConversationInfo => ({
+  id: fromKey({ key: row.id, longId: row.long_id }),
+  title: unescaped(row.title),
+  owner: unescaped(row.owner),
+  createdAt: Number(row.created_millis),
+  updatedAt: Number(row.updated_millis),
+  turnCount: Number(row.turns),
+  preview: Option.match(decodePreview(row.message), {
+    onNone: () => "",
+    onSome: ({ content }) => previewOf(content)
+  })
+})
