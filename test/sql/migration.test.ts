@@ -68,7 +68,7 @@ describe("Data of the release before stored turns", () => {
         )
         const store = yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client)
         yield* Effect.provideService(check, HistoryStore.HistoryStore, store)
-      }).pipe(Effect.provide(Postgres.layer)),
+      }).pipe(Effect.provide(Postgres.layerShared)),
     60_000
   )
 
