@@ -26,7 +26,7 @@ const postgres = Layer.unwrapEffect(
     const { createDatabase } = yield* Postgres.Postgres
     return Layer.provide(SqlHistoryStore.layer, PgClient.layer({ url: yield* createDatabase }))
   })
-).pipe(Layer.provide(Postgres.layer), Layer.orDie)
+).pipe(Layer.provide(Postgres.layerShared), Layer.orDie)
 
 const stores: Record<string, Layer.Layer<HistoryStore.HistoryStore, unknown>> = {
   "HistoryStore.layerMemory": HistoryStore.layerMemory,

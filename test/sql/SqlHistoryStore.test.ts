@@ -40,7 +40,7 @@ const postgres = Layer.scoped(
     const store = yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client)
     return { store, query: (statement: string) => Effect.orDie(client.unsafe<object>(statement)) }
   })
-).pipe(Layer.provide(Postgres.layer))
+).pipe(Layer.provide(Postgres.layerShared))
 
 const databases: Record<string, Layer.Layer<Stored, unknown>> = {
   "a SQLite file": sqlite,
@@ -167,120 +167,123 @@ describe("SqlHistoryStore.layer", () => {
 
 if (Postgres.unavailable !== "") describe.skip("PostgreSQL (skipped: no PostgreSQL is installed)")
 else {
-  layer(Postgres.layer, { excludeTestServices: true, timeout: 60_000 })("SqlHistoryStore.layer on PostgreSQL", (it) => {
-    /** A new database with its store. */
-    const fresh = (config?: PgClient.PgClientConfig) =>
-      Effect.gen(function*() {
-        const { createDatabase } = yield* Postgres.Postgres
-        const url = yield* createDatabase
-        const client = Context.get(yield* Layer.build(PgClient.layer({ url, ...config })), PgClient.PgClient)
-        return { client, store: yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client), url }
-      })
-
-    it.scoped("ignores the names that a client gives to columns", () =>
-      Effect.gen(function*() {
-        const { store } = yield* fresh({
-          transformQueryNames: (name) => name.toUpperCase(),
-          transformResultNames: (name) => name.toUpperCase()
+  layer(Postgres.layerShared, { excludeTestServices: true, timeout: 60_000 })(
+    "SqlHistoryStore.layer on PostgreSQL",
+    (it) => {
+      /** A new database with its store. */
+      const fresh = (config?: PgClient.PgClientConfig) =>
+        Effect.gen(function*() {
+          const { createDatabase } = yield* Postgres.Postgres
+          const url = yield* createDatabase
+          const client = Context.get(yield* Layer.build(PgClient.layer({ url, ...config })), PgClient.PgClient)
+          return { client, store: yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client), url }
         })
-        yield* store.append(turn("a", 0))
-        assert.strictEqual(yield* store.append(turn("a", 1)), 2)
-        const stored = yield* Effect.flatten(store.load("a"))
-        assert.strictEqual(stored.messages.length, 4)
-      }))
 
-    it.scoped("stores a turn within the program's own transaction, with it or not at all", () =>
-      Effect.gen(function*() {
-        const { client, store } = yield* fresh()
-        yield* Effect.flip(client.withTransaction(Effect.zipRight(store.append(turn("a", 0)), Effect.fail("no"))))
-        assert.isTrue(Option.isNone(yield* store.load("a")))
-        yield* client.withTransaction(store.append(turn("a", 0)))
-        assert.isTrue(Option.isSome(yield* store.load("a")))
-      }))
-
-    it.scoped("keeps a SQLite file out of the transaction of another client", () =>
-      Effect.gen(function*() {
-        const { client } = yield* fresh()
-        const { store } = yield* file
-        yield* Effect.flip(client.withTransaction(
-          Effect.gen(function*() {
-            yield* store.append(turn("a", 0))
-            yield* Stream.runDrain(store.list)
-            return yield* Effect.fail("no")
+      it.scoped("ignores the names that a client gives to columns", () =>
+        Effect.gen(function*() {
+          const { store } = yield* fresh({
+            transformQueryNames: (name) => name.toUpperCase(),
+            transformResultNames: (name) => name.toUpperCase()
           })
-        ))
-        assert.isTrue(Option.isSome(yield* store.load("a")))
-      }))
+          yield* store.append(turn("a", 0))
+          assert.strictEqual(yield* store.append(turn("a", 1)), 2)
+          const stored = yield* Effect.flatten(store.load("a"))
+          assert.strictEqual(stored.messages.length, 4)
+        }))
 
-    it.scoped("fails with a typed error if the connection breaks within a turn, and continues with another one", () =>
-      Effect.gen(function*() {
-        const { client, store } = yield* fresh()
-        yield* client.unsafe(`
+      it.scoped("stores a turn within the program's own transaction, with it or not at all", () =>
+        Effect.gen(function*() {
+          const { client, store } = yield* fresh()
+          yield* Effect.flip(client.withTransaction(Effect.zipRight(store.append(turn("a", 0)), Effect.fail("no"))))
+          assert.isTrue(Option.isNone(yield* store.load("a")))
+          yield* client.withTransaction(store.append(turn("a", 0)))
+          assert.isTrue(Option.isSome(yield* store.load("a")))
+        }))
+
+      it.scoped("keeps a SQLite file out of the transaction of another client", () =>
+        Effect.gen(function*() {
+          const { client } = yield* fresh()
+          const { store } = yield* file
+          yield* Effect.flip(client.withTransaction(
+            Effect.gen(function*() {
+              yield* store.append(turn("a", 0))
+              yield* Stream.runDrain(store.list)
+              return yield* Effect.fail("no")
+            })
+          ))
+          assert.isTrue(Option.isSome(yield* store.load("a")))
+        }))
+
+      it.scoped("fails with a typed error if the connection breaks within a turn, and continues with another one", () =>
+        Effect.gen(function*() {
+          const { client, store } = yield* fresh()
+          yield* client.unsafe(`
           CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
           CREATE TRIGGER leave BEFORE INSERT ON effect_chat_messages EXECUTE FUNCTION leave();`)
-        const error = yield* Effect.flip(store.append(turn("a", 0)))
-        assert(error._tag === "HistoryStoreError")
-        assert.strictEqual(error.conversationId, "a")
-        yield* client`DROP TRIGGER leave ON effect_chat_messages`
-        assert.isTrue(Option.isNone(yield* store.load("a")))
-        assert.strictEqual(yield* store.append(turn("a", 0)), 1)
-      }))
+          const error = yield* Effect.flip(store.append(turn("a", 0)))
+          assert(error._tag === "HistoryStoreError")
+          assert.strictEqual(error.conversationId, "a")
+          yield* client`DROP TRIGGER leave ON effect_chat_messages`
+          assert.isTrue(Option.isNone(yield* store.load("a")))
+          assert.strictEqual(yield* store.append(turn("a", 0)), 1)
+        }))
 
-    it.scoped("fails with a typed error if a commit does", () =>
-      Effect.gen(function*() {
-        const { client, store } = yield* fresh()
-        yield* client.unsafe(`
+      it.scoped("fails with a typed error if a commit does", () =>
+        Effect.gen(function*() {
+          const { client, store } = yield* fresh()
+          yield* client.unsafe(`
           CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
           CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON effect_chat_messages DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION refuse();`)
-        const error = yield* Effect.flip(store.append(turn("a", 0)))
-        assert(error._tag === "HistoryStoreError")
-        assert.include(error.message, "not today")
-        assert.isTrue(Option.isNone(yield* store.load("a")))
-      }))
+          const error = yield* Effect.flip(store.append(turn("a", 0)))
+          assert(error._tag === "HistoryStoreError")
+          assert.include(error.message, "not today")
+          assert.isTrue(Option.isNone(yield* store.load("a")))
+        }))
 
-    it.scoped("keeps its guarantees if the database is serializable", () =>
-      Effect.gen(function*() {
-        const { client, url } = yield* fresh()
-        const [{ name } = { name: "" }] = yield* client<{ name: string }>`SELECT current_database() AS name`
-        yield* client.unsafe(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
-        const store = Context.get(
-          yield* Layer.build(Layer.provide(SqlHistoryStore.layer, PgClient.layer({ url }))),
-          HistoryStore.HistoryStore
-        )
-        const outcomes = yield* Effect.all(
-          Array.from({ length: 20 }, (_, index) => Effect.either(store.append(turn("a", 0, `writer ${index}`)))),
-          { concurrency: "unbounded" }
-        )
-        const lost = outcomes.flatMap((outcome) => outcome._tag === "Left" ? [outcome.left._tag] : [])
-        assert.deepStrictEqual(lost, Array.from({ length: 19 }, () => "ConflictError" as const))
-      }), 30_000)
+      it.scoped("keeps its guarantees if the database is serializable", () =>
+        Effect.gen(function*() {
+          const { client, url } = yield* fresh()
+          const [{ name } = { name: "" }] = yield* client<{ name: string }>`SELECT current_database() AS name`
+          yield* client.unsafe(`ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
+          const store = Context.get(
+            yield* Layer.build(Layer.provide(SqlHistoryStore.layer, PgClient.layer({ url }))),
+            HistoryStore.HistoryStore
+          )
+          const outcomes = yield* Effect.all(
+            Array.from({ length: 20 }, (_, index) => Effect.either(store.append(turn("a", 0, `writer ${index}`)))),
+            { concurrency: "unbounded" }
+          )
+          const lost = outcomes.flatMap((outcome) => outcome._tag === "Left" ? [outcome.left._tag] : [])
+          assert.deepStrictEqual(lost, Array.from({ length: 19 }, () => "ConflictError" as const))
+        }), 30_000)
 
-    it.scoped("starts without the right to create if the tables exist", () =>
-      Effect.gen(function*() {
-        const { client, url } = yield* fresh()
-        yield* client.unsafe(`
+      it.scoped("starts without the right to create if the tables exist", () =>
+        Effect.gen(function*() {
+          const { client, url } = yield* fresh()
+          yield* client.unsafe(`
           REVOKE CREATE ON SCHEMA public FROM PUBLIC;
           CREATE ROLE guest LOGIN;
           GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO guest;`)
-        const guest = Redacted.make(Redacted.value(url).replace("//test@", "//guest@"))
-        const version = yield* Effect.flatMap(HistoryStore.HistoryStore, (store) => store.append(turn("a", 0))).pipe(
-          Effect.provide(Layer.provide(SqlHistoryStore.layer, PgClient.layer({ url: guest })))
-        )
-        assert.strictEqual(version, 1)
-      }))
+          const guest = Redacted.make(Redacted.value(url).replace("//test@", "//guest@"))
+          const version = yield* Effect.flatMap(HistoryStore.HistoryStore, (store) => store.append(turn("a", 0))).pipe(
+            Effect.provide(Layer.provide(SqlHistoryStore.layer, PgClient.layer({ url: guest })))
+          )
+          assert.strictEqual(version, 1)
+        }))
 
-    it.scoped("lets many programs start at once on an empty database", () =>
-      Effect.gen(function*() {
-        const { createDatabase } = yield* Postgres.Postgres
-        const url = yield* createDatabase
-        const start = Effect.provide(
-          SqlHistoryStore.make,
-          PgClient.layer({ url, maxConnections: 1 })
-        )
-        const stores = yield* Effect.replicateEffect(start, 20, { concurrency: "unbounded" })
-        assert.strictEqual(stores.length, 20)
-      }), 30_000)
-  })
+      it.scoped("lets many programs start at once on an empty database", () =>
+        Effect.gen(function*() {
+          const { createDatabase } = yield* Postgres.Postgres
+          const url = yield* createDatabase
+          const start = Effect.provide(
+            SqlHistoryStore.make,
+            PgClient.layer({ url, maxConnections: 1 })
+          )
+          const stores = yield* Effect.replicateEffect(start, 20, { concurrency: "unbounded" })
+          assert.strictEqual(stores.length, 20)
+        }), 30_000)
+    }
+  )
 }

@@ -110,7 +110,7 @@ describe("Data that the release before stored turns wrote", () => {
         )
         const store = yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client)
         yield* Effect.provideService(all, HistoryStore.HistoryStore, store)
-      }).pipe(Effect.provide(Postgres.layer)),
+      }).pipe(Effect.provide(Postgres.layerShared)),
     60_000
   )
 

@@ -5,7 +5,7 @@
  * the user that Debian's package creates.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Context, Data, Effect, Layer, Redacted, Schedule } from "effect"
+import { Context, Data, Effect, Layer, Redacted, Schedule, Scope } from "effect"
 import { spawn } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
 import { createServer } from "node:net"
@@ -102,3 +102,11 @@ export const layer: Layer.Layer<Postgres> = Layer.scoped(
     }
   })
 ).pipe(Layer.retry(Schedule.recurs(2)), Layer.orDie)
+
+const memoMap = Effect.runSync(Layer.makeMemoMap)
+const workerScope = Effect.runSync(Scope.make())
+
+/** One server for all files that a worker of vitest runs: it ends with the worker. To start one takes a second. */
+export const layerShared: Layer.Layer<Postgres> = Layer.effectContext(
+  Effect.suspend(() => Layer.buildWithMemoMap(layer, memoMap, workerScope))
+)

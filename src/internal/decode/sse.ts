@@ -6,22 +6,12 @@
  * `data:` is an event (gateways that write an error into a stream), and an object behind an object begins another event.
  * Other lines that are no fields are kept: names of fields are in small letters, so `DATA:` is none.
  */
-import { createParser } from "eventsource-parser"
+import { createParser, type EventSourceParser } from "eventsource-parser"
 
 /** One event: its name, where it has one, and its data lines joined. */
 export interface ServerSentEvent {
   readonly event: string | undefined
   readonly data: string
-}
-
-/** An incremental parser. `push` and `end` return the events that the text completed. */
-export interface SseParser {
-  readonly push: (text: string) => ReadonlyArray<ServerSentEvent>
-  readonly end: () => ReadonlyArray<ServerSentEvent>
-  /** The lines so far that are no fields: what a server says that does not speak in events. */
-  readonly stray: () => string
-  /** Whether an event was longer than allowed: nothing after it is to be trusted. */
-  readonly overflow: () => boolean
 }
 
 /** The names of fields. */
@@ -67,74 +57,100 @@ const lineFeeds = (): (text: string) => string => {
   }
 }
 
-/** A parser for one stream. `maxEventSize` is in characters. */
-export const make = (maxEventSize: number): SseParser => {
-  // How much is kept of lines that are no fields, in characters.
-  const longestStray = 2 ** 14
-  let events: Array<ServerSentEvent> = []
-  let overflow = false
-  let over = false
-  let stray = ""
-  let hasStray = false
-  const parser = createParser({
-    maxBufferSize: maxEventSize,
-    onEvent: ({ data, event }) => {
-      if (data.length > maxEventSize) overflow = true
-      if (overflow) return
-      // What comes after the end is of no interest, whether it comes in the same chunk or later.
-      over ||= isDone(data)
-      events.push({ event, data })
-    },
-    onError: ({ line = "", type }) => {
-      if (type === "max-buffer-size-exceeded") overflow = true
-      if (!overflow && type === "unknown-field") readStray(line)
-    }
-  })
-  /** Reads a line that is no field. */
-  const readStray = (line: string): void => {
-    hasStray = true
-    over ||= isDone(line)
-    if (line.startsWith("error:")) events.push({ event: "error", data: line.slice(6).replace(/^ /, "") })
-    else if (isJsonLine(line) || isDone(line)) events.push({ event: undefined, data: line })
-    else if (!over && stray.length < longestStray) stray += `${line.slice(0, longestStray)}\n`
+/** How much is kept of lines that are no fields, in characters. */
+const longestStray = 2 ** 14
+
+/** An incremental parser of one stream. `push` and `end` return the events that the text completed. */
+export class SseParser {
+  readonly #maxEventSize: number
+  readonly #parser: EventSourceParser
+  readonly #withLf = lineFeeds()
+  readonly #withBlankLines = blankLines()
+  #events: Array<ServerSentEvent> = []
+  #overflow = false
+  #isDone = false
+  #stray = ""
+  #hasStray = false
+  /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
+  #open: Array<string> = []
+  #openSize = 0
+
+  constructor(maxEventSize: number) {
+    this.#maxEventSize = maxEventSize
+    this.#parser = createParser({
+      maxBufferSize: maxEventSize,
+      onEvent: ({ data, event }) => {
+        if (data.length > maxEventSize) this.#overflow = true
+        if (this.#overflow) return
+        // What comes after the end is of no interest, whether it comes in the same chunk or later.
+        this.#isDone ||= isDone(data)
+        this.#events.push({ event, data })
+      },
+      onError: ({ line = "", type }) => {
+        if (type === "max-buffer-size-exceeded") this.#overflow = true
+        if (!this.#overflow && type === "unknown-field") this.#readStray(line)
+      }
+    })
   }
+
+  push(text: string): ReadonlyArray<ServerSentEvent> {
+    if (this.#overflow) return []
+    this.#events = []
+    const lines = this.#withLf(text)
+    const end = lines.lastIndexOf("\n") + 1
+    if (end > 0) {
+      this.#feed(this.#withBlankLines(this.#open.join("") + lines.slice(0, end)))
+      this.#open = []
+      this.#openSize = 0
+    }
+    if (end < lines.length) this.#open.push(end === 0 ? lines : lines.slice(end))
+    this.#openSize += lines.length - end
+    if (this.#openSize > this.#maxEventSize) this.#overflow = true
+    return this.#events
+  }
+
+  end(): ReadonlyArray<ServerSentEvent> {
+    return this.push("\n\n")
+  }
+
+  /** The lines so far that are no fields: what a server says that does not speak in events. */
+  stray(): string {
+    return this.#stray
+  }
+
+  /** Whether an event was longer than allowed: nothing after it is to be trusted. */
+  overflow(): boolean {
+    return this.#overflow
+  }
+
   /** Reads lines that have ended. The parser makes an `Error` of each line that is no field, so many are kept from it. */
-  const feed = (lines: string): void => {
+  #feed(lines: string): void {
     const few = 4096
-    if (!hasStray && lines.length < few) return parser.feed(lines)
+    if (!this.#hasStray && lines.length < few) return this.#parser.feed(lines)
     let begin = 0
     for (let at = 0, next = 0; at < lines.length; at = next) {
       next = lines.indexOf("\n", at) + 1
       const line = lines.slice(at, next - 1)
       if (knownLine.test(line)) continue
-      parser.feed(lines.slice(begin, at))
+      this.#parser.feed(lines.slice(begin, at))
       begin = next
-      readStray(line)
+      this.#readStray(line)
     }
-    parser.feed(lines.slice(begin))
+    this.#parser.feed(lines.slice(begin))
   }
-  const withLf = lineFeeds()
-  const withBlankLines = blankLines()
-  /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
-  let open: Array<string> = []
-  let openSize = 0
-  const push = (text: string): ReadonlyArray<ServerSentEvent> => {
-    if (overflow) return []
-    events = []
-    const lines = withLf(text)
-    const end = lines.lastIndexOf("\n") + 1
-    if (end > 0) {
-      feed(withBlankLines(open.join("") + lines.slice(0, end)))
-      open = []
-      openSize = 0
-    }
-    if (end < lines.length) open.push(end === 0 ? lines : lines.slice(end))
-    openSize += lines.length - end
-    if (openSize > maxEventSize) overflow = true
-    return events
+
+  /** Reads a line that is no field. */
+  #readStray(line: string): void {
+    this.#hasStray = true
+    this.#isDone ||= isDone(line)
+    if (line.startsWith("error:")) this.#events.push({ event: "error", data: line.slice(6).replace(/^ /, "") })
+    else if (isJsonLine(line) || isDone(line)) this.#events.push({ event: undefined, data: line })
+    else if (!this.#isDone && this.#stray.length < longestStray) this.#stray += `${line.slice(0, longestStray)}\n`
   }
-  return { push, end: () => push("\n\n"), stray: () => stray, overflow: () => overflow }
 }
+
+/** A parser for one stream. `maxEventSize` is in characters. */
+export const make = (maxEventSize: number): SseParser => new SseParser(maxEventSize)
 
 const whole = new TextDecoder("utf-8", { ignoreBOM: true })
 

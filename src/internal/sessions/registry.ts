@@ -1,6 +1,7 @@
 /**
  * Who is in memory: creates sessions, lends them out, and evicts those that are idle for too long or too many.
  */
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
@@ -9,10 +10,10 @@ import * as Stream from "effect/Stream"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import type { SessionEvent } from "../../SessionEvent.ts"
 import { monotonicMillis } from "../time.ts"
+import { makeDeferred } from "../transport/wait.ts"
 import { Background } from "../turn/background.ts"
 import type { Conversation } from "../turn/conversation.ts"
 import type { Lender } from "../turn/run.ts"
-import { Removals } from "./removals.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
 /** How many sessions are evicted before other fibers get their turn. */
@@ -240,5 +241,33 @@ export class Registry {
       }
       return idle === undefined ? undefined : idle.lastActivity + this.#idleMillis - now
     })
+  }
+}
+
+/**
+ * The removals that are in progress, by id, one after another of each. A conversation that begins meanwhile waits for
+ * them. Mutable.
+ */
+class Removals {
+  readonly #running = new Map<string, Deferred.Deferred<void>>()
+
+  /** Waits for the removals of this id that were added so far. Undefined if there are none in progress. */
+  last(id: string): Effect.Effect<void> | undefined {
+    const gone = this.#running.get(id)
+    return gone === undefined ? undefined : Deferred.await(gone)
+  }
+
+  /** Adds a removal at once. It is in progress until the effect that this returns has run. */
+  add<A, E>(id: string, removal: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const before = this.last(id) ?? Effect.void
+    const gone = makeDeferred<void>()
+    this.#running.set(id, gone)
+    return Effect.ensuring(
+      Effect.zipRight(before, removal),
+      Effect.suspend(() => {
+        if (this.#running.get(id) === gone) this.#running.delete(id)
+        return Deferred.succeed(gone, undefined)
+      })
+    )
   }
 }
