@@ -108,7 +108,7 @@ const fromOpaqueRedirect = (context: Context): ChatError.ChatError => {
 
 /** A 200 that is no whole answer. */
 export const fromProblem = (context: Context, problem: Problem): ChatError.ChatError => {
-  if (problem._tag === "ServerSaid") return fromInfo(context, problem.info, problem.body)
+  if (problem._tag === "ReportedError") return fromInfo(context, problem.info, problem.body)
   const Class = problem._tag === "Truncated" ? ChatError.TruncatedError : ChatError.MalformedResponseError
   return new Class(details(context, problem.message, problem.body))
 }

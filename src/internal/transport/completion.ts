@@ -215,7 +215,7 @@ class Answer {
       if (problem !== undefined || decoder.isDone) break
     }
     // A document emits nothing before its end, but the answer begins with its first byte.
-    this.#deadlines.touch(decoder.isWhole || this.#hasOutput)
+    this.#deadlines.touch(decoder.isDocument || this.#hasOutput)
     return problem !== undefined || decoder.isDone || this.#hasOutput
       // The reader may never run it: the events count as emitted, and the exchange is released, only if it does.
       ? Effect.suspend(() => this.#emit(reading, problem))
