@@ -151,7 +151,7 @@ describe("a text that is called compressed, where fetch decodes by the header al
         const { outcome } = yield* listen({ config: { baseUrl: url } })
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.strictEqual(outcome.left._tag, "MalformedResponseError")
-        assert.include(outcome.left.message, "not compressed as it says")
+        assert.include(outcome.left.message, "not compressed as its header says")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
   }
 })

@@ -241,7 +241,7 @@ export class Decoder {
     }
     const info = isRecord(value) && !mayBeError(value) ? undefined : fromStreamData(value)
     if (info !== undefined) return reported(info, data)
-    if (!isRecord(value)) return malformed("An event of the answer is no object", data)
+    if (!isRecord(value)) return malformed("An event of the answer is not an object", data)
     this.#answer.add(value, this.isDocument, out)
     return undefined
   }
@@ -273,14 +273,14 @@ export class Decoder {
     const parsed = parseJson(body)
     if (parsed === undefined) {
       return isJson
-        ? truncated("The answer is JSON that breaks off")
+        ? truncated("The answer is JSON that is cut off")
         : reported(fromBody(body, this.#contentType()), body)
     }
     const value = documentOf(parsed.value)
     if (itemsOf(fieldsOf(value)["choices"]).length === 0) {
       const info = fromStreamData(value) ?? fromBody(body, this.#contentType())
       return info.message === "" || !isRecord(value)
-        ? malformed("The answer is no completion", body)
+        ? malformed("The answer is not a completion", body)
         : reported(info, body)
     }
     return this.#chunk(value, body, out)
@@ -308,7 +308,7 @@ const isKeepAlive = (data: string): boolean => {
 /** Handles data that is not JSON: an error in words, an event that the end of the body cut off, or malformed data. */
 const notJson = (data: string, atEnd: boolean): Problem | undefined => {
   if (/^\s*error\b/i.test(data)) return reported(fromBody(data), data)
-  return atEnd && /^\s*[{["]/.test(data) ? undefined : malformed("An event of the answer is no JSON", data)
+  return atEnd && /^\s*[{["]/.test(data) ? undefined : malformed("An event of the answer is not JSON", data)
 }
 
 /** A quick check that is false for regular chunks, so that they are not searched for an error. */

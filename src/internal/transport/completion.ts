@@ -239,7 +239,7 @@ class Answer {
     }
     return isEnd(error)
       ? this.#ended(error, "", exchange)
-      : failWith(Failure.fromTransport(this.#context(exchange), "The connection broke to", error.value))
+      : failWith(Failure.fromTransport(this.#context(exchange), "Lost the connection to", error.value))
   }
 
   #ended(end: TimedOut | Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {

@@ -46,7 +46,7 @@ export const toRequest = (
   Effect.try({
     try: () => HttpBody.text(toJsonText(body()), "application/json"),
     catch: (cause) =>
-      new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
+      new ChatError.InvalidRequestError({ message: "The request has a value that JSON cannot represent", cause })
   }).pipe(Effect.map((body) =>
     HttpClientRequest.post(`${config.baseUrl}/chat/completions`, {
       urlParams: config.wire.query,

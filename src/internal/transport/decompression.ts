@@ -151,7 +151,7 @@ export const decoderFor = (
 ): Decoder | Body.Read | undefined => {
   const format = formatOf(start, coding, isFetch)
   if (format === undefined) return undefined
-  const broke: Body.Failed = (cause) => failed(new DecompressionError(`The answer is no valid ${format}`, { cause }))
+  const broke: Body.Failed = (cause) => failed(new DecompressionError(`The answer is not valid ${format}`, { cause }))
   return byZlib(format, broke) ?? byPlatform(format, broke) ??
     failed(new DecompressionError(`The answer is compressed (${format}), which cannot be decoded here`))
 }
