@@ -18,7 +18,7 @@ const nextTurn = (callback: () => void): void =>
   void (typeof setImmediate === "function" ? setImmediate(callback) : globalThis.setTimeout(callback))
 
 /** Suspends until the next turn of the event loop. */
-export const turn: Effect.Effect<void> = Effect.async((resume) => nextTurn(() => resume(Effect.void)))
+export const yieldToEventLoop: Effect.Effect<void> = Effect.async((resume) => nextTurn(() => resume(Effect.void)))
 
 /** The body in pieces of at most {@link batchSize} bytes, with a turn of the event loop after so many. */
 export const pacedBody = (body: Body): Body => {
@@ -72,6 +72,6 @@ export const pacedPull = <E>(pull: Pull<Uint8Array, E>): Pull<Uint8Array, E> => 
   return Effect.suspend(() => {
     if (left > 0) return next
     left = batchSize
-    return Effect.zipRight(turn, next)
+    return Effect.zipRight(yieldToEventLoop, next)
   })
 }
