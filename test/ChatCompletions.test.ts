@@ -8,9 +8,9 @@ import { answer, type Asking, failure, layer, reply, requestOf, stream, streamFr
 import { completion, data, delta, done, ends, says } from "./support/wire/say.ts"
 
 const sent = (asking: Asking) =>
-  Effect.map(stream(says("a") + done, asking), (heard) => {
-    answer(heard)
-    return JSON.parse(heard.requests[0]?.text ?? "")
+  Effect.map(stream(says("a") + done, asking), (received) => {
+    answer(received)
+    return JSON.parse(received.requests[0]?.text ?? "")
   })
 
 describe("ChatCompletions", () => {
@@ -163,20 +163,20 @@ describe("ChatCompletions", () => {
             config: { apiKey: "sk-secret-1" },
             options: JSON.parse(JSON.stringify({ [field]: value }), (_, member: unknown) => member ?? value)
           }),
-          (heard) => {
-            const error = failure(heard, "InvalidRequestError")
+          (received) => {
+            const error = failure(received, "InvalidRequestError")
             assert.include(error.message, field)
             assert.match(error.message, rule)
             assert.notInclude(error.message, "sk-secret-1")
-            assert.lengthOf(heard.requests, 0)
+            assert.lengthOf(received.requests, 0)
           }
         ))
     }
 
     it.effect("a value that JSON cannot represent is refused, and nothing is sent", () =>
-      Effect.map(streamFrom([reply(done)], { options: { extraBody: { big: 1n } } }), (heard) => {
-        failure(heard, "InvalidRequestError")
-        assert.lengthOf(heard.requests, 0)
+      Effect.map(streamFrom([reply(done)], { options: { extraBody: { big: 1n } } }), (received) => {
+        failure(received, "InvalidRequestError")
+        assert.lengthOf(received.requests, 0)
       }))
 
     it.effect("headers of the config are sent and replace the library's", () =>
@@ -218,10 +218,13 @@ describe("ChatCompletions", () => {
       }).pipe(Effect.provide(layer([ScriptedHttpClient.bytes([says("a"), says("b"), ScriptedHttpClient.never])]))))
 
     it.effect("that failed after its first delta emits the earlier events, then the error", () =>
-      Effect.map(stream(says("a") + data(delta({ content: "b" }, { error: null })) + data({ error: "x" })), (heard) => {
-        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta", "TextDelta"])
-        failure(heard, "ServerError")
-      }))
+      Effect.map(
+        stream(says("a") + data(delta({ content: "b" }, { error: null })) + data({ error: "x" })),
+        (received) => {
+          assert.deepStrictEqual(received.events.map((event) => event._tag), ["Begin", "TextDelta", "TextDelta"])
+          failure(received, "ServerError")
+        }
+      ))
   })
 
   describe("a request", () => {

@@ -7,7 +7,7 @@ import { ScriptedHttpClient } from "effect-chat/testing"
 import { createServer, type RequestListener } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
-import { answer, completeFrom, failure, type Heard, listen, requestOf, streamFrom } from "../support/wire/ask.ts"
+import { answer, collect, completeFrom, failure, type Received, requestOf, streamFrom } from "../support/wire/ask.ts"
 import { completion, done, ends, says } from "../support/wire/say.ts"
 
 const clients = {
@@ -68,7 +68,7 @@ describe("a compressed answer", () => {
       it.live(`is read by ${client}: ${name}, streamed, as a document, and as an error`, () =>
         Effect.gen(function*() {
           const streams = yield* serve(bytesOf(encode(events), headers("text/event-stream")))
-          const { outcome } = yield* listen({ config: { baseUrl: streams.url } })
+          const { outcome } = yield* collect({ config: { baseUrl: streams.url } })
           assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "Hello")
 
           const document = JSON.stringify(completion({ content: "Hello" }))
@@ -137,7 +137,7 @@ describe("a wrong content-encoding header", () => {
     it.live(`a text labelled ${coding} is read as text: ${body.slice(0, 5)}`, () =>
       Effect.gen(function*() {
         const { url } = yield* serve(bytesOf(new TextEncoder().encode(body), { "content-encoding": coding }))
-        const { outcome } = yield* listen({ config: { baseUrl: url } })
+        const { outcome } = yield* collect({ config: { baseUrl: url } })
         assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "Hello")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
   }
@@ -148,7 +148,7 @@ describe("a text that is called compressed, where fetch decodes by the header al
     it.live(`is a malformed answer that says so: ${coding}`, () =>
       Effect.gen(function*() {
         const { url } = yield* serve(bytesOf(new TextEncoder().encode(events), { "content-encoding": coding }))
-        const { outcome } = yield* listen({ config: { baseUrl: url } })
+        const { outcome } = yield* collect({ config: { baseUrl: url } })
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.strictEqual(outcome.left._tag, "MalformedResponseError")
         assert.include(outcome.left.message, "not compressed as its header says")
@@ -162,7 +162,7 @@ const sent = (pieces: ReadonlyArray<Uint8Array>, headers: Readonly<Record<string
 
 const apart = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => Array.from(bytes, (byte) => Uint8Array.of(byte))
 
-const text = (heard: Heard): string => answer(heard).text
+const text = (received: Received): string => answer(received).text
 
 describe("compressed bytes", () => {
   it.effect("are decoded for any split, with and without a header", () =>
@@ -178,8 +178,8 @@ describe("compressed bytes", () => {
     Effect.gen(function*() {
       const long = says("Hello") + says("x".repeat(50)).repeat(50)
       const gzip = Zlib.gzipSync(long, { level: 0 })
-      const heard = yield* streamFrom([sent([gzip.subarray(0, gzip.length / 2)])])
-      assert.include(failure(heard, "TruncatedError").partial?.text, "Hello")
+      const received = yield* streamFrom([sent([gzip.subarray(0, gzip.length / 2)])])
+      assert.include(failure(received, "TruncatedError").partial?.text, "Hello")
     }))
 
   it.effect("that are invalid are a malformed answer with the part that arrived", () =>
@@ -193,14 +193,14 @@ describe("compressed bytes", () => {
     Effect.gen(function*() {
       const bomb = Zlib.gzipSync(`{"a":"${"x".repeat(20_000_000)}`)
       assert.isBelow(bomb.length, 50_000)
-      const heard = yield* completeFrom([sent([bomb])], { config: { maxBodySize: 100_000 } })
-      assert.include(failure(heard, "MalformedResponseError").message, "longer than 100000 bytes")
+      const received = yield* completeFrom([sent([bomb])], { config: { maxBodySize: 100_000 } })
+      assert.include(failure(received, "MalformedResponseError").message, "longer than 100000 bytes")
     }))
 
   it.effect("of an error count as the start of the error", () =>
     Effect.gen(function*() {
       const bomb = Zlib.gzipSync(`no ${"x".repeat(20_000_000)}`)
-      const heard = yield* streamFrom([ScriptedHttpClient.bytes([bomb], { status: 400 })])
-      assert.isAtMost(failure(heard, "InvalidRequestError").body?.length ?? 0, 8192)
+      const received = yield* streamFrom([ScriptedHttpClient.bytes([bomb], { status: 400 })])
+      assert.isAtMost(failure(received, "InvalidRequestError").body?.length ?? 0, 8192)
     }))
 })

@@ -14,8 +14,8 @@ const refused = (status: number, body: unknown, sending: Sending = {}) =>
   })
 
 const says = (status: number, body: unknown, tag: Tag, message: string) =>
-  Effect.map(refused(status, body), (heard) => {
-    const error = failure(heard, tag)
+  Effect.map(refused(status, body), (received) => {
+    const error = failure(received, tag)
     assert.strictEqual(error.message, message)
     assert.strictEqual(error.status, status)
     return error
@@ -147,16 +147,16 @@ describe("error bodies", () => {
     ))
 
   it.effect("JSON labelled octet-stream is read as JSON", () =>
-    Effect.map(refused(400, { error: { message: "no" } }, { contentType: "application/octet-stream" }), (heard) => {
-      assert.strictEqual(failure(heard, "InvalidRequestError").message, "no")
+    Effect.map(refused(400, { error: { message: "no" } }, { contentType: "application/octet-stream" }), (received) => {
+      assert.strictEqual(failure(received, "InvalidRequestError").message, "no")
     }))
 
   it.effect("a code may be a number, numeric text or null", () =>
     Effect.forEach(
       [[400, "400"], ["1261", "1261"], [null, undefined]] as const,
       ([code, expected]) =>
-        Effect.map(refused(413, { error: { message: "no", code } }), (heard) => {
-          if (heard.outcome._tag === "Left") assert.strictEqual(heard.outcome.left.code, expected)
+        Effect.map(refused(413, { error: { message: "no", code } }), (received) => {
+          if (received.outcome._tag === "Left") assert.strictEqual(received.outcome.left.code, expected)
           else assert.fail("no error")
         })
     ))
@@ -190,7 +190,7 @@ describe("error bodies", () => {
       ["400 from a content filter", 400, { error: { message: "x", code: "content_filter" } }, "ContentFilterError"]
     ]
     for (const [name, status, body, tag] of rows) {
-      it.effect(`${name} is ${tag}`, () => Effect.map(refused(status, body), (heard) => void failure(heard, tag)))
+      it.effect(`${name} is ${tag}`, () => Effect.map(refused(status, body), (received) => void failure(received, tag)))
     }
   })
 
@@ -204,8 +204,8 @@ describe("error bodies", () => {
     ]
     for (const [name, headers, millis] of waits) {
       it.effect(`${name} is the wait of the error`, () =>
-        Effect.map(refused(429, { error: { message: "slow" } }, { headers }), (heard) => {
-          const { retryAfter } = failure(heard, "RateLimitError")
+        Effect.map(refused(429, { error: { message: "slow" } }, { headers }), (received) => {
+          const { retryAfter } = failure(received, "RateLimitError")
           assert.strictEqual(retryAfter === undefined ? undefined : Duration.toMillis(retryAfter), millis)
         }))
     }
@@ -221,8 +221,8 @@ describe("error bodies", () => {
       ))
 
     it.effect("the request id of the provider", () =>
-      Effect.map(refused(500, "no", { headers: { "x-request-id": "req_7" } }), (heard) => {
-        assert.strictEqual(failure(heard, "ServerError").requestId, "req_7")
+      Effect.map(refused(500, "no", { headers: { "x-request-id": "req_7" } }), (received) => {
+        assert.strictEqual(failure(received, "ServerError").requestId, "req_7")
       }))
   })
 })

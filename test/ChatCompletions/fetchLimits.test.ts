@@ -5,7 +5,7 @@ import { ChatCompletions } from "effect-chat"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
-import { type Asking, listen } from "../support/wire/ask.ts"
+import { type Asking, collect } from "../support/wire/ask.ts"
 import { done, ends, says } from "../support/wire/say.ts"
 
 const provideFetch = Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))
@@ -52,7 +52,7 @@ const ask = (asking: Asking) =>
     const { url } = yield* slowServer
     const none: RequestInit = {}
     const init = Object.assign(none, { dispatcher: yield* impatient })
-    const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
+    const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, init)
     )
     return outcome
@@ -65,7 +65,7 @@ const inits = (asking: Asking) =>
       inits.push(init)
       return Promise.resolve(new Response(says("a") + done))
     }
-    yield* listen(asking).pipe(Effect.provideService(FetchHttpClient.Fetch, spy))
+    yield* collect(asking).pipe(Effect.provideService(FetchHttpClient.Fetch, spy))
     return inits
   }).pipe(provideFetch)
 
@@ -106,7 +106,7 @@ describe("the limits of fetch itself", () => {
   it.effect("are a TimeoutError that names them and a client without them, and no reason to retry", () =>
     Effect.gen(function*() {
       let calls = 0
-      const { outcome } = yield* listen({ config: { maxRetries: 2 } }).pipe(
+      const { outcome } = yield* collect({ config: { maxRetries: 2 } }).pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => {
           calls++
           return Promise.reject(gaveUp("UND_ERR_HEADERS_TIMEOUT"))
@@ -130,7 +130,7 @@ describe("the limits of fetch itself", () => {
           isFirst = false
         }
       })
-      const { outcome } = yield* listen().pipe(
+      const { outcome } = yield* collect().pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => Promise.resolve(new Response(body)))
       )
       if (outcome._tag === "Right" || outcome.left._tag !== "TimeoutError") return assert.fail("no TimeoutError")

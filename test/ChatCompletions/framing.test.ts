@@ -2,16 +2,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import { ChatCompletions } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, failure, layer, requestOf, stream, streamFrom, told } from "../support/wire/ask.ts"
+import { answer, emittedText, failure, layer, requestOf, stream, streamFrom } from "../support/wire/ask.ts"
 import { bytes, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 const hello = says("Hé") + says("llo") + ends() + done
 
 const isHello = (body: Parameters<typeof stream>[0]) =>
-  Effect.map(stream(body), (heard) => {
-    assert.strictEqual(answer(heard).text, "Héllo")
-    assert.strictEqual(told(heard), "Héllo")
-    assert.strictEqual(answer(heard).finishReason, "stop")
+  Effect.map(stream(body), (received) => {
+    assert.strictEqual(answer(received).text, "Héllo")
+    assert.strictEqual(emittedText(received), "Héllo")
+    assert.strictEqual(answer(received).finishReason, "stop")
   })
 
 describe("framing", () => {
@@ -58,7 +58,7 @@ describe("framing", () => {
         const start = body.indexOf(0xf0)
         return Effect.map(
           stream([body.subarray(0, start + at), body.subarray(start + at)]),
-          (heard) => assert.strictEqual(answer(heard).text, "a😀b")
+          (received) => assert.strictEqual(answer(received).text, "a😀b")
         )
       }))
 
@@ -66,15 +66,15 @@ describe("framing", () => {
       Effect.map(
         stream([bytes(ends() + "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n:"), Uint8Array.of(0xe4)]),
         (
-          heard
-        ) => assert.strictEqual(answer(heard).text, "x")
+          received
+        ) => assert.strictEqual(answer(received).text, "x")
       ))
 
     it.effect("bytes that are not UTF-8 are replacement characters in the text", () => {
       const [before = "", after = ""] = says("a|b").split("|")
       return Effect.map(
         stream([bytes(before), Uint8Array.of(0xff), bytes(after + ends() + done)]),
-        (heard) => assert.strictEqual(answer(heard).text, "a\uFFFDb")
+        (received) => assert.strictEqual(answer(received).text, "a\uFFFDb")
       )
     })
 
@@ -84,7 +84,7 @@ describe("framing", () => {
           "data: {\"choices\":[{\"delta\":{\"content\":\"\\ud83d\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\ude00\"}}]}\n\n" +
             ends() + done
         ),
-        (heard) => assert.strictEqual(answer(heard).text, "😀")
+        (received) => assert.strictEqual(answer(received).text, "😀")
       ))
   })
 
@@ -98,7 +98,7 @@ describe("framing", () => {
       isHello(hello.trimEnd()))
 
     it.effect("a chunk at the end of the body is read, with or without a line end", () =>
-      Effect.map(stream(says("a") + ends().trimEnd()), (heard) => assert.strictEqual(answer(heard).text, "a")))
+      Effect.map(stream(says("a") + ends().trimEnd()), (received) => assert.strictEqual(answer(received).text, "a")))
 
     it.effect("id and retry fields change nothing", () =>
       isHello(`retry: 3000\n\nid: 1\n${says("Hé")}id: 2\nretry: 1\n${says("llo")}retry: never\n${ends()}${done}`))
@@ -125,21 +125,21 @@ describe("framing", () => {
         stream(hello.replaceAll("data: ", "").replaceAll("\n\n", "\n").replace("[DONE]\n", ""), {
           contentType: "application/x-ndjson"
         }),
-        (heard) => assert.strictEqual(answer(heard).text, "Héllo")
+        (received) => assert.strictEqual(answer(received).text, "Héllo")
       ))
 
     it.effect("a chunk a line is emitted as it arrives, up to a [DONE] of its own line", () => {
       const line = (value: object) => `${JSON.stringify(value)}\n`
       const lines = [line(delta({ content: "a" })), line(delta({ content: "b" })), "[DONE]\n", ScriptedHttpClient.never]
-      return Effect.map(streamFrom([ScriptedHttpClient.bytes(lines)]), (heard) => {
-        assert.strictEqual(told(heard), "ab")
-        assert.strictEqual(answer(heard).text, "ab")
+      return Effect.map(streamFrom([ScriptedHttpClient.bytes(lines)]), (received) => {
+        assert.strictEqual(emittedText(received), "ab")
+        assert.strictEqual(answer(received).text, "ab")
       })
     })
 
     it.effect("names of fields in capitals are none, as the standard says, and are no answer either", () =>
-      Effect.map(stream(hello.replaceAll("data:", "DATA:")), (heard) => {
-        assert.include(failure(heard, "ServerError").message, "DATA:")
+      Effect.map(stream(hello.replaceAll("data:", "DATA:")), (received) => {
+        assert.include(failure(received, "ServerError").message, "DATA:")
       }))
 
     it.effect("what stands behind a [DONE] of its own line is of no interest, however it is cut", () => {
@@ -153,13 +153,13 @@ describe("framing", () => {
     })
 
     it.effect("a document on a line, with blank lines behind it, is a document", () =>
-      Effect.map(stream(`${JSON.stringify(completion({ content: "a" }))}\n\n \n`), (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
+      Effect.map(stream(`${JSON.stringify(completion({ content: "a" }))}\n\n \n`), (received) => {
+        assert.strictEqual(answer(received).text, "a")
       }))
 
     it.effect("events that end with one line break are events, each with its own size", () =>
-      Effect.map(stream(hello.replaceAll("\n\n", "\n"), { config: { maxEventSize: 200 } }), (heard) => {
-        assert.strictEqual(answer(heard).text, "Héllo")
+      Effect.map(stream(hello.replaceAll("\n\n", "\n"), { config: { maxEventSize: 200 } }), (received) => {
+        assert.strictEqual(answer(received).text, "Héllo")
       }))
   })
 
@@ -194,7 +194,7 @@ describe("framing", () => {
     }
     for (const [name, mark] of Object.entries(marks)) {
       it.effect(`${name} is the end`, () =>
-        Effect.map(stream(says("a") + mark), (heard) => assert.strictEqual(answer(heard).text, "a")))
+        Effect.map(stream(says("a") + mark), (received) => assert.strictEqual(answer(received).text, "a")))
     }
 
     it.effect("data after it is ignored", () => isHello(`${hello}data: {"error":"late"}\n\nnonsense\n\n`))
@@ -202,38 +202,38 @@ describe("framing", () => {
 
   describe("broken events", () => {
     it.effect("an event that is not JSON fails with the part that arrived, and is never skipped", () =>
-      Effect.map(stream(says("a") + "data: {nonsense}\n\n" + says("b") + ends() + done), (heard) => {
-        const error = failure(heard, "MalformedResponseError")
+      Effect.map(stream(says("a") + "data: {nonsense}\n\n" + says("b") + ends() + done), (received) => {
+        const error = failure(received, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
         assert.strictEqual(error.body, "{nonsense}")
         assert.isFalse(error.isRetryable)
-        assert.strictEqual(told(heard), "a")
+        assert.strictEqual(emittedText(received), "a")
       }))
 
     it.effect("an event that is JSON but not an object fails", () =>
-      Effect.map(stream(says("a") + "data: 42\n\n"), (heard) => {
-        assert.strictEqual(failure(heard, "MalformedResponseError").partial?.text, "a")
+      Effect.map(stream(says("a") + "data: 42\n\n"), (received) => {
+        assert.strictEqual(failure(received, "MalformedResponseError").partial?.text, "a")
       }))
 
     it.effect("an event that the end of the body cuts off is truncated, not malformed", () =>
-      Effect.map(stream(says("a") + says("bcd").slice(0, 30)), (heard) => {
-        assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
+      Effect.map(stream(says("a") + says("bcd").slice(0, 30)), (received) => {
+        assert.strictEqual(failure(received, "TruncatedError").partial?.text, "a")
       }))
 
     it.effect("an event that is cut off after the finish reason does not change a complete answer", () =>
       Effect.map(
         stream(says("a") + ends() + data(delta({}, { usage: { prompt_tokens: 1 } })).slice(0, 40)),
-        (heard) => assert.strictEqual(answer(heard).text, "a")
+        (received) => assert.strictEqual(answer(received).text, "a")
       ))
 
     it.effect("a [DONE] that is cut off does not count", () =>
-      Effect.map(stream(says("a") + "data: [DON"), (heard) => {
-        assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
+      Effect.map(stream(says("a") + "data: [DON"), (received) => {
+        assert.strictEqual(failure(received, "TruncatedError").partial?.text, "a")
       }))
 
     it.effect("a field name that is cut off is ignored", () =>
-      Effect.map(stream("data"), (heard) => {
-        assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
+      Effect.map(stream("data"), (received) => {
+        assert.strictEqual(failure(received, "TruncatedError").message, "The server sent an empty answer")
       }))
   })
 })

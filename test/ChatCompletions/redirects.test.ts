@@ -5,7 +5,7 @@ import { Effect, Layer, Option, Redacted } from "effect"
 import { ChatCompletions, type ChatError } from "effect-chat"
 import { createServer, type IncomingHttpHeaders } from "node:http"
 import type { AddressInfo } from "node:net"
-import { type Asking, listen } from "../support/wire/ask.ts"
+import { type Asking, collect } from "../support/wire/ask.ts"
 import { done, says } from "../support/wire/say.ts"
 
 const clients = {
@@ -112,7 +112,7 @@ describe("redirects", () => {
             const other = yield* server()
             const target = `${other.url}/chat/completions`
             const asked = yield* server({ status, location: target })
-            const { outcome } = yield* listen({
+            const { outcome } = yield* collect({
               ...asking,
               config: { ...asking.config, baseUrl: asked.url }
             })
@@ -134,7 +134,7 @@ describe("redirects", () => {
       Effect.gen(function*() {
         const other = yield* server()
         const asked = yield* server({ status: 307, location: `${other.url}/chat/completions` })
-        const { outcome } = yield* listen({
+        const { outcome } = yield* collect({
           config: { baseUrl: asked.url, apiKey: key },
           wire: { authHeader: "api-key" }
         })
@@ -148,7 +148,7 @@ describe("redirects", () => {
         it.live(`${client} follows a ${status} on the same origin with the body and ${name}`, () =>
           Effect.gen(function*() {
             const asked = yield* moving(status)
-            const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: asked.url } })
+            const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: asked.url } })
             assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "here")
             assert.deepStrictEqual(asked.paths(), ["/v1/chat/completions", "/moved?a=1&b=2", "/v2/chat/"])
             assert.lengthOf(new Set(asked.bodies()), 1)
@@ -161,7 +161,7 @@ describe("redirects", () => {
     it.live(`${client} follows at most five redirects and then fails with a clear error`, () =>
       Effect.gen(function*() {
         const asked = yield* server({ status: 307, location: "/v1/round" })
-        const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })
+        const { outcome } = yield* collect({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })
         assert.lengthOf(asked.headers(), 6)
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.strictEqual(outcome.left._tag, "InvalidRequestError")
@@ -174,7 +174,7 @@ describe("redirects", () => {
           const target = { status: 308, location: "" }
           const asked = yield* server(target)
           target.location = location.replace("HOST", new URL(asked.url).host)
-          const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key } })
+          const { outcome } = yield* collect({ config: { baseUrl: asked.url, apiKey: key } })
           assert.lengthOf(asked.headers(), 1)
           assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "InvalidRequestError")
         }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
@@ -187,7 +187,7 @@ describe("redirects", () => {
         type: { value: "opaqueredirect" },
         status: { value: 0 }
       })
-      const { outcome } = yield* listen({ config: { apiKey: key } }).pipe(
+      const { outcome } = yield* collect({ config: { apiKey: key } }).pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => Promise.resolve(opaque))
       )
       if (outcome._tag === "Right") return assert.fail("an answer")
@@ -205,7 +205,9 @@ describe("redirects", () => {
       }
       const init = Layer.succeed(FetchHttpClient.RequestInit, { credentials: "include" })
       const client = FetchHttpClient.layer.pipe(Layer.provide([init, Layer.succeed(FetchHttpClient.Fetch, spy)]))
-      yield* listen({ config: { apiKey: key } }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(client))))
+      yield* collect({ config: { apiKey: key } }).pipe(
+        Effect.provide(ChatCompletions.layer.pipe(Layer.provide(client)))
+      )
       assert.strictEqual(inits[0]?.credentials, "include")
       assert.strictEqual(inits[0]?.redirect, "manual")
       assert.isTrue(Option.isNone(yield* Effect.serviceOption(FetchHttpClient.RequestInit)))
@@ -218,7 +220,7 @@ describe("redirects", () => {
         inits.push(init)
         return Promise.resolve(new Response(says("a") + done))
       }
-      yield* listen({ config: { apiKey: key }, wire: { authHeader: "api-key" } }).pipe(
+      yield* collect({ config: { apiKey: key }, wire: { authHeader: "api-key" } }).pipe(
         Effect.provideService(FetchHttpClient.RequestInit, { credentials: "include" }),
         Effect.provideService(FetchHttpClient.Fetch, spy)
       )
@@ -229,7 +231,7 @@ describe("redirects", () => {
   it.live("a redirect without a target is a clear error", () =>
     Effect.gen(function*() {
       const asked = yield* server({ status: 308, location: "" })
-      const { outcome } = yield* listen({ config: { baseUrl: asked.url } })
+      const { outcome } = yield* collect({ config: { baseUrl: asked.url } })
       const error: ChatError.ChatError | undefined = outcome._tag === "Left" ? outcome.left : undefined
       assert.strictEqual(error?._tag, "InvalidRequestError")
     }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
@@ -239,7 +241,7 @@ describe("redirects", () => {
       const strict = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, HttpClient.filterStatusOk))
       const fetch: typeof globalThis.fetch = () =>
         Promise.resolve(new Response("{\"error\":{\"message\":\"no such model\"}}", { status: 404 }))
-      const { outcome } = yield* listen().pipe(
+      const { outcome } = yield* collect().pipe(
         Effect.provide(ChatCompletions.layer.pipe(Layer.provide(strict), Layer.provide(FetchHttpClient.layer))),
         Effect.provideService(FetchHttpClient.Fetch, fetch)
       )

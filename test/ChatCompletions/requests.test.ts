@@ -196,9 +196,9 @@ describe("requests", () => {
       for (let depth = 0; depth < 20_000; depth++) deep = { items: deep }
       return Effect.map(
         stream(done, { options: { tools: [{ name: "f", parameters: { ...deep } }] } }),
-        (heard) => {
-          assert.include(failure(heard, "InvalidRequestError").message, "JSON")
-          assert.lengthOf(heard.requests, 0)
+        (received) => {
+          assert.include(failure(received, "InvalidRequestError").message, "JSON")
+          assert.lengthOf(received.requests, 0)
         }
       )
     })

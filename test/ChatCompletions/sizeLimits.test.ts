@@ -4,7 +4,16 @@ import { Effect, Inspectable, Layer, Redacted } from "effect"
 import { ChatCompletions } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { serve } from "../support/playback.ts"
-import { answer, complete, completeFrom, failure, listen, stream, streamFrom, told } from "../support/wire/ask.ts"
+import {
+  answer,
+  collect,
+  complete,
+  completeFrom,
+  emittedText,
+  failure,
+  stream,
+  streamFrom
+} from "../support/wire/ask.ts"
 import { bytes as encode, calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 const { bytes, connectionError, reset } = ScriptedHttpClient
@@ -16,11 +25,11 @@ describe("limits", () => {
     const long = says("x".repeat(5000))
 
     it.effect("one that is too long fails with the part that arrived", () =>
-      Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (heard) => {
-        const error = failure(heard, "MalformedResponseError")
+      Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (received) => {
+        const error = failure(received, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
         assert.include(error.message, "1000")
-        assert.strictEqual(told(heard), "a")
+        assert.strictEqual(emittedText(received), "a")
       }))
 
     it.effect("one that arrives in pieces fails before its end", () =>
@@ -28,30 +37,30 @@ describe("limits", () => {
         streamFrom([
           bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
         ], { config: { maxEventSize: 1000 } }),
-        (heard) => {
-          failure(heard, "MalformedResponseError")
-          assert.strictEqual(heard.open, 0)
+        (received) => {
+          failure(received, "MalformedResponseError")
+          assert.strictEqual(received.open, 0)
         }
       ))
 
     it.effect("one of many lines fails too", () =>
-      Effect.map(stream("data: x\n".repeat(2000), { config: { maxEventSize: 1000 } }), (heard) => {
-        failure(heard, "MalformedResponseError")
+      Effect.map(stream("data: x\n".repeat(2000), { config: { maxEventSize: 1000 } }), (received) => {
+        failure(received, "MalformedResponseError")
       }))
 
     it.effect("a comment that is too long fails too", () =>
-      Effect.map(stream([`:${"z".repeat(5000)}`], { config: { maxEventSize: 1000 } }), (heard) => {
-        failure(heard, "MalformedResponseError")
+      Effect.map(stream([`:${"z".repeat(5000)}`], { config: { maxEventSize: 1000 } }), (received) => {
+        failure(received, "MalformedResponseError")
       }))
 
     it.effect("many that are short enough do not count together", () =>
-      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxEventSize: 1000 } }), (heard) => {
-        assert.lengthOf(answer(heard).text, 500)
+      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxEventSize: 1000 } }), (received) => {
+        assert.lengthOf(answer(received).text, 500)
       }))
 
     it.effect("one of 4 MiB is within the default", () =>
-      Effect.map(stream(says("x".repeat(4 * 1024 * 1024)) + ends()), (heard) => {
-        assert.lengthOf(answer(heard).text, 4 * 1024 * 1024)
+      Effect.map(stream(says("x".repeat(4 * 1024 * 1024)) + ends()), (received) => {
+        assert.lengthOf(answer(received).text, 4 * 1024 * 1024)
       }))
   })
 
@@ -59,8 +68,8 @@ describe("limits", () => {
     const body = JSON.stringify(completion({ content: "é".repeat(1000) }))
 
     it.effect("one that is too long fails", () =>
-      Effect.map(complete(body, { config: { maxBodySize: 1000 } }), (heard) => {
-        assert.include(failure(heard, "MalformedResponseError").message, "1000 bytes")
+      Effect.map(complete(body, { config: { maxBodySize: 1000 } }), (received) => {
+        assert.include(failure(received, "MalformedResponseError").message, "1000 bytes")
       }))
 
     it.effect("it counts bytes, to the last", () =>
@@ -75,9 +84,9 @@ describe("limits", () => {
         completeFrom([bytes(["{", ...Array.from({ length: 3000 }, () => "1"), ScriptedHttpClient.never])], {
           config: { maxBodySize: 1000 }
         }),
-        (heard) => {
-          failure(heard, "MalformedResponseError")
-          assert.strictEqual(heard.open, 0)
+        (received) => {
+          failure(received, "MalformedResponseError")
+          assert.strictEqual(received.open, 0)
         }
       ))
 
@@ -115,26 +124,26 @@ describe("limits", () => {
         const piece = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
         const short = (n: number) => calls({ index: 0, id: "c", function: { name: "f", arguments: `w${n % 10} ` } })
         failure(yield* stream(Array.from({ length: 10_000 }, (_, n) => piece(n)).join("")), "MalformedResponseError")
-        const heard = yield* stream(Array.from({ length: 50_000 }, (_, n) => short(n)).join("") + ends())
-        assert.lengthOf(answer(heard).toolCalls[0]?.arguments ?? "", 150_000)
+        const received = yield* stream(Array.from({ length: 50_000 }, (_, n) => short(n)).join("") + ends())
+        assert.lengthOf(answer(received).toolCalls[0]?.arguments ?? "", 150_000)
       }))
 
     it.effect("an answer that ends in the chunk in which it gets too long is an answer", () =>
       Effect.map(
         streamFrom([bytes([says("a".repeat(2000)) + ends() + done])], { config: { maxBodySize: 1000 } }),
-        (heard) => assert.lengthOf(answer(heard).text, 2000)
+        (received) => assert.lengthOf(answer(received).text, 2000)
       ))
 
     it.effect("a stream has no limit but that of its events", () =>
-      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (heard) => {
-        assert.lengthOf(answer(heard).text, 500)
+      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (received) => {
+        assert.lengthOf(answer(received).text, 500)
       }))
   })
 
   describe("of an error", () => {
     it.effect("its body and its message are kept up to 8192 characters", () =>
-      Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (heard) => {
-        const error = failure(heard, "ServerError")
+      Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (received) => {
+        const error = failure(received, "ServerError")
         assert.strictEqual(error.body?.length, 8192)
         assert.strictEqual(error.message.length, 8192)
       }))
@@ -146,9 +155,9 @@ describe("limits", () => {
             status: 500
           })
         ], { config: { maxRetries: 0 } }),
-        (heard) => {
-          failure(heard, "ServerError")
-          assert.strictEqual(heard.open, 0)
+        (received) => {
+          failure(received, "ServerError")
+          assert.strictEqual(received.open, 0)
         }
       ))
 
@@ -156,7 +165,7 @@ describe("limits", () => {
       Effect.gen(function*() {
         const pieces = Array.from({ length: 40 }, () => encode("no ".repeat(1024)))
         const server = yield* serve(() => ({ status: 500, headers: {}, pieces, ending: "stall" }))
-        const { outcome } = yield* listen({ config: { baseUrl: server.url } })
+        const { outcome } = yield* collect({ config: { baseUrl: server.url } })
         assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "ServerError")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
   })
@@ -188,9 +197,9 @@ describe("hostile answers", () => {
       stream(
         "data: {\"__proto__\":{\"choices\":[]},\"constructor\":1,\"choices\":[{\"delta\":{\"content\":\"a\",\"__proto__\":{\"x\":1}},\"finish_reason\":\"toString\"}],\"usage\":{\"__proto__\":1,\"prompt_tokens\":1}}\n\n"
       ),
-      (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
-        assert.strictEqual(answer(heard).finishReason, "other")
+      (received) => {
+        assert.strictEqual(answer(received).text, "a")
+        assert.strictEqual(answer(received).finishReason, "other")
         assert.isUndefined(Reflect.get({}, "x"))
       }
     ))
@@ -205,12 +214,12 @@ describe("hostile answers", () => {
             data(choice({ delta: { content: "a" } }, { id: odd, model: odd, usage: odd, x_groq: odd })) +
             data({ choices: [odd] }) + ends()
         ),
-        (heard) => assert.strictEqual(answer(heard).text, "a")
+        (received) => assert.strictEqual(answer(received).text, "a")
       )))
 
   it.effect("control characters and escapes of a terminal stay unchanged", () =>
-    Effect.map(stream(says("\u001b[2J\u0007") + ends()), (heard) => {
-      assert.strictEqual(answer(heard).text, "\u001b[2J\u0007")
+    Effect.map(stream(says("\u001b[2J\u0007") + ends()), (received) => {
+      assert.strictEqual(answer(received).text, "\u001b[2J\u0007")
     }))
 })
 
@@ -253,7 +262,7 @@ describe("the key", () => {
       streamFrom([ScriptedHttpClient.json({ error: key }, { status: 401 })], {
         config: { apiKey: Redacted.make(`  ${key}\n`) }
       }),
-      (heard) => assert.strictEqual(failure(heard, "AuthenticationError").message, "<redacted>")
+      (received) => assert.strictEqual(failure(received, "AuthenticationError").message, "<redacted>")
     ))
 
   it.effect("does not change the text of the model", () =>
@@ -262,8 +271,8 @@ describe("the key", () => {
         calls({ index: 0, id: "t", function: { name: "f", arguments: "{}" } }) + data(delta({ content: key })) + ends(),
         { config }
       ),
-      (heard) => {
-        assert.strictEqual(answer(heard).text, key)
+      (received) => {
+        assert.strictEqual(answer(received).text, key)
       }
     ))
 })

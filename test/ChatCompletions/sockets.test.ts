@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Duration, Effect, Fiber, Layer, Schedule, type Scope, Stream } from "effect"
 import { ChatCompletions, type ChatError } from "effect-chat"
 import { type Playback, serve, type Server } from "../support/playback.ts"
-import { answer, type Asking, listen, requestOf } from "../support/wire/ask.ts"
+import { answer, type Asking, collect, requestOf } from "../support/wire/ask.ts"
 import { bytes, completion, done, ends, says } from "../support/wire/say.ts"
 
 const clients = {
@@ -63,7 +63,7 @@ const timesOut = (
   limit = Duration.millis(50)
 ): Effect.Effect<ChatError.ChatError, never, ChatCompletions.ChatCompletions> =>
   Effect.gen(function*() {
-    const { outcome } = yield* listen({ config: { baseUrl: server.url, ...config(limit) } })
+    const { outcome } = yield* collect({ config: { baseUrl: server.url, ...config(limit) } })
     if (outcome._tag === "Right") return assert.fail("an answer")
     const error = outcome.left
     assert.strictEqual(error._tag === "TimeoutError" ? error.phase : error._tag, phase)
@@ -165,7 +165,7 @@ describe("sockets", () => {
         withServer(
           () => events("reset", says("a"), says("b")),
           (server) =>
-            Effect.map(listen({ config: { baseUrl: server.url } }), ({ outcome }) => {
+            Effect.map(collect({ config: { baseUrl: server.url } }), ({ outcome }) => {
               assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "TransportError")
             })
         )
@@ -176,8 +176,8 @@ describe("sockets", () => {
         withServer(
           () => events("reset", says("a"), ends()),
           (server) =>
-            Effect.map(listen({ config: { baseUrl: server.url } }), (heard) => {
-              assert.strictEqual(answer({ ...heard, requests: [], open: 0 }).text, "a")
+            Effect.map(collect({ config: { baseUrl: server.url } }), (received) => {
+              assert.strictEqual(answer({ ...received, requests: [], open: 0 }).text, "a")
             })
         )
       )
@@ -188,7 +188,7 @@ describe("sockets", () => {
         onOneConnection(
           () => events("end", says("a"), ends(), done, ": the end\n\n"),
           (server) =>
-            Effect.map(listen({ config: { baseUrl: server.url } }), ({ outcome }) => {
+            Effect.map(collect({ config: { baseUrl: server.url } }), ({ outcome }) => {
               assert.strictEqual(outcome._tag, "Right")
             })
         )
@@ -231,8 +231,8 @@ describe("sockets", () => {
         "a server that does not close after [DONE] holds nobody up, and is let go",
         withServer(() => events("stall", says("a"), ends(), done), (server) =>
           Effect.gen(function*() {
-            const heard = yield* Effect.timeout(listen({ config: { baseUrl: server.url } }), "500 millis")
-            assert.strictEqual(heard.outcome._tag, "Right")
+            const received = yield* Effect.timeout(collect({ config: { baseUrl: server.url } }), "500 millis")
+            assert.strictEqual(received.outcome._tag, "Right")
             assert.strictEqual(server.left(), 0)
             yield* letGo(server)
           }))

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { answer, complete, type Heard, stream } from "../support/wire/ask.ts"
+import { answer, complete, type Received, stream } from "../support/wire/ask.ts"
 import { calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 interface Piece {
@@ -20,12 +20,12 @@ const piece = ({ args, name, ...rest }: Piece): object => ({
 const streamed = (...pieces: ReadonlyArray<Piece>) =>
   stream(pieces.map((one) => calls(piece(one))).join("") + ends("tool_calls") + done)
 
-const become = (heard: Effect.Effect<Heard>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
-  Effect.map(heard, (heard) => {
-    const whole = answer(heard).toolCalls
+const become = (received: Effect.Effect<Received>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
+  Effect.map(received, (received) => {
+    const whole = answer(received).toolCalls
     assert.deepStrictEqual(whole.map((call) => [call.id, call.name, call.arguments]), expected.map((call) => [...call]))
     const folded: Array<[string, string, string]> = []
-    for (const event of heard.events) {
+    for (const event of received.events) {
       if (event._tag !== "ToolCallDelta") continue
       const sofar = folded[event.index]?.[2] ?? ""
       folded[event.index] = [event.id, event.name, sofar + event.arguments]
@@ -181,8 +181,8 @@ describe("tool calls in a stream", () => {
         name: "f",
         args: "{\"b\":2}"
       }),
-      (heard) =>
-        assert.deepStrictEqual(answer(heard).toolCalls, [
+      (received) =>
+        assert.deepStrictEqual(answer(received).toolCalls, [
           { id: "f", name: "f", arguments: "{\"a\":1}" },
           { id: "f_1", name: "f", arguments: "{\"b\":2}" }
         ])
@@ -269,31 +269,31 @@ describe("tool calls in a stream", () => {
   it.effect("calls and text may come in one answer", () =>
     Effect.map(
       stream(says("Let me see") + calls(piece({ index: 0, id: "t1", name: "f", args: "{}" })) + ends("stop") + done),
-      (heard) => {
-        assert.strictEqual(answer(heard).text, "Let me see")
-        assert.lengthOf(answer(heard).toolCalls, 1)
-        assert.strictEqual(answer(heard).rawFinishReason, "stop")
+      (received) => {
+        assert.strictEqual(answer(received).text, "Let me see")
+        assert.lengthOf(answer(received).toolCalls, 1)
+        assert.strictEqual(answer(received).rawFinishReason, "stop")
       }
     ))
 
   it.effect("truncated arguments of an answer that reached its limit are kept unchanged", () =>
     Effect.map(
       stream(calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
-      (heard) => {
-        assert.strictEqual(answer(heard).finishReason, "length")
-        assert.strictEqual(answer(heard).toolCalls[0]?.arguments, "{\"a\":")
+      (received) => {
+        assert.strictEqual(answer(received).finishReason, "length")
+        assert.strictEqual(answer(received).toolCalls[0]?.arguments, "{\"a\":")
       }
     ))
 
   it.effect("an empty piece is not a call", () =>
     Effect.map(
       stream(says("a") + data(delta({ tool_calls: [{ index: 0 }, null, 1, {}] })) + ends() + done),
-      (heard) => assert.lengthOf(answer(heard).toolCalls, 0)
+      (received) => assert.lengthOf(answer(received).toolCalls, 0)
     ))
 
   it.effect("the deltas count the calls from 0, whatever numbers the server uses", () =>
-    Effect.map(streamed({ index: 7, id: "t1", name: "f" }, { index: 3, id: "t2", name: "g" }), (heard) => {
-      const indexes = heard.events.flatMap((event) => event._tag === "ToolCallDelta" ? [event.index] : [])
+    Effect.map(streamed({ index: 7, id: "t1", name: "f" }, { index: 3, id: "t2", name: "g" }), (received) => {
+      const indexes = received.events.flatMap((event) => event._tag === "ToolCallDelta" ? [event.index] : [])
       assert.deepStrictEqual(indexes, [0, 1])
     }))
 
@@ -304,17 +304,17 @@ describe("tool calls in a stream", () => {
           data(delta({ function_call: { arguments: "{\"a\"" } })) +
           data(delta({ function_call: { arguments: ":1}" } })) + ends("function_call") + done
       ),
-      (heard) => {
-        assert.deepStrictEqual(answer(heard).functionCall, { name: "f", arguments: "{\"a\":1}" })
-        assert.lengthOf(answer(heard).toolCalls, 0)
-        assert.strictEqual(answer(heard).finishReason, "tool-calls")
+      (received) => {
+        assert.deepStrictEqual(answer(received).functionCall, { name: "f", arguments: "{\"a\":1}" })
+        assert.lengthOf(answer(received).toolCalls, 0)
+        assert.strictEqual(answer(received).finishReason, "tool-calls")
       }
     ))
 
   it.effect("an empty function_call is ignored (Snowflake)", () =>
     Effect.map(complete(JSON.stringify(completion({ content: "a", function_call: { name: "", arguments: "" } }))), (
-      heard
-    ) => assert.isUndefined(answer(heard).functionCall)))
+      received
+    ) => assert.isUndefined(answer(received).functionCall)))
 })
 
 describe("tool calls in a document", () => {
@@ -328,8 +328,8 @@ describe("tool calls in a document", () => {
           piece({ id: "", name: "f", args: "{\"c\":3}" })
         ]
       }))),
-      (heard) =>
-        assert.deepStrictEqual(answer(heard).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
+      (received) =>
+        assert.deepStrictEqual(answer(received).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
           [...f],
           [...g],
           ["", "f", "{\"c\":3}"]
@@ -344,8 +344,8 @@ describe("tool calls in a document", () => {
           { id: "t2", type: "custom", custom: { name: "g", input: "{\"b\":2}" } }
         ]
       }))),
-      (heard) =>
-        assert.deepStrictEqual(answer(heard).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
+      (received) =>
+        assert.deepStrictEqual(answer(received).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
           [...f],
           [...g]
         ])
@@ -356,6 +356,6 @@ describe("tool calls in a document", () => {
       complete(JSON.stringify(completion({
         tool_calls: [piece({ name: "f", args: "" }), piece({ name: "f", args: "{}" }), piece({ name: "f", args: "{}" })]
       }))),
-      (heard) => assert.lengthOf(answer(heard).toolCalls, 3)
+      (received) => assert.lengthOf(answer(received).toolCalls, 3)
     ))
 })
