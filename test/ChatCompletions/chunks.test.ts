@@ -28,7 +28,7 @@ describe("chunks", () => {
         assert.isUndefined(answer(received).usage)
       }))
 
-    it.effect("Azure's first chunk says nothing, and id and model come from the first chunk that has them", () =>
+    it.effect("id and model are those of the first chunk that has them (Azure's first chunk has none)", () =>
       Effect.map(
         stream(
           data({
@@ -50,7 +50,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("ids that change within a stream do not split it; the first is the answer's id", () =>
+    it.effect("the first id is the answer's id, even if later chunks have other ids", () =>
       Effect.map(
         stream(["a", "b", "c"].map((id) => data({ ...delta({ content: id }), id })).join("") + ends() + done),
         (received) => {
@@ -87,7 +87,7 @@ describe("chunks", () => {
         (received) => assert.strictEqual(answer(received).text, "a")
       ))
 
-    it.effect("tool calls in a further choice without an index belong to the answer (Copilot)", () => {
+    it.effect("tool calls in a second choice without an index belong to the answer (Copilot)", () => {
       const call = { id: "t1", type: "function", function: { name: "f", arguments: "{}" } }
       const document = {
         choices: [
@@ -155,12 +155,12 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("content on the chunk with the finish reason counts", () =>
+    it.effect("content in the chunk with the finish reason belongs to the answer", () =>
       Effect.map(stream(says("a") + data(choice({ delta: { content: "b" }, finish_reason: "stop" }))), (received) => {
         assert.strictEqual(answer(received).text, "ab")
       }))
 
-    it.effect("a message beside the delta repeats it and is ignored (Perplexity)", () => {
+    it.effect("a message next to the delta repeats it and is ignored (Perplexity)", () => {
       const piece = (content: string, all: string) =>
         data(choice({ delta: { content }, message: { role: "assistant", content: all } }))
       return Effect.map(stream(piece("a", "a") + piece("b", "ab") + ends()), (received) => {
@@ -192,12 +192,12 @@ describe("chunks", () => {
         assert.strictEqual(answer(received).text, "ab")
       }))
 
-    it.effect("text beside a delta is ignored (Together)", () =>
+    it.effect("text next to a delta is ignored (Together)", () =>
       Effect.map(stream(data(choice({ delta: { content: "a" }, text: "a" })) + ends() + done), (received) => {
         assert.strictEqual(answer(received).text, "a")
       }))
 
-    it.effect("content may be a list of parts, whose texts are joined", () =>
+    it.effect("the texts of a list of parts are joined", () =>
       Effect.map(
         stream(
           data(delta({ content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] })) +
@@ -242,7 +242,7 @@ describe("chunks", () => {
 
   describe("reasoning", () => {
     for (const field of ["reasoning_content", "reasoning", "reasoning_text", "thinking"]) {
-      it.effect(`${field} is reasoning, apart from the text`, () =>
+      it.effect(`${field} is reasoning, separate from the text`, () =>
         Effect.map(
           stream(data(delta({ [field]: "h" })) + data(delta({ [field]: "m", content: null })) + says("a") + ends()),
           (received) => {
@@ -265,7 +265,7 @@ describe("chunks", () => {
         (received) => assert.strictEqual(reasoned(received), "hm")
       ))
 
-    it.effect("an empty field with the first name is ignored if there is a second", () =>
+    it.effect("an empty reasoning_content is ignored if there is a reasoning", () =>
       Effect.map(stream(data(delta({ reasoning_content: "", reasoning: "hm" })) + says("a") + ends()), (received) => {
         assert.strictEqual(reasoned(received), "hm")
       }))
@@ -283,12 +283,12 @@ describe("chunks", () => {
         (received) => assert.strictEqual(reasoned(received), "hm")
       ))
 
-    it.effect("it is emitted before the text of the same chunk", () =>
+    it.effect("reasoning is emitted before the text of the same chunk", () =>
       Effect.map(stream(data(delta({ content: "a", reasoning: "hm" })) + ends()), (received) => {
         assert.deepStrictEqual(tags(received), ["Begin", "ReasoningDelta", "TextDelta", "Finish"])
       }))
 
-    it.effect("inline tags are text, unless the config says that they are reasoning", () => {
+    it.effect("text in tags is text, or reasoning if the config says so", () => {
       const body = says("<thi") + says("nk>hm</th") + says("ink>\n\na") + ends()
       return Effect.gen(function*() {
         assert.strictEqual(answer(yield* stream(body)).text, "<think>hm</think>\n\na")
@@ -298,7 +298,7 @@ describe("chunks", () => {
       })
     })
 
-    it.effect("inline tags that are cut off are in the partial answer unchanged", () =>
+    it.effect("reasoning whose closing tag is missing is in the partial answer", () =>
       Effect.map(stream(says("<think>hm"), { wire: { thinkTags: true } }), (received) => {
         assert.strictEqual(failure(received, "TruncatedError").partial?.reasoning, "hm")
       }))
@@ -337,7 +337,7 @@ describe("chunks", () => {
         })
       }))
 
-    it.effect("on every chunk it is cumulative: the last counts, and nothing is added up", () =>
+    it.effect("on every chunk is cumulative: the last usage is used, and nothing is added up", () =>
       Effect.map(
         stream(
           [1, 2, 3].map((completion_tokens) =>
@@ -350,7 +350,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("null or empty usage changes no counts", () =>
+    it.effect("is unchanged by null or empty usage", () =>
       Effect.map(
         stream(
           data(delta({ content: "a" }, { usage })) + data(delta({}, { usage: null })) + data(delta({}, { usage: {} })) +
@@ -370,7 +370,7 @@ describe("chunks", () => {
         }))
     }
 
-    it.effect("cached and reasoning tokens are read under all known names", () =>
+    it.effect("has cached and reasoning tokens under all known names", () =>
       Effect.forEach([
         { prompt_tokens_details: { cached_tokens: 2 }, completion_tokens_details: { reasoning_tokens: 9 } },
         { input_tokens_details: { cached_tokens: 2 }, output_tokens_details: { reasoning_tokens: 9 } },
@@ -379,12 +379,12 @@ describe("chunks", () => {
       ], (more) =>
         Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, ...more } })), (received) => {
           assert.strictEqual(answer(received).usage?.cachedTokens, 2)
-          // More than the completion's tokens (Baseten): never subtracted, so nothing can be below 0.
+          // More reasoning than completion tokens (Baseten): nothing is subtracted, so no count is below 0.
           assert.strictEqual(answer(received).usage?.reasoningTokens, 9)
           assert.strictEqual(answer(received).usage?.outputTokens, 4)
         })))
 
-    it.effect("null, text and negative counts are numbers of 0 or more", () =>
+    it.effect("reads counts that are text, and has 0 for null and negative counts", () =>
       Effect.map(
         stream(
           says("a") + ends() + data({
@@ -399,7 +399,7 @@ describe("chunks", () => {
         }
       ))
 
-    it.effect("a total above prompt plus completion is kept as the server sent it", () =>
+    it.effect("keeps a total above prompt plus completion unchanged", () =>
       Effect.map(
         stream(says("a") + ends() + data({ choices: [], usage: { ...usage, total_tokens: 20 } })),
         (received) => {

@@ -12,7 +12,7 @@ const bodyOf = ({ body, gzip, stalls }: Row) => {
   return stalls ? [body, ScriptedHttpClient.never] : body
 }
 
-/** Streams the answer of a row. A server that stalls is given an hour. */
+/** Streams the answer of a row. If its server stalls, an hour passes. */
 const ask = (row: Row) =>
   Effect.gen(function*() {
     const { contentType, status } = row
@@ -23,7 +23,7 @@ const ask = (row: Row) =>
     return yield* Fiber.join(asking)
   })
 
-/** What was received is what the row means: neither more nor less. */
+/** Asserts that exactly the meaning of the row was received. */
 const means = (row: Row, received: Received): void => {
   const { meaning } = row
   if (meaning._tag === "Answer") {
@@ -38,7 +38,7 @@ const means = (row: Row, received: Received): void => {
   if (meaning._tag === "Error") assert.strictEqual(withoutEnd(error.message), meaning.message)
 }
 
-/** A message without what stands in for the key, and without what is said around a finish reason. */
+/** A message without the redacted key and without the words around a finish reason. */
 const withoutEnd = (message: string): string =>
   message.replace(": <redacted>", "").replace(/^The server ended the answer with "(.*)"$/, "$1")
 
@@ -46,14 +46,14 @@ const refused = ({ outcome }: Received): ChatError.ChatError =>
   outcome._tag === "Left" ? outcome.left : assert.fail("a success")
 
 describe("bytes that clients read differently", () => {
-  // Redirects have tests of their own.
+  // Redirects are tested in redirects.test.ts.
   for (const row of Object.values<Row>(rows).filter(({ redirect }) => redirect === undefined)) {
     it.effect(`${row.title} is read correctly`, () => Effect.map(ask(row), (received) => means(row, received)))
   }
 })
 
 describe("data that other clients lose", () => {
-  it.effect("an answer cut after \"Hi\" is a failure that has the Hi, not a success", () =>
+  it.effect("an answer that is cut off after \"Hi\" is an error with the partial answer \"Hi\"", () =>
     Effect.map(ask(rows.cut), (received) => {
       assert.strictEqual(failure(received, "TruncatedError").partial?.text, "Hi")
     }))
@@ -64,19 +64,19 @@ describe("data that other clients lose", () => {
   it.effect("an answer without a usage chunk is an answer", () =>
     Effect.map(ask(rows.noUsage), (received) => assert.strictEqual(answer(received).text, "Hi")))
 
-  it.effect("an error after \"Hi\" is that error, with the Hi", () =>
+  it.effect("an error after \"Hi\" is that error, with the partial answer \"Hi\"", () =>
     Effect.map(ask(rows.late), (received) => {
       const error = failure(received, "ServerError")
       assert.strictEqual(error.message, "quota")
       assert.strictEqual(error.partial?.text, "Hi")
     }))
 
-  it.effect("an error text alone is that error", () =>
+  it.effect("a stream with only an error text is that error", () =>
     Effect.map(ask(rows.errorText), (received) => {
       assert.strictEqual(failure(received, "NotFoundError").message, "model not found")
     }))
 
-  it.effect("an object that calls itself error is an error", () =>
+  it.effect("an event with the object \"error\" is an error", () =>
     Effect.map(ask(rows.objectError), (received) => {
       assert.strictEqual(failure(received, "ServerError").message, "it broke")
     }))
@@ -128,7 +128,7 @@ describe("data that other clients lose", () => {
       assert.strictEqual(answer(received).text, "Hi")
     }))
 
-  it.effect("reasoning_content is in the answer, apart from the text", () =>
+  it.effect("reasoning_content is in the answer, separate from the text", () =>
     Effect.map(ask(rows.reasoning), (received) => {
       assert.strictEqual(answer(received).reasoning, "hm")
       assert.strictEqual(answer(received).text, "Hi")
@@ -140,19 +140,19 @@ describe("data that other clients lose", () => {
       (received) => assert.strictEqual(answer(received).text, "Hi")
     ))
 
-  it.effect("a 404 has the reason, as detail or as text", () =>
+  it.effect("a 404 has the server's message, from detail or from text", () =>
     Effect.forEach([rows.detail404, rows.text404], (row) =>
       Effect.map(ask(row), (received) => {
         assert.strictEqual(failure(received, "NotFoundError").message, "no model")
       })))
 
-  it.effect("a 502 with a page has the page's title", () =>
+  it.effect("a 502 with an HTML page has the page's title as its message", () =>
     Effect.map(ask(rows.page502), (received) => {
       assert.strictEqual(failure(received, "ServerError").message, "502 Bad Gateway")
     }))
 })
 
-describe("data that other parsers of events lose", () => {
+describe("data that other event parsers lose", () => {
   it.effect("a retry field loses no chunk after it", () =>
     Effect.map(ask(rows.retryField), (received) => {
       assert.strictEqual(answer(received).text, "Hi")
@@ -163,12 +163,12 @@ describe("data that other parsers of events lose", () => {
       assert.strictEqual(answer(received).text, "Hi")
     }))
 
-  it.effect("an event that is too long is an error that can be handled, and no defect", () =>
+  it.effect("an event that is too long is a typed error, not a defect", () =>
     Effect.map(stream(says("Hi") + says("x".repeat(200)), { config: { maxEventSize: 100 } }), (received) => {
       failure(received, "MalformedResponseError")
     }))
 
-  it.effect("half a character at the end of a document is not lost silently", () =>
+  it.effect("an incomplete character at the end of a document is not lost silently", () =>
     Effect.map(complete([`{"error":"cut`, Uint8Array.of(0xe4, 0xb8)]), (received) => {
       failure(received, "TruncatedError")
     }))

@@ -6,11 +6,11 @@ import { calls, choice, completion, data, delta, done, ends, says } from "../sup
 
 const { bytes, delay, never, reset } = ScriptedHttpClient
 
-/** A completion that does not say why it ended. */
+/** A completion without a finish reason. */
 const endless = { choices: [{ index: 0, message: { role: "assistant", content: "a" } }] }
 
 describe("the end of an answer", () => {
-  describe("a complete answer has", () => {
+  describe("an answer is complete with", () => {
     it.effect("a finish reason and [DONE]", () =>
       Effect.map(stream(says("a") + ends() + done), (received) => {
         assert.strictEqual(answer(received).finishReason, "stop")
@@ -24,38 +24,38 @@ describe("the end of an answer", () => {
         assert.strictEqual(answer(received).finishReason, "length")
       }))
 
-    it.effect("[DONE] without a finish reason, which is then stop without a raw reason", () =>
+    it.effect("[DONE] alone: the finish reason is stop, without a raw reason", () =>
       Effect.map(stream(says("a") + done), (received) => {
         assert.strictEqual(answer(received).finishReason, "stop")
         assert.isUndefined(answer(received).rawFinishReason)
       }))
 
-    it.effect("[DONE] without a finish reason after tool calls, which is then tool-calls", () =>
+    it.effect("[DONE] alone after tool calls: the finish reason is tool-calls", () =>
       Effect.map(
         stream(calls({ index: 0, id: "t1", function: { name: "f", arguments: "{}" } }) + done),
         (received) => assert.strictEqual(answer(received).finishReason, "tool-calls")
       ))
 
-    it.effect("the finish reason of a document beside events", () =>
+    it.effect("the finish reason of a document outside of the events", () =>
       Effect.map(stream(`id: 1\n\n ${JSON.stringify(completion({ content: "a" }))}`), (received) => {
         assert.strictEqual(answer(received).text, "a")
       }))
 
-    it.effect("[DONE] after a document beside events, whatever the document contains", () =>
+    it.effect("[DONE] after a document outside of the events, even if the document has no finish reason", () =>
       Effect.map(stream(`id: 1\n\n ${JSON.stringify(endless)}\n\n${done}`), (received) => {
         assert.strictEqual(answer(received).text, "a")
       }))
 
-    it.effect("a stream without usage is complete", () =>
+    it.effect("no usage", () =>
       Effect.map(stream(says("a") + ends() + done), (received) => assert.isUndefined(answer(received).usage)))
 
-    it.effect("a connection that is reset after the finish reason", () =>
+    it.effect("a reset connection after the finish reason", () =>
       Effect.map(streamFrom([bytes([says("a"), ends(), reset()])]), (received) => {
         assert.strictEqual(answer(received).text, "a")
         assert.strictEqual(received.open, 0)
       }))
 
-    it.effect("silence after the finish reason for the idle time", () =>
+    it.effect("an exceeded idle time after the finish reason", () =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(
           streamFrom([bytes([says("a"), ends(), never])], { config: { idleTimeout: "10 seconds" } })
@@ -67,7 +67,7 @@ describe("the end of an answer", () => {
         assert.strictEqual(answer(received).text, "a")
       }))
 
-    it.effect("usage that comes after the finish reason is part of it", () =>
+    it.effect("usage after the finish reason, which is part of it", () =>
       Effect.map(
         streamFrom([
           bytes([says("a"), ends(), delay("1 seconds"), data({ choices: [], usage: { prompt_tokens: 3 } }), done])
@@ -81,14 +81,14 @@ describe("the end of an answer", () => {
         assert.strictEqual(answer(received).finishReason, "stop")
       }))
 
-    it.effect("an empty body is an error even then", () =>
+    it.effect("the end of the body only if the body is not empty, even if the config allows it", () =>
       Effect.map(stream("", { wire: { endOfStreamIsComplete: true } }), (received) => {
         failure(received, "TruncatedError")
       }))
   })
 
-  describe("a truncated answer has", () => {
-    it.effect("a document or a chunk beside events without a finish reason", () =>
+  describe("an answer is an error with", () => {
+    it.effect("a document or a chunk outside of the events that has no finish reason", () =>
       Effect.forEach(
         [endless, choice({ delta: { content: "a" } })],
         (beside) =>
@@ -97,7 +97,7 @@ describe("the end of an answer", () => {
           })
       ))
 
-    it.effect("neither a finish reason nor [DONE]: the error has the part that arrived, and its usage", () =>
+    it.effect("neither a finish reason nor [DONE]: the error has the part that arrived and its usage", () =>
       Effect.map(
         stream(says("Hel") + data(delta({ content: "lo" }, { usage: { prompt_tokens: 5, completion_tokens: 2 } }))),
         (received) => {
@@ -111,12 +111,12 @@ describe("the end of an answer", () => {
         }
       ))
 
-    it.effect("a stream of finish reasons that are all null", () =>
+    it.effect("only finish reasons that are null", () =>
       Effect.map(stream(says("a") + ends(null)), (received) => {
         assert.strictEqual(failure(received, "TruncatedError").partial?.text, "a")
       }))
 
-    it.effect("a reset before the finish reason is a broken connection, with the part that arrived", () =>
+    it.effect("a reset before the finish reason: a TransportError with the part that arrived", () =>
       Effect.map(streamFrom([bytes([says("a"), reset()])]), (received) => {
         const error = failure(received, "TransportError")
         assert.strictEqual(error.partial?.text, "a")
@@ -124,7 +124,7 @@ describe("the end of an answer", () => {
         assert.lengthOf(received.requests, 1)
       }))
 
-    it.effect("a truncated tool call is in the error and in no answer", () =>
+    it.effect("a truncated tool call, which is only in the partial answer of the error", () =>
       Effect.map(
         stream(calls({ index: 0, id: "t1", function: { name: "f", arguments: "{\"a\":" } })),
         (received) => {
@@ -133,14 +133,14 @@ describe("the end of an answer", () => {
         }
       ))
 
-    it.effect("a truncated function call is in the error too", () =>
+    it.effect("a truncated function call, which is in the partial answer of the error", () =>
       Effect.map(stream(data(delta({ function_call: { name: "f", arguments: "{" } }))), (received) => {
         const error = failure(received, "TruncatedError")
         assert.deepStrictEqual(error.partial?.functionCall, { name: "f", arguments: "{" })
         assert.notInclude(error.message, "empty")
       }))
 
-    it.effect("an empty 200 is a truncated answer, which is retryable", () =>
+    it.effect("an empty body and status 200: a retryable TruncatedError", () =>
       Effect.map(stream(""), (received) => {
         const error = failure(received, "TruncatedError")
         assert.strictEqual(error.message, "The server sent an empty answer")
@@ -148,12 +148,12 @@ describe("the end of an answer", () => {
         assert.isUndefined(error.partial)
       }))
 
-    it.effect("an empty 200 without a stream is an empty answer too", () =>
+    it.effect("a blank body and status 200 without a stream", () =>
       Effect.map(complete(" \n \n"), (received) => {
         assert.strictEqual(failure(received, "TruncatedError").message, "The server sent an empty answer")
       }))
 
-    it.effect("[DONE] after nothing is an empty answer", () =>
+    it.effect("nothing before [DONE]", () =>
       Effect.forEach(
         [done, `: keep-alive\n\n${done}`, data({ choices: [] }) + done],
         (body) =>
@@ -162,17 +162,17 @@ describe("the end of an answer", () => {
           })
       ))
 
-    it.effect("nothing but comments is an empty answer", () =>
+    it.effect("nothing but comments", () =>
       Effect.map(stream(": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n"), (received) => {
         assert.strictEqual(failure(received, "TruncatedError").message, "The server sent an empty answer")
       }))
 
-    it.effect("a document that ends early is truncated", () =>
+    it.effect("a document that is cut off", () =>
       Effect.map(complete(JSON.stringify(completion({ content: "hello" })).slice(0, -20)), (received) => {
         failure(received, "TruncatedError")
       }))
 
-    it.effect("a reset within a document is a broken connection", () =>
+    it.effect("a reset within a document: a TransportError", () =>
       Effect.map(streamFrom([bytes(["{\"choices\":[", reset()])]), (received) => {
         failure(received, "TransportError")
       }))
@@ -209,7 +209,7 @@ describe("the end of an answer", () => {
         }))
     }
 
-    it.effect("length without text is an answer with that reason (an overflow that the server does not report as an error)", () =>
+    it.effect("length without text is an answer with that reason (a server that reports an overflow without an error)", () =>
       Effect.map(
         stream(ends("length") + data({ choices: [], usage: { prompt_tokens: 9, completion_tokens: 0 } }) + done),
         (received) => {
@@ -220,7 +220,7 @@ describe("the end of an answer", () => {
         }
       ))
 
-    it.effect("an empty one on every chunk is ignored until a real one arrives", () => {
+    it.effect("an empty reason on every chunk is ignored until a real one arrives", () => {
       const chunk = (content: string, finish_reason: string) => data(choice({ delta: { content }, finish_reason }))
       return Effect.map(stream(chunk("a", "") + chunk("b", "") + chunk("c", "length")), (received) => {
         assert.strictEqual(answer(received).text, "abc")
@@ -228,7 +228,7 @@ describe("the end of an answer", () => {
       })
     })
 
-    it.effect("an empty one at the end is ignored: the answer is truncated", () =>
+    it.effect("an empty reason at the end is ignored: the answer is truncated", () =>
       Effect.map(stream(says("a") + ends("")), (received) => {
         failure(received, "TruncatedError")
       }))
@@ -238,17 +238,17 @@ describe("the end of an answer", () => {
         failure(received, "TruncatedError")
       }))
 
-    it.effect("a repeated one counts once", () =>
+    it.effect("a repeated reason counts once", () =>
       Effect.map(stream(says("a") + ends() + ends() + data(choice({ delta: {} })) + done), (received) => {
         assert.strictEqual(answer(received).rawFinishReason, "stop")
       }))
 
-    it.effect("the last of two that conflict counts", () =>
+    it.effect("the last of two different reasons is used", () =>
       Effect.map(stream(says("a") + ends("tool_calls") + ends("stop") + done), (received) => {
         assert.strictEqual(answer(received).rawFinishReason, "stop")
       }))
 
-    it.effect("deltas after it still belong to the answer", () =>
+    it.effect("deltas after a reason still belong to the answer", () =>
       Effect.map(stream(says("a") + ends() + says("b") + ends() + done), (received) => {
         assert.strictEqual(answer(received).text, "ab")
       }))
@@ -256,7 +256,7 @@ describe("the end of an answer", () => {
     const failures = `error abort network_error insufficient_system_resource model_error invalid_tool_call
       invalid_request_error authentication_error`
     for (const raw of failures.split(/\s+/)) {
-      it.effect(`${raw} is a failure, with the part that arrived`, () =>
+      it.effect(`${raw} is a failure with the part that arrived`, () =>
         Effect.map(stream(says("a") + ends(raw) + done), (received) => {
           const error = failure(received, "ServerError")
           assert.strictEqual(error.message, `The server ended the answer with "${raw}"`)
@@ -281,7 +281,7 @@ describe("the end of an answer", () => {
         failure(received, "ServerError")
       }))
 
-    it.effect("the message that follows a failure is the message of the error", () =>
+    it.effect("the message after a failure is the message of the error", () =>
       Effect.map(
         stream(says("a") + ends("error") + data({ error: { message: "the GPU fell off", code: 500 } })),
         (received) => assert.strictEqual(failure(received, "ServerError").message, "the GPU fell off")

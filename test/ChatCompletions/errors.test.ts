@@ -23,18 +23,18 @@ const shapes: Readonly<Record<string, Shape>> = {
     code: "502"
   },
   "an error text": { body: data({ error: "it broke" }), message: "it broke" },
-  "an object that calls itself error": {
+  "an event with the object error": {
     body: data({ object: "error", message: "it broke", type: "BadRequestError", code: 500 }),
     message: "it broke",
     code: "500",
     type: "BadRequestError"
   },
-  "a type that calls itself error": {
+  "an event with the type error": {
     body: data({ type: "error", error: { type: "overloaded_error", message: "it broke" } }),
     message: "it broke",
     type: "overloaded_error"
   },
-  "an error object with the message beside it (LM Studio)": {
+  "an error object with the message outside of it (LM Studio)": {
     body: data({ error: { message: "it broke" }, message: "it broke" }),
     message: "it broke"
   },
@@ -56,14 +56,14 @@ const shapes: Readonly<Record<string, Shape>> = {
     type: "server_error"
   },
   "an error in a list": { body: data([{ error: { message: "it broke" } }]), message: "it broke" },
-  "an error on its choice": {
+  "an error in the choice": {
     body: data({
       choices: [{ index: 0, delta: {}, finish_reason: "error", error: { message: "it broke", code: 502 } }]
     }),
     message: "it broke",
     code: "502"
   },
-  "an error beside its choices": {
+  "an error and choices": {
     body: data({
       choices: [{ index: 0, delta: { content: "" }, finish_reason: "error" }],
       error: { message: "it broke", code: 502 }
@@ -82,15 +82,15 @@ const shapes: Readonly<Record<string, Shape>> = {
     body: data({ choices: [], x_groq: { id: "r1", error: "it broke" } }),
     message: "it broke"
   },
-  "an error in Groq's own member beside a finish reason": {
+  "an error in Groq's own member and a finish reason": {
     body: data({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }], x_groq: { id: "r1", error: "it broke" } }),
     message: "it broke"
   },
-  "an event named error whose words have no name that is known": {
+  "an event named error whose message has an unknown name": {
     body: "event: error\ndata: {\"reason_code\":\"E1\",\"words\":\"it broke\"}\n\n",
     message: "{\"reason_code\":\"E1\",\"words\":\"it broke\"}"
   },
-  "a text beside an error code (FastChat)": {
+  "a text and an error code (FastChat)": {
     body: data({ text: "it broke", error_code: 50001 }),
     message: "it broke",
     code: "50001"
@@ -101,7 +101,7 @@ const shapes: Readonly<Record<string, Shape>> = {
     message: "it broke",
     code: "boom"
   },
-  "an error in the midst of an event that was not ended": {
+  "an error within an incomplete event": {
     body: "data: {\"choices\":[{\"delta\":{\"con\ndata: {\"error\":{\"message\":\"it broke\"}}\n\n",
     message: "it broke"
   },
@@ -169,7 +169,7 @@ describe("an error inside a 200", () => {
       assert.lengthOf(received.events.filter((event) => event._tag === "UsageUpdate"), 1)
     }))
 
-  it.effect("a rate limit inside a 200 is a rate limit, with its wait", () =>
+  it.effect("a rate limit inside a 200 is a RateLimitError with its wait", () =>
     Effect.map(
       stream(data({ error: { message: "Rate limit reached, try again in 20s", code: 429, type: "rate_limit" } })),
       (received) => {
@@ -178,13 +178,13 @@ describe("an error inside a 200", () => {
       }
     ))
 
-  it.effect("a quota inside a 200 after a delta is a quota", () =>
+  it.effect("an exceeded quota inside a 200 after a delta is a QuotaError", () =>
     Effect.map(
       stream(says("Hi") + data({ error: { message: "You exceeded your current quota", code: "insufficient_quota" } })),
       (received) => assert.strictEqual(failure(received, "QuotaError").partial?.text, "Hi")
     ))
 
-  it.effect("an error field of null, false or nothing is not an error", () =>
+  it.effect("an error field that is null, false or empty is not an error", () =>
     Effect.forEach([null, false, "", {}, { message: "", type: "", param: null, code: 0 }], (error) =>
       Effect.map(
         stream(data(delta({ content: "Hi" }, { error })) + ends() + done),
@@ -240,7 +240,7 @@ describe("JSON as the answer to a request for a stream", () => {
       assert.strictEqual(answer(received).text, "Hello")
     }))
 
-  it.effect("JSON over many lines is one document", () =>
+  it.effect("JSON on several lines is one document", () =>
     Effect.map(complete(JSON.stringify(JSON.parse(document), null, 2)), (received) => {
       assert.strictEqual(answer(received).text, "Hello")
     }))
@@ -260,13 +260,13 @@ describe("JSON as the answer to a request for a stream", () => {
       assert.include(failure(received, "MalformedResponseError").body, "list")
     }))
 
-  it.effect("a page of HTML with status 200 is an error with the page's title", () =>
+  it.effect("an HTML page with status 200 is an error with the page's title", () =>
     Effect.map(
       stream("<!DOCTYPE html><html><head><title>Please sign in</title></head></html>", { contentType: "text/html" }),
       (received) => assert.strictEqual(failure(received, "ServerError").message, "Please sign in")
     ))
 
-  it.effect("plain words with status 200 are an error in these words", () =>
+  it.effect("plain text with status 200 is an error with this text", () =>
     Effect.forEach(
       ["text/plain", "text/event-stream"],
       (contentType) =>
@@ -281,25 +281,25 @@ describe("events that are not part of the answer", () => {
   const reports = {
     "progress with a message": named("x.progress", { message: "half of it" }),
     "progress with a tool's error": named("hermes.tool.progress", { status: "failed", error: "no such file" }),
-    "a message under a name that nobody knows": named("gateway", { message: "cache miss" }),
-    "words under a name that nobody knows": "event: status\ndata: waiting for a free slot\n\n",
-    "progress that its type tells": data({ type: "tool.progress", message: "half of it" }),
-    "a state of the work": data({ status: "processing", message: "half of it" })
+    "a message in an event with an unknown name": named("gateway", { message: "cache miss" }),
+    "text in an event with an unknown name": "event: status\ndata: waiting for a free slot\n\n",
+    "an object whose type is progress": data({ type: "tool.progress", message: "half of it" }),
+    "an object whose status is a progress state": data({ status: "processing", message: "half of it" })
   }
   for (const [name, report] of Object.entries(reports)) {
-    it.effect(`are left out, and end nothing: ${name}`, () =>
+    it.effect(`are ignored: ${name}`, () =>
       Effect.map(stream(report + says("Hi") + report + says("!") + report + ends() + done), (received) => {
         assert.strictEqual(answer(received).text, "Hi!")
       }))
   }
 
-  it.effect("are distinguished from an error under an unknown name", () =>
+  it.effect("do not include an error in an event with an unknown name", () =>
     Effect.map(stream(named("gateway", { error: { message: "it broke" } })), (received) => {
       assert.strictEqual(failure(received, "ServerError").message, "it broke")
     }))
 })
 
-describe("llama.cpp's cache that is full", () => {
+describe("the error for llama.cpp's full cache", () => {
   const full = data({ error: { code: 500, message: "Context size has been exceeded.", type: "server_error" } })
 
   it.effect("is retried before the answer begins", () =>
@@ -318,7 +318,7 @@ describe("llama.cpp's cache that is full", () => {
 })
 
 describe("the texts of a server in an error", () => {
-  it.effect("is bounded: message, body, code, type and request id", () =>
+  it.effect("are bounded: message, body, code, type and request id", () =>
     Effect.gen(function*() {
       const long = "l".repeat(1_000_000)
       const error = failure(

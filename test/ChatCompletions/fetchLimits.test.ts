@@ -10,7 +10,7 @@ import { done, ends, says } from "../support/wire/say.ts"
 
 const provideFetch = Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))
 
-/** How long the server is silent before the head and before the body, in milliseconds: undici looks at its timers each second. */
+/** How long the server waits before headers and body, in milliseconds. undici checks its timers every second. */
 const silence = 2_500
 
 const slowServer = Effect.acquireRelease(
@@ -39,7 +39,7 @@ const slowServer = Effect.acquireRelease(
   ({ close }) => Effect.sync(close)
 )
 
-/** A dispatcher of Node's `fetch` that gives up much earlier than the one that it has. */
+/** A dispatcher for Node's `fetch` with much shorter limits than the default one. */
 const impatient = Effect.gen(function*() {
   yield* Effect.promise(() => fetch("data:,x"))
   const dispatcher = (version: number) => Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))
@@ -69,7 +69,7 @@ const inits = (asking: Asking) =>
     return inits
   }).pipe(provideFetch)
 
-/** What fetch fails with where it gives up by itself. */
+/** The error of a fetch that exceeded its own limit. */
 const gaveUp = (code: string) => new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
 
 describe("the limits of fetch itself", () => {
@@ -103,7 +103,7 @@ describe("the limits of fetch itself", () => {
       }
     }))
 
-  it.effect("are a TimeoutError that names them and a client without them, and no reason to retry", () =>
+  it.effect("are a TimeoutError that names them and a client without them, and are not retried", () =>
     Effect.gen(function*() {
       let calls = 0
       const { outcome } = yield* collect({ config: { maxRetries: 2 } }).pipe(

@@ -21,7 +21,7 @@ interface Seen {
   readonly headers: () => ReadonlyArray<IncomingHttpHeaders>
 }
 
-/** A server that answers in full, or sends everybody elsewhere. It remembers what headers it was sent. */
+/** A server that answers completely, or redirects all requests. It records the headers of its requests. */
 const server = (elsewhere?: { readonly status: number; readonly location: string }) =>
   Effect.acquireRelease(
     Effect.async<Seen & { readonly close: () => void }>((resume) => {
@@ -51,7 +51,7 @@ const server = (elsewhere?: { readonly status: number; readonly location: string
     ({ close }) => Effect.sync(close)
   )
 
-/** A server that moves its clients twice within its origin, and remembers what they sent. */
+/** A server that redirects twice within its origin, and records its requests. */
 const moving = (status: number) =>
   Effect.acquireRelease(
     Effect.async<
@@ -100,7 +100,7 @@ const moving = (status: number) =>
 const keys: Readonly<Record<string, Asking>> = {
   "the Authorization header": { config: { apiKey: key } },
   "the api-key header": { config: { apiKey: key }, wire: { authHeader: "api-key" } },
-  "a header of one's own": { config: { headers: { "x-token": Redacted.make(key) } } }
+  "a custom header": { config: { headers: { "x-token": Redacted.make(key) } } }
 }
 
 describe("redirects", () => {
@@ -129,7 +129,7 @@ describe("redirects", () => {
     }
   }
 
-  it.live("with secrets beyond Authorization no redirect is followed by any client", () =>
+  it.live("no client follows a redirect to another origin if there are secrets besides Authorization", () =>
     Effect.forEach(Object.values(clients), (layer) =>
       Effect.gen(function*() {
         const other = yield* server()
@@ -181,7 +181,7 @@ describe("redirects", () => {
     }
   }
 
-  it.live("a redirect that the platform hides is a clear error", () =>
+  it.live("a redirect whose target the platform hides is a clear error", () =>
     Effect.gen(function*() {
       const opaque = Object.defineProperties(new Response(null), {
         type: { value: "opaqueredirect" },
@@ -196,7 +196,7 @@ describe("redirects", () => {
       assert.isUndefined(outcome.left.status)
     }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
 
-  it.live("options of fetch in the client's layer apply, and only there", () =>
+  it.live("options of fetch in the client's layer apply only there", () =>
     Effect.gen(function*() {
       const inits: Array<RequestInit | undefined> = []
       const spy: typeof globalThis.fetch = (_url, init) => {

@@ -23,7 +23,7 @@ const good = reply(says("Hi") + ends() + done)
 const busy = (status: number, headers: Readonly<Record<string, string>> = {}, message = "busy") =>
   json({ error: { message } }, { status, headers })
 
-/** The middle of the spread: every wait is exactly the base, doubled. */
+/** Random numbers without variation: each wait is exactly the doubled base. */
 const middle = Effect.withRandom(Random.fixed([0.5]))
 
 /** Runs to the end in virtual time. */
@@ -34,7 +34,7 @@ const run = (received: Effect.Effect<Received>): Effect.Effect<Received> =>
     return yield* Fiber.join(fiber)
   })
 
-/** When each request went out, in milliseconds after the first. */
+/** When each request was sent, in milliseconds after the first. */
 const times = ({ requests }: Received): ReadonlyArray<number> => requests.map(({ at }) => at - (requests[0]?.at ?? 0))
 
 const retried = (first: ScriptedHttpClient.ScriptedResponse, config: Asking["config"] = {}) =>
@@ -60,13 +60,13 @@ describe("retries", () => {
         assert.strictEqual(answer(received).text, "Hi")
       }))
 
-    it.effect("no error with which the server forbids a retry, whatever its status", () =>
+    it.effect("no error that the server says not to retry, whatever its status", () =>
       Effect.map(retried(busy(503, { "x-should-retry": "false" })), (received) => {
         failure(received, "ServerError")
         assert.lengthOf(received.requests, 1)
       }))
 
-    it.effect("nothing before a limit that is used up resets", () =>
+    it.effect("an error about a used-up limit, when the limit resets", () =>
       Effect.gen(function*() {
         const headers = { "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "30s" }
         assert.deepStrictEqual(times(yield* retried(busy(429, headers))), [0, 30_000])
@@ -75,7 +75,7 @@ describe("retries", () => {
         assert.lengthOf(over.requests, 1)
       }))
 
-    it.effect("a request that is invalid has no wait until a reset", () =>
+    it.effect("no invalid request, even if a limit is used up", () =>
       Effect.map(
         retried(busy(400, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" })),
         (received) => assert.isUndefined(failure(received, "InvalidRequestError").retryAfter)
@@ -91,7 +91,7 @@ describe("retries", () => {
     it.effect("an error as JSON with status 200", () =>
       Effect.map(retried(json({ error: "overloaded" })), (received) => assert.strictEqual(answer(received).text, "Hi")))
 
-    it.effect("a call without a stream, under the same rules", () =>
+    it.effect("errors of a call without a stream, by the same rules", () =>
       Effect.map(
         run(
           completeFrom([busy(503), connectionError(), json(completion({ content: "Hi" }))], {
@@ -123,12 +123,12 @@ describe("retries", () => {
         "QuotaError"
       ],
       [
-        "HTTP 500 about an overflow",
+        "HTTP 500 about a context overflow",
         busy(500, {}, "This model's maximum context length is 8192 tokens"),
         "ContextLengthError"
       ],
-      ["an answer that is no completion", reply("data: {nonsense}\n\n"), "MalformedResponseError"],
-      ["an empty answer, which may have been paid for", reply(""), "TruncatedError"],
+      ["an answer that is not a completion", reply("data: {nonsense}\n\n"), "MalformedResponseError"],
+      ["an empty answer, for which the server may charge", reply(""), "TruncatedError"],
       ["a connection that breaks within an answer", bytes([": \n\n", reset()]), "TransportError"]
     ]
     for (const [name, response, tag] of rows) {
@@ -154,7 +154,7 @@ describe("retries", () => {
         }))
     }
 
-    it.effect("anything, with maxRetries 0", () =>
+    it.effect("any error, with maxRetries 0", () =>
       Effect.map(retried(busy(503), { maxRetries: 0 }), (received) => {
         failure(received, "ServerError")
         assert.lengthOf(received.requests, 1)
@@ -171,7 +171,7 @@ describe("retries", () => {
     const always = (config: Asking["config"], response = busy(503)) =>
       run(streamFrom(() => response, { config: { ...config } }))
 
-    it.effect("doubles from retryBaseDelay with every try, up to retryMaxDelay", () =>
+    it.effect("doubles from retryBaseDelay with every attempt, up to retryMaxDelay", () =>
       Effect.map(
         always({ maxRetries: 6, retryBaseDelay: "500 millis", retryMaxDelay: "8 seconds" }).pipe(middle),
         (received) => {
@@ -180,13 +180,13 @@ describe("retries", () => {
         }
       ))
 
-    it.effect("varies by a fifth in both directions, by Random", () =>
+    it.effect("varies by 20 % in both directions, by Random", () =>
       Effect.map(
         always({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(Effect.withRandom(Random.fixed([0, 1, 0.25]))),
         (received) => assert.deepStrictEqual(times(received), [0, 800, 800 + 2400, 800 + 2400 + 3600])
       ))
 
-    it.effect("is the same for the same seed, and never beyond its spread", () =>
+    it.effect("is the same for the same seed, and always within 20 %", () =>
       Effect.gen(function*() {
         const once = Effect.suspend(() => always({ maxRetries: 4 }).pipe(Effect.withRandom(Random.make("seed"))))
         const waits = (at: ReadonlyArray<number>) => at.slice(1).map((time, i) => time - (at[i] ?? 0))
@@ -205,7 +205,7 @@ describe("retries", () => {
       ["Retry-After as a date", { "retry-after": "Thu, 01 Jan 1970 00:00:09 GMT" }, 9000],
       ["retry-after-ms", { "retry-after-ms": "1234" }, 1234],
       ["retry-after-ms rather than Retry-After", { "retry-after-ms": "1234", "retry-after": "9" }, 1234],
-      ["Retry-After where retry-after-ms is 0", { "retry-after-ms": "0", "retry-after": "1" }, 1000],
+      ["Retry-After if retry-after-ms is 0", { "retry-after-ms": "0", "retry-after": "1" }, 1000],
       ["exactly maxRetryAfter", { "retry-after": "60" }, 60_000]
     ]
     for (const [name, headers, millis] of waits) {
@@ -216,7 +216,7 @@ describe("retries", () => {
         }))
     }
 
-    it.effect("is the wait in the server's message or body", () =>
+    it.effect("can be in the server's message or body", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(times(yield* retried(busy(429, {}, "Please try again in 6s."))), [0, 6000])
         const field = json({ error: { message: "slow", metadata: { retry_after_seconds: 3 } } }, { status: 429 })
@@ -232,12 +232,12 @@ describe("retries", () => {
           Effect.map(retried(busy(429, headers)), (received) => assert.deepStrictEqual(times(received), [0, 500]))
       ))
 
-    it.effect("of the server is not cut to retryMaxDelay", () =>
+    it.effect("of the server is not reduced to retryMaxDelay", () =>
       Effect.map(retried(busy(503, { "retry-after": "20" }), { retryMaxDelay: "1 seconds" }), (received) => {
         assert.deepStrictEqual(times(received), [0, 20_000])
       }))
 
-    it.effect("beyond maxRetryAfter fails at once, with the value", () =>
+    it.effect("fails the call at once if it exceeds maxRetryAfter, and the error has it", () =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(
           streamFrom([busy(429, { "retry-after": "61" }), good], { config: { maxRetries: 2 } })
@@ -248,7 +248,7 @@ describe("retries", () => {
         assert.lengthOf(received.requests, 1)
       }))
 
-    it.effect("is that of the last error after the last retry", () =>
+    it.effect("of the last error is in the error after the last retry", () =>
       Effect.map(
         run(
           streamFrom([busy(503), busy(500), busy(429, { "retry-after": "2" }, "third")], { config: { maxRetries: 2 } })
@@ -272,7 +272,7 @@ describe("retries", () => {
       }
     ))
 
-  describe("at a real server", () => {
+  describe("with a real server", () => {
     const layer = ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer))
 
     const asked = (respond: Parameters<typeof serve>[0], config: Asking["config"]) =>
@@ -288,13 +288,13 @@ describe("retries", () => {
       pieces: [encode(body)]
     })
 
-    it.live("a call that never succeeds is sent once more than maxRetries", () =>
+    it.live("a call that never succeeds is sent maxRetries + 1 times", () =>
       Effect.map(asked(() => answered(503, "{}"), { maxRetries: 3 }), ({ outcome, requests }) => {
         assert.strictEqual(outcome._tag, "Left")
         assert.strictEqual(requests, 4)
       }))
 
-    it.live("a call that succeeds in the end is sent that often", () =>
+    it.live("a call is sent until it succeeds", () =>
       Effect.map(
         asked((_, count) => count < 2 ? answered(500, "{}") : answered(200, says("Hi") + done), { maxRetries: 5 }),
         ({ outcome, requests }) => {
@@ -303,7 +303,7 @@ describe("retries", () => {
         }
       ))
 
-    it.live("a call with an empty account is sent once", () =>
+    it.live("a call that exceeds the quota is sent once", () =>
       Effect.map(
         asked(() => answered(429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"no\"}}"), {
           maxRetries: 5

@@ -20,11 +20,11 @@ const { bytes, connectionError, reset } = ScriptedHttpClient
 
 const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth)
 
-describe("limits", () => {
-  describe("of an event", () => {
+describe("size limits", () => {
+  describe("of events", () => {
     const long = says("x".repeat(5000))
 
-    it.effect("one that is too long fails with the part that arrived", () =>
+    it.effect("an event that is too long fails with the part that arrived", () =>
       Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (received) => {
         const error = failure(received, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
@@ -32,7 +32,7 @@ describe("limits", () => {
         assert.strictEqual(emittedText(received), "a")
       }))
 
-    it.effect("one that arrives in pieces fails before its end", () =>
+    it.effect("an event that arrives in pieces fails before its end", () =>
       Effect.map(
         streamFrom([
           bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
@@ -43,7 +43,7 @@ describe("limits", () => {
         }
       ))
 
-    it.effect("one of many lines fails too", () =>
+    it.effect("an event of many lines fails too", () =>
       Effect.map(stream("data: x\n".repeat(2000), { config: { maxEventSize: 1000 } }), (received) => {
         failure(received, "MalformedResponseError")
       }))
@@ -53,33 +53,33 @@ describe("limits", () => {
         failure(received, "MalformedResponseError")
       }))
 
-    it.effect("many that are short enough do not count together", () =>
+    it.effect("events are not added up", () =>
       Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxEventSize: 1000 } }), (received) => {
         assert.lengthOf(answer(received).text, 500)
       }))
 
-    it.effect("one of 4 MiB is within the default", () =>
+    it.effect("an event of 4 MiB is within the default", () =>
       Effect.map(stream(says("x".repeat(4 * 1024 * 1024)) + ends()), (received) => {
         assert.lengthOf(answer(received).text, 4 * 1024 * 1024)
       }))
   })
 
-  describe("of a document", () => {
+  describe("of documents", () => {
     const body = JSON.stringify(completion({ content: "é".repeat(1000) }))
 
-    it.effect("one that is too long fails", () =>
+    it.effect("a document that is too long fails", () =>
       Effect.map(complete(body, { config: { maxBodySize: 1000 } }), (received) => {
         assert.include(failure(received, "MalformedResponseError").message, "1000 bytes")
       }))
 
-    it.effect("it counts bytes, to the last", () =>
+    it.effect("the limit is exact, in bytes", () =>
       Effect.gen(function*() {
         const size = encode(body).length
         answer(yield* complete(body, { config: { maxBodySize: size } }))
         failure(yield* complete(body, { config: { maxBodySize: size - 1 } }), "MalformedResponseError")
       }))
 
-    it.effect("one without an end is not read to it", () =>
+    it.effect("an endless document is not read further than the limit", () =>
       Effect.map(
         completeFrom([bytes(["{", ...Array.from({ length: 3000 }, () => "1"), ScriptedHttpClient.never])], {
           config: { maxBodySize: 1000 }
@@ -92,7 +92,7 @@ describe("limits", () => {
 
     const many = JSON.stringify({ ...completion({ content: "a" }), list: Array.from({ length: 20_000 }, () => 0) })
 
-    it.effect("one with too many keys and values for its limit fails, before it is parsed", () =>
+    it.effect("a document with too many keys and values for its limit fails before it is parsed", () =>
       Effect.gen(function*() {
         const error = failure(yield* complete(many, { config: { maxBodySize: 1_000_000 } }), "MalformedResponseError")
         assert.include(error.message, "more than 10000 keys and values")
@@ -107,7 +107,7 @@ describe("limits", () => {
         assert.strictEqual(answer(yield* stream(events)).text, "a")
       }))
 
-    it.effect("members of a document are too many before values are", () =>
+    it.effect("the members of a document have a lower limit than nested values", () =>
       Effect.gen(function*() {
         const entries = Array.from({ length: 30_000 }, (_, n) => [`k${n}`, n])
         const message = { content: "a", ...Object.fromEntries(entries) }
@@ -119,7 +119,7 @@ describe("limits", () => {
         )
       }))
 
-    it.effect("calls beyond a few thousand are too many, pieces of their arguments are not", () =>
+    it.effect("a few thousand tool calls are too many, but not as many pieces of arguments", () =>
       Effect.gen(function*() {
         const piece = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
         const short = (n: number) => calls({ index: 0, id: "c", function: { name: "f", arguments: `w${n % 10} ` } })
@@ -128,27 +128,27 @@ describe("limits", () => {
         assert.lengthOf(answer(received).toolCalls[0]?.arguments ?? "", 150_000)
       }))
 
-    it.effect("an answer that ends in the chunk in which it gets too long is an answer", () =>
+    it.effect("an answer that exceeds the limit only in its last chunk is an answer", () =>
       Effect.map(
         streamFrom([bytes([says("a".repeat(2000)) + ends() + done])], { config: { maxBodySize: 1000 } }),
         (received) => assert.lengthOf(answer(received).text, 2000)
       ))
 
-    it.effect("a stream has no limit but that of its events", () =>
+    it.effect("a stream has no limit except that of its events", () =>
       Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (received) => {
         assert.lengthOf(answer(received).text, 500)
       }))
   })
 
-  describe("of an error", () => {
-    it.effect("its body and its message are kept up to 8192 characters", () =>
+  describe("of errors", () => {
+    it.effect("the body and the message are kept up to 8192 characters", () =>
       Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (received) => {
         const error = failure(received, "ServerError")
         assert.strictEqual(error.body?.length, 8192)
         assert.strictEqual(error.message.length, 8192)
       }))
 
-    it.effect("its body is not read without end", () =>
+    it.effect("an endless body is not read further than needed", () =>
       Effect.map(
         streamFrom([
           bytes([...Array.from({ length: 100 }, () => "e".repeat(1024)), ScriptedHttpClient.never], {
@@ -175,7 +175,7 @@ describe("hostile answers", () => {
   const depths = [1000, 200_000]
 
   for (const depth of depths) {
-    it.effect(`JSON nested ${depth} deep is an error that can be handled, wherever it is`, () =>
+    it.effect(`JSON nested ${depth} deep is a typed error, at any place`, () =>
       Effect.forEach(
         [
           `data: ${nested(depth)}\n\n`,
@@ -192,7 +192,7 @@ describe("hostile answers", () => {
       ))
   }
 
-  it.effect("keys that name a prototype are keys", () =>
+  it.effect("keys such as __proto__ are ordinary keys", () =>
     Effect.map(
       stream(
         "data: {\"__proto__\":{\"choices\":[]},\"constructor\":1,\"choices\":[{\"delta\":{\"content\":\"a\",\"__proto__\":{\"x\":1}},\"finish_reason\":\"toString\"}],\"usage\":{\"__proto__\":1,\"prompt_tokens\":1}}\n\n"
@@ -223,7 +223,7 @@ describe("hostile answers", () => {
     }))
 })
 
-describe("the key", () => {
+describe("the API key", () => {
   const key = "sk-very-secret-key-1234"
   const config = { apiKey: key, headers: { "x-proxy": Redacted.make("Bearer proxy-secret-99") } }
 
@@ -248,7 +248,7 @@ describe("the key", () => {
     "a long error body": ScriptedHttpClient.text("x".repeat(8185) + key, { status: 500 })
   }
   for (const [name, response] of Object.entries(scripts)) {
-    it.effect(`is in no part of the error for ${name}`, () =>
+    it.effect(`is not in the error for ${name}`, () =>
       Effect.map(streamFrom([response], { config }), ({ outcome }) => {
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.notInclude(shown(outcome.left), key)
@@ -257,7 +257,7 @@ describe("the key", () => {
       }))
   }
 
-  it.effect("is scrubbed even if the config has white space around it", () =>
+  it.effect("is redacted even if the config has white space around it", () =>
     Effect.map(
       streamFrom([ScriptedHttpClient.json({ error: key }, { status: 401 })], {
         config: { apiKey: Redacted.make(`  ${key}\n`) }
@@ -265,7 +265,7 @@ describe("the key", () => {
       (received) => assert.strictEqual(failure(received, "AuthenticationError").message, "<redacted>")
     ))
 
-  it.effect("does not change the text of the model", () =>
+  it.effect("is not redacted in the text of the model", () =>
     Effect.map(
       stream(
         calls({ index: 0, id: "t", function: { name: "f", arguments: "{}" } }) + data(delta({ content: key })) + ends(),

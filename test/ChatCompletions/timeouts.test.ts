@@ -31,7 +31,7 @@ const timesOut = (received: Received, phase: Phase, limit: Duration.DurationInpu
   return error
 }
 
-/** Runs until the given moment, and asserts that it does not end a millisecond sooner. */
+/** Runs until the given time, and asserts that it does not end a millisecond sooner. */
 const endsAt = (received: Effect.Effect<Received>, millis: number): Effect.Effect<Received> =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(received)
@@ -64,7 +64,7 @@ describe("the time to the first token", () => {
       assert.strictEqual(timesOut(received, "firstToken", "5 seconds").status, 200)
     }))
 
-  it.effect("does not end with keep-alive comments, blank data or a chunk with the role", () =>
+  it.effect("continues after keep-alive comments, blank data or a chunk with the role", () =>
     Effect.map(
       endsAt(
         streamed([bytes([
@@ -221,7 +221,7 @@ describe("the total time", () => {
       (received) => timesOut(received, "total", "20 seconds")
     ))
 
-  it.effect("includes the attempts and their waits, and the cause of the error is the one before", () =>
+  it.effect("includes all attempts and waits, and the cause of the error is the error of the last attempt", () =>
     Effect.map(
       endsAt(
         streamed(() => json({ error: { message: "resting" } }, { status: 503 }), {
@@ -240,7 +240,7 @@ describe("the total time", () => {
       }
     ))
 
-  it.effect("includes a wait that the server asked for", () =>
+  it.effect("includes a wait that the server asks for", () =>
     Effect.map(
       endsAt(streamed([json({}, { status: 429, headers: { "retry-after": "30" } })], { maxRetries: 1 }), 20_000),
       (received) => timesOut(received, "total", "20 seconds")
@@ -271,7 +271,7 @@ describe("the total time", () => {
       (received) => assert.strictEqual(answer(received).text, "a")
     ))
 
-  it.effect("of a call without a stream ends it too", () =>
+  it.effect("applies to a call without a stream too", () =>
     Effect.map(
       endsAt(
         completed([bytes(Array.from({ length: 99 }).flatMap(() => ["{", delay("1 seconds")]))]),
@@ -281,7 +281,7 @@ describe("the total time", () => {
     ))
 })
 
-describe("the time of an error's body", () => {
+describe("the time to read an error's body", () => {
   const stalled = reply(["{\"error\":{\"message\":\"over", delay("1 seconds"), "loaded", never], {
     status: 503,
     contentType: "application/json",
@@ -308,8 +308,8 @@ describe("the time of an error's body", () => {
     ))
 })
 
-describe("no limits", () => {
-  it.effect("an infinite limit does not apply", () =>
+describe("infinite limits", () => {
+  it.effect("do not apply", () =>
     Effect.map(
       endsAt(
         streamed([bytes([says("a"), delay("10 days"), ends(), done])], {
