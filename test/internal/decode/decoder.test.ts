@@ -23,7 +23,7 @@ describe("decoder", () => {
     assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
   })
 
-  it("reads events whose field is written twice, and an end in small letters", () => {
+  it("reads events with a repeated data:, and [done] in lower case", () => {
     const decoder = make()
     const out: Array<ChatEvent.ChatEvent> = []
     const body = (says("a") + ends()).replaceAll("data: ", "data: data: ")
@@ -49,7 +49,7 @@ describe("decoder", () => {
     assert.lengthOf(out, 3)
   })
 
-  it("knows a document by its first character, and is never complete before its end", () => {
+  it("recognizes a document by its first character, and is not complete before its end", () => {
     const decoder = make()
     const out: Array<ChatEvent.ChatEvent> = []
     decoder.push(bytes(" \n"), out)
