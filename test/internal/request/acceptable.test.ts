@@ -204,7 +204,7 @@ describe("A request, for any history and every preset,", () => {
     for (const wire of Object.values(wires)) {
       const said = marked(messages.filter(({ role }) => role === "user" || role === "assistant"))
       const text = JSON.stringify(requestOf(wire, said, tools).messages)
-      const places = said.map((_, index) => text.indexOf(`<${index}>`))
+      const places = said.map((_, index) => text.indexOf(`<said ${index}>`))
       assert.deepStrictEqual(places, [...places].sort((one, other) => one - other))
     }
   }, runs)
