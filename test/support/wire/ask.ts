@@ -14,7 +14,7 @@ import {
 } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 
-/** How a question is asked, and how it is answered. */
+/** The options of a request. */
 export interface Asking {
   readonly config?: Partial<LLMConfig.Options> | undefined
   readonly wire?: Partial<LLMConfig.Options["wire"]> | undefined
@@ -22,7 +22,7 @@ export interface Asking {
   readonly messages?: ReadonlyArray<ChatMessage.ChatMessage> | undefined
 }
 
-/** How a body is sent. */
+/** The options of a request and of its response. */
 export interface Sending extends Asking {
   readonly status?: number | undefined
   readonly contentType?: string | undefined
@@ -34,13 +34,13 @@ export interface Received {
   readonly events: ReadonlyArray<ChatEvent.ChatEvent>
   readonly outcome: Either.Either<ChatResponse.ChatResponse, ChatError.ChatError>
   readonly requests: ReadonlyArray<ScriptedHttpClient.CapturedRequest>
-  /** Bodies that are still being read when all is over. */
+  /** The number of bodies that are still being read at the end. */
   readonly open: number
 }
 
 type Body = string | ReadonlyArray<ScriptedHttpClient.BodyStep>
 
-/** A config for a server that is asked once. */
+/** A config without retries. */
 export const configOf = ({ config, wire }: Asking = {}): LLMConfig.LLMConfig =>
   LLMConfig.make({
     baseUrl: "http://server.test/v1",
@@ -71,7 +71,7 @@ const responseOf = (event: ChatEvent.ChatEvent | undefined): ChatResponse.ChatRe
   return event.response
 }
 
-/** The request of a question. */
+/** The request with these options. */
 export const requestOf = (asking: Asking = {}): ChatCompletions.ChatRequest => ({
   config: configOf(asking),
   messages: asking.messages ?? [ChatMessage.user("hi")],
@@ -117,17 +117,17 @@ export const reply = (body: Body, sending: Sending = {}): ScriptedHttpClient.Scr
 export const stream = (body: Body, sending: Sending = {}): Effect.Effect<Received> =>
   streamFrom([reply(body, sending)], sending)
 
-/** Requests an answer without a stream, which has this body. */
+/** Requests an answer with this body, without a stream. */
 export const complete = (body: Body, sending: Sending = {}): Effect.Effect<Received> =>
   completeFrom([reply(body, { contentType: "application/json", ...sending })], sending)
 
-/** The answer, if there is one. */
+/** The answer. Fails the test if there is an error. */
 export const answer = ({ outcome }: Received): ChatResponse.ChatResponse => {
   if (Either.isLeft(outcome)) assert.fail(`${outcome.left._tag}: ${outcome.left.message}`)
   return outcome.right
 }
 
-/** The error, which has this tag. */
+/** The error. Fails the test if there is none, or one with another tag. */
 export const failure = (
   { outcome }: Received,
   tag: ChatError.ChatError["_tag"]
@@ -137,6 +137,6 @@ export const failure = (
   return outcome.left
 }
 
-/** The deltas that were emitted. */
+/** The text of all emitted deltas. */
 export const emittedText = ({ events }: Received): string =>
   events.map((event) => event._tag === "TextDelta" ? event.text : "").join("")
