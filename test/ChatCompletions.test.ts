@@ -8,22 +8,22 @@ import { answer, type Asking, failure, layer, reply, requestOf, stream, streamFr
 import { completion, data, delta, done, ends, says } from "./support/wire/say.ts"
 
 const sent = (asking: Asking) =>
-  Effect.map(stream(says("a") + done, asking), (heard) => {
-    answer(heard)
-    return JSON.parse(heard.requests[0]?.text ?? "")
+  Effect.map(stream(says("a") + done, asking), (received) => {
+    answer(received)
+    return JSON.parse(received.requests[0]?.text ?? "")
   })
 
 describe("ChatCompletions", () => {
-  describe("the request for a message", () => {
+  describe("the request sends", () => {
     const content = (parts: ReadonlyArray<ChatMessage.ContentPart>) =>
       Effect.map(sent({ messages: [ChatMessage.user(parts)] }), (body) => body.messages[0].content)
 
-    it.effect("text", () =>
+    it.effect("a text part", () =>
       Effect.map(content([ChatMessage.text("look")]), (parts) => {
         assert.deepStrictEqual(parts, [{ type: "text", text: "look" }])
       }))
 
-    it.effect("an image by its URL, with the detail", () =>
+    it.effect("the URL and the detail of an image", () =>
       Effect.map(
         content([ChatMessage.imageUrl("https://x.test/a.png"), ChatMessage.imageUrl("https://x.test/b.png", "low")]),
         (parts) =>
@@ -33,17 +33,17 @@ describe("ChatCompletions", () => {
           ])
       ))
 
-    it.effect("an image by its bytes", () =>
+    it.effect("the bytes of an image as a data URL", () =>
       Effect.map(content([ChatMessage.imageData(Uint8Array.of(1, 2, 3), "image/png")]), (parts) => {
         assert.deepStrictEqual(parts, [{ type: "image_url", image_url: { url: "data:image/png;base64,AQID" } }])
       }))
 
-    it.effect("a recording", () =>
+    it.effect("the bytes of a recording as base64", () =>
       Effect.map(content([ChatMessage.audio(Uint8Array.of(1, 2, 3), "wav")]), (parts) => {
         assert.deepStrictEqual(parts, [{ type: "input_audio", input_audio: { data: "AQID", format: "wav" } }])
       }))
 
-    it.effect("a file by its bytes, and by its id", () =>
+    it.effect("a file with its bytes or with its id", () =>
       Effect.map(
         content([
           ChatMessage.fileData(Uint8Array.of(1, 2, 3), "a.pdf", "application/pdf"),
@@ -57,7 +57,7 @@ describe("ChatCompletions", () => {
       ))
   })
 
-  describe("the options of a call", () => {
+  describe("the options of a call send", () => {
     const weather = CallOptions.tool({
       name: "weather",
       description: "The weather of a city",
@@ -79,7 +79,7 @@ describe("ChatCompletions", () => {
         })
       }))
 
-    it.effect("no tools, which are not sent", () =>
+    it.effect("nothing for an empty list of tools", () =>
       Effect.map(sent({ options: { tools: [] } }), (body) => assert.notProperty(body, "tools")))
 
     it.effect("a choice of tools", () =>
@@ -91,7 +91,7 @@ describe("ChatCompletions", () => {
         assert.deepStrictEqual(body.tool_choice, { type: "function", function: { name: "weather" } })
       }))
 
-    it.effect("tool calls one at a time", () =>
+    it.effect("parallel_tool_calls", () =>
       Effect.map(sent({ options: { tools: [weather], parallelToolCalls: false } }), (body) => {
         assert.isFalse(body.parallel_tool_calls)
       }))
@@ -110,14 +110,14 @@ describe("ChatCompletions", () => {
         })
       }))
 
-    it.effect("stop, seed, user", () =>
+    it.effect("stop, seed and user", () =>
       Effect.map(sent({ options: { stop: ["a", "b"], seed: 0, user: "u" } }), (body) => {
         assert.deepStrictEqual(body.stop, ["a", "b"])
         assert.strictEqual(body.seed, 0)
         assert.strictEqual(body.user, "u")
       }))
 
-    it.effect("options replace settings of the config, and null leaves the choice to the server", () =>
+    it.effect("settings instead of those of the config, and nothing for null", () =>
       Effect.map(
         sent({
           options: { model: "m2", temperature: 0, topP: null, maxTokens: 5, frequencyPenalty: -2, presencePenalty: 2 }
@@ -132,7 +132,7 @@ describe("ChatCompletions", () => {
         }
       ))
 
-    it.effect("further members: those of the call replace those of the config, which replace the library's; undefined removes one", () =>
+    it.effect("extraBody, which replaces the config's extraBody and the library's members; undefined removes a member", () =>
       Effect.map(
         sent({
           config: { extraBody: { temperature: 1.5, top_k: 1, min_p: 0.1 } },
@@ -157,29 +157,29 @@ describe("ChatCompletions", () => {
       ["model", "", /non empty|""/i]
     ]
     for (const [field, value, rule] of bad) {
-      it.effect(`${field} ${JSON.stringify(value)} is refused with field, value and rule, and nothing is sent`, () =>
+      it.effect(`nothing if ${field} is ${JSON.stringify(value)}, but fail with field, value and rule`, () =>
         Effect.map(
           streamFrom([reply(done)], {
             config: { apiKey: "sk-secret-1" },
             options: JSON.parse(JSON.stringify({ [field]: value }), (_, member: unknown) => member ?? value)
           }),
-          (heard) => {
-            const error = failure(heard, "InvalidRequestError")
+          (received) => {
+            const error = failure(received, "InvalidRequestError")
             assert.include(error.message, field)
             assert.match(error.message, rule)
             assert.notInclude(error.message, "sk-secret-1")
-            assert.lengthOf(heard.requests, 0)
+            assert.lengthOf(received.requests, 0)
           }
         ))
     }
 
-    it.effect("a value that JSON cannot represent is refused, and nothing is sent", () =>
-      Effect.map(streamFrom([reply(done)], { options: { extraBody: { big: 1n } } }), (heard) => {
-        failure(heard, "InvalidRequestError")
-        assert.lengthOf(heard.requests, 0)
+    it.effect("nothing if JSON cannot represent a value, but fail", () =>
+      Effect.map(streamFrom([reply(done)], { options: { extraBody: { big: 1n } } }), (received) => {
+        failure(received, "InvalidRequestError")
+        assert.lengthOf(received.requests, 0)
       }))
 
-    it.effect("headers of the config are sent and replace the library's", () =>
+    it.effect("the headers of the config, which replace the library's", () =>
       Effect.map(
         stream(done, { config: { apiKey: "sk-1234", headers: { "x-title": "mine", authorization: "Basic abcd" } } }),
         ({ requests: [request] }) => {
@@ -217,15 +217,18 @@ describe("ChatCompletions", () => {
         assert.strictEqual(yield* script.openBodies, 0)
       }).pipe(Effect.provide(layer([ScriptedHttpClient.bytes([says("a"), says("b"), ScriptedHttpClient.never])]))))
 
-    it.effect("that failed after its first delta emits the earlier events, then the error", () =>
-      Effect.map(stream(says("a") + data(delta({ content: "b" }, { error: null })) + data({ error: "x" })), (heard) => {
-        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta", "TextDelta"])
-        failure(heard, "ServerError")
-      }))
+    it.effect("emits the events before an error, then the error", () =>
+      Effect.map(
+        stream(says("a") + data(delta({ content: "b" }, { error: null })) + data({ error: "x" })),
+        (received) => {
+          assert.deepStrictEqual(received.events.map((event) => event._tag), ["Begin", "TextDelta", "TextDelta"])
+          failure(received, "ServerError")
+        }
+      ))
   })
 
   describe("a request", () => {
-    /** Calls over a client of its own, which answers with this body, and gives the request's signal. */
+    /** Runs calls with a client that answers with this body. Returns the signals of the requests. */
     const signalOf = (body: string, use: (completions: ChatCompletions.Service) => Effect.Effect<unknown, unknown>) =>
       Effect.gen(function*() {
         const signals: Array<AbortSignal> = []
@@ -280,7 +283,7 @@ describe("ChatCompletions", () => {
       )
     }))))
 
-  it.effect("shows the key in no span", () =>
+  it.effect("puts the key into no span", () =>
     Effect.gen(function*() {
       const config = { apiKey: "sk-very-secret", headers: { "x-other": "other-secret" } }
       const spans = yield* spansOf(Effect.forEach(

@@ -1,5 +1,5 @@
 /**
- * Further servers: who is asked, after which errors, and what the caller is told.
+ * Fallback servers: which server is tried after which error, and what the caller receives.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, FastCheck, Fiber, Inspectable, Option, Schema, Stream, TestClock } from "effect"
@@ -37,7 +37,7 @@ type Script = (request: ScriptedHttpClient.CapturedRequest) => ScriptedHttpClien
 
 const hostOf = (request: ScriptedHttpClient.CapturedRequest): string => new URL(request.url).host.split(".")[0] ?? ""
 
-/** Each server's own script; one that is not named answers with its name. */
+/** The script of each server. A server without one answers with its name. */
 const servers = (scripts: Record<string, Script>): ScriptedHttpClient.Script => (request) => {
   const host = hostOf(request)
   return scripts[host]?.(request) ?? says(`from ${host}`)(request)
@@ -50,7 +50,7 @@ const fails = (status: number, error: unknown = "no"): Script => () => ScriptedH
 
 const asked = Effect.map(requests, (all) => all.map(hostOf))
 
-/** The answer's text, and what was told of it, by a stream or without. */
+/** The text of an answer, with and without a stream. */
 const modes: Record<
   string,
   (wire: ChatCompletions.Service, request: ChatCompletions.ChatRequest) => Effect.Effect<string, ChatError.ChatError>
@@ -60,26 +60,26 @@ const modes: Record<
     Stream.runFold(wire.stream(request), "", (text, event) => event._tag === "TextDelta" ? text + event.text : text)
 }
 
-/** The beginning of an answer that is never ended. */
+/** The start of an answer that never ends. */
 const unended = ScriptedHttpClient.sse([{ choices: [{ index: 0, delta: { content: "some" } }] }])
 
 const cut = (...parts: ReadonlyArray<string>): Script => () =>
   ScriptedHttpClient.tokens(parts, { ending: ScriptedHttpClient.reset() })
 
 for (const [mode, run] of Object.entries(modes)) {
-  describe(`a fallback of a call (${mode})`, () => {
-    const goesOn: Record<string, Script> = {
-      "refuses for now": fails(429),
-      "has no quota left": fails(429, { message: "no", code: "insufficient_quota" }),
-      "wants to be paid": fails(402),
+  describe(`a fallback (${mode})`, () => {
+    const retriedElsewhere: Record<string, Script> = {
+      "is rate-limited": fails(429),
+      "is out of quota": fails(429, { message: "no", code: "insufficient_quota" }),
+      "requires a payment": fails(402),
       "fails": fails(500),
       "is overloaded": fails(503),
       "cannot be reached": () => ScriptedHttpClient.connectionError(),
-      "breaks off before it says anything": () => ScriptedHttpClient.bytes([ScriptedHttpClient.reset()]),
-      "says nothing in time": () => ScriptedHttpClient.delayed("1 hour", answer("late"))
+      "breaks off before its first event": () => ScriptedHttpClient.bytes([ScriptedHttpClient.reset()]),
+      "is too slow": () => ScriptedHttpClient.delayed("1 hour", answer("late"))
     }
-    for (const [what, script] of Object.entries(goesOn)) {
-      it.effect(`tries the next server when one ${what}`, () =>
+    for (const [what, script] of Object.entries(retriedElsewhere)) {
+      it.effect(`tries the next server if one ${what}`, () =>
         Effect.gen(function*() {
           const wire = yield* withFallback()
           const fiber = yield* Effect.fork(run(wire, request({ config: config("one", { firstTokenTimeout: 1000 }) })))
@@ -90,17 +90,17 @@ for (const [mode, run] of Object.entries(modes)) {
         }).pipe(withScript(servers({ one: script }))))
     }
 
-    const stops: Record<string, Script> = {
+    const final: Record<string, Script> = {
       "refuses the key": fails(401),
-      "refuses the use": fails(403),
-      "does not know the model": fails(404),
+      "denies permission": fails(403),
+      "does not have the model": fails(404),
       "refuses the request": fails(400),
-      "says that the messages are too long": fails(400, { message: "no", code: "context_length_exceeded" }),
+      "reports that the messages are too long": fails(400, { message: "no", code: "context_length_exceeded" }),
       "refuses the prompt": fails(400, { message: "no", code: "content_filter" }),
-      "speaks another protocol": () => ScriptedHttpClient.json({ hello: "world" })
+      "uses another protocol": () => ScriptedHttpClient.json({ hello: "world" })
     }
-    for (const [what, script] of Object.entries(stops)) {
-      it.effect(`tries no other server when one ${what}`, () =>
+    for (const [what, script] of Object.entries(final)) {
+      it.effect(`tries no other server if one ${what}`, () =>
         Effect.gen(function*() {
           const wire = yield* withFallback()
           const error = yield* Effect.flip(run(wire, request()))
@@ -117,7 +117,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* asked, ["one", "two", "three"])
       }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
 
-    it.effect("fails with the last error if no server answers, and has the errors of all", () =>
+    it.effect("fails with the last error if no server answers, with all errors as attempts", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback()
         const error = yield* Effect.flip(run(wire, request()))
@@ -150,7 +150,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* asked, ["one", "one", "one", "two"])
       }).pipe(withScript(servers({ one: fails(500) }))))
 
-    it.effect("sends all the same messages and options, but to each its own model and sampling", () =>
+    it.effect("sends the same messages and options to each server, with the model and sampling of its config", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback({ configs: [config("two", { temperature: 1.5 })] })
         yield* run(wire, request({ options: { model: "another", seed: 7 } }))
@@ -168,7 +168,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* asked, ["one", "two"])
       }).pipe(withScript(servers({ one: fails(404), two: fails(500) }))))
 
-    it.effect("can choose the servers by the request", () =>
+    it.effect("can choose servers by the request", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback({
           configs: ({ config }) => config.provider === "one" ? [] : others
@@ -178,18 +178,18 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* asked, ["one", "zero", "two"])
       }).pipe(withScript(servers({ one: fails(500), zero: fails(500) }))))
 
-    it.effect("reports the server that failed and the one that is tried next", () =>
+    it.effect("reports the failed server and the next one", () =>
       Effect.gen(function*() {
-        const told: Array<string> = []
+        const reported: Array<string> = []
         const wire = yield* withFallback({
           onFallback: ({ config, error, next }) =>
-            Effect.sync(() => told.push(`${config.provider} ${error._tag} ${next.provider}`))
+            Effect.sync(() => reported.push(`${config.provider} ${error._tag} ${next.provider}`))
         })
         yield* run(wire, request())
-        assert.deepStrictEqual(told, ["one ServerError two", "two RateLimitError three"])
+        assert.deepStrictEqual(reported, ["one ServerError two", "two RateLimitError three"])
       }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
 
-    it.effect("tries no other server when it is interrupted", () =>
+    it.effect("tries no other server if it is interrupted", () =>
       Effect.gen(function*() {
         const wire = yield* withFallback()
         const fiber = yield* Effect.fork(run(wire, request()))
@@ -199,7 +199,7 @@ for (const [mode, run] of Object.entries(modes)) {
         assert.deepStrictEqual(yield* held, nothing)
       }).pipe(withScript(servers({ one: () => ScriptedHttpClient.delayed("1 hour", answer("late")) }))))
 
-    it.scoped("returns its permit of the limits before it waits for the next one", () =>
+    it.scoped("releases its permit of the limits before it waits for the next one", () =>
       Effect.gen(function*() {
         const completions = yield* ChatCompletions.make
         const limits = Limits.make({ concurrency: 1 })
@@ -216,31 +216,31 @@ describe("a fallback of a stream", () => {
   it.effect("does not apply after the first event, and the error has the part that arrived", () =>
     Effect.gen(function*() {
       const wire = yield* withFallback({ shouldFallback: () => true })
-      const told: Array<string> = []
+      const reported: Array<string> = []
       const error = yield* wire.stream(request()).pipe(
-        Stream.runForEach((event) => Effect.sync(() => told.push(event._tag))),
+        Stream.runForEach((event) => Effect.sync(() => reported.push(event._tag))),
         Effect.flip
       )
-      assert.deepStrictEqual(told, ["Begin", "TextDelta", "TextDelta"])
+      assert.deepStrictEqual(reported, ["Begin", "TextDelta", "TextDelta"])
       assert.strictEqual(error.partial?.text, "Hello wor")
       assert.deepStrictEqual(yield* asked, ["one"])
     }).pipe(withScript(servers({ one: cut("Hello ", "wor") }))))
 
-  it.effect("does not retry the second server when its answer breaks off", () =>
+  it.effect("does not retry the second server if its answer breaks off", () =>
     Effect.gen(function*() {
       const wire = yield* withFallback({ shouldFallback: () => true })
-      const told: Array<string> = []
+      const reported: Array<string> = []
       const error = yield* wire.stream(request()).pipe(
-        Stream.runForEach((event) => Effect.sync(() => told.push(event._tag))),
+        Stream.runForEach((event) => Effect.sync(() => reported.push(event._tag))),
         Effect.flip
       )
-      assert.deepStrictEqual(told, ["Begin", "TextDelta"])
+      assert.deepStrictEqual(reported, ["Begin", "TextDelta"])
       assert.deepStrictEqual(Fallback.attempts(error).map(({ _tag }) => _tag), ["ServerError", "TransportError"])
       assert.strictEqual(error.partial?.text, "Hello")
       assert.deepStrictEqual(yield* asked, ["one", "two"])
     }).pipe(withScript(servers({ one: fails(500), two: cut("Hello") }))))
 
-  it.effect("releases the server that failed before the next is tried", () =>
+  it.effect("closes the failed server's response before it tries the next server", () =>
     Effect.gen(function*() {
       const open: Array<number> = []
       const script = yield* ScriptedHttpClient.ScriptedHttpClient
@@ -260,7 +260,7 @@ describe("a fallback of a stream", () => {
   )
 
   it.effect.prop(
-    "never mixes two answers, whatever fails where",
+    "never mixes two answers, whichever servers fail",
     [FastCheck.array(outcome, { minLength: 3, maxLength: 3 }), FastCheck.boolean()],
     ([outcomes, always]) => {
       const names = ["one", "two", "three"]
@@ -291,7 +291,7 @@ describe("a fallback of a stream", () => {
   )
 })
 
-describe("who answered", () => {
+describe("the provider and model of a response", () => {
   const answers: Record<
     string,
     (
@@ -308,7 +308,7 @@ describe("who answered", () => {
   }
 
   for (const [mode, run] of Object.entries(answers)) {
-    it.effect(`is said by the response: the server's name, and its model (${mode})`, () =>
+    it.effect(`are those of the server that answered (${mode})`, () =>
       Effect.gen(function*() {
         const wire = yield* withFallback()
         assert.deepInclude(yield* run(wire, request()), { provider: "two", model: "scripted" })
@@ -316,7 +316,7 @@ describe("who answered", () => {
         assert.deepInclude(yield* run(wire, another), { provider: "four", model: "scripted" })
       }).pipe(withScript(servers({ one: fails(500) }))))
 
-    it.effect(`is the origin of a server that its config has no name for (${mode})`, () =>
+    it.effect(`have the server's origin as the provider if its config has none (${mode})`, () =>
       Effect.gen(function*() {
         const nameless = LLMConfig.make({ baseUrl: "http://two.test:8080/v1/", maxRetries: 0 })
         const wire = yield* withFallback({ configs: [nameless] })
@@ -330,7 +330,7 @@ describe("who answered", () => {
       })))
   }
 
-  it.effect("is kept with the message, and a message from before it could say so is read as it was", () =>
+  it.effect("are stored with the message, and messages without a provider can still be decoded", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config("one"), { fallback: Fallback.make({ configs: others }) })
       yield* chat.chat("hello")
@@ -344,8 +344,8 @@ describe("who answered", () => {
     }).pipe(withScript(servers({ one: fails(503) }))))
 })
 
-describe("a conversation over a fallback", () => {
-  it.effect("accepts one as an option, which is refused with its place, the field and the rule", () =>
+describe("a conversation with a fallback", () => {
+  it.effect("has it as an option, and refuses invalid configs with index, field and rule", () =>
     Effect.gen(function*() {
       const chat = yield* Effect.provide(
         LLMChat.LLMChat,
@@ -361,7 +361,7 @@ describe("a conversation over a fallback", () => {
       assert.match(error.message, /^configs\.0\.maxTokens: Expected an integer greater than 0, or null, actual .*$/)
     }).pipe(withScript(servers({ one: fails(404) }))))
 
-  it.scoped("stores a turn once, whichever server answered, and none if none did", () =>
+  it.scoped("stores a turn once if a server answered, and not at all otherwise", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const manager = yield* ChatManager.make({ config: config("one"), fallback: Fallback.make({ configs: others }) })
@@ -382,7 +382,7 @@ describe("a conversation over a fallback", () => {
       }))
     ))
 
-  it.effect("has one complete turn, whichever server answered", () =>
+  it.effect("has one turn per prompt, whichever server answered", () =>
     Effect.gen(function*() {
       const wire = yield* withFallback()
       const chat = yield* LLMChat.fromCompletions(wire, config("one"))

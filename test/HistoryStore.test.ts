@@ -94,7 +94,7 @@ describe("HistoryStoreSuite", () => {
         Effect.provideService(HistoryStore.HistoryStore, { ...store, append: () => Effect.succeed(7) })
       )
       assert(error instanceof HistoryStoreSuite.Mismatch)
-      assert.deepInclude(error, { actual: 7, expected: 1, message: "The version is not what it should be" })
+      assert.deepInclude(error, { actual: 7, expected: 1, message: "The version differs from the expected value" })
     }).pipe(Effect.provide(HistoryStore.layerMemory)))
 
   it.live.each<[string, (store: HistoryStore.Service) => Partial<HistoryStore.Service>]>([

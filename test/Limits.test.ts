@@ -1,5 +1,5 @@
 /**
- * Limits over the wire: who waits, for how long, and what is left behind.
+ * Limits of a completions service: which calls wait, for how long, and that they release all permits.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Clock, Effect, Exit, FastCheck, Fiber, FiberId, Scope, Stream, TestClock } from "effect"
@@ -18,7 +18,7 @@ const call = (text: string, conversation?: string, config: Partial<LLMConfig.Opt
 const limited = (limits: Limits.Options) =>
   Effect.flatMap(ChatCompletions.make, (completions) => Limits.make(limits).over(completions))
 
-/** What was asked so far, in its order. */
+/** The prompts of all requests so far, in order. */
 const asked = Effect.map(requests, (all) => all.map((request) => sent(request)[0]?.replace("user: ", "")))
 
 const slow = (duration: number): ScriptedHttpClient.Script => (request) =>
@@ -42,7 +42,7 @@ describe("a limit of concurrent calls", () => {
       assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4", "5"])
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("serves conversations in turn, however many calls another one queues", () =>
+  it.scoped("serves conversations in turn, however many calls one of them queues", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const many = Array.from({ length: 100 }, (_, n) => wire.complete(call(`a${n}`, "a")))
@@ -57,7 +57,7 @@ describe("a limit of concurrent calls", () => {
       assert.lengthOf(yield* asked, 103)
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("counts a stream until its last event, even if its consumer stays", () =>
+  it.scoped("counts a stream until its last event, even if its consumer does not end", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const pull = yield* Stream.toPull(wire.stream(call("a b")))
@@ -72,7 +72,7 @@ describe("a limit of concurrent calls", () => {
       assert.deepStrictEqual(yield* asked, ["a b", "next"])
     }).pipe(withScript(echo())))
 
-  it.scoped("counts a stream until its consumer leaves", () =>
+  it.scoped("counts a stream until its consumer stops reading", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const reader = yield* fork(Stream.runDrain(wire.stream(call("endless"))))
@@ -90,7 +90,7 @@ describe("a limit of concurrent calls", () => {
         : echo()(request)
     )))
 
-  it.scoped("counts a call that fails until it fails", () =>
+  it.scoped("counts a failing call until it fails", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const error = yield* Effect.flip(wire.complete(call("a")))
@@ -106,8 +106,8 @@ describe("a limit of concurrent calls", () => {
     ])))
 })
 
-describe("a limit of requests a minute", () => {
-  it.scoped("starts that many at once, and the next when the first is a minute old", () =>
+describe("a limit of requests per minute", () => {
+  it.scoped("starts that many at once, and the next one a minute after the first", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ requestsPerMinute: 3 })
       yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
@@ -124,7 +124,7 @@ describe("a limit of requests a minute", () => {
     }).pipe(withScript(echo())))
 
   it.effect.prop(
-    "applies in any minute, whoever calls and leaves, and no call waits needlessly",
+    "applies to any minute and makes no call wait longer than necessary, whichever calls are interrupted",
     [
       FastCheck.integer({ min: 1, max: 4 }),
       FastCheck.integer({ min: 1, max: 8 }),
@@ -176,11 +176,11 @@ describe("a limit of requests a minute", () => {
   )
 })
 
-describe("a limit of tokens a minute", () => {
+describe("a limit of tokens per minute", () => {
   const reserving = (tokensPerMinute: number, reserved: number) =>
     limited({ tokensPerMinute, reserve: () => reserved, concurrency: 10 })
 
-  it.scoped("reserves the likely tokens of a call, and returns those that it did not use", () =>
+  it.scoped("reserves the expected tokens of a call, and returns unused ones", () =>
     Effect.gen(function*() {
       const wire = yield* reserving(1000, 400)
       yield* fork(Effect.forEach([1, 2, 3, 4], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
@@ -190,7 +190,7 @@ describe("a limit of tokens a minute", () => {
       assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4"])
     }).pipe(withScript(() => ScriptedHttpClient.delayed("1 second", answer("a", { usage: usage(60, 40) })))))
 
-  it.scoped("counts the tokens that a call used beyond its reservation", () =>
+  it.scoped("counts tokens that a call uses beyond its reservation", () =>
     Effect.gen(function*() {
       const wire = yield* reserving(1000, 10)
       yield* Stream.runDrain(wire.stream(call("1")))
@@ -202,7 +202,7 @@ describe("a limit of tokens a minute", () => {
       assert.deepStrictEqual(yield* asked, ["1", "2"])
     }).pipe(withScript([ScriptedHttpClient.tokens(["a"], { usage: usage(1000, 500) }), answer("b")])))
 
-  it.scoped("admits a call that needs more than the limit when nothing else counts", () =>
+  it.scoped("admits a call that needs more than the limit if no other tokens count", () =>
     Effect.gen(function*() {
       const wire = yield* reserving(100, 5000)
       yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
@@ -212,7 +212,7 @@ describe("a limit of tokens a minute", () => {
       assert.deepStrictEqual(yield* asked, ["1", "2"])
     }).pipe(withScript(slow(10_000_000))))
 
-  it.scoped("counts millions of tokens as exactly as tens", () =>
+  it.scoped("counts millions of tokens exactly", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ tokensPerMinute: 2_000_000, reserve: () => 100_000 })
       yield* fork(
@@ -226,10 +226,10 @@ describe("a limit of tokens a minute", () => {
     }).pipe(withScript(slow(10_000_000))))
 })
 
-describe("the tokens of a call that failed", () => {
+describe("the token count of a failed call", () => {
   const sends = "a question of some words ".repeat(20)
 
-  /** Whether a call of the size begins at once after the first one, within a limit of 1000 tokens. */
+  /** Whether a call with `size` tokens starts at once after the first one, with a limit of 1000 tokens. */
   const fits = (size: number, first: ScriptedHttpClient.ScriptedResponse) =>
     Effect.gen(function*() {
       const reserve = (request: ChatCompletions.ChatRequest) => request.messages[0]?.content === sends ? 900 : size
@@ -242,20 +242,20 @@ describe("the tokens of a call that failed", () => {
       return (yield* asked).length === 2
     }).pipe(Effect.scoped, withScript([first, answer("next")]))
 
-  it.effect("is empty if the server refused it", () =>
+  it.effect("is 0 if the server refused it", () =>
     Effect.gen(function*() {
       assert.isTrue(yield* fits(1000, ScriptedHttpClient.json({ error: "no" }, { status: 400 })))
       assert.isTrue(yield* fits(1000, ScriptedHttpClient.connectionError()))
     }))
 
-  it.effect("counts the request if the server took too long", () =>
+  it.effect("includes the request if the server took too long", () =>
     Effect.gen(function*() {
       const silent = ScriptedHttpClient.delayed("1 hour", answer("late"))
       assert.isTrue(yield* fits(860, silent))
       assert.isFalse(yield* fits(900, silent))
     }))
 
-  it.effect("counts the request and the part that arrived if the consumer stopped reading", () =>
+  it.effect("includes the request and the part that arrived if the consumer stopped reading", () =>
     Effect.gen(function*() {
       const text = "an answer of some words ".repeat(40)
       const cut = ScriptedHttpClient.tokens([text], { ending: ScriptedHttpClient.never })
@@ -264,8 +264,8 @@ describe("the tokens of a call that failed", () => {
     }))
 })
 
-describe("a wait", () => {
-  it.scoped("can be interrupted, and leaves its place to the next", () =>
+describe("a waiting call", () => {
+  it.scoped("can be interrupted, and gives its place to the next", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1, requestsPerMinute: 2 })
       yield* fork(wire.complete(call("first")))
@@ -279,7 +279,7 @@ describe("a wait", () => {
       assert.deepStrictEqual(yield* asked, ["first", "patient"])
     }).pipe(withScript(slow(1000))))
 
-  /** Operations between one break-in and the next. At 1 this finds no more, and takes minutes. */
+  /** The number of operations from one tested interruption to the next. 1 takes minutes and finds no more. */
   const stride = isThorough ? 7 : 23
 
   const atManyOperations = (
@@ -287,7 +287,7 @@ describe("a wait", () => {
     run: (wire: ChatCompletions.Service) => Effect.Effect<unknown, unknown>
   ) =>
     it.effect(
-      `leaves no permit behind when ${what} is interrupted anywhere`,
+      `releases every permit if ${what} is interrupted after any operation`,
       () =>
         Effect.gen(function*() {
           let count = 0
@@ -324,7 +324,7 @@ describe("a wait", () => {
   atManyOperations("a call", (wire) => wire.complete(call("a b", "b")))
   atManyOperations("a stream", (wire) => Stream.runDrain(wire.stream(call("a b", "b"))))
 
-  it.scoped("counts against the call's total time", () =>
+  it.scoped("uses up its total time", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       yield* fork(wire.complete(call("first")))
@@ -348,7 +348,7 @@ describe("a wait", () => {
       assert.deepStrictEqual(yield* asked, ["first", "second", "fourth"])
     }).pipe(withScript(slow(8000))))
 
-  it.scoped("does not count against the time to the first token", () =>
+  it.scoped("does not use up the time to its first token", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       yield* fork(wire.complete(call("first")))
@@ -375,7 +375,7 @@ describe("a limit whose scope closes", () => {
     }).pipe(withScript(slow(1000))))
 })
 
-describe("a limit's settings", () => {
+describe("the settings of a limit", () => {
   for (const bad of [{ concurrency: 0 }, { requestsPerMinute: -1 }, { tokensPerMinute: 1.5 }, { concurrency: NaN }]) {
     const [field = ""] = Object.keys(bad)
     it.scoped(`are refused with the field and the rule: ${field} ${Object.values(bad).join()}`, () =>
@@ -396,8 +396,8 @@ describe("a limit's settings", () => {
     }).pipe(withScript(slow(1000))))
 })
 
-describe("conversations over a limit", () => {
-  it.scoped("are served in turn, each chat as a conversation", () =>
+describe("conversations that share a limit", () => {
+  it.scoped("are served in turn, one per chat", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ concurrency: 1 })
       const [ada, bob] = yield* Effect.all([
@@ -430,7 +430,7 @@ describe("conversations over a limit", () => {
 })
 
 describe("limits of each conversation", () => {
-  it.scoped("delay a conversation that is over them, and no other one", () =>
+  it.scoped("delay only a conversation that exceeds them", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ perConversation: { requestsPerMinute: 2 } })
       yield* fork(
@@ -448,7 +448,7 @@ describe("limits of each conversation", () => {
       assert.deepStrictEqual((yield* asked).slice(6), ["a5"])
     }).pipe(withScript(echo())))
 
-  it.scoped("count the tokens that a call really used", () =>
+  it.scoped("count the tokens that a call used", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ perConversation: { tokensPerMinute: 100 }, reserve: () => 60 })
       yield* wire.complete(call("a1", "a"))
@@ -464,7 +464,7 @@ describe("limits of each conversation", () => {
       assert.deepStrictEqual(yield* asked, ["a1", "a2", "a3", "a4"])
     }).pipe(withScript((_, index) => answer("ok", { usage: usage(1, index === 1 ? 97 : 1) }))))
 
-  it.scoped("let a call wait no longer than its time, and leave nothing of one that is interrupted", () =>
+  it.scoped("let a call wait no longer than its total time, and release everything if it is interrupted", () =>
     Effect.gen(function*() {
       const wire = yield* limited({ perConversation: { requestsPerMinute: 1 } })
       yield* wire.complete(call("a1", "a"))
@@ -481,7 +481,7 @@ describe("limits of each conversation", () => {
       assert.deepStrictEqual(yield* asked, ["a1", "a4"])
     }).pipe(withScript(echo())))
 
-  it.effect("interrupt the calls that wait when the scope closes", () =>
+  it.effect("interrupt waiting calls when the scope closes", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const wire = yield* Scope.extend(limited({ perConversation: { requestsPerMinute: 1 } }), scope)

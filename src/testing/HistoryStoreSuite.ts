@@ -1,6 +1,6 @@
 /**
- * The tests that every history store must pass, for stores of your own. They need no test framework: each case has a
- * sentence and an Effect that fails if the store behaves differently.
+ * The tests that every history store must pass. Use them to test your own store. They need no test framework: each case
+ * has a name and an Effect that fails if the store does not behave as the name says.
  *
  * ```
  * layer(MyStore.layer)("my store", (it) => {
@@ -9,7 +9,7 @@
  * ```
  *
  * The cases can run in any order or at the same time, also on a store with other conversations: they use their own ids and
- * remove them. One case, "ids that mean something elsewhere are ids like others", uses and removes ids that your store may
+ * remove them. One case, "ids with a special meaning elsewhere are ordinary ids", uses and removes ids that your store may
  * have: `""`, `..`, `__proto__` and similar ones.
  *
  * @since 0.1.0
@@ -34,18 +34,19 @@ export {
 }
 
 /**
- * A behaviour of stores: a sentence and its test.
+ * A behaviour of stores and its test.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Case {
+  /** A sentence that says how a store behaves. */
   readonly name: string
   readonly test: Effect.Effect<void, Mismatch | HistoryStoreError | ConflictError, HistoryStore>
 }
 
 /**
- * The behaviours of every history store.
+ * The tests of every history store.
  *
  * @example
  * import { Effect } from "effect"

@@ -54,7 +54,7 @@ export interface ChatRequest {
 }
 
 /**
- * What a server answers: a text, calls of tools, or an error.
+ * The answer of the server: a text, tool calls, or an error.
  *
  * @since 0.1.0
  * @category models
@@ -68,7 +68,7 @@ export type Answer = string | ToolCallsAnswer | ErrorAnswer
  * @category models
  */
 export interface ToolCallsAnswer {
-  /** At least one. `arguments` is a value that is sent as JSON, or a text that is sent as it is. Default `{}`. */
+  /** At least one. `arguments` is a value that is sent as JSON, or a text that is sent unchanged. Default `{}`. */
   readonly toolCalls: ReadonlyArray<{ readonly name: string; readonly arguments?: unknown }>
 }
 

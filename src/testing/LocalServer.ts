@@ -1,16 +1,16 @@
 /**
  * A small OpenAI-compatible server on loopback, for tests and first steps without a key.
  *
- * It has no model. It answers from the messages of the request alone, so its answers are deterministic and show whether the
- * history was sent: it repeats the prompt with the number of the turn, and remembers ("my name is Ada", later "what is my
- * name?"). It calls a tool if the request demands one, or if the last message of the user has the name of one, with arguments
- * that the tool's schema accepts. It accepts, refuses and streams as OpenAI does.
+ * It has no model. Its answers depend only on the messages of the request, so they are deterministic and show whether the
+ * history was sent: it repeats the prompt with the number of the turn, and answers questions about earlier messages ("my
+ * name is Ada", later "what is my name?"). It calls a tool if the request requires one, or if the last user message contains
+ * the name of one, with arguments that the tool's schema accepts. It validates requests and streams as OpenAI does.
  *
  * It serves `POST /v1/chat/completions` (with and without streams), `GET /v1/models` and `GET /v1/models/{id}`. Three model
- * names are faults and always exist:
+ * names simulate faults and always exist:
  *
  * - `effect-chat-silent` sends the headers of a stream and nothing else;
- * - `effect-chat-stall` streams three tokens, then nothing, and stays open;
+ * - `effect-chat-stall` streams three tokens, then sends nothing and stays open;
  * - `effect-chat-cut` streams three tokens and ends without a finish reason and without `[DONE]`.
  *
  * Without a stream, the first two never answer, and the third ends within its JSON.
@@ -101,7 +101,7 @@ export interface Options {
   /** The delay before each token of a stream. Default zero: tokens are written in batches. */
   readonly tokenDelay?: Duration.DurationInput | undefined
   /**
-   * The answer: a text, calls of tools, or an error. Default: see the module. With `response_format: json_object`, a text is
+   * The answer: a text, tool calls, or an error. Default: see the module. With `response_format: json_object`, a text is
    * the property `answer` of the JSON. If the function throws, the status is 500.
    */
   readonly answer?: ((request: ChatRequest) => Answer) | undefined
@@ -318,7 +318,7 @@ const completions = (server: Server, body: string, id: string): Handler => {
     const envelope = { id: `chatcmpl-${id}`, created, model: request.model }
     return yield* request.stream
       ? Effect.succeed(streamed(server, request, completion, envelope))
-      : whole(server, request, completion, envelope)
+      : document(server, request, completion, envelope)
   }).pipe(Effect.catchAll(({ cause }) =>
     cause instanceof SampleError
       ? error({ status: 400, message: `Invalid schema: ${cause.message}.`, param: null, code: "invalid_schema" })
@@ -355,7 +355,7 @@ const counted = (server: Server): Effect.Effect<void, never, Scope.Scope> =>
     () => Effect.sync(() => void server.active--)
   )
 
-const whole = (
+const document = (
   server: Server,
   request: ChatRequest,
   completion: Completion.Completion,

@@ -48,8 +48,8 @@ export interface CapturedRequest {
 }
 
 /**
- * One step of a body: bytes that arrive together in one read (a string is sent as UTF-8), a wait, or a fault. A fault
- * is the last step that is reached.
+ * One step of a body: bytes that arrive together in one read (a string is sent as UTF-8), a delay, or a fault. Steps after a
+ * fault are ignored.
  *
  * @since 0.1.0
  * @category models
@@ -76,7 +76,7 @@ export interface Delay {
 export type Fault = { readonly _tag: "Reset"; readonly cause: unknown } | { readonly _tag: "Never" }
 
 /**
- * The response to one request: a `Reply` with status, headers and a body in steps; no connection; or another response
+ * The response to one request: a `Reply` with status, headers and a body in steps; a failed connection; or another response
  * after a delay.
  *
  * @since 0.1.0

@@ -246,7 +246,7 @@ export const tokens = (parts: Iterable<string>, options?: TokensOptions): Script
 }
 
 /**
- * A call of a tool in a scripted answer. `arguments` is a value that is sent as JSON, or a text that is sent as it is.
+ * A tool call in a scripted answer. `arguments` is a value that is sent as JSON, or a text that is sent unchanged.
  *
  * @since 0.1.0
  * @category models
@@ -366,8 +366,8 @@ export const delay = (duration: Duration.DurationInput): Delay => ({
 /**
  * Provides an `HttpClient` that answers from a script.
  *
- * A request without a response in the script fails with a `RequestError`. Its reason is `Encode`, because a `Transport` error
- * would be retried, and a test with a script that is too short would wait instead of failing.
+ * A request without a response in the script fails with a `RequestError`. Its reason is `Encode`, because a `Transport`
+ * error would be retried: a test whose script is too short would wait instead of failing.
  *
  * @example
  * import { HttpClient } from "@effect/platform"

@@ -32,7 +32,7 @@ const decode = (
   return { events, problem: decoder.end(events) }
 }
 
-/** Neighbouring pieces of one kind joined: what is left is what was said, not when. */
+/** Joins neighbouring deltas of the same kind, to compare texts without the boundaries of deltas. */
 const joined = ({ events, problem }: Decoded): Decoded => {
   const all: Array<ChatEvent.ChatEvent> = []
   for (const event of events) {
@@ -95,11 +95,11 @@ describe("chunking", () => {
     assert.deepStrictEqual(decode(cutAt(whole, places)), decode([whole]))
   }, { fastCheck: { numRuns: runs(150, 400) } })
 
-  it.prop("a stream byte by byte gives the same events as in one piece", [body], ([whole]) => {
+  it.prop("a stream that arrives byte by byte gives the same events as in one piece", [body], ([whole]) => {
     assert.deepStrictEqual(decode(Array.from(whole, (byte) => Uint8Array.of(byte))), decode([whole]))
   }, { fastCheck: { numRuns: runs(50, 150) } })
 
-  it.prop("with tags of reasoning, a split changes only the boundaries of deltas", [body, cuts], ([whole, places]) => {
+  it.prop("with reasoning in tags, a split changes only the boundaries of deltas", [body, cuts], ([whole, places]) => {
     const pieces = cutAt(whole, places)
     assert.deepStrictEqual(joined(decode(pieces, undefined, withTags)), joined(decode([whole], undefined, withTags)))
   }, { fastCheck: { numRuns: runs(50, 150) } })
@@ -140,7 +140,7 @@ describe("chunking", () => {
           if (recorded.body.length / most > 60_000) continue
           assert.deepStrictEqual(decode(cut(recorded.body, most, random), contentType), whole)
         }
-        // A line break of two characters, wherever it stands, comes in two reads.
+        // Each CRLF arrives in two reads.
         const text = new TextDecoder().decode(recorded.body).replaceAll("\r\n", "\n").replaceAll("\n", "\r\n")
         const halves = decode(text.split(/(?<=\r)/).map(bytes), contentType)
         assert.deepStrictEqual(halves.events, whole.events)
@@ -168,30 +168,35 @@ describe("accumulating", () => {
     return parts
   }
 
-  it.effect.prop("deltas add up to the answer that is not streamed", [message, fc.nat()], ([said, seed]) => {
-    const random = generator(seed)
-    const { calls: made, content, reasoning_content, refusal } = said
-    const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
-    const toolCalls = made.map(({ args, name }, index) => ({ id: `t${index}`, function: { name, arguments: args } }))
-    const streamed = [
-      ...pieces(reasoning_content, random).map((piece) => data(delta({ reasoning_content: piece }))),
-      ...pieces(content, random).map(says),
-      ...pieces(refusal, random).map((piece) => data(delta({ refusal: piece }))),
-      ...toolCalls.flatMap(({ function: { arguments: args, name }, id }, index) => [
-        calls({ index, id, function: { name, arguments: "" } }),
-        ...pieces(args, random).map((piece) => calls({ index, function: { arguments: piece } }))
-      ]),
-      ends(),
-      data({ choices: [], usage }),
-      done
-    ].join("")
-    const document = completion({ content, reasoning_content, refusal, tool_calls: toolCalls }, { usage })
-    return Effect.gen(function*() {
-      const folded = answer(yield* stream(streamed))
-      const whole = answer(yield* complete(JSON.stringify(document)))
-      const { id: _id, model: _model, ...rest } = folded
-      const { id: _, model: __, ...expected } = whole
-      assert.deepStrictEqual(rest, expected)
-    })
-  }, { fastCheck: { numRuns: runs(40, 100) } })
+  it.effect.prop(
+    "the deltas of a stream add up to the same answer without a stream",
+    [message, fc.nat()],
+    ([said, seed]) => {
+      const random = generator(seed)
+      const { calls: made, content, reasoning_content, refusal } = said
+      const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
+      const toolCalls = made.map(({ args, name }, index) => ({ id: `t${index}`, function: { name, arguments: args } }))
+      const streamed = [
+        ...pieces(reasoning_content, random).map((piece) => data(delta({ reasoning_content: piece }))),
+        ...pieces(content, random).map(says),
+        ...pieces(refusal, random).map((piece) => data(delta({ refusal: piece }))),
+        ...toolCalls.flatMap(({ function: { arguments: args, name }, id }, index) => [
+          calls({ index, id, function: { name, arguments: "" } }),
+          ...pieces(args, random).map((piece) => calls({ index, function: { arguments: piece } }))
+        ]),
+        ends(),
+        data({ choices: [], usage }),
+        done
+      ].join("")
+      const document = completion({ content, reasoning_content, refusal, tool_calls: toolCalls }, { usage })
+      return Effect.gen(function*() {
+        const folded = answer(yield* stream(streamed))
+        const whole = answer(yield* complete(JSON.stringify(document)))
+        const { id: _id, model: _model, ...rest } = folded
+        const { id: _, model: __, ...expected } = whole
+        assert.deepStrictEqual(rest, expected)
+      })
+    },
+    { fastCheck: { numRuns: runs(40, 100) } }
+  )
 })

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { answer, complete, failure, type Heard, stream, told } from "../support/wire/ask.ts"
+import { answer, complete, emittedText, failure, type Received, stream } from "../support/wire/ask.ts"
 import { choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
-const tags = (heard: Heard) => heard.events.map((event) => event._tag)
+const tags = (received: Received) => received.events.map((event) => event._tag)
 
-const reasoned = ({ events }: Heard): string =>
+const reasoned = ({ events }: Received): string =>
   events.map((event) => event._tag === "ReasoningDelta" ? event.text : "").join("")
 
 describe("chunks", () => {
@@ -15,20 +15,20 @@ describe("chunks", () => {
         stream(
           "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n"
         ),
-        (heard) => {
-          assert.strictEqual(answer(heard).text, "a")
-          assert.strictEqual(answer(heard).id, "")
-          assert.strictEqual(answer(heard).model, "")
+        (received) => {
+          assert.strictEqual(answer(received).text, "a")
+          assert.strictEqual(answer(received).id, "")
+          assert.strictEqual(answer(received).model, "")
         }
       ))
 
     it.effect("a usage chunk may have empty choices and nothing else (\"cost\":\"0\")", () =>
-      Effect.map(stream(says("a") + ends() + data({ choices: [], cost: "0" }) + done), (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
-        assert.isUndefined(answer(heard).usage)
+      Effect.map(stream(says("a") + ends() + data({ choices: [], cost: "0" }) + done), (received) => {
+        assert.strictEqual(answer(received).text, "a")
+        assert.isUndefined(answer(received).usage)
       }))
 
-    it.effect("Azure's first chunk says nothing, and id and model come from the first chunk that has them", () =>
+    it.effect("id and model are those of the first chunk that has them (Azure's first chunk has none)", () =>
       Effect.map(
         stream(
           data({
@@ -43,19 +43,19 @@ describe("chunks", () => {
             data({ id: "", choices: [{ index: 0, finish_reason: null, content_filter_offsets: { start: 1 } }] }) +
             ends() + done
         ),
-        (heard) => {
-          assert.strictEqual(answer(heard).text, "a")
-          assert.strictEqual(answer(heard).id, "c7")
-          assert.strictEqual(answer(heard).model, "gpt-4o")
+        (received) => {
+          assert.strictEqual(answer(received).text, "a")
+          assert.strictEqual(answer(received).id, "c7")
+          assert.strictEqual(answer(received).model, "gpt-4o")
         }
       ))
 
-    it.effect("ids that change within a stream do not split it; the first is the answer's id", () =>
+    it.effect("the first id is the answer's id, even if later chunks have other ids", () =>
       Effect.map(
         stream(["a", "b", "c"].map((id) => data({ ...delta({ content: id }), id })).join("") + ends() + done),
-        (heard) => {
-          assert.strictEqual(answer(heard).text, "abc")
-          assert.strictEqual(answer(heard).id, "a")
+        (received) => {
+          assert.strictEqual(answer(received).text, "abc")
+          assert.strictEqual(answer(received).id, "a")
         }
       ))
 
@@ -63,10 +63,13 @@ describe("chunks", () => {
       const of = (index: number, content: string) => data({ choices: [{ index, delta: { content } }] })
       const both = data({ choices: [{ index: 1, delta: { content: "y" } }, { index: 0, delta: { content: "b" } }] })
       const end = (index: number, reason: string) => data({ choices: [{ index, delta: {}, finish_reason: reason }] })
-      return Effect.map(stream(of(1, "x") + of(0, "a") + both + end(0, "stop") + end(1, "length") + done), (heard) => {
-        assert.strictEqual(answer(heard).text, "ab")
-        assert.strictEqual(answer(heard).rawFinishReason, "stop")
-      })
+      return Effect.map(
+        stream(of(1, "x") + of(0, "a") + both + end(0, "stop") + end(1, "length") + done),
+        (received) => {
+          assert.strictEqual(answer(received).text, "ab")
+          assert.strictEqual(answer(received).rawFinishReason, "stop")
+        }
+      )
     })
 
     it.effect("an index may be text or null", () =>
@@ -75,16 +78,16 @@ describe("chunks", () => {
           data(choice({ index: "0", delta: { content: "a" } })) +
             data(choice({ index: null, delta: { content: "b" } })) + done
         ),
-        (heard) => assert.strictEqual(answer(heard).text, "ab")
+        (received) => assert.strictEqual(answer(received).text, "ab")
       ))
 
     it.effect("the only choice of a document is the answer, whatever its index", () =>
       Effect.map(
         complete(JSON.stringify({ choices: [{ index: 1, message: { content: "a" }, finish_reason: "stop" }] })),
-        (heard) => assert.strictEqual(answer(heard).text, "a")
+        (received) => assert.strictEqual(answer(received).text, "a")
       ))
 
-    it.effect("tool calls in a further choice without an index belong to the answer (Copilot)", () => {
+    it.effect("tool calls in a second choice without an index belong to the answer (Copilot)", () => {
       const call = { id: "t1", type: "function", function: { name: "f", arguments: "{}" } }
       const document = {
         choices: [
@@ -92,9 +95,9 @@ describe("chunks", () => {
           { message: { tool_calls: [call] }, finish_reason: "tool_calls" }
         ]
       }
-      return Effect.map(complete(JSON.stringify(document)), (heard) => {
-        assert.strictEqual(answer(heard).text, "Let me look")
-        assert.deepStrictEqual(answer(heard).toolCalls, [{ id: "t1", name: "f", arguments: "{}" }])
+      return Effect.map(complete(JSON.stringify(document)), (received) => {
+        assert.strictEqual(answer(received).text, "Let me look")
+        assert.deepStrictEqual(answer(received).toolCalls, [{ id: "t1", name: "f", arguments: "{}" }])
       })
     })
 
@@ -106,10 +109,10 @@ describe("chunks", () => {
           { index: 1, message: { content: "b", tool_calls: [call] }, finish_reason: "tool_calls" }
         ]
       }
-      return Effect.map(complete(JSON.stringify(document)), (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
-        assert.lengthOf(answer(heard).toolCalls, 0)
-        assert.strictEqual(answer(heard).rawFinishReason, "stop")
+      return Effect.map(complete(JSON.stringify(document)), (received) => {
+        assert.strictEqual(answer(received).text, "a")
+        assert.lengthOf(answer(received).toolCalls, 0)
+        assert.strictEqual(answer(received).rawFinishReason, "stop")
       })
     })
 
@@ -118,16 +121,16 @@ describe("chunks", () => {
         complete(
           JSON.stringify({ choices: [{ index: 0, finish_reason: "content_filter" }], usage: { prompt_tokens: 9 } })
         ),
-        (heard) => {
-          assert.strictEqual(answer(heard).text, "")
-          assert.strictEqual(answer(heard).finishReason, "content-filter")
+        (received) => {
+          assert.strictEqual(answer(received).text, "")
+          assert.strictEqual(answer(received).finishReason, "content-filter")
         }
       ))
 
     it.effect("an empty answer is an answer", () =>
-      Effect.map(stream(data(delta({ role: "assistant", content: "" })) + ends() + done), (heard) => {
-        assert.strictEqual(answer(heard).text, "")
-        assert.deepStrictEqual(tags(heard), ["Begin", "Finish"])
+      Effect.map(stream(data(delta({ role: "assistant", content: "" })) + ends() + done), (received) => {
+        assert.strictEqual(answer(received).text, "")
+        assert.deepStrictEqual(tags(received), ["Begin", "Finish"])
       }))
   })
 
@@ -137,7 +140,7 @@ describe("chunks", () => {
         stream(
           [null, "", "assistant", "assistant"].map((role) => data(delta({ role, content: "a" }))).join("") + ends()
         ),
-        (heard) => assert.strictEqual(answer(heard).text, "aaaa")
+        (received) => assert.strictEqual(answer(received).text, "aaaa")
       ))
 
     it.effect("null content, null tool calls and a missing delta add nothing", () =>
@@ -146,34 +149,34 @@ describe("chunks", () => {
           data(delta({ content: null, tool_calls: null, refusal: null, function_call: null, audio: null })) +
             data(choice({})) + data(choice({ delta: null })) + says("a") + ends()
         ),
-        (heard) => {
-          assert.strictEqual(answer(heard).text, "a")
-          assert.deepStrictEqual(tags(heard), ["Begin", "TextDelta", "Finish"])
+        (received) => {
+          assert.strictEqual(answer(received).text, "a")
+          assert.deepStrictEqual(tags(received), ["Begin", "TextDelta", "Finish"])
         }
       ))
 
-    it.effect("content on the chunk with the finish reason counts", () =>
-      Effect.map(stream(says("a") + data(choice({ delta: { content: "b" }, finish_reason: "stop" }))), (heard) => {
-        assert.strictEqual(answer(heard).text, "ab")
+    it.effect("content in the chunk with the finish reason belongs to the answer", () =>
+      Effect.map(stream(says("a") + data(choice({ delta: { content: "b" }, finish_reason: "stop" }))), (received) => {
+        assert.strictEqual(answer(received).text, "ab")
       }))
 
-    it.effect("a message beside the delta repeats it and is ignored (Perplexity)", () => {
+    it.effect("a message next to the delta repeats it and is ignored (Perplexity)", () => {
       const piece = (content: string, all: string) =>
         data(choice({ delta: { content }, message: { role: "assistant", content: all } }))
-      return Effect.map(stream(piece("a", "a") + piece("b", "ab") + ends()), (heard) => {
-        assert.strictEqual(told(heard), "ab")
+      return Effect.map(stream(piece("a", "a") + piece("b", "ab") + ends()), (received) => {
+        assert.strictEqual(emittedText(received), "ab")
       })
     })
 
     it.effect("a message that repeats the complete answer after the deltas is ignored", () =>
-      Effect.map(stream(says("a") + says("b") + data(completion({ content: "ab" })) + done), (heard) => {
-        assert.strictEqual(told(heard), "ab")
-        assert.strictEqual(answer(heard).text, "ab")
+      Effect.map(stream(says("a") + says("b") + data(completion({ content: "ab" })) + done), (received) => {
+        assert.strictEqual(emittedText(received), "ab")
+        assert.strictEqual(answer(received).text, "ab")
       }))
 
     it.effect("a message in place of all deltas is the answer", () =>
-      Effect.map(stream(data(completion({ content: "ab" })) + done), (heard) => {
-        assert.strictEqual(told(heard), "ab")
+      Effect.map(stream(data(completion({ content: "ab" })) + done), (received) => {
+        assert.strictEqual(emittedText(received), "ab")
       }))
 
     it.effect("a message in a document replaces an empty delta beside it", () =>
@@ -181,33 +184,33 @@ describe("chunks", () => {
         complete(JSON.stringify({
           choices: [{ index: 0, message: { content: "ab" }, delta: { content: "" }, finish_reason: "stop" }]
         })),
-        (heard) => assert.strictEqual(answer(heard).text, "ab")
+        (received) => assert.strictEqual(answer(received).text, "ab")
       ))
 
     it.effect("text on the choice is the answer of a legacy completion", () =>
-      Effect.map(stream(data({ choices: [{ text: "a" }] }) + data({ choices: [{ text: "b" }] }) + done), (heard) => {
-        assert.strictEqual(answer(heard).text, "ab")
+      Effect.map(stream(data({ choices: [{ text: "a" }] }) + data({ choices: [{ text: "b" }] }) + done), (received) => {
+        assert.strictEqual(answer(received).text, "ab")
       }))
 
-    it.effect("text beside a delta is ignored (Together)", () =>
-      Effect.map(stream(data(choice({ delta: { content: "a" }, text: "a" })) + ends() + done), (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
+    it.effect("text next to a delta is ignored (Together)", () =>
+      Effect.map(stream(data(choice({ delta: { content: "a" }, text: "a" })) + ends() + done), (received) => {
+        assert.strictEqual(answer(received).text, "a")
       }))
 
-    it.effect("content may be a list of parts, whose texts are joined", () =>
+    it.effect("the texts of a list of parts are joined", () =>
       Effect.map(
         stream(
           data(delta({ content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] })) +
             data(delta({ content: [{ type: "reference", reference_ids: [1] }] })) +
             data(delta({ content: [] })) + says("c") + ends()
         ),
-        (heard) => assert.strictEqual(answer(heard).text, "abc")
+        (received) => assert.strictEqual(answer(received).text, "abc")
       ))
 
     it.effect("content may be a single part, or a list with texts in it", () =>
       Effect.map(
         stream(data(delta({ content: { type: "text", text: "a" } })) + data(delta({ content: ["b"] })) + ends()),
-        (heard) => assert.strictEqual(answer(heard).text, "ab")
+        (received) => assert.strictEqual(answer(received).text, "ab")
       ))
 
     it.effect("thinking in a list of parts is reasoning (Mistral)", () =>
@@ -216,9 +219,9 @@ describe("chunks", () => {
           data(delta({ content: [{ type: "thinking", thinking: [{ type: "text", text: "hm" }] }] })) +
             data(delta({ content: [{ type: "thinking", thinking: "m" }, { type: "text", text: "a" }] })) + ends()
         ),
-        (heard) => {
-          assert.strictEqual(answer(heard).reasoning, "hmm")
-          assert.strictEqual(answer(heard).text, "a")
+        (received) => {
+          assert.strictEqual(answer(received).reasoning, "hmm")
+          assert.strictEqual(answer(received).text, "a")
         }
       ))
 
@@ -230,22 +233,22 @@ describe("chunks", () => {
             { type: "text", text: "a" }
           ]
         }))),
-        (heard) => {
-          assert.strictEqual(answer(heard).reasoning, "hm")
-          assert.strictEqual(answer(heard).text, "a")
+        (received) => {
+          assert.strictEqual(answer(received).reasoning, "hm")
+          assert.strictEqual(answer(received).text, "a")
         }
       ))
   })
 
   describe("reasoning", () => {
     for (const field of ["reasoning_content", "reasoning", "reasoning_text", "thinking"]) {
-      it.effect(`${field} is reasoning, apart from the text`, () =>
+      it.effect(`${field} is reasoning, separate from the text`, () =>
         Effect.map(
           stream(data(delta({ [field]: "h" })) + data(delta({ [field]: "m", content: null })) + says("a") + ends()),
-          (heard) => {
-            assert.strictEqual(answer(heard).reasoning, "hm")
-            assert.strictEqual(reasoned(heard), "hm")
-            assert.strictEqual(answer(heard).text, "a")
+          (received) => {
+            assert.strictEqual(answer(received).reasoning, "hm")
+            assert.strictEqual(reasoned(received), "hm")
+            assert.strictEqual(answer(received).text, "a")
           }
         ))
     }
@@ -259,12 +262,12 @@ describe("chunks", () => {
             reasoning_details: [{ type: "reasoning.text", text: "hm" }]
           })) + says("a") + ends()
         ),
-        (heard) => assert.strictEqual(reasoned(heard), "hm")
+        (received) => assert.strictEqual(reasoned(received), "hm")
       ))
 
-    it.effect("an empty field with the first name is ignored if there is a second", () =>
-      Effect.map(stream(data(delta({ reasoning_content: "", reasoning: "hm" })) + says("a") + ends()), (heard) => {
-        assert.strictEqual(reasoned(heard), "hm")
+    it.effect("an empty reasoning_content is ignored if there is a reasoning", () =>
+      Effect.map(stream(data(delta({ reasoning_content: "", reasoning: "hm" })) + says("a") + ends()), (received) => {
+        assert.strictEqual(reasoned(received), "hm")
       }))
 
     it.effect("reasoning_details alone are reasoning if they are readable", () =>
@@ -277,50 +280,53 @@ describe("chunks", () => {
           ) +
             data(delta({ reasoning_details: [{ type: "reasoning.encrypted", data: "x1" }] })) + says("a") + ends()
         ),
-        (heard) => assert.strictEqual(reasoned(heard), "hm")
+        (received) => assert.strictEqual(reasoned(received), "hm")
       ))
 
-    it.effect("it is emitted before the text of the same chunk", () =>
-      Effect.map(stream(data(delta({ content: "a", reasoning: "hm" })) + ends()), (heard) => {
-        assert.deepStrictEqual(tags(heard), ["Begin", "ReasoningDelta", "TextDelta", "Finish"])
+    it.effect("reasoning is emitted before the text of the same chunk", () =>
+      Effect.map(stream(data(delta({ content: "a", reasoning: "hm" })) + ends()), (received) => {
+        assert.deepStrictEqual(tags(received), ["Begin", "ReasoningDelta", "TextDelta", "Finish"])
       }))
 
-    it.effect("inline tags are text, unless the config says that they are reasoning", () => {
+    it.effect("text in tags is text, or reasoning if the config says so", () => {
       const body = says("<thi") + says("nk>hm</th") + says("ink>\n\na") + ends()
       return Effect.gen(function*() {
         assert.strictEqual(answer(yield* stream(body)).text, "<think>hm</think>\n\na")
-        const heard = yield* stream(body, { wire: { thinkTags: true } })
-        assert.strictEqual(answer(heard).text, "a")
-        assert.strictEqual(answer(heard).reasoning, "hm")
+        const received = yield* stream(body, { wire: { thinkTags: true } })
+        assert.strictEqual(answer(received).text, "a")
+        assert.strictEqual(answer(received).reasoning, "hm")
       })
     })
 
-    it.effect("inline tags that are cut off are in the partial answer unchanged", () =>
-      Effect.map(stream(says("<think>hm"), { wire: { thinkTags: true } }), (heard) => {
-        assert.strictEqual(failure(heard, "TruncatedError").partial?.reasoning, "hm")
+    it.effect("reasoning whose closing tag is missing is in the partial answer", () =>
+      Effect.map(stream(says("<think>hm"), { wire: { thinkTags: true } }), (received) => {
+        assert.strictEqual(failure(received, "TruncatedError").partial?.reasoning, "hm")
       }))
   })
 
   describe("refusals", () => {
     it.effect("a refusal is separate from the text", () =>
-      Effect.map(stream(data(delta({ refusal: "I " })) + data(delta({ refusal: "won't" })) + ends()), (heard) => {
-        assert.strictEqual(answer(heard).refusal, "I won't")
-        assert.strictEqual(answer(heard).text, "")
-        assert.deepStrictEqual(tags(heard), ["Begin", "RefusalDelta", "RefusalDelta", "Finish"])
+      Effect.map(stream(data(delta({ refusal: "I " })) + data(delta({ refusal: "won't" })) + ends()), (received) => {
+        assert.strictEqual(answer(received).refusal, "I won't")
+        assert.strictEqual(answer(received).text, "")
+        assert.deepStrictEqual(tags(received), ["Begin", "RefusalDelta", "RefusalDelta", "Finish"])
       }))
 
     it.effect("a refusal may be a part of a list", () =>
-      Effect.map(complete(JSON.stringify(completion({ content: [{ type: "refusal", refusal: "no" }] }))), (heard) => {
-        assert.strictEqual(answer(heard).refusal, "no")
-      }))
+      Effect.map(
+        complete(JSON.stringify(completion({ content: [{ type: "refusal", refusal: "no" }] }))),
+        (received) => {
+          assert.strictEqual(answer(received).refusal, "no")
+        }
+      ))
   })
 
   describe("usage", () => {
     const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 }
 
     it.effect("can have its own chunk after the finish reason", () =>
-      Effect.map(stream(says("a") + ends() + data({ choices: [], usage }) + done), (heard) => {
-        assert.deepStrictEqual(answer(heard).usage, {
+      Effect.map(stream(says("a") + ends() + data({ choices: [], usage }) + done), (received) => {
+        assert.deepStrictEqual(answer(received).usage, {
           inputTokens: 3,
           outputTokens: 4,
           totalTokens: 7,
@@ -331,26 +337,26 @@ describe("chunks", () => {
         })
       }))
 
-    it.effect("on every chunk it is cumulative: the last counts, and nothing is added up", () =>
+    it.effect("on every chunk is cumulative: the last usage is used, and nothing is added up", () =>
       Effect.map(
         stream(
           [1, 2, 3].map((completion_tokens) =>
             data(delta({ content: "a" }, { usage: { prompt_tokens: 5, completion_tokens } }))
           ).join("") + ends()
         ),
-        (heard) => {
-          assert.strictEqual(answer(heard).usage?.outputTokens, 3)
-          assert.strictEqual(answer(heard).usage?.totalTokens, 8)
+        (received) => {
+          assert.strictEqual(answer(received).usage?.outputTokens, 3)
+          assert.strictEqual(answer(received).usage?.totalTokens, 8)
         }
       ))
 
-    it.effect("null or empty usage changes no counts", () =>
+    it.effect("is unchanged by null or empty usage", () =>
       Effect.map(
         stream(
           data(delta({ content: "a" }, { usage })) + data(delta({}, { usage: null })) + data(delta({}, { usage: {} })) +
             ends()
         ),
-        (heard) => assert.strictEqual(answer(heard).usage?.totalTokens, 7)
+        (received) => assert.strictEqual(answer(received).usage?.totalTokens, 7)
       ))
 
     const places: Readonly<Record<string, object>> = {
@@ -359,26 +365,26 @@ describe("chunks", () => {
     }
     for (const [name, chunk] of Object.entries(places)) {
       it.effect(`may be ${name}`, () =>
-        Effect.map(stream(says("a") + data(chunk) + ends()), (heard) => {
-          assert.deepStrictEqual(answer(heard).usage?.raw, usage)
+        Effect.map(stream(says("a") + data(chunk) + ends()), (received) => {
+          assert.deepStrictEqual(answer(received).usage?.raw, usage)
         }))
     }
 
-    it.effect("cached and reasoning tokens are read under all known names", () =>
+    it.effect("has cached and reasoning tokens under all known names", () =>
       Effect.forEach([
         { prompt_tokens_details: { cached_tokens: 2 }, completion_tokens_details: { reasoning_tokens: 9 } },
         { input_tokens_details: { cached_tokens: 2 }, output_tokens_details: { reasoning_tokens: 9 } },
         { prompt_cache_hit_tokens: 2, reasoning_tokens: 9 },
         { cached_tokens: "2", reasoning_tokens: "9" }
       ], (more) =>
-        Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, ...more } })), (heard) => {
-          assert.strictEqual(answer(heard).usage?.cachedTokens, 2)
-          // More than the completion's tokens (Baseten): never subtracted, so nothing can be below 0.
-          assert.strictEqual(answer(heard).usage?.reasoningTokens, 9)
-          assert.strictEqual(answer(heard).usage?.outputTokens, 4)
+        Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, ...more } })), (received) => {
+          assert.strictEqual(answer(received).usage?.cachedTokens, 2)
+          // More reasoning than completion tokens (Baseten): nothing is subtracted, so no count is below 0.
+          assert.strictEqual(answer(received).usage?.reasoningTokens, 9)
+          assert.strictEqual(answer(received).usage?.outputTokens, 4)
         })))
 
-    it.effect("null, text and negative counts are numbers of 0 or more", () =>
+    it.effect("reads counts that are text, and has 0 for null and negative counts", () =>
       Effect.map(
         stream(
           says("a") + ends() + data({
@@ -386,16 +392,19 @@ describe("chunks", () => {
             usage: { prompt_tokens: "3", completion_tokens: null, total_tokens: -1, prompt_tokens_details: null }
           })
         ),
-        (heard) => {
-          assert.strictEqual(answer(heard).usage?.inputTokens, 3)
-          assert.strictEqual(answer(heard).usage?.outputTokens, 0)
-          assert.strictEqual(answer(heard).usage?.totalTokens, 0)
+        (received) => {
+          assert.strictEqual(answer(received).usage?.inputTokens, 3)
+          assert.strictEqual(answer(received).usage?.outputTokens, 0)
+          assert.strictEqual(answer(received).usage?.totalTokens, 0)
         }
       ))
 
-    it.effect("a total above prompt plus completion is kept as the server sent it", () =>
-      Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, total_tokens: 20 } })), (heard) => {
-        assert.strictEqual(answer(heard).usage?.totalTokens, 20)
-      }))
+    it.effect("keeps a total above prompt plus completion unchanged", () =>
+      Effect.map(
+        stream(says("a") + ends() + data({ choices: [], usage: { ...usage, total_tokens: 20 } })),
+        (received) => {
+          assert.strictEqual(answer(received).usage?.totalTokens, 20)
+        }
+      ))
   })
 })

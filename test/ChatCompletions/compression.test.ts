@@ -7,7 +7,7 @@ import { ScriptedHttpClient } from "effect-chat/testing"
 import { createServer, type RequestListener } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Zlib from "node:zlib"
-import { answer, completeFrom, failure, type Heard, listen, requestOf, streamFrom } from "../support/wire/ask.ts"
+import { answer, collect, completeFrom, failure, type Received, requestOf, streamFrom } from "../support/wire/ask.ts"
 import { completion, done, ends, says } from "../support/wire/say.ts"
 
 const clients = {
@@ -16,7 +16,7 @@ const clients = {
   "node:http": NodeHttpClient.layer
 }
 
-/** Serves on loopback until the scope closes. Gives the base URL. */
+/** Serves on loopback until the scope closes. Returns the base URL. */
 const serve = (handler: RequestListener) =>
   Effect.acquireRelease(
     Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
@@ -41,19 +41,19 @@ const bytesOf =
 
 const events = says("Hello") + ends() + done
 
-/** How a server compresses, and what it says of it. */
+/** Encodings of a server, with the `content-encoding` header that it sends. */
 const codings: Readonly<Record<string, readonly [header: string | undefined, encode: (text: string) => Uint8Array]>> = {
   gzip: ["gzip", Zlib.gzipSync],
-  "gzip by its other name": ["x-gzip", Zlib.gzipSync],
-  "gzip that no header names": [undefined, Zlib.gzipSync],
-  "gzip that the header calls identity": ["identity", Zlib.gzipSync],
+  "gzip with the header x-gzip": ["x-gzip", Zlib.gzipSync],
+  "gzip without a header": [undefined, Zlib.gzipSync],
+  "gzip with the header identity": ["identity", Zlib.gzipSync],
   brotli: ["br", Zlib.brotliCompressSync],
-  "brotli of a large window": [
+  "brotli with a large window": [
     "br",
     (text) => Zlib.brotliCompressSync(text, { params: { [Zlib.constants.BROTLI_PARAM_LGWIN]: 16 } })
   ],
   deflate: ["deflate", Zlib.deflateSync],
-  "deflate without its header": ["deflate", Zlib.deflateRawSync]
+  "raw deflate": ["deflate", Zlib.deflateRawSync]
 }
 
 describe("a compressed answer", () => {
@@ -65,10 +65,10 @@ describe("a compressed answer", () => {
         ...(header === undefined ? {} : { "content-encoding": header })
       })
 
-      it.live(`is read by ${client}: ${name}, streamed, as a document, and as an error`, () =>
+      it.live(`is read by ${client}: ${name}, as a stream, as a document, and as an error`, () =>
         Effect.gen(function*() {
           const streams = yield* serve(bytesOf(encode(events), headers("text/event-stream")))
-          const { outcome } = yield* listen({ config: { baseUrl: streams.url } })
+          const { outcome } = yield* collect({ config: { baseUrl: streams.url } })
           assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "Hello")
 
           const document = JSON.stringify(completion({ content: "Hello" }))
@@ -134,35 +134,35 @@ describe("a wrong content-encoding header", () => {
     ["br", JSON.stringify(completion({ content: "Hello" }))]
   ]
   for (const [coding, body] of plain) {
-    it.live(`a text labelled ${coding} is read as text: ${body.slice(0, 5)}`, () =>
+    it.live(`does not change a text that is labelled ${coding}: ${body.slice(0, 5)}`, () =>
       Effect.gen(function*() {
         const { url } = yield* serve(bytesOf(new TextEncoder().encode(body), { "content-encoding": coding }))
-        const { outcome } = yield* listen({ config: { baseUrl: url } })
+        const { outcome } = yield* collect({ config: { baseUrl: url } })
         assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "Hello")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
   }
 })
 
-describe("a text that is called compressed, where fetch decodes by the header alone", () => {
+describe("a text that is labelled compressed, with fetch, which decodes by the header alone", () => {
   for (const coding of ["gzip", "deflate", "br"]) {
-    it.live(`is a malformed answer that says so: ${coding}`, () =>
+    it.live(`is a MalformedResponseError that names the header: ${coding}`, () =>
       Effect.gen(function*() {
         const { url } = yield* serve(bytesOf(new TextEncoder().encode(events), { "content-encoding": coding }))
-        const { outcome } = yield* listen({ config: { baseUrl: url } })
+        const { outcome } = yield* collect({ config: { baseUrl: url } })
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.strictEqual(outcome.left._tag, "MalformedResponseError")
-        assert.include(outcome.left.message, "not compressed as it says")
+        assert.include(outcome.left.message, "not compressed as its header says")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
   }
 })
 
-/** A response whose client is none of the known ones. */
+/** A response of an unknown client. */
 const sent = (pieces: ReadonlyArray<Uint8Array>, headers: Readonly<Record<string, string>> = {}) =>
   ScriptedHttpClient.bytes(pieces, { headers: { "content-type": "text/event-stream", ...headers } })
 
 const apart = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => Array.from(bytes, (byte) => Uint8Array.of(byte))
 
-const text = (heard: Heard): string => answer(heard).text
+const text = (received: Received): string => answer(received).text
 
 describe("compressed bytes", () => {
   it.effect("are decoded for any split, with and without a header", () =>
@@ -174,33 +174,33 @@ describe("compressed bytes", () => {
       assert.strictEqual(text(yield* streamFrom([sent(br, { "content-encoding": "br" })])), "Hello")
     }))
 
-  it.effect("that end too early are a truncated answer with the part that arrived", () =>
+  it.effect("that end too early are a TruncatedError with the part that arrived", () =>
     Effect.gen(function*() {
       const long = says("Hello") + says("x".repeat(50)).repeat(50)
       const gzip = Zlib.gzipSync(long, { level: 0 })
-      const heard = yield* streamFrom([sent([gzip.subarray(0, gzip.length / 2)])])
-      assert.include(failure(heard, "TruncatedError").partial?.text, "Hello")
+      const received = yield* streamFrom([sent([gzip.subarray(0, gzip.length / 2)])])
+      assert.include(failure(received, "TruncatedError").partial?.text, "Hello")
     }))
 
-  it.effect("that are invalid are a malformed answer with the part that arrived", () =>
+  it.effect("that are invalid are a MalformedResponseError with the part that arrived", () =>
     Effect.gen(function*() {
       const gzip = Buffer.concat([Zlib.gzipSync("").subarray(0, 10), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff])])
       const error = failure(yield* streamFrom([sent([gzip])]), "MalformedResponseError")
       assert.include(error.message, "no valid gzip")
     }))
 
-  it.effect("are counted after decoding", () =>
+  it.effect("count toward size limits after decoding", () =>
     Effect.gen(function*() {
       const bomb = Zlib.gzipSync(`{"a":"${"x".repeat(20_000_000)}`)
       assert.isBelow(bomb.length, 50_000)
-      const heard = yield* completeFrom([sent([bomb])], { config: { maxBodySize: 100_000 } })
-      assert.include(failure(heard, "MalformedResponseError").message, "longer than 100000 bytes")
+      const received = yield* completeFrom([sent([bomb])], { config: { maxBodySize: 100_000 } })
+      assert.include(failure(received, "MalformedResponseError").message, "longer than 100000 bytes")
     }))
 
-  it.effect("of an error count as the start of the error", () =>
+  it.effect("of an error body are decoded, up to the limit for errors", () =>
     Effect.gen(function*() {
       const bomb = Zlib.gzipSync(`no ${"x".repeat(20_000_000)}`)
-      const heard = yield* streamFrom([ScriptedHttpClient.bytes([bomb], { status: 400 })])
-      assert.isAtMost(failure(heard, "InvalidRequestError").body?.length ?? 0, 8192)
+      const received = yield* streamFrom([ScriptedHttpClient.bytes([bomb], { status: 400 })])
+      assert.isAtMost(failure(received, "InvalidRequestError").body?.length ?? 0, 8192)
     }))
 })

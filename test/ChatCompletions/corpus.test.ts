@@ -21,7 +21,7 @@ const cell = (compared: ReadonlyArray<Partial<Record<Aspect, boolean>>>, aspect:
   return of.length === 0 ? "" : `${of.filter((one) => one[aspect]).length} / ${of.length}`
 }
 
-/** The table of `docs/conformance.md`: recordings that agree, of those that say something of the matter. */
+/** The table of `docs/conformance.md`: for each aspect, how many of the recordings that have it agree. */
 const table = (compared: ReadonlyArray<readonly [Case, Partial<Record<Aspect, boolean>>]>): string => {
   const row = (name: string, of: typeof compared): string => {
     const all = of.map((pair) => pair[1])
@@ -43,7 +43,7 @@ describe.skipIf(!isPresent)(`Recorded answers${isPresent ? "" : " (skipped: ../s
     it.effect(`${recorded.id} is read as recorded in random pieces`, () => agrees(recorded, pieces(recorded)))
   }
 
-  it.effect("agree as docs/conformance.md says", () =>
+  it.effect("the recordings agree as docs/conformance.md says", () =>
     Effect.gen(function*() {
       const compared = yield* Effect.forEach(cases, (recorded) =>
         Effect.map(play(recorded, pieces(recorded)), (outcome) =>

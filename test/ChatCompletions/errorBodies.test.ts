@@ -5,7 +5,7 @@ import { failure, type Sending, stream } from "../support/wire/ask.ts"
 
 type Tag = ChatError.ChatError["_tag"]
 
-/** An answer with a bad status. */
+/** A response with an error status. */
 const refused = (status: number, body: unknown, sending: Sending = {}) =>
   stream(typeof body === "string" ? body : JSON.stringify(body), {
     contentType: "application/json",
@@ -14,8 +14,8 @@ const refused = (status: number, body: unknown, sending: Sending = {}) =>
   })
 
 const says = (status: number, body: unknown, tag: Tag, message: string) =>
-  Effect.map(refused(status, body), (heard) => {
-    const error = failure(heard, tag)
+  Effect.map(refused(status, body), (received) => {
+    const error = failure(received, tag)
     assert.strictEqual(error.message, message)
     assert.strictEqual(error.status, status)
     return error
@@ -47,7 +47,7 @@ describe("error bodies", () => {
     ["{errors: [{message}]}", { errors: [{ message: "no" }] }],
     ["{error_msg}", { error_code: 1, error_msg: "no" }],
     ["plain text", "no"],
-    ["HTML, of which the title", "<html><head><title>no</title></head><body>long advice</body></html>"]
+    ["the title of HTML", "<html><head><title>no</title></head><body>long advice</body></html>"]
   ]
   for (const [name, body] of shapes) {
     it.effect(`${name} is read, and the body is kept`, () =>
@@ -57,14 +57,14 @@ describe("error bodies", () => {
   const upstream = JSON.stringify({ error: { message: "the key is invalid", code: "invalid_api_key" } })
   const rows: ReadonlyArray<readonly [string, number, unknown, Tag, string]> = [
     [
-      "a name under error and the rest beside it",
+      "a name in error and the message in message",
       500,
       { error: "TypeError", message: "x is undefined", status: 500 },
       "ServerError",
       "x is undefined"
     ],
     [
-      "Portkey's page of the server behind it",
+      "Portkey's HTML page of its upstream",
       502,
       { "html-message": "<html><title>502 Bad Gateway</title></html>" },
       "ServerError",
@@ -99,14 +99,14 @@ describe("error bodies", () => {
       "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it"
     ],
     [
-      "llama.cpp's cache that is full for now",
+      "llama.cpp's full cache, which is temporary",
       500,
       { error: { code: 500, message: "Context size has been exceeded.", type: "server_error" } },
       "ServerError",
       "Context size has been exceeded."
     ],
     [
-      "llama.cpp's fault that no retry mends",
+      "llama.cpp's 500 that a retry cannot fix",
       500,
       {
         error: {
@@ -123,7 +123,7 @@ describe("error bodies", () => {
     it.effect(`${name} is ${tag}`, () => says(status, body, tag, message))
   }
 
-  it.effect("OpenRouter's metadata.raw is read: the upstream server decides the class of the error", () => {
+  it.effect("OpenRouter's metadata.raw, the error of the upstream server, decides the class of the error", () => {
     const raw = JSON.stringify({
       error: { message: "maximum context length is 8 tokens", code: "context_length_exceeded" }
     })
@@ -135,7 +135,7 @@ describe("error bodies", () => {
     )
   })
 
-  it.effect("an empty body gives the status in words", () =>
+  it.effect("an empty body gives a message that describes the status", () =>
     says(503, "", "ServerError", "Service unavailable (HTTP 503)"))
 
   it.effect("Cloudflare's page is reduced to its title", () =>
@@ -147,16 +147,16 @@ describe("error bodies", () => {
     ))
 
   it.effect("JSON labelled octet-stream is read as JSON", () =>
-    Effect.map(refused(400, { error: { message: "no" } }, { contentType: "application/octet-stream" }), (heard) => {
-      assert.strictEqual(failure(heard, "InvalidRequestError").message, "no")
+    Effect.map(refused(400, { error: { message: "no" } }, { contentType: "application/octet-stream" }), (received) => {
+      assert.strictEqual(failure(received, "InvalidRequestError").message, "no")
     }))
 
   it.effect("a code may be a number, numeric text or null", () =>
     Effect.forEach(
       [[400, "400"], ["1261", "1261"], [null, undefined]] as const,
       ([code, expected]) =>
-        Effect.map(refused(413, { error: { message: "no", code } }), (heard) => {
-          if (heard.outcome._tag === "Left") assert.strictEqual(heard.outcome.left.code, expected)
+        Effect.map(refused(413, { error: { message: "no", code } }), (received) => {
+          if (received.outcome._tag === "Left") assert.strictEqual(received.outcome.left.code, expected)
           else assert.fail("no error")
         })
     ))
@@ -190,27 +190,27 @@ describe("error bodies", () => {
       ["400 from a content filter", 400, { error: { message: "x", code: "content_filter" } }, "ContentFilterError"]
     ]
     for (const [name, status, body, tag] of rows) {
-      it.effect(`${name} is ${tag}`, () => Effect.map(refused(status, body), (heard) => void failure(heard, tag)))
+      it.effect(`${name} is ${tag}`, () => Effect.map(refused(status, body), (received) => void failure(received, tag)))
     }
   })
 
-  describe("further members of errors", () => {
+  describe("other fields of errors", () => {
     const waits: ReadonlyArray<readonly [string, Readonly<Record<string, string>>, number | undefined]> = [
       ["retry-after in seconds", { "retry-after": "7" }, 7000],
       ["retry-after-ms", { "retry-after-ms": "1500" }, 1500],
-      ["retry-after-ms of 0 beside retry-after (Azure)", { "retry-after-ms": "0", "retry-after": "1" }, 1000],
+      ["retry-after-ms of 0 and retry-after (Azure)", { "retry-after-ms": "0", "retry-after": "1" }, 1000],
       ["retry-after as a date (the Clock is at 0)", { "retry-after": "Thu, 01 Jan 1970 00:00:09 GMT" }, 9000],
       ["nothing", {}, undefined]
     ]
     for (const [name, headers, millis] of waits) {
-      it.effect(`${name} is the wait of the error`, () =>
-        Effect.map(refused(429, { error: { message: "slow" } }, { headers }), (heard) => {
-          const { retryAfter } = failure(heard, "RateLimitError")
+      it.effect(`${name} is the retryAfter of the error`, () =>
+        Effect.map(refused(429, { error: { message: "slow" } }, { headers }), (received) => {
+          const { retryAfter } = failure(received, "RateLimitError")
           assert.strictEqual(retryAfter === undefined ? undefined : Duration.toMillis(retryAfter), millis)
         }))
     }
 
-    it.effect("a 400 and a 500 may ask for a wait too", () =>
+    it.effect("retryAfter is read for a 400 and a 500 too", () =>
       Effect.forEach(
         [400, 500],
         (status) =>
@@ -220,9 +220,9 @@ describe("error bodies", () => {
           })
       ))
 
-    it.effect("the request id of the provider", () =>
-      Effect.map(refused(500, "no", { headers: { "x-request-id": "req_7" } }), (heard) => {
-        assert.strictEqual(failure(heard, "ServerError").requestId, "req_7")
+    it.effect("requestId is the id in the provider's header", () =>
+      Effect.map(refused(500, "no", { headers: { "x-request-id": "req_7" } }), (received) => {
+        assert.strictEqual(failure(received, "ServerError").requestId, "req_7")
       }))
   })
 })

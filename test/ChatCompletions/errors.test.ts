@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
-import { answer, complete, failure, reply, stream, streamFrom, told } from "../support/wire/ask.ts"
+import { answer, complete, emittedText, failure, reply, stream, streamFrom } from "../support/wire/ask.ts"
 import { completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 interface Shape {
@@ -23,18 +23,18 @@ const shapes: Readonly<Record<string, Shape>> = {
     code: "502"
   },
   "an error text": { body: data({ error: "it broke" }), message: "it broke" },
-  "an object that calls itself error": {
+  "an event with the object error": {
     body: data({ object: "error", message: "it broke", type: "BadRequestError", code: 500 }),
     message: "it broke",
     code: "500",
     type: "BadRequestError"
   },
-  "a type that calls itself error": {
+  "an event with the type error": {
     body: data({ type: "error", error: { type: "overloaded_error", message: "it broke" } }),
     message: "it broke",
     type: "overloaded_error"
   },
-  "an error object with the message beside it (LM Studio)": {
+  "an error object with the message outside of it (LM Studio)": {
     body: data({ error: { message: "it broke" }, message: "it broke" }),
     message: "it broke"
   },
@@ -56,14 +56,14 @@ const shapes: Readonly<Record<string, Shape>> = {
     type: "server_error"
   },
   "an error in a list": { body: data([{ error: { message: "it broke" } }]), message: "it broke" },
-  "an error on its choice": {
+  "an error in the choice": {
     body: data({
       choices: [{ index: 0, delta: {}, finish_reason: "error", error: { message: "it broke", code: 502 } }]
     }),
     message: "it broke",
     code: "502"
   },
-  "an error beside its choices": {
+  "an error and choices": {
     body: data({
       choices: [{ index: 0, delta: { content: "" }, finish_reason: "error" }],
       error: { message: "it broke", code: 502 }
@@ -82,15 +82,15 @@ const shapes: Readonly<Record<string, Shape>> = {
     body: data({ choices: [], x_groq: { id: "r1", error: "it broke" } }),
     message: "it broke"
   },
-  "an error in Groq's own member beside a finish reason": {
+  "an error in Groq's own member and a finish reason": {
     body: data({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }], x_groq: { id: "r1", error: "it broke" } }),
     message: "it broke"
   },
-  "an event named error whose words have no name that is known": {
+  "an event named error whose message has an unknown name": {
     body: "event: error\ndata: {\"reason_code\":\"E1\",\"words\":\"it broke\"}\n\n",
     message: "{\"reason_code\":\"E1\",\"words\":\"it broke\"}"
   },
-  "a text beside an error code (FastChat)": {
+  "a text and an error code (FastChat)": {
     body: data({ text: "it broke", error_code: 50001 }),
     message: "it broke",
     code: "50001"
@@ -101,7 +101,7 @@ const shapes: Readonly<Record<string, Shape>> = {
     message: "it broke",
     code: "boom"
   },
-  "an error in the midst of an event that was not ended": {
+  "an error within an incomplete event": {
     body: "data: {\"choices\":[{\"delta\":{\"con\ndata: {\"error\":{\"message\":\"it broke\"}}\n\n",
     message: "it broke"
   },
@@ -113,27 +113,27 @@ const shapes: Readonly<Record<string, Shape>> = {
 
 describe("an error inside a 200", () => {
   for (const [name, shape] of Object.entries(shapes)) {
-    const isError = (heard: Parameters<typeof failure>[0], text: string | undefined) => {
-      const error = failure(heard, "ServerError")
+    const isError = (received: Parameters<typeof failure>[0], text: string | undefined) => {
+      const error = failure(received, "ServerError")
       assert.strictEqual(error.message, shape.message)
       assert.strictEqual(error.code, shape.code)
       assert.strictEqual(error.type, shape.type)
       assert.strictEqual(error.status, 200)
       assert.strictEqual(error.partial?.text, text)
-      assert.strictEqual(told(heard), text ?? "")
+      assert.strictEqual(emittedText(received), text ?? "")
     }
 
     it.effect(`${name}, before any delta, is an error`, () =>
-      Effect.map(stream(shape.body), (heard) => isError(heard, undefined)))
+      Effect.map(stream(shape.body), (received) => isError(received, undefined)))
 
     it.effect(`${name}, after a delta, is an error with the part that arrived`, () =>
-      Effect.map(stream(says("Hi") + shape.body), (heard) => isError(heard, "Hi")))
+      Effect.map(stream(says("Hi") + shape.body), (received) => isError(received, "Hi")))
 
     it.effect(`${name}, then [DONE], is an error`, () =>
-      Effect.map(stream(says("Hi") + shape.body + done), (heard) => isError(heard, "Hi")))
+      Effect.map(stream(says("Hi") + shape.body + done), (received) => isError(received, "Hi")))
 
     it.effect(`${name}, after comments, is an error`, () =>
-      Effect.map(stream(`: OPENROUTER PROCESSING\n\n${shape.body}`), (heard) => isError(heard, undefined)))
+      Effect.map(stream(`: OPENROUTER PROCESSING\n\n${shape.body}`), (received) => isError(received, undefined)))
 
     it.effect(`${name}, before any delta, is retried`, () =>
       Effect.gen(function*() {
@@ -141,17 +141,17 @@ describe("an error inside a 200", () => {
           streamFrom([reply(shape.body), reply(says("Hi") + ends() + done)], { config: { maxRetries: 1 } })
         )
         yield* TestClock.adjust("10 seconds")
-        const heard = yield* Fiber.join(fiber)
-        assert.strictEqual(answer(heard).text, "Hi")
-        assert.lengthOf(heard.requests, 2)
+        const received = yield* Fiber.join(fiber)
+        assert.strictEqual(answer(received).text, "Hi")
+        assert.lengthOf(received.requests, 2)
       }))
 
     it.effect(`${name}, after a delta, is not retried`, () =>
       Effect.map(
         streamFrom([reply(says("Hi") + shape.body), reply(says("Hi") + done)], { config: { maxRetries: 3 } }),
-        (heard) => {
-          isError(heard, "Hi")
-          assert.lengthOf(heard.requests, 1)
+        (received) => {
+          isError(received, "Hi")
+          assert.lengthOf(received.requests, 1)
         }
       ))
   }
@@ -164,31 +164,31 @@ describe("an error inside a 200", () => {
         { config: { maxRetries: 1 } }
       ))
       yield* TestClock.adjust("10 seconds")
-      const heard = yield* Fiber.join(fiber)
-      assert.strictEqual(answer(heard).text, "Hi")
-      assert.lengthOf(heard.events.filter((event) => event._tag === "UsageUpdate"), 1)
+      const received = yield* Fiber.join(fiber)
+      assert.strictEqual(answer(received).text, "Hi")
+      assert.lengthOf(received.events.filter((event) => event._tag === "UsageUpdate"), 1)
     }))
 
-  it.effect("a rate limit inside a 200 is a rate limit, with its wait", () =>
+  it.effect("a rate limit inside a 200 is a RateLimitError with its wait", () =>
     Effect.map(
       stream(data({ error: { message: "Rate limit reached, try again in 20s", code: 429, type: "rate_limit" } })),
-      (heard) => {
-        const error = failure(heard, "RateLimitError")
+      (received) => {
+        const error = failure(received, "RateLimitError")
         assert.strictEqual(error.retryAfter?.toString(), "Duration(20s)")
       }
     ))
 
-  it.effect("a quota inside a 200 after a delta is a quota", () =>
+  it.effect("an exceeded quota inside a 200 after a delta is a QuotaError", () =>
     Effect.map(
       stream(says("Hi") + data({ error: { message: "You exceeded your current quota", code: "insufficient_quota" } })),
-      (heard) => assert.strictEqual(failure(heard, "QuotaError").partial?.text, "Hi")
+      (received) => assert.strictEqual(failure(received, "QuotaError").partial?.text, "Hi")
     ))
 
-  it.effect("an error field of null, false or nothing is not an error", () =>
+  it.effect("an error field that is null, false or empty is not an error", () =>
     Effect.forEach([null, false, "", {}, { message: "", type: "", param: null, code: 0 }], (error) =>
       Effect.map(
         stream(data(delta({ content: "Hi" }, { error })) + ends() + done),
-        (heard) => assert.strictEqual(answer(heard).text, "Hi")
+        (received) => assert.strictEqual(answer(received).text, "Hi")
       )))
 })
 
@@ -197,47 +197,52 @@ describe("JSON as the answer to a request for a stream", () => {
 
   for (const contentType of ["application/json", "text/event-stream", "text/plain", ""]) {
     it.effect(`a completion labelled "${contentType}" is an answer: its text is emitted, then Finish`, () =>
-      Effect.map(stream(document, { contentType }), (heard) => {
-        assert.strictEqual(answer(heard).text, "Hello")
-        assert.strictEqual(answer(heard).usage?.inputTokens, 2)
-        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta", "UsageUpdate", "Finish"])
+      Effect.map(stream(document, { contentType }), (received) => {
+        assert.strictEqual(answer(received).text, "Hello")
+        assert.strictEqual(answer(received).usage?.inputTokens, 2)
+        assert.deepStrictEqual(received.events.map((event) => event._tag), [
+          "Begin",
+          "TextDelta",
+          "UsageUpdate",
+          "Finish"
+        ])
       }))
 
     it.effect(`an error labelled "${contentType}" is an error with its message`, () =>
       Effect.map(stream("{\"error\":{\"message\":\"no such model\",\"code\":\"model_not_found\"}}", { contentType }), (
-        heard
-      ) => assert.strictEqual(failure(heard, "NotFoundError").message, "no such model")))
+        received
+      ) => assert.strictEqual(failure(received, "NotFoundError").message, "no such model")))
   }
 
   for (const contentType of ["application/json", "text/plain", "application/octet-stream", ""]) {
     it.effect(`a stream labelled "${contentType}" is a stream`, () =>
-      Effect.map(stream([says("Hel"), says("lo"), ends(), done], { contentType }), (heard) => {
-        assert.strictEqual(answer(heard).text, "Hello")
-        assert.strictEqual(told(heard), "Hello")
+      Effect.map(stream([says("Hel"), says("lo"), ends(), done], { contentType }), (received) => {
+        assert.strictEqual(answer(received).text, "Hello")
+        assert.strictEqual(emittedText(received), "Hello")
       }))
   }
 
   it.effect("a stream in place of a document is an answer", () =>
-    Effect.map(complete(says("Hel") + says("lo") + ends() + done, { contentType: "text/event-stream" }), (heard) => {
-      assert.strictEqual(answer(heard).text, "Hello")
+    Effect.map(complete(says("Hel") + says("lo") + ends() + done, { contentType: "text/event-stream" }), (received) => {
+      assert.strictEqual(answer(received).text, "Hello")
     }))
 
   it.effect("white space before JSON is ignored", () =>
-    Effect.map(complete([" \n", "\n\n   ", `\r\n${document}`]), (heard) => {
-      assert.strictEqual(answer(heard).text, "Hello")
+    Effect.map(complete([" \n", "\n\n   ", `\r\n${document}`]), (received) => {
+      assert.strictEqual(answer(received).text, "Hello")
     }))
 
   it.effect("a BOM before JSON is ignored", () =>
-    Effect.map(complete(`\uFEFF${document}`), (heard) => assert.strictEqual(answer(heard).text, "Hello")))
+    Effect.map(complete(`\uFEFF${document}`), (received) => assert.strictEqual(answer(received).text, "Hello")))
 
   it.effect("comments before JSON are ignored", () =>
-    Effect.map(complete(`: OPENROUTER PROCESSING\n\n${document}\n`), (heard) => {
-      assert.strictEqual(answer(heard).text, "Hello")
+    Effect.map(complete(`: OPENROUTER PROCESSING\n\n${document}\n`), (received) => {
+      assert.strictEqual(answer(received).text, "Hello")
     }))
 
-  it.effect("JSON over many lines is one document", () =>
-    Effect.map(complete(JSON.stringify(JSON.parse(document), null, 2)), (heard) => {
-      assert.strictEqual(answer(heard).text, "Hello")
+  it.effect("JSON on several lines is one document", () =>
+    Effect.map(complete(JSON.stringify(JSON.parse(document), null, 2)), (received) => {
+      assert.strictEqual(answer(received).text, "Hello")
     }))
 
   it.effect("a completion in a list of one, or in the envelope of a gateway, is an answer", () =>
@@ -247,26 +252,26 @@ describe("JSON as the answer to a request for a stream", () => {
         `{"code":200,"msg":"success","data":${document}}`,
         `{"result":${document},"success":true,"errors":[],"messages":[]}`
       ],
-      (body) => Effect.map(complete(body), (heard) => assert.strictEqual(answer(heard).text, "Hello"))
+      (body) => Effect.map(complete(body), (received) => assert.strictEqual(answer(received).text, "Hello"))
     ))
 
   it.effect("JSON that is not a completion is malformed, and its body is kept", () =>
-    Effect.map(complete("{\"id\":\"x\",\"object\":\"list\",\"model\":\"m\"}"), (heard) => {
-      assert.include(failure(heard, "MalformedResponseError").body, "list")
+    Effect.map(complete("{\"id\":\"x\",\"object\":\"list\",\"model\":\"m\"}"), (received) => {
+      assert.include(failure(received, "MalformedResponseError").body, "list")
     }))
 
-  it.effect("a page of HTML with status 200 is an error with the page's title", () =>
+  it.effect("an HTML page with status 200 is an error with the page's title", () =>
     Effect.map(
       stream("<!DOCTYPE html><html><head><title>Please sign in</title></head></html>", { contentType: "text/html" }),
-      (heard) => assert.strictEqual(failure(heard, "ServerError").message, "Please sign in")
+      (received) => assert.strictEqual(failure(received, "ServerError").message, "Please sign in")
     ))
 
-  it.effect("plain words with status 200 are an error in these words", () =>
+  it.effect("plain text with status 200 is an error with this text", () =>
     Effect.forEach(
       ["text/plain", "text/event-stream"],
       (contentType) =>
-        Effect.map(stream("upstream is resting\n", { contentType }), (heard) => {
-          assert.strictEqual(failure(heard, "ServerError").message, "upstream is resting")
+        Effect.map(stream("upstream is resting\n", { contentType }), (received) => {
+          assert.strictEqual(failure(received, "ServerError").message, "upstream is resting")
         })
     ))
 })
@@ -276,25 +281,25 @@ describe("events that are not part of the answer", () => {
   const reports = {
     "progress with a message": named("x.progress", { message: "half of it" }),
     "progress with a tool's error": named("hermes.tool.progress", { status: "failed", error: "no such file" }),
-    "a message under a name that nobody knows": named("gateway", { message: "cache miss" }),
-    "words under a name that nobody knows": "event: status\ndata: waiting for a free slot\n\n",
-    "progress that its type tells": data({ type: "tool.progress", message: "half of it" }),
-    "a state of the work": data({ status: "processing", message: "half of it" })
+    "a message in an event with an unknown name": named("gateway", { message: "cache miss" }),
+    "text in an event with an unknown name": "event: status\ndata: waiting for a free slot\n\n",
+    "an object whose type is progress": data({ type: "tool.progress", message: "half of it" }),
+    "an object whose status is a progress state": data({ status: "processing", message: "half of it" })
   }
   for (const [name, report] of Object.entries(reports)) {
-    it.effect(`are left out, and end nothing: ${name}`, () =>
-      Effect.map(stream(report + says("Hi") + report + says("!") + report + ends() + done), (heard) => {
-        assert.strictEqual(answer(heard).text, "Hi!")
+    it.effect(`are ignored: ${name}`, () =>
+      Effect.map(stream(report + says("Hi") + report + says("!") + report + ends() + done), (received) => {
+        assert.strictEqual(answer(received).text, "Hi!")
       }))
   }
 
-  it.effect("are distinguished from an error under an unknown name", () =>
-    Effect.map(stream(named("gateway", { error: { message: "it broke" } })), (heard) => {
-      assert.strictEqual(failure(heard, "ServerError").message, "it broke")
+  it.effect("do not include an error in an event with an unknown name", () =>
+    Effect.map(stream(named("gateway", { error: { message: "it broke" } })), (received) => {
+      assert.strictEqual(failure(received, "ServerError").message, "it broke")
     }))
 })
 
-describe("llama.cpp's cache that is full", () => {
+describe("the error for llama.cpp's full cache", () => {
   const full = data({ error: { code: 500, message: "Context size has been exceeded.", type: "server_error" } })
 
   it.effect("is retried before the answer begins", () =>
@@ -307,13 +312,13 @@ describe("llama.cpp's cache that is full", () => {
     }))
 
   it.effect("is a ServerError with the part that arrived", () =>
-    Effect.map(stream(says("Hi") + full), (heard) => {
-      assert.strictEqual(failure(heard, "ServerError").partial?.text, "Hi")
+    Effect.map(stream(says("Hi") + full), (received) => {
+      assert.strictEqual(failure(received, "ServerError").partial?.text, "Hi")
     }))
 })
 
 describe("the texts of a server in an error", () => {
-  it.effect("is bounded: message, body, code, type and request id", () =>
+  it.effect("are bounded: message, body, code, type and request id", () =>
     Effect.gen(function*() {
       const long = "l".repeat(1_000_000)
       const error = failure(

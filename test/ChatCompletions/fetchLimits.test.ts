@@ -5,12 +5,12 @@ import { ChatCompletions } from "effect-chat"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { setTimeout as delay } from "node:timers/promises"
-import { type Asking, listen } from "../support/wire/ask.ts"
+import { type Asking, collect } from "../support/wire/ask.ts"
 import { done, ends, says } from "../support/wire/say.ts"
 
 const provideFetch = Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))
 
-/** How long the server is silent, in milliseconds: undici looks at its timers each second. */
+/** How long the server waits, in milliseconds. undici checks its timers every second. */
 const silence = 2_500
 
 const slowServer = (silent: "beforeHead" | "withinBody") =>
@@ -40,7 +40,7 @@ const slowServer = (silent: "beforeHead" | "withinBody") =>
     ({ close }) => Effect.sync(close)
   )
 
-/** A dispatcher of Node's `fetch` that gives up much earlier than the one that it has. */
+/** A dispatcher for Node's `fetch` with much shorter limits than the default one. */
 const impatient = Effect.gen(function*() {
   yield* Effect.promise(() => fetch("data:,x"))
   const dispatcher = (version: number) => Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))
@@ -53,7 +53,7 @@ const ask = (silent: "beforeHead" | "withinBody", asking: Asking) =>
     const { url } = yield* slowServer(silent)
     const none: RequestInit = {}
     const init = Object.assign(none, { dispatcher: yield* impatient })
-    const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
+    const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, init)
     )
     return outcome
@@ -66,11 +66,11 @@ const inits = (asking: Asking) =>
       inits.push(init)
       return Promise.resolve(new Response(says("a") + done))
     }
-    yield* listen(asking).pipe(Effect.provideService(FetchHttpClient.Fetch, spy))
+    yield* collect(asking).pipe(Effect.provideService(FetchHttpClient.Fetch, spy))
     return inits
   }).pipe(provideFetch)
 
-/** What fetch fails with where it gives up by itself. */
+/** The error of a fetch that exceeded its own limit. */
 const gaveUp = (code: string) => new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
 
 describe("the limits of fetch itself", () => {
@@ -109,10 +109,10 @@ describe("the limits of fetch itself", () => {
       }
     }))
 
-  it.effect("are a TimeoutError that names them and a client without them, and no reason to retry", () =>
+  it.effect("are a TimeoutError that names them and a client without them, and are not retried", () =>
     Effect.gen(function*() {
       let calls = 0
-      const { outcome } = yield* listen({ config: { maxRetries: 2 } }).pipe(
+      const { outcome } = yield* collect({ config: { maxRetries: 2 } }).pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => {
           calls++
           return Promise.reject(gaveUp("UND_ERR_HEADERS_TIMEOUT"))
@@ -136,7 +136,7 @@ describe("the limits of fetch itself", () => {
           isFirst = false
         }
       })
-      const { outcome } = yield* listen().pipe(
+      const { outcome } = yield* collect().pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => Promise.resolve(new Response(body)))
       )
       if (outcome._tag === "Right" || outcome.left._tag !== "TimeoutError") return assert.fail("no TimeoutError")

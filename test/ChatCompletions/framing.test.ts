@@ -2,16 +2,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import { ChatCompletions } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, failure, layer, requestOf, stream, streamFrom, told } from "../support/wire/ask.ts"
+import { answer, emittedText, failure, layer, requestOf, stream, streamFrom } from "../support/wire/ask.ts"
 import { bytes, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 const hello = says("Hé") + says("llo") + ends() + done
 
 const isHello = (body: Parameters<typeof stream>[0]) =>
-  Effect.map(stream(body), (heard) => {
-    assert.strictEqual(answer(heard).text, "Héllo")
-    assert.strictEqual(told(heard), "Héllo")
-    assert.strictEqual(answer(heard).finishReason, "stop")
+  Effect.map(stream(body), (received) => {
+    assert.strictEqual(answer(received).text, "Héllo")
+    assert.strictEqual(emittedText(received), "Héllo")
+    assert.strictEqual(answer(received).finishReason, "stop")
   })
 
 describe("framing", () => {
@@ -37,12 +37,12 @@ describe("framing", () => {
       return isHello(hello.replace(/\n/g, () => ends[at++ % 3] ?? "\n"))
     })
 
-    it.effect("a CRLF that is split between two chunks ends one line, not two", () =>
+    it.effect("a CRLF that is split between two chunks is one line end", () =>
       isHello(hello.replaceAll("\n", "\r\n").split(/(?<=\r)/)))
 
     it.effect("a blank line that is split between two chunks ends one event", () => isHello(hello.split(/(?<=\n)/)))
 
-    it.effect("every byte may come alone", () =>
+    it.effect("every byte may arrive alone", () =>
       isHello(Array.from(bytes(hello.replaceAll("\n", "\r\n")), (byte) => Uint8Array.of(byte))))
   })
 
@@ -58,33 +58,33 @@ describe("framing", () => {
         const start = body.indexOf(0xf0)
         return Effect.map(
           stream([body.subarray(0, start + at), body.subarray(start + at)]),
-          (heard) => assert.strictEqual(answer(heard).text, "a😀b")
+          (received) => assert.strictEqual(answer(received).text, "a😀b")
         )
       }))
 
-    it.effect("half a character at the end of the body is a replacement character, not nothing", () =>
+    it.effect("an incomplete character at the end of the body is a replacement character", () =>
       Effect.map(
         stream([bytes(ends() + "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n:"), Uint8Array.of(0xe4)]),
         (
-          heard
-        ) => assert.strictEqual(answer(heard).text, "x")
+          received
+        ) => assert.strictEqual(answer(received).text, "x")
       ))
 
     it.effect("bytes that are not UTF-8 are replacement characters in the text", () => {
       const [before = "", after = ""] = says("a|b").split("|")
       return Effect.map(
         stream([bytes(before), Uint8Array.of(0xff), bytes(after + ends() + done)]),
-        (heard) => assert.strictEqual(answer(heard).text, "a\uFFFDb")
+        (received) => assert.strictEqual(answer(received).text, "a\uFFFDb")
       )
     })
 
-    it.effect("escaped halves of a surrogate pair in two chunks join to one character", () =>
+    it.effect("escaped surrogates of a pair in two chunks are one character", () =>
       Effect.map(
         stream(
           "data: {\"choices\":[{\"delta\":{\"content\":\"\\ud83d\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"\\ude00\"}}]}\n\n" +
             ends() + done
         ),
-        (heard) => assert.strictEqual(answer(heard).text, "😀")
+        (received) => assert.strictEqual(answer(received).text, "😀")
       ))
   })
 
@@ -98,7 +98,7 @@ describe("framing", () => {
       isHello(hello.trimEnd()))
 
     it.effect("a chunk at the end of the body is read, with or without a line end", () =>
-      Effect.map(stream(says("a") + ends().trimEnd()), (heard) => assert.strictEqual(answer(heard).text, "a")))
+      Effect.map(stream(says("a") + ends().trimEnd()), (received) => assert.strictEqual(answer(received).text, "a")))
 
     it.effect("id and retry fields change nothing", () =>
       isHello(`retry: 3000\n\nid: 1\n${says("Hé")}id: 2\nretry: 1\n${says("llo")}retry: never\n${ends()}${done}`))
@@ -106,43 +106,43 @@ describe("framing", () => {
     it.effect("the name of an event changes nothing, unless it is error", () =>
       isHello(`event: message\n${says("Hé")}event: chat.completion.chunk\n${says("llo")}event: done\n${ends()}${done}`))
 
-    it.effect("several data lines of an event are one document", () =>
+    it.effect("several data lines of an event are joined", () =>
       isHello(
         `data: {"choices":\ndata: [{"delta":{"content":\ndata: "Héllo"}}]}\n\n${ends()}${done}`
       ))
 
-    it.effect("events with one line break between them are read", () => isHello(hello.replaceAll("\n\n", "\n")))
+    it.effect("events may be separated by a single line break", () => isHello(hello.replaceAll("\n\n", "\n")))
 
     it.effect("blank lines before the first event are ignored", () => isHello(`\n\n \n${hello}`))
 
-    it.effect("further blank lines between events are ignored", () => isHello(hello.replaceAll("\n\n", "\n\n\n\n")))
+    it.effect("additional blank lines between events are ignored", () => isHello(hello.replaceAll("\n\n", "\n\n\n\n")))
 
-    it.effect("a chunk on a line without data is a chunk", () =>
+    it.effect("a chunk on a line without data: is read", () =>
       isHello(`: comment\n\n${JSON.stringify(delta({ content: "Hé" }))}\n\n${says("llo")}${ends()}${done}`))
 
-    it.effect("a body with one chunk per line and no fields is a stream", () =>
+    it.effect("a body with one chunk per line and no fields is read as a stream", () =>
       Effect.map(
         stream(hello.replaceAll("data: ", "").replaceAll("\n\n", "\n").replace("[DONE]\n", ""), {
           contentType: "application/x-ndjson"
         }),
-        (heard) => assert.strictEqual(answer(heard).text, "Héllo")
+        (received) => assert.strictEqual(answer(received).text, "Héllo")
       ))
 
-    it.effect("a chunk a line is emitted as it arrives, up to a [DONE] of its own line", () => {
+    it.effect("of a body with one chunk per line, each chunk is emitted as it arrives, until a line with [DONE]", () => {
       const line = (value: object) => `${JSON.stringify(value)}\n`
       const lines = [line(delta({ content: "a" })), line(delta({ content: "b" })), "[DONE]\n", ScriptedHttpClient.never]
-      return Effect.map(streamFrom([ScriptedHttpClient.bytes(lines)]), (heard) => {
-        assert.strictEqual(told(heard), "ab")
-        assert.strictEqual(answer(heard).text, "ab")
+      return Effect.map(streamFrom([ScriptedHttpClient.bytes(lines)]), (received) => {
+        assert.strictEqual(emittedText(received), "ab")
+        assert.strictEqual(answer(received).text, "ab")
       })
     })
 
-    it.effect("names of fields in capitals are none, as the standard says, and are no answer either", () =>
-      Effect.map(stream(hello.replaceAll("data:", "DATA:")), (heard) => {
-        assert.include(failure(heard, "ServerError").message, "DATA:")
+    it.effect("lines with field names in capitals are neither fields, by the standard, nor an answer", () =>
+      Effect.map(stream(hello.replaceAll("data:", "DATA:")), (received) => {
+        assert.include(failure(received, "ServerError").message, "DATA:")
       }))
 
-    it.effect("what stands behind a [DONE] of its own line is of no interest, however it is cut", () => {
+    it.effect("text after a line with [DONE] is ignored, for any split", () => {
       const body = "word\n[DONE]\nother\n\n"
       return Effect.gen(function*() {
         for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
@@ -152,14 +152,14 @@ describe("framing", () => {
       })
     })
 
-    it.effect("a document on a line, with blank lines behind it, is a document", () =>
-      Effect.map(stream(`${JSON.stringify(completion({ content: "a" }))}\n\n \n`), (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
+    it.effect("a document on one line with blank lines after it is a document", () =>
+      Effect.map(stream(`${JSON.stringify(completion({ content: "a" }))}\n\n \n`), (received) => {
+        assert.strictEqual(answer(received).text, "a")
       }))
 
-    it.effect("events that end with one line break are events, each with its own size", () =>
-      Effect.map(stream(hello.replaceAll("\n\n", "\n"), { config: { maxEventSize: 200 } }), (heard) => {
-        assert.strictEqual(answer(heard).text, "Héllo")
+    it.effect("the size limit applies to each of the events that a single line break separates", () =>
+      Effect.map(stream(hello.replaceAll("\n\n", "\n"), { config: { maxEventSize: 200 } }), (received) => {
+        assert.strictEqual(answer(received).text, "Héllo")
       }))
   })
 
@@ -178,7 +178,7 @@ describe("framing", () => {
       "a chunk without choices": "data: {\"choices\":[]}\n\n"
     }
     for (const [name, event] of Object.entries(alive)) {
-      it.effect(`${name} is skipped, first and within`, () =>
+      it.effect(`${name} is skipped, at the start and within an answer`, () =>
         isHello(event + says("Hé") + event + says("llo") + event + ends() + event + done))
     }
   })
@@ -193,47 +193,47 @@ describe("framing", () => {
       "without a blank line": "data: [DONE]"
     }
     for (const [name, mark] of Object.entries(marks)) {
-      it.effect(`${name} is the end`, () =>
-        Effect.map(stream(says("a") + mark), (heard) => assert.strictEqual(answer(heard).text, "a")))
+      it.effect(`${name} ends the answer`, () =>
+        Effect.map(stream(says("a") + mark), (received) => assert.strictEqual(answer(received).text, "a")))
     }
 
-    it.effect("data after it is ignored", () => isHello(`${hello}data: {"error":"late"}\n\nnonsense\n\n`))
+    it.effect("makes data after it ignored", () => isHello(`${hello}data: {"error":"late"}\n\nnonsense\n\n`))
   })
 
   describe("broken events", () => {
-    it.effect("an event that is not JSON fails with the part that arrived, and is never skipped", () =>
-      Effect.map(stream(says("a") + "data: {nonsense}\n\n" + says("b") + ends() + done), (heard) => {
-        const error = failure(heard, "MalformedResponseError")
+    it.effect("an event that is not JSON fails with the part that arrived", () =>
+      Effect.map(stream(says("a") + "data: {nonsense}\n\n" + says("b") + ends() + done), (received) => {
+        const error = failure(received, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
         assert.strictEqual(error.body, "{nonsense}")
         assert.isFalse(error.isRetryable)
-        assert.strictEqual(told(heard), "a")
+        assert.strictEqual(emittedText(received), "a")
       }))
 
     it.effect("an event that is JSON but not an object fails", () =>
-      Effect.map(stream(says("a") + "data: 42\n\n"), (heard) => {
-        assert.strictEqual(failure(heard, "MalformedResponseError").partial?.text, "a")
+      Effect.map(stream(says("a") + "data: 42\n\n"), (received) => {
+        assert.strictEqual(failure(received, "MalformedResponseError").partial?.text, "a")
       }))
 
-    it.effect("an event that the end of the body cuts off is truncated, not malformed", () =>
-      Effect.map(stream(says("a") + says("bcd").slice(0, 30)), (heard) => {
-        assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
+    it.effect("an event that the end of the body cuts off is a TruncatedError, not a MalformedResponseError", () =>
+      Effect.map(stream(says("a") + says("bcd").slice(0, 30)), (received) => {
+        assert.strictEqual(failure(received, "TruncatedError").partial?.text, "a")
       }))
 
-    it.effect("an event that is cut off after the finish reason does not change a complete answer", () =>
+    it.effect("an event that is cut off after the finish reason is ignored", () =>
       Effect.map(
         stream(says("a") + ends() + data(delta({}, { usage: { prompt_tokens: 1 } })).slice(0, 40)),
-        (heard) => assert.strictEqual(answer(heard).text, "a")
+        (received) => assert.strictEqual(answer(received).text, "a")
       ))
 
-    it.effect("a [DONE] that is cut off does not count", () =>
-      Effect.map(stream(says("a") + "data: [DON"), (heard) => {
-        assert.strictEqual(failure(heard, "TruncatedError").partial?.text, "a")
+    it.effect("a [DONE] that is cut off does not complete the answer", () =>
+      Effect.map(stream(says("a") + "data: [DON"), (received) => {
+        assert.strictEqual(failure(received, "TruncatedError").partial?.text, "a")
       }))
 
     it.effect("a field name that is cut off is ignored", () =>
-      Effect.map(stream("data"), (heard) => {
-        assert.strictEqual(failure(heard, "TruncatedError").message, "The server sent an empty answer")
+      Effect.map(stream("data"), (received) => {
+        assert.strictEqual(failure(received, "TruncatedError").message, "The server sent an empty answer")
       }))
   })
 })

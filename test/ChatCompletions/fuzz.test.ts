@@ -12,7 +12,7 @@ import { runs } from "../support/runs.ts"
 
 const count = Number(process.env["FUZZ_RUNS"] ?? runs(100, 300))
 const seed = Number(process.env["FUZZ_SEED"] ?? 20261122)
-/** The number of the only run to make, to look at one that failed. */
+/** The number of a single run, to repeat one that failed. */
 const only = process.env["FUZZ_ONLY"]
 
 interface Body {
@@ -59,7 +59,7 @@ const generated: ReadonlyArray<Body> = Object.entries(texts).map(([id, text]) =>
 
 const bodies = [...generated, ...cases] as [Body, ...Array<Body>]
 
-/** How the body ends: as it should, by a reset, or never. */
+/** How the body ends: regularly, by a reset, or never. */
 type Ending = "end" | "reset" | "stall"
 
 const endings: readonly [Ending, ...ReadonlyArray<Ending>] = ["end", "end", "end", "reset", "stall"]
@@ -71,7 +71,7 @@ interface Trial {
   readonly pieces: ReadonlyArray<Uint8Array>
   readonly ending: Ending
   readonly stream: boolean
-  /** Whether the config's limits are smaller than many bodies are. */
+  /** Whether the config has small limits, which many bodies exceed. */
   readonly isTight: boolean
 }
 
@@ -85,7 +85,7 @@ const trial = (run: number): Trial => {
   return { source, names, body, pieces, ending: choose(endings, random), stream, isTight: below(10, random) === 0 }
 }
 
-/** What a call came to: the events that it told, and its end. */
+/** The events and the result of a call. */
 interface Outcome {
   readonly events: ReadonlyArray<ChatEvent.ChatEvent>
   readonly result: ChatResponse.ChatResponse | ChatError.ChatError
@@ -107,7 +107,7 @@ const request = (limits: { readonly maxEventSize?: number; readonly maxBodySize?
 const plain = request({})
 const tight = request({ maxEventSize: 300, maxBodySize: 1000 })
 
-/** The library's outcome. Whatever is no response and no typed error fails the test, and so does a call that hangs. */
+/** The outcome of a trial. Fails the test if the call hangs or ends with neither a response nor a typed error. */
 const play = ({ ending, isTight, pieces, source, stream }: Trial): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
     const request = isTight ? tight : plain
@@ -149,7 +149,7 @@ const play = ({ ending, isTight, pieces, source, stream }: Trial): Effect.Effect
     Effect.scoped
   )
 
-/** The events of a stream say what its response, or the part that its error carries, says. */
+/** Asserts that the events of a stream add up to its response, or to the partial response of its error. */
 const foldsTo = ({ events, result }: Outcome): void => {
   const response = isResponse(result) ? result : result.partial
   const texts = { TextDelta: "", ReasoningDelta: "", RefusalDelta: "" }
@@ -176,18 +176,18 @@ const foldsTo = ({ events, result }: Outcome): void => {
         assert.isTrue(isResponse(result), "an error after Finish")
     }
   })
-  if (response === undefined) return assert.deepStrictEqual(events, [], "an error forgets what was told")
+  if (response === undefined) return assert.deepStrictEqual(events, [], "an error without the events before it")
   assert.strictEqual(texts.TextDelta, response.text)
   assert.strictEqual(texts.ReasoningDelta, response.reasoning)
   assert.strictEqual(texts.RefusalDelta, response.refusal)
   callsAgree(calls, response.toolCalls)
-  // A usage that nothing followed is held back, and is told with the error.
+  // A usage at the end is emitted only with a later event: here it is only in the error.
   if (isResponse(result) || usage !== undefined) assert.deepStrictEqual(usage, response.usage)
 }
 
 /**
- * Where the pieces of every call append to JSON, the deltas are the calls. Elsewhere the end of the answer decides what the
- * calls are, and takes their arguments from the deltas.
+ * If the deltas of every call join to JSON, they must be the calls. Otherwise the calls are determined at the end of the
+ * answer, with arguments from the deltas.
  */
 const callsAgree = (
   deltas: ReadonlyArray<ChatResponse.ToolCall>,
@@ -211,7 +211,7 @@ const isJson = (text: string): boolean => {
   }
 }
 
-/** What a second reader makes of the same bytes. */
+/** Asserts that the result agrees with that of the reference reader. */
 const agreesWithReference = ({ body, ending, isTight, source }: Trial, { result }: Outcome): void => {
   if (source.status !== 200) return assert.isFalse(isResponse(result), "an error status is no answer")
   const { text, verdict } = read(body, source.contentType)
@@ -225,14 +225,14 @@ const agreesWithReference = ({ body, ending, isTight, source }: Trial, { result 
   }
 }
 
-/** A cut body says nothing that the whole one does not. */
+/** Asserts that a truncated body has no text that the complete body lacks. */
 const neverInvents = ({ body, isTight, names, source, stream }: Trial, { result }: Outcome): void => {
   if (names.join() !== "cut" || isTight || !stream || source.status !== 200) return
   const whole = decodeAll([source.body], source.contentType, false).response
   const response = isResponse(result) ? result : result.partial
-  // The last character may have been cut in half.
-  const told = response?.text.replace(/\uFFFD$/, "") ?? ""
-  assert.isTrue((whole?.text ?? "").startsWith(told), "text that was not sent")
+  // The last character may be incomplete.
+  const text = response?.text.replace(/\uFFFD$/, "") ?? ""
+  assert.isTrue((whole?.text ?? "").startsWith(text), "text that was not sent")
   if (isResponse(result)) return
   const isWhole = read(body, source.contentType).verdict === "whole"
   assert.isFalse(isWhole && result._tag === "MalformedResponseError", "a whole answer is refused for its cut end")

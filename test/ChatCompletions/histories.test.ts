@@ -1,5 +1,5 @@
 /**
- * What servers refuse of a history, by the rows of what is known of them, and what they are sent instead.
+ * Histories that servers are known to refuse, and the messages that are sent instead.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -37,7 +37,7 @@ interface SentMessage {
   readonly tool_calls?: ReadonlyArray<{ readonly id: string; readonly function: { readonly name: string } }>
 }
 
-/** Roles, with the ids of calls and results. */
+/** The roles of messages, with the ids of calls and results. */
 const outline = (messages: ReadonlyArray<SentMessage>) =>
   messages.map(({ content, role, tool_call_id, tool_calls }) => {
     const ids = tool_calls?.map(({ id }) => id).join(" ") ?? tool_call_id
@@ -81,7 +81,7 @@ describe("The results of tools", () => {
       ])
     }))
 
-  it.effect("become text of the user once if their call is missing", () =>
+  it.effect("become one user message if their call is missing", () =>
     Effect.gen(function*() {
       const messages = yield* sent([
         toolResult("0", "zero"),
@@ -99,7 +99,7 @@ describe("The results of tools", () => {
       ])
     }))
 
-  it.effect("belong to the last message with their id, and in it to one call after another (nanobot#4059)", () =>
+  it.effect("belong to the last message with their id, and within it to the calls in order (nanobot#4059)", () =>
     Effect.gen(function*() {
       const messages = yield* sent([
         user("a"),
@@ -123,13 +123,13 @@ describe("The results of tools", () => {
       ])
     }))
 
-  it.effect("are not blank", () =>
+  it.effect("are sent with a text if they are blank", () =>
     Effect.map(
       sent([user("a"), calling(call("1")), toolResult("1", " \n")]),
       (messages) => assert.deepStrictEqual(outline(messages).at(-1), "tool: 1: (no output)")
     ))
 
-  it.effect("name their tool for Gemini, and for no other server (hermes-agent#19728, #114713)", () =>
+  it.effect("name their tool only for Gemini (hermes-agent#19728, #114713)", () =>
     Effect.gen(function*() {
       const history = [user("a"), calling(call("1", "g")), toolResult("1", "one")]
       assert.deepStrictEqual((yield* sent(history, ofPreset(Provider.gemini))).at(-1), {
@@ -141,7 +141,7 @@ describe("The results of tools", () => {
       assert.notProperty((yield* sent(history, ofPreset(Provider.openai))).at(-1), "name")
     }))
 
-  it.effect("are followed by an answer before the user speaks, for Mistral", () =>
+  it.effect("are followed by an answer before a user message for Mistral", () =>
     Effect.gen(function*() {
       const messages = yield* sent([user("a"), calling(call("123456789")), user("b")], ofPreset(Provider.mistral))
       assert.deepStrictEqual(messages.map(({ role }: { readonly role: string }) => role), [
@@ -173,7 +173,7 @@ describe("Tool calls", () => {
       assert.deepStrictEqual(later.tool_calls, calls)
     }))
 
-  it.effect("have ids that the templates of a model accept, whichever server has it", () =>
+  it.effect("have ids that the model's chat template accepts, on any server", () =>
     Effect.gen(function*() {
       const history = [
         user("a"),
@@ -214,14 +214,14 @@ describe("Tool calls", () => {
       ["\"a\"", { arguments: "a" }]
     ] as const
   ) {
-    it.effect(`have a JSON object for their arguments, even if the model sent ${text} (crush#3153)`, () =>
+    it.effect(`have a JSON object as their arguments, even if the model sent ${text} (crush#3153)`, () =>
       Effect.map(
         sent([user("a"), calling(call("1", "f", text))]),
         ([, { tool_calls: [sentCall] }]) => assert.deepStrictEqual(JSON.parse(sentCall.function.arguments), arguments_)
       ))
   }
 
-  it.effect("are text in a request without tools (opencode#10259), but for servers that take them", () =>
+  it.effect("are text in a request without tools (opencode#10259), except for servers that accept them", () =>
     Effect.gen(function*() {
       const history = [
         user("a"),
@@ -245,7 +245,7 @@ describe("Tool calls", () => {
       assert.lengthOf((yield* sent(history, { options: { extraBody } }))[1].tool_calls, 1)
     }))
 
-  it.effect("have null as content if the text is blank (hermes-agent#67978)", () =>
+  it.effect("have null as their content if the text is blank (hermes-agent#67978)", () =>
     Effect.map(
       sent([user("a"), { ...calling(call("1")), content: "\n\n" }]),
       ([, message]) => assert.isNull(message.content)
@@ -278,7 +278,7 @@ describe("Opaque fields", () => {
       assert.deepStrictEqual(message.tool_calls[0].extra_content, { google: { thought_signature: "EjQ" } })
     }))
 
-  it.effect("go to no other model, origin or port", () =>
+  it.effect("are not sent to another model, origin or port", () =>
     Effect.forEach(
       [{ model: "m2" }, { model: "m", baseUrl: "https://server.test/v1" }, {
         model: "m",
@@ -291,13 +291,13 @@ describe("Opaque fields", () => {
         })
     ))
 
-  it.effect("follow the model of the call", () =>
+  it.effect("depend on the model of the call, not of the config", () =>
     Effect.map(
       sent(history, { config: { model: "m2" }, options: { tools, model: "m" } }),
       ([, message]) => assert.property(message, "reasoning_details")
     ))
 
-  it.effect("replace the text if they are its parts (vercel/ai#17930), and change no fields of the library", () => {
+  it.effect("replace the text if they have its parts (vercel/ai#17930), but not the library's own fields", () => {
     const content = [{ type: "thinking", thinking: [] }, { type: "text", text: "b" }]
     const message: ChatMessage.AssistantMessage = {
       role: "assistant",
@@ -309,7 +309,7 @@ describe("Opaque fields", () => {
     })
   })
 
-  it.effect("keep an answer without text that is spoken", () => {
+  it.effect("keep an answer that has audio and no text", () => {
     const spoken: ChatMessage.AssistantMessage = {
       role: "assistant",
       content: "",
@@ -323,7 +323,7 @@ describe("Opaque fields", () => {
   })
 })
 
-describe("Users and the system", () => {
+describe("User and system messages", () => {
   it.effect("are merged with their neighbours, whatever the messages contain (mistral-vibe#255)", () =>
     Effect.gen(function*() {
       const image = ChatMessage.imageUrl("https://images.test/a.png")
@@ -351,7 +351,7 @@ describe("Users and the system", () => {
       ])
     }))
 
-  it.effect("have their names, and labels if several are in one message or names are refused", () =>
+  it.effect("have the users' names, or labels in the text if they are merged or the server refuses names", () =>
     Effect.gen(function*() {
       const ada: ChatMessage.UserMessage = { role: "user", content: "hi", name: "ada l" }
       const bob: ChatMessage.UserMessage = { role: "user", content: [ChatMessage.text("ho")], name: "bob" }
@@ -373,7 +373,7 @@ describe("Users and the system", () => {
       assert.deepStrictEqual(yield* sent([ada], ofPreset(Provider.mistral)), [{ role: "user", content: "ada l: hi" }])
     }))
 
-  it.effect("share the first message if there is no system role (lorax#215)", () =>
+  it.effect("are merged if there is no system role (lorax#215)", () =>
     Effect.map(
       sent([system("be brief"), user("a"), assistant("b"), system("be long"), user("c")], {
         wire: { systemRole: "user" }
@@ -382,7 +382,7 @@ describe("Users and the system", () => {
         assert.deepStrictEqual(outline(messages), ["user: be brief\n\na", "assistant: b", "user: be long\n\nc"])
     ))
 
-  it.effect("have one system message in front, or system messages anywhere if the server accepts them", () =>
+  it.effect("start with one system message, or have several at any place if the server accepts them", () =>
     Effect.gen(function*() {
       const history = [system("be brief"), user("a"), assistant("b"), system("be long"), user("c")]
       assert.deepStrictEqual(outline(yield* sent(history)), [
@@ -396,7 +396,7 @@ describe("Users and the system", () => {
 })
 
 describe("Reasoning", () => {
-  it.effect("is sent if the preset demands it, even if it is empty (nanobot#2598, openclaw#73417)", () =>
+  it.effect("is sent if the preset requires it, even if it is empty (nanobot#2598, openclaw#73417)", () =>
     Effect.forEach(
       [Provider.moonshot, Provider.deepseek],
       (preset) =>
@@ -414,8 +414,8 @@ describe("Reasoning", () => {
       )))
 })
 
-describe("Text that is not Unicode", () => {
-  it.effect("is sent as Unicode, in messages, names, tools, schemas and arguments (cherry-studio#20614, opencode#17758)", () => {
+describe("Text that is not well-formed Unicode", () => {
+  it.effect("is made well-formed in messages, tools, schemas and arguments (cherry-studio#20614, opencode#17758)", () => {
     const cut = "🎉".slice(0, 1)
     const schema = { type: "object", properties: { [cut]: { type: "string", description: cut } } }
     return Effect.map(
@@ -441,7 +441,7 @@ describe("Text that is not Unicode", () => {
 })
 
 describe("A conversation", () => {
-  it.effect("continues after a changed prompt, a call that was never run, and a call with the id of another", () =>
+  it.effect("continues after a changed prompt, a call that was never run, and two calls with the same id", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const { toolCalls } = yield* chat.chat("go", { tools })

@@ -1,5 +1,5 @@
 /**
- * What happens between the moment at which something of an answer comes and the one at which its reader goes on.
+ * Time limits, stops and interruptions between the arrival of data and the next step of its reader.
  */
 import { HttpClient, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
@@ -19,7 +19,7 @@ const request = {
   messages: [{ role: "user" as const, content: "Hi" }]
 }
 
-/** A wire whose every answer has this stream as its body, as `NodeHttpClient` gives it. */
+/** A completions service whose responses have this stream as their body, as those of `NodeHttpClient`. */
 const wireOf = (body: Readable) =>
   Completion.make(HttpClient.make((request) =>
     Effect.succeed(
@@ -27,7 +27,7 @@ const wireOf = (body: Readable) =>
     )
   ))
 
-/** A Clock whose time and sleepers are moved by hand, in the midst of anything. */
+/** A Clock whose time passes and whose sleeps end only by `pass`, which can be called synchronously at any time. */
 const makeClock = () => {
   let now = 0
   const wakes: Array<() => void> = []
@@ -43,37 +43,43 @@ const makeClock = () => {
   return { clock, pass }
 }
 
-/** Lets what is on its way through Node's streams and Effect's fibers come. */
+/** Waits until Node's streams and Effect's fibers have processed all data. */
 const settle = Effect.sleep("20 millis")
 
-/** What the events are, in short. */
-const shown = (wire: ChatCompletions.Service, told: Array<string>) =>
+/** Collects short descriptions of the events. */
+const collect = (wire: ChatCompletions.Service, emitted: Array<string>) =>
   Stream.runForEach(wire.stream(request), (event) =>
     Effect.sync(() => {
-      if (event._tag === "TextDelta") told.push(event.text)
-      if (event._tag === "Finish") told.push(`${event.reason}: ${event.response.text}`)
+      if (event._tag === "TextDelta") emitted.push(event.text)
+      if (event._tag === "Finish") emitted.push(`${event.reason}: ${event.response.text}`)
     }))
 
 describe("a limit that expires while a delta arrives", () => {
-  const cases: ReadonlyArray<readonly [name: string, last: string, told: ReadonlyArray<string>, failure: boolean]> = [
-    ["tells the whole answer where that was its end", says("lo") + ends + done, ["Hel", "lo", "stop: Hello"], false],
-    ["tells it also without [DONE]", says("lo") + ends, ["Hel", "lo", "stop: Hello"], false],
-    ["tells the piece, and then that the limit passed", says("lo"), ["Hel", "lo"], true]
-  ]
+  const cases: ReadonlyArray<readonly [name: string, last: string, emitted: ReadonlyArray<string>, failure: boolean]> =
+    [
+      [
+        "emits the complete answer if the delta was its end",
+        says("lo") + ends + done,
+        ["Hel", "lo", "stop: Hello"],
+        false
+      ],
+      ["emits the complete answer also without [DONE]", says("lo") + ends, ["Hel", "lo", "stop: Hello"], false],
+      ["emits the delta, then the TimeoutError", says("lo"), ["Hel", "lo"], true]
+    ]
   for (const [name, last, expected, failure] of cases) {
     it.live(name, () =>
       Effect.gen(function*() {
         const { clock, pass } = makeClock()
         const body = new Readable({ read: () => {} })
-        const told: Array<string> = []
-        const fiber = yield* Effect.fork(Effect.withClock(shown(wireOf(body), told), clock))
+        const emitted: Array<string> = []
+        const fiber = yield* Effect.fork(Effect.withClock(collect(wireOf(body), emitted), clock))
         yield* settle
         body.push(says("Hel"))
         yield* settle
         body.prependListener("readable", () => pass(1000))
         body.push(last)
         const exit = yield* Fiber.await(fiber)
-        assert.deepStrictEqual(told, expected)
+        assert.deepStrictEqual(emitted, expected)
         assert.strictEqual(
           Exit.isFailure(exit) ? Cause.pretty(exit.cause).split(":")[0] : "ends well",
           failure ? "TimeoutError" : "ends well"
@@ -140,9 +146,9 @@ describe("a body that is available at once, in many pieces", () => {
 
   it.live("is read to its end if most of them are empty", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
-      yield* shown(wireOf(read([...keepAlives, says("Hello"), ends, done])), told)
-      assert.deepStrictEqual(told, ["Hello", "stop: Hello"])
+      const emitted: Array<string> = []
+      yield* collect(wireOf(read([...keepAlives, says("Hello"), ends, done])), emitted)
+      assert.deepStrictEqual(emitted, ["Hello", "stop: Hello"])
     }))
 
   it.live("is read to its end if they are parts of one document", () =>
@@ -154,8 +160,8 @@ describe("a body that is available at once, in many pieces", () => {
 
   it.live("is released if they come after the end", () =>
     Effect.gen(function*() {
-      const told: Array<string> = []
-      yield* shown(wireOf(read([says("Hello"), ends, done, ...keepAlives])), told)
-      assert.deepStrictEqual(told, ["Hello", "stop: Hello"])
+      const emitted: Array<string> = []
+      yield* collect(wireOf(read([says("Hello"), ends, done, ...keepAlives])), emitted)
+      assert.deepStrictEqual(emitted, ["Hello", "stop: Hello"])
     }))
 })

@@ -5,7 +5,7 @@ import { Effect, Layer, Option, Redacted } from "effect"
 import { ChatCompletions, type ChatError } from "effect-chat"
 import { createServer, type IncomingHttpHeaders } from "node:http"
 import type { AddressInfo } from "node:net"
-import { type Asking, listen } from "../support/wire/ask.ts"
+import { type Asking, collect } from "../support/wire/ask.ts"
 import { done, says } from "../support/wire/say.ts"
 
 const clients = {
@@ -21,7 +21,7 @@ interface Seen {
   readonly headers: () => ReadonlyArray<IncomingHttpHeaders>
 }
 
-/** A server that answers in full, or sends everybody elsewhere. It remembers what headers it was sent. */
+/** A server that answers completely, or redirects all requests. It records the headers of its requests. */
 const server = (elsewhere?: { readonly status: number; readonly location: string }) =>
   Effect.acquireRelease(
     Effect.async<Seen & { readonly close: () => void }>((resume) => {
@@ -51,7 +51,7 @@ const server = (elsewhere?: { readonly status: number; readonly location: string
     ({ close }) => Effect.sync(close)
   )
 
-/** A server that moves its clients twice within its origin, and remembers what they sent. */
+/** A server that redirects twice within its origin, and records its requests. */
 const moving = (status: number) =>
   Effect.acquireRelease(
     Effect.async<
@@ -100,7 +100,7 @@ const moving = (status: number) =>
 const keys: Readonly<Record<string, Asking>> = {
   "the Authorization header": { config: { apiKey: key } },
   "the api-key header": { config: { apiKey: key }, wire: { authHeader: "api-key" } },
-  "a header of one's own": { config: { headers: { "x-token": Redacted.make(key) } } }
+  "a custom header": { config: { headers: { "x-token": Redacted.make(key) } } }
 }
 
 describe("redirects", () => {
@@ -112,7 +112,7 @@ describe("redirects", () => {
             const other = yield* server()
             const target = `${other.url}/chat/completions`
             const asked = yield* server({ status, location: target })
-            const { outcome } = yield* listen({
+            const { outcome } = yield* collect({
               ...asking,
               config: { ...asking.config, baseUrl: asked.url }
             })
@@ -129,12 +129,12 @@ describe("redirects", () => {
     }
   }
 
-  it.live("with secrets beyond Authorization no redirect is followed by any client", () =>
+  it.live("no client follows a redirect to another origin if there are secrets besides Authorization", () =>
     Effect.forEach(Object.values(clients), (layer) =>
       Effect.gen(function*() {
         const other = yield* server()
         const asked = yield* server({ status: 307, location: `${other.url}/chat/completions` })
-        const { outcome } = yield* listen({
+        const { outcome } = yield* collect({
           config: { baseUrl: asked.url, apiKey: key },
           wire: { authHeader: "api-key" }
         })
@@ -148,7 +148,7 @@ describe("redirects", () => {
         it.live(`${client} follows a ${status} on the same origin with the body and ${name}`, () =>
           Effect.gen(function*() {
             const asked = yield* moving(status)
-            const { outcome } = yield* listen({ ...asking, config: { ...asking.config, baseUrl: asked.url } })
+            const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: asked.url } })
             assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "here")
             assert.deepStrictEqual(asked.paths(), ["/v1/chat/completions", "/moved?a=1&b=2", "/v2/chat/"])
             assert.lengthOf(new Set(asked.bodies()), 1)
@@ -161,7 +161,7 @@ describe("redirects", () => {
     it.live(`${client} follows at most five redirects and then fails with a clear error`, () =>
       Effect.gen(function*() {
         const asked = yield* server({ status: 307, location: "/v1/round" })
-        const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })
+        const { outcome } = yield* collect({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })
         assert.lengthOf(asked.headers(), 6)
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.strictEqual(outcome.left._tag, "InvalidRequestError")
@@ -174,20 +174,20 @@ describe("redirects", () => {
           const target = { status: 308, location: "" }
           const asked = yield* server(target)
           target.location = location.replace("HOST", new URL(asked.url).host)
-          const { outcome } = yield* listen({ config: { baseUrl: asked.url, apiKey: key } })
+          const { outcome } = yield* collect({ config: { baseUrl: asked.url, apiKey: key } })
           assert.lengthOf(asked.headers(), 1)
           assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "InvalidRequestError")
         }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
     }
   }
 
-  it.live("a redirect that the platform hides is a clear error", () =>
+  it.live("a redirect whose target the platform hides is a clear error", () =>
     Effect.gen(function*() {
       const opaque = Object.defineProperties(new Response(null), {
         type: { value: "opaqueredirect" },
         status: { value: 0 }
       })
-      const { outcome } = yield* listen({ config: { apiKey: key } }).pipe(
+      const { outcome } = yield* collect({ config: { apiKey: key } }).pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => Promise.resolve(opaque))
       )
       if (outcome._tag === "Right") return assert.fail("an answer")
@@ -196,7 +196,7 @@ describe("redirects", () => {
       assert.isUndefined(outcome.left.status)
     }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
 
-  it.live("options of fetch in the client's layer apply, and only there", () =>
+  it.live("options of fetch in the client's layer apply only there", () =>
     Effect.gen(function*() {
       const inits: Array<RequestInit | undefined> = []
       const spy: typeof globalThis.fetch = (_url, init) => {
@@ -205,7 +205,9 @@ describe("redirects", () => {
       }
       const init = Layer.succeed(FetchHttpClient.RequestInit, { credentials: "include" })
       const client = FetchHttpClient.layer.pipe(Layer.provide([init, Layer.succeed(FetchHttpClient.Fetch, spy)]))
-      yield* listen({ config: { apiKey: key } }).pipe(Effect.provide(ChatCompletions.layer.pipe(Layer.provide(client))))
+      yield* collect({ config: { apiKey: key } }).pipe(
+        Effect.provide(ChatCompletions.layer.pipe(Layer.provide(client)))
+      )
       assert.strictEqual(inits[0]?.credentials, "include")
       assert.strictEqual(inits[0]?.redirect, "manual")
       assert.isTrue(Option.isNone(yield* Effect.serviceOption(FetchHttpClient.RequestInit)))
@@ -218,7 +220,7 @@ describe("redirects", () => {
         inits.push(init)
         return Promise.resolve(new Response(says("a") + done))
       }
-      yield* listen({ config: { apiKey: key }, wire: { authHeader: "api-key" } }).pipe(
+      yield* collect({ config: { apiKey: key }, wire: { authHeader: "api-key" } }).pipe(
         Effect.provideService(FetchHttpClient.RequestInit, { credentials: "include" }),
         Effect.provideService(FetchHttpClient.Fetch, spy)
       )
@@ -229,7 +231,7 @@ describe("redirects", () => {
   it.live("a redirect without a target is a clear error", () =>
     Effect.gen(function*() {
       const asked = yield* server({ status: 308, location: "" })
-      const { outcome } = yield* listen({ config: { baseUrl: asked.url } })
+      const { outcome } = yield* collect({ config: { baseUrl: asked.url } })
       const error: ChatError.ChatError | undefined = outcome._tag === "Left" ? outcome.left : undefined
       assert.strictEqual(error?._tag, "InvalidRequestError")
     }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))
@@ -239,7 +241,7 @@ describe("redirects", () => {
       const strict = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, HttpClient.filterStatusOk))
       const fetch: typeof globalThis.fetch = () =>
         Promise.resolve(new Response("{\"error\":{\"message\":\"no such model\"}}", { status: 404 }))
-      const { outcome } = yield* listen().pipe(
+      const { outcome } = yield* collect().pipe(
         Effect.provide(ChatCompletions.layer.pipe(Layer.provide(strict), Layer.provide(FetchHttpClient.layer))),
         Effect.provideService(FetchHttpClient.Fetch, fetch)
       )

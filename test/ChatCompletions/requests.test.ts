@@ -19,7 +19,7 @@ const lastTurn: ReadonlyArray<ChatMessage.ChatMessage> = [
 ]
 
 describe("requests", () => {
-  describe("address", () => {
+  describe("URL", () => {
     const addresses: ReadonlyArray<readonly [string, string]> = [
       ["http://server.test/v1", "http://server.test/v1/chat/completions"],
       ["http://server.test/v1/", "http://server.test/v1/chat/completions"],
@@ -30,27 +30,27 @@ describe("requests", () => {
       [" http://server.test/v1 ", "http://server.test/v1/chat/completions"]
     ]
     for (const [baseUrl, url] of addresses) {
-      it.effect(`${JSON.stringify(baseUrl)} leads to ${url}`, () =>
+      it.effect(`${JSON.stringify(baseUrl)} becomes ${url}`, () =>
         Effect.map(sent({ config: { baseUrl } }), (request) => assert.strictEqual(request.url, url)))
     }
   })
 
-  describe("key", () => {
-    it.effect("without one, or with an empty one, no Authorization header is sent", () =>
+  describe("API key", () => {
+    it.effect("no Authorization header is sent without a key or with an empty one", () =>
       Effect.forEach([undefined, "", "  "], (apiKey) =>
         Effect.map(sent({ config: { apiKey } }), ({ headers }) => {
           assert.notProperty(headers, "authorization")
           assert.notProperty(headers, "api-key")
         })))
 
-    it.effect("one is sent as a bearer, without the white space around it", () =>
+    it.effect("a key is sent as a bearer token, without the white space around it", () =>
       Effect.map(sent({ config: { apiKey: " sk-1234 \n" } }), ({ headers }) => {
         assert.strictEqual(headers["authorization"], "Bearer sk-1234")
       }))
   })
 
   describe("fields", () => {
-    it.effect("a stream requests usage, and a document does not", () =>
+    it.effect("a request for a stream asks for usage, and another one does not", () =>
       Effect.gen(function*() {
         const streamed = yield* sent({})
         assert.deepStrictEqual(streamed.body.stream_options, { include_usage: true })
@@ -67,7 +67,7 @@ describe("requests", () => {
     it.effect("stream_options can be left out for a server that refuses it (Mistral)", () =>
       Effect.map(sent({ wire: { streamOptions: false } }), ({ body }) => assert.notProperty(body, "stream_options")))
 
-    it.effect("only what is set or has a default is sent: no store, no n, no logprobs", () =>
+    it.effect("only fields that are set or have a default are sent: no store, no n, no logprobs", () =>
       Effect.map(sent({}), ({ body }) => {
         assert.sameMembers(Object.keys(body), [
           "model",
@@ -102,7 +102,7 @@ describe("requests", () => {
           ])
       ))
 
-    it.effect("neutral values of the config are not sent, and a call's own are (cmd-pal#15)", () =>
+    it.effect("neutral values are sent from a call but not from the config (cmd-pal#15)", () =>
       Effect.gen(function*() {
         const config = { topP: 1, frequencyPenalty: 0, presencePenalty: 0 }
         const names = ["top_p", "frequency_penalty", "presence_penalty"]
@@ -114,7 +114,7 @@ describe("requests", () => {
         assert.deepInclude(other.body, { top_p: 0.5, frequency_penalty: -1, presence_penalty: 1 })
       }))
 
-    it.effect("OpenAI, Azure and Moonshot get a temperature from the config or the call only (vscode#323110, nofx#1415)", () =>
+    it.effect("a default temperature is not sent to OpenAI, Azure and Moonshot (vscode#323110, nofx#1415)", () =>
       Effect.forEach(
         [Provider.openai, Provider.azure({ resource: "r", deployment: "d" }), Provider.moonshot],
         (preset) =>
@@ -128,7 +128,7 @@ describe("requests", () => {
           })
       ))
 
-    it.effect("Claude gets no default temperature beside a topP, which it refuses (cmd-pal#15)", () =>
+    it.effect("a default temperature is not sent to Claude with a topP, which it refuses (cmd-pal#15)", () =>
       Effect.gen(function*() {
         const config = { model: "claude-opus-4-5" }
         const plain = yield* sent({ config })
@@ -139,7 +139,7 @@ describe("requests", () => {
         assert.notProperty(own.body, "temperature")
       }))
 
-    it.effect("tool_choice and parallel_tool_calls are sent with tools only (openclaw#44229)", () =>
+    it.effect("tool_choice and parallel_tool_calls are sent only with tools (openclaw#44229)", () =>
       Effect.gen(function*() {
         const options = { toolChoice: "auto", parallelToolCalls: false } as const
         for (const tools of [undefined, []]) {
@@ -155,7 +155,7 @@ describe("requests", () => {
         assert.deepInclude(extra.body, extraBody)
       }))
 
-    it.effect("one tool is demanded by its name, or as the only one if the server ignores or refuses names (llama.cpp, LM Studio)", () =>
+    it.effect("a chosen tool is sent by name, or as the only tool if the server supports no names (llama.cpp, LM Studio)", () =>
       Effect.gen(function*() {
         const options = { tools: [{ name: "f" }, { name: "g" }], toolChoice: { name: "g" } }
         const named = yield* sent({ options })
@@ -169,7 +169,7 @@ describe("requests", () => {
         }
       }))
 
-    it.effect("the schemas of tools and of values have an object at the root and no $schema (qwen-code#1186, effect-smol#2540)", () =>
+    it.effect("schemas of tools and answers have an object at the root and no $schema (qwen-code#1186, effect-smol#2540)", () =>
       Effect.map(
         sent({
           options: {
@@ -183,7 +183,7 @@ describe("requests", () => {
         }
       ))
 
-    it.effect("the headers of a trace are sent only if the config says so (ollama#4388, #9801)", () =>
+    it.effect("trace headers are sent only if the config says so (ollama#4388, #9801)", () =>
       Effect.gen(function*() {
         for (const name of ["traceparent", "b3"]) {
           assert.notProperty((yield* sent({})).headers, name)
@@ -196,14 +196,14 @@ describe("requests", () => {
       for (let depth = 0; depth < 20_000; depth++) deep = { items: deep }
       return Effect.map(
         stream(done, { options: { tools: [{ name: "f", parameters: { ...deep } }] } }),
-        (heard) => {
-          assert.include(failure(heard, "InvalidRequestError").message, "JSON")
-          assert.lengthOf(heard.requests, 0)
+        (received) => {
+          assert.include(failure(received, "InvalidRequestError").message, "JSON")
+          assert.lengthOf(received.requests, 0)
         }
       )
     })
 
-    it.effect("max_tokens can be max_completion_tokens", () =>
+    it.effect("maxTokens is sent as max_completion_tokens if the config says so", () =>
       Effect.map(sent({ wire: { maxTokensField: "max_completion_tokens" }, config: { maxTokens: 5 } }), ({ body }) => {
         assert.strictEqual(body.max_completion_tokens, 5)
         assert.notProperty(body, "max_tokens")
@@ -228,7 +228,7 @@ describe("requests", () => {
         assert.deepStrictEqual(body.messages[2], { role: "assistant", content: "hello" })
       }))
 
-    it.effect("earlier reasoning is sent back under the name that a server demands (DeepSeek)", () =>
+    it.effect("earlier reasoning is sent back under the name that the server requires (DeepSeek)", () =>
       Effect.forEach(
         ["reasoning_content", "reasoning"] as const,
         (reasoningEcho) =>
@@ -241,7 +241,7 @@ describe("requests", () => {
           })
       ))
 
-    it.effect("an assistant message that only calls tools has null for its content, and calls have arguments", () => {
+    it.effect("an assistant message that only calls tools has null as its content, and its calls have arguments", () => {
       const calling: ChatMessage.ChatMessage = {
         role: "assistant",
         content: "",

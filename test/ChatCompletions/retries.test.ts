@@ -7,10 +7,10 @@ import { serve } from "../support/playback.ts"
 import {
   answer,
   type Asking,
+  collect,
   completeFrom,
   failure,
-  type Heard,
-  listen,
+  type Received,
   reply,
   streamFrom
 } from "../support/wire/ask.ts"
@@ -23,19 +23,19 @@ const good = reply(says("Hi") + ends() + done)
 const busy = (status: number, headers: Readonly<Record<string, string>> = {}, message = "busy") =>
   json({ error: { message } }, { status, headers })
 
-/** The middle of the spread: every wait is exactly the base, doubled. */
+/** Random numbers without variation: each wait is exactly the doubled base. */
 const middle = Effect.withRandom(Random.fixed([0.5]))
 
 /** Runs to the end in virtual time. */
-const run = (heard: Effect.Effect<Heard>): Effect.Effect<Heard> =>
+const run = (received: Effect.Effect<Received>): Effect.Effect<Received> =>
   Effect.gen(function*() {
-    const fiber = yield* Effect.fork(heard)
+    const fiber = yield* Effect.fork(received)
     yield* TestClock.adjust("1 hour")
     return yield* Fiber.join(fiber)
   })
 
-/** When each request went out, in milliseconds after the first. */
-const times = ({ requests }: Heard): ReadonlyArray<number> => requests.map(({ at }) => at - (requests[0]?.at ?? 0))
+/** When each request was sent, in milliseconds after the first. */
+const times = ({ requests }: Received): ReadonlyArray<number> => requests.map(({ at }) => at - (requests[0]?.at ?? 0))
 
 const retried = (first: ScriptedHttpClient.ScriptedResponse, config: Asking["config"] = {}) =>
   run(streamFrom([first, good], { config: { maxRetries: 2, ...config } })).pipe(middle)
@@ -44,29 +44,29 @@ describe("retries", () => {
   describe("failures that are retried", () => {
     for (const status of [408, 409, 425, 429, 500, 502, 503, 504, 524, 529]) {
       it.effect(`HTTP ${status}`, () =>
-        Effect.map(retried(busy(status)), (heard) => {
-          assert.strictEqual(answer(heard).text, "Hi")
-          assert.deepStrictEqual(times(heard), [0, 500])
+        Effect.map(retried(busy(status)), (received) => {
+          assert.strictEqual(answer(received).text, "Hi")
+          assert.deepStrictEqual(times(received), [0, 500])
         }))
     }
 
     for (const code of ["ECONNREFUSED", "ECONNRESET", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT"]) {
       it.effect(`a connection that fails with ${code}`, () =>
-        Effect.map(retried(connectionError({ code })), (heard) => assert.strictEqual(answer(heard).text, "Hi")))
+        Effect.map(retried(connectionError({ code })), (received) => assert.strictEqual(answer(received).text, "Hi")))
     }
 
     it.effect("an error that the server says to retry, whatever its status", () =>
-      Effect.map(retried(busy(400, { "x-should-retry": "true" })), (heard) => {
-        assert.strictEqual(answer(heard).text, "Hi")
+      Effect.map(retried(busy(400, { "x-should-retry": "true" })), (received) => {
+        assert.strictEqual(answer(received).text, "Hi")
       }))
 
-    it.effect("no error with which the server forbids a retry, whatever its status", () =>
-      Effect.map(retried(busy(503, { "x-should-retry": "false" })), (heard) => {
-        failure(heard, "ServerError")
-        assert.lengthOf(heard.requests, 1)
+    it.effect("no error that the server says not to retry, whatever its status", () =>
+      Effect.map(retried(busy(503, { "x-should-retry": "false" })), (received) => {
+        failure(received, "ServerError")
+        assert.lengthOf(received.requests, 1)
       }))
 
-    it.effect("nothing before a limit that is used up resets", () =>
+    it.effect("an error about a used-up limit, when the limit resets", () =>
       Effect.gen(function*() {
         const headers = { "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "30s" }
         assert.deepStrictEqual(times(yield* retried(busy(429, headers))), [0, 30_000])
@@ -75,23 +75,23 @@ describe("retries", () => {
         assert.lengthOf(over.requests, 1)
       }))
 
-    it.effect("a request that is invalid has no wait until a reset", () =>
+    it.effect("no invalid request, even if a limit is used up", () =>
       Effect.map(
         retried(busy(400, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "60" })),
-        (heard) => assert.isUndefined(failure(heard, "InvalidRequestError").retryAfter)
+        (received) => assert.isUndefined(failure(received, "InvalidRequestError").retryAfter)
       ))
 
     it.effect("an error event before any delta", () =>
-      Effect.map(retried(reply(data({ error: { message: "overloaded", code: 503 } }))), (heard) => {
-        assert.strictEqual(answer(heard).text, "Hi")
-        assert.deepStrictEqual(times(heard), [0, 500])
-        assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
+      Effect.map(retried(reply(data({ error: { message: "overloaded", code: 503 } }))), (received) => {
+        assert.strictEqual(answer(received).text, "Hi")
+        assert.deepStrictEqual(times(received), [0, 500])
+        assert.deepStrictEqual(received.events.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
       }))
 
     it.effect("an error as JSON with status 200", () =>
-      Effect.map(retried(json({ error: "overloaded" })), (heard) => assert.strictEqual(answer(heard).text, "Hi")))
+      Effect.map(retried(json({ error: "overloaded" })), (received) => assert.strictEqual(answer(received).text, "Hi")))
 
-    it.effect("a call without a stream, under the same rules", () =>
+    it.effect("errors of a call without a stream, by the same rules", () =>
       Effect.map(
         run(
           completeFrom([busy(503), connectionError(), json(completion({ content: "Hi" }))], {
@@ -99,9 +99,9 @@ describe("retries", () => {
           })
         )
           .pipe(middle),
-        (heard) => {
-          assert.strictEqual(answer(heard).text, "Hi")
-          assert.deepStrictEqual(times(heard), [0, 500, 1500])
+        (received) => {
+          assert.strictEqual(answer(received).text, "Hi")
+          assert.deepStrictEqual(times(received), [0, 500, 1500])
         }
       ))
   })
@@ -123,19 +123,19 @@ describe("retries", () => {
         "QuotaError"
       ],
       [
-        "HTTP 500 about an overflow",
+        "HTTP 500 about a context overflow",
         busy(500, {}, "This model's maximum context length is 8192 tokens"),
         "ContextLengthError"
       ],
-      ["an answer that is no completion", reply("data: {nonsense}\n\n"), "MalformedResponseError"],
-      ["an empty answer, which may have been paid for", reply(""), "TruncatedError"],
+      ["an answer that is not a completion", reply("data: {nonsense}\n\n"), "MalformedResponseError"],
+      ["an empty answer, for which the server may charge", reply(""), "TruncatedError"],
       ["a connection that breaks within an answer", bytes([": \n\n", reset()]), "TransportError"]
     ]
     for (const [name, response, tag] of rows) {
       it.effect(name, () =>
-        Effect.map(retried(response), (heard) => {
-          failure(heard, tag)
-          assert.lengthOf(heard.requests, 1)
+        Effect.map(retried(response), (received) => {
+          failure(received, tag)
+          assert.lengthOf(received.requests, 1)
         }))
     }
 
@@ -147,23 +147,23 @@ describe("retries", () => {
       ] as const
     ) {
       it.effect(`a stream after its first delta, at ${name}`, () =>
-        Effect.map(retried(bytes([says("Hi"), ending])), (heard) => {
-          assert.lengthOf(heard.requests, 1)
-          assert.strictEqual(heard.outcome._tag, "Left")
-          assert.deepStrictEqual(heard.events.map((event) => event._tag), ["Begin", "TextDelta"])
+        Effect.map(retried(bytes([says("Hi"), ending])), (received) => {
+          assert.lengthOf(received.requests, 1)
+          assert.strictEqual(received.outcome._tag, "Left")
+          assert.deepStrictEqual(received.events.map((event) => event._tag), ["Begin", "TextDelta"])
         }))
     }
 
-    it.effect("anything, with maxRetries 0", () =>
-      Effect.map(retried(busy(503), { maxRetries: 0 }), (heard) => {
-        failure(heard, "ServerError")
-        assert.lengthOf(heard.requests, 1)
+    it.effect("any error, with maxRetries 0", () =>
+      Effect.map(retried(busy(503), { maxRetries: 0 }), (received) => {
+        failure(received, "ServerError")
+        assert.lengthOf(received.requests, 1)
       }))
 
     it.effect("a request that cannot be sent", () =>
-      Effect.map(run(streamFrom([], { config: { maxRetries: 2 } })), (heard) => {
-        assert.include(failure(heard, "InvalidRequestError").message, "http://server.test/v1")
-        assert.lengthOf(heard.requests, 1)
+      Effect.map(run(streamFrom([], { config: { maxRetries: 2 } })), (received) => {
+        assert.include(failure(received, "InvalidRequestError").message, "http://server.test/v1")
+        assert.lengthOf(received.requests, 1)
       }))
   })
 
@@ -171,22 +171,22 @@ describe("retries", () => {
     const always = (config: Asking["config"], response = busy(503)) =>
       run(streamFrom(() => response, { config: { ...config } }))
 
-    it.effect("doubles from retryBaseDelay with every try, up to retryMaxDelay", () =>
+    it.effect("doubles from retryBaseDelay with every attempt, up to retryMaxDelay", () =>
       Effect.map(
         always({ maxRetries: 6, retryBaseDelay: "500 millis", retryMaxDelay: "8 seconds" }).pipe(middle),
-        (heard) => {
-          failure(heard, "ServerError")
-          assert.deepStrictEqual(times(heard), [0, 500, 1500, 3500, 7500, 15_500, 23_500])
+        (received) => {
+          failure(received, "ServerError")
+          assert.deepStrictEqual(times(received), [0, 500, 1500, 3500, 7500, 15_500, 23_500])
         }
       ))
 
-    it.effect("varies by a fifth in both directions, by Random", () =>
+    it.effect("varies by 20 % in both directions, by Random", () =>
       Effect.map(
         always({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(Effect.withRandom(Random.fixed([0, 1, 0.25]))),
-        (heard) => assert.deepStrictEqual(times(heard), [0, 800, 800 + 2400, 800 + 2400 + 3600])
+        (received) => assert.deepStrictEqual(times(received), [0, 800, 800 + 2400, 800 + 2400 + 3600])
       ))
 
-    it.effect("is the same for the same seed, and never beyond its spread", () =>
+    it.effect("is the same for the same seed, and always within 20 %", () =>
       Effect.gen(function*() {
         const once = Effect.suspend(() => always({ maxRetries: 4 }).pipe(Effect.withRandom(Random.make("seed"))))
         const waits = (at: ReadonlyArray<number>) => at.slice(1).map((time, i) => time - (at[i] ?? 0))
@@ -205,18 +205,18 @@ describe("retries", () => {
       ["Retry-After as a date", { "retry-after": "Thu, 01 Jan 1970 00:00:09 GMT" }, 9000],
       ["retry-after-ms", { "retry-after-ms": "1234" }, 1234],
       ["retry-after-ms rather than Retry-After", { "retry-after-ms": "1234", "retry-after": "9" }, 1234],
-      ["Retry-After where retry-after-ms is 0", { "retry-after-ms": "0", "retry-after": "1" }, 1000],
+      ["Retry-After if retry-after-ms is 0", { "retry-after-ms": "0", "retry-after": "1" }, 1000],
       ["exactly maxRetryAfter", { "retry-after": "60" }, 60_000]
     ]
     for (const [name, headers, millis] of waits) {
       it.effect(`is what the server asks for: ${name}`, () =>
-        Effect.map(retried(busy(429, headers)), (heard) => {
-          assert.strictEqual(answer(heard).text, "Hi")
-          assert.deepStrictEqual(times(heard), [0, millis])
+        Effect.map(retried(busy(429, headers)), (received) => {
+          assert.strictEqual(answer(received).text, "Hi")
+          assert.deepStrictEqual(times(received), [0, millis])
         }))
     }
 
-    it.effect("is the wait in the server's message or body", () =>
+    it.effect("can be in the server's message or body", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(times(yield* retried(busy(429, {}, "Please try again in 6s."))), [0, 6000])
         const field = json({ error: { message: "slow", metadata: { retry_after_seconds: 3 } } }, { status: 429 })
@@ -228,32 +228,33 @@ describe("retries", () => {
         [{ "retry-after": "0" }, { "retry-after-ms": "10" }, {
           "retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"
         }],
-        (headers) => Effect.map(retried(busy(429, headers)), (heard) => assert.deepStrictEqual(times(heard), [0, 500]))
+        (headers) =>
+          Effect.map(retried(busy(429, headers)), (received) => assert.deepStrictEqual(times(received), [0, 500]))
       ))
 
-    it.effect("of the server is not cut to retryMaxDelay", () =>
-      Effect.map(retried(busy(503, { "retry-after": "20" }), { retryMaxDelay: "1 seconds" }), (heard) => {
-        assert.deepStrictEqual(times(heard), [0, 20_000])
+    it.effect("of the server is not reduced to retryMaxDelay", () =>
+      Effect.map(retried(busy(503, { "retry-after": "20" }), { retryMaxDelay: "1 seconds" }), (received) => {
+        assert.deepStrictEqual(times(received), [0, 20_000])
       }))
 
-    it.effect("beyond maxRetryAfter fails at once, with the value", () =>
+    it.effect("fails the call at once if it exceeds maxRetryAfter, and the error has it", () =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(
           streamFrom([busy(429, { "retry-after": "61" }), good], { config: { maxRetries: 2 } })
         )
         yield* TestClock.adjust(0)
-        const heard = yield* Fiber.join(fiber)
-        assert.deepStrictEqual(failure(heard, "RateLimitError").retryAfter, Duration.seconds(61))
-        assert.lengthOf(heard.requests, 1)
+        const received = yield* Fiber.join(fiber)
+        assert.deepStrictEqual(failure(received, "RateLimitError").retryAfter, Duration.seconds(61))
+        assert.lengthOf(received.requests, 1)
       }))
 
-    it.effect("is that of the last error after the last retry", () =>
+    it.effect("of the last error is in the error after the last retry", () =>
       Effect.map(
         run(
           streamFrom([busy(503), busy(500), busy(429, { "retry-after": "2" }, "third")], { config: { maxRetries: 2 } })
         ),
-        (heard) => {
-          const error = failure(heard, "RateLimitError")
+        (received) => {
+          const error = failure(received, "RateLimitError")
           assert.strictEqual(error.message, "third")
           assert.deepStrictEqual(error.retryAfter, Duration.seconds(2))
         }
@@ -263,21 +264,21 @@ describe("retries", () => {
   it.effect("the same request is sent each time, and a failed attempt leaves nothing open", () =>
     Effect.map(
       run(streamFrom([busy(503), reply(data({ error: "x" })), good], { config: { maxRetries: 2 } })),
-      (heard) => {
-        const [first, ...rest] = heard.requests.map((request) => request.text)
+      (received) => {
+        const [first, ...rest] = received.requests.map((request) => request.text)
         assert.lengthOf(rest, 2)
         rest.forEach((text) => assert.strictEqual(text, first))
-        assert.strictEqual(heard.open, 0)
+        assert.strictEqual(received.open, 0)
       }
     ))
 
-  describe("at a real server", () => {
+  describe("with a real server", () => {
     const layer = ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer))
 
     const asked = (respond: Parameters<typeof serve>[0], config: Asking["config"]) =>
       Effect.gen(function*() {
         const server = yield* serve(respond)
-        const { outcome } = yield* listen({ config: { baseUrl: server.url, retryBaseDelay: "1 millis", ...config } })
+        const { outcome } = yield* collect({ config: { baseUrl: server.url, retryBaseDelay: "1 millis", ...config } })
         return { outcome, requests: server.requests() }
       }).pipe(Effect.scoped, Effect.provide(layer))
 
@@ -287,13 +288,13 @@ describe("retries", () => {
       pieces: [encode(body)]
     })
 
-    it.live("a call that never succeeds is sent once more than maxRetries", () =>
+    it.live("a call that never succeeds is sent maxRetries + 1 times", () =>
       Effect.map(asked(() => answered(503, "{}"), { maxRetries: 3 }), ({ outcome, requests }) => {
         assert.strictEqual(outcome._tag, "Left")
         assert.strictEqual(requests, 4)
       }))
 
-    it.live("a call that succeeds in the end is sent that often", () =>
+    it.live("a call is sent until it succeeds", () =>
       Effect.map(
         asked((_, count) => count < 2 ? answered(500, "{}") : answered(200, says("Hi") + done), { maxRetries: 5 }),
         ({ outcome, requests }) => {
@@ -302,7 +303,7 @@ describe("retries", () => {
         }
       ))
 
-    it.live("a call with an empty account is sent once", () =>
+    it.live("a call that exceeds the quota is sent once", () =>
       Effect.map(
         asked(() => answered(429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"no\"}}"), {
           maxRetries: 5
@@ -327,7 +328,7 @@ describe("retries", () => {
     it.live("a server that does not exist is a clear error", () =>
       Effect.gen(function*() {
         const { url } = yield* Effect.scoped(serve(() => answered(200, "")))
-        const { outcome } = yield* listen({ config: { baseUrl: url, maxRetries: 1, retryBaseDelay: "1 millis" } })
+        const { outcome } = yield* collect({ config: { baseUrl: url, maxRetries: 1, retryBaseDelay: "1 millis" } })
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.strictEqual(outcome.left._tag, "TransportError")
         assert.include(outcome.left.message, "ECONNREFUSED")

@@ -4,86 +4,95 @@ import { Effect, Inspectable, Layer, Redacted } from "effect"
 import { ChatCompletions } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { serve } from "../support/playback.ts"
-import { answer, complete, completeFrom, failure, listen, stream, streamFrom, told } from "../support/wire/ask.ts"
+import {
+  answer,
+  collect,
+  complete,
+  completeFrom,
+  emittedText,
+  failure,
+  stream,
+  streamFrom
+} from "../support/wire/ask.ts"
 import { bytes as encode, calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 const { bytes, connectionError, reset } = ScriptedHttpClient
 
 const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth)
 
-describe("limits", () => {
-  describe("of an event", () => {
+describe("size limits", () => {
+  describe("of events", () => {
     const long = says("x".repeat(5000))
 
-    it.effect("one that is too long fails with the part that arrived", () =>
-      Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (heard) => {
-        const error = failure(heard, "MalformedResponseError")
+    it.effect("an event that is too long fails with the part that arrived", () =>
+      Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (received) => {
+        const error = failure(received, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
         assert.include(error.message, "1000")
-        assert.strictEqual(told(heard), "a")
+        assert.strictEqual(emittedText(received), "a")
       }))
 
-    it.effect("one that arrives in pieces fails before its end", () =>
+    it.effect("an event that arrives in pieces fails before its end", () =>
       Effect.map(
         streamFrom([
           bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
         ], { config: { maxEventSize: 1000 } }),
-        (heard) => {
-          failure(heard, "MalformedResponseError")
-          assert.strictEqual(heard.open, 0)
+        (received) => {
+          failure(received, "MalformedResponseError")
+          assert.strictEqual(received.open, 0)
         }
       ))
 
-    it.effect("one of many lines fails too", () =>
-      Effect.map(stream("data: x\n".repeat(2000), { config: { maxEventSize: 1000 } }), (heard) => {
-        failure(heard, "MalformedResponseError")
+    it.effect("an event of many lines fails too", () =>
+      Effect.map(stream("data: x\n".repeat(2000), { config: { maxEventSize: 1000 } }), (received) => {
+        failure(received, "MalformedResponseError")
       }))
 
     it.effect("a comment that is too long fails too", () =>
-      Effect.map(stream([`:${"z".repeat(5000)}`], { config: { maxEventSize: 1000 } }), (heard) => {
-        failure(heard, "MalformedResponseError")
+      Effect.map(stream([`:${"z".repeat(5000)}`], { config: { maxEventSize: 1000 } }), (received) => {
+        failure(received, "MalformedResponseError")
       }))
 
-    it.effect("many that are short enough do not count together", () =>
-      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxEventSize: 1000 } }), (heard) => {
-        assert.lengthOf(answer(heard).text, 500)
+    it.effect("events are not added up", () =>
+      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxEventSize: 1000 } }), (received) => {
+        assert.lengthOf(answer(received).text, 500)
       }))
 
-    it.effect("one of 4 MiB is within the default", () =>
-      Effect.map(stream(says("x".repeat(4 * 1024 * 1024)) + ends()), (heard) => {
-        assert.lengthOf(answer(heard).text, 4 * 1024 * 1024)
+    it.effect("an event of 4 MiB is within the default", () =>
+      Effect.map(stream(says("x".repeat(4 * 1024 * 1024)) + ends()), (received) => {
+        assert.lengthOf(answer(received).text, 4 * 1024 * 1024)
       }))
   })
 
-  describe("of a document", () => {
+  describe("of documents", () => {
     const body = JSON.stringify(completion({ content: "é".repeat(1000) }))
 
-    it.effect("one that is too long fails", () =>
-      Effect.map(complete(body, { config: { maxBodySize: 1000 } }), (heard) => {
-        assert.include(failure(heard, "MalformedResponseError").message, "1000 bytes")
+    it.effect("a document that is too long fails", () =>
+      Effect.map(complete(body, { config: { maxBodySize: 1000 } }), (received) => {
+        assert.include(failure(received, "MalformedResponseError").message, "1000 bytes")
       }))
 
-    it.effect("it counts bytes, to the last", () =>
+    it.effect("the limit is exact, in bytes", () =>
       Effect.gen(function*() {
         const size = encode(body).length
         answer(yield* complete(body, { config: { maxBodySize: size } }))
         failure(yield* complete(body, { config: { maxBodySize: size - 1 } }), "MalformedResponseError")
       }))
 
-    it.effect("one without an end is not read to it", () =>
+    it.effect("an endless document is not read further than the limit", () =>
       Effect.map(
         completeFrom([bytes(["{", ...Array.from({ length: 3000 }, () => "1"), ScriptedHttpClient.never])], {
           config: { maxBodySize: 1000 }
         }),
-        (heard) => {
-          failure(heard, "MalformedResponseError")
-          assert.strictEqual(heard.open, 0)
+        (received) => {
+          failure(received, "MalformedResponseError")
+          assert.strictEqual(received.open, 0)
         }
       ))
 
     const many = JSON.stringify({ ...completion({ content: "a" }), list: Array.from({ length: 20_000 }, () => 0) })
 
-    it.effect("one with too many keys and values for its limit fails, before it is parsed", () =>
+    it.effect("a document with too many keys and values for its limit fails before it is parsed", () =>
       Effect.gen(function*() {
         const error = failure(yield* complete(many, { config: { maxBodySize: 1_000_000 } }), "MalformedResponseError")
         assert.include(error.message, "more than 10000 keys and values")
@@ -98,7 +107,7 @@ describe("limits", () => {
         assert.strictEqual(answer(yield* stream(events)).text, "a")
       }))
 
-    it.effect("members of a document are too many before values are", () =>
+    it.effect("the members of a document have a lower limit than nested values", () =>
       Effect.gen(function*() {
         const entries = Array.from({ length: 30_000 }, (_, n) => [`k${n}`, n])
         const message = { content: "a", ...Object.fromEntries(entries) }
@@ -110,45 +119,45 @@ describe("limits", () => {
         )
       }))
 
-    it.effect("calls beyond a few thousand are too many, pieces of their arguments are not", () =>
+    it.effect("a few thousand tool calls are too many, but not as many pieces of arguments", () =>
       Effect.gen(function*() {
         const piece = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
         const short = (n: number) => calls({ index: 0, id: "c", function: { name: "f", arguments: `w${n % 10} ` } })
         failure(yield* stream(Array.from({ length: 10_000 }, (_, n) => piece(n)).join("")), "MalformedResponseError")
-        const heard = yield* stream(Array.from({ length: 50_000 }, (_, n) => short(n)).join("") + ends())
-        assert.lengthOf(answer(heard).toolCalls[0]?.arguments ?? "", 150_000)
+        const received = yield* stream(Array.from({ length: 50_000 }, (_, n) => short(n)).join("") + ends())
+        assert.lengthOf(answer(received).toolCalls[0]?.arguments ?? "", 150_000)
       }))
 
-    it.effect("an answer that ends in the chunk in which it gets too long is an answer", () =>
+    it.effect("an answer that exceeds the limit only in its last chunk is an answer", () =>
       Effect.map(
         streamFrom([bytes([says("a".repeat(2000)) + ends() + done])], { config: { maxBodySize: 1000 } }),
-        (heard) => assert.lengthOf(answer(heard).text, 2000)
+        (received) => assert.lengthOf(answer(received).text, 2000)
       ))
 
-    it.effect("a stream has no limit but that of its events", () =>
-      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (heard) => {
-        assert.lengthOf(answer(heard).text, 500)
+    it.effect("a stream has no limit except that of its events", () =>
+      Effect.map(stream(says("a").repeat(500) + ends(), { config: { maxBodySize: 1000 } }), (received) => {
+        assert.lengthOf(answer(received).text, 500)
       }))
   })
 
-  describe("of an error", () => {
-    it.effect("its body and its message are kept up to 8192 characters", () =>
-      Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (heard) => {
-        const error = failure(heard, "ServerError")
+  describe("of errors", () => {
+    it.effect("the body and the message are kept up to 8192 characters", () =>
+      Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (received) => {
+        const error = failure(received, "ServerError")
         assert.strictEqual(error.body?.length, 8192)
         assert.strictEqual(error.message.length, 8192)
       }))
 
-    it.effect("its body is not read without end", () =>
+    it.effect("an endless body is not read further than needed", () =>
       Effect.map(
         streamFrom([
           bytes([...Array.from({ length: 100 }, () => "e".repeat(1024)), ScriptedHttpClient.never], {
             status: 500
           })
         ], { config: { maxRetries: 0 } }),
-        (heard) => {
-          failure(heard, "ServerError")
-          assert.strictEqual(heard.open, 0)
+        (received) => {
+          failure(received, "ServerError")
+          assert.strictEqual(received.open, 0)
         }
       ))
 
@@ -156,7 +165,7 @@ describe("limits", () => {
       Effect.gen(function*() {
         const pieces = Array.from({ length: 40 }, () => encode("no ".repeat(1024)))
         const server = yield* serve(() => ({ status: 500, headers: {}, pieces, ending: "stall" }))
-        const { outcome } = yield* listen({ config: { baseUrl: server.url } })
+        const { outcome } = yield* collect({ config: { baseUrl: server.url } })
         assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "ServerError")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
   })
@@ -166,7 +175,7 @@ describe("hostile answers", () => {
   const depths = [1000, 200_000]
 
   for (const depth of depths) {
-    it.effect(`JSON nested ${depth} deep is an error that can be handled, wherever it is`, () =>
+    it.effect(`JSON nested ${depth} deep is a typed error, at any place`, () =>
       Effect.forEach(
         [
           `data: ${nested(depth)}\n\n`,
@@ -183,14 +192,14 @@ describe("hostile answers", () => {
       ))
   }
 
-  it.effect("keys that name a prototype are keys", () =>
+  it.effect("keys such as __proto__ are ordinary keys", () =>
     Effect.map(
       stream(
         "data: {\"__proto__\":{\"choices\":[]},\"constructor\":1,\"choices\":[{\"delta\":{\"content\":\"a\",\"__proto__\":{\"x\":1}},\"finish_reason\":\"toString\"}],\"usage\":{\"__proto__\":1,\"prompt_tokens\":1}}\n\n"
       ),
-      (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
-        assert.strictEqual(answer(heard).finishReason, "other")
+      (received) => {
+        assert.strictEqual(answer(received).text, "a")
+        assert.strictEqual(answer(received).finishReason, "other")
         assert.isUndefined(Reflect.get({}, "x"))
       }
     ))
@@ -205,16 +214,16 @@ describe("hostile answers", () => {
             data(choice({ delta: { content: "a" } }, { id: odd, model: odd, usage: odd, x_groq: odd })) +
             data({ choices: [odd] }) + ends()
         ),
-        (heard) => assert.strictEqual(answer(heard).text, "a")
+        (received) => assert.strictEqual(answer(received).text, "a")
       )))
 
   it.effect("control characters and escapes of a terminal stay unchanged", () =>
-    Effect.map(stream(says("\u001b[2J\u0007") + ends()), (heard) => {
-      assert.strictEqual(answer(heard).text, "\u001b[2J\u0007")
+    Effect.map(stream(says("\u001b[2J\u0007") + ends()), (received) => {
+      assert.strictEqual(answer(received).text, "\u001b[2J\u0007")
     }))
 })
 
-describe("the key", () => {
+describe("the API key", () => {
   const key = "sk-very-secret-key-1234"
   const config = { apiKey: key, headers: { "x-proxy": Redacted.make("Bearer proxy-secret-99") } }
 
@@ -239,7 +248,7 @@ describe("the key", () => {
     "a long error body": ScriptedHttpClient.text("x".repeat(8185) + key, { status: 500 })
   }
   for (const [name, response] of Object.entries(scripts)) {
-    it.effect(`is in no part of the error for ${name}`, () =>
+    it.effect(`is not in the error for ${name}`, () =>
       Effect.map(streamFrom([response], { config }), ({ outcome }) => {
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.notInclude(shown(outcome.left), key)
@@ -248,22 +257,22 @@ describe("the key", () => {
       }))
   }
 
-  it.effect("is scrubbed even if the config has white space around it", () =>
+  it.effect("is redacted even if the config has white space around it", () =>
     Effect.map(
       streamFrom([ScriptedHttpClient.json({ error: key }, { status: 401 })], {
         config: { apiKey: Redacted.make(`  ${key}\n`) }
       }),
-      (heard) => assert.strictEqual(failure(heard, "AuthenticationError").message, "<redacted>")
+      (received) => assert.strictEqual(failure(received, "AuthenticationError").message, "<redacted>")
     ))
 
-  it.effect("does not change the text of the model", () =>
+  it.effect("is not redacted in the text of the model", () =>
     Effect.map(
       stream(
         calls({ index: 0, id: "t", function: { name: "f", arguments: "{}" } }) + data(delta({ content: key })) + ends(),
         { config }
       ),
-      (heard) => {
-        assert.strictEqual(answer(heard).text, key)
+      (received) => {
+        assert.strictEqual(answer(received).text, key)
       }
     ))
 })

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Duration, Effect, Fiber, Layer, Schedule, type Scope, Stream } from "effect"
 import { ChatCompletions, type ChatError } from "effect-chat"
 import { type Playback, serve, type Server } from "../support/playback.ts"
-import { answer, type Asking, listen, requestOf } from "../support/wire/ask.ts"
+import { answer, type Asking, collect, requestOf } from "../support/wire/ask.ts"
 import { bytes, completion, done, ends, says } from "../support/wire/say.ts"
 
 const clients = {
@@ -28,12 +28,12 @@ const eventually = (test: () => boolean): Effect.Effect<void> =>
     Effect.asVoid
   )
 
-/** The server saw its client leave, every time. */
+/** Waits until the client has closed all of its answers. */
 const letGo = (server: Server) => eventually(() => server.requests() > 0 && server.left() >= server.requests())
 
 /**
- * Four requests, with a pause after each, on one connection. On a machine that is busy it may not be free within a short
- * pause: then a longer one is made, on a new server.
+ * Asserts that four requests, with a pause after each, use one connection. On a busy machine the connection may not be free
+ * after a short pause: then this is repeated with a longer pause and a new server.
  */
 const onOneConnection = <E, R>(
   respond: Parameters<typeof serve>[0],
@@ -53,8 +53,8 @@ const onOneConnection = <E, R>(
   )
 
 /**
- * Passes a limit while the server has the request. On a machine that is busy a short limit may pass before it gets there:
- * then a longer one is set.
+ * Asserts that a time limit is exceeded while the server has the request. On a busy machine, a short limit may be exceeded
+ * before the request arrives: then this is repeated with a longer limit.
  */
 const timesOut = (
   server: Server,
@@ -63,7 +63,7 @@ const timesOut = (
   limit = Duration.millis(50)
 ): Effect.Effect<ChatError.ChatError, never, ChatCompletions.ChatCompletions> =>
   Effect.gen(function*() {
-    const { outcome } = yield* listen({ config: { baseUrl: server.url, ...config(limit) } })
+    const { outcome } = yield* collect({ config: { baseUrl: server.url, ...config(limit) } })
     if (outcome._tag === "Right") return assert.fail("an answer")
     const error = outcome.left
     assert.strictEqual(error._tag === "TimeoutError" ? error.phase : error._tag, phase)
@@ -87,7 +87,7 @@ describe("sockets", () => {
 
     describe(name, () => {
       live(
-        "a server that never sends a header passes the time to the first token, and is let go",
+        "a server that never sends headers exceeds the time to the first token, and its connection is closed",
         withServer(
           () => undefined,
           (server) => timesOut(server, "firstToken", (firstTokenTimeout) => ({ firstTokenTimeout }))
@@ -95,7 +95,7 @@ describe("sockets", () => {
       )
 
       live(
-        "a server that sends headers and stalls passes the time to the first token, and is let go",
+        "a server that stalls after its headers exceeds the time to the first token, and its connection is closed",
         withServer(
           () => events("stall", ": hold on\n\n"),
           (server) => timesOut(server, "firstToken", (firstTokenTimeout) => ({ firstTokenTimeout }))
@@ -103,7 +103,7 @@ describe("sockets", () => {
       )
 
       live(
-        "a server that stalls within its answer passes the time of silence, and is let go",
+        "a server that stalls within its answer exceeds the idle time, and its connection is closed",
         withServer(() => events("stall", says("a")), (server) =>
           Effect.map(
             timesOut(server, "idle", (idleTimeout) => ({ idleTimeout })),
@@ -112,7 +112,7 @@ describe("sockets", () => {
       )
 
       live(
-        "a server that stalls passes the total time, and is let go",
+        "a server that stalls exceeds the total time, and its connection is closed",
         withServer(
           () => events("stall", says("a")),
           (server) => timesOut(server, "total", (totalTimeout) => ({ totalTimeout }))
@@ -120,7 +120,7 @@ describe("sockets", () => {
       )
 
       live(
-        "a server that stalls within the body of an error passes the time to the first token, and is let go",
+        "a server that stalls within an error body exceeds the time to the first token, and its connection is closed",
         withServer(
           () => ({ status: 503, headers: {}, pieces: [bytes("{\"error\":")], ending: "stall" }),
           (server) => timesOut(server, "firstToken", (firstTokenTimeout) => ({ firstTokenTimeout }))
@@ -128,7 +128,7 @@ describe("sockets", () => {
       )
 
       live(
-        "a consumer that leaves takes the connection down",
+        "a consumer that stops reading closes the connection",
         withServer(() => events("stall", says("a"), says("b")), (server) =>
           Effect.gen(function*() {
             const completions = yield* ChatCompletions.ChatCompletions
@@ -142,7 +142,7 @@ describe("sockets", () => {
       )
 
       live(
-        "a fiber that is interrupted takes the connection down, before the headers and within a document",
+        "an interrupted fiber closes the connection, before the headers and within a document",
         Effect.forEach(
           [undefined, { status: 200, headers: {}, pieces: [bytes("{\"id\":")], ending: "stall" }] as const,
           (
@@ -161,42 +161,42 @@ describe("sockets", () => {
       )
 
       live(
-        "a reset within the answer is a broken connection, with what came",
+        "a reset within the answer is a TransportError with the part that arrived",
         withServer(
           () => events("reset", says("a"), says("b")),
           (server) =>
-            Effect.map(listen({ config: { baseUrl: server.url } }), ({ outcome }) => {
+            Effect.map(collect({ config: { baseUrl: server.url } }), ({ outcome }) => {
               assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "TransportError")
             })
         )
       )
 
       live(
-        "a reset after the finish reason ends the answer well",
+        "an answer that is reset after its finish reason is complete",
         withServer(
           () => events("reset", says("a"), ends()),
           (server) =>
-            Effect.map(listen({ config: { baseUrl: server.url } }), (heard) => {
-              assert.strictEqual(answer({ ...heard, requests: [], open: 0 }).text, "a")
+            Effect.map(collect({ config: { baseUrl: server.url } }), (received) => {
+              assert.strictEqual(answer({ ...received, requests: [], open: 0 }).text, "a")
             })
         )
       )
 
       live(
-        "the connection of an answer serves the next one",
-        // What is left of the body is read in the background.
+        "the connection of a stream is reused",
+        // The rest of the body is read in the background.
         onOneConnection(
           () => events("end", says("a"), ends(), done, ": the end\n\n"),
           (server) =>
-            Effect.map(listen({ config: { baseUrl: server.url } }), ({ outcome }) => {
+            Effect.map(collect({ config: { baseUrl: server.url } }), ({ outcome }) => {
               assert.strictEqual(outcome._tag, "Right")
             })
         )
       )
 
       live(
-        "the connection of a document serves the next one",
-        // A client may take its connection to be busy until the answer has been told.
+        "the connection of a document is reused",
+        // A client may regard its connection as busy until the answer was emitted.
         onOneConnection(
           () => ({ status: 200, headers: {}, pieces: [bytes(JSON.stringify(completion({ content: "a" })))] }),
           (server) =>
@@ -211,7 +211,7 @@ describe("sockets", () => {
       )
 
       live(
-        "the connection of an error serves the next try",
+        "the connection of an error is reused for the retry",
         withServer(
           (_, count) =>
             count === 0
@@ -228,11 +228,11 @@ describe("sockets", () => {
       )
 
       live(
-        "a server that does not close after [DONE] holds nobody up, and is let go",
+        "a server that does not close after [DONE] delays nothing, and its connection is closed",
         withServer(() => events("stall", says("a"), ends(), done), (server) =>
           Effect.gen(function*() {
-            const heard = yield* Effect.timeout(listen({ config: { baseUrl: server.url } }), "500 millis")
-            assert.strictEqual(heard.outcome._tag, "Right")
+            const received = yield* Effect.timeout(collect({ config: { baseUrl: server.url } }), "500 millis")
+            assert.strictEqual(received.outcome._tag, "Right")
             assert.strictEqual(server.left(), 0)
             yield* letGo(server)
           }))

@@ -7,8 +7,8 @@ import {
   type Asking,
   completeFrom,
   failure,
-  type Heard,
   layer,
+  type Received,
   reply,
   requestOf,
   streamFrom
@@ -21,20 +21,20 @@ const limits = { firstTokenTimeout: "5 seconds", idleTimeout: "2 seconds", total
 
 type Phase = "firstToken" | "idle" | "total"
 
-const timesOut = (heard: Heard, phase: Phase, limit: Duration.DurationInput): ChatError.TimeoutError => {
-  const error = failure(heard, "TimeoutError")
+const timesOut = (received: Received, phase: Phase, limit: Duration.DurationInput): ChatError.TimeoutError => {
+  const error = failure(received, "TimeoutError")
   if (error._tag !== "TimeoutError") throw error
   assert.strictEqual(error.phase, phase)
   assert.deepStrictEqual(error.limit, Duration.decode(limit))
   assert.isTrue(error.isRetryable)
-  assert.strictEqual(heard.open, 0)
+  assert.strictEqual(received.open, 0)
   return error
 }
 
-/** Runs until the given moment, and asserts that it does not end a millisecond sooner. */
-const endsAt = (heard: Effect.Effect<Heard>, millis: number): Effect.Effect<Heard> =>
+/** Runs until the given time, and asserts that it does not end a millisecond sooner. */
+const endsAt = (received: Effect.Effect<Received>, millis: number): Effect.Effect<Received> =>
   Effect.gen(function*() {
-    const fiber = yield* Effect.fork(heard)
+    const fiber = yield* Effect.fork(received)
     yield* TestClock.adjust(millis - 1)
     assert.isNull(fiber.unsafePoll(), `ended before ${millis} ms`)
     yield* TestClock.adjust(1)
@@ -52,19 +52,19 @@ const silent = delayed(Duration.infinity, bytes([]))
 
 describe("the time to the first token", () => {
   it.effect("counts the wait for the headers", () =>
-    Effect.map(endsAt(streamed([silent]), 5000), (heard) => {
-      const error = timesOut(heard, "firstToken", "5 seconds")
+    Effect.map(endsAt(streamed([silent]), 5000), (received) => {
+      const error = timesOut(received, "firstToken", "5 seconds")
       assert.include(error.message, "5s")
       assert.isUndefined(error.partial)
       assert.isUndefined(error.status)
     }))
 
   it.effect("counts the wait for the first delta after the headers", () =>
-    Effect.map(endsAt(streamed([delayed("3 seconds", bytes([never]))]), 5000), (heard) => {
-      assert.strictEqual(timesOut(heard, "firstToken", "5 seconds").status, 200)
+    Effect.map(endsAt(streamed([delayed("3 seconds", bytes([never]))]), 5000), (received) => {
+      assert.strictEqual(timesOut(received, "firstToken", "5 seconds").status, 200)
     }))
 
-  it.effect("does not end with keep-alive comments, blank data or a chunk with the role", () =>
+  it.effect("continues after keep-alive comments, blank data or a chunk with the role", () =>
     Effect.map(
       endsAt(
         streamed([bytes([
@@ -81,7 +81,7 @@ describe("the time to the first token", () => {
         ])]),
         5000
       ),
-      (heard) => timesOut(heard, "firstToken", "5 seconds")
+      (received) => timesOut(received, "firstToken", "5 seconds")
     ))
 
   it.effect("ends with a delta of reasoning, a refusal or a tool call", () =>
@@ -92,19 +92,19 @@ describe("the time to the first token", () => {
     ], (first) =>
       Effect.map(
         endsAt(streamed([bytes([data(delta(first)), never])]), 2000),
-        (heard) => void timesOut(heard, "idle", "2 seconds")
+        (received) => void timesOut(received, "idle", "2 seconds")
       )))
 
   it.effect("is not exceeded by a delta that arrives a millisecond before", () =>
     Effect.map(
       endsAt(streamed([delayed("4999 millis", bytes([says("a"), ends()]))]), 4999),
-      (heard) => assert.strictEqual(answer(heard).text, "a")
+      (received) => assert.strictEqual(answer(received).text, "a")
     ))
 
   it.effect("of a call without a stream is the time to the first byte that is not blank", () =>
     Effect.map(
       endsAt(completed([bytes([" ", delay("2 seconds"), "\n", delay("2 seconds"), " \r\n", never])]), 5000),
-      (heard) => timesOut(heard, "firstToken", "5 seconds")
+      (received) => timesOut(received, "firstToken", "5 seconds")
     ))
 
   it.effect("starts again with each attempt", () =>
@@ -117,7 +117,7 @@ describe("the time to the first token", () => {
         }),
         4000 + 1 + 5000
       ),
-      (heard) => timesOut(heard, "firstToken", "5 seconds")
+      (received) => timesOut(received, "firstToken", "5 seconds")
     ))
 })
 
@@ -125,8 +125,8 @@ describe("the idle time", () => {
   it.effect("counts from the last byte, and the error has the part that arrived", () =>
     Effect.map(
       endsAt(streamed([bytes([says("a"), delay("1500 millis"), says("b"), never])]), 3500),
-      (heard) => {
-        const error = timesOut(heard, "idle", "2 seconds")
+      (received) => {
+        const error = timesOut(received, "idle", "2 seconds")
         assert.strictEqual(error.partial?.text, "ab")
         assert.strictEqual(error.status, 200)
       }
@@ -138,7 +138,7 @@ describe("the idle time", () => {
         streamed([bytes([says("a"), delay("1500 millis"), ": keep-alive\n\n", delay("1500 millis"), ": \n\n", never])]),
         5000
       ),
-      (heard) => assert.strictEqual(timesOut(heard, "idle", "2 seconds").partial?.text, "a")
+      (received) => assert.strictEqual(timesOut(received, "idle", "2 seconds").partial?.text, "a")
     ))
 
   it.effect("is not exceeded by a long stream whose deltas arrive in time", () =>
@@ -153,21 +153,21 @@ describe("the idle time", () => {
         ]),
         9 * 1999
       ),
-      (heard) => assert.strictEqual(answer(heard).text, "aaaaaaaaa")
+      (received) => assert.strictEqual(answer(received).text, "aaaaaaaaa")
     ))
 
   it.effect("of a call without a stream counts between the bytes of the document", () =>
     Effect.map(
       endsAt(completed([bytes(["{\"id\":", delay("1500 millis"), "\"c1\",", never])]), 3500),
-      (heard) => timesOut(heard, "idle", "2 seconds")
+      (received) => timesOut(received, "idle", "2 seconds")
     ))
 
   it.effect("after the finish reason completes the answer", () =>
     Effect.map(
       endsAt(streamed([bytes([says("a"), ends(), never])]), 2000),
-      (heard) => {
-        assert.strictEqual(answer(heard).text, "a")
-        assert.strictEqual(heard.open, 0)
+      (received) => {
+        assert.strictEqual(answer(received).text, "a")
+        assert.strictEqual(received.open, 0)
       }
     ))
 
@@ -206,8 +206,8 @@ describe("the total time", () => {
         streamed([bytes(Array.from({ length: 99 }).flatMap(() => [says("a"), delay("1 seconds")]))]),
         20_000
       ),
-      (heard) => {
-        const error = timesOut(heard, "total", "20 seconds")
+      (received) => {
+        const error = timesOut(received, "total", "20 seconds")
         assert.match(error.partial?.text ?? "", /^a{20}/)
       }
     ))
@@ -218,10 +218,10 @@ describe("the total time", () => {
         streamed([bytes([says("a"), ...Array.from({ length: 99 }).flatMap(() => [": \n\n", delay("1 seconds")])])]),
         20_000
       ),
-      (heard) => timesOut(heard, "total", "20 seconds")
+      (received) => timesOut(received, "total", "20 seconds")
     ))
 
-  it.effect("includes the attempts and their waits, and the cause of the error is the one before", () =>
+  it.effect("includes all attempts and waits, and the cause of the error is the error of the last attempt", () =>
     Effect.map(
       endsAt(
         streamed(() => json({ error: { message: "resting" } }, { status: 503 }), {
@@ -232,18 +232,18 @@ describe("the total time", () => {
         }),
         10_000
       ),
-      (heard) => {
-        const error = timesOut(heard, "total", "10 seconds")
-        assert.lengthOf(heard.requests, 2)
+      (received) => {
+        const error = timesOut(received, "total", "10 seconds")
+        assert.lengthOf(received.requests, 2)
         assert.instanceOf(error.cause, Error)
         assert.strictEqual((error.cause as Error).message, "resting")
       }
     ))
 
-  it.effect("includes a wait that the server asked for", () =>
+  it.effect("includes a wait that the server asks for", () =>
     Effect.map(
       endsAt(streamed([json({}, { status: 429, headers: { "retry-after": "30" } })], { maxRetries: 1 }), 20_000),
-      (heard) => timesOut(heard, "total", "20 seconds")
+      (received) => timesOut(received, "total", "20 seconds")
     ))
 
   it.effect("includes connections that are refused", () =>
@@ -256,32 +256,32 @@ describe("the total time", () => {
         }),
         20_000
       ),
-      (heard) => timesOut(heard, "total", "20 seconds")
+      (received) => timesOut(received, "total", "20 seconds")
     ))
 
   it.effect("takes precedence over the time to the first token at the same moment", () =>
     Effect.map(
       endsAt(streamed([silent], { totalTimeout: "5 seconds" }), 5000),
-      (heard) => timesOut(heard, "total", "5 seconds")
+      (received) => timesOut(received, "total", "5 seconds")
     ))
 
   it.effect("after the finish reason completes the answer", () =>
     Effect.map(
       endsAt(streamed([bytes([says("a"), ends(), never])], { totalTimeout: "1 seconds" }), 1000),
-      (heard) => assert.strictEqual(answer(heard).text, "a")
+      (received) => assert.strictEqual(answer(received).text, "a")
     ))
 
-  it.effect("of a call without a stream ends it too", () =>
+  it.effect("applies to a call without a stream too", () =>
     Effect.map(
       endsAt(
         completed([bytes(Array.from({ length: 99 }).flatMap(() => ["{", delay("1 seconds")]))]),
         20_000
       ),
-      (heard) => timesOut(heard, "total", "20 seconds")
+      (received) => timesOut(received, "total", "20 seconds")
     ))
 })
 
-describe("the time of an error's body", () => {
+describe("the time to read an error's body", () => {
   const stalled = reply(["{\"error\":{\"message\":\"over", delay("1 seconds"), "loaded", never], {
     status: 503,
     contentType: "application/json",
@@ -289,27 +289,27 @@ describe("the time of an error's body", () => {
   })
 
   it.effect("is part of the time to the first token; the error has the status and the part of the body that arrived", () =>
-    Effect.map(endsAt(streamed([stalled]), 5000), (heard) => {
-      const error = timesOut(heard, "firstToken", "5 seconds")
+    Effect.map(endsAt(streamed([stalled]), 5000), (received) => {
+      const error = timesOut(received, "firstToken", "5 seconds")
       assert.strictEqual(error.status, 503)
       assert.strictEqual(error.requestId, "req_1")
       assert.include(error.body, "overloaded")
     }))
 
   it.effect("is part of the total time", () =>
-    Effect.map(endsAt(streamed([stalled], { totalTimeout: "3 seconds" }), 3000), (heard) => {
-      assert.strictEqual(timesOut(heard, "total", "3 seconds").status, 503)
+    Effect.map(endsAt(streamed([stalled], { totalTimeout: "3 seconds" }), 3000), (received) => {
+      assert.strictEqual(timesOut(received, "total", "3 seconds").status, 503)
     }))
 
   it.effect("ends with the body: an error that is cut off is the error that arrived", () =>
     Effect.map(
       streamed([reply(["{\"error\":{\"message\":\"full", ScriptedHttpClient.reset()], { status: 429 })]),
-      (heard) => assert.include(failure(heard, "RateLimitError").message, "full")
+      (received) => assert.include(failure(received, "RateLimitError").message, "full")
     ))
 })
 
-describe("no limits", () => {
-  it.effect("an infinite limit does not apply", () =>
+describe("infinite limits", () => {
+  it.effect("do not apply", () =>
     Effect.map(
       endsAt(
         streamed([bytes([says("a"), delay("10 days"), ends(), done])], {
@@ -319,6 +319,6 @@ describe("no limits", () => {
         }),
         Duration.toMillis("10 days")
       ),
-      (heard) => assert.strictEqual(answer(heard).text, "a")
+      (received) => assert.strictEqual(answer(received).text, "a")
     ))
 })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { answer, complete, type Heard, stream } from "../support/wire/ask.ts"
+import { answer, complete, type Received, stream } from "../support/wire/ask.ts"
 import { calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
 interface Piece {
@@ -16,16 +16,16 @@ const piece = ({ args, name, ...rest }: Piece): object => ({
   function: { ...(name === undefined ? {} : { name }), ...(args === undefined ? {} : { arguments: args }) }
 })
 
-/** Every piece on a chunk of its own. */
+/** Each piece in its own chunk. */
 const streamed = (...pieces: ReadonlyArray<Piece>) =>
   stream(pieces.map((one) => calls(piece(one))).join("") + ends("tool_calls") + done)
 
-const become = (heard: Effect.Effect<Heard>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
-  Effect.map(heard, (heard) => {
-    const whole = answer(heard).toolCalls
+const become = (received: Effect.Effect<Received>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
+  Effect.map(received, (received) => {
+    const whole = answer(received).toolCalls
     assert.deepStrictEqual(whole.map((call) => [call.id, call.name, call.arguments]), expected.map((call) => [...call]))
     const folded: Array<[string, string, string]> = []
-    for (const event of heard.events) {
+    for (const event of received.events) {
       if (event._tag !== "ToolCallDelta") continue
       const sofar = folded[event.index]?.[2] ?? ""
       folded[event.index] = [event.id, event.name, sofar + event.arguments]
@@ -38,7 +38,7 @@ const g = ["t2", "g", "{\"b\":2}"] as const
 const f2 = ["t2", "f", "{\"b\":2}"] as const
 
 describe("tool calls in a stream", () => {
-  it.effect("arguments come in pieces by index", () =>
+  it.effect("arguments may arrive in pieces by index", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
@@ -51,7 +51,7 @@ describe("tool calls in a stream", () => {
       g
     ))
 
-  it.effect("several calls may come in one chunk", () =>
+  it.effect("several calls may arrive in one chunk", () =>
     become(
       stream(
         calls(
@@ -63,17 +63,17 @@ describe("tool calls in a stream", () => {
       g
     ))
 
-  it.effect("without an index a new id is a new call (Mistral, Gemini)", () =>
+  it.effect("without an index, a new id is a new call (Mistral, Gemini)", () =>
     become(streamed({ id: "t1", name: "f", args: "{\"a\":1}" }, { id: "t2", name: "f", args: "{\"b\":2}" }), f, f2))
 
-  it.effect("without an index and an id a name starts a call", () =>
+  it.effect("without an index and an id, a name starts a call", () =>
     become(
       streamed({ name: "f", args: "{\"a\":1}" }, { name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "f", "{\"b\":2}"]
     ))
 
-  it.effect("without an index and an id a delta without a name continues the call", () =>
+  it.effect("without an index, an id and a name, a delta continues the call", () =>
     become(streamed({ id: "t1", name: "f" }, { args: "{\"a\"" }, { args: ":1}" }), f))
 
   it.effect("indexes may begin at 1", () =>
@@ -90,7 +90,7 @@ describe("tool calls in a stream", () => {
       g
     ))
 
-  it.effect("all indexes may be 0: another id is another call (Ollama)", () =>
+  it.effect("all indexes may be 0: a different id is a different call (Ollama)", () =>
     become(
       streamed({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }, {
         index: 0,
@@ -116,14 +116,14 @@ describe("tool calls in a stream", () => {
       f2
     ))
 
-  it.effect("all indexes may be 0 without any id: another name is another call", () =>
+  it.effect("all indexes may be 0 without any id: a different name is a different call", () =>
     become(
       streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "g", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "g", "{\"b\":2}"]
     ))
 
-  it.effect("all indexes may be 0 without any id: the same name with new arguments after complete ones is another call", () =>
+  it.effect("all indexes may be 0 without any id: new arguments after complete ones are a different call", () =>
     become(
       streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
@@ -145,7 +145,7 @@ describe("tool calls in a stream", () => {
   it.effect("the id may come after the name", () =>
     become(streamed({ index: 0, name: "f", args: "{\"a\"" }, { index: 0, id: "t1", args: ":1}" }), f))
 
-  it.effect("the id may come late without an index", () =>
+  it.effect("the id may come after the arguments without an index", () =>
     become(streamed({ name: "f", args: "{\"a\"" }, { id: "t1", args: ":1}" }), f))
 
   it.effect("the id may be repeated on each piece", () =>
@@ -173,7 +173,7 @@ describe("tool calls in a stream", () => {
       g
     ))
 
-  it.effect("one id may serve two indexes with other arguments, which are two calls with an id each", () =>
+  it.effect("one id with two indexes and different arguments is two calls, which get different ids", () =>
     Effect.map(
       streamed({ index: 0, id: "f", name: "f", args: "{\"a\":1}" }, {
         index: 1,
@@ -181,8 +181,8 @@ describe("tool calls in a stream", () => {
         name: "f",
         args: "{\"b\":2}"
       }),
-      (heard) =>
-        assert.deepStrictEqual(answer(heard).toolCalls, [
+      (received) =>
+        assert.deepStrictEqual(answer(received).toolCalls, [
           { id: "f", name: "f", arguments: "{\"a\":1}" },
           { id: "f_1", name: "f", arguments: "{\"b\":2}" }
         ])
@@ -215,7 +215,7 @@ describe("tool calls in a stream", () => {
       )
     ))
 
-  it.effect("the name may be repeated, and longer each time", () =>
+  it.effect("the name may be repeated and longer each time", () =>
     become(
       streamed({ index: 0, id: "t1", name: "get" }, { index: 0, name: "get_weather" }, { index: 0, args: "{}" }),
       ["t1", "get_weather", "{}"]
@@ -234,13 +234,13 @@ describe("tool calls in a stream", () => {
 
   it.effect("arguments may be an object", () => become(streamed({ index: 0, id: "t1", name: "f", args: { a: 1 } }), f))
 
-  it.effect("arguments may be null, absent or empty: the call has none", () =>
+  it.effect("arguments may be null, absent or empty", () =>
     Effect.forEach(
       [null, undefined, ""],
       (args) => become(streamed({ index: 0, id: "t1", name: "f", args }), ["t1", "f", ""])
     ))
 
-  it.effect("arguments that parse may still continue", () =>
+  it.effect("arguments that are complete JSON may still continue", () =>
     become(
       streamed({ index: 0, id: "t1", name: "f", args: "{}" }, { index: 0, args: " " }, { index: 0, args: "\n" }),
       ["t1", "f", "{} \n"]
@@ -255,7 +255,7 @@ describe("tool calls in a stream", () => {
       f
     ))
 
-  it.effect("calls on the chunk with the finish reason belong to the answer", () =>
+  it.effect("calls in the chunk with the finish reason belong to the answer", () =>
     become(
       stream(
         data(choice({
@@ -266,34 +266,34 @@ describe("tool calls in a stream", () => {
       f
     ))
 
-  it.effect("calls and text may come in one answer", () =>
+  it.effect("an answer may have calls and text", () =>
     Effect.map(
       stream(says("Let me see") + calls(piece({ index: 0, id: "t1", name: "f", args: "{}" })) + ends("stop") + done),
-      (heard) => {
-        assert.strictEqual(answer(heard).text, "Let me see")
-        assert.lengthOf(answer(heard).toolCalls, 1)
-        assert.strictEqual(answer(heard).rawFinishReason, "stop")
+      (received) => {
+        assert.strictEqual(answer(received).text, "Let me see")
+        assert.lengthOf(answer(received).toolCalls, 1)
+        assert.strictEqual(answer(received).rawFinishReason, "stop")
       }
     ))
 
-  it.effect("truncated arguments of an answer that reached its limit are kept unchanged", () =>
+  it.effect("the truncated arguments of an answer that ends with length are kept unchanged", () =>
     Effect.map(
       stream(calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
-      (heard) => {
-        assert.strictEqual(answer(heard).finishReason, "length")
-        assert.strictEqual(answer(heard).toolCalls[0]?.arguments, "{\"a\":")
+      (received) => {
+        assert.strictEqual(answer(received).finishReason, "length")
+        assert.strictEqual(answer(received).toolCalls[0]?.arguments, "{\"a\":")
       }
     ))
 
   it.effect("an empty piece is not a call", () =>
     Effect.map(
       stream(says("a") + data(delta({ tool_calls: [{ index: 0 }, null, 1, {}] })) + ends() + done),
-      (heard) => assert.lengthOf(answer(heard).toolCalls, 0)
+      (received) => assert.lengthOf(answer(received).toolCalls, 0)
     ))
 
-  it.effect("the deltas count the calls from 0, whatever numbers the server uses", () =>
-    Effect.map(streamed({ index: 7, id: "t1", name: "f" }, { index: 3, id: "t2", name: "g" }), (heard) => {
-      const indexes = heard.events.flatMap((event) => event._tag === "ToolCallDelta" ? [event.index] : [])
+  it.effect("the index of a ToolCallDelta counts the calls from 0, whatever indexes the server uses", () =>
+    Effect.map(streamed({ index: 7, id: "t1", name: "f" }, { index: 3, id: "t2", name: "g" }), (received) => {
+      const indexes = received.events.flatMap((event) => event._tag === "ToolCallDelta" ? [event.index] : [])
       assert.deepStrictEqual(indexes, [0, 1])
     }))
 
@@ -304,21 +304,21 @@ describe("tool calls in a stream", () => {
           data(delta({ function_call: { arguments: "{\"a\"" } })) +
           data(delta({ function_call: { arguments: ":1}" } })) + ends("function_call") + done
       ),
-      (heard) => {
-        assert.deepStrictEqual(answer(heard).functionCall, { name: "f", arguments: "{\"a\":1}" })
-        assert.lengthOf(answer(heard).toolCalls, 0)
-        assert.strictEqual(answer(heard).finishReason, "tool-calls")
+      (received) => {
+        assert.deepStrictEqual(answer(received).functionCall, { name: "f", arguments: "{\"a\":1}" })
+        assert.lengthOf(answer(received).toolCalls, 0)
+        assert.strictEqual(answer(received).finishReason, "tool-calls")
       }
     ))
 
   it.effect("an empty function_call is ignored (Snowflake)", () =>
     Effect.map(complete(JSON.stringify(completion({ content: "a", function_call: { name: "", arguments: "" } }))), (
-      heard
-    ) => assert.isUndefined(answer(heard).functionCall)))
+      received
+    ) => assert.isUndefined(answer(received).functionCall)))
 })
 
 describe("tool calls in a document", () => {
-  it.effect("are read in their order, index or not", () =>
+  it.effect("are read in their order, with and without an index", () =>
     Effect.map(
       complete(JSON.stringify(completion({
         content: null,
@@ -328,15 +328,15 @@ describe("tool calls in a document", () => {
           piece({ id: "", name: "f", args: "{\"c\":3}" })
         ]
       }))),
-      (heard) =>
-        assert.deepStrictEqual(answer(heard).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
+      (received) =>
+        assert.deepStrictEqual(answer(received).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
           [...f],
           [...g],
           ["", "f", "{\"c\":3}"]
         ])
     ))
 
-  it.effect("name and arguments may be members of the call itself, or of custom", () =>
+  it.effect("may have the name and arguments in the call itself, or in custom", () =>
     Effect.map(
       complete(JSON.stringify(completion({
         tool_calls: [
@@ -344,18 +344,18 @@ describe("tool calls in a document", () => {
           { id: "t2", type: "custom", custom: { name: "g", input: "{\"b\":2}" } }
         ]
       }))),
-      (heard) =>
-        assert.deepStrictEqual(answer(heard).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
+      (received) =>
+        assert.deepStrictEqual(answer(received).toolCalls.map((call) => [call.id, call.name, call.arguments]), [
           [...f],
           [...g]
         ])
     ))
 
-  it.effect("without ids and indexes two calls of one function are two calls", () =>
+  it.effect("are separate calls even without ids and indexes", () =>
     Effect.map(
       complete(JSON.stringify(completion({
         tool_calls: [piece({ name: "f", args: "" }), piece({ name: "f", args: "{}" }), piece({ name: "f", args: "{}" })]
       }))),
-      (heard) => assert.lengthOf(answer(heard).toolCalls, 3)
+      (received) => assert.lengthOf(answer(received).toolCalls, 3)
     ))
 })

@@ -11,9 +11,9 @@ const killed = (place: Stores.Place) =>
   Effect.gen(function*() {
     const verdict = yield* Effect.withRandom(Killing.kill(place, kills), Random.make(place.kind))
 
-    assert.deepInclude(verdict, { kills, torn: 0, doubled: 0, lost: 0 })
-    assert.isAbove(verdict.told, 0)
-    assert.isAtLeast(verdict.found, verdict.told)
+    assert.deepInclude(verdict, { kills, incomplete: 0, duplicated: 0, lost: 0 })
+    assert.isAbove(verdict.reported, 0)
+    assert.isAtLeast(verdict.found, verdict.reported)
   })
 
 const inFolder = (kind: Stores.Kind) =>

@@ -7,12 +7,12 @@ describe("What is found after a kill", () => {
   const [one, two] = [Turns.promptOf("ada", 0, 0), Turns.promptOf("ada", 0, 1)]
 
   const judge = (id: string, messages: ReadonlyArray<ChatMessage.ChatMessage>, done: ReadonlyArray<string>) =>
-    Turns.judge(messages, { ...Turns.untold(id), done: new Set(done) })
+    Turns.judge(messages, { ...Turns.nothingExpected(id), done: new Set(done) })
 
   it("is correct if a turn is stored that was not reported as done yet", () => {
     const verdict = judge("ada", [...turn(one), ...turn(two)], [one])
 
-    assert.deepStrictEqual(verdict, { told: 1, found: 2, torn: 0, doubled: 0, lost: 0 })
+    assert.deepStrictEqual(verdict, { reported: 1, found: 2, incomplete: 0, duplicated: 0, lost: 0 })
   })
 
   it("is not correct if a turn is missing", () => {
@@ -20,23 +20,23 @@ describe("What is found after a kill", () => {
   })
 
   it("is not correct if a turn is stored twice", () => {
-    assert.strictEqual(judge("ada", [...turn(one), ...turn(one)], [one]).doubled, 1)
+    assert.strictEqual(judge("ada", [...turn(one), ...turn(one)], [one]).duplicated, 1)
   })
 
   it("is not correct if half a turn is stored", () => {
-    assert.strictEqual(judge("ada", [...turn(one), ChatMessage.user(two)], [one]).torn, 1)
-    assert.strictEqual(judge("ada", turn(one).slice(1), []).torn, 1)
+    assert.strictEqual(judge("ada", [...turn(one), ChatMessage.user(two)], [one]).incomplete, 1)
+    assert.strictEqual(judge("ada", turn(one).slice(1), []).incomplete, 1)
   })
 
   it("is not correct if an answer is cut off, or belongs to another prompt or conversation", () => {
     const cut = ChatMessage.assistant(Turns.answerTo(one).slice(0, -1))
 
-    assert.strictEqual(judge("ada", [ChatMessage.user(one), cut], []).torn, 2)
+    assert.strictEqual(judge("ada", [ChatMessage.user(one), cut], []).incomplete, 2)
     assert.strictEqual(
-      judge("ada", [ChatMessage.user(one), ChatMessage.assistant(Turns.answerTo(two))], []).torn,
+      judge("ada", [ChatMessage.user(one), ChatMessage.assistant(Turns.answerTo(two))], []).incomplete,
       2
     )
-    assert.strictEqual(judge("bob", turn(one), []).torn, 2)
+    assert.strictEqual(judge("bob", turn(one), []).incomplete, 2)
   })
 
   it("is not correct if a removed turn is stored, and correct if it may have been removed", () => {
@@ -44,22 +44,22 @@ describe("What is found after a kill", () => {
       { _tag: "Done", count: 1, id: "ada", prompt: one },
       { _tag: "Removing", count: 1, id: "ada", prompt: one }
     ] as const
-    const removing = reports.reduce<ReadonlyMap<string, Turns.Told>>(Turns.hear, new Map())
-    const removed = Turns.hear(removing, { _tag: "Removed", count: 1, id: "ada", prompt: one })
-    const verdict = (told: ReadonlyMap<string, Turns.Told>, messages: ReadonlyArray<ChatMessage.ChatMessage>) =>
-      Turns.judge(messages, told.get("ada") ?? Turns.untold("ada"))
+    const removing = reports.reduce<ReadonlyMap<string, Turns.Expected>>(Turns.expectedAfter, new Map())
+    const removed = Turns.expectedAfter(removing, { _tag: "Removed", count: 1, id: "ada", prompt: one })
+    const verdict = (told: ReadonlyMap<string, Turns.Expected>, messages: ReadonlyArray<ChatMessage.ChatMessage>) =>
+      Turns.judge(messages, told.get("ada") ?? Turns.nothingExpected("ada"))
 
     assert.isTrue(Turns.isSound(verdict(removing, turn(one))))
     assert.isTrue(Turns.isSound(verdict(removing, [])))
     assert.isTrue(Turns.isSound(verdict(removed, [])))
-    assert.strictEqual(verdict(removed, turn(one)).doubled, 1)
+    assert.strictEqual(verdict(removed, turn(one)).duplicated, 1)
   })
 
   it("is not correct if a copy lacks a turn of its conversation", () => {
     const id = Turns.copyOf("ada", 0, 9)
-    const told = Turns.hear(new Map(), { _tag: "Copied", count: 1, id, prompts: [one, two] })
+    const told = Turns.expectedAfter(new Map(), { _tag: "Copied", count: 1, id, prompts: [one, two] })
     const verdict = (messages: ReadonlyArray<ChatMessage.ChatMessage>) =>
-      Turns.judge(messages, told.get(id) ?? Turns.untold(id))
+      Turns.judge(messages, told.get(id) ?? Turns.nothingExpected(id))
 
     assert.isTrue(Turns.isSound(verdict([...turn(one), ...turn(two)])))
     assert.strictEqual(verdict(turn(one)).lost, 1)
@@ -76,6 +76,6 @@ describe("What is found after a kill", () => {
     assert.isTrue(Turns.isSound(judge("ada", asked, [])))
     assert.isTrue(Turns.isSound(judge("ada", [...asked, result, ...turn(two)], [two])))
     assert.strictEqual(judge("ada", [...asked, result], [one]).lost, 1)
-    assert.isAbove(judge("ada", [...asked, ...turn(two)], []).torn, 0)
+    assert.isAbove(judge("ada", [...asked, ...turn(two)], []).incomplete, 0)
   })
 })

@@ -1,5 +1,5 @@
 /**
- * What the tests of `effect-chat/ai` share.
+ * Helpers for the tests of `effect-chat/ai`.
  */
 import type { AiError, Prompt, Response, Tool } from "@effect/ai"
 import { LanguageModel } from "@effect/ai"
@@ -12,7 +12,7 @@ import { ScriptedHttpClient } from "effect-chat/testing"
 /** Any part of an answer. */
 export type Part = Response.AnyPart
 
-/** The kinds of parts, in their order. */
+/** The types of parts, in order. */
 export const types = (parts: ReadonlyArray<Part>): ReadonlyArray<string> => parts.map((part) => part.type)
 
 /** The parts of a stream. */
@@ -24,7 +24,7 @@ export const parts = (
   LanguageModel.LanguageModel
 > => Effect.map(Stream.runCollect(LanguageModel.streamText(options)), Chunk.toReadonlyArray)
 
-/** A test's program on a model whose server is a script. */
+/** Runs a program on a model with a scripted server. */
 export const withModel = (script: ScriptedHttpClient.Script, config?: Partial<LLMConfig.Options>) =>
 <A, E, R>(
   program: Effect.Effect<A, E, R>

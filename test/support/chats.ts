@@ -1,5 +1,5 @@
 /**
- * What the tests of conversations share: answers, transcripts, and fibers that run an operation at a time.
+ * Helpers for the tests of conversations: scripted answers, transcripts and requests.
  */
 import { type HttpClient } from "@effect/platform"
 import { Effect } from "effect"
@@ -47,7 +47,7 @@ const member = (value: unknown, name: string): unknown =>
 /** Whether a request asks for a stream. */
 export const streams = (request: ScriptedHttpClient.CapturedRequest): boolean => member(request.body, "stream") === true
 
-/** The messages of a request, a line each. */
+/** The messages of a request, one per line. */
 export const sent = (request: ScriptedHttpClient.CapturedRequest | undefined): ReadonlyArray<string> => {
   const messages = member(request?.body, "messages")
   return Array.isArray(messages)
@@ -55,7 +55,7 @@ export const sent = (request: ScriptedHttpClient.CapturedRequest | undefined): R
     : []
 }
 
-/** Messages, a line each; the answers that were cut are marked. */
+/** Messages, one per line. Truncated answers are marked. */
 export const lines = (messages: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<string> =>
   messages.map((message) => {
     const content = typeof message.content === "string" ? message.content : JSON.stringify(message.content)
@@ -63,7 +63,7 @@ export const lines = (messages: ReadonlyArray<ChatMessage.ChatMessage>): Readonl
     return `${message.role}: ${content}${isCut ? " [interrupted]" : ""}`
   })
 
-/** What `echo` answers to a prompt: it is sent in one message with the questions before it that have no answer. */
+/** The answer of `echo` to a prompt. Earlier prompts without an answer are in the same message. */
 export const echoOf = (history: ReadonlyArray<string>, prompt: string): string => {
   const prompts = [prompt]
   for (let at = history.length - 1; /^assistant: +(?:\[interrupted\])?$/.test(history[at] ?? ""); at -= 2) {
@@ -72,11 +72,11 @@ export const echoOf = (history: ReadonlyArray<string>, prompt: string): string =
   return `re ${prompts.join("\n\n")}`
 }
 
-/** The history, a line each message. */
+/** The history, one message per line. */
 export const transcript = (chat: LLMChat.Service): Effect.Effect<ReadonlyArray<string>, ChatError.ChatError> =>
   Effect.map(chat.history, lines)
 
-/** What the script holds open or waits for. All 0 when nothing leaks. */
+/** The pending requests and open bodies of the script. All 0 if nothing leaks. */
 export const held: Effect.Effect<
   { readonly open: number; readonly pending: number; readonly unread: number },
   never,
@@ -86,7 +86,7 @@ export const held: Effect.Effect<
   (script) => Effect.all({ open: script.openBodies, pending: script.pendingRequests, unread: script.unreadBodies })
 )
 
-/** What `held` gives when nothing leaks. */
+/** The value of `held` if nothing leaks. */
 export const nothing = { open: 0, pending: 0, unread: 0 }
 
 /** All requests so far. */
@@ -96,7 +96,7 @@ export const requests: Effect.Effect<
   ScriptedHttpClient.ScriptedHttpClient
 > = Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (script) => script.requests)
 
-/** A test's program over a scripted server. */
+/** Runs a test's program with a scripted server. */
 export const withScript = (script: ScriptedHttpClient.Script) =>
 <A, E, R>(
   program: Effect.Effect<A, E, R>

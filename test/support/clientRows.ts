@@ -1,11 +1,11 @@
 /**
- * Answers that clients of chat completions are known to lose: the bytes, and what a client should make of them.
+ * Responses that some clients of chat completions are known to read wrongly, with their correct meaning.
  *
- * The tests and the table of `docs/differential.md` use the same bytes.
+ * The tests and the table of `docs/differential.md` use the same responses.
  */
 import { calls, choice, completion, data, delta, done, ends, says } from "./wire/say.ts"
 
-/** What the bytes say. */
+/** The correct meaning of a response. */
 export type Meaning =
   /** A complete answer. */
   | {
@@ -16,7 +16,7 @@ export type Meaning =
   }
   /** A part of an answer, which must not be reported as complete. */
   | { readonly _tag: "Cut"; readonly text: string }
-  /** An error in the server's words, after a part of an answer or alone. */
+  /** An error with the server's message, with or without a part of an answer before it. */
   | { readonly _tag: "Error"; readonly message: string; readonly text?: string }
 
 /** A response to a request for a stream. */
@@ -25,11 +25,11 @@ export interface Row {
   readonly status: number
   readonly contentType: string
   readonly body: string
-  /** The server sends nothing more after the body, and does not end it either. */
+  /** The server sends nothing after the body, but does not end it. */
   readonly stalls: boolean
-  /** The body is compressed with gzip, although nobody asked for it, with a header that says so or without one. */
+  /** The body is compressed with gzip, although the client did not ask for it. */
   readonly gzip?: "with a header" | "without a header"
-  /** The server sends the client on with a 307, to itself or to another origin, and the body comes from there. */
+  /** The server redirects the client with a 307, and the target sends the body. */
   readonly redirect?: "within the origin" | "to another origin"
   readonly meaning: Meaning
 }
@@ -61,7 +61,7 @@ const hi = says("Hi")
 const end = ends() + done
 const page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>nginx</body></html>"
 
-/** All rows, by the names that the tests know them by. */
+/** All rows, by the names that the tests use. */
 export const rows = {
   cut: row("an answer cut after \"Hi\"", hi, cut("Hi")),
   cutCall: row(

@@ -1,5 +1,5 @@
 /**
- * What a recording was read as, held against what it must be read as, aspect by aspect.
+ * Compares how the library reads a recording with the expected result, aspect by aspect.
  */
 import { FetchHttpClient } from "@effect/platform"
 import { Duration, Effect, Either, Layer, Stream } from "effect"
@@ -7,12 +7,12 @@ import { ChatCompletions, type ChatError, ChatMessage, type ChatResponse, LLMCon
 import type { Case } from "./corpus.ts"
 import { serve } from "./playback.ts"
 
-/** What came of a recording. */
+/** The result of a recording. */
 export type Outcome = Either.Either<ChatResponse.ChatResponse, ChatError.ChatError>
 
 const layer = ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer))
 
-/** Plays a recording back over a real socket, in these pieces, and reads it as it was asked for: streamed or whole. */
+/** Plays a recording back over a real socket, in these pieces, and reads it with or without a stream as recorded. */
 export const play = (recorded: Case, pieces: ReadonlyArray<Uint8Array>): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
     const { "content-length": _length, "transfer-encoding": _encoding, ...headers } = recorded.headers
@@ -29,7 +29,7 @@ export const play = (recorded: Case, pieces: ReadonlyArray<Uint8Array>): Effect.
     return yield* Effect.either(recorded.stream ? streamed(completions, request) : completions.complete(request))
   }).pipe(Effect.scoped, Effect.provide(layer))
 
-/** The response of `Finish`, which must be what the deltas before it add up to. */
+/** The response of `Finish`. Dies if the deltas do not add up to it. */
 const streamed = (completions: ChatCompletions.Service, request: ChatCompletions.ChatRequest) =>
   Effect.flatMap(Stream.runCollect(completions.stream(request)), (events) => {
     let text = ""
@@ -45,7 +45,7 @@ const streamed = (completions: ChatCompletions.Service, request: ChatCompletions
       : Effect.dieMessage("the deltas do not add up to the response")
   })
 
-/** What is compared. */
+/** The aspects that are compared. */
 export const aspects = [
   "outcome",
   "id and model",
@@ -57,10 +57,10 @@ export const aspects = [
   "error"
 ] as const
 
-/** One thing that is compared. */
+/** One of the {@link aspects}. */
 export type Aspect = typeof aspects[number]
 
-/** A recording that its authors cut: it must be told from a whole answer. */
+/** Whether a recording was truncated. It must not be read as a complete answer. */
 const isCut = (recorded: Case): boolean =>
   recorded.kind === "success" && recorded.stream && recorded.expected.finishReason === null &&
   !new TextDecoder().decode(recorded.body).includes("[DONE]")
@@ -99,7 +99,7 @@ const ofAnswer = (recorded: Case, outcome: Outcome): Partial<Record<Aspect, bool
   }
 }
 
-/** The words as recorded; white space around them is no part of them. */
+/** Whether messages are equal, ignoring white space around them. */
 const saysOf = (message: string, recorded: string): boolean => message.trim() === recorded.trim()
 
 /** The wait that the headers ask for, in milliseconds. */
@@ -126,7 +126,7 @@ const ofError = (recorded: Case, outcome: Outcome): Partial<Record<Aspect, boole
   }
 }
 
-/** Which aspects agree. What a recording says nothing of is not there. */
+/** Which aspects agree. Aspects that the recording does not have are absent. */
 export const compare = (recorded: Case, outcome: Outcome): Partial<Record<Aspect, boolean>> =>
   recorded.kind === "success" ? ofAnswer(recorded, outcome) : ofError(recorded, outcome)
 

@@ -1,5 +1,5 @@
 /**
- * A project that has the package installed as its users get it: built, packed, and installed by npm.
+ * A project with the package as users get it: built, packed and installed by npm.
  */
 import { Command, FileSystem, Path } from "@effect/platform"
 import { assert } from "@effect/vitest"
@@ -22,7 +22,7 @@ interface Exit {
   readonly output: string
 }
 
-/** Runs a command in `cwd` and waits for it, whatever its exit code is. */
+/** Runs a command in `cwd` and waits for its end, with any exit code. */
 export const run = Effect.fnUntraced(function*(
   cwd: string,
   [command, ...args]: readonly [string, ...Array<string>],
@@ -41,7 +41,7 @@ export const run = Effect.fnUntraced(function*(
   return exit
 }, Effect.scoped)
 
-/** Like `run`, and fails the test when the exit code is not 0. */
+/** Like `run`, but fails the test if the exit code is not 0. */
 export const succeed = Effect.fnUntraced(function*(
   cwd: string,
   command: readonly [string, ...Array<string>],
@@ -52,7 +52,7 @@ export const succeed = Effect.fnUntraced(function*(
   return output
 })
 
-/** Builds and packs a copy of the package, so that nothing is written to the work tree. */
+/** Builds and packs a copy of the package, without writing to the work tree. */
 export const pack = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -75,7 +75,7 @@ export const pack = Effect.gen(function*() {
   return path.join(stage, tarball ?? "there is no tarball")
 })
 
-/** A project that has nothing but the package, its peers at the versions developed with, and Node's types. */
+/** A project with only the package, its peers at the versions of development, and Node's types. */
 export class Consumer extends Effect.Service<Consumer>()("effect-chat/test/support/consumer", {
   scoped: Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -101,7 +101,7 @@ export class Consumer extends Effect.Service<Consumer>()("effect-chat/test/suppo
   })
 }) {}
 
-/** Copies programs of `test/support/runtimes` beside the installed package. Gives their folder. */
+/** Copies programs of `test/support/runtimes` into the project. Returns their folder. */
 export const copyPrograms = Effect.fnUntraced(function*(...files: ReadonlyArray<string>) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path

@@ -1,12 +1,12 @@
 /**
- * The recorded answers of real servers, where they lie beside the project, and a server that plays them back.
+ * The recorded responses of real servers, if they are available next to the project.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../../../shared/corpus/", import.meta.url))
 
-/** What a recording must be read as. */
+/** The expected result of a recording. */
 export interface Expected {
   readonly text: string | null
   readonly reasoning: string | null
@@ -37,10 +37,10 @@ export interface Case {
   readonly body: Uint8Array
 }
 
-/** Whether the recordings are there. */
+/** Whether the recordings are available. */
 export const isPresent: boolean = existsSync(root)
 
-/** All recordings, in the order of their names; none where they are absent. */
+/** All recordings, in the order of their names. Empty if they are not available. */
 export const cases: ReadonlyArray<Case> = isPresent
   ? readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => {
     const folder = `${root}${entry.name}/`

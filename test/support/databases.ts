@@ -1,5 +1,5 @@
 /**
- * What the tests of stores in databases share: a turn, and a SQLite file that is open twice.
+ * Helpers for the tests of SQL stores: a turn, and a SQLite file that is open twice.
  */
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -8,7 +8,7 @@ import { ChatMessage, ChatResponse, HistoryStore } from "effect-chat"
 import * as Sqlite from "effect-chat/sql/Sqlite"
 import Database from "libsql"
 
-/** A turn in which the user says this. */
+/** A turn with this prompt. */
 export const turn = (id: string, expectedVersion: number, said = "Hello"): HistoryStore.Append => ({
   id,
   expectedVersion,
@@ -24,7 +24,7 @@ export const folder = Effect.gen(function*() {
   return yield* fs.makeTempDirectoryScoped({ prefix: "effect-chat-sql-" })
 }).pipe(Effect.provide(NodeContext.layer), Effect.orDie)
 
-/** A store in a file, and the file opened by somebody else. */
+/** A store in a file, and another connection to the same file. */
 export const file = Effect.gen(function*() {
   const filename = `${yield* folder}/chats.db`
   const store = Context.get(yield* Layer.build(Sqlite.layer({ filename })), HistoryStore.HistoryStore)

@@ -1,5 +1,5 @@
 /**
- * Tables of the documentation that a test run makes.
+ * Tables of the documentation that tests generate.
  */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url"
 const begin = "<!-- generated -->"
 const end = "<!-- /generated -->"
 
-/** Checks that the page holds this table between its marks; with `UPDATE_DOCS=1` it is put there. */
+/** Asserts that the page has this table between its marks. With `UPDATE_DOCS=1`, writes the table there. */
 export const generated = (page: string, table: string): Effect.Effect<void> =>
   Effect.sync(() => {
     const file = fileURLToPath(new URL(`../../docs/${page}`, import.meta.url))

@@ -1,5 +1,5 @@
 /**
- * Arbitrary histories: whatever can be stored, imported, or left by a window or an interrupted turn.
+ * Arbitrary histories: all that can be stored, imported, cut by a window or left by an interrupted turn.
  */
 import { FastCheck as fc } from "effect"
 import type { ChatMessage, ChatResponse } from "effect-chat"
@@ -44,7 +44,7 @@ const argumentTexts = fc.oneof(
   fc.json({ maxDepth: 2 })
 )
 
-/** The server and model of the requests, and others. */
+/** The origin and model of the requests, and others. */
 export const origin = "http://server.test"
 export const model = "m1"
 

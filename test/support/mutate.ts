@@ -1,22 +1,22 @@
 /**
- * Mutations of recorded bodies: what networks, proxies and broken servers make of an answer. All of them follow from a
- * generator of numbers, so that a seed repeats them.
+ * Mutations of recorded bodies, as by networks, proxies and broken servers. They depend only on a generator of random
+ * numbers, so a seed repeats them.
  */
 
-/** One change of a body, in words, and the body that it makes. */
+/** A change of a body, and its name. */
 export interface Mutation {
   readonly name: string
   readonly apply: (body: Uint8Array, random: () => number) => Uint8Array
 }
 
-/** A body as mutations made it. */
+/** A mutated body, and the names of its mutations. */
 export interface Mutant {
   readonly body: Uint8Array
-  /** The names of the mutations, in their order. */
+  /** The names of the mutations, in order. */
   readonly names: ReadonlyArray<string>
 }
 
-/** A whole number from 0 to below `limit`; 0 where that is 0. */
+/** An integer from 0 to below `limit`. 0 if `limit` is 0. */
 export const below = (limit: number, random: () => number): number => Math.floor(random() * limit)
 
 /** One of several. */
@@ -38,14 +38,14 @@ const splice = (body: Uint8Array, at: number, removed: number, added: Uint8Array
 
 const none = new Uint8Array(0)
 
-/** A stretch of the body: mostly short, sometimes most of it. */
+/** A range of the body: usually short, sometimes most of it. */
 const stretch = (body: Uint8Array, random: () => number): readonly [at: number, length: number] => {
   const at = below(body.length, random)
   const longest = random() < 0.8 ? 12 : body.length
   return [at, 1 + below(Math.min(longest, body.length - at), random)]
 }
 
-/** Where the body's events begin and end, by their blank lines. */
+/** The events of the body, by their blank lines. */
 const eventsOf = (body: Uint8Array): ReadonlyArray<Uint8Array> => {
   const events: Array<Uint8Array> = []
   let begin = 0
@@ -67,7 +67,7 @@ const onEvents = (
   return concat(...events)
 }
 
-/** What is put where it does not belong: NUL, CR, LF, CRLF, BOM, half a character, and marks of the protocol. */
+/** Bytes to insert: NUL, CR, LF, CRLF, BOM, incomplete characters, and characters of the protocol. */
 const intruders = [
   [0],
   [13],

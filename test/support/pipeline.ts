@@ -1,5 +1,5 @@
 /**
- * The kinds of completions services that a conversation can be made over.
+ * The kinds of completions services that a conversation can use.
  */
 import { Chunk, Effect, Stream } from "effect"
 import { ChatCompletions, Fallback, Limits, type LLMConfig } from "effect-chat"
@@ -8,7 +8,7 @@ import { options } from "./chats.ts"
 /** The server that a fallback tries. */
 export const second: LLMConfig.Options = options({ baseUrl: "http://second.test/v1" })
 
-/** A service as a program writes it: it knows no signal, and its streams have empty chunks. */
+/** A service of a program: it ignores the signal, and its streams have empty chunks. */
 const handWritten = (completions: ChatCompletions.Service): ChatCompletions.Service => ({
   complete: ({ config, messages, options }) => completions.complete({ config, messages, options }),
   stream: ({ config, messages, options }) =>
@@ -23,7 +23,7 @@ const limited = (completions: ChatCompletions.Service) =>
 
 const fallenBack = (completions: ChatCompletions.Service) => Fallback.make({ configs: [second] }).over(completions)
 
-/** Services over the scripted server, by name. Calls of those with limits run one at a time. */
+/** Services with the scripted server, by name. With limits, calls run one at a time. */
 export const kinds = {
   "over HTTP": ChatCompletions.make,
   "with limits": Effect.flatMap(ChatCompletions.make, limited),

@@ -5,13 +5,13 @@ import { Effect, type Scope } from "effect"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 
-/** What is played back. */
+/** A response to play back. */
 export interface Playback {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   /** One network write each. */
   readonly pieces: ReadonlyArray<Uint8Array>
-  /** What comes after them: the end (default), nothing any more, or a reset of the connection. */
+  /** What follows the pieces: the end (default), silence, or a reset of the connection. */
   readonly ending?: "end" | "stall" | "reset" | undefined
 }
 
@@ -22,9 +22,9 @@ export interface Server {
   readonly requests: () => number
   /** Connections so far. */
   readonly connections: () => number
-  /** Connections that are open now. */
+  /** Currently open connections. */
   readonly open: () => number
-  /** Answers that their client left before their end. */
+  /** Answers whose client closed the connection before their end. */
   readonly left: () => number
 }
 
@@ -41,7 +41,7 @@ const play = async (playback: Playback, response: ServerResponse): Promise<void>
   else response.end()
 }
 
-/** A server whose answers come from a function of the request; without one it never sends so much as a header. */
+/** A server that answers by a function of the request. If it returns undefined, the server never sends headers. */
 export const serve = (
   answer: (request: IncomingMessage, count: number) => Playback | undefined
 ): Effect.Effect<Server, never, Scope.Scope> =>
@@ -84,7 +84,7 @@ export const serve = (
     (server) => Effect.sync(server.close)
   )
 
-/** Bytes in pieces of 1 to `most`, cut by a generator of numbers in [0, 1). */
+/** Splits bytes into pieces of 1 to `most`, by a generator of numbers in [0, 1). */
 export const cut = (bytes: Uint8Array, most: number, random: () => number): ReadonlyArray<Uint8Array> => {
   const pieces: Array<Uint8Array> = []
   for (let at = 0; at < bytes.length;) {

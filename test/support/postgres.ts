@@ -1,8 +1,8 @@
 /**
- * A PostgreSQL server of the tests' own: on loopback, on a free port, in a temporary folder, and gone after them.
+ * Starts a PostgreSQL server for the tests, on loopback with a free port and a temporary folder.
  *
- * Its programs are found where Debian keeps them, or in PATH. They refuse to run as root: then they run as `postgres`,
- * the user that Debian's package creates.
+ * Its programs are in Debian's folder or in PATH. They refuse to run as root: then they run as `postgres`, the user that
+ * Debian's package creates.
  */
 import { PgClient } from "@effect/sql-pg"
 import { Context, Data, Effect, Layer, Redacted, Schedule, Scope } from "effect"
@@ -12,7 +12,7 @@ import { createServer } from "node:net"
 
 const debian = "/usr/lib/postgresql"
 
-/** The folder with `initdb` and `pg_ctl`, the newest version's. */
+/** The folder with `initdb` and `pg_ctl` of the newest version. */
 const programs = [
   ...(existsSync(debian) ? readdirSync(debian) : []).sort((a, b) => Number(b) - Number(a)).map((v) =>
     `${debian}/${v}/bin`
@@ -20,7 +20,7 @@ const programs = [
   ...(process.env["PATH"] ?? "").split(":")
 ].find((directory) => existsSync(`${directory}/initdb`) && existsSync(`${directory}/pg_ctl`))
 
-/** What a title says about tests that need a server. */
+/** The note in the titles of tests that need a server. Empty if the programs are available. */
 export const unavailable = programs === undefined ? " (skipped: no PostgreSQL is installed)" : ""
 
 export interface Service {
@@ -32,16 +32,16 @@ export class Postgres extends Context.Tag("effect-chat/test/support/postgres")<P
 
 const isRoot = process.getuid?.() === 0
 
-/** One word of a shell's line. */
+/** Quotes a word for a shell. */
 const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`
 
-/** A shell of a user who may run a server. Its standard input stays open. */
+/** A shell of a user who may run the server. Its standard input stays open. */
 const shell = (script: string) => {
   const [command, ...words] = isRoot ? ["su", "postgres", "-s", "/bin/sh", "-c", script] : ["/bin/sh", "-c", script]
   return spawn(command ?? "", words, { cwd: "/", stdio: ["pipe", "pipe", "pipe"] })
 }
 
-/** The server did not start: what its programs said. */
+/** The server did not start. Has the output of its programs. */
 class NotStarted extends Data.TaggedError("NotStarted")<{ readonly message: string }> {}
 
 const freePort = Effect.async<number>((resume) => {
@@ -53,8 +53,8 @@ const freePort = Effect.async<number>((resume) => {
 })
 
 /**
- * A server in a folder of its own. It runs until its shell's input ends: also where the tests are killed, it is stopped
- * and its folder removed.
+ * Starts a server in a new folder. It stops when the input of its shell ends, also if the tests are killed, and then its
+ * folder is removed.
  */
 const start = (port: number) =>
   Effect.async<ReturnType<typeof shell>, NotStarted>((resume) => {
@@ -83,11 +83,11 @@ const stop = (child: ReturnType<typeof shell>) =>
     child.stdin.end()
   })
 
-/** A server that runs. */
+/** A running server. */
 export const layer: Layer.Layer<Postgres> = Layer.scoped(
   Postgres,
   Effect.gen(function*() {
-    // By now the port may be somebody else's: then the layer tries once more.
+    // Another program may use the port by now: then the layer tries again.
     const port = yield* freePort
     yield* Effect.acquireRelease(start(port), stop)
     const address = (database: string) => Redacted.make(`postgres://test@127.0.0.1:${port}/${database}`)

@@ -1,13 +1,13 @@
 /**
- * A second reader of the wire, for the library's to be compared with: it has the whole body before it, and reads only
- * what decides whether an answer is whole. Slow and short on purpose, and it shares no code with the library.
+ * A simple reader of responses, to compare with the library's decoder. It needs the complete body, and reads only the text
+ * and whether the answer is complete. It is short and slow, and shares no code with the library.
  */
 
-/** What a body is, and the text of its answer. */
+/** The verdict on a body, and the text of its answer. */
 export interface Reading {
   /**
-   * `whole`: the answer says that it ended. `cut`: it does not. `broken`: something in its midst cannot be read, or it
-   * says that it failed. `unsure`: it is no plain answer, and what to make of it is the library's choice.
+   * `whole`: the answer has an end. `cut`: it has none. `broken`: a part before the end cannot be read, or the answer
+   * reports a failure. `unsure`: this reader has no rule for the body, and the library decides.
    */
   readonly verdict: "whole" | "cut" | "broken" | "unsure"
   readonly text: string
@@ -40,7 +40,7 @@ const parse = (text: string): { readonly value: unknown } | undefined => {
 
 const known = ["data", "event", "id", "retry", ""]
 
-/** The events of a stream; the last one also without its blank line. Undefined where there are lines beside them. */
+/** The events of a stream. The last one needs no blank line. Undefined if there are lines that are not fields. */
 const eventsOf = (text: string): ReadonlyArray<Event> | undefined => {
   const events: Array<Event> = []
   let name = ""
@@ -83,11 +83,11 @@ const textOf = (content: unknown): string => {
 
 const isRecord = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Objects that are no plain chunks are errors or noise, by rules that are not repeated here. */
+/** Whether an object is a plain chunk. The library has rules for others, which are not repeated here. */
 const isPlain = (value: unknown): boolean =>
   Array.isArray(member(value, "choices")) && !/"error|"null"/.test(JSON.stringify(value))
 
-const said = (choice: unknown, names: readonly [string, string]): string => {
+const answerText = (choice: unknown, names: readonly [string, string]): string => {
   const message = names.map((name) => member(choice, name)).find(isRecord)
   if (message !== undefined) return textOf(member(message, "content"))
   const text = member(choice, "text")
@@ -101,18 +101,18 @@ const reasonOf = (choice: unknown): string => {
 
 const unsure: Reading = { verdict: "unsure", text: "" }
 
-/** Reads a document that is a whole completion. The end of a stream can stand behind it. */
+/** Reads a document, which may be followed by [DONE]. */
 const readDocument = (body: string): Reading => {
   const text = /^[{[]/.test(body) ? body.replace(/(?:data:\s*)?\[DONE\]$/, "").trimEnd() : body
   const parsed = parse(text)
-  // Several documents, a document a line, and a page are the library's to tell apart.
+  // Several documents, one document per line, or a page: the library decides.
   if (parsed === undefined) return /^[{[]/.test(text) && !/[\r\n]/.test(text) ? { verdict: "cut", text: "" } : unsure
   const choices = member(parsed.value, "choices")
   if (!Array.isArray(choices) || choices.length !== 1 || !isPlain(parsed.value)) return unsure
-  // The only choice of a document is its answer, whatever its index.
+  // The only choice of a document is its answer, with any index.
   const [choice]: ReadonlyArray<unknown> = choices
   const verdict = failures.includes(reasonOf(choice)) ? "broken" : "whole"
-  return { verdict, text: said(choice, ["message", "delta"]) }
+  return { verdict, text: answerText(choice, ["message", "delta"]) }
 }
 
 const readStream = (stream: string): Reading => {
@@ -122,16 +122,16 @@ const readStream = (stream: string): Reading => {
   let isFinished = false
   let isBegun = false
   for (const [at, { data: written, name }] of events.entries()) {
-    // Gateways can write the field's name twice.
+    // Gateways can repeat `data:`.
     const data = written.replace(/^(?:data: ?)+/, "")
     if (name !== "" || data.includes("\n")) return unsure
     if (data.trim() === "" || data.startsWith(":")) continue
-    // What has no choice has no answer that could be whole.
+    // Without a choice there is no answer.
     if (data.startsWith("[DONE]")) return { verdict: isBegun ? "whole" : "cut", text }
     const parsed = parse(data)
     if (parsed === undefined) {
       const isLast = at === events.length - 1
-      // The end of the body cut it off, or it is broken: after the finish reason that is not worth an answer.
+      // The end of the body cut the event off, or it is malformed. After the finish reason, the answer is complete anyway.
       if (isLast && data.startsWith("{") && stream.endsWith(data)) {
         return { verdict: isFinished ? "whole" : "cut", text }
       }
@@ -139,11 +139,11 @@ const readStream = (stream: string): Reading => {
     }
     const choice = firstChoice(parsed.value)
     if (!isPlain(parsed.value) || isRecord(member(choice, "delta")) === isRecord(member(choice, "message"))) {
-      // A chunk of usage alone is plain too.
+      // A chunk with only usage is plain too.
       if (!isPlain(parsed.value) || choice !== undefined) return unsure
     }
     isBegun ||= choice !== undefined
-    text += said(choice, ["delta", "message"])
+    text += answerText(choice, ["delta", "message"])
     const reason = reasonOf(choice)
     if (failures.includes(reason)) return { verdict: "broken", text }
     if (reason !== "") isFinished = true
@@ -151,7 +151,7 @@ const readStream = (stream: string): Reading => {
   return { verdict: isFinished ? "whole" : "cut", text }
 }
 
-/** Whether there is anything in a body that says that its answer ended. */
+/** Whether a body has any sign of the end of an answer. */
 export const hasEnd = (body: Uint8Array): boolean => {
   const text = new TextDecoder().decode(body)
   return /\[DONE\]|"finish_reason"\s*:\s*"[^"]/.test(text) || member(parse(text.trim())?.value, "choices") !== undefined

@@ -1,9 +1,9 @@
 /**
- * A tracer that remembers the spans of an effect.
+ * A tracer that records the spans of an effect.
  */
 import { Effect, Tracer } from "effect"
 
-/** Runs the effect, and gives its spans in the order in which they began. */
+/** Runs the effect, and returns its spans in the order of their starts. */
 export const spansOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<ReadonlyArray<Tracer.Span>, E, R> =>
   Effect.gen(function*() {
     const native = yield* Effect.tracer
@@ -20,7 +20,7 @@ export const spansOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<
     return spans
   })
 
-/** A span's name under those around it: `LLMChat.ask > ChatCompletions.complete`. */
+/** The name of a span after those of its parents: `LLMChat.ask > ChatCompletions.complete`. */
 export const path = (span: Tracer.AnySpan): string => {
   if (span._tag === "ExternalSpan") return span.spanId
   return span.parent._tag === "None" ? span.name : `${path(span.parent.value)} > ${span.name}`

@@ -1,10 +1,10 @@
 /**
- * Fibers beside those of a test, which it disturbs between any two of their operations.
+ * Runs fibers step by step, to interrupt them, or to disturb them otherwise, between any two of their operations.
  */
 import { assert } from "@effect/vitest"
 import { Cause, Clock, Duration, Effect, Exit, type Fiber, Runtime, Scheduler } from "effect"
 
-/** Counts the operations of the fibers that it runs, and lets another go first before one of them. */
+/** A scheduler that counts the operations of its fibers, and calls a function before a given operation. */
 class Scheduling extends Scheduler.ControlledScheduler {
   private left = Infinity
   private disturb: (() => void) | undefined
@@ -35,25 +35,25 @@ class Scheduling extends Scheduler.ControlledScheduler {
   }
 }
 
-/** Fibers beside those of the test, which it can break in on between any two of their operations. */
+/** Runs fibers, and can call a function between any two of their operations. */
 export interface Stage {
-  /** A fiber that runs when the stage settles. */
+  /** Starts a fiber that runs at the next `settle`. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
-  /** A fiber that runs now, as far as it can. */
+  /** Starts a fiber that runs at once, as far as it can. */
   readonly start: <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
-  /** Disturbs the fibers once they have run so many operations more. */
+  /** Calls `disturb` after `after` further operations. */
   readonly breakIn: (after: number, disturb: () => void) => void
-  /** Disturbs nobody any more. */
+  /** Cancels `breakIn`. */
   readonly leaveAlone: () => void
-  /** Whether they had so many. */
+  /** Whether the fibers had enough operations for `breakIn`. */
   readonly brokeIn: () => boolean
-  /** Runs the fibers until they wait for what is not there yet, or have ended. */
+  /** Runs the fibers until all of them wait or have ended. */
   readonly settle: () => void
-  /** Lets time pass for the fibers. */
+  /** Advances the clock of the fibers. */
   readonly pass: (duration: Duration.DurationInput) => void
 }
 
-/** A clock that stands still until it is told to go on. The TestClock loses its lock to fibers that are interrupted. */
+/** A clock that only `wakeNext` advances. The TestClock cannot be used: interrupted fibers keep its lock. */
 const makeClock = () => {
   let now = 0
   let sleepers: Array<{ readonly at: number; readonly wake: () => void }> = []
@@ -73,7 +73,7 @@ const makeClock = () => {
         })
     }
   })
-  /** Goes on to the next time at which somebody wakes; whether there is one up to then. */
+  /** Advances to the end of the next sleep, at most to `until`. Returns whether a sleep ended. */
   const wakeNext = (until: number): boolean => {
     const at = Math.min(...sleepers.map((sleeper) => sleeper.at))
     now = Math.min(at, until)
@@ -85,7 +85,7 @@ const makeClock = () => {
   return { clock, now: () => now, wakeNext }
 }
 
-/** A stage of its own, whose time is its own. */
+/** A new stage with its own clock. */
 export const makeStage: Effect.Effect<Stage> = Effect.suspend(() => {
   const { clock, now, wakeNext } = makeClock()
   return Effect.map(Effect.withClock(Effect.runtime<never>(), clock), (runtime) => {
@@ -112,20 +112,20 @@ export const makeStage: Effect.Effect<Stage> = Effect.suspend(() => {
   })
 })
 
-/** What the effect gives when it runs on the stage; it must come to an end there. */
+/** Runs an effect on the stage. Fails the test if it does not succeed. */
 export const run = <A, E>(stage: Stage, effect: Effect.Effect<A, E>, name: string): A => {
   const fiber = stage.fork(effect)
   stage.settle()
   return value(fiber, name)
 }
 
-/** What the fiber gave; it must have ended. */
+/** The value of a fiber. Fails the test if it did not succeed. */
 export const value = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, name: string): A => {
   const exit = ended(fiber, name)
   return Exit.isSuccess(exit) ? exit.value : assert.fail(`${name} fails: ${String(exit)}`)
 }
 
-/** How the fiber ended, which it must have. */
+/** The exit of a fiber. Fails the test if it has not ended. */
 export const ended = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, name: string): Exit.Exit<A, E> => {
   const exit = fiber.unsafePoll()
   return exit === null ? assert.fail(`${name} hangs`) : exit
@@ -133,15 +133,15 @@ export const ended = <A, E>(fiber: Fiber.RuntimeFiber<A, E>, name: string): Exit
 
 const isEvery = process.env["EVERY_OPERATION"] === "1"
 
-/** Where locks are taken every operation counts; on the wire, which has far more of them, a sample does. */
+/** Every one of the first 200 operations, which take locks, and then a sample. */
 export const mostly = (after: number): number => after + (isEvery || after < 200 ? 1 : 13)
 
-/** A sample of operations. */
+/** Every `step`th operation. */
 export const someOf = (step: number) => (after: number): number => after + (isEvery ? 1 : step)
 
 /**
- * Plays a scene with a disturbance after 0 operations, and the next number of them, until it ends before it is disturbed.
- * All must be sound. Gives how many operations there were.
+ * Plays a scene repeatedly, with a disturbance after 0 operations, then after `next(0)`, and so on, until the scene ends
+ * before the disturbance. Fails the test if any of them fails. Returns the number of operations of the scene.
  */
 export const atOperations = <R>(
   next: (after: number) => number,

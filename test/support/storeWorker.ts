@@ -1,6 +1,6 @@
 /**
- * A program that shares a store with others. Each line of its standard input is a `Job`; each line of its output says
- * how that went, as an `Outcome`.
+ * A program that shares a store with other programs. Each line of its standard input is a `Job`, and each line of its output
+ * the `Outcome` of a job.
  */
 import { PgClient } from "@effect/sql-pg"
 import { Cause, Effect, Either, Exit, Layer, Option, Redacted, Schema } from "effect"
@@ -29,8 +29,8 @@ export const storeOf = (database: string) =>
     : Sqlite.layer({ filename: database })
 
 /**
- * Adds turns to the conversation, which it takes for a new one, each at the newest version it knows of. Gives how often
- * somebody else was faster: of two that begin together, one is at least once.
+ * Adds turns to a conversation, starting with version 0 and continuing with the version of each conflict. Returns the number
+ * of conflicts: of two programs that start together, at least one has a conflict.
  */
 const work = ({ conversation, database, turns, writer }: typeof Job.Type) =>
   Effect.gen(function*() {

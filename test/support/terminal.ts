@@ -1,37 +1,37 @@
 /**
- * The terminal chat as its users start it: a process of its own, its environment free of other servers' settings.
+ * Runs the terminal chat as a process, as its users do, without environment variables that configure other servers.
  */
 import { Data, Effect, type Scope } from "effect"
 import { spawn } from "node:child_process"
 
-/** What a program left behind. */
+/** The output and exit code of a program. */
 export interface Ended {
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
 }
 
-/** A program that runs. */
+/** A running program. */
 export interface Running {
-  /** Types, or pipes, this. */
+  /** Writes to its standard input. */
   readonly write: (text: string) => Effect.Effect<void>
-  /** Waits until the program has printed this after what was waited for before; all of its output so far. */
+  /** Waits until the program has printed this text, after the text of the last wait. Returns all output so far. */
   readonly printed: (text: string) => Effect.Effect<string, Silence>
   /** Ends the input and waits for the program. */
   readonly end: Effect.Effect<Ended>
 }
 
-/** The program ended, or fell silent, without printing what was waited for. */
+/** The program ended, or printed nothing more, before it printed the expected text. */
 export class Silence extends Data.TaggedError("Silence")<{ readonly message: string }> {}
 
 type Env = Readonly<Record<string, string>>
 
-/** The environment without what names a server or its key. */
+/** The environment without variables for a server or its key. */
 export const scrubbed = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(LLM|OPENAI)_/.test(name)))
 
 const chat = ["node", "--import", "tsx", "examples/chat.ts"]
 
-/** Starts a command; the scope ends it. */
+/** Starts a command, which ends with the scope. */
 const start = ([command = "", ...args]: ReadonlyArray<string>, env: Env): Effect.Effect<Running, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
@@ -74,7 +74,7 @@ const start = ([command = "", ...args]: ReadonlyArray<string>, env: Env): Effect
     }
   )
 
-/** Runs the chat with these arguments, and pipes it the input. */
+/** Runs the chat with these arguments, and pipes the input to it. */
 export const run = (
   args: ReadonlyArray<string>,
   options: { readonly input?: string; readonly env?: Env } = {}
@@ -85,7 +85,7 @@ export const run = (
     return yield* program.end
   }))
 
-/** Starts the chat on a terminal of its own, which `script` of util-linux gives it. */
+/** Starts the chat in a terminal, which `script` of util-linux provides. */
 export const open = (env: Env = {}): Effect.Effect<Running, never, Scope.Scope> =>
   start(["script", "--quiet", "--flush", "--return", "--command", chat.join(" "), "/dev/null"], {
     TERM: "xterm",

@@ -1,5 +1,5 @@
 /**
- * What the tests of turns with tools share: tools, scripted answers, and what was sent.
+ * Helpers for the tests of turns with tools: tools, scripted answers, and the sent messages.
  */
 import { Chunk, Effect, Option, Schema, Stream } from "effect"
 import {
@@ -16,7 +16,7 @@ import {
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { options } from "./chats.ts"
 
-/** A chat whose requests have the calls and results as they are. */
+/** A chat whose requests have calls and results unchanged. */
 export const makeChat = (more?: Partial<LLMConfig.Options>, also?: LLMChat.Options) =>
   LLMChat.make(options({ wire: { toolHistory: "calls" }, ...more }), also)
 
@@ -24,7 +24,7 @@ export const makeChat = (more?: Partial<LLMConfig.Options>, also?: LLMChat.Optio
 export const tool = <A, E>(name: string, handler: Effect.Effect<A, E>) =>
   Tool.make({ name, parameters: {}, handler: () => handler })
 
-/** A tool that repeats its input, and what it was called with. */
+/** A tool that repeats its input, and the inputs of its calls. */
 export const echo = (calls: Array<string> = [], more: { readonly needsApproval?: boolean } = {}) =>
   Tool.make({
     name: "echo",
@@ -50,7 +50,7 @@ export const pay = (calls: Array<string> = []) =>
       })
   })
 
-/** Tools that exist for sure. */
+/** A ToolSet of valid tools. */
 export const setOf = (...tools: ReadonlyArray<Tool.Provided>): Effect.Effect<ToolSet.ToolSet> =>
   Effect.orDie(ToolSet.make(tools))
 
@@ -72,7 +72,7 @@ export const eventsOf = (
 ): Effect.Effect<ReadonlyArray<ChatEvent.ChatEvent>, ChatError.ChatError> =>
   Effect.map(Stream.runCollect(chat.chatEvents(input, options)), Chunk.toReadonlyArray)
 
-/** The response of a turn, whole or streamed. */
+/** The response of a turn, with or without a stream. */
 export const respond = (
   chat: LLMChat.Service,
   form: "whole" | "streamed",
@@ -111,7 +111,7 @@ export const member = (request: ScriptedHttpClient.CapturedRequest | undefined, 
   return typeof body === "object" && body !== null ? Reflect.get(body, name) : undefined
 }
 
-/** Whether each call of a history has one result, and each result a call before it. Open calls at its end are none. */
+/** Whether each call of a history has one result, and each result a call before it. Calls at the end may be open. */
 export const isPaired = (messages: ReadonlyArray<ChatMessage.ChatMessage>): boolean => {
   let open: ReadonlyArray<string> = []
   for (const message of messages) {

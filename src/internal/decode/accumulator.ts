@@ -1,7 +1,6 @@
 /**
- * Chunks → ChatEvents, and all of them → the ChatResponse.
- *
- * One accumulator serves the chunks of a stream and a complete document alike: a document is a single chunk.
+ * Turns the parsed chunks of one answer into ChatEvents and the final ChatResponse. A document (an answer that is not
+ * streamed) is read as a single chunk.
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Opaque, type Usage } from "../../ChatResponse.ts"
@@ -29,13 +28,13 @@ import { splitHalf } from "./sse.ts"
 import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
 import { type OpenCall, ToolCalls } from "./toolCalls.ts"
 
-/** Who was asked, and how the answer is read. */
+/** The server and the model of the request, and how the answer is read. */
 export interface Options {
   readonly provider: string | undefined
   readonly origin: string
-  /** The model that was asked for. */
+  /** The requested model. */
   readonly model: string
-  /** Whether a text can begin with reasoning in tags. */
+  /** Whether a text can start with reasoning in tags such as `<think>`. */
   readonly thinkTags: boolean
 }
 
@@ -45,7 +44,7 @@ type Text = "text" | "reasoning" | "refusal"
 export class Accumulator {
   readonly #options: Options
   readonly #texts: Record<Text, string> = { text: "", reasoning: "", refusal: "" }
-  /** The first halves of characters whose second halves have not come. */
+  /** High surrogates at the ends of texts, held until their low surrogates arrive. */
   readonly #halves: Record<Text, string> = { text: "", reasoning: "", refusal: "" }
   readonly #calls = new ToolCalls()
   readonly #members = new Members()
@@ -62,10 +61,10 @@ export class Accumulator {
   #hasChoice = false
   #choiceIndex: number | undefined
   #choices: "unknown" | "first" | "counting" = "unknown"
-  /** A choice with another index than 0 that came first. */
+  /** A first choice whose index is not 0, held until the next chunk shows whether it is the answer. */
   #early: JsonRecord | undefined
   #reasoningIn: "field" | "tags" | undefined
-  /** Reasoning that came beside the same reasoning in another place. */
+  /** Reasoning from a second place (a field or tags), which usually repeats the first. */
   #repeated = ""
   #size = 0
 
@@ -74,7 +73,7 @@ export class Accumulator {
     this.#thinkTags = options.thinkTags ? makeThinkTags() : undefined
   }
 
-  /** Whether the server gave a finish reason. */
+  /** Whether the server sent a finish reason. */
   get isFinished(): boolean {
     return Boolean(this.#rawFinishReason)
   }
@@ -84,24 +83,24 @@ export class Accumulator {
     return this.#hasChoice
   }
 
-  /** The finish reason of a generation that failed. No later reason takes it back. */
+  /** The finish reason of a failed generation. A later finish reason does not replace it. */
   get failure(): string | undefined {
     return this.#rawFailure
   }
 
-  /** What the server says of the failure. */
+  /** The server's message about the failure. */
   get failureMessage(): string | undefined {
     return this.#failureMessage
   }
 
-  /** About how much is kept of the answer, in characters. */
+  /** The approximate size of the answer so far, in characters. */
   get size(): number {
-    // A few members and calls are no matter, however small the limit is.
+    // A few members and calls are free, however small the limit is.
     const free = 2 ** 14
     return this.#size + Math.max(0, this.#members.size + this.#calls.contentSize - free)
   }
 
-  /** Takes in a chunk, or a complete document, and appends its events to `out`. */
+  /** Adds a chunk or a document, and appends its events to `out`. */
   add(chunk: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): void {
     this.#id ||= asText(chunk["id"])?.slice(0, longestName) ?? ""
     this.#model ||= asText(chunk["model"])?.slice(0, longestName) ?? ""
@@ -120,7 +119,7 @@ export class Accumulator {
     }
   }
 
-  /** Takes in a delta that is known to hold a text, which is not empty, and nothing else. */
+  /** Adds a delta that contains only text. The text must not be empty. */
   addPlain(text: string, out: Array<ChatEvent>): void {
     const before = out.length
     this.#size += text.length
@@ -128,12 +127,12 @@ export class Accumulator {
     if (out.length > before) this.#hasDeltas = true
   }
 
-  /** The body has ended: what was held back until more was known counts. */
+  /** Handles the end of the body: a choice that was held back is the answer. */
   end(out: Array<ChatEvent>): void {
-    this.#settle(out)
+    this.#addEarlyChoice(out)
   }
 
-  /** Emits what is held back until more is known, such as the half of a tag or of a character. */
+  /** Emits text that was held back, such as an incomplete tag or a high surrogate. */
   flush(out: Array<ChatEvent>): void {
     if (this.#thinkTags !== undefined) this.#addPieces(this.#thinkTags.end(), out)
     const more = moreOf(this.#texts.reasoning.trim(), this.#repeated.trim())
@@ -150,13 +149,13 @@ export class Accumulator {
     }
   }
 
-  /** Emits what is held back, and `Finish`. */
+  /** Emits text that was held back, then `Finish`. */
   finish(out: Array<ChatEvent>): void {
     this.flush(out)
     this.#emit(finishOf(this.response()), out)
   }
 
-  /** The answer as it is now. `reason` stands in for the server's if the answer is not complete. */
+  /** The answer so far. `reason` replaces the server's finish reason if the answer is incomplete. */
   response(reason?: FinishReason): ChatResponse {
     const toolCalls = this.#calls.complete
     const response = defined({
@@ -177,7 +176,7 @@ export class Accumulator {
     return ChatResponse.make(response, true)
   }
 
-  /** What has arrived so far, undefined if that is nothing. */
+  /** The answer so far. Undefined if nothing has arrived. */
   partial(): ChatResponse | undefined {
     const response = this.response("error")
     return saysNothing(response) && response.usage === undefined ? undefined : response
@@ -189,15 +188,15 @@ export class Accumulator {
     return fields === undefined && !hasExtra ? undefined : { origin, model, fields: fields ?? {} }
   }
 
-  /** Some servers end calls with `stop`. */
+  /** Some servers send the reason `stop` after tool calls. */
   #reason(hasCalls: boolean): FinishReason {
     const reason = this.#rawFinishReason ? toFinishReason(this.#rawFinishReason) : "stop"
     return hasCalls && reason === "stop" ? "tool-calls" : reason
   }
 
   /**
-   * The choice of this answer. Usually it has the index 0, and other indexes are other answers. If the index counts the
-   * tokens (text-generation-inference), or is another number from the start, every choice counts.
+   * Selects the choice that belongs to this answer. Usually its index is 0, and other indexes are alternative answers.
+   * If the index counts the tokens (text-generation-inference) or is always the same other number, all choices belong.
    */
   #choose(chunk: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): JsonRecord | undefined {
     const first = firstChoice(chunk)
@@ -217,7 +216,7 @@ export class Accumulator {
     const index = asCount(choice["index"]) ?? 0
     const last = this.#choiceIndex
     if (last === undefined) {
-      // The next chunk shows whether this is the answer, or another one that came early.
+      // The next chunk shows whether this is the answer or an alternative that arrived first.
       this.#choiceIndex = index
       this.#early = choice
       return undefined
@@ -230,12 +229,12 @@ export class Accumulator {
     }
     this.#choices = "counting"
     this.#choiceIndex = index
-    this.#settle(out)
+    this.#addEarlyChoice(out)
     return choice
   }
 
-  /** Takes in the choice that was held back. */
-  #settle(out: Array<ChatEvent>): void {
+  /** Adds the choice that was held back. */
+  #addEarlyChoice(out: Array<ChatEvent>): void {
     const choice = this.#early
     this.#early = undefined
     if (choice === undefined) return
@@ -254,7 +253,7 @@ export class Accumulator {
       if (isDelta && out.length > before) this.#hasDeltas = true
     }
     const raw = finishReasonOf(choice)
-    // Alibaba's own protocol has the text "null", which gateways hand on.
+    // Alibaba's own protocol sends the text "null", and gateways forward it.
     if (raw === undefined || raw === "null") return
     this.#rawFinishReason = raw || (this.#rawFinishReason ?? "")
     if (toFinishReason(raw) !== "error") return
@@ -296,14 +295,14 @@ export class Accumulator {
     }
   }
 
-  /** MiniMax sends its reasoning twice: in tags of the text, and in a field. */
+  /** MiniMax sends its reasoning twice: in a field, and in tags within the text. Only the first place is emitted at once. */
   #addReasoning(where: "field" | "tags", text: string, out: Array<ChatEvent>): void {
     this.#reasoningIn ??= where
     if (this.#reasoningIn === where) return this.#emitText("reasoning", text, out)
     this.#repeated += text
   }
 
-  /** Emits a text but for the first half of a character at its end: a consumer could not encode a half. */
+  /** Emits a text without the high surrogate at its end, which a consumer could not encode alone. */
   #emitText(kind: Text, text: string, out: Array<ChatEvent>): void {
     const { complete, half } = splitHalf(this.#halves[kind] + text)
     this.#halves[kind] = half
@@ -320,7 +319,7 @@ export class Accumulator {
     this.#emit({ _tag: "ToolCallDelta", index: place, id, name, arguments: text }, out)
   }
 
-  /** `Begin` comes right before the first event, and with it the usage that came before. */
+  /** Emits `Begin` before the first event, followed by the usage that arrived earlier. */
   #emit(event: ChatEvent, out: Array<ChatEvent>): void {
     if (!this.#hasBegun) {
       this.#hasBegun = true
@@ -333,7 +332,7 @@ export class Accumulator {
 
 const tags = { text: "TextDelta", reasoning: "ReasoningDelta", refusal: "RefusalDelta" } as const
 
-/** What a repetition has beyond the text. To search for it within the text could take the product of their lengths. */
+/** The part of a repetition that the text lacks. Compares starts and ends only: a search could take quadratic time. */
 const moreOf = (text: string, repetition: string): string => {
   if (text.startsWith(repetition) || text.endsWith(repetition)) return ""
   return repetition.startsWith(text) ? repetition.slice(text.length) : repetition

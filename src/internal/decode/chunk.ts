@@ -1,12 +1,13 @@
 /**
- * Parsed chunk → what it says, for every shape that OpenAI-compatible servers give a chunk or a completion.
+ * Reads the text, reasoning, tool calls, usage and finish reason of a parsed chunk, in every shape that OpenAI-compatible
+ * servers send.
  *
- * Nothing here is required: a field that is absent, null, empty or of another type says nothing.
+ * No field is required: one that is absent, null, empty or of a wrong type is ignored.
  */
 import type { FinishReason, Usage } from "../../ChatResponse.ts"
 import { asCount, asRecord, asString, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
 
-/** A piece of a tool call as the server numbers and names it. */
+/** A delta of a tool call, with the server's index and id. */
 export interface ToolCallPiece {
   readonly index: number | undefined
   readonly id: string | undefined
@@ -18,16 +19,16 @@ export interface ToolCallPiece {
 
 const isFirst = (choice: JsonRecord): boolean => (asCount(choice["index"]) ?? 0) === 0
 
-/** The first choice of a chunk that is a choice, whatever its index. */
+/** The first choice of a chunk, whatever its index. */
 export const anyChoice = (chunk: JsonRecord): JsonRecord | undefined => first(itemsOf(chunk["choices"]), asRecord)
 
-/** The choice with the index 0. With `n` above 1 the others are other answers. */
+/** The choice with the index 0. Other indexes are alternative answers (`n` above 1). */
 export const firstChoice = (chunk: JsonRecord): JsonRecord | undefined =>
   first(itemsOf(chunk["choices"]), (choice) => isRecord(choice) && isFirst(choice) ? choice : undefined)
 
 /**
- * The further choice of a document that holds the tool calls of the same answer: Copilot splits the answers of Claude
- * so. Another answer, as with `n` above 1, has an index of its own.
+ * A second choice of a document with the tool calls of the same answer: Copilot splits Claude's answers this way. An
+ * alternative answer (`n` above 1) has another index.
  */
 export const callsChoice = (document: JsonRecord, first: JsonRecord): JsonRecord | undefined =>
   itemsOf(document["choices"]).filter(isRecord).find((choice) =>
@@ -35,28 +36,28 @@ export const callsChoice = (document: JsonRecord, first: JsonRecord): JsonRecord
   )
 
 /**
- * What a choice adds. Perplexity sends both `delta` and `message`: in a stream the message repeats the whole, and in a
+ * The delta or message of a choice. Perplexity sends both: in a stream the message repeats the answer so far, and in a
  * document the delta is empty. `text` is the answer of a legacy completion.
  */
-export const contentOf = (choice: JsonRecord, isWhole: boolean, hasDeltas: boolean): JsonRecord | undefined => {
+export const contentOf = (choice: JsonRecord, isDocument: boolean, hasDeltas: boolean): JsonRecord | undefined => {
   const delta = asRecord(choice["delta"])
-  const message = isWhole || !hasDeltas ? asRecord(choice["message"]) : undefined
-  const said = isWhole ? message ?? delta : delta ?? message
-  if (said !== undefined) return said
+  const message = isDocument || !hasDeltas ? asRecord(choice["message"]) : undefined
+  const content = isDocument ? message ?? delta : delta ?? message
+  if (content !== undefined) return content
   const text = asText(choice["text"])
   return text === undefined ? undefined : { content: text }
 }
 
 const envelopes = ["data", "result", "response", "output"]
 
-/** The completion in a document: some servers send it in a list, some gateways in an envelope of their own. */
+/** The completion in a document: some servers wrap it in a list, some gateways in an object. */
 export const documentOf = (value: unknown): unknown => {
   const document: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value
   if (!isRecord(document) || Array.isArray(document["choices"])) return document
   return envelopes.map((name) => fieldsOf(document[name])).find((inner) => Array.isArray(inner["choices"])) ?? document
 }
 
-/** The text of a part list, by the types that count as such. */
+/** Joins the texts that `read` returns for the parts of a list. */
 const partsText = (parts: unknown, read: (part: JsonRecord) => string | undefined): string | undefined => {
   let text = ""
   for (const part of itemsOf(parts)) {
@@ -95,7 +96,7 @@ export const textOf = (delta: JsonRecord): string | undefined => {
   return partsText(parts.map((part) => typeof part === "string" ? { text: part } : part), plainText)
 }
 
-/** OpenRouter's `reasoning_details`: the readable ones; encrypted ones have no text. */
+/** The text of an entry of OpenRouter's `reasoning_details`. Encrypted entries have none. */
 const detail = (part: JsonRecord): string | undefined => asText(part["text"]) ?? asText(part["summary"])
 
 /** The members that hold reasoning. */
@@ -108,7 +109,7 @@ export const reasoningNames: ReadonlyArray<string> = [
   "thinking"
 ]
 
-/** The reasoning in a delta. Servers that send it under two names repeat it: the first name that has some counts. */
+/** The reasoning in a delta. Some servers repeat it under a second name, so only the first non-empty member is read. */
 export const reasoningOf = (delta: JsonRecord): string | undefined =>
   first(reasoningNames, (name) => thoughtOf(delta[name])) ??
     partsText(delta["content"], partThought) ??
@@ -120,7 +121,7 @@ export const refusalOf = (delta: JsonRecord): string | undefined =>
   asText(delta["refusal"]) ??
     partsText(delta["content"], (part) => part["type"] === "refusal" ? asText(part["refusal"]) : undefined)
 
-/** Text as it came; a value as JSON. Throws for a value that is nested without end. */
+/** Text unchanged, other values as JSON. Throws for a value that is nested too deeply. */
 const argumentsOf = (value: unknown): string => {
   if (typeof value === "string") return value
   return value === null || value === undefined ? "" : JSON.stringify(value)
@@ -140,7 +141,7 @@ const pieceOf = (call: JsonRecord): ToolCallPiece => {
   }
 }
 
-/** How much is kept of an id, a name or a reason, in characters. */
+/** The maximum number of characters that are kept of an id, a name or a finish reason. */
 export const longestName = 1024
 
 /** Whether a value is more than null, an empty text, an empty list or an empty object. */
@@ -155,7 +156,7 @@ export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> => 
   return (isRecord(calls) ? [calls] : itemsOf(calls)).filter(isRecord).map(pieceOf)
 }
 
-/** The deprecated single call in a delta. */
+/** The deprecated `function_call` in a delta. */
 export const functionCallOf = (delta: JsonRecord): ToolCallPiece | undefined => {
   const call = asRecord(delta["function_call"])
   if (call === undefined) return undefined
@@ -163,7 +164,7 @@ export const functionCallOf = (delta: JsonRecord): ToolCallPiece | undefined => 
   return piece.name === undefined && piece.arguments === "" ? undefined : piece
 }
 
-/** The members of a chunk that hold usage: gateways to Gemini can leave its own names as they are. */
+/** The members of a chunk that contain usage. Some gateways to Gemini keep its names. */
 export const usageNames: ReadonlyArray<string> = ["usage", "usageMetadata", "usage_metadata"]
 
 /** The usage in a chunk, wherever the server puts it: Moonshot on the choice, Groq under `x_groq`. */
@@ -173,7 +174,7 @@ export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usag
   return usage === undefined || Object.keys(usage).length === 0 ? undefined : toUsage(usage)
 }
 
-/** The usage after an earlier one of the same answer. Some servers count input and output in chunks of their own. */
+/** Combines an earlier and a later usage of one answer: some servers send input and output counts in separate chunks. */
 export const laterUsage = (before: Usage, usage: Usage): Usage => {
   const { cachedTokens, inputTokens } = usage.inputTokens === 0 ? before : usage
   const { outputTokens, reasoningTokens } = usage.outputTokens === 0 ? before : usage
@@ -188,15 +189,15 @@ export const laterUsage = (before: Usage, usage: Usage): Usage => {
   }
 }
 
-/** The finish reason of a choice as the server gives it: a text, or in SGLang's own protocol an object with a type. */
+/** The server's finish reason of a choice: a text, or an object with a `type` in SGLang's own protocol. */
 export const finishReasonOf = (choice: JsonRecord): string | undefined => {
   const reason = choice["finish_reason"]
   return asString(isRecord(reason) ? reason["type"] : reason)?.slice(0, longestName)
 }
 
 /**
- * The text of a chunk that has a text and nothing else that adds up: whatever has come before, such a chunk changes
- * nothing but the text once another with the same around its text was received.
+ * The text of a chunk that adds nothing else to the answer, once a chunk that differs only in its text was read. Undefined
+ * for other chunks.
  */
 export const plainTextOf = (chunk: JsonRecord): string | undefined => {
   const choice = itemsOf(chunk["choices"]).length === 1 ? firstChoice(chunk) : undefined
@@ -216,7 +217,7 @@ const countOf = (fields: unknown, ...names: ReadonlyArray<string>): number | und
 
 const toUsage = (raw: JsonRecord): Usage => {
   const input = countOf(raw, "prompt_tokens", "input_tokens", "promptTokenCount") ?? 0
-  // Gemini counts its thoughts beside what it says.
+  // Gemini's count of candidate tokens does not include thoughts.
   const thoughts = countOf(raw, "thoughtsTokenCount") ?? 0
   const outputTokens = countOf(raw, "completion_tokens", "output_tokens") ??
     (countOf(raw, "candidatesTokenCount") ?? 0) + thoughts
@@ -226,17 +227,17 @@ const toUsage = (raw: JsonRecord): Usage => {
   const reasoningTokens = countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ?? thoughts
   const read = countOf(inputDetails, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens") ??
     countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount") ?? 0
-  const beside = read + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
-  // Anthropic counts cached tokens beside the input, as some gateways hand it on; OpenAI counts them within it.
+  const cached = read + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
+  // Anthropic's input tokens exclude cached ones, and some gateways forward that count. OpenAI's include them.
   const isAnthropic = "cache_read_input_tokens" in raw && (read > input || !("prompt_tokens" in raw))
-  const isBeside = beside > 0 && (isAnthropic || total === input + outputTokens + beside)
-  const inputTokens = isBeside ? input + beside : input
-  // xAI counts reasoning beside the output.
+  const excludesCached = cached > 0 && (isAnthropic || total === input + outputTokens + cached)
+  const inputTokens = excludesCached ? input + cached : input
+  // xAI's output tokens exclude reasoning.
   const sum = inputTokens + outputTokens + (reasoningTokens > outputTokens ? reasoningTokens : 0)
   return {
     inputTokens,
     outputTokens,
-    totalTokens: total === undefined ? sum : isBeside ? Math.max(total, inputTokens + outputTokens) : total,
+    totalTokens: total === undefined ? sum : excludesCached ? Math.max(total, inputTokens + outputTokens) : total,
     reasoningTokens,
     cachedTokens: read,
     estimated: false,
@@ -244,7 +245,7 @@ const toUsage = (raw: JsonRecord): Usage => {
   }
 }
 
-/** Reasons that servers give, in lower case. `error` means that the answer is not complete. */
+/** The finish reasons of servers, in lower case. `error` means that the answer is incomplete. */
 const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
   [
     "stop",
@@ -270,17 +271,17 @@ const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
   ]
 ]
 
-/** Further reasons that are failures, by how they end or begin. */
+/** Other finish reasons that name a failure, by their first or last word. */
 const failure =
   /(?:^|_)(?:error|failure|failed|exception|exhausted|unavailable|overloaded|abort(?:ed)?|limited)$|^rate_limit/
 
 /** A reason in lower case with `_` between its words: `tool_use` for `toolUse`, `stop` for `FinishReason.STOP`. */
 const plainReason = (raw: string): string =>
-  // Gemini says more after a colon: "content_filter: PROHIBITED_CONTENT".
+  // Gemini adds details after a colon: "content_filter: PROHIBITED_CONTENT".
   raw.replace(/:.*/s, "").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase().replace(/[^a-z\d]+/g, "_")
     .replace(/^_?(?:finish_reason_)?|_$/g, "")
 
-/** The name of a server's reason. */
+/** The {@link FinishReason} for a server's finish reason. */
 export const toFinishReason = (raw: string): FinishReason => {
   const reason = plainReason(raw)
   const known = finishReasons.find(([, names]) => names.split(/\s+/).includes(reason))?.[0]

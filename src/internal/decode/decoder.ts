@@ -1,8 +1,8 @@
 /**
- * Bytes of a 200's body → ChatEvents, a whole network chunk at a time.
+ * Decodes the body of a response with status 200 into ChatEvents, one network chunk at a time.
  *
- * What the body is, is read off the body: servers answer a request for a stream with plain JSON, label a stream as JSON,
- * and send an error or a page of HTML with status 200. A stream and a completion end in the same fold.
+ * The body itself decides whether it is a stream or a document. Its label is unreliable: servers answer a request for a
+ * stream with plain JSON, label a stream as JSON, and send an error or a page of HTML with status 200.
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
@@ -17,17 +17,17 @@ import * as Sse from "./sse.ts"
 import { Utf8 } from "./sse.ts"
 import * as Template from "./template.ts"
 
-/** Why a body is no whole answer. */
+/** Why a body is not a complete answer. */
 export type Problem =
-  | { readonly _tag: "ServerSaid"; readonly info: ErrorInfo; readonly body: string }
+  | { readonly _tag: "ReportedError"; readonly info: ErrorInfo; readonly body: string }
   | { readonly _tag: "Malformed" | "Truncated"; readonly message: string; readonly body: string }
 
-/** For how many values a member of a chunk or of its message counts: those that are not known are collected. */
+/** How many values a member of a chunk or of its message counts as. Unknown members are kept, which costs memory. */
 const memberCount = 8
 
-type Mode = "undecided" | "events" | "whole"
+type Mode = "undecided" | "events" | "document"
 
-/** The reader of one body. Mutable: one answer is read by one reader. */
+/** Decodes one body. Mutable: each body has its own decoder. */
 export class Decoder {
   readonly #utf8 = new Utf8()
   readonly #answer: Accumulator
@@ -36,18 +36,18 @@ export class Decoder {
   readonly #config: LLMConfig
   readonly #contentType: () => string | undefined
   #mode: Mode = "undecided"
-  /** Whether the last event has ended and no other has begun. */
-  #isBetween = false
-  #whole = ""
-  /** The brackets of what is whole, read as it arrives. */
+  /** Whether the text so far ends with a complete event. */
+  #isAtEventStart = false
+  #document = ""
+  /** Scans the document as it arrives. */
   readonly #brackets: JsonScanner
-  /** Whether what is whole ends with a line break, and whether it is known to be one document. */
   #endsLine = false
-  #isDocument = false
+  /** Whether `#hasChunkPerLine` has decided. */
+  #linesChecked = false
   #size = 0
   #finished = false
 
-  /** The content type is asked for where the body does not say what it is. */
+  /** `contentType` is used only if the body does not show what it is. */
   constructor(config: LLMConfig, contentType: () => string | undefined) {
     this.#config = config
     this.#contentType = contentType
@@ -62,27 +62,27 @@ export class Decoder {
     this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
 
-  /** Whether `Finish` was said: what follows of the body means nothing. */
+  /** Whether `Finish` was emitted. The rest of the body is ignored. */
   get isDone(): boolean {
     return this.#finished
   }
 
-  /** Whether the answer is whole even if the body should break off now. */
+  /** Whether the answer is complete even if the body breaks off now. */
   get isComplete(): boolean {
     return this.#finished || (this.#answer.isFinished && this.#mode === "events")
   }
 
-  /** Whether the answer is one document, which says nothing before its end. */
-  get isWhole(): boolean {
-    return this.#mode === "whole"
+  /** Whether the body is one document, which emits nothing before its end. */
+  get isDocument(): boolean {
+    return this.#mode === "document"
   }
 
-  /** What has arrived of the answer, undefined where that is nothing. */
+  /** The answer so far. Undefined if nothing has arrived. */
   get partial(): ChatResponse | undefined {
     return this.#answer.partial()
   }
 
-  /** Reads a chunk of the body, and appends what it says to `out`. */
+  /** Decodes a chunk of the body, and appends its events to `out`. */
   push(bytes: Uint8Array, out: Array<ChatEvent>): Problem | undefined {
     this.#size += bytes.length
     if (this.#finished) return undefined
@@ -91,12 +91,12 @@ export class Decoder {
     return malformed(`The answer is longer than ${this.#config.maxBodySize} characters`, "")
   }
 
-  /** Takes note of the body's end: the answer is whole, or there is a problem. */
+  /** Handles the end of the body: emits `Finish`, or returns why the answer is incomplete. */
   end(out: Array<ChatEvent>): Problem | undefined {
     if (this.#finished) return undefined
     const problem = this.#text(this.#utf8.end(), out, true)
     if (problem !== undefined || this.isDone) return problem
-    if (this.#mode === "whole") return this.#readWhole(out) ?? this.finish(out)
+    if (this.#mode === "document") return this.#readDocument(out) ?? this.finish(out)
     this.#mode = "events"
     const last = this.#read(this.#sse.end(), out, true)
     if (last !== undefined || this.isDone) return last
@@ -104,19 +104,19 @@ export class Decoder {
     if (this.#answer.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
-    const beside = this.#stray(out, false)
-    if (beside !== undefined || this.#finished) return beside
+    const outside = this.#stray(out, false)
+    if (outside !== undefined || this.#finished) return outside
     this.#answer.flush(out)
     return this.partial === undefined ? empty : endless
   }
 
-  /** Says that the answer ended, which is for the caller to know where {@link isComplete} holds. */
+  /** Ends the answer with `Finish`. A caller may do that if the answer {@link isComplete}. */
   finish(out: Array<ChatEvent>): Problem | undefined {
     this.#answer.end(out)
     const failure = this.#answer.failure
     if (failure !== undefined) return generationFailed(failure, this.#answer.failureMessage)
-    const beside = this.#mode === "events" && !this.#answer.isFinished ? this.#stray(out, true) : undefined
-    if (beside !== undefined || this.#finished) return beside
+    const outside = this.#mode === "events" && !this.#answer.isFinished ? this.#stray(out, true) : undefined
+    if (outside !== undefined || this.#finished) return outside
     if (!this.#answer.hasChoice) return empty
     this.#finished = true
     this.#answer.finish(out)
@@ -127,59 +127,59 @@ export class Decoder {
     let rest = text
     if (this.#mode === "undecided") {
       // A byte order mark is white space as well.
-      rest = (this.#whole + text).trimStart()
-      this.#whole = ""
+      rest = (this.#document + text).trimStart()
+      this.#document = ""
       this.#mode = this.#decide(rest, atEnd)
     }
     if (this.#mode === "events") return this.#events(rest, out)
-    this.#whole += rest
-    if (this.#mode === "whole" && this.#isOfLines(rest)) {
+    this.#document += rest
+    if (this.#mode === "document" && this.#hasChunkPerLine(rest)) {
       this.#mode = "events"
-      const lines = this.#whole
-      this.#whole = ""
+      const lines = this.#document
+      this.#document = ""
       return this.#events(lines, out)
     }
-    return this.#mode === "whole" && this.#size > this.#config.maxBodySize
-      ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#whole)
+    return this.#mode === "document" && this.#size > this.#config.maxBodySize
+      ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#document)
       : undefined
   }
 
-  /** Whether the body turns out to have a chunk a line: its first line is an object, and another line begins as one. */
-  #isOfLines(more: string): boolean {
+  /** Whether the body has one chunk per line: its first line is an object, and another line starts like one. */
+  #hasChunkPerLine(more: string): boolean {
     this.#brackets.read(more)
     const isNext = more.includes("\n{") || (this.#endsLine && more.startsWith("{"))
     if (more !== "") this.#endsLine = more.endsWith("\n")
-    if (!isNext || this.#isDocument) return false
-    this.#isDocument = true
-    const line = this.#whole.slice(0, this.#whole.indexOf("\n"))
+    if (!isNext || this.#linesChecked) return false
+    this.#linesChecked = true
+    const line = this.#document.slice(0, this.#document.indexOf("\n"))
     return this.#brackets.excess === undefined && isRecord(parseJson(line)?.value)
   }
 
-  #decide(begun: string, atEnd: boolean): Mode {
+  #decide(text: string, atEnd: boolean): Mode {
     // Enough characters to tell a field's name from other text.
     const longestField = 6
-    const start = begun.slice(0, longestField)
+    const start = text.slice(0, longestField)
     if (start === "") return "undecided"
-    if (/^[{["<]/.test(start)) return "whole"
+    if (/^[{["<]/.test(start)) return "document"
     if (this.#contentType()?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
-    return atEnd || start.length === longestField ? "whole" : "undecided"
+    return atEnd || start.length === longestField ? "document" : "undecided"
   }
 
-  /** Reads events one by one: those that the template fits, and all others in full. */
+  /** Decodes events one by one: by the template if it matches, and otherwise in full. */
   #events(text: string, out: Array<ChatEvent>): Problem | undefined {
-    const tell = (piece: string): void => this.#answer.addPlain(piece, out)
+    const emit = (piece: string): void => this.#answer.addPlain(piece, out)
     let at = 0
     while (at < text.length) {
-      if (this.#isBetween) at = this.#template.read(text, at, tell)
+      if (this.#isAtEventStart) at = this.#template.read(text, at, emit)
       if (at === text.length) break
       const end = text.indexOf("\n\n", at)
       const next = end === -1 ? text.length : end + 2
       const event = text.slice(at, next)
-      const told = out.length
+      const before = out.length
       const problem = this.#read(this.#sse.push(event), out, false)
       if (problem !== undefined || this.#finished) return problem
-      if (this.#isBetween && end !== -1 && out.length === told + 1) this.#template.learn(event)
-      this.#isBetween = end !== -1
+      if (this.#isAtEventStart && end !== -1 && out.length === before + 1) this.#template.learn(event)
+      this.#isAtEventStart = end !== -1
       at = next
     }
     return undefined
@@ -200,12 +200,12 @@ export class Decoder {
   }
 
   #event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
-    if (event !== undefined && errorName.test(event)) return said(fromBody(data), data)
+    if (event !== undefined && errorName.test(event)) return reported(fromBody(data), data)
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (Sse.isDone(data)) return this.finish(out)
     // Gateways that wrap the events of another server can write `data: data: …`.
     if (/^data: ?/.test(data)) return this.#event({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
-    // Shorter events cannot have too much of anything.
+    // Shorter events cannot exceed a limit.
     const shortest = 512
     const excess = data.length > shortest ? scan(data, this.#config.maxEventSize, memberCount).excess : undefined
     if (excess !== undefined) return malformed(`An event of the answer ${excess}`, data)
@@ -213,10 +213,10 @@ export class Decoder {
     if (isReport(event, parsed?.value)) return undefined
     if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
     const lines = data.split("\n")
-    return lines.length === 1 ? noJson(data, atEnd) : this.#eachLine(lines, event, out, atEnd)
+    return lines.length === 1 ? notJson(data, atEnd) : this.#eachLine(lines, event, out, atEnd)
   }
 
-  /** Some servers end an event with one line break where two belong: each line is an event then. */
+  /** Some servers end events with one line break instead of two. Then each line is an event. */
   #eachLine(
     lines: ReadonlyArray<string>,
     event: string | undefined,
@@ -225,10 +225,10 @@ export class Decoder {
   ): Problem | undefined {
     const problem = this.#read(lines.map((data) => ({ event, data })), out, atEnd)
     if (problem?._tag !== "Malformed") return problem
-    // A gateway may write an error into the midst of an event that it could not finish.
+    // A gateway may write an error into an event that it could not complete.
     for (const line of lines) {
       const info = fromStreamData(parseJson(line)?.value)
-      if (info !== undefined) return said(info, line)
+      if (info !== undefined) return reported(info, line)
     }
     return problem
   }
@@ -240,53 +240,54 @@ export class Decoder {
       if (Sse.isDone(text)) return this.finish(out)
     }
     const info = isRecord(value) && !mayBeError(value) ? undefined : fromStreamData(value)
-    if (info !== undefined) return said(info, data)
-    if (!isRecord(value)) return malformed("An event of the answer is no object", data)
-    this.#answer.add(value, this.isWhole, out)
+    if (info !== undefined) return reported(info, data)
+    if (!isRecord(value)) return malformed("An event of the answer is not an object", data)
+    this.#answer.add(value, this.isDocument, out)
     return undefined
   }
 
   /**
-   * What a body of events says beside its events, where these say too little. A document there may be a chunk that was
-   * to be an event, so it is no answer unless it says why it ended, or the events have ended.
+   * Reads the lines outside of the events if the events are not a complete answer. The lines may be a document or an
+   * error. A document may also be a chunk that lost its `data:`, so it is a complete answer only if it has a finish reason
+   * or the events have ended.
    */
   #stray(out: Array<ChatEvent>, hasEnded: boolean): Problem | undefined {
     const text = this.#sse.stray().trim()
     if (text === "" || Sse.isCutField(text)) return undefined
     if (this.partial === undefined) {
-      this.#mode = "whole"
-      this.#whole = text
+      this.#mode = "document"
+      this.#document = text
       this.#brackets.read(text)
       const isEnded = () => hasEnded || this.#answer.isFinished || this.#config.wire.endOfStreamIsComplete
-      return this.#readWhole(out) ?? (isEnded() ? this.finish(out) : endless)
+      return this.#readDocument(out) ?? (isEnded() ? this.finish(out) : endless)
     }
     const info = fromStreamData(parseJson(text)?.value)
-    return info && said(info, text)
+    return info && reported(info, text)
   }
 
-  #readWhole(out: Array<ChatEvent>): Problem | undefined {
-    const body = withoutDone(this.#whole.trim())
+  #readDocument(out: Array<ChatEvent>): Problem | undefined {
+    const body = withoutDone(this.#document.trim())
     const isJson = /^[{[]/.test(body)
     const excess = isJson ? this.#brackets.excess : undefined
     if (excess !== undefined) return malformed(`The answer ${excess}`, body)
     const parsed = parseJson(body)
     if (parsed === undefined) {
       return isJson
-        ? truncated("The answer is JSON that breaks off")
-        : said(fromBody(body, this.#contentType()), body)
+        ? truncated("The answer is JSON that is cut off")
+        : reported(fromBody(body, this.#contentType()), body)
     }
     const value = documentOf(parsed.value)
     if (itemsOf(fieldsOf(value)["choices"]).length === 0) {
       const info = fromStreamData(value) ?? fromBody(body, this.#contentType())
       return info.message === "" || !isRecord(value)
-        ? malformed("The answer is no completion", body)
-        : said(info, body)
+        ? malformed("The answer is not a completion", body)
+        : reported(info, body)
     }
     return this.#chunk(value, body, out)
   }
 }
 
-/** A document without the end of a stream behind it. */
+/** The document without a `[DONE]` after it. */
 const withoutDone = (body: string): string => {
   const longestEnd = 64
   const end = /\s*(?:data:\s*)?\[DONE\]\s*$/.exec(body.slice(-longestEnd))?.[0]
@@ -304,19 +305,19 @@ const isKeepAlive = (data: string): boolean => {
   return text === "" || text.startsWith(":") || keepAliveName.test(text)
 }
 
-/** What is no JSON: words about an error, the rest of an event that the end of the body cut off, or nonsense. */
-const noJson = (data: string, atEnd: boolean): Problem | undefined => {
-  if (/^\s*error\b/i.test(data)) return said(fromBody(data), data)
-  return atEnd && /^\s*[{["]/.test(data) ? undefined : malformed("An event of the answer is no JSON", data)
+/** Handles data that is not JSON: an error in words, an event that the end of the body cut off, or malformed data. */
+const notJson = (data: string, atEnd: boolean): Problem | undefined => {
+  if (/^\s*error\b/i.test(data)) return reported(fromBody(data), data)
+  return atEnd && /^\s*[{["]/.test(data) ? undefined : malformed("An event of the answer is not JSON", data)
 }
 
-/** Regular chunks are told apart from errors by a look, not by a search. */
+/** A quick check that is false for regular chunks, so that they are not searched for an error. */
 const mayBeError = (chunk: JsonRecord): boolean =>
   !Array.isArray(chunk["choices"]) || (chunk["error"] !== undefined && chunk["error"] !== null) ||
   chunk["object"] === "error" || isRecord(fieldsOf(chunk["choices"][0])["error"]) ||
   fieldsOf(chunk["x_groq"])["error"] !== undefined
 
-const said = (info: ErrorInfo, body: string): Problem => ({ _tag: "ServerSaid", info, body })
+const reported = (info: ErrorInfo, body: string): Problem => ({ _tag: "ReportedError", info, body })
 
 const malformed = (message: string, body: string): Problem => ({ _tag: "Malformed", message, body })
 
@@ -329,9 +330,9 @@ const endless = truncated("The answer ended with neither a finish reason nor [DO
 const empty = truncated("The server sent an empty answer")
 
 const generationFailed = (reason: string, message: string | undefined): Problem =>
-  said({
+  reported({
     message: `The server ended the answer with "${reason}"${message === undefined ? "" : `: ${message}`}`,
     code: reason,
-    // The request was accepted: a reason such as `invalid_tool_call` finds no fault with it.
+    // The server accepted the request: a reason such as `invalid_tool_call` does not mean that it was invalid.
     status: 500
   }, "")

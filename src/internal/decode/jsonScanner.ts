@@ -1,5 +1,5 @@
 /**
- * A scanner that follows the brackets of JSON, piece by piece and without parsing it.
+ * Measures the nesting and the number of values of JSON without parsing it, so that limits apply before the parser runs.
  */
 
 const quote = 0x22
@@ -11,10 +11,10 @@ const open = 0x7b
 const close = 0x7d
 const bit = 0x20
 
-/** How deeply the members of a chunk, of its choice and of the message are nested. */
+/** The nesting of the members of a chunk, of its choice and of the message. */
 const outer = 4
 
-/** How deeply the JSON of an answer may be nested. Parsers and Schemas recurse, and a stack is finite. */
+/** The maximum nesting of the JSON of an answer. Parsers and Schemas recurse, and a stack is finite. */
 const maxDepth = 256
 
 const indexOf = (text: string, character: string, from: number): number => {
@@ -22,15 +22,15 @@ const indexOf = (text: string, character: string, from: number): number => {
   return at === -1 ? text.length : at
 }
 
-/** Follows the brackets of one text. Its work is linear in the text, however the text is cut into pieces. */
+/** Scans one text. Takes linear time, however the text is split into pieces. */
 export class JsonScanner {
   #isString = false
   #isEscaped = false
-  /** How many brackets are open. */
+  /** The number of open brackets. */
   depth = 0
-  /** The most brackets that were open at a time. */
+  /** The maximum of {@link depth} so far. */
   deepest = 0
-  /** How many brackets were opened, and how many commas and colons there are: about the number of keys and values. */
+  /** The number of opening brackets, commas and colons: approximately the number of keys and values. */
   count = 0
   /** Whether an object or a list has been opened and closed. */
   hasValue = false
@@ -38,24 +38,24 @@ export class JsonScanner {
   readonly #most: number
   readonly #memberCount: number
 
-  /** For a limit in characters. Parsers take as long for a key or a value as for a hundred. A few are always allowed. */
+  /** `limit` is in characters. A key or a value costs a parser as much time as 100 characters. A few are always allowed. */
   constructor(limit = Infinity, memberCount = 1) {
     this.#memberCount = memberCount
     this.#most = Math.max(2 ** 13, Math.floor(limit / 100))
   }
 
-  /** Reads the text from `from` on, up to the end of a value or of the text. Returns the place after that. */
+  /** Reads from `from` to the end of a value or of the text. Returns the index after it. */
   readValue(text: string, from = 0): number {
     return this.#read(text, from, true)
   }
 
-  /** Why the text should not be parsed, if it is JSON: it is nested too deeply, or has too many values. */
+  /** Why the text should not be parsed: it is nested too deeply, or has too many values. Undefined if it may be parsed. */
   get excess(): string | undefined {
     if (this.deepest > maxDepth) return "is nested too deeply"
     return this.count > this.#most ? `has more than ${this.#most} keys and values` : undefined
   }
 
-  /** Reads all of the text, up to where it has too much. */
+  /** Reads the text until its end or until it exceeds a limit. */
   read(text: string): void {
     this.#read(text, 0, false)
   }
@@ -70,7 +70,7 @@ export class JsonScanner {
     return this.#isString
   }
 
-  /** Every character of an answer passes here: state in variables is read several times faster than in members. */
+  /** Reads every character of an answer, so the state is in local variables, which are several times faster than members. */
   #read(text: string, from: number, stops: boolean): number {
     const most = this.#most
     let isString = this.#isString
@@ -83,7 +83,7 @@ export class JsonScanner {
       if (isString) {
         if (code === quote) isString = false
         else if (code === backslash) at++
-        // Now and then, what is left of a string is skipped: most of a long answer is long strings.
+        // Skips the rest of a long string: long answers are mostly long strings.
         else if (at % 64 === 0) {
           if (nextQuote < at) nextQuote = indexOf(text, "\"", at)
           if (nextBackslash < at) nextBackslash = indexOf(text, "\\", at)
@@ -121,15 +121,15 @@ export const scan = (text: string, limit: number, memberCount = 1): JsonScanner 
 
 /** A text with objects and lists in it. */
 export interface Values {
-  /** The closed objects and lists, in their order. Each may be JSON or not. */
+  /** The closed objects and lists in order. They need not be valid JSON. */
   readonly values: ReadonlyArray<string>
-  /** What stands before, between and behind them. */
+  /** The text before, between and after them. */
   readonly outside: string
-  /** An object or a list at the end that is not closed. */
+  /** An object or a list at the end that is not closed. Empty if there is none. */
   readonly open: string
 }
 
-/** Finds the objects and lists that stand in a text, as long as there are not very many. */
+/** Finds the objects and lists in a text, up to a maximum number. */
 export const valuesIn = (text: string): Values => {
   const most = 2 ** 14
   const values: Array<string> = []
@@ -156,7 +156,7 @@ const firstBracket = (text: string, from: number): number => {
 
 const escapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
 
-/** The text with the line breaks and tabs within strings escaped, as JSON demands it. Models can leave them as they are. */
+/** Escapes line breaks and tabs within strings, as JSON requires. Some models do not escape them. */
 export const withEscapes = (text: string): string => {
   const longest = 2 ** 18
   const scanner = new JsonScanner()

@@ -1,8 +1,8 @@
 /**
- * The members of chunks and messages that are more than text, reasoning, calls and usage: citations, log probabilities,
- * audio, and what a server wants back as it sent it.
+ * Collects the members of chunks and messages other than text, reasoning, tool calls and usage: citations, log
+ * probabilities, audio, and opaque fields, which must be sent back to the server unchanged.
  *
- * Nothing that a server sends is dropped: what has no field of its own is in `extra`.
+ * No member is dropped: `extra` has those without a field of their own.
  */
 import { asRecord, asString, isRecord, itemsOf, type JsonRecord } from "../json.ts"
 import { hasContent, reasoningNames, usageNames } from "./chunk.ts"
@@ -11,10 +11,10 @@ const chunkMembers = new Set(["id", "object", "created", "model", "choices", "er
 const choiceMembers = new Set(["index", "delta", "message", "finish_reason", "text", "logprobs", "usage", "error"])
 const messageMembers = new Set(["role", "content", "refusal", "tool_calls", "function_call", "name"])
 
-/** Members that a server wants back: those of gateways, and whatever is signed or encrypted. */
+/** Members that must be sent back: those of gateways, and signed or encrypted ones. */
 const opaqueName = /^(?:extra_content|provider_specific_fields)$|signature|encrypted|opaque/i
 
-/** Members of a message that its server wants back, and that hold a list of blocks. */
+/** Members of a message that must be sent back and that are lists of blocks. */
 const blockMembers = new Set(["reasoning_details", "thinking_blocks"])
 
 /** The members of one answer. Mutable: one answer has one reader. */
@@ -25,10 +25,10 @@ export class Members {
   readonly #annotations = new Map<string, unknown>()
   readonly #logprobs = new Map<string, unknown>()
   readonly #thinking = new Blocks()
-  /** About how much is kept, in characters. */
+  /** The approximate size of the members, in characters. */
   size = 0
 
-  /** Takes in the members of a chunk or a document. */
+  /** Adds the members of a chunk or a document. */
   addChunk(chunk: JsonRecord): void {
     for (const name in chunk) {
       const value = chunk[name]
@@ -36,7 +36,7 @@ export class Members {
     }
   }
 
-  /** Takes in the members of a choice. */
+  /** Adds the members of a choice. */
   addChoice(choice: JsonRecord): void {
     for (const name in choice) {
       const value = choice[name]
@@ -46,7 +46,7 @@ export class Members {
     for (const name in logprobs) this.#append(this.#logprobs, name, logprobs[name])
   }
 
-  /** Takes in the members of a delta, or of a complete message. */
+  /** Adds the members of a delta, or of a complete message. */
   addMessage(message: JsonRecord, isDocument: boolean): void {
     for (const name in message) {
       const value = message[name]
@@ -61,7 +61,7 @@ export class Members {
     }
   }
 
-  /** Citations and other marks on the text. */
+  /** Citations and other annotations of the text. */
   get annotations(): ReadonlyArray<unknown> | undefined {
     return this.#annotations.size === 0 ? undefined : Array.from(this.#annotations.values())
   }
@@ -74,7 +74,7 @@ export class Members {
     return this.#extra.size === 0 ? undefined : recordOf(this.#extra)
   }
 
-  /** What the server wants back, or undefined if that is nothing. `text` is the text of the answer. */
+  /** The fields that must be sent back. Undefined if there are none. `text` is the text of the answer. */
   opaque(text: string): JsonRecord | undefined {
     const fields = new Map(this.#opaque)
     for (const [name, { value }] of this.#blocks) fields.set(name, value)
@@ -85,7 +85,7 @@ export class Members {
     return fields.size === 0 ? undefined : recordOf(fields)
   }
 
-  /** Lists add up, and of anything else the last value counts. */
+  /** Appends to a list, and replaces any other value. */
   #append(members: Map<string, unknown>, name: string, value: unknown): void {
     if (!hasContent(value)) return
     const before = members.get(name)
@@ -97,7 +97,7 @@ export class Members {
     }
   }
 
-  /** Most chunks repeat the members of those before: only what is new adds to the size. */
+  /** Most chunks repeat earlier members, so only new values add to the size. */
   #set(members: Map<string, unknown>, name: string, value: unknown): void {
     const before = members.get(name)
     if (value === before) return
@@ -105,7 +105,7 @@ export class Members {
     members.set(name, value)
   }
 
-  /** Servers can repeat the marks so far. */
+  /** Some servers repeat the annotations so far. */
   #addAnnotations(value: unknown): void {
     for (const annotation of itemsOf(value)) {
       const key = JSON.stringify(annotation)
@@ -115,7 +115,7 @@ export class Members {
     }
   }
 
-  /** Mistral wants the parts with its thinking back. */
+  /** Thinking parts must be sent back to Mistral. */
   #addContent(content: unknown, isDocument: boolean): void {
     const thinking = itemsOf(content).filter(isRecord).filter((part) => part["type"] === "thinking")
     if (thinking.length === 0) return
@@ -123,12 +123,12 @@ export class Members {
     else for (const part of thinking) this.#addBlock(this.#thinking, part)
   }
 
-  /** Reasoning that is an object has a signature beside its text. */
+  /** Reasoning that is an object has a signature besides its text. */
   #addReasoning(name: string, value: unknown): void {
     if (isRecord(value)) this.#grow(this.#opaque, name, value)
   }
 
-  /** What a server wants back can come in pieces, as an object or as a text. */
+  /** An opaque field may arrive in pieces, as objects or as text. */
   #addOpaque(name: string, value: unknown): void {
     if (isRecord(value)) return this.#grow(this.#opaque, name, value)
     const before = this.#opaque.get(name)
@@ -136,7 +136,7 @@ export class Members {
     else this.#set(this.#opaque, name, typeof before === "string" ? extended(before, value) : value)
   }
 
-  /** Adds a piece of an object that comes in pieces. */
+  /** Adds a piece of an object that arrives in pieces. */
   #grow(members: Map<string, unknown>, name: string, piece: JsonRecord): void {
     const before = members.get(name)
     const block = before instanceof Block ? before : new Block()
@@ -155,7 +155,7 @@ export class Members {
     this.size += blocks.add(block)
   }
 
-  /** The server wants the id of an assistant's audio back. The audio itself is in `extra`. */
+  /** Only the id of an assistant's audio must be sent back. The audio itself is in `extra`. */
   #addAudio(value: unknown): void {
     if (!isRecord(value)) return
     this.#grow(this.#extra, "audio", value)
@@ -166,15 +166,15 @@ export class Members {
 const recordOf = (members: ReadonlyMap<string, unknown>): JsonRecord =>
   Object.fromEntries(Array.from(members, ([name, value]) => [name, valueOf(value)]))
 
-/** The blocks of a list that comes in deltas. */
+/** The blocks of a list that arrives in deltas. */
 class Blocks {
   readonly #list: Array<Block> = []
   /** The last block of each index, and of each index and type. */
   readonly #byIndex = new Map<unknown, Block>()
 
   /**
-   * Adds a block, and returns by how much the list has grown. It goes on with the one that has its index and type, or
-   * without an index with the last one.
+   * Adds a delta, and returns by how many characters the list has grown. The delta continues the last block with its index
+   * and type, or without an index the last block of the list; otherwise it starts a block.
    */
   add(piece: JsonRecord): number {
     const { index, type } = piece
@@ -193,20 +193,20 @@ class Blocks {
   }
 }
 
-/** Members whose pieces add up. Those that are not for reading can be repeated instead. */
+/** Members whose pieces are appended. Servers may repeat other members instead. */
 const readable = new Set(["text", "thinking", "summary", "transcript"])
 
 const isOpaquePiece = (name: string): boolean => name === "data" || opaqueName.test(name)
 
-/** An opaque text with its next piece, which may be all of it so far once more. */
+/** Appends a piece to an opaque text. A piece that repeats the text replaces it. */
 const extended = (before: string, piece: string): string =>
   piece.length >= before.length && piece.startsWith(before) ? piece : before + piece
 
-/** An object that comes in pieces. It grows in place: each piece costs what it brings. */
+/** An object that arrives in pieces. It grows in place, so that a piece costs only its own length. */
 export class Block {
   readonly #members = new Map<string, unknown>()
 
-  /** Whether a piece goes on with this object. */
+  /** Whether a piece continues this object. */
   isContinuedBy(piece: JsonRecord): boolean {
     const { id: otherId, index, type } = piece
     const id = this.#members.get("id")
@@ -239,9 +239,9 @@ export class Block {
   }
 
   #joined(name: string, before: string, piece: string): string {
-    // Pieces of sound can be equal: silence is. Only blocks have a type.
-    const isSound = name === "data" && !this.#members.has("type")
-    if (readable.has(name) || isSound) return before + piece
+    // Equal pieces of audio are no repetition: they may be silence. Audio has no `type`, which blocks have.
+    const isAudio = name === "data" && !this.#members.has("type")
+    if (readable.has(name) || isAudio) return before + piece
     return isOpaquePiece(name) ? extended(before, piece) : piece
   }
 
@@ -257,7 +257,7 @@ const partOf = (part: unknown): unknown => {
   return block
 }
 
-/** Adds parts to a list. The first of them goes on with the last one of the list. */
+/** Appends parts to a list. The first one may continue the last part of the list. */
 const withParts = (parts: Array<unknown>, more: ReadonlyArray<unknown>): Array<unknown> => {
   const last = parts.at(-1)
   more.forEach((part, at) => {
@@ -272,10 +272,10 @@ const valueOf = (value: unknown): unknown => {
   return Array.isArray(value) ? value.map(valueOf) : value
 }
 
-/** For how much a further member, block or call counts, in characters: what is done with each at the end takes time. */
+/** The size that a member, block or call adds to its content, in characters: each takes time at the end of the answer. */
 export const newEntry = 256
 
-/** About how much memory a value takes, in characters. */
+/** The approximate memory of a value, in characters. */
 export const sizeOf = (value: unknown): number => {
   const entry = 16
   if (typeof value === "string") return entry + value.length

@@ -1,5 +1,5 @@
 /**
- * Answers as responses: the part that has arrived so far, the event that ends an answer, and changes.
+ * Makes responses: of the part of an answer that has arrived, and with changed fields. Makes the `Finish` event.
  */
 import type { ChatEvent, Finish } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"

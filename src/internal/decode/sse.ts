@@ -1,14 +1,15 @@
 /**
- * Bytes of UTF-8 in chunks → text → server-sent events, a whole network chunk at a time, by the rules of the WHATWG.
+ * Decodes UTF-8 and parses server-sent events, one network chunk at a time, by the rules of the WHATWG. In addition:
  *
- * Beyond those rules: an event that the end of the stream cuts off before its blank line still counts (llama.cpp leaves
- * out the last one), a field named `error` is an error event (older llama.cpp builds), a line of JSON or `[DONE]` without
- * `data:` is an event (gateways that write an error into a stream), and an object behind an object begins another event.
- * Other lines that are no fields are kept: names of fields are in small letters, so `DATA:` is none.
+ * - The last event needs no blank line after it (llama.cpp omits it).
+ * - A field named `error` is an error event (older llama.cpp builds).
+ * - A line of JSON or `[DONE]` without `data:` is an event (gateways that write an error into a stream).
+ * - A JSON object after a JSON object starts another event.
+ * - Other lines that are not fields are kept. Field names are in lower case, so `DATA:` is not a field.
  */
 import { createParser, type EventSourceParser } from "eventsource-parser"
 
-/** One event: its name, where it has one, and its data lines joined. */
+/** One event: its name, if it has one, and its joined data lines. */
 export interface ServerSentEvent {
   readonly event: string | undefined
   readonly data: string
@@ -17,21 +18,21 @@ export interface ServerSentEvent {
 /** The names of fields. */
 const fields = ["data", "event", "id", "retry", "error"]
 
-/** Whether a text begins as a stream of events does. */
+/** Matches a text that starts like a stream of events. */
 export const fieldAtStart: RegExp = new RegExp(`^(?:${fields.join("|")})?:`)
 
-/** Whether a text is the beginning of a field, and no more than that. */
+/** Whether a text is only the start of a field. */
 export const isCutField = (text: string): boolean => fields.some((field) => `${field}:`.startsWith(text))
 
-/** Whether an event says that the stream is over. */
+/** Whether an event ends the stream. */
 export const isDone = (data: string): boolean => /^\s*\[DONE\]/i.test(data)
 
 /** A line that the parser knows: blank, a comment or one of its fields. */
 const knownLine = /^(?:$|:|(?:data|event|id|retry)(?::|$))/
 
 /**
- * Adds the blank lines of servers that end events with one line break: no JSON goes on with an object behind an object.
- * Takes the lines of one stream.
+ * Adds the blank lines that some servers omit between events. An object after an object is never one JSON value. Each
+ * stream needs its own function.
  */
 const blankLines = (): (lines: string) => string => {
   let endedWithObject = false
@@ -45,8 +46,8 @@ const blankLines = (): (lines: string) => string => {
 const isJsonLine = (line: string): boolean => line.startsWith("{") && line.trimEnd().endsWith("}")
 
 /**
- * Replaces the line ends of one stream by line feeds. At a CR at the end of a chunk, the parser would wait for what
- * follows it, and an event would come one event late.
+ * Replaces the line ends of one stream by line feeds. After a CR at the end of a chunk the parser would wait for the next
+ * character, and emit an event one chunk late.
  */
 const lineFeeds = (): (text: string) => string => {
   let endedWithCr = false
@@ -57,7 +58,7 @@ const lineFeeds = (): (text: string) => string => {
   }
 }
 
-/** How much is kept of lines that are no fields, in characters. */
+/** The maximum number of characters that are kept of lines that are not fields. */
 const longestStray = 2 ** 14
 
 /** An incremental parser of one stream. `push` and `end` return the events that the text completed. */
@@ -71,7 +72,7 @@ export class SseParser {
   #isDone = false
   #stray = ""
   #hasStray = false
-  /** The pieces of a line whose end has not come: the parser would search all of it anew for each piece. */
+  /** The pieces of an incomplete line. The parser would search the line again for each piece. */
   #open: Array<string> = []
   #openSize = 0
 
@@ -82,7 +83,7 @@ export class SseParser {
       onEvent: ({ data, event }) => {
         if (data.length > maxEventSize) this.#overflow = true
         if (this.#overflow) return
-        // What comes after the end is of no interest, whether it comes in the same chunk or later.
+        // Lines after the end are ignored, in this chunk and in later ones.
         this.#isDone ||= isDone(data)
         this.#events.push({ event, data })
       },
@@ -113,17 +114,17 @@ export class SseParser {
     return this.push("\n\n")
   }
 
-  /** The lines so far that are no fields: what a server says that does not speak in events. */
+  /** The lines so far that are not fields, for servers that send text instead of events. */
   stray(): string {
     return this.#stray
   }
 
-  /** Whether an event was longer than allowed: nothing after it is to be trusted. */
+  /** Whether an event was too long. Nothing after it is read. */
   overflow(): boolean {
     return this.#overflow
   }
 
-  /** Reads lines that have ended. The parser makes an `Error` of each line that is no field, so many are kept from it. */
+  /** Reads complete lines. The parser creates an `Error` for each line that is not a field, so long texts are filtered. */
   #feed(lines: string): void {
     const few = 4096
     if (!this.#hasStray && lines.length < few) return this.#parser.feed(lines)
@@ -139,7 +140,7 @@ export class SseParser {
     this.#parser.feed(lines.slice(begin))
   }
 
-  /** Reads a line that is no field. */
+  /** Reads a line that is not a field. */
   #readStray(line: string): void {
     this.#hasStray = true
     this.#isDone ||= isDone(line)
@@ -152,34 +153,34 @@ export class SseParser {
 /** A parser for one stream. `maxEventSize` is in characters. */
 export const make = (maxEventSize: number): SseParser => new SseParser(maxEventSize)
 
-const whole = new TextDecoder("utf-8", { ignoreBOM: true })
+const completeText = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /**
- * A decoder of one body. Bytes that are no UTF-8 become U+FFFD, and byte order marks stay.
+ * Decodes one body. Invalid bytes become U+FFFD, and byte order marks are kept.
  *
- * Runtimes decode what is whole in itself several times faster than what may begin or end within a character. A chunk
- * that ends with ASCII, after another that did, is whole: nearly every chunk of a server is.
+ * Runtimes decode a complete text several times faster than one that may start or end within a character. A chunk is
+ * complete if it and the chunk before it end with ASCII, as nearly all chunks do.
  */
 export class Utf8 {
-  #isBetween = true
-  /** For chunks that are not whole in themselves. Its making costs more than most answers' decoding. */
+  #endedWithAscii = true
+  /** For chunks that are not complete. Created on demand: that costs more than decoding most answers. */
   #streaming: TextDecoder | undefined
 
   decode(bytes: Uint8Array): string {
-    const wasBetween = this.#isBetween
-    this.#isBetween = (bytes.at(-1) ?? 0x80) < 0x80
-    if (wasBetween && this.#isBetween) return whole.decode(bytes)
+    const startsComplete = this.#endedWithAscii
+    this.#endedWithAscii = (bytes.at(-1) ?? 0x80) < 0x80
+    if (startsComplete && this.#endedWithAscii) return completeText.decode(bytes)
     this.#streaming ??= new TextDecoder("utf-8", { ignoreBOM: true })
     return this.#streaming.decode(bytes, { stream: true })
   }
 
-  /** What the end of the body cut off. */
+  /** The character that the end of the body cut off, as U+FFFD. */
   end(): string {
     return this.#streaming?.decode() ?? ""
   }
 }
 
-/** A text without the first half of a character at its end, and that half. No consumer could encode a half. */
+/** Splits off a high surrogate at the end of a text, because a consumer could not encode it alone. */
 export const splitHalf = (text: string): { readonly complete: string; readonly half: string } => {
   const last = text.charCodeAt(text.length - 1)
   return last >= 0xd800 && last < 0xdc00

@@ -1,23 +1,23 @@
 /**
- * A short cut for events that repeat an earlier one but for the piece of text in them.
+ * A fast path for events that differ from an earlier one only in their text.
  *
- * A server writes the same chunk for every token, word for word, around `delta.content`. What stands around it is read
- * once, by the full decoder; an event with the same around its text then says that text and nothing else. All other
- * events are the full decoder's.
+ * Servers repeat the same chunk for every token and change only `delta.content`. The full decoder reads the first of these
+ * events. Of each later event with the same characters before and after its text, only the text is read. The full decoder
+ * reads all other events.
  */
 import { asString, isRecord, type JsonRecord, parseJson } from "../json.ts"
 
-/** A text that replaces another one, to test whether the event has it as its text. */
+/** Replaces the probable text of an event, to test whether it is the text. */
 const probe = "effect-chat"
 
-/** An event of one line, up to the probable start of its text. */
+/** Matches an event of one line. The group ends at the probable start of its text. */
 const opening = /^(data:[^\r\n]+?"content" *: *")[^\r\n]*\n\n$/
 
-/** The template of one answer. Mutable: one answer is read by one reader. */
+/** The template of one answer. Mutable: one answer has one reader. */
 export interface Template {
   /** Emits the text of every matching event from `at` on, and returns the index of the first that does not match. */
-  readonly read: (text: string, at: number, tell: (piece: string) => void) => number
-  /** Uses an event with one text as the pattern of later ones. If none of them matches, this is tried less and less often. */
+  readonly read: (text: string, at: number, emit: (piece: string) => void) => number
+  /** Uses an event as the pattern for later ones. Patterns that never match are tried less and less often. */
   readonly learn: (event: string) => void
 }
 
@@ -29,7 +29,7 @@ export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string
   let patience = 0
   let pause = 0
 
-  const read: Template["read"] = (text, at, tell) => {
+  const read: Template["read"] = (text, at, emit) => {
     if (before === "") return at
     let next = at
     while (isAt(text, next, before)) {
@@ -38,7 +38,7 @@ export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string
       if (end === -1 || end + after.length - next > maxEventSize || !isAt(text, end, after)) break
       const piece = pieceOf(text, begin, end)
       if (piece === undefined) break
-      if (piece !== "") tell(piece)
+      if (piece !== "") emit(piece)
       next = end + after.length
       hits++
     }
@@ -57,7 +57,7 @@ export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string
     const start = event.length > longestPattern ? undefined : opening.exec(event)?.[1]
     if (start === undefined) return
     const end = event.indexOf("\"", start.length)
-    // The place is that of the text if a replacement there becomes the text of the chunk.
+    // It is the text of the chunk if a replacement becomes the text of the chunk.
     const chunk = parseJson(start.slice("data:".length) + probe + event.slice(end))?.value
     if (event.slice(start.length, end) === probe || !isRecord(chunk) || textOf(chunk) !== probe) return
     before = copy(start)
@@ -67,15 +67,15 @@ export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string
   return { read, learn }
 }
 
-/** The same as `startsWith`, and three times as fast. */
+/** Like `startsWith`, but three times as fast. */
 const isAt = (text: string, at: number, part: string): boolean => text.slice(at, at + part.length) === part
 
-/** The same text, which holds no longer one in memory. */
+/** A copy, which does not keep a longer text in memory. */
 const copy = (text: string): string => asString(parseJson(JSON.stringify(text))?.value) ?? ""
 
 /** The text between two quotes of JSON. Undefined if it is not a JSON string. */
 const pieceOf = (text: string, begin: number, end: number): string | undefined => {
-  // Longer pieces are copied out of a chunk, lest they hold all of it in memory.
+  // Longer pieces are copied, because a slice of them keeps the complete chunk in memory.
   const shortest = 13
   return end - begin < shortest && isPlainText(text, begin, end)
     ? text.slice(begin, end)

@@ -1,11 +1,11 @@
 /**
- * Splits a text that begins with inline reasoning, such as `<think>…</think>answer`, however it is chunked.
+ * Separates reasoning in tags at the start of an answer from its text: `<think>…</think>answer`.
  *
- * Only the start of an answer is looked at: a tag within a text is text. Some chat templates open the tag themselves, so
- * an answer may also have a closing tag alone. By then the reasoning was emitted as text, and it stays.
+ * A tag within the text is text. Some chat templates contain the opening tag, so an answer may have only a closing tag.
+ * The reasoning before it was already emitted as text and stays text.
  */
 
-/** A stretch of text, and whether it is reasoning. Never empty. */
+/** A piece of text, and whether it is reasoning. Never empty. */
 export interface Piece {
   readonly isReasoning: boolean
   readonly text: string
@@ -17,7 +17,7 @@ export interface ThinkTags {
   readonly end: () => ReadonlyArray<Piece>
 }
 
-/** What opens reasoning, and what closes it. */
+/** The opening and closing tags. */
 const tags = [
   ...["think", "thinking", "reasoning", "thought", "seed:think"].map((name) => [`<${name}>`, `</${name}>`] as const),
   ["[think]", "[/think]"], // Magistral
@@ -25,12 +25,12 @@ const tags = [
   ["<|begin_of_thought|>", "<|end_of_thought|>"] // Sky-T1, OpenThinker
 ] as const
 
-/** How much white space may stand before the last character of a tag: `<think >`. */
+/** The maximum white space before the last character of a tag: `<think >`. */
 const mostSpace = 16
 
 const longestTag = Math.max(...tags.flat().map((tag) => tag.length)) + mostSpace
 
-/** Matches a tag, in any capitals. */
+/** Matches a tag, ignoring case. */
 const patternOf = (tag: string, before = ""): RegExp => {
   const escaped = tag.replace(/[^\w\s]/g, "\\$&")
   return new RegExp(`${before}${escaped.slice(0, -2)}\\s{0,${mostSpace}}${escaped.slice(-2)}`, "i")
@@ -38,17 +38,17 @@ const patternOf = (tag: string, before = ""): RegExp => {
 
 const openings = tags.map(([open, close]) => [patternOf(open, "^"), patternOf(close, "^"), close] as const)
 
-/** Whether a text may be the beginning of a tag. */
+/** Whether a text may be the start of a tag. */
 const isCutTag = (tag: string, text: string): boolean => {
-  // Letters of ASCII alone: others can change the length of the text.
+  // Only ASCII letters: others can change the length of the text.
   const start = text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
   const name = start.trimEnd()
   return tag.startsWith(start) || (name === tag.slice(0, -1) && start.length - name.length <= mostSpace)
 }
 
 /**
- * The tag that a text begins with: its length, and what closes it, which is nothing for a closing tag. Undefined where
- * there may be one, null where there is none.
+ * The tag at the start of a text: its length, and its closing tag, which is empty for a closing tag. Undefined if the text
+ * may be the start of a tag, null if there is none.
  */
 const tagAt = (text: string): { readonly length: number; readonly close: string } | undefined | null => {
   const start = text.slice(0, longestTag)
@@ -60,7 +60,7 @@ const tagAt = (text: string): { readonly length: number; readonly close: string 
   return tags.flat().some((tag) => isCutTag(tag, start)) ? undefined : null
 }
 
-/** Where a closing tag begins in a text, or may begin at its end, and its length, which is 0 where it is not complete. */
+/** The index of a closing tag, which may be incomplete at the end of the text. The length is 0 if it is not complete. */
 const placeOf = (tag: string, text: string): { readonly at: number; readonly length: number } => {
   const found = patternOf(tag).exec(text)
   if (found !== null) return { at: found.index, length: found[0].length }
@@ -69,7 +69,7 @@ const placeOf = (tag: string, text: string): { readonly at: number; readonly len
   return { at, length: 0 }
 }
 
-const saying = (...pieces: ReadonlyArray<Piece>): ReadonlyArray<Piece> => pieces.filter(({ text }) => text !== "")
+const nonEmpty = (...pieces: ReadonlyArray<Piece>): ReadonlyArray<Piece> => pieces.filter(({ text }) => text !== "")
 
 /** A splitter for one answer. */
 export const make = (): ThinkTags => {
@@ -85,7 +85,7 @@ export const make = (): ThinkTags => {
     return text
   }
 
-  /** Takes what is reasoning from what is held. */
+  /** Removes and returns the reasoning at the start of the held text. */
   const takeReasoning = (): string => {
     const { at, length } = placeOf(close, held)
     const reasoning = held.slice(0, at)
@@ -94,7 +94,7 @@ export const make = (): ThinkTags => {
     return reasoning
   }
 
-  /** Reads the tag that may stand here. Returns whether what is held can be read on. */
+  /** Reads a tag at the start of the held text, if there is one. Returns false if more text is needed. */
   const readTag = (): boolean => {
     // The blank lines around reasoning belong to neither it nor the answer.
     const rest = held.trimStart()
@@ -108,7 +108,7 @@ export const make = (): ThinkTags => {
     } else {
       held = rest.slice(tag.length)
       close = tag.close
-      // A closing tag alone ends reasoning that came in a field of its own.
+      // A closing tag alone ends reasoning that arrived in its own field.
       state = close === "" ? "gap" : "reasoning"
     }
     blank = []
@@ -131,13 +131,13 @@ export const make = (): ThinkTags => {
         break
       }
     }
-    return saying(...pieces)
+    return nonEmpty(...pieces)
   }
 
   const end = (): ReadonlyArray<Piece> => {
     const text = blank.join("") + take()
     blank = []
-    return saying({ isReasoning: state === "reasoning", text })
+    return nonEmpty({ isReasoning: state === "reasoning", text })
   }
 
   return { push, end }

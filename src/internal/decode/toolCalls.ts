@@ -1,12 +1,12 @@
 /**
- * Deltas of tool calls → complete tool calls.
+ * Joins the deltas of tool calls into complete tool calls.
  *
  * A delta belongs to the call with its id; else to the last call with its index; else, if the server sends neither, to
  * the last call unless the delta names a function. Ids come late, repeat, change or are absent; indexes are absent
  * (Gemini), all 0 (Ollama), from 1, or used twice.
  *
- * What the arguments of a call are is decided at the end of the answer, by what parses: most servers append, some send
- * all arguments so far in each delta, repeat them at the end, or put two calls under one id.
+ * Most servers send the arguments in pieces. Some send all arguments so far in each delta, repeat them at the end, or send
+ * two calls with one id. At the end of the answer, the reading that parses as JSON is chosen.
  */
 import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, type JsonRecord, parseJson } from "../json.ts"
@@ -15,21 +15,21 @@ import { JsonScanner, scan, valuesIn } from "./jsonScanner.ts"
 import { Block, newEntry } from "./members.ts"
 import { splitHalf } from "./sse.ts"
 
-/** Up to how many characters, or so many keys and values, arguments are compared with others. */
+/** The limit, for a {@link JsonScanner}, up to which arguments are compared with others. */
 const comparable = 2 ** 22
 
-/** A call in the making. `place` counts the calls of the answer from 0; `index` is the server's own number. */
+/** A call that is still arriving. `place` counts the calls of the answer from 0; `index` is the server's own number. */
 export class OpenCall {
   readonly place: number
   readonly index: number | undefined
   readonly #pieces: Array<string> = []
   readonly #scanner = new JsonScanner(comparable)
   #extra: Block | undefined
-  /** The first half of a character whose second half has not come. */
+  /** A high surrogate, held until its low surrogate arrives. */
   #half = ""
   id = ""
   name = ""
-  /** For how much the call counts, in characters. At the end, the arguments are read several times. */
+  /** What the call adds to the size of the answer, in characters. Arguments are read several times at the end. */
   size = 8 * newEntry
 
   constructor(place: number, index: number | undefined) {
@@ -47,7 +47,7 @@ export class OpenCall {
     return this.#scanner.isClosed
   }
 
-  /** Whether the arguments are too much to be compared with others: they stay as they came. */
+  /** Whether the arguments are too large to compare with others. They are kept unchanged. */
   get isHeavy(): boolean {
     return this.#scanner.excess !== undefined
   }
@@ -57,20 +57,20 @@ export class OpenCall {
     return this.#extra?.value
   }
 
-  /** Adds members, or further pieces of them: Gemini's thought signature can come in several deltas. */
+  /** Adds members or further pieces of them: Gemini's thought signature can arrive in several deltas. */
   addExtra(extra: JsonRecord): void {
     this.#extra ??= new Block()
     this.size += this.#extra.add(extra)
   }
 
-  /** A piece as a consumer can encode it: the first half of a character waits for the second one. */
+  /** The piece that a consumer can encode: a high surrogate at its end waits for the low surrogate. */
   toEncodable(piece: string): string {
     const { complete, half } = splitHalf(this.#half + piece)
     this.#half = half
     return complete
   }
 
-  /** The half of a character that is still held back. */
+  /** Removes and returns the high surrogate that is held back. */
   takeHalf(): string {
     const half = this.#half
     this.#half = ""
@@ -91,14 +91,14 @@ export class ToolCalls {
   readonly #byIndex = new Map<number, OpenCall>()
   /** The last call with an id, and the last one with an id and an index. */
   readonly #byId = new Map<string, OpenCall>()
-  /** For how much all calls count, in characters. */
+  /** The sum of the sizes of all calls, in characters. */
   contentSize = 0
 
   get size(): number {
     return this.#calls.length
   }
 
-  /** The calls in the making, in their order. */
+  /** The calls that are still arriving, in order. */
   get open(): ReadonlyArray<OpenCall> {
     return this.#calls
   }
@@ -140,7 +140,9 @@ export class ToolCalls {
   }
 
   #find(piece: ToolCallPiece): OpenCall | undefined {
-    const call = piece.id === undefined ? this.#withoutId(piece) : this.#withId(piece.id, piece) ?? this.#goesOn(piece)
+    const call = piece.id === undefined
+      ? this.#withoutId(piece)
+      : this.#withId(piece.id, piece) ?? this.#withNewId(piece)
     return call === undefined || isAnother(call, piece) ? undefined : call
   }
 
@@ -164,8 +166,8 @@ export class ToolCalls {
     return name === undefined && last !== undefined && !last.isClosed ? last : undefined
   }
 
-  /** The call whose id comes late, or that goes on under another id: Poolside gives each delta an id of its own. */
-  #goesOn({ index, name }: ToolCallPiece): OpenCall | undefined {
+  /** The call that a delta with a new id continues: its id arrives late or changes (Poolside, with every delta). */
+  #withNewId({ index, name }: ToolCallPiece): OpenCall | undefined {
     const call = this.#at(index)
     if (call === undefined) return undefined
     if (call.id === "") return name === undefined || index !== undefined ? call : undefined
@@ -175,13 +177,13 @@ export class ToolCalls {
 
 const keyOf = (id: string, index: number | undefined): string => JSON.stringify([id, index ?? null])
 
-/** Names come in pieces as well (Gemini): before the arguments begin, and with no id that would be another call's. */
+/** Whether a delta continues the name, which can arrive in pieces before the arguments (Gemini). */
 const isMoreName = (call: OpenCall, { arguments: more, id, index }: ToolCallPiece): boolean =>
   index !== undefined && call.pieces.length === 0 && (id === undefined ? more === "" : id === call.id)
 
 /**
- * Whether a delta begins another call than the one that its index names: it brings another name, or it names the same
- * function and begins its arguments anew after closed ones.
+ * Whether a delta starts another call, although it has the index or id of this one: it has another name, or the same name
+ * and new arguments after complete ones.
  */
 const isAnother = (call: OpenCall, piece: ToolCallPiece): boolean => {
   const { arguments: more, id, name } = piece
@@ -190,19 +192,19 @@ const isAnother = (call: OpenCall, piece: ToolCallPiece): boolean => {
       (id === undefined && more.trimStart().startsWith("{") && call.isClosed && !repeats(call, more)))
 }
 
-/** Whether a piece is what the call has so far, once more or with more to it. */
+/** Whether a piece repeats the last piece or all arguments so far. */
 const repeats = (call: OpenCall, piece: string): boolean => {
   const last = call.pieces.at(-1) ?? ""
   return piece === last || (call.pieces.length > 1 && piece === call.pieces.join(""))
 }
 
-/** A name that is repeated is one name, also if it is longer each time. */
+/** The name with another piece. A name that is repeated, even if longer each time, is one name. */
 const withName = (call: OpenCall, name: string): string => {
   if (call.name === "" || (call.pieces.length === 0 && name.startsWith(call.name))) return name
   return call.pieces.length === 0 ? (call.name + name).slice(0, longestName) : call.name
 }
 
-/** The call, or the calls if one id holds several. */
+/** The call, or several calls if they have the same id. */
 const toToolCalls = ({ extra, id, isHeavy, name, pieces }: OpenCall): ReadonlyArray<ToolCall> =>
   (isHeavy ? [pieces.join("")] : argumentsOf(pieces)).map((text) => ({
     id,
@@ -211,14 +213,14 @@ const toToolCalls = ({ extra, id, isHeavy, name, pieces }: OpenCall): ReadonlyAr
     ...(extra === undefined ? {} : { extra })
   }))
 
-/** The arguments of one call, or of several, by what parses. */
+/** The arguments of one call or of several, whichever parses as JSON. */
 const argumentsOf = (pieces: ReadonlyArray<string>): ReadonlyArray<string> => {
   const text = pieces.join("")
   const last = pieces.at(-1) ?? ""
   if (pieces.length < 2 || parseJson(text) !== undefined) return [text]
   if (pieces.every((piece, index) => index === 0 || piece.startsWith(pieces[index - 1] ?? ""))) return [last]
   const { open, outside, values } = valuesIn(text)
-  // What is no sequence of values was cut, or is no JSON: it stays as it came.
+  // Anything but a sequence of values was cut off or is not JSON: it is kept unchanged.
   if (values.length === 0 || outside.trim() !== "" || values.some((value) => parseJson(value) === undefined)) {
     return [text]
   }
@@ -233,10 +235,10 @@ const withoutSnapshots = (values: ReadonlyArray<string>): ReadonlyArray<string> 
     return next === undefined || !(value === next || isExtendedBy(valueOf(value), valueOf(next)))
   })
 
-/** The value of a text, or the text itself if it is too much to be compared. */
+/** The value of a text, or the text itself if it is too large to compare. */
 const valueOf = (text: string): unknown => scan(text, comparable).excess !== undefined ? text : parseJson(text)?.value
 
-/** Whether the other value is the same one, or the same one with more to it. */
+/** Whether the other value equals or extends this value. */
 const isExtendedBy = (value: unknown, other: unknown): boolean => {
   if (typeof value === "string") return typeof other === "string" && other.startsWith(value)
   if (Array.isArray(value)) {
@@ -266,7 +268,7 @@ const withoutRepeats = (calls: ReadonlyArray<ToolCall>): ReadonlyArray<ToolCall>
   return kept
 }
 
-/** Both calls as one, if one repeats the other, lacks what the other has, or goes on where the other breaks off. */
+/** Merges two calls if one repeats, completes or continues the other. */
 const merge = (call: ToolCall | undefined, other: ToolCall): ToolCall | undefined => {
   if (call === undefined || (call.name !== "" && other.name !== "" && call.name !== other.name)) return undefined
   const text = mergedArguments(call.arguments, other.arguments)
@@ -281,7 +283,7 @@ const mergedArguments = (one: string, other: string): string | undefined => {
   return isExtendedBy(value, otherValue) && isExtendedBy(otherValue, value) ? other : undefined
 }
 
-/** The calls with an id of its own for each that has one: results go by it. */
+/** Makes ids unique, because results refer to them. Calls without an id keep none. */
 const withOwnIds = (calls: ReadonlyArray<ToolCall>): ReadonlyArray<ToolCall> => {
   const taken = new Set(calls.map(({ id }) => id))
   const counts = new Map<string, number>()

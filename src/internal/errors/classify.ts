@@ -1,6 +1,6 @@
 /**
- * Which class of error a server's answer is: by status and body together, since neither alone is enough. The same
- * overflow comes as 400, 413, 422 or 500, the same empty account as 402, 403 or 429.
+ * Chooses the class of a server's error by its status and body together. Neither is enough: servers send a context
+ * overflow as 400, 413, 422 or 500, and an empty account as 402, 403 or 429.
  *
  * @internal
  */
@@ -39,7 +39,7 @@ export type ErrorClass =
   | typeof ChatError.QuotaError
   | typeof ChatError.ServerError
 
-/** What the rules look at: the error and the one behind it. */
+/** What the rules match: the names and texts of the error and of its upstream errors. */
 interface Facts {
   readonly names: ReadonlyArray<string>
   readonly text: string
@@ -47,12 +47,12 @@ interface Facts {
 }
 
 const factsOf = (info: ErrorInfo): Facts => {
-  // An echoed request can be megabytes long; what is wrong stands at the front.
+  // An echoed request can be megabytes long; the cause is at the start.
   const maxText = 4_000
   const layers = layersOf(info)
   const names = layers.flatMap(({ code, hints = [], type }) => [code, type, ...hints])
   const texts = layers.map(({ message }) =>
-    // Links to "account/rate-limits" or "settings/billing" stand in errors that are about neither.
+    // Links to "account/rate-limits" or "settings/billing" occur in errors of other classes.
     message.slice(0, maxText).replace(/https?:\/\/\S+/g, "").replace(/\s+/g, " ").trim()
   )
   const text = texts.join("\n")
@@ -69,7 +69,7 @@ const worded = (facts: Facts, rule: Rule): boolean => rule.words.test(facts.word
 
 const says = (facts: Facts, rule: Rule): boolean => named(facts, rule.names) || worded(facts, rule)
 
-/** The HTTP status, or inside a 200 the one that the error itself states. */
+/** The HTTP status, or inside a 200 the status in the body. */
 const effectiveStatus = (status: number | undefined, info: ErrorInfo): number | undefined =>
   status !== undefined && status >= 300
     ? status
@@ -81,11 +81,11 @@ const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boo
   const perMinute = /(?<!free )allocated quota exceeded/i.test(facts.text) ||
     (named(facts, /per(minute|second)/) && !named(facts, /perday/))
   if (perMinute) return false
-  // Google's free tier says which metrics have a limit of nothing: no wait will help.
+  // Google's free tier lists metrics whose limit is 0: a retry cannot help.
   if (named(facts, quota.names) || /\bquota exceeded\b.*\blimit: 0\b(?![.,]?\d)/i.test(facts.text)) {
     return true
   }
-  // "Add a payment method to raise your rate limit" is advice, and who names a wait has an account that will do.
+  // "Add a payment method to raise your rate limit" is advice. A server that states a wait will accept the account later.
   const passing = named(facts, /ratelimit|throttl|limitrequests|(request|token)quotaexceeded/)
   return !passing && worded(facts, quota) && retryAfterFromInfo(info, 0) === undefined
 }
@@ -94,9 +94,9 @@ const isContextLength = (facts: Facts, status: number | undefined): boolean => {
   if (named(facts, contextLength.names)) {
     return true
   }
-  // The cache that all requests of the server share is full: the same request can succeed later.
+  // A cache that the server's requests share is full: the same request can succeed later.
   if ((status === undefined || status >= 500) && sharedCacheFull.test(facts.words)) return false
-  // Over a tokens-per-minute limit by a single request: no wait will help, only a shorter request.
+  // A single request that exceeds a tokens-per-minute limit must be shorter: a retry cannot help.
   const guarded = status === 413 ? false : throttling.test(facts.words) || named(facts, rateLimit.names)
   return status !== 429 && !guarded && worded(facts, contextLength)
 }
@@ -112,15 +112,14 @@ const byStatus = (status: number | undefined, facts: Facts): ErrorClass => {
 }
 
 /**
- * The class of an error. The HTTP status is 200 for errors inside a stream, where a status that the error
- * itself states counts.
+ * The class of an error. For errors inside a 200, such as those in a stream, the status in the body counts.
  *
  * @internal
  */
 export const classify = (httpStatus: number | undefined, info: ErrorInfo): ErrorClass => {
   const status = effectiveStatus(httpStatus, info)
   const facts = factsOf(info)
-  // A 5xx is retried, so mere wordings do not make it final there, except those of an overflow.
+  // A 5xx is retried unless a code, or the wording of a context overflow, shows that a retry cannot help.
   const fault = status !== undefined && status >= 498
   const clear = (rule: Rule) => fault ? named(facts, rule.names) : says(facts, rule)
 
@@ -140,7 +139,7 @@ export const classify = (httpStatus: number | undefined, info: ErrorInfo): Error
     return ChatError.RateLimitError
   }
   if (status === 401 || status === 407) {
-    // OpenCode calls it a `ModelError`, which is the model's own failure elsewhere.
+    // OpenCode's type is `ModelError`, which other servers use for a failure of the model.
     return named(facts, modelMissing.names) || named(facts, /^modelerror$/)
       ? ChatError.NotFoundError
       : worded(facts, permission)

@@ -1,8 +1,7 @@
 /**
- * Reads the error out of the many shapes in which servers send one.
+ * Reads an error from the many shapes in which servers send one. `classify.ts` chooses its class.
  *
- * Pure functions over text and parsed JSON. `classify.ts` decides which class of error it is. Servers can send anything,
- * so the work is bounded: only so many values are read, and only so many characters of a text.
+ * A body can be of any size and nesting, so the number of values and characters that are read is limited.
  *
  * @internal
  */
@@ -14,27 +13,27 @@ import { datesIn, retryDelayIn } from "./waitFields.ts"
 
 /** @internal */
 export interface ErrorInfo {
-  /** The server's own words, unchanged; empty where it said nothing. */
+  /** The server's message, unchanged. Empty if there is none. */
   readonly message: string
   readonly code?: string | undefined
   readonly type?: string | undefined
-  /** An HTTP status stated in the body: all there is when the error comes inside a 200. */
+  /** The HTTP status in the body: the only one for an error inside a 200. */
   readonly status?: number | undefined
-  /** Names beside code and type that tell the class: Google's `status` and `reason`, Azure's `innererror.code`. */
+  /** Other names that show the class: Google's `status` and `reason`, Azure's `innererror.code`. */
   readonly hints?: ReadonlyArray<string> | undefined
-  /** A wait stated as a field of the body, as a duration: `34s`, `1200ms`. */
+  /** The wait in a field of the body, as a duration: `34s`, `1200ms`. */
   readonly retryDelay?: string | undefined
-  /** When the limits that are used up reset, as the body states it: a duration or a date. */
+  /** When the limits that are used up reset, by the body: durations or dates. */
   readonly resets?: ReadonlyArray<string> | undefined
-  /** The error of the server behind a gateway, opened (`metadata.raw` of OpenRouter, JSON within the message). */
+  /** The parsed error of the server behind a gateway (`metadata.raw` of OpenRouter, JSON within the message). */
   readonly upstream?: ErrorInfo | undefined
 }
 
-/** The error, and those of the servers behind it. */
+/** The error and its upstream errors. */
 export const layersOf = (info: ErrorInfo): ReadonlyArray<ErrorInfo> =>
   info.upstream === undefined ? [info] : [info, ...layersOf(info.upstream)]
 
-/** What may still be read of an error: no server's error is deeper, or has more values. */
+/** The remaining depth and number of values that may be read. Real errors stay below the limits. */
 interface Visit {
   readonly depth: number
   readonly values: { left: number }
@@ -46,7 +45,7 @@ const deeper = ({ depth, values }: Visit): Visit => ({ depth: depth - 1, values 
 
 const isOver = ({ depth, values }: Visit): boolean => depth <= 0 || values.left-- <= 0
 
-// In order: the first one that is there counts.
+// In order of precedence.
 const messageKeys =
   `message Message msg Msg error_msg error_message errorMessage ErrorMessage errMsg errmsg err_msg user_message userMessage
    detail details error_description errorDescription description faultstring status_msg status_message statusMessage retMsg
@@ -75,7 +74,7 @@ const messageIn = (value: unknown, visit: Visit = begin()): string | undefined =
   return message ?? phrase
 }
 
-/** The first thing that is read of the items of a list, as far as they may be read. */
+/** The first result of reading the items of a list, within the limits of the visit. */
 const firstItem = <A>(
   items: ReadonlyArray<unknown>,
   visit: Visit,
@@ -117,16 +116,16 @@ const hintsIn = (fields: JsonRecord): ReadonlyArray<string> => {
   ].map(nonEmpty).filter(isSomething)
 }
 
-/** JSON within a text: servers put whole answers of other servers into texts. */
+/** The error in the JSON of a text: gateways put complete responses of other servers into texts. */
 const fromText = (text: unknown, visit: Visit): ErrorInfo | undefined => {
   if (typeof text !== "string" || text.length > longestText || !/[[{"]/.test(text)) return undefined
-  // Reading a text costs as much as reading so many values.
+  // 100 characters cost as much as one value.
   visit.values.left -= text.length / 100
   const json = parseJson(text)
   return json === undefined ? fromEndOfText(text, visit) : fromJson(json.value, deeper(visit))
 }
 
-/** An error behind some words: `OpenAIException - {"error": …}`. Other JSON may be an echo of the request. */
+/** An error after some words: `OpenAIException - {"error": …}`. Other JSON may be an echo of the request. */
 const fromEndOfText = (text: string, visit: Visit): ErrorInfo | undefined => {
   const value = parseJson(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1))?.value
   return isRecord(value) && Boolean(value.error) ? fromJson(value, deeper(visit)) : undefined
@@ -136,21 +135,21 @@ const upstreamIn = (fields: JsonRecord, visit: Visit): ErrorInfo | undefined => 
   const { raw } = fieldsOf(fields.metadata)
   const text = nonEmpty(raw)
   if (text !== undefined) return fromBody(text, "", deeper(visit))
-  // Vercel's gateway has the other server's error in the value that it could not read.
+  // Vercel's gateway puts the other server's error into `value` if it could not read it.
   const inner = [raw, fields.value].find(isRecord)
   if (inner !== undefined) return fromJson(inner, deeper(visit))
   const said = nonEmpty(fields.message) ?? nonEmpty(fields.error_message)
   if (said !== undefined) return fromText(said, visit)
-  // Errors of HTTP clients have the server's answer beside them.
+  // Serialized errors of HTTP clients contain the server's response.
   return first([fields.data, fields.response], (answer) => fromJson(answer, deeper(visit)))
 }
 
-/** Reads the object that holds message, code and type side by side, whichever of them it has. */
+/** Reads an object with a message, code or type. */
 const read = (fields: JsonRecord, visit: Visit): ErrorInfo => {
   const upstream = upstreamIn(fields, visit)
   const dates = datesIn(fields)
   const message = messageIn(fields, visit)
-  // What has no words of its own is an envelope.
+  // An object without a message is an envelope.
   const inner = message === undefined ? upstream : undefined
   return {
     message: message ?? inner?.message ?? "",
@@ -182,7 +181,7 @@ const fromErrorField = (error: unknown, outer: JsonRecord, visit: Visit): ErrorI
       status: info.status ?? statusIn(outer),
       retryDelay: info.retryDelay ?? retryDelayIn(outer),
       resets: dates.length === 0 ? undefined : dates,
-      // LM Studio repeats the text beside an error object that may hold none.
+      // LM Studio may put the message outside of the error object.
       message: around ?? info.message
     }
   }
@@ -190,7 +189,7 @@ const fromErrorField = (error: unknown, outer: JsonRecord, visit: Visit): ErrorI
   if (text === undefined) return undefined
   const around = read(outer, visit)
   const upstream = fromText(text, visit) ?? around.upstream
-  // Web frameworks put the name of the error, or the bare reason phrase, under `error` and the rest under `message`.
+  // Web frameworks put the name of the error, or the reason phrase, into `error` and the message into `message`.
   const isName = /^[a-z][\w.-]{0,63}$/i.test(text)
   return around.message !== "" && (isName || isReasonPhrase(text))
     ? { ...around, code: around.code ?? (isReasonPhrase(text) ? undefined : text), upstream }
@@ -209,7 +208,7 @@ const fromEnvelope = (fields: JsonRecord, visit: Visit = begin()): ErrorInfo | u
 }
 
 /**
- * The error in a parsed body, or `undefined` where the value has nothing that reads as one.
+ * The error in a parsed body. Undefined if there is none.
  *
  * @internal
  */
@@ -235,31 +234,33 @@ const fromServerSentEvents = (text: string, visit: Visit): ErrorInfo | undefined
   if (!Sse.fieldAtStart.test(text)) return undefined
   const parser = Sse.make(Infinity)
   const data = parser.push(text).concat(parser.end()).map((event) => event.data)
-  // Text that merely starts with "error:" is no event stream.
+  // Text that starts with "error:" need not be an event stream.
   const message = text.startsWith("error:") ? "" : data.join("\n").trim()
   return first(data, (one) => fromText(one, visit)) ??
     (message === "" || message === "[DONE]" ? undefined : { message })
 }
 
 /**
- * The error in a body of any kind. What the text is decides, not the content type, which servers get wrong. The
- * message is empty where the body has none; the caller then says the HTTP status in words.
+ * The error in a body of any kind. The text decides the kind, because content types are often wrong. If the body has no
+ * message, it is empty, and the caller describes the HTTP status in words.
  *
  * @internal
  */
 export const fromBody = (body: string, contentType = "", visit: Visit = begin()): ErrorInfo => {
   const text = body.trim()
-  // Some gateways write one JSON object a line; the first says it.
+  // Some gateways write one JSON object per line. The first one is the error.
   const json = parseJson(text) ?? (text.startsWith("{") ? parseJson(text.split("\n", 1).join()) : undefined)
-  if (json !== undefined && /object|string/.test(typeof json.value)) return fromJson(json.value, visit) ?? silent
+  if (json !== undefined && /object|string/.test(typeof json.value)) {
+    return fromJson(json.value, visit) ?? withoutMessage
+  }
   const start = text.slice(0, longestText)
   return fromServerSentEvents(start, visit) ?? { message: textOfPage(start, contentType) ?? start }
 }
 
-const silent: ErrorInfo = { message: "" }
+const withoutMessage: ErrorInfo = { message: "" }
 
 /**
- * The words of an error for people: those of the upstream where the message is its JSON, the title of a page.
+ * The message of an error for people: the upstream's if the message is its JSON, or the title of a page.
  *
  * @internal
  */
@@ -268,16 +269,16 @@ export const wordsOf = ({ message, upstream }: ErrorInfo): string =>
     ? wordsOf(upstream)
     : textOfPage(message.trim(), "") ?? message
 
-/** Names of events, types and states that report how the work goes. */
+/** Names of events, types and states that report progress. */
 const progressName =
   /(?:^|[._-])(?:ping|heartbeat|keep-?alive|status|info|progress|log|notice|debug|trace|step|tool|queued?|running|pending|processing|started|completed)(?:$|[._-])/i
 
-/** Names of events in which an answer or its error comes. */
+/** Names of events with an answer or its error. */
 const answerName = /error|exception|fail|^(?:message|data|chunk|delta|chat|completion|response|answer|result|usage)\b/i
 
 /**
- * Whether an event is a gateway's report and no part of the answer: clients ignore events with a name that they do not
- * know, unless the data is a chunk or says that there is an error. In a report on progress even an error is a tool's.
+ * Whether a named event is a gateway's report and not part of the answer. An event with an unknown name is a report
+ * unless its data is a chunk or an error. An error in a progress report is the error of a tool.
  *
  * @internal
  */
@@ -288,14 +289,14 @@ export const isReport = (event: string | undefined, data: unknown): boolean => {
   return !isAnswer && (progressName.test(event) || !(Boolean(error) || object === "error" || type === "error"))
 }
 
-/** An object without `choices` that says something: not usage, not a status line, not another protocol's chunk. */
+/** Whether an object without `choices` is an error, and not usage, a status or a chunk of another protocol. */
 const isFlatError = (fields: JsonRecord): boolean => {
   const { code, error_code, model, object, status, success, type, usage } = fields
   if (typeof object === "string" || success === true || Boolean(usage) || Boolean(model)) return false
   if (progressName.test(`${label(type)} ${label(status)}`.slice(0, 200).replaceAll(" ", "."))) return false
   return code
     ? !/^(?:0|2\d\d|success|ok)$/i.test(label(code) ?? "0")
-    // The other names of messages stand in objects that are no errors as well.
+    // The ambiguous names also occur in objects that are not errors.
     : Boolean(error_code) || messageIn(withoutAmbiguous(fields)) !== undefined
 }
 
@@ -313,7 +314,7 @@ const withoutAmbiguous = (fields: JsonRecord): JsonRecord => ({
 })
 
 /**
- * The error in a parsed `data:` of a stream (or in a 200's JSON body), or `undefined` where it is a regular chunk.
+ * The error in a parsed `data:` of a stream, or in the JSON body of a 200. Undefined for a regular chunk.
  *
  * @internal
  */
@@ -323,25 +324,25 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
   if (!isRecord(value)) return undefined
   const { error, object, type } = value
   const choices = asArray(value.choices)
-  const saysMore = choices === undefined || !isRecord(error) || hasSomething(error)
-  if ((error && saysMore) || object === "error" || type === "error") return fromJson(value) ?? silent
-  // OpenRouter may put the error on the choice that failed. Groq says so why it ended a stream early.
+  const isFilled = choices === undefined || !isRecord(error) || hasTruthyField(error)
+  if ((error && isFilled) || object === "error" || type === "error") return fromJson(value) ?? withoutMessage
+  // OpenRouter may put the error into the failed choice. Groq reports in `x_groq` why it ended a stream early.
   const failed = first((choices ?? []).slice(0, 100), (choice) => {
     const { error } = fieldsOf(choice)
     return isRecord(error) ? error : undefined
   }) ?? nonEmpty(fieldsOf(value.x_groq).error)
-  // A response of OpenAI's other API has the error within it.
+  // OpenAI's Responses API has the error in `response`.
   return fromJson({ error: failed ?? (choices === undefined ? fieldsOf(value.response).error : undefined) }) ??
     fromEnvelope(value) ??
-    (choices === undefined && isFlatError(value) ? fromJson(value) ?? silent : undefined)
+    (choices === undefined && isFlatError(value) ? fromJson(value) ?? withoutMessage : undefined)
 }
 
-const hasSomething = (fields: JsonRecord): boolean => {
+const hasTruthyField = (fields: JsonRecord): boolean => {
   for (const key in fields) if (fields[key]) return true
   return false
 }
 
-/** The reason phrases of the statuses that servers of chats send, as web frameworks write them. */
+/** The reason phrases of common statuses, as web frameworks write them. */
 const reasonPhrases: Readonly<Record<number, string>> = {
   400: "Bad request",
   401: "Unauthorized",
@@ -362,12 +363,12 @@ const reasonPhrases: Readonly<Record<number, string>> = {
 
 const phrases = new Set(Object.values(reasonPhrases).map((phrase) => phrase.toLowerCase()))
 
-/** Whether a text says no more than an HTTP status: `Not Found`, `404 Not Found`. */
+/** Whether a text is only the phrase of an HTTP status: `Not Found`, `404 Not Found`. */
 const isReasonPhrase = (text: string): boolean =>
   text.length < 40 && phrases.has(text.toLowerCase().replace(/^(?:http )?\d{3}:? /, ""))
 
 /**
- * A few words for an HTTP status, for servers that answer without a message.
+ * Describes an HTTP status in words, for errors without a message.
  *
  * @internal
  */

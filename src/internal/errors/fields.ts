@@ -1,9 +1,9 @@
 /**
- * Readers of the fields of an error, with limits for the length of texts and lists.
+ * Reads the fields of an error, with limits for the length of texts and lists.
  */
 import { fieldsOf, first, itemsOf, type JsonRecord } from "../json.ts"
 
-/** How many characters of a text are read. */
+/** The maximum number of characters of a text that are read. */
 export const longestText = 2 ** 16
 
 export const nonEmpty = (value: unknown): string | undefined => {
@@ -20,5 +20,5 @@ export const firstOf = <A>(
   read: (value: unknown) => A | undefined
 ): A | undefined => first(keys, (key) => read(fields[key]))
 
-/** The first records of a list. Errors have a few details, and not thousands. */
+/** The first records of a list. Real errors have only a few details. */
 export const recordsOf = (list: unknown): ReadonlyArray<JsonRecord> => itemsOf(list).slice(0, 20).map(fieldsOf)

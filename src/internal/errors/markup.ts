@@ -1,5 +1,5 @@
 /**
- * The words in a page of HTML or XML that a proxy answers with.
+ * Reads the message of a page of HTML or XML, which proxies send as errors.
  */
 
 const entities = new Map([["amp", "&"], ["lt", "<"], ["gt", ">"], ["quot", "\""], ["#39", "'"], ["nbsp", " "]])
@@ -8,7 +8,7 @@ const plainText = (html: string): string =>
   html.replace(/<[^<>]*>/g, " ").replace(/&([\w#]{1,8});/g, (whole, name: string) => entities.get(name) ?? whole)
     .replace(/\s+/g, " ").trim()
 
-/** The text up to so many characters, cut between words: half a word could be a part of a secret. */
+/** At most `length` characters of the text, cut between words, because half a word could be a part of a secret. */
 const cutBetweenWords = (text: string, length: number): string =>
   text.length <= length ? text : text.slice(0, length).replace(/[^\s<>]*$/, "")
 
@@ -30,19 +30,19 @@ const withoutCode = (html: string, lower: string): string => {
     if (index < at) continue
     rest += `${html.slice(at, index)} `
     const end = lower.indexOf(`</${name}>`, index)
-    // Without an end, everything behind it is code.
+    // Without an end, the rest of the page is code.
     at = end === -1 ? html.length : end
     if (end === -1) break
   }
   return rest + html.slice(at)
 }
 
-/** Lower case without a change of indexes. */
+/** The text with ASCII letters in lower case, which keeps all indexes. */
 const lowerCase = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 
 /**
- * The message of a page: its title says what happened, the rest is styling and advice. XML has a message. Undefined where
- * the text is no markup.
+ * The message of a page: the `message` of XML, the title, the first heading, or else all of its text. Undefined if the
+ * text is not markup.
  */
 export const textOfPage = (page: string, contentType: string): string | undefined => {
   const isMarkup = /\bhtml\b/i.test(contentType) ||

@@ -1,4 +1,4 @@
-/** What may be shown to anyone of an error, by its tag. */
+/** The sentence that may be shown to any user, for each error by its tag. */
 export const publicSentences = {
   AuthenticationError: "The chat service is not set up correctly.",
   PermissionError: "The chat service is not allowed to do this.",

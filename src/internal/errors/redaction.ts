@@ -1,17 +1,17 @@
 /**
- * Keeps secrets out of errors and spans: servers and sockets repeat data of the request.
+ * Keeps secrets out of errors and spans, because servers and sockets repeat data of the request.
  */
 import * as Inspectable from "effect/Inspectable"
 import * as Redacted from "effect/Redacted"
 import type { LLMConfig } from "../../LLMConfig.ts"
 
-/** The secrets of one config, and the pattern that finds them in a text. */
+/** Finds the secrets of one config in a text. */
 export interface Secrets {
-  /** Matches a secret in any of its forms, the longest one first. Undefined if there is none. */
+  /** Matches a secret in any encoding, the longest one first. Undefined if there is none. */
   readonly pattern: RegExp | undefined
-  /** Secrets that are too long for a pattern: they are found as they are. */
+  /** Secrets that are too long for a pattern: only their plain form is found. */
   readonly long: ReadonlyArray<string>
-  /** How many characters a secret can have in a text. */
+  /** The maximum number of characters of an encoded secret in a text. */
   readonly longest: number
 }
 
@@ -20,10 +20,10 @@ const replacement = "<redacted>"
 // A shorter text is not a secret, and replacing it would garble the text around it.
 const shortest = 4
 
-/** The secrets among some texts. */
+/** Finds these texts. Those that are too short are no secrets. */
 export const secretsFrom = (texts: Iterable<string>): Secrets => {
   const secrets = [...new Set(texts)].filter((text) => text.length >= shortest)
-  // A pattern has some hundred characters for each one of a text, and there is a limit to it.
+  // A pattern has more than a hundred characters for each character of a secret, and its size is limited.
   const most = 4_000
   let total = 0
   const short = secrets.filter((secret) => total + secret.length <= most && (total += secret.length) > 0)
@@ -45,8 +45,9 @@ export const scrub = (text: string, { long, pattern }: Secrets): string => {
 }
 
 /**
- * The first `kept` characters of the text with every secret replaced. Secrets are replaced first: one that is cut in two
- * would not be found. A text longer than what is searched may itself end within a secret, so its end is dropped.
+ * The first `kept` characters of the text with every secret replaced. Secrets are replaced before the text is cut, because
+ * a part of one would not be found. Only the start of a long text is searched; it may end within a secret, so its end is
+ * dropped.
  */
 export const scrubAndCut = (text: string, secrets: Secrets, kept: number): string => {
   const searched = 2 ** 16
@@ -56,7 +57,7 @@ export const scrubAndCut = (text: string, secrets: Secrets, kept: number): strin
   return whole.length <= kept && text.length <= kept ? whole : whole.slice(0, kept).split("").join("")
 }
 
-/** The value with every secret replaced in all of its texts, or the value itself if it has none. */
+/** Replaces every secret in all texts of a value. Returns the value itself if it has none. */
 export const scrubAll = (value: unknown, secrets: Secrets, depth = 64): unknown => {
   if (typeof value === "string") return scrub(value, secrets)
   if (!hasSecrets(secrets) || typeof value !== "object" || value === null) return value
@@ -76,7 +77,7 @@ export const scrubAll = (value: unknown, secrets: Secrets, depth = 64): unknown 
   return isClean ? value : fields
 }
 
-/** All that a cause can show of itself. */
+/** All texts in which a cause may be shown: message, stack, string form and its own causes. */
 const shown = (cause: unknown, depth = 8): string => {
   const text = Inspectable.toStringUnknown(cause, 0)
   if (!(cause instanceof Error) || depth === 0) return text
@@ -92,12 +93,12 @@ export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
   return cause instanceof Error ? new Error(`${cause.name}: ${scrub(cause.message, secrets)}`) : clean
 }
 
-/** Words that name a secret wherever they stand in a name, and those that do at its end: `x-api-key`, not `x-key-id`. */
+/** Words that name a secret at any place in a name, and those that do only at its end: `x-api-key`, not `x-key-id`. */
 const secretWord = /^(?:authorization|cookies?|credentials?|passwd|.*(?:secret|password))$/
 const secretEnd =
   /^(?:auth|authentication|jwt|bearer|pass|pwd|sig|signature|keys?|(?:api|access|auth|private|subscription|master)key|.*token)$/
 
-/** Whether the name of a header, or of a query parameter, says that its value is a secret. */
+/** Whether the value of a header or query parameter with this name is a secret. */
 const isSecretName = (name: string): boolean => {
   const words = name.toLowerCase().split(/[-_.\s]/)
   return words.some((word) => secretWord.test(word)) || secretEnd.test(words.at(-1) ?? "")
@@ -108,7 +109,7 @@ const looksSecret = (value: string): boolean =>
   /secret|password|^(?:bearer|basic) |^(?:sk|pk|rk)-\w|^(?:sk|gsk|hf|ghp|glpat|xai|pplx|nvapi|tgp)[-_]\w{8}|^AIza\w{8}|^eyJ\w{8}/i
     .test(value)
 
-/** A value, and the parts of it that are secrets alone: the token behind a scheme, the values of cookies. */
+/** A value and its parts that are secrets on their own: the token after a scheme, the values of cookies. */
 const partsOf = (value: string): ReadonlyArray<string> => {
   const shortestPart = 8
   const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
@@ -119,8 +120,8 @@ const partsOf = (value: string): ReadonlyArray<string> => {
 const known = new WeakMap<LLMConfig["headers"], { readonly config: LLMConfig; readonly secrets: Secrets }>()
 
 /**
- * The secrets of a config: the key, and the values of the headers and query parameters that are named as secrets. The
- * value of an ordinary header is none: it may be a word that stands in many texts.
+ * The secrets of a config: the key, and the values of headers and query parameters whose names are those of secrets. The
+ * value of another header is no secret, because it may be a common word.
  */
 export const secretsOf = (config: LLMConfig): Secrets => {
   const { apiKey, headers, wire } = config
@@ -148,7 +149,7 @@ const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, 
 const anyCase = (hex: string): string =>
   hex.replace(/[a-f]/gi, (digit) => `[${digit.toLowerCase()}${digit.toUpperCase()}]`)
 
-/** A pattern for one character in all of its forms. Letters and digits are never escaped. */
+/** A pattern for one character in all of its encodings. Letters and digits are never escaped. */
 const formsOf = (character: string): string => {
   if (/[a-z\d]/i.test(character)) return character
   const code = character.charCodeAt(0)
@@ -158,10 +159,10 @@ const formsOf = (character: string): string => {
     (byte) => `%(?:25)?${anyCase(byte.toString(16).padStart(2, "0"))}`
   ).join("")
   const entities = [`#0{0,5}${code}`, `#[xX]0{0,5}${hex}`, ...named.has(character) ? [named.get(character)] : []]
-  // JSON escapes these with a backslash, which a URL escapes in turn.
+  // JSON escapes these with a backslash, which may be percent-encoded.
   const backslash = /["\\/]/.test(character) ? "(?:%(?:25)?5[cC]){0,3}" : ""
   const forms = [
-    // Text within text has more than one backslash.
+    // JSON within JSON has more than one backslash.
     `\\\\{0,3}${literal(character)}`,
     backslash + percent,
     `\\\\{1,3}u${anyCase(code.toString(16).padStart(4, "0"))}`,
@@ -176,7 +177,7 @@ const knownForms = new Map<string, string>()
 
 const knownFormsOf = (character: string): string => {
   const forms = knownForms.get(character) ?? formsOf(character)
-  // There are few other characters in keys.
+  // Only ASCII is cached: keys have few other characters.
   if (character <= "\x7f") knownForms.set(character, forms)
   return forms
 }
@@ -184,12 +185,12 @@ const knownFormsOf = (character: string): string => {
 const formsOfText = (text: string): string =>
   Array.from({ length: text.length }, (_, at) => knownFormsOf(text.charAt(at))).join("")
 
-/** The base64 forms of a text within other text: each of three positions gives different characters. */
+/** The base64 forms of a text within other text. They differ by the position of the text modulo 3. */
 const base64Of = (secret: string): ReadonlyArray<string> => {
   const bytes = Array.from(new TextEncoder().encode(secret), (byte) => String.fromCharCode(byte)).join("")
   const shortestForm = 8
   return [0, 1, 2].flatMap((before) => {
-    // The characters at both ends are also those of the neighbours.
+    // The first and the last character also encode the neighbours of the text.
     const start = Math.ceil(before * 8 / 6)
     const end = Math.floor((before + bytes.length) * 8 / 6)
     const form = btoa("\0".repeat(before) + bytes).slice(start, end)
@@ -203,7 +204,7 @@ const formsOfBase64 = (form: string): string =>
 const longestFirst = (texts: ReadonlyArray<string>): ReadonlyArray<string> =>
   [...texts].sort((one, other) => other.length - one.length)
 
-/** A pattern that finds the secrets in every form. A longer one comes first: it may begin with a shorter one. */
+/** A pattern that finds the secrets in every encoding. A longer one is first, because it may start with a shorter one. */
 const patternOf = (secrets: ReadonlyArray<string>): RegExp =>
   new RegExp(
     [...longestFirst(secrets).map(formsOfText), ...longestFirst(secrets.flatMap(base64Of)).map(formsOfBase64)].join(

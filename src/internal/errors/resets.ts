@@ -1,12 +1,12 @@
 /**
- * When the limits of a server that are used up reset, as headers such as `x-ratelimit-reset-requests` state it.
+ * Reads when a server's used-up limits reset, from headers such as `x-ratelimit-reset-requests`.
  */
 import type { JsonRecord } from "../json.ts"
 
-/** The longest wait, in milliseconds: what a server may state beyond it is no date that matters, and JSON has no infinity. */
+/** The longest wait, in milliseconds. Finite, because JSON has no infinity. */
 const longestWait = Number.MAX_SAFE_INTEGER
 
-/** A wait from now on, as an integer of milliseconds. */
+/** A wait from now, in whole milliseconds. */
 export const wait = (millis: number): number => Math.min(Math.max(0, Math.ceil(millis)), longestWait)
 
 /** A decimal number of digits only. */
@@ -25,7 +25,7 @@ export const dateMillis = (text = ""): number | undefined => {
 
 const isIso = /^\s*\d{4}-\d\d-\d\d[T ]/
 
-/** Milliseconds by the beginning of a unit's name. */
+/** Milliseconds per unit, by the start of the unit's name. */
 const units: ReadonlyArray<readonly [RegExp, number]> = [
   [/^(?:ms|milli|毫)/, 1],
   [/^(?:[uµμ]s|micro)/, 0.001],
@@ -53,7 +53,7 @@ export const durationMillis = (text: string): number | undefined => {
   return parts.length === 0 ? undefined : wait(Number(total.toFixed(3)))
 }
 
-/** The least of what is an epoch in each unit, and how many milliseconds the unit has. */
+/** The smallest number that is an epoch time in each unit, and the milliseconds per unit. */
 const epochs = [[1e17, 1e-6], [1e14, 1e-3], [1e11, 1], [1e9, 1_000]] as const
 
 /** The wait in milliseconds until a reset: an epoch in seconds or smaller units, a date, or a duration. */
@@ -66,8 +66,8 @@ export const resetMillis = (text: string, nowMillis: number): number | undefined
 }
 
 /**
- * The resets in headers, or in a body's object, of the limits that have nothing left. One with something left is not the
- * limit that was met, and many servers send it with every answer.
+ * The resets of used-up limits in headers or in an object of a body. Other limits are ignored: many servers send them with
+ * every response.
  */
 export const resetsIn = (fields: JsonRecord): ReadonlyArray<string> => {
   const most = 200
@@ -82,14 +82,14 @@ export const resetsIn = (fields: JsonRecord): ReadonlyArray<string> => {
     if (name === "ratelimit") return resetOfRateLimit(value)
     const at = name.indexOf("reset")
     if (at === -1) return []
-    // `x-ratelimit-reset-after` stands beside `x-ratelimit-remaining`.
+    // `x-ratelimit-reset-after` belongs to `x-ratelimit-remaining`.
     const remaining = values.get(name.replace("reset", "remaining")) ?? values.get(`${name.slice(0, at)}remaining`)
     const isMillis = /[-_]ms$/.test(name) && decimal(value) !== undefined
     return isUsedUp(remaining) ? [isMillis ? `${value}ms` : value] : []
   })
 }
 
-/** Whether nothing is left. Gateways count below zero. */
+/** Whether nothing remains. Some gateways count below zero. */
 const isUsedUp = (remaining = ""): boolean => /^\s*-\d/.test(remaining) || decimal(remaining) === 0
 
 /** The header of the IETF's drafts: `limit=10, remaining=0, reset=5`, later `"default";r=0;t=5`. */

@@ -1,5 +1,5 @@
 /**
- * How long a server asks to wait, and the id that it gave to a request.
+ * Reads how long a server asks to wait, and the id that it gave to a request.
  *
  * @internal
  */
@@ -13,8 +13,8 @@ export type HeaderFields = Readonly<Record<string, string | undefined>>
 /**
  * The wait in milliseconds that the response headers (lower-case names) ask for.
  *
- * `retry-after-ms` is the more precise and wins, except that its 0 gives way to a `retry-after`: Azure sends
- * `retry-after-ms: 0` with `retry-after: 1`, and calling again at once would be sooner than the server said.
+ * `retry-after-ms` is more precise and takes precedence over `retry-after`, unless it is 0: Azure sends
+ * `retry-after-ms: 0` with `retry-after: 1`.
  *
  * @internal
  */
@@ -30,8 +30,8 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
 }
 
 /**
- * The wait in milliseconds until all limits reset that have nothing left, as the response headers state it. Ranks below
- * a wait that the server asks for: some limits admit a request before they have reset in full.
+ * The wait in milliseconds until all used-up limits in the response headers have reset. A wait that the server asks for
+ * takes precedence, because some limits admit a request before they have reset completely.
  *
  * @internal
  */
@@ -39,7 +39,7 @@ export const resetAfterMillis = (headers: HeaderFields, nowMillis: number): numb
   latest(resetsIn(headers), nowMillis)
 
 const latest = (resets: ReadonlyArray<string>, nowMillis: number): number | undefined => {
-  // A reset in the past is ignored: servers send it with every answer.
+  // A reset in the past is ignored: some servers send it with every response.
   const millis = Math.max(...resets.map((reset) => resetMillis(reset, nowMillis) ?? 0))
   return millis > 0 ? millis : undefined
 }
@@ -47,7 +47,7 @@ const latest = (resets: ReadonlyArray<string>, nowMillis: number): number | unde
 const part =
   /\d{1,12}(?:\.\d{1,12})? ?(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])/.source
 
-/** For texts with single spaces. */
+/** Waits in a message. For texts with single spaces. */
 const stated: ReadonlyArray<RegExp> = [
   // OpenAI, Groq: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Gemini: "Please retry in 33.5s";
   // Moonshot: "please try again after 1 seconds"
@@ -64,13 +64,13 @@ const stated: ReadonlyArray<RegExp> = [
 )
 
 /**
- * The wait in milliseconds that the error itself states, as a field or in words. Ranks below the headers.
+ * The wait in milliseconds in the body of an error, as a field or in words. Headers take precedence.
  *
  * @internal
  */
 export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number | undefined =>
   first(layersOf(info), ({ message, resets = [], retryDelay }) => {
-    // Errors that echo the request can be megabytes long; the wait is never that far in.
+    // Errors that echo the request can be megabytes long; the wait is near the start.
     const maxSearched = 8_000
     const field = retryDelay === undefined
       ? undefined
@@ -81,8 +81,8 @@ export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number |
   })
 
 /**
- * Names of headers that have the id of a request, the best first: what support staff know best, any other request's id,
- * that of its trace, and the delivery network's. An id that the client gave is none.
+ * Names of headers with the id of a request, in order of preference: the common one, other request ids, the id of a trace,
+ * and the id of the content delivery network. Ids that the client sent are excluded.
  */
 const requestIdNames: ReadonlyArray<RegExp> = [
   /^x-request-id$/, // OpenAI, Groq, xAI, Together, vLLM
@@ -96,7 +96,7 @@ const requestIdNames: ReadonlyArray<RegExp> = [
 ]
 
 /**
- * The id under which the server knows the request, from response headers with lower-case names.
+ * The server's id of the request, from response headers with lower-case names.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * Turns what went wrong with a request into the error that says so.
+ * Creates the ChatError for a failed request: from a status, a body, a redirect, a transport error or a time limit.
  */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Duration from "effect/Duration"
@@ -17,18 +17,18 @@ import { type HeaderFields, requestId, resetAfterMillis, retryAfterFromInfo, ret
 
 export { secretsOf } from "./redaction.ts"
 
-/** What is known of the exchange that failed. */
+/** The config of the failed request, and what has arrived of its response. */
 export interface Context {
   readonly config: LLMConfig
   readonly secrets: Secrets
   readonly status: number | undefined
   readonly headers: HeaderFields
-  /** The date of the Clock in milliseconds, which a `Retry-After` date is compared with. */
+  /** The date of the Clock in milliseconds, to compare with a `Retry-After` date. */
   readonly now: number
   readonly partial: ChatResponse | undefined
 }
 
-/** How many characters are kept of a message or a body, and of a name such as a code. */
+/** The maximum number of characters that are kept of a message or a body, and of a name such as a code. */
 const kept = 8192
 const keptName = 256
 
@@ -54,21 +54,21 @@ const scrubResponse = (response: ChatResponse, secrets: Secrets): ChatResponse =
   return clean === response ? response : ChatResponse.make(Object.assign({}, response, clean))
 }
 
-/** What servers say of their errors in `x-should-retry`, which counts more than the class of the error. */
+/** The `x-should-retry` header of each error. It takes precedence over the class of the error. */
 const retryVerdicts = new WeakMap<ChatError.ChatError, boolean>()
 
-/** Whether the server said that the request should be sent again, undefined where it said nothing. */
+/** Whether the server's `x-should-retry` header allows a retry. Undefined if there is no such header. */
 export const saysToRetry = (error: ChatError.ChatError): boolean | undefined => retryVerdicts.get(error)
 
-/** The error that the server sent, by status and body together. */
+/** The error of a status and a body. */
 const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
   const { headers, now, secrets, status = 200 } = context
   const name = (text: string | undefined) => text === undefined ? undefined : scrubAndCut(text, secrets, keptName)
-  // An error without words that are known as such: its status says most, and within a success its body does.
+  // Without a message, an error status is described in words; with a success status the body is the message.
   const message = wordsOf(info) || (status < 300 ? body.trim() : "") || statusText(status)
   const mayPass = status === 429 || status >= 500 || status < 300
   const asked = retryAfterMillis(headers, now) ?? retryAfterFromInfo(info, now)
-  // "At once" is no answer to when a limit resets that is used up.
+  // A wait of 0 is replaced by the reset of a limit that is used up.
   const millis = asked || ((mayPass ? resetAfterMillis(headers, now) : undefined) ?? asked)
   const fields = details(context, message, body, {
     code: name(info.code),
@@ -81,7 +81,7 @@ const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.Ch
   return error
 }
 
-/** An answer with a status that is no success. */
+/** The error of a status other than 2xx. */
 export const fromStatus = (context: Context, body: string): ChatError.ChatError => {
   const status = context.status ?? 0
   if (status === 0) return fromOpaqueRedirect(context)
@@ -89,31 +89,31 @@ export const fromStatus = (context: Context, body: string): ChatError.ChatError 
   return fromInfo(context, fromBody(body, context.headers["content-type"]), body)
 }
 
-/** A redirect that is not followed: to another origin, where neither key nor prompt was meant to go, or one of too many. */
+/** A redirect that is not followed: to another origin, which must not get the key and the prompt, or one of too many. */
 export const fromRedirect = (context: Context, target: string, body: string): ChatError.ChatError => {
   const { baseUrl } = context.config
   const url = URL.canParse(target, baseUrl) ? new URL(target, baseUrl) : undefined
   const isLoop = (context.status === 307 || context.status === 308) && url?.origin === new URL(baseUrl).origin
   const message = isLoop
     ? `The server redirects too often, the last time to ${target}`
-    : `The server redirects to ${target}: set baseUrl to where it lives`
+    : `The server redirects to ${target}: set baseUrl to its new address`
   return new ChatError.InvalidRequestError(details(context, message, body))
 }
 
-/** In a browser, `fetch` does not tell where a redirect leads that it does not follow. */
+/** In a browser, `fetch` hides the target of a redirect that it does not follow. */
 const fromOpaqueRedirect = (context: Context): ChatError.ChatError => {
-  const message = "The server redirects, and this platform does not tell where to: set baseUrl to the address behind it"
+  const message = "The server redirects to an address that this platform does not reveal: set baseUrl to that address"
   return new ChatError.InvalidRequestError(details({ ...context, status: undefined }, message, ""))
 }
 
-/** A 200 that is no whole answer. */
+/** The error of a 200 that is not a complete answer. */
 export const fromProblem = (context: Context, problem: Problem): ChatError.ChatError => {
-  if (problem._tag === "ServerSaid") return fromInfo(context, problem.info, problem.body)
+  if (problem._tag === "ReportedError") return fromInfo(context, problem.info, problem.body)
   const Class = problem._tag === "Truncated" ? ChatError.TruncatedError : ChatError.MalformedResponseError
   return new Class(details(context, problem.message, problem.body))
 }
 
-/** The messages of an error and of those beneath it, each after a colon, without what repeats. */
+/** The messages of an error and its causes, joined by colons, without duplicates. */
 const chain = (cause: unknown): string => {
   const seen = new Set([""])
   let next: unknown = cause
@@ -124,8 +124,8 @@ const chain = (cause: unknown): string => {
   return [...seen].join(": ")
 }
 
-/** What an error says that comes of the client's: its cause is what is beneath that. */
-const beneath = (
+/** The fields of an error that comes from an error of the HTTP client. */
+const detailsFrom = (
   context: Context,
   message: string,
   error: HttpClientError.HttpClientError
@@ -134,26 +134,29 @@ const beneath = (
   return details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
 }
 
-/** The server was not reached, the connection broke, or its bytes cannot be decoded. */
+/** The server is unreachable, the connection broke, or the body cannot be decompressed. */
 export const fromTransport = (
   context: Context,
   what: string,
   error: HttpClientError.HttpClientError
 ): ChatError.ChatError => {
-  // `fetch` decodes by the header alone, and keeps the bytes of what is not compressed to itself.
+  // `fetch` decompresses by the header alone, and fails without the bytes of a body that is not compressed.
   if (error.cause instanceof DecompressionError || hasCode(error.cause, /^Z_|^ERR_(?:_ERROR_F|BROTLI|ZSTD|PADDING)/)) {
-    return new ChatError.MalformedResponseError(beneath(context, "The answer is not compressed as it says", error))
+    return new ChatError.MalformedResponseError(
+      detailsFrom(context, "The answer is not compressed as its header says", error)
+    )
   }
   return hasCode(error.cause, /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/)
     ? fromLimitOfFetch(context, error)
-    : new ChatError.TransportError(beneath(context, `${what} ${context.config.baseUrl}`, error))
+    : new ChatError.TransportError(detailsFrom(context, `${what} ${context.config.baseUrl}`, error))
 }
 
-/** Whether an error, or one beneath it, has such a code. Node's `fetch` gives up by itself if no bytes come for some time. */
+/** Whether an error or one of its causes has a code that matches. */
 const hasCode = (cause: unknown, code: RegExp, depth = 5): boolean =>
   cause instanceof Error && depth > 0 &&
   (("code" in cause && code.test(String(cause.code))) || hasCode(cause.cause, code, depth - 1))
 
+/** Node's `fetch` fails by itself after 300 seconds without a byte. */
 const fromLimitOfFetch = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError => {
   const limit = Duration.seconds(300)
   const message =
@@ -171,7 +174,7 @@ const phases = {
   total: "did not end its answer within"
 }
 
-/** A limit was passed. `body` is what had come of an error's body, `cause` the error that a further try was to mend. */
+/** A time limit was exceeded. `body` is the part of an error's body that arrived, `cause` the error before a retry. */
 export const fromTimeout = (
   context: Context,
   { limit, phase }: TimedOut,
@@ -184,10 +187,10 @@ export const fromTimeout = (
     limit
   })
 
-/** The HTTP client could not make a request of what it was given. */
+/** The HTTP client could not create the request. */
 export const fromRequest = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError =>
   new ChatError.InvalidRequestError(
-    beneath(context, `The request to ${context.config.baseUrl} cannot be sent`, error)
+    detailsFrom(context, `The request to ${context.config.baseUrl} cannot be sent`, error)
   )
 
 /** The error with other values in some fields. */

@@ -1,5 +1,5 @@
 /**
- * How long to wait, as the fields of an error state it.
+ * Reads waits and reset dates from the fields of an error's body.
  */
 import { asCount, fieldsOf, first, isRecord, type JsonRecord } from "../json.ts"
 import { firstOf, label, nonEmpty, recordsOf } from "./fields.ts"
@@ -17,7 +17,7 @@ const dateKeys = split("resets_at reset_at resetsAt resetAt reset_time resetTime
 const timeIn = (unit: "ms" | "s") => (value: unknown): string | undefined => {
   if (typeof value === "number" && value >= 0) return `${value}${unit}`
   if (unit === "ms") return undefined
-  // Google's Duration as an object.
+  // Google's `Duration` as an object.
   return isRecord(value) ? secondsOf(value) : nonEmpty(value)
 }
 

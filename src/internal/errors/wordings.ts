@@ -1,13 +1,13 @@
 /**
- * What servers call an error: in the names of its code and type, and in words. Facts about servers, kept as data.
+ * The codes, types and messages with which servers report each class of error.
  *
- * Wordings are patterns over plain words: without what differs from server to server, which is capitals, punctuation,
- * articles, forms of "to be", and the endings of plurals and participles. Behind each stands who says it.
+ * Messages are matched as plain words: without capitals, punctuation, articles, forms of "to be", and the endings of
+ * plurals and participles. A comment after each pattern names the servers that use it.
  *
  * @internal
  */
 
-/** How a class of errors is told: by names, and by words. */
+/** Recognizes a class of errors by its names and by its words. */
 export interface Rule {
   /** For codes, types and hints in lower case without punctuation: `contextlengthexceeded`. */
   readonly names: RegExp
@@ -15,21 +15,21 @@ export interface Rule {
   readonly words: RegExp
 }
 
-/** Words that say nothing of what went wrong. */
+/** Words that are ignored. */
 const fillers = /\b(an?|the|this|that|your|our|its|is|are|was|were|be|of|(ha(s|ve) )?been)\b ?/g
 
 /** Words without their endings: `exceeds` and `exceeded` become `exceed`. */
 const stems = (text: string): string =>
   text.replace(fillers, "").replace(/\b(\w{3,}?)((?<!e)ed|s)\b/g, "$1").replaceAll("maximum", "max")
 
-/** A text as wordings are written: a line a sentence, 9 for every number. */
+/** A text in the form that the patterns match: one sentence per line, and 9 for every number. */
 export const plainWords = (text: string): string =>
   stems(
     text.toLowerCase().replace(/['’`]/g, "").replace(/\d[\d,.]*/g, "9").replace(/[.!?](?!\S)/g, "\n")
       .replace(/[^\p{L}\d\n:]+/gu, " ")
   )
 
-/** `~` stands for some more words of the same sentence. Chinese knows no spaces between words. */
+/** `~` matches up to 60 characters of the same sentence. Chinese has a pattern of its own: it has no spaces. */
 const words = (wordings: ReadonlyArray<string>, chinese: RegExp): RegExp =>
   new RegExp(`\\b(${stems(wordings.join("|")).replaceAll("~", ".{0,60}")})|${chinese.source}`)
 
@@ -68,10 +68,10 @@ export const contextLength: Rule = {
   ) // Chinese gateways; Z.ai, Baidu, Tencent
 }
 
-/** llama.cpp says this as a server's fault (500, or within a stream) where slots share the cache and it is full. */
+/** llama.cpp's server error (500, or within a stream) for a full cache that slots share. */
 export const sharedCacheFull = words(["context size exceeded"], /(?!)/)
 
-/** A server's fault (500) that no retry mends, since the request is refused as it is. All are llama.cpp's. */
+/** Server errors (500) of llama.cpp that a retry cannot fix, because the request itself is refused. */
 export const permanentFault = words(
   [
     "(image|audio|video|multimodal|media) (input|data|file)?~(not supported|unsupported)",
@@ -117,7 +117,7 @@ export const contentFilter: Rule = {
   ], /敏感(内容|信息|词)|不安全|违规内容|内容(安全|审核|违规)/) // Z.ai, Baidu, Tencent
 }
 
-/** A model's name or none, then what is wrong with it. Names are words of any form, so this is for texts as they are. */
+/** An optional model name, then the problem. Matches the original text, because a name can have any form. */
 export const modelIsNot =
   /\bmodels?\b( name| id)?[ :=/]{0,3}["'`[]?[\w./:@+-]{0,200}["'`\]]?,? ((is |was |does |do |could |can )?(not? ?(be )?|doesn'?t )(found|exist)|(is|was|has been|are) (deprecated|decommissioned|retired|shut down|no longer|not (available|loaded|deployed|a valid model)))/i // OpenAI, vLLM, Ollama, DeepSeek, Gemini, Groq, LM Studio
 
@@ -164,7 +164,7 @@ export const rateLimit: Rule = {
   )
 }
 
-/** A limit that time lifts; such texts say "too many tokens" and "limit exceeded" as well. */
+/** A limit per time. Such texts may also say "too many tokens" and "limit exceeded", like a context overflow. */
 export const throttling = words(
   ["rate ?limit|too many requests|throttl|per (second|min|hour|day)|[trq]p[smd]\\b|please wait|try again (later|in 9)"],
   /限流|频繁|速率|频率|每分钟|每秒|并发/
@@ -174,7 +174,7 @@ export const overloaded = /overloaded|capacityexceeded|nocapacity/
 
 export const serverFault = /servererror|internal|^apierror$|timeout|unavailable|upstream/
 
-/** `words`: said without a status or a code that would tell it, by MiniMax and TGI. */
+/** `words` are those of MiniMax and TGI, which send neither a status nor a code. */
 export const badRequest: Rule = {
   names:
     /invalidrequest|badrequest|validation|invalidparam|invalidargument|unprocessable|tooluse|^invalid|unsupportedvalue/,

@@ -1,7 +1,6 @@
 /**
- * Converts any history to messages that the server accepts.
- *
- * Everything that is stored, imported, cut by a window or left by an interrupted turn passes here before each request.
+ * Converts any history to messages that the server accepts. Runs before each request, on histories that were stored,
+ * imported, cut by a window or left by an interrupted turn.
  */
 import type { AssistantMessage, ChatMessage, ContentPart, SystemMessage, UserMessage } from "../../ChatMessage.ts"
 import type { Opaque, ToolCall } from "../../ChatResponse.ts"
@@ -17,8 +16,8 @@ export interface Target {
 }
 
 /**
- * The messages as they can be sent. Calls and results are paired, blank messages are left out, neighbours of the same
- * role are merged, and opaque fields stay only for the server and model that sent them.
+ * The messages that can be sent. Calls and results are paired, blank messages are left out, neighbours of the same role are
+ * merged, and opaque fields are kept only for the server and model that sent them.
  */
 export const toAcceptable = (
   messages: ReadonlyArray<ChatMessage>,
@@ -33,14 +32,14 @@ export const toAcceptable = (
   return merge(wire.systemMessages === "first" ? systemFirst(cleaned) : cleaned, wire)
 }
 
-/** The demands of some models' templates, on any server. */
+/** The requirements of some models' chat templates, on any server. */
 const ofModel = (model: string, { toolCallIds }: Wire): Partial<Wire> => {
   if (toolCallIds !== "any") return {}
   if (/(mis|magis|minis|codes|devs)tral|mixtral/i.test(model)) return { toolCallIds: "mistral", userAfterTool: false }
   return /claude/i.test(model) ? { toolCallIds: "anthropic" } : {}
 }
 
-/** The message without empty members, and without those for another server. */
+/** The message without empty members and without opaque fields of other servers. */
 const clean = (
   message: ChatMessage,
   wire: Wire,
@@ -86,7 +85,7 @@ const cleanAssistant = (
 
 const withoutExtra = ({ extra: _extra, ...call }: ToolCall): ToolCall => call
 
-/** One system message in front: most servers accept no other place for it, and no second one. */
+/** Moves system messages to the front, because most servers accept only one, as the first message. */
 const systemFirst = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage> => {
   const system = messages.filter(isSystem)
   return system.length === 0 ? messages : [...system, ...messages.filter((message) => !isSystem(message))]
@@ -126,7 +125,7 @@ const mergeAll = (run: ReadonlyArray<ChatMessage>): ChatMessage => {
 
 const join = (texts: ReadonlyArray<string>): string => texts.filter((text) => text !== "").join("\n\n")
 
-/** Labels in the text separate several speakers in one message. */
+/** If the users have different names, labels in the text separate them. */
 const mergeUsers = (users: ReadonlyArray<UserMessage>): UserMessage => {
   const names = new Set(users.map(({ name }) => name))
   const contents = (names.size === 1 ? users : users.map(labelled)).map(({ content }) => content)

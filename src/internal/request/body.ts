@@ -1,5 +1,5 @@
 /**
- * Converts config, messages and options to the JSON of a request that this server accepts.
+ * Converts a config, messages and options to the JSON of a request, in the form that the server accepts.
  */
 import type { CallOptions } from "../../CallOptions.ts"
 import type { AssistantMessage, ChatMessage, ContentPart, UserMessage } from "../../ChatMessage.ts"
@@ -13,12 +13,12 @@ import { toolMembers, toResponseFormat } from "./tools.ts"
 
 type OptionalMembers = { readonly [K in OptionalField]?: unknown }
 
-/** Their names in JSON: `top_p` for `topP`. */
+/** The JSON names of optional fields: `top_p` for `topP`. */
 const jsonNames = optionalFields.map((field) =>
   [field, field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] as const
 )
 
-/** Values without an effect, which some servers refuse. */
+/** Values that have no effect. Some servers refuse them. */
 const neutral: OptionalMembers = { topP: 1, frequencyPenalty: 0, presencePenalty: 0 }
 
 /** The members of a request. Undefined ones are not sent. The config already includes the settings of the call. */
@@ -87,7 +87,7 @@ export const toMessages = (messages: ReadonlyArray<ChatMessage>, wire: Wire): Re
 
 const toUser = ({ content, name }: UserMessage): JsonRecord => ({
   role: "user",
-  // OpenAI's rule for names.
+  // OpenAI's limits for names.
   name: name?.trim().replace(/[\s<|\\/>]+/g, "_").slice(0, 64) || undefined,
   content: typeof content === "string" ? content : content.map(toPart)
 })
@@ -95,9 +95,9 @@ const toUser = ({ content, name }: UserMessage): JsonRecord => ({
 const toAssistant = (message: AssistantMessage, wire: Wire): JsonRecord => {
   const { content, opaque, reasoning = "", toolCalls = [] } = message
   return {
-    // Without text, null: some servers refuse empty text beside tool calls, and none refuses null.
+    // Some servers refuse empty text with tool calls. All accept null.
     content: content === "" ? null : content,
-    // Servers that demand reasoning demand it even if it is empty.
+    // Servers that require reasoning require it even if it is empty.
     ...(wire.reasoningEcho === "none" ? {} : { [wire.reasoningEcho]: reasoning }),
     ...opaque?.fields,
     role: "assistant",

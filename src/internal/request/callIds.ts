@@ -1,5 +1,5 @@
 /**
- * Ids of tool calls in the form that a server accepts, each once in a request.
+ * Makes the ids of tool calls unique within a request, in the form that the server accepts.
  */
 import type { Wire } from "../../Provider.ts"
 
@@ -12,7 +12,7 @@ const forms: Record<Form, RegExp> = {
   mistral: /^[A-Za-z0-9]{9}$/
 }
 
-/** Nine letters and digits that depend on the text alone, so that the same history is sent with the same ids. */
+/** Nine letters and digits that depend only on the text: the same history is sent with the same ids. */
 const digest = (text: string): string => {
   let high = 7
   let low = 31
@@ -28,7 +28,7 @@ const derive = (form: Form, id: string, count: number): string => {
   return `${form === "mistral" ? "" : "call_"}${digest(`${id}\n${count}`)}`
 }
 
-/** Gives each call of a request a unique id: its own if that has the right form and is not in use. */
+/** Returns a unique id for each call of a request: its own id if it has the right form and is not in use. */
 export const make = (form: Form): (id: string) => string => {
   const used = new Set<string>()
   const counts = new Map<string, number>()

@@ -25,8 +25,8 @@ const estimateOutput = (response: ChatResponse): number => {
 }
 
 /**
- * The usage of an answer: the server's if the answer is complete and the server sent it, else an estimate that is marked
- * as one. For an incomplete answer, the larger of the server's count so far and the estimate is used.
+ * The usage of an answer: the server's if the answer is complete and has one, otherwise an estimate with `estimated: true`.
+ * For an incomplete answer, each count is the larger of the server's count so far and the estimate.
  */
 export const estimateUsage = (
   messages: ReadonlyArray<ChatMessage>,

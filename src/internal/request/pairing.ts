@@ -1,5 +1,5 @@
 /**
- * Tool calls and their results: each call is followed by one result, and each result has its call.
+ * Pairs tool calls with their results: each call is followed by one result, and each result has a call.
  */
 import {
   type AssistantMessage,
@@ -14,13 +14,13 @@ import type { Wire } from "../../Provider.ts"
 import { isRecord, parseJson, toJsonText, wellFormed } from "../json.ts"
 import * as CallIds from "./callIds.ts"
 
-/** The result of a call that has none. */
+/** The result for a call without one. */
 export const notRun = "This tool call was not run."
 
-/** A result without text, which servers refuse. */
+/** Replaces a blank result, which servers refuse. */
 const noOutput = "(no output)"
 
-/** A call, and its result once there is one. */
+/** A call and its result, if it has one. */
 interface Pair {
   readonly call: ToolCall
   result?: ToolMessage
@@ -34,9 +34,9 @@ interface Calling {
 const isCalling = (item: ChatMessage | Calling): item is Calling => "pairs" in item
 
 /**
- * The messages with each result next to its call, in the order of the calls. A call without a result gets one that says
- * so; a result without a call becomes text of the user. Ids are unique, and names and arguments are valid. The media of
- * the results follow them in one message, because servers accept no media in a result.
+ * The messages with the results after their calls, in the order of the calls. A call without a result gets the result
+ * {@link notRun}; a result without a call becomes a user message. Ids are unique, and names and arguments are valid. The
+ * media of the results follow in one user message, because servers accept no media in a result.
  */
 export const pair = (
   messages: ReadonlyArray<ChatMessage>,
@@ -59,7 +59,7 @@ export const pair = (
   })
 }
 
-/** The calls of one message that share an id. Their results come in their order. */
+/** The calls of one message that share an id. Their results are in the same order. */
 interface Group {
   readonly pairs: Array<Pair>
   readonly results: Set<string>
@@ -88,7 +88,7 @@ const match = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage 
   return items
 }
 
-/** Adds the result to the next call without one. A result without a call becomes a message, unless it is a repetition. */
+/** Adds a result to the next call without one. A result without a call becomes a message, unless it is a repetition. */
 const unmatched = (group: Group | undefined, message: ToolMessage): ChatMessage | undefined => {
   const { content } = message
   const open = group?.pairs[group.answered]
@@ -106,11 +106,11 @@ const unmatched = (group: Group | undefined, message: ToolMessage): ChatMessage 
 const resultText = (name: string | undefined, content: string): string =>
   `The result of ${name ? `the tool ${name}` : "a tool"}: ${content}`
 
-/** A name that servers accept. A model can call a tool by any name, and the program names those that it offers. */
+/** A name that servers accept. Models can call a tool by any name; names of offered tools are kept. */
 const legalName = (name: string, offered: ReadonlySet<string>): string =>
   offered.has(name) ? name : name.trim().replace(/[^\w-]/g, "_").slice(0, 64) || "unknown"
 
-/** Arguments as a JSON object, because servers parse them. Another value is wrapped in an object. */
+/** Arguments as a JSON object, because servers parse them. Other values are wrapped in an object. */
 const toArguments = (text: string): string => {
   const parsed = text.trim() === "" ? { value: {} } : parseJson(text)
   if (parsed === undefined) return toJsonText({ arguments: text })

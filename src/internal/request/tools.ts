@@ -1,5 +1,5 @@
 /**
- * The tools and the response format of a request.
+ * Converts the tools and the response format of a request to JSON.
  */
 import type { CallOptions, JsonSchema, ResponseFormat, Tool } from "../../CallOptions.ts"
 import type { Wire } from "../../Provider.ts"
@@ -27,7 +27,7 @@ const toTool = (tool: Tool): JsonRecord => ({
 
 const none = { type: "object", properties: {} }
 
-/** The form of the answer. */
+/** The response format. */
 export const toResponseFormat = (format: ResponseFormat): JsonRecord => {
   if (format.type !== "json_schema") return { type: format.type }
   const { type, ...more } = format
@@ -44,7 +44,7 @@ const inner = split(`items prefixItems additionalItems contains additionalProper
 /** Keywords whose members are schemas. */
 const byName = split("properties patternProperties dependentSchemas $defs definitions")
 
-/** Keywords that a schema with only a reference can have. */
+/** The keywords of a schema that is only a reference. */
 const isReference = split("$ref $defs definitions")
 
 /** Keywords that servers refuse at the root. */
@@ -53,7 +53,7 @@ const notAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "i
 /** The schema without `$schema` and `$id`, at any depth. Properties of these names stay. */
 export const withoutDialect = (schema: JsonRecord): JsonRecord => {
   const { $id, $schema: _dialect, ...rest } = schema
-  // Effect describes an empty struct by everything that JavaScript accepts as one.
+  // Effect's schema of an empty struct accepts everything that TypeScript's `{}` accepts.
   if ($id === "/schemas/%7B%7D" && "anyOf" in rest) {
     return withoutDialect(defined({ ...rest, anyOf: undefined, type: "object", properties: {} }))
   }
@@ -82,7 +82,7 @@ interface Shape {
 
 const known = new WeakMap<JsonSchema, JsonRecord>()
 
-/** The parameters of a tool. A schema for another type becomes the member `value` of an object. */
+/** The parameters of a tool. A schema that is not an object becomes the member `value` of one. */
 export const toParameters = (schema: JsonSchema): JsonRecord => {
   const parameters = known.get(schema) ?? withObjectRoot(withoutDialect(schema))
   known.set(schema, parameters)
@@ -153,7 +153,7 @@ const both = (one: Shape, other: Shape): Shape => ({
   description: one.description ?? other.description
 })
 
-/** The members of all shapes, of which those are required that every shape requires. */
+/** The members of all shapes. Those that every shape requires are required. */
 const either = (members: ReadonlyArray<Shape | undefined>): Shape | undefined => {
   const shapes = members.filter((shape) => shape !== undefined)
   if (shapes.length === 0) return undefined

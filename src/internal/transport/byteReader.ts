@@ -1,8 +1,7 @@
 /**
- * Bodies that can be read without an Effect stream: those of `fetch` and of Node's clients, with their own methods.
- *
- * A network chunk costs so much less than through `response.stream` that this is worth knowing clients by their looks.
- * Other bodies are read through `response.stream`.
+ * Reads the bodies of `fetch` and of Node's clients with their own methods, which takes much less CPU time per network
+ * chunk than `response.stream`. Recognizes these clients by the shape of their responses; bodies of other clients are read
+ * through `response.stream`.
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
@@ -14,18 +13,18 @@ import type { Pull } from "./stream.ts"
 /** The result of a read: bytes, or the end of the body (none) or its failure. */
 export type Read = Uint8Array | Option.Option<HttpClientError.HttpClientError>
 
-/** Receives the result of a read. Returns whether it used it. */
+/** Receives the result of a read. Returns whether it took the result. */
 export type Take = (result: Read) => boolean
 
-/** A body that is open. It has one reader, who does one read at a time. */
+/** An open body. It has one reader, which does one read at a time. */
 export interface Body {
-  /** Tells what the next read comes to, at once or later; whoever takes it may read on. What is not taken is kept for the next read. */
+  /** Passes the next result to `take`, now or later. `take` may read again. A result not taken is kept for the next read. */
   readonly read: (take: Take) => void
-  /** Lets go of the body, wherever it is. */
+  /** Cancels the body at any point. */
   readonly close: Effect.Effect<void>
 }
 
-/** The body of a response that looks like one of the known clients', undefined for others. */
+/** The body of a response of a known client. Undefined for other clients. */
 export const of = (response: HttpClientResponse.HttpClientResponse): Body | undefined => {
   const source = sourceOf(response)
   const failed = failedWith(response)
@@ -35,11 +34,11 @@ export const of = (response: HttpClientResponse.HttpClientResponse): Body | unde
   return ofReadable(source, failed) ?? ofReadable(fieldsOf(source)["body"], failed)
 }
 
-/** The result of a read for the error of a response's body. */
+/** Converts an error of a response's body to the result of a read. */
 export const failedWith = (response: HttpClientResponse.HttpClientResponse): Failed => (cause) =>
   Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
 
-/** The body of a Node stream of bytes, undefined for other values. */
+/** The body of a Node stream of bytes. Undefined for other values. */
 export const ofReadable = (value: unknown, failed: Failed): Body | undefined =>
   isReadable(value) ? ofNode(value, failed) : undefined
 
@@ -51,7 +50,7 @@ export const discard = (body: Body, onEnd: () => void): void =>
     return true
   })
 
-/** Pulls from a body. */
+/** The pull of a body. */
 export const pullOf = (body: Body): Pull<Uint8Array, HttpClientError.HttpClientError> =>
   Effect.async((resume) =>
     body.read((result) => {
@@ -60,30 +59,30 @@ export const pullOf = (body: Body): Pull<Uint8Array, HttpClientError.HttpClientE
     })
   )
 
-/** Lets go of the body that there is at that time. */
+/** Closes the current body. */
 export const closing = (body: () => Body): Effect.Effect<void> => Effect.suspend(() => body().close)
 
-/** Lets go of both bodies. */
+/** Closes both bodies. */
 export const closeAll = (one: Body, other: Body): Effect.Effect<void> => Effect.zipRight(one.close, other.close)
 
-/** The source of the response in its client, unless the program replaced the stream of the response. */
+/** The client's own response object, unless the program replaced the stream of the response. */
 const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
   Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream") ? fieldsOf(response)["source"] : undefined
 
-/** The result of a read for the error of a body. */
+/** Converts an error of a body to the result of a read. */
 export type Failed = (cause: unknown) => Read
 
 const end: Read = Option.none()
 
-/** Whether a read brought something. */
+/** Whether the result is bytes, and not the end or a failure. */
 export const isBytes = (read: Read): read is Uint8Array => ArrayBuffer.isView(read)
 
-/** Passes the result of a read to the reader, or keeps it until there is one. */
-class Hatch {
+/** Passes the result of a read to the reader, or keeps it for the next reader. */
+class Handoff {
   #take: Take | undefined
   #kept: Read | undefined
 
-  /** Whether somebody waits. */
+  /** Whether a reader waits. */
   get isWanted(): boolean {
     return this.#take !== undefined
   }
@@ -103,20 +102,20 @@ class Hatch {
   }
 }
 
-/** The body that a reader of a web stream reads. */
+/** The body of a web stream. */
 export const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed): Body => {
-  const hatch = new Hatch()
+  const handoff = new Handoff()
   let isReading = false
   const settle = (result: Read): void => {
     isReading = false
-    hatch.give(result)
+    handoff.give(result)
   }
   const onRead = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void => settle(done ? end : value)
   const onError = (cause: unknown): void => settle(failed(cause))
   return {
     read: (take) => {
-      hatch.wanted(take)
-      if (isReading || !hatch.isWanted) return
+      handoff.wanted(take)
+      if (isReading || !handoff.isWanted) return
       isReading = true
       reader.read().then(onRead, onError)
     },
@@ -137,18 +136,18 @@ const isReadable = (value: unknown): value is Readable =>
   typeof value["on"] === "function" && typeof value["destroy"] === "function"
 
 const ofNode = (readable: Readable, failed: Failed): Body => {
-  const hatch = new Hatch()
+  const handoff = new Handoff()
   let over: Read | undefined
   let isReading = false
-  /** Gives what there is as long as it is wanted. Whoever takes a read may ask for the next one meanwhile. */
+  /** Reads while a reader waits. A reader that takes a result may start the next read before `give` returns. */
   const attempt = (): void => {
     if (isReading) return
     isReading = true
-    while (hatch.isWanted) {
+    while (handoff.isWanted) {
       const bytes = readable.read()
       const result = bytes instanceof Uint8Array ? bytes : over
       if (result === undefined) break
-      hatch.give(result)
+      handoff.give(result)
     }
     isReading = false
   }
@@ -162,7 +161,7 @@ const ofNode = (readable: Readable, failed: Failed): Body => {
   readable.on("error", (cause) => settle(failed(cause)))
   return {
     read: (take) => {
-      hatch.wanted(take)
+      handoff.wanted(take)
       attempt()
     },
     close: Effect.sync(() => void readable.destroy())

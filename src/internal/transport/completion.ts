@@ -1,6 +1,6 @@
 /**
- * The completions service over an HttpClient: one answer from its first attempt to its end. Opens exchanges, decodes their
- * bodies, retries while nothing was emitted, and keeps the time limits.
+ * The ChatCompletions service over an HttpClient. Sends each request, decodes the response, retries until the first event
+ * was emitted, and applies the time limits.
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
@@ -31,10 +31,10 @@ import { type CallWait, Deadlines, type TimedOut } from "./deadlines.ts"
 import * as Pulls from "./stream.ts"
 import { type Cancel, onAbort, type Stopped, stopped, Wait } from "./wait.ts"
 
-/** The next events of an answer; `Finish` is the last. Fails with none when there are no more, or the call was stopped. */
+/** The next events of an answer; `Finish` is the last. Fails with none after the end, or if the call was stopped. */
 type Pull = Pulls.Pull<ChatEvent, ChatError>
 
-/** Why a read failed: the body ended (none) or broke, a limit was exceeded, or the call was stopped. */
+/** Why a read failed: the body ended (none) or failed, a time limit was exceeded, or the call was stopped. */
 type ReadError = Option.Option<HttpClientError.HttpClientError> | TimedOut | Stopped
 
 /** Sends the request and waits for its response, within the limits. */
@@ -68,7 +68,7 @@ export const make = (client: HttpClient.HttpClient) => ({
     )
 })
 
-/** Prepares a call. Nothing is acquired or sent before the first pull. The requests belong to the span. */
+/** Prepares a call. Nothing is acquired or sent before the first pull. The spans of the requests are children of `span`. */
 const open = (
   client: Exchange.Client,
   { config, messages, options = {}, signal }: ChatRequest,
@@ -94,12 +94,12 @@ const open = (
 class Answer {
   readonly #config: LLMConfig
   readonly #deadlines: Deadlines
-  /** Leaves the caller's signal. */
+  /** Removes the listener of the caller's signal. */
   readonly #leaveSignal: Cancel
   readonly #open: Open
   #scope: Scope.CloseableScope | undefined
   #reading: Reading | undefined
-  /** Begins, reads on, or ends. Made once an exchange, because every network chunk uses it. */
+  /** The next step: begin, read or end. Created once per exchange, because every network chunk uses it. */
   #next: Pull
   #retries = 0
   /** Events before the first delta, buffered because an error before it can still be retried. */
@@ -116,7 +116,7 @@ class Answer {
 
   readonly pull: Pull = Effect.suspend(() => this.#next)
 
-  /** Pulls until the end, and returns the complete response. A call that was stopped is interrupted. */
+  /** Pulls until the end and returns the response. Interrupts if the call was stopped. */
   get complete(): Effect.Effect<ChatResponse, ChatError> {
     return Effect.matchEffect(this.#next, {
       // None only if the call was stopped: an answer ends with `Finish`.
@@ -206,7 +206,7 @@ class Answer {
     }, readFailed)
   }
 
-  /** Decodes bytes into the buffer. Undefined if there is nothing to emit yet. */
+  /** Decodes bytes into the buffer. Returns undefined if there is nothing to emit yet. */
   #receive(reading: Reading, bytes: Iterable<Uint8Array>): Pull | undefined {
     const { decoder } = reading
     let problem: Problem | undefined
@@ -215,9 +215,9 @@ class Answer {
       if (problem !== undefined || decoder.isDone) break
     }
     // A document emits nothing before its end, but the answer begins with its first byte.
-    this.#deadlines.touch(decoder.isWhole || this.#hasOutput)
+    this.#deadlines.touch(decoder.isDocument || this.#hasOutput)
     return problem !== undefined || decoder.isDone || this.#hasOutput
-      // The reader may never run it: the events count as emitted, and the exchange is released, only if it does.
+      // The reader may never run this: only if it does, the events count as emitted and the exchange is released.
       ? Effect.suspend(() => this.#emit(reading, problem))
       : undefined
   }
@@ -225,11 +225,11 @@ class Answer {
   #readFailed(reading: Reading, error: ReadError): Pull {
     const { decoder, exchange } = reading
     if (error._tag === "None") {
-      // A body that was read to its end holds nothing: to cancel its request would only cost time.
+      // A body that was read to its end holds no connection: there is no need to cancel its request.
       if (exchange.body !== undefined) this.#scope = undefined
       return this.#emit(reading, decoder.end(this.#buffer))
     }
-    // The answer is complete once its finish reason was received, however its connection ends. The buffer comes first.
+    // An answer with a finish reason is complete, however its connection ends. Buffered events are emitted before an error.
     if ((decoder.isComplete || this.#hasOutput) && error._tag !== "Stopped") {
       return this.#emit(
         reading,
@@ -239,7 +239,7 @@ class Answer {
     }
     return isEnd(error)
       ? this.#ended(error, "", exchange)
-      : failWith(Failure.fromTransport(this.#context(exchange), "The connection broke to", error.value))
+      : failWith(Failure.fromTransport(this.#context(exchange), "Lost the connection to", error.value))
   }
 
   #ended(end: TimedOut | Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
@@ -254,27 +254,27 @@ class Answer {
   }
 
   /** Emits the buffer, and the problem after it. */
-  #emit({ decoder, exchange }: Reading, problem: Problem | undefined, isSilent = false): Pull {
+  #emit({ decoder, exchange }: Reading, problem: Problem | undefined, timedOut = false): Pull {
     const events = this.#buffer
     this.#emitted ||= events.some(isProgress)
-    const give: Pull = Effect.succeed(events)
+    const emitted: Pull = Effect.succeed(events)
     this.#buffer = []
     if (problem !== undefined) {
       const error = Failure.fromProblem(this.#context(exchange), problem)
       if (!this.#emitted) return this.#retry(error)
       this.#next = failWith(error)
-      return events.length === 0 ? this.#next : give
+      return events.length === 0 ? this.#next : emitted
     }
     if (decoder.isDone) {
       this.#next = Pulls.over
-      // The rest of a complete answer's body is of no interest, but its connection is, unless the server went silent.
-      if (isSilent) return Effect.zipRight(this.#release, give)
+      // Reads the rest of the body, so that the connection can be reused, unless the server stopped sending.
+      if (timedOut) return Effect.zipRight(this.#release, emitted)
       if (this.#scope !== undefined) {
         this.#scope = undefined
         Exchange.drain(exchange, this.#deadlines)
       }
     }
-    return give
+    return emitted
   }
 
   /** Retries, if the error is transient. */
@@ -315,15 +315,15 @@ const isEnd = (error: { readonly _tag: string }): error is TimedOut | Stopped =>
 
 const isProgress = (event: ChatEvent): boolean => event._tag !== "UsageUpdate"
 
-/** Errors after which a retry can succeed. A broken answer is not among them, because it may have been charged for. */
+/** Whether a retry can succeed. A broken answer is not retried, because the server may have charged for it. */
 const isTransient = ({ _tag }: ChatError): boolean =>
   _tag === "RateLimitError" || _tag === "ServerError" || _tag === "TransportError"
 
 /**
- * The wait before the next attempt, or the error if there is none.
+ * The wait before the next attempt. Fails with the error if there is no further attempt.
  *
- * The library's own wait doubles from `retryBaseDelay` with every attempt, varies by 20 % in both directions, and is capped by
- * `retryMaxDelay`. A server's wait is never shortened: one beyond `maxRetryAfter` ends the call.
+ * The library's own wait doubles from `retryBaseDelay` with every attempt, varies by 20 % in both directions, and is capped
+ * by `retryMaxDelay`. A server's wait is never shortened; if it exceeds `maxRetryAfter`, the call fails.
  */
 const delay = (
   config: LLMConfig,

@@ -1,5 +1,5 @@
 /**
- * One HTTP exchange: the request that is sent, and the answer that is opened for reading.
+ * One HTTP exchange: sends the request, follows safe redirects, and opens the body of the response.
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -25,19 +25,19 @@ import { pacedBody, pacedPull } from "./pacing.ts"
 import { withoutSecretsInSpans } from "./spans.ts"
 import { type Pull, toPull } from "./stream.ts"
 
-/** How long the rest of an answer may take to arrive once the answer is known to be whole, in milliseconds. */
+/** How long the rest of a body is read after the answer is complete, in milliseconds. */
 const drainTime = 1000
 
-/** An answer that is open. Whoever holds it closes its scope. */
+/** An open response. Its owner closes the scope. */
 export interface Exchange {
   readonly response: HttpClientResponse.HttpClientResponse
   readonly pull: Pull<Uint8Array, HttpClientError.HttpClientError>
-  /** The body, where it can be read without `pull`. */
+  /** The body, if it can be read without `pull`. */
   readonly body: Body.Body | undefined
   readonly scope: Scope.CloseableScope
 }
 
-/** The request for a completion. Fails where its body has no JSON. */
+/** The request for a completion. Fails if JSON cannot represent its body. */
 export const toRequest = (
   config: LLMConfig,
   body: () => JsonRecord,
@@ -46,7 +46,7 @@ export const toRequest = (
   Effect.try({
     try: () => HttpBody.text(toJsonText(body()), "application/json"),
     catch: (cause) =>
-      new ChatError.InvalidRequestError({ message: "The request has a value that JSON has no form for", cause })
+      new ChatError.InvalidRequestError({ message: "The request has a value that JSON cannot represent", cause })
   }).pipe(Effect.map((body) =>
     HttpClientRequest.post(`${config.baseUrl}/chat/completions`, {
       urlParams: config.wire.query,
@@ -70,31 +70,31 @@ const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientE
 /** The program's client. */
 export type Client = HttpClient.HttpClient
 
-/** `node:http` throws where a header is none that HTTP can have. */
+/** `node:http` throws if a header is not valid in HTTP. */
 const isRefusedHeader = (defect: unknown): boolean =>
   defect instanceof TypeError && "code" in defect && /^ERR_INVALID_(?:HTTP_TOKEN|CHAR)$/.test(String(defect.code))
 
-/** How many redirects are followed for one request. */
+/** The maximum number of redirects per request. */
 const mostRedirects = 5
 
 /**
- * The request that a redirect asks for, undefined where the answer is none that is followed.
+ * The request to the target of a redirect. Undefined if the response is not a redirect that is followed.
  *
- * Followed are redirects that keep the method and the body (307 and 308), within the origin that the request was for.
- * HTTP clients differ: `node:http` and undici follow none, and Node's `fetch` cannot send its body again. Other redirects
- * are not followed: the key and the prompt are for one origin, and a POST would become a GET.
+ * The library follows redirects that keep the method and the body (307 and 308) and stay within the origin, because HTTP
+ * clients differ: `node:http` and undici follow none, and Node's `fetch` cannot send the body again. Other redirects are
+ * not followed: they would send the key and the prompt to another origin, or turn the POST into a GET.
  */
 const redirected = (
   request: HttpClientRequest.HttpClientRequest,
   response: HttpClientResponse.HttpClientResponse
 ): HttpClientRequest.HttpClientRequest | undefined => {
   if (response.status !== 307 && response.status !== 308) return undefined
-  // A client of the program may have sent the request elsewhere.
+  // The program's client may have changed the URL.
   const sentTo = urlIn(response.request.url)
   const location = response.headers["location"] ?? ""
   if (sentTo === undefined || location === "" || !URL.canParse(location, sentTo)) return undefined
   const target = new URL(location, sentTo)
-  // undici would send it.
+  // undici would send the fragment.
   target.hash = ""
   const isSame = target.origin === sentTo.origin && urlIn(request.url)?.origin === sentTo.origin
   return isSame && target.username === "" && target.password === ""
@@ -109,7 +109,7 @@ const send = (
   redirects = mostRedirects
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, Scope.Scope> =>
   client.execute(request).pipe(
-    // A client that the program made fail on bad statuses still has the answer that tells why.
+    // If the program's client fails on error statuses, its error has the response.
     Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
     Effect.catchSomeDefect((cause) =>
       isRefusedHeader(cause)
@@ -124,7 +124,7 @@ const send = (
     })
   )
 
-/** Sends the request. Closing the scope, which is the one at hand, takes it back and lets go of its answer. */
+/** Sends the request. Closing `scope`, which is also the scope of the context, aborts it and closes its response. */
 export const open = (
   client: Client,
   config: LLMConfig,
@@ -132,7 +132,7 @@ export const open = (
   scope: Scope.CloseableScope
 ): Effect.Effect<Exchange, HttpClientError.HttpClientError, Scope.Scope> =>
   send(HttpClient.withScope(withFetchInit(client, config)), request).pipe(
-    // The services that this provides end with the request.
+    // Drops services that were provided for the request only.
     Effect.mapInputContext((context: Context.Context<Scope.Scope>) => context),
     Effect.locally(HttpClient.currentTracerPropagation, config.tracePropagation),
     withoutSecretsInSpans(config),
@@ -156,7 +156,7 @@ export const open = (
 const isFetch = (response: HttpClientResponse.HttpClientResponse): boolean =>
   fieldsOf(response)["source"] instanceof Response
 
-/** The other origin from which an answer comes, where `fetch` followed a redirect by itself. */
+/** The URL of the response if `fetch` followed a redirect to another origin by itself. Otherwise undefined. */
 export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | undefined => {
   const { source } = fieldsOf(response)
   return source instanceof Response && source.redirected && new URL(source.url).origin !== new URL(baseUrl).origin
@@ -165,8 +165,8 @@ export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | 
 }
 
 /**
- * Lets go of an answer that is whole, in the background: what is left of its body is read, for a short while, so that
- * the connection can serve again.
+ * Reads the rest of the body of a complete answer for a short time, in the background, and then closes it. A body that was
+ * read to its end lets the client reuse the connection.
  */
 export const drain = ({ body, pull, scope }: Exchange, deadlines: Deadlines): void => {
   const { fork } = deadlines.waiting
@@ -176,14 +176,14 @@ export const drain = ({ body, pull, scope }: Exchange, deadlines: Deadlines): vo
   } else Body.discard(body, deadlines.schedule(drainTime, () => void fork(close)))
 }
 
-/** The beginning of an error's body, as far as it has arrived. */
+/** The start of an error's body, as far as it has arrived. */
 export interface ErrorBody {
-  /** Reads on to the end of the body, to where it breaks off, or to where it is long enough. */
+  /** Reads until the body ends, fails or is long enough. */
   readonly read: Effect.Effect<void>
   readonly text: () => string
 }
 
-/** The body of an exchange whose status is an error's. */
+/** The body of an exchange with an error status. */
 export const errorBody = (exchange: Exchange): ErrorBody => {
   // In characters.
   const longest = 2 ** 16

@@ -1,7 +1,7 @@
 /**
  * The time limits of one call, on the Effect Clock.
  *
- * One timer a call runs until the next limit, which is checked then: a network chunk costs no timer.
+ * Each call has one timer, which runs until the next limit could be exceeded. A network chunk sets no timer.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -17,7 +17,7 @@ export interface TimedOut {
   readonly limit: Duration.Duration
 }
 
-/** The wait of one call. */
+/** The wait of a call, which a time limit or the caller's signal can end. */
 export type CallWait = Wait<TimedOut | Stopped>
 
 /** The limits of a call. */
@@ -32,7 +32,7 @@ interface Deadline extends TimedOut {
   readonly at: number
 }
 
-/** The deadlines of one call, from now until its caller ends it. */
+/** The deadlines of one call, from its creation until `end`. */
 export class Deadlines {
   readonly #limits: TimeLimits
   readonly #clock: Clock.Clock
@@ -41,7 +41,7 @@ export class Deadlines {
   readonly #start: number
   #attemptStart: number | undefined
   #answered = false
-  /** When the server last sent something, or the reader began to wait. */
+  /** When the server last sent data or the reader began to wait. */
   #silentSince = 0
   #cancel: Cancel | undefined
 
@@ -52,7 +52,7 @@ export class Deadlines {
     this.#start = this.#now
   }
 
-  /** Ends the call: no limit counts from now on. */
+  /** Ends the call: no limit applies any more. */
   end(): void {
     this.#cancel?.()
     this.#cancel = constVoid
@@ -67,33 +67,33 @@ export class Deadlines {
     return monotonicMillis(this.#clock)
   }
 
-  /** An attempt begins: the time to its first token counts from now. */
+  /** Starts an attempt: the time to its first token counts from now. */
   attempt(): void {
     this.#attemptStart = this.#now
     if (this.#cancel === undefined) this.#cancel = this.waiting.fork(this.#check)
   }
 
-  /** The attempt failed: until the next one only the limit of the whole call counts. */
+  /** Ends a failed attempt: until the next one, only the total limit applies. */
   pause(): void {
     this.#attemptStart = undefined
     this.#answered = false
   }
 
   /**
-   * The server sent something, if only a comment, or the reader begins to wait. Once the answer has begun, the idle limit
-   * counts from the last touch.
+   * Restarts the idle time: the server sent data (also a comment), or the reader begins to wait. `isAnswer` says that the
+   * answer has begun, after which the idle limit applies instead of the limit to the first token.
    */
   touch(isAnswer = false): void {
     this.#silentSince = this.#now
     this.#answered ||= isAnswer
   }
 
-  /** Runs the task after so many milliseconds of the Clock, or after 24 days if they are more, unless it is cancelled. */
+  /** Runs the task after `millis` milliseconds of the Clock, or after 24 days if that is sooner, unless it is cancelled. */
   schedule(millis: number, task: () => void): Cancel {
     return this.waiting.fork(Effect.map(this.#clock.sleep(Duration.millis(timerMillis(millis))), task))
   }
 
-  /** Ends the wait when a limit is exceeded, and sleeps until one can be. */
+  /** Ends the wait if a limit is exceeded. Otherwise sleeps until one can be exceeded. */
   readonly #check: Effect.Effect<void> = Effect.suspend(() => {
     const now = this.#now
     const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
@@ -104,7 +104,7 @@ export class Deadlines {
       : deadline("firstToken", firstTokenTimeout, this.#attemptStart ?? now)
     const next = other.at < total.at ? other : total
     if (next.at <= now) return Effect.sync(() => this.waiting.end(next))
-    // Silence can begin to count at any moment from now on, and can then not be too long before `idleTimeout`.
+    // The idle time can start at any moment from now, and can exceed its limit after `idleTimeout` at the earliest.
     const ahead = timerMillis(Math.min(Duration.toMillis(idleTimeout), next.at - now))
     return Effect.zipRight(this.#clock.sleep(Duration.millis(ahead)), this.#check)
   })

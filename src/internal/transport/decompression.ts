@@ -1,8 +1,8 @@
 /**
- * Bodies that the server compressed without a request for it, and that the HTTP client did not decode.
+ * Decompresses bodies that a server compressed without being asked, and that the HTTP client did not decompress.
  *
- * `fetch` decodes by itself, but keeps the header; `node:http` and undici decode nothing. So the bytes decide: those of
- * gzip, zlib and zstd have signatures. Brotli has none, so only the header names it.
+ * `fetch` decompresses by itself but keeps the header; `node:http` and undici do not decompress. Therefore the signatures of
+ * gzip, zlib and zstd in the bytes decide. Brotli has no signature, so only the header identifies it.
  */
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Effect from "effect/Effect"
@@ -19,29 +19,29 @@ export class DecompressionError extends Error {
 
 type Format = "gzip" | "br" | "deflate" | "deflate-raw" | "zstd"
 
-/** The formats that are decoded here. */
+/** A decoder of one format. */
 export interface Decoder {
   readonly body: Body.Body
-  /** Decodes more bytes, and calls back when there is room for others. */
+  /** Decodes more bytes, and calls back when it can take others. */
   readonly write: (bytes: Uint8Array, next: () => void) => void
   readonly end: () => void
 }
 
-/** How many bytes identify the format: two for gzip, and the start of a field name for text. */
-const telling = 4
+/** How many bytes identify the format: gzip needs two, and text the start of a field name. */
+const signatureLength = 4
 
-/** Whether the bytes begin like JSON, a page or an event. Compressed bytes have control characters there. */
+/** Whether the bytes start like JSON, a page or an event. Compressed bytes have control characters there. */
 const looksLikeText = (bytes: Uint8Array): boolean =>
-  /^(?:\uFEFF|[\s:{["<]|[a-z]{4})/i.test(new TextDecoder().decode(bytes.subarray(0, telling)))
+  /^(?:\uFEFF|[\s:{["<]|[a-z]{4})/i.test(new TextDecoder().decode(bytes.subarray(0, signatureLength)))
 
-/** The format of a body that begins with these bytes. Undefined if it is not compressed. */
+/** The format of a body that starts with these bytes. Undefined if it is not compressed. */
 const formatOf = (bytes: Uint8Array, coding: string, isFetch: boolean): Format | undefined => {
   const [first = 0, second = 0] = bytes
   if (first === 0x1f && second === 0x8b) return "gzip"
   if (first === 0x28 && second === 0xb5 && bytes[2] === 0x2f && bytes[3] === 0xfd) return "zstd"
   if (coding !== "br" && coding !== "deflate") return undefined
   const isText = looksLikeText(bytes)
-  // `fetch` has decoded what it could, so what is text is no brotli that looks like it.
+  // Brotli can look like text that starts with `[`. `fetch` has already decoded brotli, so there it is text.
   if (coding === "br") return isText && (isFetch || first !== 0x5b) ? undefined : "br"
   if (isText) return undefined
   return (first & 0xf) === 8 && ((first << 8) | second) % 31 === 0 ? "deflate" : "deflate-raw"
@@ -57,7 +57,7 @@ const functions: Readonly<Record<Format, string>> = {
   zstd: "createZstdDecompress"
 }
 
-/** A module of Node, which Bun and Deno have as well. */
+/** A module of Node. Bun and Deno have it too. */
 const builtin = (name: string): Readonly<Record<string, unknown>> => {
   const process = fieldsOf(globalThis)["process"]
   const get = fieldsOf(process)["getBuiltinModule"]
@@ -73,18 +73,18 @@ const byZlib = (format: Format, failed: Body.Failed): Decoder | undefined => {
   const zlib = builtin("node:zlib")
   const constants = fieldsOf(zlib["constants"])
   const flush = { br: "BROTLI_OPERATION_FLUSH", zstd: "ZSTD_e_flush" }[String(format)] ?? "Z_SYNC_FLUSH"
-  // With this flush, bytes that end too early are a body that ends too early, which the answer's decoder knows.
+  // With this flush, truncated bytes are no error: the body just ends early, which the answer's decoder handles.
   const transform = call(zlib, functions[format], { finishFlush: constants[flush] })
   const body = Body.ofReadable(transform, failed)
   return body && {
     body,
-    // The reader gets the failure.
+    // The reader of `body` receives the failure.
     write: (bytes, next) => void call(transform, "write", bytes, (error?: unknown) => error ? undefined : next()),
     end: () => void call(transform, "end")
   }
 }
 
-/** For browsers, where a program's own `fetch` or a service worker may leave bytes as they are. */
+/** For browsers, where a program's own `fetch` or a service worker may not decompress. */
 const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined => {
   if (format === "br" || format === "zstd" || typeof DecompressionStream === "undefined") return undefined
   const { readable, writable } = new DecompressionStream(format)
@@ -101,7 +101,7 @@ const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined =>
   }
 }
 
-/** The decoded bytes of a body. If it breaks, the bytes before that are emitted before the failure. */
+/** The decoded bytes of a body. If the body fails, the bytes before that are emitted first. */
 const decoded = (source: Body.Body, { body, end, write }: Decoder): Body.Body => {
   let failure: Body.Read | undefined
   const pump = (): void =>
@@ -120,7 +120,7 @@ const decoded = (source: Body.Body, { body, end, write }: Decoder): Body.Body =>
   }
 }
 
-/** A body that begins with these bytes, which were already read from the rest of it. */
+/** A body that starts with bytes that were already read from it. */
 const startingWith = (bytes: Uint8Array, rest: Body.Body): Body.Body => {
   let kept: Uint8Array | undefined = bytes.length === 0 ? undefined : bytes
   return {
@@ -142,7 +142,7 @@ const concat = (one: Uint8Array, other: Uint8Array): Uint8Array => {
   return both
 }
 
-/** Decodes a body that begins with these bytes. Undefined where it is not compressed, a failure where nothing here decodes it. */
+/** The decoder for a body that starts with these bytes: undefined if it is not compressed, a failure if there is none. */
 export const decoderFor = (
   start: Uint8Array,
   coding: string,
@@ -151,7 +151,7 @@ export const decoderFor = (
 ): Decoder | Body.Read | undefined => {
   const format = formatOf(start, coding, isFetch)
   if (format === undefined) return undefined
-  const broke: Body.Failed = (cause) => failed(new DecompressionError(`The answer is no valid ${format}`, { cause }))
+  const broke: Body.Failed = (cause) => failed(new DecompressionError(`The answer is not valid ${format}`, { cause }))
   return byZlib(format, broke) ?? byPlatform(format, broke) ??
     failed(new DecompressionError(`The answer is compressed (${format}), which cannot be decoded here`))
 }
@@ -160,7 +160,7 @@ export const isDecoder = (value: Decoder | Body.Read): value is Decoder => "writ
 
 /** Whether there are too few bytes to know if the body is compressed. */
 export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
-  length < telling && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
+  length < signatureLength && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
 
 /** The body, decoded if it is compressed. */
 const opened = (
@@ -176,7 +176,7 @@ const opened = (
   return isDecoder(decoder) ? decoded(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
 }
 
-/** The codings of a header in the order in which they were applied. A proxy can compress a compressed body. */
+/** The codings of a header in the order in which they were applied. A proxy can compress a compressed body again. */
 export const codingsOf = (header: string): ReadonlyArray<string> => {
   const most = 4
   const codings = header.toLowerCase().split(",").map((coding) => coding.trim()).filter((coding) =>
@@ -185,7 +185,7 @@ export const codingsOf = (header: string): ReadonlyArray<string> => {
   return codings.length === 0 ? [""] : codings.slice(-most)
 }
 
-/** The body, decoded if it is compressed, by the header that names its codings or by its first bytes. */
+/** The body, decoded if it is compressed. `header` is its `content-encoding`. */
 export const decompressed = (
   source: Body.Body,
   header: string,
@@ -210,7 +210,7 @@ const decompressedOnce = (
         return true
       }
     }
-    // A body that ends or breaks before its format is known ends with that.
+    // If the body ends or fails before its format is known, that result follows the bytes so far.
     const rest = Body.isBytes(read) ? source : { read: (take: Body.Take) => void take(read), close: source.close }
     body = opened(start, rest, coding, isFetch, failed)
     const take = wanted
@@ -240,7 +240,7 @@ const bytesOf = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
   return whole
 }
 
-/** Writes what is pulled into the decoder until it ends, in a fiber of the scope. Gives the pull of what is decoded. */
+/** Writes what is pulled into the decoder, in a fiber of the scope. Returns the pull of the decoded bytes. */
 const decode = (
   start: ReadonlyArray<Uint8Array>,
   pull: Bytes,
@@ -271,8 +271,7 @@ const decode = (
 }
 
 /**
- * The bytes of a response's stream, decoded where they are compressed: for clients whose bodies can be read in no other
- * way.
+ * Like {@link decompressed}, for clients whose bodies can only be read as a stream.
  */
 export const decompressedPull = (pull: Bytes, header: string, failed: Body.Failed, scope: Scope.Scope): Bytes =>
   codingsOf(header).reduceRight((bytes, coding) => pullDecompressed(bytes, coding, failed, scope), pull)

@@ -1,5 +1,5 @@
 /**
- * Options of `fetch` beside the request, for programs whose HttpClient uses `fetch`.
+ * Sets options of `fetch` for programs whose HttpClient uses it: no automatic redirects, and no time limits of its own.
  */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -14,10 +14,10 @@ import * as Option from "effect/Option"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, first, isRecord } from "../json.ts"
 
-/** After so long without a byte, Node's `fetch` and Bun's give up by themselves. */
+/** After this time without a byte, the `fetch` of Node and Bun fails by itself. */
 const limitOfFetch = Duration.seconds(300)
 
-/** Makes the request of options that Node's `fetch` hands to its dispatcher. */
+/** The method of a dispatcher (undici) that sends a request of Node's `fetch`. */
 type Dispatch = (options: object, handler: unknown) => unknown
 
 const dispatchOf = (dispatcher: unknown): Dispatch | undefined => {
@@ -28,19 +28,19 @@ const dispatchOf = (dispatcher: unknown): Dispatch | undefined => {
 }
 
 /**
- * The dispatcher that Node's `fetch` uses if it is given none. It is there once a part of `fetch` was used. From Node 26 on
- * it is the second of these names, and the first one is for older handlers.
+ * The default dispatcher of Node's `fetch`. It exists only after a part of `fetch` was used. From Node 26 on, it has the
+ * name with 2, and the name with 1 is a dispatcher for older handlers.
  */
 const globalDispatch = (): Dispatch | undefined =>
   typeof globalThis.Response === "function"
     ? first([2, 1], (version) => dispatchOf(Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))))
     : undefined
 
-/** Options that apply the limits of the config if they are longer than those of `fetch`. */
+/** Options that remove the limits of `fetch`, so that only those of the config apply. */
 const withoutLimits = (own: unknown): object => {
   const dispatch = dispatchOf(own) ?? globalDispatch()
   return {
-    // Bun's name for it.
+    // For Bun.
     timeout: false,
     ...dispatch === undefined ? {} : {
       dispatcher: {
@@ -51,7 +51,7 @@ const withoutLimits = (own: unknown): object => {
   }
 }
 
-/** In a page, where `fetch` does not tell where a redirect leads, it follows as long as Authorization is the only secret. */
+/** In a page, `fetch` hides the target of a redirect, so it may follow redirects if Authorization is the only secret. */
 const isPage = "document" in globalThis
 
 const initOf = (config: LLMConfig, own: RequestInit): RequestInit => {
@@ -67,7 +67,7 @@ const initOf = (config: LLMConfig, own: RequestInit): RequestInit => {
 
 type Requests = Effect.Effect<HttpClientRequest.HttpClientRequest, HttpClientError.HttpClientError>
 
-/** The two halves of the platform's clients: what makes the final request, and what sends it. */
+/** The two parts of the platform's clients: one creates the final request, the other sends it. */
 interface Halves {
   readonly preprocess: (request: HttpClientRequest.HttpClientRequest) => Requests
   readonly postprocess: (
@@ -79,7 +79,7 @@ const hasHalves = (client: object): client is Halves =>
   "preprocess" in client && typeof client.preprocess === "function" &&
   "postprocess" in client && typeof client.postprocess === "function"
 
-/** Changes the options for the following operations of the fiber. */
+/** Sets the options of `fetch` for the rest of the fiber. */
 const setInit = (config: LLMConfig): Effect.Effect<void> =>
   Effect.flatMap(FiberRef.get(FiberRef.currentContext), (context) => {
     const own = Option.getOrElse(Context.getOption(context, FetchHttpClient.RequestInit), () => ({}))
@@ -90,10 +90,10 @@ const setInit = (config: LLMConfig): Effect.Effect<void> =>
   })
 
 /**
- * The client, whose `fetch` follows no redirect by itself and has no time limit that is shorter than the config's.
+ * The client with a `fetch` that follows no redirect by itself and has no time limit shorter than the config's.
  *
- * What the program set for `fetch` stays, around the call or within the client's layer. A layer's services are there only
- * where the client sends a request, so the options are changed there, in the fiber that goes on to send it.
+ * Keeps the options of `fetch` that the program provides around the call or in the client's layer. The services of a layer
+ * are available only where the client sends the request, so the options are changed there.
  */
 export const withFetchInit = (client: HttpClient.HttpClient, config: LLMConfig): HttpClient.HttpClient => {
   const set = setInit(config)

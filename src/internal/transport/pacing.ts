@@ -1,28 +1,28 @@
 /**
- * Bodies that are read in stretches: after so many bytes, the timers and connections of the event loop have their turn.
- * Without it, bytes that are already there would be read one after another, for as long as there are any.
+ * Yields to the event loop after every 64 KiB of a body. Otherwise a body that is already available would be decoded without
+ * a pause, and timers and other connections would wait.
  */
 import * as Effect from "effect/Effect"
 import { type Body, isBytes, type Read, type Take } from "./byteReader.ts"
 import type { Pull } from "./stream.ts"
 
-/** How many bytes are decoded in one turn of the event loop. The slowest answers take some milliseconds for them. */
-const stretch = 2 ** 16
+/** The maximum number of bytes that are decoded in one turn of the event loop: a few milliseconds at most. */
+const batchSize = 2 ** 16
 
-/** Node, Bun and Deno have it. Browsers have timers alone. */
+/** Node, Bun and Deno have it. Browsers have only timers. */
 declare const setImmediate: ((callback: () => void) => unknown) | undefined
 
-/** Calls back in the next turn of the event loop. A promise would call back in this one. */
+/** Calls back in the next turn of the event loop. A promise would call back in the current one. */
 const nextTurn = (callback: () => void): void =>
   // @effect-diagnostics-next-line globalTimers:off -- it counts no time, and a Clock of tests would stop it
   void (typeof setImmediate === "function" ? setImmediate(callback) : globalThis.setTimeout(callback))
 
 /** Suspends until the next turn of the event loop. */
-export const turn: Effect.Effect<void> = Effect.async((resume) => nextTurn(() => resume(Effect.void)))
+export const yieldToEventLoop: Effect.Effect<void> = Effect.async((resume) => nextTurn(() => resume(Effect.void)))
 
-/** The body, with pieces that are no longer than a stretch, and a turn of the event loop after each stretch. */
+/** The body in pieces of at most {@link batchSize} bytes, with a turn of the event loop after so many. */
 export const pacedBody = (body: Body): Body => {
-  let left = stretch
+  let left = batchSize
   /** Bytes that were read and not taken. */
   let kept: Uint8Array | undefined
   let wanted: Take | undefined
@@ -31,10 +31,10 @@ export const pacedBody = (body: Body): Body => {
     const take = wanted
     if (take === undefined || !isBytes(read)) return take?.(read) === true
     left -= read.length
-    if (read.length <= stretch) return take(read)
-    // Whoever takes it may read on before `take` returns.
-    kept = read.subarray(stretch)
-    if (!take(read.subarray(0, stretch))) kept = read
+    if (read.length <= batchSize) return take(read)
+    // `take` may start the next read before it returns.
+    kept = read.subarray(batchSize)
+    if (!take(read.subarray(0, batchSize))) kept = read
     return true
   }
   const readOn = (): void => {
@@ -51,7 +51,7 @@ export const pacedBody = (body: Body): Body => {
       isResting = true
       nextTurn(() => {
         isResting = false
-        left = stretch
+        left = batchSize
         readOn()
       })
     },
@@ -59,19 +59,19 @@ export const pacedBody = (body: Body): Body => {
   }
 }
 
-/** The same for a body that is pulled. */
+/** Like {@link pacedBody}, for a body that is pulled. */
 export const pacedPull = <E>(pull: Pull<Uint8Array, E>): Pull<Uint8Array, E> => {
-  let left = stretch
+  let left = batchSize
   let kept: ReadonlyArray<Uint8Array> = []
   const next = Effect.map(Effect.suspend(() => kept.length > 0 ? Effect.succeed(kept) : pull), ([bytes, ...rest]) => {
-    const piece = bytes?.subarray(0, stretch) ?? new Uint8Array()
+    const piece = bytes?.subarray(0, batchSize) ?? new Uint8Array()
     left -= piece.length
-    kept = bytes === undefined || bytes.length <= stretch ? rest : [bytes.subarray(stretch), ...rest]
+    kept = bytes === undefined || bytes.length <= batchSize ? rest : [bytes.subarray(batchSize), ...rest]
     return [piece]
   })
   return Effect.suspend(() => {
     if (left > 0) return next
-    left = stretch
-    return Effect.zipRight(turn, next)
+    left = batchSize
+    return Effect.zipRight(yieldToEventLoop, next)
   })
 }

@@ -1,5 +1,5 @@
 /**
- * Keeps secrets out of the HTTP client's spans: a server can repeat the key in its headers, a socket in its errors.
+ * Keeps secrets out of the HTTP client's spans: servers can repeat the key in headers, and sockets in errors.
  */
 import * as Headers from "@effect/platform/Headers"
 import * as Cause from "effect/Cause"
@@ -10,7 +10,7 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import { scrub, scrubAll, scrubCause, type Secrets, secretsOf } from "../errors/redaction.ts"
 import { isRecord } from "../json.ts"
 
-/** The exit without the errors of HTTP clients, which hold the request and so the key. */
+/** The exit without errors of HTTP clients, which contain the request with its key. */
 const plainExit = (exit: Exit.Exit<unknown, unknown>, secrets: Secrets): Exit.Exit<unknown, unknown> => {
   if (Exit.isSuccess(exit)) return exit
   return Exit.failCause(Cause.map(exit.cause, (error) => {
@@ -21,7 +21,7 @@ const plainExit = (exit: Exit.Exit<unknown, unknown>, secrets: Secrets): Exit.Ex
   }))
 }
 
-/** The span, whose attributes, events and end show no secret. */
+/** A span that removes secrets from its attributes, events and exit. */
 const withoutSecrets = (span: Tracer.Span, secrets: Secrets): Tracer.Span => {
   const clean = (value: unknown): unknown => scrubAll(value, secrets)
   const own: Pick<Tracer.Span, "attribute" | "event" | "end"> = {

@@ -1,8 +1,8 @@
 /**
- * Streams that are pulled a chunk at a time.
+ * Converts between streams and pulls of chunks.
  *
- * A stream of the library's own remembers how it begins, and is pulled without a stream around it. Any other stream is
- * pulled by one fiber, on demand, so that its reader can leave while a pull still runs.
+ * A stream that {@link toStream} made is converted back to its original pull, without the cost of the stream. One fiber
+ * pulls any other stream on demand, so its reader can stop waiting while a pull still runs.
  */
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
@@ -19,13 +19,13 @@ import { interruptible, onAbort } from "./wait.ts"
 /** The next elements, or none when there are no more. */
 export type Pull<A, E> = Effect.Effect<ReadonlyArray<A>, Option.Option<E>>
 
-/** Begins a stream whose resources belong to the scope. */
+/** Starts a stream whose resources belong to the scope. */
 export type Begin<A, E> = (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>
 
 /** The pull at the end of a stream. */
 export const over: Pull<never, never> = Effect.fail(Option.none())
 
-/** The start of each stream of the library, and the signal that ends it. */
+/** How a stream of this module starts, and the signal that ends it. */
 interface Own<A, E> {
   readonly begin: Begin<A, E>
   readonly signal: AbortSignal | undefined
@@ -33,14 +33,14 @@ interface Own<A, E> {
 
 const own = new WeakMap<object, unknown>()
 
-/** Only `toStream` writes the map, under the stream of these types. */
+/** Safe, because only `toStream` writes the map, with the types of the stream. */
 const ownOf = <A, E>(stream: Stream.Stream<A, E>): Own<A, E> | undefined => own.get(stream) as Own<A, E> | undefined
 
 /**
- * A stream that begins with its first pull, where it can fail and be interrupted like every later one. The scope is closed
- * at the stream's end. The stream ends when the signal is aborted: its pulls see to that.
+ * A stream that starts with its first pull, which can fail and be interrupted like later ones. The scope closes at the end
+ * of the stream. `signal` is the one that the pulls already obey: they end when it is aborted.
  *
- * The same as `Stream.fromPull`, without the channel in a channel that costs each chunk there.
+ * Like `Stream.fromPull`, but without its nested channel, which costs time for each chunk.
  */
 export const toStream = <A, E>(begin: Begin<A, E>, signal?: AbortSignal): Stream.Stream<A, E> => {
   const stream = Stream.fromChannel(
@@ -69,8 +69,8 @@ export const mapElements = <A, E, B>(
 ): Stream.Stream<B, E> => Stream.mapChunks(stream, (chunk) => Chunk.unsafeFromArray(f(Chunk.toReadonlyArray(chunk))))
 
 /**
- * The pull of a stream that begins with its first one. It ends when the signal is aborted. Empty chunks of a program's
- * stream are skipped. The stream's resources are released with the scope.
+ * The pull of a stream, which starts with the first pull and ends when the signal is aborted. Empty chunks are skipped. The
+ * stream's resources are released with the scope.
  */
 export const toPull = <A, E>(
   stream: Stream.Stream<A, E>,
@@ -78,7 +78,7 @@ export const toPull = <A, E>(
   signal: AbortSignal | undefined
 ): Pull<A, E> => {
   const known = ownOf(stream)
-  // A stream that does not see this signal does not end by it.
+  // A stream with another signal does not end when this one is aborted.
   const begin = known !== undefined && known.signal === signal
     ? Effect.mapError(known.begin(scope), Option.some)
     : pullInFiber(stream, scope, signal)
@@ -100,13 +100,13 @@ const pullInFiber = <A, E>(
     return Effect.as(Scope.addFinalizer(scope, puller.close), puller.pull)
   })
 
-/** One fiber that pulls a stream whenever its reader asks. */
+/** Pulls a stream in one fiber, on demand of its reader. */
 class Puller<A, E> {
   readonly #runtime: Runtime.Runtime<never>
   readonly #signal: AbortSignal | undefined
   readonly #run: Effect.Effect<Exit.Exit<never, Option.Option<E>>>
   #fiber: Fiber.RuntimeFiber<unknown> | undefined
-  /** Gives the reader that waits its result. */
+  /** Resumes the waiting reader with a result. */
   #resume: ((result: Pull<A, E>) => void) | undefined
   /** Wakes the fiber that waits for the reader. */
   #wake: (() => void) | undefined
@@ -137,14 +137,14 @@ class Puller<A, E> {
     })
   )
 
-  /** Interrupts the fiber. One that is in the middle of a pull is left behind if that cannot be interrupted. */
+  /** Interrupts the fiber. Does not wait for a pull that cannot be interrupted. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.#finish(over)
     const fiber = this.#fiber
     if (fiber === undefined) return Effect.void
     if (this.#wake !== undefined) return Fiber.interrupt(fiber)
     fiber.unsafeInterruptAsFork(FiberId.none)
-    // A pull that can be interrupted ends with its fiber's next turn: then the stream's resources are released here.
+    // A pull that can be interrupted ends when its fiber runs next, which also releases the stream's resources.
     return Effect.yieldNow()
   })
 

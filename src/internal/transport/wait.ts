@@ -1,5 +1,5 @@
 /**
- * Waiting for an effect or a callback that something else can end: a time limit, or an `AbortSignal`.
+ * Waits for an effect or a callback until something else ends the wait: a time limit or an `AbortSignal`.
  */
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -21,15 +21,15 @@ export interface Stopped {
 export const stopped: Stopped = { _tag: "Stopped" }
 
 /**
- * Takes a result and returns whether the reader was still waiting. A result that is undefined is taken, and leaves the
- * reader waiting.
+ * Receives a result, and returns whether the reader was still waiting. After an undefined result, the reader continues to
+ * wait.
  */
 export type Take<A, E> = (result: () => Effect.Effect<A, E> | undefined) => boolean
 
 /** Cancels what was scheduled. */
 export type Cancel = () => void
 
-/** The one wait of a reader, which ends early with a reason. */
+/** The wait of one reader, which can be ended early with a reason. */
 export class Wait<Reason> {
   readonly #runtime: Runtime.Runtime<never>
   #reason: Reason | undefined
@@ -48,24 +48,24 @@ export class Wait<Reason> {
   /**
    * Waits for the effect, or fails with the reason as soon as there is one.
    *
-   * The effect runs in a fiber of its own: a wait that ends early does not wait until the effect is interrupted, so a
-   * client that cannot be interrupted delays nobody.
+   * The effect runs in its own fiber. A wait that ends early does not wait for the effect's interruption, so a client that
+   * cannot be interrupted does not delay the reader.
    */
   for<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Reason> {
     return this.forWith(this.#runtime.context, effect)
   }
 
-  /** Like `for`, with these services instead of those that the wait was made with. */
+  /** Like `for`, with these services instead of those of the wait's runtime. */
   forWith<A, E, R>(services: Context.Context<R>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Reason> {
     return Effect.suspend(() => {
       let fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>> | undefined
-      // At once, not from another fiber: what ends the wait may go on to close what the fiber uses.
+      // Synchronously: the code that ends the wait may then close what the fiber uses.
       const interrupt = (): void => fiber?.unsafeInterruptAsFork(FiberId.none)
       const wait = this.until<A, E | Reason>((take) => {
-        // The reader receives a failure: it is not logged.
+        // As an `Exit`, because Effect would log a failure that the reader receives anyway.
         fiber = Runtime.runFork(Runtime.updateContext(this.#runtime, () => services), Effect.exit(effect))
         fiber.addObserver((exit) => take(() => Exit.flatten(exit)))
-        // The effect may have ended the wait itself as it began.
+        // The effect may have ended the wait while it started.
         if (this.#reason !== undefined) interrupt()
       }, (reason) => {
         interrupt()
@@ -76,15 +76,15 @@ export class Wait<Reason> {
   }
 
   /**
-   * Suspends, without a fiber, until the callback or `end` fires. The callback's effect is made when its result is taken,
-   * and runs in the reader's fiber.
+   * Suspends, without a fiber, until the callback or `end` fires. The callback's result is evaluated when it is taken, and
+   * its effect runs in the reader's fiber.
    */
   until<A, E>(
     begin: (take: Take<A, E>) => void,
     left: (reason: Reason) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.withFiberRuntime((reader) =>
-      // Whether the reader was interrupted is read from its fiber: a finalizer would cost more than all the rest.
+      // `isWaiting` reads from the fiber whether it was interrupted: a finalizer would be the largest cost here.
       Effect.async((resume) => {
         const leave = (reason: Reason): void => {
           this.#leave = undefined
@@ -95,10 +95,10 @@ export class Wait<Reason> {
         if (this.#reason !== undefined) return leave(this.#reason)
         begin((result) => {
           if (this.#leave !== leave || !this.isWaiting) return false
-          const effect = made(result)
+          const effect = evaluate(result)
           if (effect !== undefined) {
             this.#leave = undefined
-            // The wait can be ended after its result has come, and before the reader goes on.
+            // The wait can be ended between its result and the reader's next step.
             resume(Effect.suspend(() => this.#reason === undefined ? effect : left(this.#reason)))
           }
           return true
@@ -116,16 +116,16 @@ export class Wait<Reason> {
   /** Runs an effect in the background. */
   readonly fork = <A, E>(effect: Effect.Effect<A, E>): Cancel => {
     const fiber = Runtime.runFork(this.#runtime, effect)
-    // At once, not from another fiber: nobody waits for this.
+    // Synchronously: nobody waits for the interruption.
     return () => fiber.unsafeInterruptAsFork(FiberId.none)
   }
 }
 
-/** What it runs can be interrupted, also if the runtime was captured where interruption is off. */
+/** A runtime with interruption enabled, even if it was captured in an uninterruptible region. */
 export const interruptible = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
   Runtime.enableRuntimeFlag(runtime, RuntimeFlags.Interruption)
 
-/** Calls back when the signal is aborted, also if it already is. */
+/** Calls back when the signal is aborted, or at once if it already is. */
 export const onAbort = (signal: AbortSignal | undefined, callback: () => void): Cancel => {
   if (signal === undefined) return constVoid
   if (signal.aborted) callback()
@@ -134,8 +134,7 @@ export const onAbort = (signal: AbortSignal | undefined, callback: () => void): 
 }
 
 /**
- * Runs the effect, or fails with `Stopped` as soon as the signal is aborted. The effect is interrupted then, and left
- * behind if it cannot be.
+ * Runs the effect, or fails with `Stopped` as soon as the signal is aborted. Does not wait for the effect's interruption.
  */
 export const untilAborted = <A, E>(
   effect: Effect.Effect<A, E>,
@@ -148,14 +147,14 @@ export const untilAborted = <A, E>(
   })
 
 /**
- * Starts an effect at once, in a fiber that neither the end nor an interruption of the caller ends. An effect that waits
- * for nothing has ended when this is done.
+ * Starts an effect at once, in a fiber that outlives its caller and the caller's interruption. An effect that waits for
+ * nothing ends before this returns.
  */
 export const detach = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Fiber.RuntimeFiber<A, E>> =>
   Effect.withFiberRuntime((caller) =>
     Effect.map(Effect.runtime<never>(), (runtime) => {
       const scheduler = new EagerScheduler(caller.currentScheduler)
-      // A caller that is being interrupted hands down its interruption otherwise.
+      // Otherwise the fiber inherits the interruption of its caller.
       const inherited = Runtime.deleteFiberRef(interruptible(runtime), FiberRef.interruptedCause)
       const fiber = Runtime.runFork(inherited, effect, { scheduler })
       scheduler.flush()
@@ -163,10 +162,10 @@ export const detach = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Fiber.R
     })
   )
 
-/** How many steps of a fiber run at once. */
+/** The maximum number of tasks of a fiber that run at once. */
 const eagerSteps = 256
 
-/** Runs the first steps of a fiber at once, and leaves the others to another scheduler. */
+/** Runs the first tasks of a fiber at once, and passes the others to another scheduler. */
 class EagerScheduler implements Scheduler.Scheduler {
   readonly #other: Scheduler.Scheduler
   #tasks: Array<Scheduler.Task> | undefined = []
@@ -192,8 +191,8 @@ class EagerScheduler implements Scheduler.Scheduler {
   }
 }
 
-/** The effect of a callback's result. A result that throws is the reader's defect, not the caller's. */
-const made = <A, E>(result: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> | undefined => {
+/** Evaluates a callback's result. If it throws, that is a defect of the reader, not of the callback's caller. */
+const evaluate = <A, E>(result: () => Effect.Effect<A, E> | undefined): Effect.Effect<A, E> | undefined => {
   try {
     return result()
   } catch (defect) {
@@ -201,5 +200,5 @@ const made = <A, E>(result: () => Effect.Effect<A, E> | undefined): Effect.Effec
   }
 }
 
-/** A Deferred that is made at once, for state that must not change between two effects. */
+/** Creates a Deferred synchronously, for state that must not change between two effects. */
 export const makeDeferred = <A, E = never>(): Deferred.Deferred<A, E> => Deferred.unsafeMake(FiberId.none)

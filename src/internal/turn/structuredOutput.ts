@@ -14,7 +14,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import { scan, valuesIn, withEscapes } from "../decode/jsonScanner.ts"
 import { type Issue, issueOf } from "../issue.ts"
 import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
-import { turn } from "../transport/pacing.ts"
+import { yieldToEventLoop } from "../transport/pacing.ts"
 
 /** A whole answer, and the value that its text stands for. */
 export interface Decoded<A> {
@@ -276,7 +276,7 @@ const decode = <A, I>(
       seen.add(text)
       // Each attempt at a long text is a stretch of work of its own.
       const long = 2 ** 16
-      if (text.length > long) yield* turn
+      if (text.length > long) yield* yieldToEventLoop
       const result = decodeText(schema, isWrapped, text, limit)
       if (result === undefined) continue
       if (Either.isRight(result)) return { response, value: result.right }

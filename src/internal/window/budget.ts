@@ -1,6 +1,6 @@
 /**
- * Finds where the last turns start that fit into a limit. The start of a full window moves in steps, so that several
- * requests in a row start with the same messages and servers can reuse their prompt caches.
+ * Finds the start of the last turns that fit into a limit. The start of a full window moves in steps of several turns:
+ * consecutive requests then start with the same messages, and servers can use their prompt caches.
  */
 import * as Effect from "effect/Effect"
 import type { AtMost, HistoryWindow, Input, Selection } from "../../HistorySelection.ts"
@@ -8,7 +8,7 @@ import { estimate, type TokenCounter } from "../../tokens/TokenCounter.ts"
 import { sum, tally } from "./tally.ts"
 import { type History, TurnScanner } from "./turnScanner.ts"
 
-/** The start of the last turns, at most so many. */
+/** The start of the last `turns` turns, or a later turn unless `isExact`. */
 export const startOfLast = (turns: number, isExact: boolean, input: Input): number => {
   const scanner = new TurnScanner(input)
   const starts: Array<TurnStart> = []
@@ -19,7 +19,10 @@ export const startOfLast = (turns: number, isExact: boolean, input: Input): numb
   return (isExact ? undefined : chooseStart(input, starts, turns)) ?? scanner.start
 }
 
-/** The start of the last turns that fit into the budget together with everything else that is sent. */
+/**
+ * The start of the last turns that fit into the budget together with everything else that is sent, or a later turn unless
+ * `isExact`.
+ */
 export const startWithin = (
   budget: number,
   counter: TokenCounter,
@@ -52,7 +55,7 @@ const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effec
     const scanner = new TurnScanner(input)
     const starts: Array<TurnStart> = []
     const isEnough = (size: number): boolean => {
-      // The comparison is false for a count that is NaN, which fits no budget.
+      // False for NaN, which fits no budget.
       const fits = size <= room
       if (fits && scanner.turns > starts.length) starts.push({ index: scanner.start, size })
       return !fits && !scanner.isIncomplete
@@ -66,15 +69,15 @@ export interface TurnStart {
   readonly size: number
 }
 
-/** Windows that hold fewer turns do not step: a step would leave too little. */
+/** Windows with fewer turns move turn by turn: a larger step would leave too few. */
 const minTurns = 4
 
 /**
- * Chooses one of the turn starts that fit, which are given from the newest to the oldest.
+ * Chooses one of the turn starts that fit, which are ordered from the newest to the oldest.
  *
- * The candidates leave at least two thirds of the limit, or drop three turns at most. The turn among them whose index in
- * the conversation is divisible by the highest power of two is chosen. While the window moves on turn by turn, the choice
- * stays the same for at least four turns on average, and it depends on nothing but the history.
+ * The candidates use at least two thirds of the limit, or drop at most three turns. The chosen one is the turn whose index
+ * in the conversation is divisible by the highest power of two. As the history grows turn by turn, the choice stays the same
+ * for at least four turns on average, and it depends only on the history.
  */
 export const chooseStart = (
   { messages, offset = 0, turnStarts }: History,
@@ -103,18 +106,18 @@ export const chooseStart = (
 /** The highest power of two that divides the number. */
 const powerOfTwo = (n: number): number => n === 0 ? Infinity : n & -n
 
-/** The part of a history that is enough for both windows. */
+/** The limits of a part of the history that is enough for both windows. */
 export const union = (a: AtMost | undefined, b: AtMost | undefined): AtMost | undefined =>
   a && b && {
     turns: Math.max(a.turns ?? 0, b.turns ?? 0),
     tokens: Math.max(a.tokens ?? 0, b.tokens ?? 0)
   }
 
-/** Never makes a summary: the original window already made one or failed to. */
+/** A window with the newer half of the selection. Makes no summary: the original window already made one or failed to. */
 export const half = (self: HistoryWindow): HistoryWindow => ({
   atMost: self.atMost,
   select: (input) => Effect.flatMap(self.select(input), (selection) => halve(input, selection)),
-  // A getter, because every half has a half without end.
+  // A getter, because every half has a half.
   get shrink() {
     return half(this)
   }

@@ -4,7 +4,7 @@
 import { type ChatMessage, type ContentPart, text, type ToolMessage, type UserMessage } from "../../ChatMessage.ts"
 import { type History, TurnScanner } from "./turnScanner.ts"
 
-/** Keeps a message the same object in every turn, as token counters cache counts by message. */
+/** Caches the results, because token counters cache counts by message object. */
 const replaced = new WeakMap<ChatMessage, ChatMessage>()
 
 /** The message with a text part in the place of each image, recording or file. */

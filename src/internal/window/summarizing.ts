@@ -1,5 +1,5 @@
 /**
- * Decides which turns to summarize, and makes the summary.
+ * Decides which turns to summarize, and requests the summary.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -17,23 +17,23 @@ interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
   readonly instruction: string
 }
 
-/** Messages that are summarized in one request, together with the summary before them. */
+/** The messages that one request summarizes, together with the summary before them. */
 interface Step {
   readonly from: number
   readonly to: number
 }
 
-/** A turn start, and the tokens of the history from there on. */
+/** A turn start, and the tokens of the history from there to its end. */
 interface TurnCost {
   readonly start: number
   readonly cost: number
 }
 
-/** The summary, unless it belongs to another history. */
+/** The stored summary, unless it replaces more messages than the history has. */
 export const current = ({ messages, summary }: Input): Summary | undefined =>
   summary !== undefined && summary.replaces <= messages.length ? summary : undefined
 
-/** Summarizes what is due, in steps, up to the first one that gives no usable summary. That one is logged as a warning. */
+/** Summarizes turns in steps. The first step without a usable summary ends this and logs a warning. */
 export const compact = (rules: Rules, input: Input, complete: Complete): Effect.Effect<Option.Option<Summary>> =>
   Effect.gen(function*() {
     const { instruction, model } = rules
@@ -60,7 +60,7 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
     return made
   })
 
-/** The steps in which to summarize. None while the turns since the last summary are within the limits. */
+/** The steps of summarizing. None if the turns since the last summary are within the limits. */
 const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
@@ -82,7 +82,7 @@ const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<Reado
 
 const free: TokenCounter = { count: () => 0 }
 
-/** Groups turns, from the oldest to the newest, into steps of at most so many tokens and at least one turn. */
+/** Groups turns, from the oldest to the newest, into steps of at most `tokens` tokens and at least one turn. */
 const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<Step> => {
   const steps: Array<Step> = []
   let [first, ...rest] = costs

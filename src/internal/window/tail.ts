@@ -10,8 +10,8 @@ import { type History, TurnScanner } from "./turnScanner.ts"
 const texts = make({ reasoning: false })
 
 /**
- * Whether the window chooses the same messages from this tail as from the complete history. A store loads more of the history
- * until this is true or there is no more.
+ * Whether the window chooses the same messages from this tail as from the complete history. The store loads more of the
+ * history until this is true or the history is complete.
  */
 export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): boolean => {
   const { messages, offset = 0 } = tail

@@ -1,5 +1,5 @@
 /**
- * The messages from which summaries are made, and the messages as which they are sent.
+ * Converts messages to the input of a summary, and a summary to messages.
  */
 import { assistant, type ChatMessage, type SystemMessage, user } from "../../ChatMessage.ts"
 
@@ -10,7 +10,7 @@ export const inFront = (system: SystemMessage | undefined, summary: string | und
 ]
 
 /**
- * The messages with each tool call, its result and the answer to it in one assistant message of text. Some servers refuse
+ * Replaces tool calls, their results and the answer after them by one assistant message of text, because some servers refuse
  * tool messages in a request without tools.
  */
 export const withToolsAsText = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage> => {

@@ -8,8 +8,8 @@ import type { Input } from "../../HistorySelection.ts"
 export type History = Pick<Input, "messages" | "opening" | "offset" | "turnStarts">
 
 /**
- * Finds where the messages that are sent can start: at a user message, if every later tool result has its call after that
- * message too, or at the first message of the conversation.
+ * Finds the messages at which a request can start: a user message after which every tool result has its call, or the first
+ * message of the conversation.
  */
 export class TurnScanner {
   /** The index of the oldest turn start found so far. */

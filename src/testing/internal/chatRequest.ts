@@ -1,7 +1,10 @@
+/**
+ * Validates and parses the requests of a `LocalServer` as OpenAI does.
+ */
 import type { ChatRequest, Tool } from "../LocalRequest.ts"
 import { json } from "./requestBody.ts"
 
-/** The `error` in the body of OpenAI's refusals, and their status. */
+/** The status and the `error` in the body of a refusal, as OpenAI sends them. */
 export interface Refusal {
   readonly status: number
   readonly message: string
@@ -13,7 +16,7 @@ type Json = Readonly<Record<string, unknown>>
 
 export const isRefusal = (value: ChatRequest | Refusal): value is Refusal => "status" in value
 
-/** Reads the body of a completions request as OpenAI does: the first thing that is wrong is the answer. */
+/** Parses the body of a completions request. Returns a refusal for the first error. */
 export const parse = (text: string): ChatRequest | Refusal => {
   const body = json(text)
   if (!isRecord(body)) return refuse(null, null, "We could not parse the JSON body of your request.")
@@ -208,7 +211,7 @@ const strings = (value: unknown): ReadonlyArray<string> =>
 
 const numberOr = (value: unknown): number | undefined => typeof value === "number" ? value : undefined
 
-/** The text of a value, and the name of its type where it has none: an object of JSON may have no text form. */
+/** A text, number or boolean as text. Other values as the name of their type. */
 const textOf = (value: unknown): string =>
   typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : nameOf(value)
 

@@ -1,18 +1,21 @@
+/**
+ * Computes the answers of a `LocalServer`, and converts them to JSON and server-sent events.
+ */
 import type { Answer, ChatRequest, ErrorAnswer, ToolCallsAnswer } from "../LocalRequest.ts"
 import { sampleJson } from "./jsonSample.ts"
 import { recall } from "./recall.ts"
 
-/** The content of an answer, before it is sent in one piece or as a stream. */
+/** The content of an answer, before it is sent as a document or as a stream. */
 export interface Completion {
   readonly content: string
   readonly toolCalls: ReadonlyArray<{ readonly id: string; readonly name: string; readonly arguments: string }>
   readonly finishReason: "stop" | "length" | "tool_calls"
-  /** The content, or the arguments of the last tool call, in the pieces that are streamed. */
+  /** The content, or the arguments of the last tool call, split into the pieces that are streamed. */
   readonly pieces: ReadonlyArray<string>
   readonly promptTokens: number
 }
 
-/** The members that differ between answers and are the same in all chunks of one. */
+/** The members that are the same in all chunks of an answer. */
 export interface Envelope {
   readonly id: string
   readonly created: number
@@ -23,12 +26,12 @@ const unspaced = "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Scr
 const token = new RegExp(`\\s*(?:[${unspaced}]|[^\\s${unspaced}]{1,12})|\\s+$`, "gu")
 
 /**
- * The tokens of a text: a word with the space before it, in pieces of at most 12 characters, or one character of a
- * script that has no spaces. Joined they are the text.
+ * The tokens of a text, which joined are the text. A token is a word of at most 12 characters with the space before it, or
+ * one character of a script without spaces.
  */
 export const tokenize = (text: string): ReadonlyArray<string> => text.match(token) ?? []
 
-/** The answer of the program wins over the tools that the request demands or its message names. */
+/** The answer to a request: of the program's `answer` function, else a tool call, else the one of {@link recall}. */
 export const complete = (
   request: ChatRequest,
   answer: ((request: ChatRequest) => Answer) | undefined
@@ -61,7 +64,7 @@ const calling = (request: ChatRequest, calls: ToolCallsAnswer["toolCalls"]): Com
   return { content: "", toolCalls, finishReason: "tool_calls", pieces, promptTokens: promptTokens(request) }
 }
 
-/** A tool is called when the request demands it, and with `auto` when the last message of the user names one. */
+/** The tool to call: one that the request requires, or with `auto` one that the last user message names. */
 const calledTool = ({ messages, toolChoice, tools }: ChatRequest) => {
   if (typeof toolChoice === "object") return tools.find((tool) => tool.name === toolChoice.name)
   if (toolChoice === "required") return tools[0]
@@ -89,7 +92,7 @@ const usage = ({ pieces, promptTokens }: Completion) => ({
   total_tokens: promptTokens + pieces.length
 })
 
-/** The body of an answer in one piece. */
+/** The body of an answer without a stream. */
 export const toJson = (completion: Completion, { created, id, model }: Envelope): string => {
   const { content, finishReason, toolCalls } = completion
   const message = toolCalls.length === 0 ? { role: "assistant", content, refusal: null } : {
@@ -113,7 +116,7 @@ export const toJson = (completion: Completion, { created, id, model }: Envelope)
   })
 }
 
-/** A streamed answer: the event before the pieces, the event of one piece, and the events after the last. */
+/** The events of a streamed answer: before the pieces, for one piece, and after the pieces. */
 export interface Events {
   readonly head: string
   readonly piece: (text: string) => string
@@ -130,7 +133,7 @@ export const toEvents = (completion: Completion, { created, id, model }: Envelop
   const finish = chunk("{}", JSON.stringify(finishReason))
   const last = includeUsage ? `${start}[],"usage":${JSON.stringify(usage(completion))}}\n\n` : ""
   const lastCall = toolCalls.length - 1
-  // The arguments of the last call are streamed.
+  // Only the arguments of the last call are streamed.
   const calls = toolCalls.map(({ arguments: text, id, name }, index) => ({
     index,
     id,

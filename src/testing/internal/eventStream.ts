@@ -1,3 +1,6 @@
+/**
+ * The bytes of the streams of a `LocalServer`.
+ */
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,23 +13,23 @@ export interface Options {
   readonly pieces: ReadonlyArray<string>
   /** The wait before each piece. */
   readonly delay: Duration.Duration
-  /** How it ends: completely, with silence, or without the last events. */
+  /** How the stream ends: with the last events, without them, or never. */
   readonly ending: "tail" | "silence" | "nothing"
   readonly stop: Stop
 }
 
-/** The end of the server, which also ends its streams. Otherwise the server would wait for them forever. */
+/** Whether and when the server stops, which also ends its streams. Otherwise the server would wait for them forever. */
 export interface Stop {
   readonly isDone: () => boolean
   readonly wait: Effect.Effect<void>
 }
 
-/** About 14 kB of events, a little less than Node buffers before it asks for a pause. */
+/** About 14 kB of events, a little less than Node's buffer for writes. */
 const batch = 64
 
 /**
- * The bytes of a streamed answer. Without a delay, one write carries as many pieces as fill a buffer and costs one
- * Effect; with a delay every piece is a write of its own. The next write is made when the last one was taken.
+ * The bytes of a streamed answer. With a delay, each piece is one write. Without a delay, a write has as many pieces as fit
+ * into a buffer. Each write waits until the one before was taken.
  */
 export const make = (options: Options): Stream.Stream<Uint8Array> =>
   Stream.fromPull(Effect.sync(() => pull(options, Duration.toMillis(options.delay) === 0)))
@@ -38,7 +41,7 @@ const pull = (
   const encoder = new TextEncoder()
   const end = Effect.fail(Option.none<never>())
   const send = (text: string) => Effect.succeed(Chunk.of(encoder.encode(text)))
-  // A race for every token would cost more than the token; a short wait sees the stop when it is over.
+  // Only a long delay ends early when the server stops: a race for every token would cost more than the token.
   const wait = Duration.toMillis(delay) > 1000 ? Effect.raceFirst(Effect.sleep(delay), stop.wait) : Effect.sleep(delay)
   const size = atOnce ? batch : 1
   let sent = 0

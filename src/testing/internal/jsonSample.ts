@@ -1,18 +1,21 @@
+/**
+ * Makes a value that a JSON Schema accepts, for the tool calls and JSON answers of a `LocalServer`.
+ */
 import { isRecord } from "./chatRequest.ts"
 
 type Json = Readonly<Record<string, unknown>>
 
 /**
- * The smallest value that a JSON Schema accepts, always the same one: required properties only, the first of an `enum`
- * or a union, arrays as short as they may be. Patterns are not looked at. Throws a {@link SampleError} where that value is
- * too large.
+ * The smallest value that a JSON Schema accepts, always the same one: only required properties, the first value of an
+ * `enum` or a union, and arrays as short as possible. Ignores patterns. Throws a {@link SampleError} if the value is too
+ * large.
  */
 export const sample = (schema: unknown): unknown => {
   const most = 1_000_000
   return build(schema, "text", { root: schema, depth: 0, size: { left: most } })
 }
 
-/** The JSON of {@link sample}. Throws a {@link SampleError} where the schema has none. */
+/** The JSON of {@link sample}. Throws a {@link SampleError} if there is no value for the schema. */
 export const sampleJson = (schema: unknown): string => {
   try {
     return JSON.stringify(sample(schema))
@@ -33,7 +36,7 @@ interface Place {
   readonly size: { left: number }
 }
 
-/** Accounts for a part of the value before it is made. */
+/** Adds the size of a part of the value before it is made. */
 const grow = ({ size }: Place, characters: number): void => {
   size.left -= characters
   if (!(size.left > 0)) throw new SampleError("the smallest value that this schema accepts is too large")
@@ -48,7 +51,7 @@ const build = (schema: unknown, name: string, place: Place): unknown => {
   if ("const" in schema) return schema.const
   if (Array.isArray(schema.enum)) return schema.enum[0]
   const union = schema.anyOf ?? schema.oneOf
-  // Deep down a recursive union ends: its last member is the one that does not recur in what generators write.
+  // At a large depth a recursive union must end: generators of schemas put the member that does not recur last.
   if (Array.isArray(union)) return build(union.at(place.depth < 8 ? 0 : -1), name, deeper)
   if (Array.isArray(schema.allOf)) return build(merge(schema, place), name, deeper)
   switch (typeOf(schema)) {
@@ -93,7 +96,7 @@ const decode = (key: string): string => {
 const merge = ({ allOf, ...own }: Json, place: Place): Json => {
   let merged = own
   for (const part of Array.isArray(allOf) ? allOf.filter(isRecord) : []) {
-    // Each part copies what was merged before it.
+    // Each part copies the members that were merged before it.
     grow(place, Object.keys(merged).length + (isRecord(merged.properties) ? Object.keys(merged.properties).length : 0))
     grow(place, Array.isArray(merged.required) ? merged.required.length : 0)
     merged = {

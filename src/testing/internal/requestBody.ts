@@ -1,8 +1,11 @@
+/**
+ * Reads the bodies of requests.
+ */
 import type * as HttpBody from "@effect/platform/HttpBody"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 
-/** The text of a request's body; fails with what the body's own stream or encoder failed with. */
+/** The text of a request's body. Fails with the error of the body's stream or encoder. */
 export const text = (body: HttpBody.HttpBody): Effect.Effect<string, unknown> => {
   switch (body._tag) {
     case "Empty":
@@ -27,7 +30,7 @@ const rawText = (body: unknown): string => {
   return typeof body === "string" || body instanceof URLSearchParams ? body.toString() : ""
 }
 
-/** Parsed JSON, or `undefined` when the text is not JSON. */
+/** The parsed JSON. Undefined if the text is not JSON. */
 export const json = (text: string): unknown => {
   try {
     return JSON.parse(text)

@@ -1,3 +1,6 @@
+/**
+ * The `HttpClient` of a script.
+ */
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -102,7 +105,7 @@ const play = (
   }
 }
 
-/** The counted stream of the steps; a body without steps holds no connection and is not counted. */
+/** The stream of the steps, which updates the counters. A body without steps holds no connection and is not counted. */
 const body = (
   steps: ReadonlyArray<BodyStep>,
   signal: AbortSignal,
@@ -126,7 +129,7 @@ const body = (
   return Stream.fromPull(Effect.map(reading, () => pull(steps, signal)))
 }
 
-/** One step for each pull, so that what is one read in the script is one read for the program. */
+/** Pulls one step at a time, so each step of the script is one read for the program. */
 const pull = (
   steps: ReadonlyArray<BodyStep>,
   signal: AbortSignal
@@ -150,7 +153,7 @@ const pull = (
   })
 }
 
-/** Fails when the request is aborted, as when the scope of `HttpClient.withScope` closes during a read. */
+/** Fails when the request is aborted, for example when the scope of `HttpClient.withScope` closes during a read. */
 const aborted = (signal: AbortSignal): Effect.Effect<never, Option.Option<unknown>> =>
   Effect.async((resume) => {
     const onAbort = () => resume(Effect.fail(Option.some(signal.reason)))

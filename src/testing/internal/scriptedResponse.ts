@@ -1,3 +1,6 @@
+/**
+ * The `HttpClientResponse` of a script.
+ */
 import * as Cookies from "@effect/platform/Cookies"
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpClientError from "@effect/platform/HttpClientError"
@@ -18,9 +21,9 @@ export interface Parts {
 }
 
 /**
- * A response whose body is an Effect stream: its waits are on the Clock of the fiber that reads it, and a reader that
- * leaves runs its finalizers. Like the body of a fetch response it can be read once, except that `text`, `json`,
- * `arrayBuffer`, `formData` and `urlParamsBody` share one reading.
+ * A response whose body is an Effect stream. Its delays use the Clock of the reading fiber, and its finalizers run if the
+ * reader is interrupted. Like the body of a fetch response, it can be read only once; `text`, `json`, `arrayBuffer`,
+ * `formData` and `urlParamsBody` share one read.
  */
 export class ScriptedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
   readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId

@@ -4,8 +4,8 @@ import { EchoMemory } from "../../../src/internal/ai/metadata.ts"
 const answer = (text: string) => ({ text, reasoning: "", callIds: [] })
 const echo = (member: string) => ({ opaque: { origin: "http://a", model: "m", fields: { member } } })
 
-describe("The memory of what servers want back", () => {
-  it("holds the last answers only", () => {
+describe("The memory of opaque fields", () => {
+  it("keeps only the last answers", () => {
     const memory = new EchoMemory(2)
     for (const name of ["a", "b", "c"]) memory.remember(answer(name), echo(name))
     assert.isUndefined(memory.recall(answer("a")))
@@ -13,7 +13,7 @@ describe("The memory of what servers want back", () => {
     assert.deepStrictEqual(memory.recall(answer("c")), echo("c"))
   })
 
-  it("holds an answer longer that was sent again", () => {
+  it("keeps an answer longer if it is sent again", () => {
     const memory = new EchoMemory(2)
     memory.remember(answer("a"), echo("a"))
     memory.remember(answer("b"), echo("b"))
@@ -23,7 +23,7 @@ describe("The memory of what servers want back", () => {
     assert.isUndefined(memory.recall(answer("b")))
   })
 
-  it("tells answers apart by their text, reasoning and calls", () => {
+  it("distinguishes answers by their text, reasoning and calls", () => {
     const memory = new EchoMemory()
     memory.remember({ text: "a", reasoning: "b", callIds: ["1"] }, echo("x"))
     assert.isUndefined(memory.recall({ text: "a", reasoning: "b", callIds: ["2"] }))

@@ -8,7 +8,7 @@ const make = (options: Partial<Options> = {}) =>
   new Accumulator({ provider: undefined, origin: "http://localhost", model: "m", thinkTags: false, ...options })
 
 describe("accumulator", () => {
-  it("adds up chunks, and emits events", () => {
+  it("turns chunks into events and a response", () => {
     const fold = make()
     const out: Array<ChatEvent.ChatEvent> = []
     fold.add({ ...delta("a"), id: "c1", model: "m1" }, false, out)
@@ -25,7 +25,7 @@ describe("accumulator", () => {
     assert.strictEqual(response.finishReason, "interrupted")
   })
 
-  it("holds back half of a character at the end of a call's arguments", () => {
+  it("holds back a high surrogate at the end of a call's arguments", () => {
     const fold = make()
     const out: Array<ChatEvent.ChatEvent> = []
     const piece = (text: string) => ({
@@ -39,13 +39,13 @@ describe("accumulator", () => {
     assert.strictEqual(fold.response().toolCalls[0]?.arguments, "{\"a\":\"\ud83d\ude00\"}\ud83d")
   })
 
-  it("has nothing to show before something came", () => {
+  it("has no partial answer before anything arrived", () => {
     const fold = make()
     fold.add({ id: "c1", choices: [{ delta: { role: "assistant", content: "" } }] }, false, [])
     assert.isUndefined(fold.partial())
   })
 
-  it("counts usage and a function call as something", () => {
+  it("has a partial answer after usage or a function call", () => {
     const usage = make()
     usage.add({ usage: { prompt_tokens: 1 } }, false, [])
     assert.strictEqual(usage.partial()?.usage?.inputTokens, 1)
@@ -61,7 +61,7 @@ describe("accumulator", () => {
     assert.strictEqual(fold.response().rawFinishReason, "stop")
   })
 
-  it("emits the text that it held back at the end", () => {
+  it("emits held-back text at the end", () => {
     const fold = make({ thinkTags: true })
     const out: Array<ChatEvent.ChatEvent> = []
     fold.add(delta("<thi"), false, out)
@@ -78,7 +78,7 @@ describe("accumulator", () => {
     return { answer, out }
   }
 
-  it("emits Begin once, with the first delta, and with it the usage that came before", () => {
+  it("emits Begin once, before the first delta, with the usage that arrived earlier", () => {
     const { out } = events(
       { id: "c1", model: "m1", choices: [{ delta: { role: "assistant", content: "" } }] },
       { usage: { prompt_tokens: 1 } },
@@ -97,7 +97,7 @@ describe("accumulator", () => {
     assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "Finish"])
   })
 
-  it("holds the first half of a character back until the second half comes", () => {
+  it("holds back a high surrogate until its low surrogate arrives", () => {
     const { answer, out } = events(delta("Hi \ud83d"), delta("\udc69"), delta("!\ud83d"))
     const texts = () => out.flatMap((event) => event._tag === "TextDelta" ? [event.text] : [])
     assert.deepStrictEqual(texts(), ["Hi ", "\ud83d\udc69", "!"])
@@ -123,14 +123,14 @@ describe("accumulator", () => {
     assert.strictEqual(events(numbered(2, "a"), numbered(2, "b")).answer.response().text, "ab")
   })
 
-  it("leaves other choices out, in whatever order they come", () => {
+  it("ignores other choices, in any order", () => {
     for (const chunks of [[numbered(0, ""), numbered(1, "")], [numbered(1, "x"), numbered(0, "")]]) {
       const { answer } = events(...chunks, numbered(0, "a"), numbered(1, "y"), numbered(0, "b"))
       assert.strictEqual(answer.response().text, "ab")
     }
   })
 
-  it("has reasoning that comes in tags and in a field once", () => {
+  it("has reasoning once if it arrives in tags and in a field", () => {
     const answer = make({ thinkTags: true })
     const out: Array<ChatEvent.ChatEvent> = []
     answer.add({ choices: [{ delta: { content: "<think>I see.", reasoning_content: "I see." } }] }, false, out)
@@ -139,7 +139,7 @@ describe("accumulator", () => {
     assert.deepStrictEqual([answer.response().reasoning, answer.response().text], ["I see.", "Hi"])
   })
 
-  it("ends calls with the reason for calls, also if the server says stop", () => {
+  it("ends calls with the reason tool-calls, even if the server sends stop", () => {
     const call = { index: 0, id: "a", function: { name: "f", arguments: "{}" } }
     const { answer } = events({ choices: [{ delta: { tool_calls: [call] }, finish_reason: "stop" }] })
     assert.strictEqual(answer.response().finishReason, "tool-calls")

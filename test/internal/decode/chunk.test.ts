@@ -14,15 +14,15 @@ import {
 } from "../../../src/internal/decode/chunk.ts"
 import { isRecord } from "../../../src/internal/json.ts"
 
-describe("delta", () => {
-  it("the first name for reasoning that is not empty counts", () => {
+describe("the readers of a chunk", () => {
+  it("read reasoning under the first name that is not empty", () => {
     assert.strictEqual(reasoningOf({ reasoning_content: "a", reasoning: "b" }), "a")
     assert.strictEqual(reasoningOf({ reasoning_content: null, reasoning: "", reasoning_text: "c" }), "c")
     assert.strictEqual(reasoningOf({ reasoning_details: [{ summary: "d" }, { data: "x" }, null] }), "d")
     assert.isUndefined(reasoningOf({ reasoning: {}, reasoning_details: {} }))
   })
 
-  it("text is a text or the texts of parts", () => {
+  it("read content as a text, or as a list of parts", () => {
     assert.strictEqual(textOf({ content: "a" }), "a")
     assert.strictEqual(
       textOf({ content: [{ type: "text", text: "a" }, { text: "b" }, { type: "output_text", text: "c" }] }),
@@ -33,7 +33,7 @@ describe("delta", () => {
     assert.isUndefined(textOf({}))
   })
 
-  it("a stream reads the delta first, a document the message", () => {
+  it("prefer the delta in a stream, and the message in a document", () => {
     const both = { delta: { content: "d" }, message: { content: "m" } }
     assert.deepStrictEqual(contentOf(both, false, false), { content: "d" })
     assert.deepStrictEqual(contentOf(both, true, false), { content: "m" })
@@ -42,7 +42,7 @@ describe("delta", () => {
     assert.deepStrictEqual(contentOf({ text: "t" }, false, false), { content: "t" })
   })
 
-  it("the first choice is the one with index 0 or none", () => {
+  it("take the choice with the index 0, or without an index, as the first", () => {
     assert.deepStrictEqual(firstChoice({ choices: [{ index: 1 }, { index: 0, a: 1 }] }), { index: 0, a: 1 })
     assert.deepStrictEqual(firstChoice({ choices: [null, { a: 1 }] }), { a: 1 })
     assert.isUndefined(firstChoice({ choices: [{ index: 1 }] }))
@@ -50,13 +50,13 @@ describe("delta", () => {
     assert.deepStrictEqual(anyChoice({ choices: [null, { index: 1 }] }), { index: 1 })
   })
 
-  it("empty usage is ignored", () => {
+  it("ignore empty usage", () => {
     assert.isUndefined(usageOf({ usage: {} }, undefined))
     assert.isUndefined(usageOf({ usage: null }, {}))
     assert.strictEqual(usageOf({ usage: { input_tokens: 1, output_tokens: 2 } }, undefined)?.totalTokens, 3)
   })
 
-  it("cached tokens that are counted beside the input are part of it", () => {
+  it("add cached tokens to the input if the server's input excludes them", () => {
     const read = (usage: object) => {
       const { cachedTokens, inputTokens, totalTokens } = usageOf({ usage }, undefined) ?? {}
       return [inputTokens, cachedTokens, totalTokens]
@@ -77,7 +77,7 @@ describe("delta", () => {
     assert.deepStrictEqual(read({ prompt_tokens: 100, completion_tokens: 1, ...openai }), [100, 90, 101])
   })
 
-  it("usage can have the names of Gemini, with thoughts beside the output", () => {
+  it("read usage with Gemini's names, and add thoughts to the output", () => {
     const usage = {
       promptTokenCount: 100,
       candidatesTokenCount: 5,
@@ -91,12 +91,12 @@ describe("delta", () => {
     }
   })
 
-  it("reasoning that is counted beside the output is part of the total", () => {
+  it("add reasoning to the total if the server's output excludes it", () => {
     const usage = { prompt_tokens: 10, completion_tokens: 1, completion_tokens_details: { reasoning_tokens: 5 } }
     assert.strictEqual(usageOf({ usage }, undefined)?.totalTokens, 16)
   })
 
-  it("reasoning is a text, an object or a list", () => {
+  it("read reasoning as a text, an object or a list", () => {
     for (
       const value of ["hm", { text: "hm", signature: "s" }, { reasoningText: { text: "hm" } }, [{ text: "h" }, "m"]]
     ) {
@@ -104,7 +104,7 @@ describe("delta", () => {
     }
   })
 
-  it("a finish reason that names a failed generation is an error", () => {
+  it("read a finish reason of a failed generation as an error", () => {
     for (
       const reason of ["MALFORMED_FUNCTION_CALL", "function_call_filter: MALFORMED_FUNCTION_CALL", "network_error"]
     ) {
@@ -112,7 +112,7 @@ describe("delta", () => {
     }
   })
 
-  it("a finish reason that ends like a failure is an error", () => {
+  it("read an unknown finish reason with a word for a failure as an error", () => {
     for (
       const reason of ["internal_server_error", "upstream-error", "rateLimited", "kv_cache_exhausted", "exception"]
     ) {
@@ -120,7 +120,7 @@ describe("delta", () => {
     }
   })
 
-  it("a finish reason is read in any spelling", () => {
+  it("read a finish reason in any spelling", () => {
     for (const reason of ["FinishReason.STOP", "endTurn", "<|im_end|>", "stop_str", "eos_token_id"]) {
       assert.strictEqual(toFinishReason(reason), "stop")
     }
@@ -131,13 +131,13 @@ describe("delta", () => {
     assert.strictEqual(toFinishReason("content-filter"), "content-filter")
   })
 
-  it("a finish reason is a text, or an object with a type", () => {
+  it("read a finish reason as a text, or as an object with a type", () => {
     assert.strictEqual(finishReasonOf({ finish_reason: { type: "length", length: 4 } }), "length")
     assert.strictEqual(finishReasonOf({ finish_reason: "stop" }), "stop")
     assert.isUndefined(finishReasonOf({ finish_reason: null }))
   })
 
-  it("a later usage keeps the counts that it does not have", () => {
+  it("keep earlier counts that a later usage lacks", () => {
     const read = (...usages: ReadonlyArray<object>) => {
       const [first, ...rest] = usages.flatMap((usage) => usageOf({ usage }, undefined) ?? [])
       const usage = first && rest.reduce(laterUsage, first)
@@ -151,12 +151,12 @@ describe("delta", () => {
     assert.deepStrictEqual(read({ ...whole, completion_tokens: 1, total_tokens: 101 }, whole), [100, 10, 110])
   })
 
-  it("usage is read in the delta, and cached tokens under either name", () => {
+  it("read usage in the delta, and cached tokens under two names", () => {
     const usage = { prompt_tokens: 10, completion_tokens: 1, prompt_tokens_details: { cache_read_tokens: 4 } }
     assert.strictEqual(usageOf({}, { delta: { usage } })?.cachedTokens, 4)
   })
 
-  it("a tool call is read alone or in a list, with a number as its id, and with parameters as its arguments", () => {
+  it("read a tool call alone or in a list, with a number as its id, and with parameters as its arguments", () => {
     const call = { index: 0, id: 7, function: { name: "f", parameters: { a: 1 } } }
     for (const tool_calls of [call, [call]]) {
       assert.deepStrictEqual(toolCallsOf({ tool_calls }), [
@@ -165,12 +165,12 @@ describe("delta", () => {
     }
   })
 
-  it("a finish reason is read in any case, and an unknown one is other", () => {
+  it("read a finish reason in any case, and an unknown one as other", () => {
     assert.strictEqual(toFinishReason("Tool_Calls"), "tool-calls")
     assert.strictEqual(toFinishReason("hasOwnProperty"), "other")
   })
 
-  it.prop("nothing that JSON can hold makes a reader throw", [fc.json()], ([json]) => {
+  it.prop("never throw, for any JSON", [fc.json()], ([json]) => {
     const value: unknown = JSON.parse(json)
     const record = isRecord(value) ? value : { content: value, choices: value, tool_calls: value, usage: value }
     textOf(record)

@@ -23,7 +23,7 @@ describe("decoder", () => {
     assert.deepStrictEqual(out.map((event) => event._tag), ["Begin", "TextDelta", "Finish"])
   })
 
-  it("reads events whose field is written twice, and an end in small letters", () => {
+  it("reads events with a repeated data:, and [done] in lower case", () => {
     const decoder = make()
     const out: Array<ChatEvent.ChatEvent> = []
     const body = (says("a") + ends()).replaceAll("data: ", "data: data: ")
@@ -36,7 +36,7 @@ describe("decoder", () => {
     const decoder = make()
     const choice = { index: 0, delta: {}, finish_reason: "MALFORMED_FUNCTION_CALL", finish_message: "No arguments" }
     const problem = decoder.push(bytes(`data: ${JSON.stringify({ choices: [choice] })}\n\n${done}`), [])
-    assert.strictEqual(problem?._tag, "ServerSaid")
+    assert.strictEqual(problem?._tag, "ReportedError")
     assert.include(JSON.stringify(problem), "No arguments")
   })
 
@@ -49,14 +49,14 @@ describe("decoder", () => {
     assert.lengthOf(out, 3)
   })
 
-  it("knows a document by its first character, and is never complete before its end", () => {
+  it("recognizes a document by its first character, and is not complete before its end", () => {
     const decoder = make()
     const out: Array<ChatEvent.ChatEvent> = []
     decoder.push(bytes(" \n"), out)
-    assert.isFalse(decoder.isWhole)
+    assert.isFalse(decoder.isDocument)
     const body = JSON.stringify(completion({ content: "a" }))
     decoder.push(bytes(body.slice(0, 1)), out)
-    assert.isTrue(decoder.isWhole)
+    assert.isTrue(decoder.isDocument)
     decoder.push(bytes(body.slice(1)), out)
     assert.isFalse(decoder.isComplete)
     assert.lengthOf(out, 0)
@@ -78,12 +78,12 @@ describe("decoder", () => {
     for (const start of ["data:", ":", "event:", "id:", "retry:", "error:"]) {
       const decoder = make()
       decoder.push(bytes(`${start} `), [])
-      assert.isFalse(decoder.isWhole, start)
+      assert.isFalse(decoder.isDocument, start)
     }
     for (const start of ["database", "Intern", "{", "[", "<", "\""]) {
       const decoder = make()
       decoder.push(bytes(start), [])
-      assert.isTrue(decoder.isWhole, start)
+      assert.isTrue(decoder.isDocument, start)
     }
   })
 })

@@ -14,7 +14,7 @@ const long = (text: string): string => text + "x".repeat(200)
 
 describe("JsonScanner", () => {
   it.prop(
-    "reads pieces of JSON as it reads all of it",
+    "has the same result for any split of JSON",
     [fc.json(), fc.array(fc.nat({ max: 300 }))],
     ([json, cuts]) => {
       const text = JSON.stringify([JSON.parse(json), long("\\\""), long("[{"), { a: "}\\" }])
@@ -29,23 +29,23 @@ describe("JsonScanner", () => {
     }
   )
 
-  it("counts keys and values, but none of those within strings", () => {
+  it("counts keys and values, but not within strings", () => {
     assert.strictEqual(scan("{\"a\":[1,2],\"b,:[{\":\"}]\"}", Infinity).count, 6)
   })
 
-  it("skips what is left of a long string, with its escapes", () => {
+  it("skips the rest of a long string with its escapes", () => {
     const text = JSON.stringify({ a: "x".repeat(300), b: `${"y".repeat(100)}"]\\`, c: "\\".repeat(500), d: [1] })
     assert.deepInclude(stateOf(scan(text, Infinity)), { depth: 0, deepest: 2, isClosed: true, count: 9 })
   })
 
-  it("finds too many keys and values for a limit, but never a few thousand", () => {
+  it("reports too many keys and values for a limit, but never for a few thousand", () => {
     const text = `[${"1,".repeat(20_000)}1]`
     assert.isUndefined(scan(text, 20_001 * 100).excess)
     assert.strictEqual(scan(text, 20_000 * 100).excess, "has more than 20000 keys and values")
     assert.isUndefined(scan(`[${"1,".repeat(8_000)}1]`, 1).excess)
   })
 
-  it("finds nesting that is too deep", () => {
+  it("reports nesting that is too deep", () => {
     assert.isUndefined(scan("[".repeat(256), Infinity).excess)
     assert.strictEqual(scan("[".repeat(257), Infinity).excess, "is nested too deeply")
   })
@@ -60,7 +60,7 @@ describe("valuesIn", () => {
 })
 
 describe("withEscapes", () => {
-  it("escapes line breaks and tabs within strings alone", () => {
+  it("escapes line breaks and tabs only within strings", () => {
     const text = "{\n\t\"a\": \"b\r\n\tc \\\" \\\\\",\n\"d\": \"\\\\\n\"\n}"
     assert.deepStrictEqual(JSON.parse(withEscapes(text)), { a: "b\r\n\tc \" \\", d: "\\\n" })
     assert.isTrue(withEscapes(text).endsWith("\"\n}"))

@@ -4,7 +4,7 @@ import { Accumulator, type Options } from "../../../src/internal/decode/accumula
 const make = (options: Partial<Options> = {}) =>
   new Accumulator({ provider: undefined, origin: "http://localhost", model: "asked", thinkTags: false, ...options })
 
-/** The answer that deltas come to, each in a chunk of its own. */
+/** The answer of these deltas, with each one in its own chunk. */
 const streamed = (...deltas: ReadonlyArray<object>) => {
   const answer = make()
   for (const delta of deltas) answer.add({ choices: [{ index: 0, delta }] }, false, [])
@@ -44,7 +44,7 @@ describe("members of an answer", () => {
     })
   })
 
-  it("joins the deltas of one index by type in whichever order they come", () => {
+  it("joins the deltas of one index by type, in any order", () => {
     const { opaque } = streamed(
       { reasoning_details: [{ type: "reasoning.text", text: "I", index: 0 }] },
       { reasoning_details: [{ type: "reasoning.encrypted", data: "x", index: 0 }] },
@@ -66,7 +66,7 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, { reasoning_details: [block] })
   })
 
-  it("adds up pieces of sound that are equal", () => {
+  it("appends equal pieces of audio", () => {
     const { extra } = streamed({ audio: { id: "a1", data: "AAAA" } }, { audio: { data: "AAAA" } })
     assert.deepStrictEqual(extra, { audio: { id: "a1", data: "AAAAAAAA" } })
   })
@@ -106,7 +106,7 @@ describe("members of an answer", () => {
     })
   })
 
-  it("keeps the thinking parts of a content, in front of its text", () => {
+  it("keeps the thinking parts of content before its text", () => {
     const thinking = (text: string) => ({ type: "thinking", thinking: [{ type: "text", text }] })
     const { opaque, reasoning, text } = streamed(
       { content: [thinking("I ")] },
@@ -117,7 +117,7 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, { content: [thinking("I see"), { type: "text", text: "Hi" }] })
   })
 
-  it("keeps further members of calls with an empty set of fields", () => {
+  it("keeps further members of calls even if there are no opaque fields", () => {
     const { opaque, toolCalls } = streamed({
       tool_calls: [{ index: 0, id: "a", function: { name: "f", arguments: "{}" }, extra_content: { google: "sig" } }]
     })
@@ -125,7 +125,7 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, {})
   })
 
-  it("keeps the pieces of an audio, and its id for the server", () => {
+  it("keeps the pieces of audio, and sends its id back", () => {
     const { extra, opaque } = streamed(
       { audio: { id: "audio_1", data: "AAA" } },
       { audio: { data: "BBB", transcript: "Hel" } },
@@ -163,7 +163,7 @@ describe("members of an answer", () => {
     })
   })
 
-  it("has no such members if the server sends none", () => {
+  it("has none of these members if the server sends none", () => {
     const response = document({ content: "a" }, { system_fingerprint: null, citations: [] })
     for (const member of ["annotations", "logprobs", "extra", "opaque"]) assert.notProperty(response, member)
   })

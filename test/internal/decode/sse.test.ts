@@ -16,7 +16,7 @@ describe("sse", () => {
     assert.deepStrictEqual(parser.end(), [])
   })
 
-  it("a CR at the end of a chunk ends the line, and a LF that follows it ends no other", () => {
+  it("a CR at the end of a chunk ends the line, and a LF after it is ignored", () => {
     const parser = make(1000)
     assert.deepStrictEqual(parser.push("data: a\r"), [])
     assert.deepStrictEqual(parser.push("\n"), [])
@@ -26,22 +26,22 @@ describe("sse", () => {
     assert.deepStrictEqual(parser.push("\n"), [])
   })
 
-  it("an empty chunk between CR and LF does not separate them", () => {
+  it("an empty chunk between CR and LF changes nothing", () => {
     assert.deepStrictEqual(parse("data: a\r", "", "\ndata: b\n\n"), data("a\nb"))
   })
 
-  it("the name of an event is for that event only", () => {
+  it("the name of an event applies only to that event", () => {
     assert.deepStrictEqual(parse("event: error\ndata: a\n\ndata: b\n\n"), [
       { event: "error", data: "a" },
       { event: undefined, data: "b" }
     ])
   })
 
-  it("one space after the colon is not part of a value, a second one is", () => {
+  it("only one space after the colon is not part of the value", () => {
     assert.deepStrictEqual(parse("data:a\n\ndata: a\n\ndata:  a\n\ndata\n\n"), data("a", "a", " a", ""))
   })
 
-  it("the end of the stream ends an event that has begun", () => {
+  it("the end of the stream completes an event", () => {
     assert.deepStrictEqual(parse("data: a\n\ndata: b"), data("a", "b"))
     assert.deepStrictEqual(parse("data: a\r"), data("a"))
   })
@@ -62,7 +62,7 @@ describe("sse", () => {
     assert.isBelow(parser.stray().length, 40_000)
   })
 
-  it("an event that is too long is reported, and nothing is read after it", () => {
+  it("an event that is too long is reported, and nothing after it is read", () => {
     const parser = make(10)
     assert.deepStrictEqual(parser.push("data: a\n\ndata: 01234567890\n\ndata: b\n\n"), data("a"))
     assert.isTrue(parser.overflow())
@@ -70,7 +70,7 @@ describe("sse", () => {
     assert.deepStrictEqual(parser.end(), [])
   })
 
-  it("a line that does not end is too long before its end", () => {
+  it("a line that is too long is reported before its end", () => {
     const parser = make(10)
     for (let i = 0; i < 5; i++) parser.push("xxx")
     assert.isTrue(parser.overflow())

@@ -47,7 +47,7 @@ describe("template", () => {
     }
   })
 
-  it("uses no event as a pattern that has more than its text", () => {
+  it("does not use an event with other data as a pattern", () => {
     const others = [
       event("a", { usage: { prompt_tokens: 1 } }),
       event("a", {}, { finish_reason: "stop" }),
@@ -71,14 +71,14 @@ describe("template", () => {
     assert.deepStrictEqual(texts([event("a")], event("a") + long), { told: ["a"], rest: long })
   })
 
-  it("is not learned again for an event that fits but for its text", () => {
+  it("is not learned again from an event that matches it", () => {
     const template = Template.make(1000, plainTextOf)
     template.learn(event("a"))
     template.learn(event("a \"quote\""))
     assert.strictEqual(template.read(event("b"), 0, () => {}), event("b").length)
   })
 
-  it("is tried less and less often if no event fits", () => {
+  it("is learned less and less often if no event matches", () => {
     let tried = 0
     const template = Template.make(1000, (chunk) => {
       tried++
@@ -110,7 +110,7 @@ const decode = (pieces: ReadonlyArray<Uint8Array>, settings: LLMConfig.LLMConfig
   return { events, problem: problem ?? decoder.end(events), partial: decoder.partial }
 }
 
-/** No piece has the end of an event in it: the template is never used. */
+/** Pieces without the end of an event, for which the template is never used. */
 const lines = (body: Uint8Array): ReadonlyArray<Uint8Array> => {
   const pieces: Array<Uint8Array> = []
   for (let at = 0; at < body.length;) {
@@ -161,7 +161,7 @@ describe("the template and the decoder", () => {
 
   describe.skipIf(!isPresent)("agree on recordings", () => {
     const bodies = cases.filter((recorded) => recorded.stream && recorded.status === 200).map(({ body }) => body)
-    it("as they are", () => {
+    it("without changes", () => {
       for (const body of bodies) agree(body)
     })
 
@@ -169,7 +169,7 @@ describe("the template and the decoder", () => {
       for (const body of bodies) agree(body, withShortEvents)
     })
 
-    it("with bytes that are lost, doubled or flipped", () => {
+    it("with bytes that are lost, duplicated or changed", () => {
       const [first, ...rest] = bodies
       assert.isDefined(first)
       if (first === undefined) return

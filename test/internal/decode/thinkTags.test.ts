@@ -14,35 +14,35 @@ const split = (chunks: ReadonlyArray<string>) => {
 
 describe("thinkTags", () => {
   const rows: ReadonlyArray<readonly [string, string, string, string]> = [
-    ["what stands in the tag is reasoning", "<think>hm</think>a", "hm", "a"],
-    ["the blank lines after it belong to neither", "<think>\nhm\n</think>\n\na\n", "\nhm\n", "a\n"],
-    ["white space may stand before it", "\n  <think>hm</think>a", "hm", "a"],
-    ["it has other names too", "<reasoning>hm</reasoning>a", "hm", "a"],
-    ["an empty one is no reasoning", "<think>\n\n</think>\n\na", "\n\n", "a"],
+    ["text in the tag is reasoning", "<think>hm</think>a", "hm", "a"],
+    ["blank lines after the tag are dropped", "<think>\nhm\n</think>\n\na\n", "\nhm\n", "a\n"],
+    ["white space before the tag is dropped", "\n  <think>hm</think>a", "hm", "a"],
+    ["the tag may have another name", "<reasoning>hm</reasoning>a", "hm", "a"],
+    ["a blank tag has only its blank lines as reasoning", "<think>\n\n</think>\n\na", "\n\n", "a"],
     ["without a tag all is text", "no tag here", "", "no tag here"],
     ["white space before text is text", "  \n a", "", "  \n a"],
     ["an unclosed tag is reasoning to the end", "<think>hm, so", "hm, so", ""],
-    ["an unclosed tag with half of its end is reasoning too", "<think>hm</thi", "hm</thi", ""],
-    ["half a tag at the start is text", "<thin", "", "<thin"],
+    ["an incomplete closing tag at the end is reasoning", "<think>hm</thi", "hm</thi", ""],
+    ["an incomplete tag at the start is text", "<thin", "", "<thin"],
     ["another tag is text", "<b>hm</b>", "", "<b>hm</b>"],
-    ["a tag in the midst is text", "a <think>hm</think> b", "", "a <think>hm</think> b"],
+    ["a tag within text is text", "a <think>hm</think> b", "", "a <think>hm</think> b"],
     ["a second tag is text", "<think>hm</think>a<think>b</think>", "hm", "a<think>b</think>"],
     ["only the tag that was opened closes it", "<think>a</thinking>b</think>c", "a</thinking>b", "c"],
     ["a closing tag alone is text", "hm</think>a", "", "hm</think>a"],
-    ["what looks like the closing tag is reasoning", "<think>a</th<</think>b", "a</th<", "b"],
-    ["blocks in a row are all reasoning", "<think>\n</think>\n\n<think>hm</think>a", "\nhm", "a"],
-    ["a closing tag at the start is dropped, for its reasoning came in a field", "</think>\n\na", "", "a"],
-    ["capitals are as good", "<THINK>hm</Think>A", "hm", "A"],
-    ["brackets are tags of Mistral's", "[THINK]hm[/THINK]a", "hm", "a"],
-    ["names can have a colon", "<seed:think>hm</seed:think>a", "hm", "a"],
-    ["triangles are tags of Kimi's", "\u25c1think\u25b7hm\u25c1/think\u25b7a", "hm", "a"],
-    ["marks of tokens are tags", "<|begin_of_thought|>hm<|end_of_thought|>a", "hm", "a"],
-    ["white space may stand within a tag, before its end", "<think >hm</think\n >a", "hm", "a"],
-    ["white space within a closing tag alone is dropped with it", "</think >\na", "", "a"],
-    ["a tag with more than white space in it is text", "<think of>hm", "", "<think of>hm"],
-    ["a tag with very much white space is text", `<think${" ".repeat(17)}>a`, "", `<think${" ".repeat(17)}>a`],
-    ["half a closing tag with white space is reasoning", "<think>hm</think ", "hm</think ", ""],
-    ["nothing is nothing", "", "", ""]
+    ["an incomplete closing tag within reasoning is reasoning", "<think>a</th<</think>b", "a</th<", "b"],
+    ["several tags at the start are all reasoning", "<think>\n</think>\n\n<think>hm</think>a", "\nhm", "a"],
+    ["a closing tag at the start is dropped (its reasoning is in a field)", "</think>\n\na", "", "a"],
+    ["tags may be in capitals", "<THINK>hm</Think>A", "hm", "A"],
+    ["tags may be in brackets (Mistral)", "[THINK]hm[/THINK]a", "hm", "a"],
+    ["names of tags may have a colon", "<seed:think>hm</seed:think>a", "hm", "a"],
+    ["tags may be in triangles (Kimi)", "\u25c1think\u25b7hm\u25c1/think\u25b7a", "hm", "a"],
+    ["tags may be special tokens", "<|begin_of_thought|>hm<|end_of_thought|>a", "hm", "a"],
+    ["white space is allowed before the last character of a tag", "<think >hm</think\n >a", "hm", "a"],
+    ["a closing tag at the start with white space in it is dropped", "</think >\na", "", "a"],
+    ["a tag with other text in it is text", "<think of>hm", "", "<think of>hm"],
+    ["a tag with too much white space in it is text", `<think${" ".repeat(17)}>a`, "", `<think${" ".repeat(17)}>a`],
+    ["an incomplete closing tag with white space is reasoning", "<think>hm</think ", "hm</think ", ""],
+    ["an empty text has no reasoning and no text", "", "", ""]
   ]
   for (const [title, whole, reasoning, text] of rows) {
     it(title, () => {
@@ -51,14 +51,14 @@ describe("thinkTags", () => {
     })
   }
 
-  it("text is emitted as soon as it is known to be text", () => {
+  it("text is emitted as soon as it cannot be a tag", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<"), [])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: false, text: "<b" }])
     assert.deepStrictEqual(splitter.push(">"), [{ isReasoning: false, text: ">" }])
   })
 
-  it("reasoning is emitted as soon as it is known not to be its end", () => {
+  it("reasoning is emitted as soon as it cannot be a closing tag", () => {
     const splitter = make()
     assert.deepStrictEqual(splitter.push("<think>a</"), [{ isReasoning: true, text: "a" }])
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: true, text: "</b" }])
@@ -70,7 +70,7 @@ describe("thinkTags", () => {
   )
 
   it.prop(
-    "any split gives the same reasoning",
+    "any split gives the same reasoning and text",
     [pieces, fc.array(fc.nat(), { maxLength: 8 })],
     ([parts, places]) => {
       const whole = parts.join("")
@@ -81,7 +81,7 @@ describe("thinkTags", () => {
     { fastCheck: { numRuns: 500 } }
   )
 
-  /** What a text comes to if it is read as a whole. */
+  /** The reasoning and the text, by a simple parser of the complete text. */
   const expected = (whole: string) => {
     let rest = whole
     let reasoning = ""
@@ -102,7 +102,7 @@ describe("thinkTags", () => {
     return { reasoning, text: /^\s*<\/?think(?:ing)?>/.test(whole) ? rest.trimStart() : rest }
   }
 
-  it.prop("nothing is lost but the tags at the start and the gaps after them", [pieces], ([parts]) => {
+  it.prop("only the tags at the start and the white space after them are dropped", [pieces], ([parts]) => {
     const whole = parts.join("")
     assert.deepStrictEqual(split([whole]), expected(whole))
   }, { fastCheck: { numRuns: 500 } })

@@ -24,7 +24,7 @@ const cutCalls: fc.Arbitrary<Cut> = fc.record({
   turns: fc.array(fc.nat(), { minLength: 1, maxLength: 30 })
 })
 
-/** Pieces of one to a few letters each, in turns between the calls. */
+/** The arguments of several calls in pieces of a few letters, interleaved. */
 const deal = (
   { calls, turns }: Cut,
   piece: (place: number, first: boolean, text: string) => ToolCallPiece,
@@ -55,7 +55,7 @@ const folded = (pieces: ReadonlyArray<ToolCallPiece>) =>
   sorted(fold(pieces).map((made) => `${made.name} ${made.arguments}`))
 
 describe("toolCalls", () => {
-  it.prop("pieces with an index add up to the calls, in any mix", [cutCalls], ([cut]) => {
+  it.prop("pieces with an index join to the calls, in any order of the calls", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: place + 1,
       id: first ? `t${place}` : undefined,
@@ -65,7 +65,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with an id add up to the calls, in any mix", [cutCalls], ([cut]) => {
+  it.prop("pieces with an id join to the calls, in any order of the calls", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: undefined,
       id: `t${place}`,
@@ -75,7 +75,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces with neither add up to the calls if these come one after another", [cutCalls], ([cut]) => {
+  it.prop("pieces with neither join to the calls if the calls arrive one after another", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, first, text) => ({
       index: undefined,
       id: undefined,
@@ -85,17 +85,21 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("pieces whose index is always 0 and whose id comes first add up to the calls", [cutCalls], ([cut]) => {
-    const pieces = deal(cut, (place, first, text) => ({
-      index: 0,
-      id: first ? `t${place}` : undefined,
-      name: first ? cut.calls[place]?.name : undefined,
-      arguments: text
-    }), false)
-    assert.strictEqual(folded(pieces), names(cut.calls))
-  })
+  it.prop(
+    "pieces with the index 0 join to the calls if the first piece of each call has its id",
+    [cutCalls],
+    ([cut]) => {
+      const pieces = deal(cut, (place, first, text) => ({
+        index: 0,
+        id: first ? `t${place}` : undefined,
+        name: first ? cut.calls[place]?.name : undefined,
+        arguments: text
+      }), false)
+      assert.strictEqual(folded(pieces), names(cut.calls))
+    }
+  )
 
-  it.prop("pieces with the name on each add up to the calls", [cutCalls], ([cut]) => {
+  it.prop("pieces that all have the name join to the calls", [cutCalls], ([cut]) => {
     const pieces = deal(cut, (place, _first, text) => ({
       index: place,
       id: `t${place}`,
@@ -144,7 +148,7 @@ describe("toolCalls", () => {
     assert.deepStrictEqual(texts([piece("{}", first), piece("{\"a\":1}")]), ["{\"a\":1}"])
   })
 
-  it("uses arguments that are repeated at the end once", () => {
+  it("uses arguments once if they are repeated at the end", () => {
     assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1}"), piece("{\"a\":1}", first)]), ["{\"a\":1}"])
     assert.deepStrictEqual(texts([piece("{\"a\":1}", first), piece("{\"a\":1}", { name: "f" })]), ["{\"a\":1}"])
   })
@@ -164,7 +168,7 @@ describe("toolCalls", () => {
     }
   })
 
-  it("joins one call under two indexes", () => {
+  it("merges one call with two indexes", () => {
     assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("1}", { index: 1 })]), ["{\"a\":1}"])
     assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("1}", { ...first, index: 1 })]), ["{\"a\":1}"])
     assert.deepStrictEqual(texts([piece("", first), piece("{\"a\":1}", { ...first, index: 1 })]), ["{\"a\":1}"])

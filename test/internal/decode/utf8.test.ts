@@ -4,7 +4,7 @@ import { Utf8 } from "../../../src/internal/decode/sse.ts"
 
 const encode = (text: string) => new TextEncoder().encode(text)
 
-/** The bytes in chunks that end where the cuts say. */
+/** Splits bytes into chunks at these places. */
 const chunks = (bytes: Uint8Array, cuts: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
   const ends = [...new Set([...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])].sort((a, b) => a - b)
   return ends.map((end, index) => bytes.subarray(ends[index - 1] ?? 0, end))
@@ -15,7 +15,7 @@ const read = (pieces: ReadonlyArray<Uint8Array>): string => {
   return pieces.map((piece) => utf8.decode(piece)).join("") + utf8.end()
 }
 
-/** Text of all lengths of characters, byte order marks, and bytes that are no text. */
+/** Characters of all lengths, byte order marks, and invalid bytes. */
 const bytes = FastCheck.array(
   FastCheck.oneof(
     FastCheck.constantFrom("a", "data: ", "é", "€", "😀", "\ufeff", "\n").map(encode),
@@ -25,7 +25,7 @@ const bytes = FastCheck.array(
 ).map((pieces) => Uint8Array.from(pieces.flatMap((piece) => [...piece])))
 
 describe("utf8", () => {
-  it("is read equally for any split", () => {
+  it("is decoded to the same text for any split", () => {
     FastCheck.assert(
       FastCheck.property(bytes, FastCheck.array(FastCheck.nat(40), { maxLength: 6 }), (bytes, cuts) => {
         assert.strictEqual(read(chunks(bytes, cuts)), new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes))

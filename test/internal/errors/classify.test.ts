@@ -22,8 +22,8 @@ const rows = (kind: string, table: ReadonlyArray<Row>) => {
   }
 }
 
-describe("words", () => {
-  it("are read without capitals, punctuation, fillers, endings and numbers, a line a sentence", () => {
+describe("plain words", () => {
+  it("have no capitals, punctuation, fillers, endings and numbers, and one sentence per line", () => {
     assert.strictEqual(
       plainWords("Your model's `max_tokens` (8,192) has been EXCEEDED. Needed: 3.5 credits!"),
       "model max token 9 exceed\n need: 9 credit\n"
@@ -31,7 +31,7 @@ describe("words", () => {
   })
 })
 
-describe("wordings that no known server uses yet", () => {
+describe("messages in other words than those of known servers", () => {
   rows("ContextLength", [
     [400, "The model's context windows were exceeded."],
     [422, "MAXIMUM-CONTEXT_LENGTH: 4096"],
@@ -117,7 +117,7 @@ describe("an overflow of the context", () => {
     [400, "Total tokens of image and text exceed max message tokens."],
     [400, "输入内容过长，请缩短后重试"],
     [400, "上下文长度超出模型限制"],
-    // a limit per minute that a single request exceeds: only a shorter request helps
+    // a limit per minute that a single request exceeds: the request must be shorter
     [413, {
       message:
         "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 7000, please reduce your message size and try again.",
@@ -142,7 +142,7 @@ describe("an overflow of the context", () => {
     [400, { message: "max tokens of 4096 exceeded", error_code: "390400" }]
   ])
 
-  it("is not found in a rate limit with the words too many tokens", () => {
+  it("is not confused with a rate limit that says too many tokens", () => {
     for (
       const text of [
         "Too many tokens, please wait before trying again.",
@@ -162,7 +162,7 @@ describe("an overflow of the context", () => {
     [400, "Context size has been exceeded."]
   ])
 
-  // llama.cpp answers 500 where no retry helps
+  // llama.cpp's 500 that a retry cannot fix
   rows("InvalidRequest", [
     [500, {
       message: "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
@@ -192,7 +192,7 @@ describe("an overflow of the context", () => {
   ])
 })
 
-describe("an account that is empty", () => {
+describe("an exhausted quota", () => {
   rows("Quota", [
     [402, ""],
     [402, "Prompt tokens limit exceeded: 12000 > 5000. To increase, upgrade to a paid account"],
@@ -298,7 +298,7 @@ describe("an account that is empty", () => {
   ])
 })
 
-describe("content that was refused", () => {
+describe("refused content", () => {
   rows("ContentFilter", [
     [400, {
       message: "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
@@ -378,7 +378,7 @@ describe("a model that does not exist", () => {
   ])
 })
 
-describe("a key and what it may do", () => {
+describe("authentication and permission", () => {
   rows("Authentication", [
     [401, ""],
     [401, "Unauthorized"],
@@ -422,10 +422,10 @@ describe("a key and what it may do", () => {
   ])
 })
 
-describe("a server in trouble", () => {
+describe("a failing server", () => {
   rows("Server", [
     [500, ""],
-    // llama.cpp, where slots share the cache: the same request can succeed later
+    // llama.cpp's full cache, which slots share: the same request can succeed later
     [500, { message: "Context size has been exceeded.", code: 500, type: "server_error" }],
     [500, "Context size has been exceeded."],
     [200, { message: "Context size has been exceeded.", code: 500, type: "server_error" }],
@@ -469,12 +469,12 @@ describe("an error inside a 200", () => {
     assert.strictEqual(kindOf(200, "Input validation error: `temperature` must be strictly positive"), "InvalidRequest")
   })
 
-  it("is classified by the HTTP status if the body has another one", () => {
+  it("is classified by the HTTP status if that is an error and the body has another one", () => {
     assert.strictEqual(kindOf(429, { message: "x", code: 400 }), "RateLimit")
   })
 })
 
-it("stays quick on megabytes of text", () => {
+it("classifies megabytes of text quickly", () => {
   const info = { ...nothing, message: "model ".repeat(400_000) + "not found ".repeat(400_000) }
 
   assert.strictEqual(kindIn(400, info), "InvalidRequest")

@@ -155,7 +155,7 @@ describe("fromJson reads every shape of an error body", () => {
     })
   }
 
-  it("makes a string of a numeric code and nothing of null", () => {
+  it("reads a numeric code as a string, and null as no code", () => {
     const info = fromJson({ error: { message: "no", code: 400, type: null } })
 
     assert.deepStrictEqual([info?.code, info?.type, info?.status], ["400", undefined, 400])
@@ -173,7 +173,7 @@ describe("fromJson reads every shape of an error body", () => {
     assert.strictEqual(fromJson({ error: "no such model", message: "failed" })?.message, "no such model")
   })
 
-  it("prefers the message to an error that is only a name, which becomes the code", () => {
+  it("prefers the message to an error that is only a name, and uses the name as the code", () => {
     const info = fromJson({ error: "TypeError", message: "Cannot read properties of undefined", status: 500 })
 
     assert.deepStrictEqual([info?.message, info?.code, info?.status], [
@@ -208,14 +208,14 @@ describe("fromJson reads every shape of an error body", () => {
     ["words that are no JSON although they begin so", { error: { message: "[input] is empty" } }, "[input] is empty"]
   ]
   for (const [name, body, words] of spoken) {
-    it(`has the words of ${name}`, () => {
+    it(`reads the message of ${name}`, () => {
       const info = fromJson(body)
 
       assert.strictEqual(info && wordsOf(info), words)
     })
   }
 
-  it("opens an upstream's JSON behind words, and keeps the words", () => {
+  it("reads an upstream's JSON after words, and keeps the words", () => {
     const message =
       "litellm.RateLimitError: OpenAIException - {\"error\":{\"message\":\"slow\",\"code\":\"rate_limit_exceeded\"}}"
     const info = fromJson({ error: { message } })
@@ -228,7 +228,7 @@ describe("fromJson reads every shape of an error body", () => {
     assert.isUndefined(fromJson({ error: { message: "cannot parse {\"model\":\"m\",\"message\":\"x\"}" } })?.upstream)
   })
 
-  it("opens the upstream error that a gateway wraps as text", () => {
+  it("reads the upstream error that a gateway wraps as text", () => {
     const raw = JSON.stringify({ error: { message: "none is not supported", code: "unsupported_value", type: "t" } })
 
     const info = fromJson({ error: { message: "Provider returned error", code: 400, metadata: { raw } } })
@@ -407,7 +407,7 @@ describe("events with a name", () => {
     it(`are parts of the answer: ${name} ${JSON.stringify(data)}`, () => assert.isFalse(isReport(name, data)))
   }
 
-  it("are not needed to know a report by its type or state", () => {
+  it("are not needed to recognize a report by its type or state", () => {
     for (const value of [{ type: "tool.progress", message: "x" }, { status: "processing", message: "x" }]) {
       assert.isUndefined(fromStreamData(value))
     }
@@ -446,13 +446,13 @@ describe("a hostile body", () => {
       const info = fromBody(body)
       classify(400, info)
       retryAfterFromInfo(info, 0)
-      // Reading costs little beside parsing, with room for a machine that is busy.
+      // Reading takes little time compared to parsing, with room for a busy machine.
       assert.isBelow(performance.now() - start, 3 * (start - parsed) + 150)
     })
   }
 })
 
-it("gives a status in words and keeps the number", () => {
+it("describes a status in words, with its number", () => {
   assert.strictEqual(statusText(503), "Service unavailable (HTTP 503)")
   assert.strictEqual(statusText(451), "HTTP status 451")
 })
@@ -500,7 +500,7 @@ describe("messages under other names", () => {
     })
   }
 
-  it("are read from a list, and an ordinary message comes first", () => {
+  it("are read from a list, but an ordinary message takes precedence", () => {
     assert.strictEqual(fromBody("{\"messages\":[\"No room today\"]}").message, "No room today")
     assert.strictEqual(fromBody("{\"cause\":\"x\",\"message\":\"No room today\"}").message, "No room today")
   })
@@ -511,7 +511,7 @@ describe("messages under other names", () => {
     }
   })
 
-  it("give the class of an error that a gateway could not read", () => {
+  it("decide the class of an error that a gateway could not read", () => {
     const value = {
       error_type: "validation_error",
       error_message: JSON.stringify({ error: { message: "This model's maximum context length is 40960 tokens." } })

@@ -19,13 +19,13 @@ describe("scrub", () => {
     assert.strictEqual(scrub(`a ${key} b ${key}, other`, both), "a <redacted> b <redacted>, <redacted>")
   })
 
-  it("treats a secret with the characters of a pattern as text", () => {
+  it("treats the special characters of patterns in a secret as text", () => {
     assert.strictEqual(scrub("a.c abc", secretsFrom(["a.c$"])), "a.c abc")
     assert.strictEqual(scrub("x$&+x", secretsFrom(["$&+x"])), "x<redacted>")
     assert.strictEqual(scrub("(a|b)*[c]{2}^\\d-z", secretsFrom(["(a|b)*[c]{2}^\\d-z"])), "<redacted>")
   })
 
-  it("keeps texts that are shorter than four characters", () => {
+  it("does not replace secrets with fewer than four characters", () => {
     assert.strictEqual(scrub("a b c", secretsFrom(["", "a", "b c"])), "a b c")
   })
 
@@ -82,7 +82,7 @@ describe("scrub", () => {
     }
   })
 
-  it("takes time linear in the text, whatever it repeats", () => {
+  it("takes linear time, for any repetitive text", () => {
     const text = "sk-sk-sk-1234%".repeat(100_000)
     const start = performance.now()
     assert.strictEqual(scrub(text, secrets), text)
@@ -134,19 +134,19 @@ describe("scrubAll", () => {
     assert.strictEqual(scrubAll(response, secrets), response)
   })
 
-  it("ends at a value that is nested without end", () => {
+  it("ends for a value that is nested without end", () => {
     const deep = Array.from({ length: 50_000 }).reduce<unknown>((inner) => [inner], key)
     assert.notInclude(Inspectable.toStringUnknown(scrubAll(deep, secrets)), key)
   })
 })
 
 describe("scrubCause", () => {
-  it("returns the error itself if it shows no secret", () => {
+  it("returns the error itself if it has no secret", () => {
     const cause = new Error("plain", { cause: new Error("beneath") })
     assert.strictEqual(scrubCause(cause, secrets), cause)
   })
 
-  it("replaces an error that shows one, wherever it shows it", () => {
+  it("replaces an error that has a secret in any of its texts", () => {
     const errors: ReadonlyArray<Error> = [
       new Error(`bad ${key}`),
       new Error("outer", { cause: new Error(`inner ${key}`) }),
@@ -177,7 +177,7 @@ describe("the secrets of a config", () => {
   const isHidden = (config: LLMConfig.LLMConfig, text: string) =>
     scrub(`a ${text} b`, secretsOf(config)) === "a <redacted> b"
 
-  it("are the key, and tokens also without the scheme before them", () => {
+  it("are the key, and tokens with and without their scheme", () => {
     const { baseUrl } = config({})
     const own = LLMConfig.make({
       baseUrl,

@@ -110,7 +110,7 @@ describe("retryAfterFromInfo", () => {
   })
 })
 
-describe("resets of limits that are used up", () => {
+describe("resets of used-up limits", () => {
   const epoch = now + 90_000
   const table: ReadonlyArray<readonly [string, Record<string, string>, number | undefined]> = [
     [
@@ -208,14 +208,14 @@ describe("resets of limits that are used up", () => {
     })
   }
 
-  it("never give a wait that JSON has no number for", () => {
+  it("never give a wait that JSON cannot represent", () => {
     const most = Number.MAX_SAFE_INTEGER
     assert.strictEqual(retryAfterMillis({ "retry-after": "9".repeat(400) }, now), most)
     assert.strictEqual(retryAfterMillis({ "retry-after-ms": "9".repeat(400) }, now), most)
     assert.strictEqual(retryAfterFromInfo(said(`try again in ${"9".repeat(12)} days`), now), most)
   })
 
-  it("take little time for a number with a tail", () => {
+  it("take little time for a number with a long text after it", () => {
     const digits = `${"1".repeat(60_000)}!`
     const start = performance.now()
     const info: ErrorInfo = { message: `请在 ${digits} 秒后重试`, retryDelay: digits, resets: [digits] }
@@ -258,7 +258,7 @@ describe("requestId", () => {
     "cf-ray"
   ]
   for (const name of names) {
-    it(`knows ${name}`, () => {
+    it(`reads ${name}`, () => {
       assert.strictEqual(requestId({ date: "today", [name]: " id ", server: "nginx" }), "id")
     })
   }
@@ -287,7 +287,7 @@ describe("requestId", () => {
     assert.isUndefined(requestId(Object.fromEntries(others.map((name) => [name, "no"]))))
   })
 
-  it("passes over an empty id", () => {
+  it("ignores an empty id", () => {
     assert.strictEqual(requestId({ "x-request-id": " ", "request-id": "req" }), "req")
     assert.isUndefined(requestId({ "x-request-id": "" }))
     assert.isUndefined(requestId({}))

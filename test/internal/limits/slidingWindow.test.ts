@@ -1,5 +1,5 @@
 /**
- * The two parts of a limit that know no time of their own: what counts within a minute, and who is next.
+ * The two parts of a limit that use no Clock: the amounts within a minute, and the queue of waiting calls.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
@@ -9,7 +9,7 @@ import { SlidingWindow } from "../../../src/internal/limits/slidingWindow.ts"
 const minute = 60_000
 
 describe("a sliding window", () => {
-  it("admits the complete limit at once, and the next when the first is a minute old", () => {
+  it("admits the complete limit at once, and the next amount a minute later", () => {
     const window = new SlidingWindow(2)
     assert.strictEqual(window.wait(1, 0), 0)
     window.take(1, 0)
@@ -19,14 +19,14 @@ describe("a sliding window", () => {
     assert.strictEqual(window.wait(1, minute), 0)
   })
 
-  it("admits more than the limit if nothing else counts", () => {
+  it("admits an amount above the limit if nothing else counts", () => {
     const window = new SlidingWindow(100)
     assert.strictEqual(window.wait(5_000, 0), 0)
     window.take(1, 0)
     assert.strictEqual(window.wait(5_000, 0), minute)
   })
 
-  it("returns unused tokens of a reservation, and counts further ones from now on", () => {
+  it("returns unused tokens of a reservation, and counts additional ones from now on", () => {
     const window = new SlidingWindow(100)
     const entry = window.take(80, 0)
     window.settle(entry, 30, 1_000)
@@ -96,45 +96,45 @@ describe("a sliding window", () => {
   )
 })
 
-describe("a line", () => {
-  const order = (line: FairQueue<string>): ReadonlyArray<string> => {
+describe("a fair queue", () => {
+  const order = (queue: FairQueue<string>): ReadonlyArray<string> => {
     const served: Array<string> = []
-    for (let head = line.head; head !== undefined; head = line.head) {
+    for (let head = queue.head; head !== undefined; head = queue.head) {
       served.push(head)
-      line.served(head.slice(0, 1), head)
+      queue.served(head.slice(0, 1), head)
     }
     return served
   }
-  const lineOf = (...members: ReadonlyArray<string>): FairQueue<string> => {
-    const line = new FairQueue<string>()
-    for (const member of members) line.join(member.slice(0, 1), member)
-    return line
+  const queueOf = (...members: ReadonlyArray<string>): FairQueue<string> => {
+    const queue = new FairQueue<string>()
+    for (const member of members) queue.join(member.slice(0, 1), member)
+    return queue
   }
 
   it("serves each group in turn, and within a group in the order of arrival", () => {
-    assert.deepStrictEqual(order(lineOf("a1", "a2", "a3", "b1", "c1", "b2")), ["a1", "b1", "c1", "a2", "b2", "a3"])
+    assert.deepStrictEqual(order(queueOf("a1", "a2", "a3", "b1", "c1", "b2")), ["a1", "b1", "c1", "a2", "b2", "a3"])
   })
 
   it("serves a group that returns after the others", () => {
-    const line = lineOf("a1", "b1", "c1")
-    line.served("a", "a1")
-    line.join("a", "a2")
-    assert.deepStrictEqual(order(line), ["b1", "c1", "a2"])
+    const queue = queueOf("a1", "b1", "c1")
+    queue.served("a", "a1")
+    queue.join("a", "a2")
+    assert.deepStrictEqual(order(queue), ["b1", "c1", "a2"])
   })
 
-  it("forgets a call that leaves, and moves no other", () => {
-    const line = lineOf("a1", "a2", "b1")
-    line.leave("a", "a1")
-    line.leave("a", "a1")
-    line.leave("z", "z1")
-    assert.deepStrictEqual(order(line), ["a2", "b1"])
-    assert.deepStrictEqual(order(lineOf()), [])
+  it("removes a call that leaves, and keeps the order of the others", () => {
+    const queue = queueOf("a1", "a2", "b1")
+    queue.leave("a", "a1")
+    queue.leave("a", "a1")
+    queue.leave("z", "z1")
+    assert.deepStrictEqual(order(queue), ["a2", "b1"])
+    assert.deepStrictEqual(order(queueOf()), [])
   })
 
   it("accepts any text as a group", () => {
-    const line = new FairQueue<string>()
-    for (const group of ["", "__proto__", "constructor"]) line.join(group, group)
-    assert.deepStrictEqual(line.clear(), ["", "__proto__", "constructor"])
-    assert.isUndefined(line.head)
+    const queue = new FairQueue<string>()
+    for (const group of ["", "__proto__", "constructor"]) queue.join(group, group)
+    assert.deepStrictEqual(queue.clear(), ["", "__proto__", "constructor"])
+    assert.isUndefined(queue.head)
   })
 })

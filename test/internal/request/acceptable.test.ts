@@ -1,5 +1,5 @@
 /**
- * What every request has, whatever is stored.
+ * Properties of every request, for any stored history.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { type CallOptions, type ChatMessage, LLMConfig, Provider } from "effect-chat"
@@ -38,7 +38,7 @@ const requestOf = (
   return { text, messages: JSON.parse(text).messages }
 }
 
-/** Every text in a value, the names of members included. */
+/** All texts in a value, including the names of members. */
 const textsIn = (value: unknown): ReadonlyArray<string> => {
   if (typeof value === "string") return [value]
   return typeof value === "object" && value !== null
@@ -55,11 +55,11 @@ const callsOf = (messages: ReadonlyArray<Sent>) => messages.flatMap((message) =>
 
 const forms = { any: /^[^]+$/, openai: /^[^]{1,40}$/, anthropic: /^[\w-]{1,64}$/, mistral: /^[A-Za-z0-9]{9}$/ }
 
-/** A law for each request, by its title. */
+/** Assertions for each request, by their titles. */
 const laws: Readonly<
   Record<string, (sent: ReturnType<typeof requestOf>, wire: Provider.Wire, hasTools: boolean) => void>
 > = {
-  "each call is followed by its result, and each result has its call": ({ messages }) => {
+  "has the result of each call after it, and a call for each result": ({ messages }) => {
     const awaited: Array<string | undefined> = []
     for (const message of messages) {
       if (message.role === "tool") assert.strictEqual(message.tool_call_id, awaited.shift())
@@ -70,12 +70,12 @@ const laws: Readonly<
     }
     assert.lengthOf(awaited, 0)
   },
-  "ids of calls are unique and have the server's form": ({ messages }, wire) => {
+  "has unique ids of calls in the server's form": ({ messages }, wire) => {
     const ids = callsOf(messages).map(({ id }) => id)
     assert.lengthOf(new Set(ids), ids.length)
     for (const id of ids) assert.match(id, forms[wire.toolCallIds])
   },
-  "names of calls are legal or offered, and their arguments are JSON objects of well-formed text": ({ messages }) => {
+  "has calls with valid or offered names, and with well-formed JSON objects as arguments": ({ messages }) => {
     for (const { function: { arguments: text, name } } of callsOf(messages)) {
       if (name !== "mcp.tool/x") assert.match(name, /^[\w-]{1,64}$/)
       const value: unknown = JSON.parse(text)
@@ -83,17 +83,17 @@ const laws: Readonly<
       for (const inner of textsIn(value)) assert.notMatch(inner, loneSurrogate, text)
     }
   },
-  "all text is well-formed Unicode": ({ text }) => {
+  "has only well-formed Unicode": ({ text }) => {
     for (const inner of textsIn(JSON.parse(text))) assert.notMatch(inner, loneSurrogate)
   },
-  "no text is blank, and content is null beside calls only": ({ messages }) => {
+  "has no blank text, and null as content only with calls": ({ messages }) => {
     for (const { content, tool_calls } of messages) {
       assert.isFalse(isBlank(content))
       if (Array.isArray(content)) { for (const part of content) assert.isFalse(isBlank(part.text), "a blank part") }
       if (content === null) assert.isAbove(tool_calls?.length ?? 0, 0)
     }
   },
-  "no user or system message follows one of its role, and the system message is where the server accepts it": (
+  "has no two user or system messages in a row, and a system message only where the server accepts it": (
     { messages },
     wire
   ) => {
@@ -104,7 +104,7 @@ const laws: Readonly<
       if (wire.systemRole === "user") assert.notStrictEqual(role, "system")
     }
   },
-  "reasoning is sent under the name that is demanded, even if empty, and under no other": ({ messages }, wire) => {
+  "has reasoning only under the name that the server requires, even if it is empty": ({ messages }, wire) => {
     for (const message of messages.filter(({ role }) => role === "assistant")) {
       for (const name of ["reasoning_content", "reasoning"]) {
         if (wire.reasoningEcho === name) assert.isString(Reflect.get(message, name))
@@ -112,14 +112,14 @@ const laws: Readonly<
       }
     }
   },
-  "without tools there are no calls and results, where they would be refused": ({ messages }, wire, hasTools) => {
+  "has no calls and results without tools if the server would refuse them": ({ messages }, wire, hasTools) => {
     if (hasTools || wire.toolHistory === "calls") return
     for (const message of messages) {
       assert.notStrictEqual(message.role, "tool")
       assert.notProperty(message, "tool_calls")
     }
   },
-  "only results name a tool, for servers that demand it, and only users have names, where they are accepted": (
+  "has names only in results for servers that require them, and in user messages for servers that accept them": (
     { messages },
     wire
   ) => {
@@ -130,7 +130,7 @@ const laws: Readonly<
       else assert.isUndefined(name)
     }
   },
-  "no member is sent that no server knows": ({ messages }) => {
+  "has no members that only the library uses": ({ messages }) => {
     for (const message of messages) {
       for (const name of ["opaque", "toolCalls", "refusal", "finishReason", "usage"]) assert.notProperty(message, name)
     }
@@ -141,7 +141,7 @@ const signatures = (value: unknown) => textsIn(value).filter((text) => text.ends
 
 const often = { fastCheck: { numRuns: runs(15, 40) } }
 
-describe("A request of any history, with every preset", () => {
+describe("A request, for any history and every preset,", () => {
   for (const [title, law] of Object.entries(laws)) {
     it.prop(title, [history], ([messages]) => {
       for (const wire of Object.values(wires)) {
@@ -151,7 +151,7 @@ describe("A request of any history, with every preset", () => {
     }, often)
   }
 
-  it.prop("is not changed by another pass", [history], ([messages]) => {
+  it.prop("is not changed if it is converted again", [history], ([messages]) => {
     for (const wire of Object.values(wires)) {
       for (const names of [new Set<string>(), new Set(["f"])]) {
         const target = { config: LLMConfig.make({ baseUrl: origin, model, wire }), tools: names }
@@ -161,7 +161,7 @@ describe("A request of any history, with every preset", () => {
     }
   }, often)
 
-  it.prop("has opaque fields of its server and model, and of no other", [history], ([messages]) => {
+  it.prop("has only the opaque fields of its server and model", [history], ([messages]) => {
     const wire = Provider.Wire.make({})
     const isOwn = (message: ChatMessage.ChatMessage) =>
       message.role === "assistant" && message.opaque?.origin === origin && message.opaque.model === model
@@ -172,10 +172,10 @@ describe("A request of any history, with every preset", () => {
     assert.strictEqual(signatures(requestOf(wire, messages.filter((message) => !isOwn(message)), tools)), 0)
   })
 
-  /** The history with a text of its own in every place. */
+  /** The history with a different text at each place. */
   const marked = (messages: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<ChatMessage.ChatMessage> =>
     messages.map((message, index) => {
-      // Longer than what arbitrary arguments have by chance.
+      // Long enough not to occur in arbitrary arguments by chance.
       const content = `<said ${index}>`
       switch (message.role) {
         case "system":
@@ -188,7 +188,7 @@ describe("A request of any history, with every preset", () => {
       }
     })
 
-  it.prop("loses no text, and repeats none", [history], ([messages]) => {
+  it.prop("has every text of the history once", [history], ([messages]) => {
     for (const wire of Object.values(wires)) {
       for (const options of [tools, {}]) {
         const said = marked(messages)
@@ -205,17 +205,17 @@ describe("A request of any history, with every preset", () => {
     for (const wire of Object.values(wires)) {
       const said = marked(messages.filter(({ role }) => role === "user" || role === "assistant"))
       const text = JSON.stringify(requestOf(wire, said, tools).messages)
-      const places = said.map((_, index) => text.indexOf(`<${index}>`))
+      const places = said.map((_, index) => text.indexOf(`<said ${index}>`))
       assert.deepStrictEqual(places, [...places].sort((one, other) => one - other))
     }
   }, often)
 
-  it.prop("begins as the request before it, so that the server's cache holds", [history], ([messages]) => {
+  it.prop("starts with the messages of the request before it, for the server's cache", [history], ([messages]) => {
     const said = messages.filter(({ role }) => role !== "system")
     for (const wire of Object.values(wires)) {
       const before = requestOf(wire, said, tools).messages.map((message) => JSON.stringify(message))
       const after = requestOf(wire, [...said, { role: "user", content: "more" }], tools).messages
-      // The last message may be one with the new one.
+      // The last message may be merged with the new one.
       assert.deepStrictEqual(
         after.slice(0, before.length - 1).map((message) => JSON.stringify(message)),
         before.slice(0, -1)

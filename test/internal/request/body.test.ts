@@ -8,19 +8,19 @@ const sent = (messages: ReadonlyArray<ChatMessage.ChatMessage>, options: CallOpt
   JSON.parse(JSON.stringify(toBody(config, messages, options, false)))
 
 describe("request", () => {
-  it("a refusal is sent back as the answer's text, which every server accepts", () => {
+  it("sends a refusal back as text, which every server accepts", () => {
     const [message] = sent([{ role: "assistant", content: "", refusal: "no" }]).messages
     assert.deepStrictEqual(message, { role: "assistant", content: "no" })
   })
 
-  it("members that only the history has are not sent", () => {
+  it("does not send members that only the history has", () => {
     const [message] = sent([
       { role: "assistant", content: "a", finishReason: "interrupted", model: "m", toolCalls: [], reasoning: "hm" }
     ]).messages
     assert.deepStrictEqual(message, { role: "assistant", content: "a" })
   })
 
-  it("messages keep their order", () => {
+  it("keeps the order of messages", () => {
     const roles = ["system", "user", "assistant", "tool", "user"]
     const messages = sent([
       ChatMessage.system("s"),
@@ -32,7 +32,7 @@ describe("request", () => {
     assert.deepStrictEqual(messages.map((message: { readonly role: string }) => message.role), roles)
   })
 
-  it("a schema has its description and its strictness only if they are given", () => {
+  it("sends description and strict of a schema only if they are set", () => {
     const schema = { type: "object" }
     const format = (more: object) =>
       sent([], { responseFormat: { type: "json_schema", name: "n", schema, ...more } }).response_format.json_schema

@@ -33,7 +33,7 @@ const response = (fields: Partial<ChatResponse> = {}): ChatResponse =>
   })
 
 describe("the estimate of a text", () => {
-  it("reckons about four letters a token, and a token a Chinese character", () => {
+  it("is about one token for four letters, and one token for a Chinese character", () => {
     assert.strictEqual(estimateText(""), 0)
     assert.strictEqual(estimateText("a".repeat(400)), 100)
     assert.strictEqual(estimateText("你是一个严谨的助手"), 9)
@@ -41,7 +41,7 @@ describe("the estimate of a text", () => {
 })
 
 describe("the estimate of a request", () => {
-  it("grows with every message, tool and form of the answer", () => {
+  it("grows with every message, tool and response format", () => {
     const tool = CallOptions.tool({ name: "weather", parameters: ChatMessage.UserMessage })
     const plain = estimateInput(messages)
 
@@ -61,7 +61,7 @@ describe("the usage of an answer", () => {
     assert.deepStrictEqual(estimateUsage(messages, response({ usage: told })), told)
   })
 
-  it("is estimated and marked so if the server sent none", () => {
+  it("is an estimate with `estimated: true` if the server sent none", () => {
     const estimated = estimateUsage(messages, response({ reasoning: "They ask who I am." }))
     assert.isTrue(estimated.estimated)
     assert.isNull(estimated.raw)
@@ -71,7 +71,7 @@ describe("the usage of an answer", () => {
     assert.strictEqual(estimated.totalTokens, estimated.inputTokens + estimated.outputTokens)
   })
 
-  it("counts tool calls, and reasoning that no text follows", () => {
+  it("counts tool calls, and reasoning without a text after it", () => {
     const toolCalls = [{ id: "1", name: "weather", arguments: "{\"city\":\"Hangzhou\"}" }]
     assert.isAtLeast(estimateUsage(messages, response({ text: "", toolCalls })).outputTokens, 8)
     assert.strictEqual(
@@ -96,7 +96,7 @@ describe("the usage of an answer", () => {
   }
 
   it.prop(
-    "never is less than nothing, and always adds up",
+    "is never negative, and its total is the sum of input and output",
     [FastCheck.array(Arbitrary.make(ChatMessage.ChatMessage), { maxLength: 5 }), Arbitrary.make(ChatResponse)],
     ([messages, response]) => {
       const withoutUsage = Object.assign({}, response, { usage: undefined })

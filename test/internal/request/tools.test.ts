@@ -28,7 +28,7 @@ const closed = (properties: object, required: ReadonlyArray<string> = Object.key
 })
 
 describe("The parameters of a tool", () => {
-  it("are an object without members for an empty struct", () => {
+  it("are an object without properties for an empty struct", () => {
     assert.deepStrictEqual(parametersOf(Schema.Struct({})), { type: "object", properties: {} })
     assert.deepStrictEqual(
       parametersOf(Schema.Struct({ a: Schema.Struct({}) })),
@@ -49,7 +49,7 @@ describe("The parameters of a tool", () => {
     assert.deepStrictEqual(parametersOf(Category), { ...category, $defs: { "a/b~c": category } })
   })
 
-  it("have the members of all schemas of a union, and require what each of them requires", () => {
+  it("have the properties of all members of a union, and require those that each member requires", () => {
     const union = Schema.Union(
       Schema.TaggedStruct("A", { x: Schema.String, y: Schema.String }),
       Schema.Union(Schema.TaggedStruct("B", { x: Schema.Number }), Schema.Null),
@@ -65,13 +65,13 @@ describe("The parameters of a tool", () => {
     })
   })
 
-  it("are open if a schema of a union is", () => {
+  it("allow additional properties if a member of a union does", () => {
     const record = Schema.Record({ key: Schema.String, value: Schema.Number })
     assert.notProperty(parametersOf(Schema.Union(Schema.Struct({ a: Schema.String }), record)), "additionalProperties")
     assert.deepNestedInclude(parametersOf(record), { type: "object", additionalProperties: { type: "number" } })
   })
 
-  it("have no keyword that names a dialect, but properties of that name", () => {
+  it("have no $schema and $id keywords, but keep properties with these names", () => {
     const schema = {
       $schema: "https://json-schema.org/draft/2020-12/schema",
       $id: "x",
@@ -88,7 +88,7 @@ describe("The parameters of a tool", () => {
     })
   })
 
-  it("merge the parts of a JSON Schema that is made of several", () => {
+  it("merge the parts of an allOf", () => {
     assert.deepStrictEqual(
       toParameters({
         allOf: [{ $ref: "#/definitions/A" }, { type: "object", properties: { b: text }, required: ["b"] }],
@@ -98,7 +98,7 @@ describe("The parameters of a tool", () => {
     )
   })
 
-  it("wrap values that are not objects in a member", () => {
+  it("wrap a value that is not an object in a property", () => {
     assert.deepStrictEqual(parametersOf(Schema.String), {
       type: "object",
       properties: { value: text },
@@ -106,7 +106,7 @@ describe("The parameters of a tool", () => {
     })
   })
 
-  it("are an open object if nothing is known of them", () => {
+  it("are an object with any properties if the schema does not restrict them", () => {
     for (const schema of [{}, { $ref: "#" }, { $ref: "#/$defs/no" }, { $ref: "https://x.test/y" }, { anyOf: [true] }]) {
       assert.deepStrictEqual(toParameters(schema), { type: "object", properties: {}, required: [] })
     }

@@ -39,7 +39,7 @@ const simple = (handler: Effect.Effect<unknown, unknown>, name = "tool") =>
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { id: Schema.String }) {}
 
 describe("runCalls", () => {
-  it.effect("returns results in the order of the calls, whatever finishes first (A5)", () =>
+  it.effect("returns results in the order of the calls, whichever finishes first (A5)", () =>
     Effect.gen(function*() {
       const slow = simple(Effect.as(Effect.sleep("2 seconds"), "slow"), "slow")
       const fast = simple(Effect.as(Effect.sleep("1 second"), ""), "fast")
@@ -76,7 +76,7 @@ describe("runCalls", () => {
       assert.strictEqual(most, 2)
     }))
 
-  it.effect("keeps the other calls going if one fails (A4)", () =>
+  it.effect("continues the other calls if one fails (A4)", () =>
     Effect.gen(function*() {
       const { results } = yield* run(
         [
@@ -117,7 +117,7 @@ describe("runCalls", () => {
       assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
     }))
 
-  it.effect("reports unknown tools with the names there are (A13), and arguments that do not decode with the issue", () =>
+  it.effect("reports unknown tools with the existing names (A13), and arguments that do not decode with the issue", () =>
     Effect.gen(function*() {
       const tool = Tool.make({
         name: "add",
@@ -141,7 +141,7 @@ describe("runCalls", () => {
       assert.strictEqual((yield* one(tool, "[1]")).outcome, "invalidArguments")
     }))
 
-  it.effect("does not run the last call of an answer that was cut off (A12)", () =>
+  it.effect("does not run the last call of a truncated answer (A12)", () =>
     Effect.gen(function*() {
       const { results } = yield* run([simple(Effect.succeed("ran"))], [
         call("tool", "{}", "1"),
@@ -168,7 +168,7 @@ describe("runCalls", () => {
       assert.include(content, "within 5s")
     }))
 
-  it.effect("cuts a long result in its middle, at a character, with the same text in event and result (A9)", () =>
+  it.effect("shortens a long result in its middle, between characters, with the same text in event and result (A9)", () =>
     Effect.gen(function*() {
       const emitted = yield* Ref.make("")
       const tool = Tool.make({
@@ -219,7 +219,7 @@ describe("runCalls", () => {
       assert.isTrue(polls.every(({ outcome }) => outcome === "success"))
     }))
 
-  it.effect("tells finished, running and not started calls apart if it is interrupted (A6, A7)", () =>
+  it.effect("distinguishes finished, running and not started calls if it is interrupted (A6, A7)", () =>
     Effect.gen(function*() {
       const aborted = yield* Ref.make<ReadonlyArray<ToolSet.CallResult>>([])
       const started = yield* Deferred.make<void>()
@@ -305,7 +305,7 @@ describe("approvals", () => {
       assert.deepStrictEqual(tags, ["ToolStart", "ToolResult"])
     }))
 
-  it.effect("counts a decision function that fails or throws as yes", () =>
+  it.effect("treats a failing needsApproval function as true", () =>
     Effect.gen(function*() {
       const throwing = pay(() => {
         throw new Error("no")
@@ -316,7 +316,7 @@ describe("approvals", () => {
       }
     }))
 
-  it.effect("runs what is approved, and reports a denial with its reason (B11)", () =>
+  it.effect("runs approved calls, and reports a denial with its reason (B11)", () =>
     Effect.gen(function*() {
       const approved = yield* one(pay(true), "{\"amount\":1}", { approve: () => Effect.succeed(true) })
       assert.strictEqual(approved.content, "paid 1")
@@ -340,7 +340,7 @@ describe("approvals", () => {
       assert.strictEqual(results[0]?.content, "paid 3")
     }))
 
-  it.effect("ends the wait for an answer by its own limit, which is no denial, while other calls run (B12)", () =>
+  it.effect("ends the wait for an approval after its own limit, without a denial, while other calls run (B12)", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(run([pay(({ amount }) => amount > 1)], [
         call("pay", "{\"amount\":2}", "asked"),

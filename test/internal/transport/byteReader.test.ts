@@ -7,11 +7,11 @@ import * as Body from "../../../src/internal/transport/byteReader.ts"
 const request = HttpClientRequest.get("http://127.0.0.1")
 const bytes = (text: string) => new TextEncoder().encode(text)
 
-/** A response as `NodeHttpClient` makes them: the source is the stream, or has it. */
+/** A response like those of `NodeHttpClient`: the source is the stream, or has it. */
 const sourced = (source: unknown): HttpClientResponse.HttpClientResponse =>
   Object.assign(Object.create(HttpClientResponse.fromWeb(request, new Response())), { source })
 
-/** A body that is written by hand, in both of its forms. */
+/** Bodies that the test writes. */
 const makers = {
   "of fetch": () => {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, {
@@ -48,9 +48,9 @@ const next = (body: Body.Body, isTaken = true): Promise<string> =>
 const ofResponse = (response: HttpClientResponse.HttpClientResponse): Body.Body =>
   Body.of(response) ?? assert.fail("not known")
 
-describe("body", () => {
+describe("a body", () => {
   for (const [name, make] of Object.entries(makers)) {
-    it(`${name} is read as it comes, to its end`, async () => {
+    it(`${name} is read as it arrives, to its end`, async () => {
       const { end, response, write } = make()
       const body = ofResponse(response)
       void write("a")
@@ -73,7 +73,7 @@ describe("body", () => {
       assert.strictEqual(await next(body), "end")
     })
 
-    it(`${name} can be read further by any reader, also after data that was kept`, async () => {
+    it(`${name} can be read by another reader, also after unread data`, async () => {
       const { end, response, write } = make()
       const body = ofResponse(response)
       const kept = next(body, false)
@@ -106,7 +106,7 @@ describe("body", () => {
       assert.strictEqual(await later, "Error: reset")
     })
 
-    it(`${name} is over for who waits when it is closed`, async () => {
+    it(`${name} ends for a waiting reader when it is closed`, async () => {
       const { response } = make()
       const body = ofResponse(response)
       const later = next(body)

@@ -30,7 +30,7 @@ const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
   })
 
 describe("deadlines", () => {
-  it.effect("before the first token only the time to it and the total count", () =>
+  it.effect("before the first token, only the limits firstToken and total apply", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -38,7 +38,7 @@ describe("deadlines", () => {
       assert.deepInclude(timedOut, { _tag: "TimedOut", phase: "firstToken", limit: limits.firstTokenTimeout })
     }))
 
-  it.effect("a sign of life does not move the time to the first token", () =>
+  it.effect("data without a token does not extend the time to the first token", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -46,7 +46,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
-  it.effect("after it a sign of life moves the time of silence", () =>
+  it.effect("after the first token, any data restarts the idle time", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -55,7 +55,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 3500), { phase: "idle" })
     }))
 
-  it.effect("time between waits does not count as silence", () =>
+  it.effect("time between waits does not count as idle time", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -64,7 +64,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 2000), { phase: "idle" })
     }))
 
-  it.effect("between two tries only the total counts", () =>
+  it.effect("between two attempts, only the total limit applies", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -72,7 +72,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.effect("silence between two attempts does not count, even if an answer had begun", () =>
+  it.effect("between two attempts, no idle time counts, even if an answer had begun", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -100,7 +100,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* Effect.flip(waitFor(deadlines, Effect.void)), { _tag: "TimedOut" })
     }))
 
-  it.effect("the awaited effect is interrupted when the limit expires, without a wait for its interruption", () =>
+  it.effect("an exceeded limit interrupts the awaited effect, and does not wait for its interruption", () =>
     Effect.gen(function*() {
       let interrupted = false
       const deadlines = yield* make
@@ -115,8 +115,8 @@ describe("deadlines", () => {
     }))
 })
 
-describe("time", () => {
-  /** A Clock whose monotonic time and date are set by hand; its sleeps end when they are woken. */
+describe("the timer of deadlines", () => {
+  /** A Clock whose monotonic time and date the test sets. Sleeps end only by `wake`. */
   const makeClock = () => {
     const sleeps: Array<number> = []
     const timers = new Set<() => void>()
@@ -139,7 +139,7 @@ describe("time", () => {
   const ofClock = (clock: Clock.Clock) =>
     Effect.map(Effect.runtime<never>(), (runtime) => new Deadlines(limits, clock, new Wait(runtime)))
 
-  it.effect("a jump of the date does not count as time", () =>
+  it.effect("ignores a jump of the date", () =>
     Effect.gen(function*() {
       const { clock, state, wake } = makeClock()
       const deadlines = yield* ofClock(clock)
@@ -154,7 +154,7 @@ describe("time", () => {
       assert.deepInclude(yield* Fiber.join(reader), { phase: "firstToken" })
     }))
 
-  it.effect("a timer that fires early is set again for a millisecond at least", () =>
+  it.effect("is set again for at least a millisecond if it fires early", () =>
     Effect.gen(function*() {
       const { clock, sleeps, state, wake } = makeClock()
       const deadlines = yield* ofClock(clock)
@@ -169,7 +169,7 @@ describe("time", () => {
       assert.deepInclude(yield* Fiber.join(reader), { phase: "firstToken" })
     }))
 
-  it.effect("one timer runs at a time, however often the server sends data", () =>
+  it.effect("is set once, however often the server sends data", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
       const deadlines = yield* ofClock(clock)
@@ -179,7 +179,7 @@ describe("time", () => {
       assert.lengthOf(sleeps, 1)
     }))
 
-  it.effect("no sleep is longer than a timer can be", () =>
+  it.effect("is never longer than the maximum of the platform", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
       const deadlines = yield* ofClock(clock)
@@ -188,7 +188,7 @@ describe("time", () => {
       assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
     }))
 
-  it.effect("no timer is left when the call has ended", () =>
+  it.effect("is cancelled when the call ends", () =>
     Effect.gen(function*() {
       const { clock, timers } = makeClock()
       const deadlines = yield* ofClock(clock)
@@ -200,7 +200,7 @@ describe("time", () => {
       assert.strictEqual(timers.size, 0)
     }))
 
-  it.effect("no timer is set if the call ended before its first attempt", () =>
+  it.effect("is not set if the call ended before its first attempt", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
       const deadlines = yield* ofClock(clock)

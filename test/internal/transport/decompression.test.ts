@@ -6,7 +6,7 @@ import { decompressed } from "../../../src/internal/transport/decompression.ts"
 
 const failed: Body.Failed = (cause) => Option.some(cause as never)
 
-/** All that a body reads, as text, or what it failed with. */
+/** The complete text of a body, or the message of its failure. */
 const read = (body: Body.Body): Effect.Effect<string> =>
   Effect.async((resume) => {
     const utf8 = new TextDecoder()
@@ -37,7 +37,7 @@ const bodyOf = (...pieces: ReadonlyArray<Uint8Array>): Body.Body =>
     failed
   )
 
-/** Runs an effect where the platform has no modules of Node, as in a browser. */
+/** Runs an effect without Node's modules, as in a browser. */
 const withoutNode = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
@@ -65,7 +65,7 @@ describe("without zlib", () => {
       ))
   }
 
-  it.live("brotli is a failure that names it", () =>
+  it.live("brotli is a failure that names the format", () =>
     withoutNode(
       Effect.map(
         read(decompressed(bodyOf(Zlib.brotliCompressSync(long)), "br", false, failed)),
@@ -106,13 +106,13 @@ describe("a body that is compressed more than once", () => {
 
 describe("zstd", () => {
   const text = "data: {}\n\n".repeat(100)
-  // The text, by `zstd`.
+  // The text, compressed by the `zstd` command.
   const bytes = Uint8Array.from(
     atob("KLUv/QRYjQAAUGRhdGE6IHt9CgoBANtbFSRO/AG/"),
     (character) => character.charCodeAt(0)
   )
 
-  it.live("is decoded if Node can, and otherwise fails with its name", () =>
+  it.live("is decoded if Node supports it, and otherwise fails with its name", () =>
     Effect.map(read(decompressed(bodyOf(bytes), "zstd", false, failed)), (got) => {
       if ("createZstdDecompress" in Zlib) assert.strictEqual(got, text)
       else assert.include(got, "compressed (zstd)")

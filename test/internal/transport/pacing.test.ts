@@ -3,9 +3,9 @@ import { Effect, Option } from "effect"
 import type * as Body from "../../../src/internal/transport/byteReader.ts"
 import { pacedBody, pacedPull } from "../../../src/internal/transport/pacing.ts"
 
-const stretch = 2 ** 16
+const batchSize = 2 ** 16
 
-/** A body that has all of its bytes at once. */
+/** A body whose bytes are all available at once. */
 const bodyOf = (...sizes: ReadonlyArray<number>): Body.Body => {
   const left = sizes.map((size, index) => new Uint8Array(size).fill(index))
   let kept: Uint8Array | undefined
@@ -19,7 +19,7 @@ const bodyOf = (...sizes: ReadonlyArray<number>): Body.Body => {
   }
 }
 
-/** Reads to the end, and gives what each read was, with the turns of the event loop between them. */
+/** Reads to the end. Returns the sizes of the reads, and the turns of the event loop between them. */
 const readAll = (body: Body.Body): Promise<ReadonlyArray<string>> =>
   new Promise((resolve) => {
     const log: Array<string> = []
@@ -45,24 +45,24 @@ const readAll = (body: Body.Body): Promise<ReadonlyArray<string>> =>
   })
 
 describe("a paced body", () => {
-  it("gives the event loop a turn after each stretch, and cuts what is longer", async () => {
-    const log = await readAll(pacedBody(bodyOf(10, 20, stretch, 2 * stretch + 1)))
+  it("yields to the event loop after each batch, and splits longer pieces", async () => {
+    const log = await readAll(pacedBody(bodyOf(10, 20, batchSize, 2 * batchSize + 1)))
     assert.deepStrictEqual(log, [
       "10 of 0",
       "20 of 1",
-      `${stretch} of 2`,
+      `${batchSize} of 2`,
       "turn",
-      `${stretch} of 3`,
+      `${batchSize} of 3`,
       "turn",
-      `${stretch} of 3`,
+      `${batchSize} of 3`,
       "turn",
       "1 of 3",
       "end"
     ])
   })
 
-  it("keeps what is not taken, a long piece as well as a short one", async () => {
-    for (const size of [10, 3 * stretch]) {
+  it("keeps unread data, for long and short pieces", async () => {
+    for (const size of [10, 3 * batchSize]) {
       const body = pacedBody(bodyOf(size))
       body.read(() => false)
       const pieces = (await readAll(body)).filter((entry) => entry.endsWith("of 0"))
@@ -70,8 +70,8 @@ describe("a paced body", () => {
     }
   })
 
-  it("gives a reader that asks anew during the turn its bytes once", async () => {
-    const body = pacedBody(bodyOf(stretch, 5, 6, 7))
+  it("passes bytes once to a reader that reads again during the turn", async () => {
+    const body = pacedBody(bodyOf(batchSize, 5, 6, 7))
     const log: Array<number> = []
     const take: Body.Take = (read) => {
       if (read instanceof Uint8Array) log.push(read.length)
@@ -81,11 +81,11 @@ describe("a paced body", () => {
     body.read(take)
     body.read(take)
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
-    assert.deepStrictEqual(log, [stretch, 5])
+    assert.deepStrictEqual(log, [batchSize, 5])
   })
 
-  it("that is pulled does the same", async () => {
-    const chunks = [[new Uint8Array(10), new Uint8Array(20)], [new Uint8Array(2 * stretch + 1)]]
+  it("does the same if it is pulled", async () => {
+    const chunks = [[new Uint8Array(10), new Uint8Array(20)], [new Uint8Array(2 * batchSize + 1)]]
     const pull = pacedPull(Effect.suspend(() => {
       const chunk = chunks.shift()
       return chunk === undefined ? Effect.fail(Option.none()) : Effect.succeed(chunk)
@@ -101,7 +101,7 @@ describe("a paced body", () => {
     await Effect.runPromise(Effect.ignore(Effect.forever(Effect.map(pull, (chunk) => {
       for (const bytes of chunk) sizes.push(bytes.length)
     }))))
-    assert.deepStrictEqual(sizes, [10, 20, stretch, stretch, 1])
+    assert.deepStrictEqual(sizes, [10, 20, batchSize, batchSize, 1])
     assert.isAtLeast(turns, 2)
   })
 })

@@ -31,7 +31,7 @@ describe("wait", () => {
       assert.deepStrictEqual(takes.map((take) => take(() => Effect.succeed(1))), [false])
     }))
 
-  it.effect("an end counts over a result that the reader has not seen, and for every later wait", () =>
+  it.effect("an end replaces a result that the reader has not received, and ends every later wait", () =>
     Effect.gen(function*() {
       const wait = yield* make
       const fiber = yield* Effect.fork(wait.until<number, "over">((take) => {
@@ -55,7 +55,7 @@ describe("wait", () => {
       assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.fail("over" as const))
     }))
 
-  it.effect("a result that is nothing yet is taken, and leaves the reader waiting", () =>
+  it.effect("an undefined result is taken, and leaves the reader waiting", () =>
     Effect.gen(function*() {
       const wait = yield* make
       const takes: Array<Take<number, "over">> = []
@@ -67,7 +67,7 @@ describe("wait", () => {
       assert.strictEqual(yield* Fiber.join(fiber), 1)
     }))
 
-  it.effect("a result that throws is a defect of the reader, and not of the callback's caller", () =>
+  it.effect("a result that throws is a defect of the reader, not of the callback's caller", () =>
     Effect.gen(function*() {
       const wait = yield* make
       const takes: Array<Take<number, "over">> = []
@@ -81,7 +81,7 @@ describe("wait", () => {
       assert.deepStrictEqual(yield* Fiber.await(fiber), Exit.die(defect))
     }))
 
-  it.effect("a reader that is interrupted interrupts the awaited effect, and waits for that", () =>
+  it.effect("an interrupted reader interrupts the awaited effect, and waits for its interruption", () =>
     Effect.gen(function*() {
       const wait = yield* make
       let cleaned = false
@@ -104,11 +104,11 @@ describe("wait", () => {
       assert.isTrue(interrupted)
     }))
 
-  it.effect("a reader that is interrupted between any two operations leaves nothing running", () =>
+  it.effect("a reader that is interrupted after any operation leaves no fiber running", () =>
     Effect.gen(function*() {
       const wait = yield* make
       const leaks: Array<number> = []
-      // Effect lets other fibers go on after 2048 operations.
+      // Effect yields to other fibers after 2048 operations.
       for (let before = 2020; before < 2060; before++) {
         let begun = false
         let interrupted = false
@@ -126,7 +126,7 @@ describe("wait", () => {
       assert.deepStrictEqual(leaks, [])
     }))
 
-  it.effect("an end that comes as the effect begins interrupts it", () =>
+  it.effect("an end while the effect starts interrupts it", () =>
     Effect.gen(function*() {
       const wait = yield* make
       let interrupted = false

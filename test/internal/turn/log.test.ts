@@ -4,7 +4,7 @@ import { TurnLog } from "../../../src/internal/turn/log.ts"
 import { atOperations, value } from "../../support/stage.ts"
 
 describe("A reader of a turn's log", () => {
-  it.effect("misses neither events nor the end, at whatever moment they come", () =>
+  it.effect("misses neither events nor the end, whenever they arrive", () =>
     Effect.gen(function*() {
       const operations = yield* atOperations((after) => after + 1, (stage, after) =>
         Effect.sync(() => {

@@ -1,5 +1,5 @@
 /**
- * The usage that the calls of a turn add up to, however the turn ends.
+ * The sum of the usage of a turn's calls, however the turn ends.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -13,7 +13,7 @@ const request = { config: LLMConfig.make(options()), messages: [ChatMessage.user
 const nothing = new PartialResponse().response("interrupted")
 
 describe("The meter of a turn", () => {
-  it.effect("counts an answer that was complete when its turn was stopped, though no event of it was emitted", () =>
+  it.effect("counts an answer that is complete when its turn is stopped, even if no event of it was emitted", () =>
     Effect.gen(function*() {
       const meter = new Meter()
       const complete = meter.metered((yield* ChatCompletions.make).complete)

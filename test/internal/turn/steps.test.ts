@@ -1,5 +1,5 @@
 /**
- * Turns of several steps: a step follows an answer whose tool calls have results.
+ * Turns of several steps: after the results of an answer's tool calls, the next request is sent.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Exit, Fiber, Option, type Scope, Stream, TestClock } from "effect"
@@ -16,7 +16,7 @@ import { held, lines, nothing, options, requests, sent, streams, usage, withScri
 
 const call = { id: "c1", type: "function", function: { name: "time", arguments: "{}" } }
 
-/** Asks for a tool until its result is there, and answers then. */
+/** A server that calls a tool, and answers once it gets the result. */
 const script = (request: ScriptedHttpClient.CapturedRequest): ScriptedHttpClient.ScriptedResponse => {
   const hasResult = sent(request).some((line) => line.startsWith("tool:"))
   const message = hasResult ? { role: "assistant", content: "noon" } : { role: "assistant", tool_calls: [call] }
@@ -34,7 +34,7 @@ const script = (request: ScriptedHttpClient.CapturedRequest): ScriptedHttpClient
     })
 }
 
-/** A conversation that also keeps its commits. */
+/** A conversation that records its commits. */
 class Recording extends Conversation {
   readonly commits: Array<FinishedTurn> = []
 
@@ -44,7 +44,7 @@ class Recording extends Conversation {
   }
 }
 
-/** A tool that gives the time. */
+/** A tool that returns the time. */
 const clock = (handler: Effect.Effect<string> = Effect.succeed("12:00")) =>
   ToolSet.make([Tool.make({ name: "time", parameters: {}, handler: () => handler })])
 
@@ -134,7 +134,7 @@ describe("a turn of two steps", () => {
     }).pipe(withScript(script)))
 
   for (const mode of ["respond", "stream"] as const) {
-    it.effect(`keeps the step that is over when it is stopped in the second (${mode})`, () =>
+    it.effect(`keeps the complete first step if it is stopped in the second (${mode})`, () =>
       Effect.gen(function*() {
         const made = yield* make
         const turn = yield* Effect.fork(

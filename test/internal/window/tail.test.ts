@@ -24,7 +24,7 @@ const turn = FastCheck.tuple(FastCheck.nat({ max: 100 }), FastCheck.nat({ max: 5
   }
 )
 
-/** A history whose last turn can wait for the result of a tool. */
+/** A history whose last turn may lack the result of a tool. */
 const history = FastCheck.tuple(FastCheck.array(turn, { minLength: 1, maxLength: 60 }), FastCheck.boolean()).map(
   ([turns, isWaiting]) =>
     isWaiting

@@ -1,5 +1,5 @@
 /**
- * Kills a program that streams, again and again, and looks each time at what its store has.
+ * Kills a program that streams, repeatedly, and checks its store after each kill.
  */
 import { Command, FileSystem } from "@effect/platform"
 import { NodeContext, NodeHttpServer } from "@effect/platform-node"
@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url"
 import * as Stores from "./stores.ts"
 import * as Turns from "./turns.ts"
 
-/** The program, in one file: it starts seven times as fast as from its sources, and it is started often. */
+/** The program, bundled into one file: it is started often, and starts seven times as fast as from its sources. */
 class Program
   extends Context.Tag("effect-chat/test/support/crash/killing/Program")<Program, { readonly file: string }>()
 {}
@@ -22,7 +22,7 @@ const ProgramLayer = Layer.scoped(
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const root = fileURLToPath(new URL("../../..", import.meta.url))
-    // Where what is not bundled is found.
+    // Within node_modules, so that packages that are not bundled are found.
     const file = `${root}/node_modules/.cache/effect-chat/crash-${process.pid}.mjs`
     yield* Effect.acquireRelease(
       Effect.promise(() =>
@@ -45,8 +45,8 @@ const ProgramLayer = Layer.scoped(
 )
 
 /**
- * The program is killed between 0 and so many turns that it was told to be done, in the course of the next: counted and
- * not timed, so that a slow machine kills at the same moments. With 0 it is just opening its store.
+ * The program is killed during a turn, after a random number of completed turns up to `mostTurns`. With 0 it is still
+ * opening its store. Turns are counted, because a time would depend on the speed of the machine.
  */
 const mostTurns = 100
 const longestTurn = 60
@@ -58,18 +58,18 @@ const ServerLayer = LocalServer.layer({
     const [tool] = tools
     const isAsked = messages.at(-1)?.role === "user"
     if (tool !== undefined && isAsked) return { toolCalls: [{ name: tool.name }, { name: tool.name }] }
-    // Results that nobody answered are sent as text in front of the next prompt.
+    // Tool results without an answer are sent as text before the next prompt.
     const asked = messages.filter(({ role }) => role === "user").at(-1)?.content ?? ""
     return Turns.answerTo(asked.split("\n\n").at(-1) ?? "")
   }
 }).pipe(Layer.provide(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })))
 
-/** What killing needs. */
+/** The services of {@link kill}. */
 export const layer = Layer.merge(ServerLayer, ProgramLayer).pipe(Layer.provideMerge(NodeContext.layer))
 
 const decode = Schema.decode(Turns.Report)
 
-/** Runs the program until it is killed, at a random moment, and gives what it was told to be done. */
+/** Runs the program, kills it at a random moment, and returns its reports. */
 const runAndKill = (place: Stores.Place, run: number) =>
   Effect.gen(function*() {
     const { url } = yield* LocalServer.LocalServer
@@ -94,36 +94,36 @@ const runAndKill = (place: Stores.Place, run: number) =>
     return Arr.fromIterable(yield* Fiber.join(reports))
   }).pipe(Effect.scoped)
 
-/** Judges these conversations, as a program that has just begun finds them. */
-const look = (place: Stores.Place, ids: Iterable<string>, told: ReadonlyMap<string, Turns.Told>) =>
+/** Checks these conversations with a new store. */
+const check = (place: Stores.Place, ids: Iterable<string>, expected: ReadonlyMap<string, Turns.Expected>) =>
   Effect.gen(function*() {
     const store = yield* HistoryStore.HistoryStore
     let verdict = Turns.nothing
     for (const id of ids) {
       const messages = Option.match(yield* store.load(id), { onNone: () => [], onSome: (stored) => stored.messages })
-      verdict = Turns.add(verdict, Turns.judge(messages, told.get(id) ?? Turns.untold(id)))
+      verdict = Turns.add(verdict, Turns.judge(messages, expected.get(id) ?? Turns.nothingExpected(id)))
     }
     return verdict
   }).pipe(Effect.provide(Stores.layer(place)))
 
-/** What is listed, and what should be. */
-const everyId = (place: Stores.Place, told: Iterable<string>) =>
+/** The ids of all conversations that are listed or expected. */
+const everyId = (place: Stores.Place, expected: Iterable<string>) =>
   HistoryStore.HistoryStore.pipe(
     Effect.flatMap((store) => Stream.runCollect(store.list)),
-    Effect.map((listed) => new Set([...listed, ...told])),
+    Effect.map((listed) => new Set([...listed, ...expected])),
     Effect.provide(Stores.layer(place))
   )
 
-/** Kills the program so many times. Stops at the first look that finds something wrong. */
+/** Kills the program `kills` times. Stops at the first check that finds an error. */
 export const kill = (place: Stores.Place, kills: number) =>
   Effect.gen(function*() {
-    let told: ReadonlyMap<string, Turns.Told> = new Map()
+    let expected: ReadonlyMap<string, Turns.Expected> = new Map()
     for (let run = 0; run < kills; run++) {
-      const before = told
-      told = (yield* runAndKill(place, run)).reduce(Turns.hear, told)
-      const copies = [...told.keys()].filter((id) => !before.has(id))
-      const verdict = yield* look(place, new Set([...Turns.idsOf(run), ...copies]), told)
+      const before = expected
+      expected = (yield* runAndKill(place, run)).reduce(Turns.expectedAfter, expected)
+      const copies = [...expected.keys()].filter((id) => !before.has(id))
+      const verdict = yield* check(place, new Set([...Turns.idsOf(run), ...copies]), expected)
       if (!Turns.isSound(verdict)) return { kills: run + 1, ...verdict }
     }
-    return { kills, ...yield* look(place, yield* everyId(place, told.keys()), told) }
+    return { kills, ...yield* check(place, yield* everyId(place, expected.keys()), expected) }
   })

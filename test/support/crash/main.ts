@@ -1,6 +1,6 @@
 /**
  * `npm run crash -- [KILLS] [SEED] [STORE…]`: kills a program that streams 20 conversations, 50 times per store, and
- * prints what became of its turns. The seed decides the moments.
+ * prints how many of its turns were stored, lost, incomplete or duplicated. The seed determines the moments.
  */
 import { FileSystem } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
@@ -38,7 +38,7 @@ const program = Effect.gen(function*() {
   const chosen = yield* Schema.decodeUnknown(Schema.Array(Stores.Kind))(kinds.length > 0 ? kinds : available)
   if (Postgres.unavailable !== "") yield* Console.log(`postgres${Postgres.unavailable}`)
   const rows = yield* Effect.forEach(chosen, (kind) => Effect.tap(attempt(kind), (row) => Console.table([row])))
-  if (!rows.every(Turns.isSound)) return yield* Effect.fail("Turns were torn, doubled or lost.")
+  if (!rows.every(Turns.isSound)) return yield* Effect.fail("Turns were incomplete, duplicated or lost.")
 })
 
 program.pipe(Effect.provide(Killing.layer), NodeRuntime.runMain)

@@ -1,5 +1,5 @@
 /**
- * The stores that a crash must not hurt, at a place that outlives the program.
+ * The stores of the crash tests, at places that outlive the program.
  */
 import { NodeContext } from "@effect/platform-node"
 import type { Migrator, SqlError } from "@effect/sql"
@@ -13,13 +13,13 @@ import * as Sqlite from "effect-chat/sql/Sqlite"
 export const Kind = Schema.Literal("file", "sqlite", "postgres")
 export type Kind = typeof Kind.Type
 
-/** A store and where it is: a folder, a file, or the address of a database. */
+/** A kind of store and its location: a folder, a file, or the address of a database. */
 export interface Place {
   readonly kind: Kind
   readonly location: string
 }
 
-/** The store there, as a program that has just begun sees it. */
+/** Opens the store. */
 export const layer = (
   { kind, location }: Place
 ): Layer.Layer<

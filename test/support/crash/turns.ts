@@ -1,18 +1,18 @@
 /**
- * What the program that is killed says, and what must be found of it.
+ * The reports of the program that is killed, and the check of stored conversations against these reports.
  *
- * A prompt tells its conversation, and an answer its prompt, so that whatever is stored shows where it belongs.
+ * Each prompt contains the id of its conversation, and each answer its prompt, which shows where a stored message belongs.
  */
 import { Schema } from "effect"
 import type { ChatMessage } from "effect-chat"
 
-/** How many conversations stream at once. */
+/** The number of conversations that stream at the same time. */
 const conversations = 20
 
-/** After so many kills new conversations begin, since a turn costs what its history is long. */
+/** After this number of kills, the program uses new conversations, because long histories make turns slow. */
 const killsPerGeneration = 10
 
-/** The conversations that the program has in this run. */
+/** The conversations of the program in this run. */
 export const idsOf = (run: number): ReadonlyArray<string> =>
   Array.from(
     { length: conversations },
@@ -22,19 +22,19 @@ export const idsOf = (run: number): ReadonlyArray<string> =>
 /** The name of a copy. */
 export const copyOf = (id: string, run: number, turn: number): string => `${id} (copy ${run}.${turn})`
 
-/** The conversation whose prompts this one has. */
+/** The conversation of which this one is a copy, or its own id. */
 const originOf = (id: string): string => id.replace(/ \(copy [\d.]+\)$/, "")
 
 export const promptOf = (id: string, run: number, turn: number): string => `${id}: run ${run}, turn ${turn}`
 
-/** Some fifteen tokens. */
+/** An answer of about fifteen tokens. */
 export const answerTo = (prompt: string): string => `You said “${prompt}”.\n\nThat is all there is to say about it. 完`
 
 const Begun = Schema.TaggedStruct("Begun", { count: Schema.Literal(0) })
 const OfTurn = { count: Schema.Int, id: Schema.String, prompt: Schema.String }
 
 /**
- * A line that the program prints: it begins; a turn was told to be done; a turn is about to be removed, or was; or a
+ * A line that the program prints: it started; a turn is complete; a turn is about to be removed, or was removed; or a
  * conversation was copied with these turns.
  */
 export const Report = Schema.parseJson(Schema.Union(
@@ -50,9 +50,9 @@ export const Report = Schema.parseJson(Schema.Union(
 ))
 export type Report = typeof Report.Type
 
-/** What must be found of a conversation. */
-export interface Told {
-  /** The conversation whose prompts it has. */
+/** The turns that a conversation must and must not have. */
+export interface Expected {
+  /** The conversation of its prompts: for a copy, the original. */
   readonly origin: string
   /** Turns that must be stored. */
   readonly done: ReadonlySet<string>
@@ -60,89 +60,93 @@ export interface Told {
   readonly removed: ReadonlySet<string>
 }
 
-/** A conversation that may be stored, or not: a copy has the prompts of its origin. */
-export const untold = (id: string): Told => ({ origin: originOf(id), done: new Set(), removed: new Set() })
+/** The expectation before any report: nothing is known of the conversation. */
+export const nothingExpected = (id: string): Expected => ({ origin: originOf(id), done: new Set(), removed: new Set() })
 
-/** What must be found after one more report. */
-export const hear = (told: ReadonlyMap<string, Told>, report: Report): ReadonlyMap<string, Told> => {
-  if (report._tag === "Begun") return told
+/** The expectations after one more report. */
+export const expectedAfter = (
+  expected: ReadonlyMap<string, Expected>,
+  report: Report
+): ReadonlyMap<string, Expected> => {
+  if (report._tag === "Begun") return expected
   if (report._tag === "Copied") {
-    return new Map([...told, [report.id, { ...untold(report.id), done: new Set(report.prompts) }]])
+    return new Map([...expected, [report.id, { ...nothingExpected(report.id), done: new Set(report.prompts) }]])
   }
   const { id, prompt } = report
-  const { done, origin, removed } = told.get(id) ?? untold(id)
+  const { done, origin, removed } = expected.get(id) ?? nothingExpected(id)
   const others = new Set([...done].filter((other) => other !== prompt))
   switch (report._tag) {
     case "Done":
-      return new Map([...told, [id, { origin, done: new Set([...done, prompt]), removed }]])
+      return new Map([...expected, [id, { origin, done: new Set([...done, prompt]), removed }]])
     case "Removing":
-      return new Map([...told, [id, { origin, done: others, removed }]])
+      return new Map([...expected, [id, { origin, done: others, removed }]])
     case "Removed":
-      return new Map([...told, [id, { origin, done: others, removed: new Set([...removed, prompt]) }]])
+      return new Map([...expected, [id, { origin, done: others, removed: new Set([...removed, prompt]) }]])
   }
 }
 
-/** What a store has of the turns that it was given. */
+/** The result of a check: numbers of turns. */
 export interface Verdict {
-  /** Turns that were told to be done. */
-  readonly told: number
-  /** Whole turns that are stored. */
+  /** Turns that were reported as complete. */
+  readonly reported: number
+  /** Complete turns that are stored. */
   readonly found: number
-  /** Messages that are no part of a whole turn of their conversation. */
-  readonly torn: number
-  /** Turns that are stored again, or although they were removed. */
-  readonly doubled: number
-  /** Turns that were told to be done and are not stored. */
+  /** Stored messages that belong to no complete turn of their conversation. */
+  readonly incomplete: number
+  /** Turns that are stored twice, or although they were removed. */
+  readonly duplicated: number
+  /** Turns that were reported as complete and are not stored. */
   readonly lost: number
 }
 
-export const nothing: Verdict = { told: 0, found: 0, torn: 0, doubled: 0, lost: 0 }
+export const nothing: Verdict = { reported: 0, found: 0, incomplete: 0, duplicated: 0, lost: 0 }
 
 export const add = (a: Verdict, b: Verdict): Verdict => ({
-  told: a.told + b.told,
+  reported: a.reported + b.reported,
   found: a.found + b.found,
-  torn: a.torn + b.torn,
-  doubled: a.doubled + b.doubled,
+  incomplete: a.incomplete + b.incomplete,
+  duplicated: a.duplicated + b.duplicated,
   lost: a.lost + b.lost
 })
 
-export const isSound = ({ doubled, lost, torn }: Verdict): boolean => doubled === 0 && lost === 0 && torn === 0
+export const isSound = ({ duplicated, lost, incomplete }: Verdict): boolean =>
+  duplicated === 0 && lost === 0 && incomplete === 0
 
-/** Judges what is stored of a conversation against what was told of it. */
+/** Checks the stored messages of a conversation. */
 export const judge = (
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
-  { done, origin, removed }: Told
+  { done, origin, removed }: Expected
 ): Verdict => {
   const seen = new Set<string>()
   const found = new Set<string>()
-  let torn = 0
-  let doubled = 0
+  let incomplete = 0
+  let duplicated = 0
   for (let n = 0; n < messages.length;) {
-    const turn = wholeTurn(origin, messages.slice(n))
+    const turn = completeTurn(origin, messages.slice(n))
     if (turn === undefined) {
-      torn++
+      incomplete++
       n++
     } else {
-      if (seen.has(turn.prompt) || removed.has(turn.prompt)) doubled++
+      if (seen.has(turn.prompt) || removed.has(turn.prompt)) duplicated++
       seen.add(turn.prompt)
       if (turn.isAnswered) found.add(turn.prompt)
       n += turn.length
     }
   }
   const lost = [...done].filter((prompt) => !found.has(prompt)).length
-  return { told: done.size, found: found.size, torn, doubled, lost }
+  return { reported: done.size, found: found.size, incomplete, duplicated, lost }
 }
 
-/** A turn that is stored as it should be. */
-interface WholeTurn {
+/** A complete turn. */
+interface CompleteTurn {
   readonly prompt: string
   readonly length: number
-  /** False while its calls wait for an approval, and if another turn came before that. */
+  /** False if its calls still wait for an approval, or never got one. */
   readonly isAnswered: boolean
 }
 
-/** The turn that the messages begin with: its prompt, steps of calls with a result each, and its answer. */
-const wholeTurn = (id: string, messages: ReadonlyArray<ChatMessage.ChatMessage>): WholeTurn | undefined => {
+/** The complete turn at the start of the messages: its prompt, steps of calls and their results, and its answer. */
+const completeTurn = (id: string, messages: ReadonlyArray<ChatMessage.ChatMessage>): CompleteTurn | undefined => {
   const [user] = messages
   if (user?.role !== "user" || typeof user.content !== "string" || !user.content.startsWith(`${id}: `)) return undefined
   const prompt = user.content
@@ -161,7 +165,7 @@ const wholeTurn = (id: string, messages: ReadonlyArray<ChatMessage.ChatMessage>)
     }
     let results = 0
     for (; messages[length]?.role === "tool"; length++) results++
-    // Calls stay open at the end of a history alone.
+    // Calls may lack results only at the end of a history.
     if (results !== calls.length && length < messages.length) return undefined
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The program that is killed: it takes turns in all its conversations at once, without end, and prints each when its stream
- * has ended. Its arguments are a kind of store, its location, the URL of the server, and the number of the run.
+ * The program that is killed: it runs endless turns in all its conversations at the same time, and prints a report after the
+ * end of each turn. Its arguments are a kind of store, its location, the URL of the server, and the number of the run.
  */
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Effect, Logger, Schema, Stream } from "effect"
@@ -13,7 +13,7 @@ const Arguments = Schema.Tuple(Stores.Kind, Schema.String, Schema.String, Schema
 
 const encode = Schema.encode(Turns.Report)
 
-/** Given to the system before this is done: a kill cannot take it back. */
+/** Writes a report synchronously, so that a later kill cannot lose it. */
 const print = (report: Turns.Report) => Effect.map(encode(report), (line) => void writeSync(1, `${line}\n`))
 
 let count = 0
@@ -23,7 +23,7 @@ const toolOf = (name: string, needsApproval: boolean) =>
     Tool.make({ name, parameters: {}, needsApproval, handler: () => Effect.as(Effect.sleep("2 millis"), "noted") })
   ]))
 
-/** Takes a turn: each tenth is started, has tools, or has tools whose calls wait for an approval. */
+/** Runs a turn. Of ten turns, one is started in the background, one has tools, and one has tools that need approval. */
 const take = (chat: ChatManager.ManagedChat, kind: number, prompt: string) =>
   Effect.gen(function*() {
     switch (kind) {
@@ -44,7 +44,7 @@ const take = (chat: ChatManager.ManagedChat, kind: number, prompt: string) =>
   })
 
 /**
- * Takes turns in one conversation without end. Some are asked again, removed, or copied with all turns before them.
+ * Runs endless turns in one conversation. Some are regenerated, removed, or copied with all turns before them.
  */
 const talk = (manager: ChatManager.Service, id: string, run: number, place: number) =>
   Effect.gen(function*() {
@@ -83,7 +83,7 @@ const program = Effect.gen(function*() {
   }).pipe(Effect.provide(Stores.layer({ kind, location })))
 })
 
-// Reports alone go to the standard output.
+// The standard output is only for reports.
 const logger = Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger))
 
 program.pipe(Effect.scoped, Effect.provide([NodeHttpClient.layer, logger]), NodeRuntime.runMain)

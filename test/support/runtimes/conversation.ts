@@ -1,12 +1,11 @@
 /**
- * A conversation with a store, as a program has it on every runtime: a chat, a stream, a stop, and the history that the
- * store has afterwards.
+ * A conversation to run on every runtime: a chat, a stream, a stop, and the stored history afterwards.
  */
 import { FetchHttpClient } from "@effect/platform"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { ChatManager, type ChatMessage, type HistoryStore } from "effect-chat"
 
-/** What a conversation gave. */
+/** The result of the conversation. */
 export interface Report {
   readonly chat: string
   readonly stream: string
@@ -21,7 +20,7 @@ const id = "Ada Ü/1"
 const toLine = (message: ChatMessage.ChatMessage): string =>
   `${message.role}: ${typeof message.content === "string" ? message.content : JSON.stringify(message.content)}`
 
-/** The history in the store, as lines, read by a manager of its own. */
+/** The stored history as lines, read by a new manager. */
 export const load = <E>(baseUrl: string, store: Layer.Layer<HistoryStore.HistoryStore, E>) =>
   Effect.gen(function*() {
     const manager = yield* ChatManager.make({ config: { baseUrl, systemPrompt: "S" } })
@@ -29,7 +28,7 @@ export const load = <E>(baseUrl: string, store: Layer.Layer<HistoryStore.History
     return (yield* chat.history).map(toLine)
   }).pipe(Effect.scoped, Effect.provide(Layer.merge(store, FetchHttpClient.layer)))
 
-/** Has the conversation with a `LocalServer`. */
+/** Runs the conversation with a `LocalServer`. */
 export const talk = <E>(baseUrl: string, store: Layer.Layer<HistoryStore.HistoryStore, E>) =>
   Effect.gen(function*() {
     const manager = yield* ChatManager.make({ config: { baseUrl, apiKey: "k", systemPrompt: "S" } })

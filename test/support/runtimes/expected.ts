@@ -1,5 +1,5 @@
 /**
- * The server that the conversation of every runtime is with, and what the conversation must give.
+ * The server for the conversation of every runtime, and the expected result.
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
@@ -11,12 +11,12 @@ import type { Report } from "./conversation.ts"
 /** An HTTP server on loopback, on a free port. */
 export const httpServer = NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 })
 
-/** Says what it was told. */
+/** Repeats the prompt. */
 export const options: LocalServer.Options = {
   answer: ({ messages }) => `You said ${messages.at(-1)?.content ?? ""}`
 }
 
-/** A server that says what it was told. */
+/** A server that repeats the prompt. */
 export const server = LocalServer.layer(options).pipe(Layer.provide(httpServer))
 
 /** The history of the conversation whose last turn was stopped after this text. */
@@ -30,7 +30,7 @@ export const history = (stopped: string): ReadonlyArray<string> => [
   `assistant: ${stopped}`
 ]
 
-/** The conversation went as it must, and the server has no answer under way. */
+/** Asserts that the conversation has the expected result, and that the server has no active answer. */
 export const assertRight = (report: Report) =>
   Effect.gen(function*() {
     const { activeAnswers } = yield* LocalServer.LocalServer
@@ -41,6 +41,6 @@ export const assertRight = (report: Report) =>
     assert.isAbove(stopped.length, 0)
     assert.isTrue("You said one two three four five six".startsWith(stopped), stopped)
     assert.deepStrictEqual(report.history, history(stopped))
-    // The server learns that the connection was closed a moment later.
+    // The server notices the closed connection a moment later.
     yield* Effect.repeat(activeAnswers, { until: (count) => count === 0 }).pipe(Effect.timeout("5 seconds"))
   })

@@ -1,5 +1,5 @@
 /**
- * What a page in a browser can do: it keeps conversations in its `localStorage`.
+ * The program that runs in a page of a browser: it stores conversations in `localStorage`.
  */
 import { KeyValueStore } from "@effect/platform"
 import { Effect, Layer } from "effect"
@@ -11,7 +11,7 @@ const store = HistoryStore.layerKeyValueStore.pipe(Layer.provide(KeyValueStore.l
 const conversations = {
   talk: (url: string) => Effect.runPromise(talk(url, store)),
   load: (url: string) => Effect.runPromise(load(url, store)),
-  /** Has the conversation while the storage is full. Gives the tag of the failure and the answer that it carries. */
+  /** Runs a turn while the storage is full. Returns the tag of the error and its partial answer. */
   talkWhileFull: (url: string) =>
     Effect.gen(function*() {
       for (let size = 4_000_000; size >= 1; size = Math.floor(size / 2)) fill(size)
@@ -25,7 +25,7 @@ const fill = (size: number): void => {
   try {
     for (let n = 0; n < 10; n++) localStorage.setItem(`full-${size}-${n}`, "x".repeat(size))
   } catch {
-    // There is no room for another piece of this size.
+    // The storage is full for this size.
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The program that Bun and Deno run. It has the conversation with the server whose URL is its first argument, once with
- * each store in the folder that is its second, and prints the reports as JSON.
+ * The program that Bun and Deno run. It runs the conversation with each store and prints the results as JSON. Its arguments
+ * are the URL of the server and the folder of the stores.
  */
 import { KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"

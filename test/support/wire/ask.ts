@@ -14,7 +14,7 @@ import {
 } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 
-/** How a question is asked, and how it is answered. */
+/** The options of a request. */
 export interface Asking {
   readonly config?: Partial<LLMConfig.Options> | undefined
   readonly wire?: Partial<LLMConfig.Options["wire"]> | undefined
@@ -22,7 +22,7 @@ export interface Asking {
   readonly messages?: ReadonlyArray<ChatMessage.ChatMessage> | undefined
 }
 
-/** How a body is sent. */
+/** The options of a request and of its response. */
 export interface Sending extends Asking {
   readonly status?: number | undefined
   readonly contentType?: string | undefined
@@ -30,17 +30,17 @@ export interface Sending extends Asking {
 }
 
 /** The events that the caller received, and the requests that were sent. */
-export interface Heard {
+export interface Received {
   readonly events: ReadonlyArray<ChatEvent.ChatEvent>
   readonly outcome: Either.Either<ChatResponse.ChatResponse, ChatError.ChatError>
   readonly requests: ReadonlyArray<ScriptedHttpClient.CapturedRequest>
-  /** Bodies that are still being read when all is over. */
+  /** The number of bodies that are still being read at the end. */
   readonly open: number
 }
 
 type Body = string | ReadonlyArray<ScriptedHttpClient.BodyStep>
 
-/** A config for a server that is asked once. */
+/** A config without retries. */
 export const configOf = ({ config, wire }: Asking = {}): LLMConfig.LLMConfig =>
   LLMConfig.make({
     baseUrl: "http://server.test/v1",
@@ -50,7 +50,7 @@ export const configOf = ({ config, wire }: Asking = {}): LLMConfig.LLMConfig =>
   })
 
 /** Streams an answer over the client of the context, and collects its events. */
-export const listen = (asking: Asking = {}) => {
+export const collect = (asking: Asking = {}) => {
   const events: Array<ChatEvent.ChatEvent> = []
   return Effect.gen(function*() {
     const completions = yield* ChatCompletions.ChatCompletions
@@ -71,7 +71,7 @@ const responseOf = (event: ChatEvent.ChatEvent | undefined): ChatResponse.ChatRe
   return event.response
 }
 
-/** The request of a question. */
+/** The request with these options. */
 export const requestOf = (asking: Asking = {}): ChatCompletions.ChatRequest => ({
   config: configOf(asking),
   messages: asking.messages ?? [ChatMessage.user("hi")],
@@ -89,21 +89,21 @@ export const layer = (script: ScriptedHttpClient.Script) =>
   Layer.provideMerge(ChatCompletions.layer, ScriptedHttpClient.layer(script))
 
 const play = (
-  asking: Effect.Effect<Pick<Heard, "events" | "outcome">, never, ChatCompletions.ChatCompletions>,
+  asking: Effect.Effect<Pick<Received, "events" | "outcome">, never, ChatCompletions.ChatCompletions>,
   script: ScriptedHttpClient.Script
-): Effect.Effect<Heard> =>
+): Effect.Effect<Received> =>
   Effect.gen(function*() {
-    const heard = yield* asking
+    const received = yield* asking
     const service = yield* ScriptedHttpClient.ScriptedHttpClient
-    return { ...heard, requests: yield* service.requests, open: yield* service.openBodies }
+    return { ...received, requests: yield* service.requests, open: yield* service.openBodies }
   }).pipe(Effect.provide(layer(script)))
 
 /** Streams an answer of the script. */
-export const streamFrom = (script: ScriptedHttpClient.Script, asking: Asking = {}): Effect.Effect<Heard> =>
-  play(listen(asking), script)
+export const streamFrom = (script: ScriptedHttpClient.Script, asking: Asking = {}): Effect.Effect<Received> =>
+  play(collect(asking), script)
 
 /** Requests an answer of the script without a stream. */
-export const completeFrom = (script: ScriptedHttpClient.Script, asking: Asking = {}): Effect.Effect<Heard> =>
+export const completeFrom = (script: ScriptedHttpClient.Script, asking: Asking = {}): Effect.Effect<Received> =>
   play(whole(asking), script)
 
 /** A response with this body. */
@@ -114,22 +114,22 @@ export const reply = (body: Body, sending: Sending = {}): ScriptedHttpClient.Scr
   })
 
 /** Streams an answer with this body. */
-export const stream = (body: Body, sending: Sending = {}): Effect.Effect<Heard> =>
+export const stream = (body: Body, sending: Sending = {}): Effect.Effect<Received> =>
   streamFrom([reply(body, sending)], sending)
 
-/** Requests an answer without a stream, which has this body. */
-export const complete = (body: Body, sending: Sending = {}): Effect.Effect<Heard> =>
+/** Requests an answer with this body, without a stream. */
+export const complete = (body: Body, sending: Sending = {}): Effect.Effect<Received> =>
   completeFrom([reply(body, { contentType: "application/json", ...sending })], sending)
 
-/** The answer, if there is one. */
-export const answer = ({ outcome }: Heard): ChatResponse.ChatResponse => {
+/** The answer. Fails the test if there is an error. */
+export const answer = ({ outcome }: Received): ChatResponse.ChatResponse => {
   if (Either.isLeft(outcome)) assert.fail(`${outcome.left._tag}: ${outcome.left.message}`)
   return outcome.right
 }
 
-/** The error, which has this tag. */
+/** The error. Fails the test if there is none, or one with another tag. */
 export const failure = (
-  { outcome }: Heard,
+  { outcome }: Received,
   tag: ChatError.ChatError["_tag"]
 ): ChatError.ChatError => {
   if (Either.isRight(outcome)) assert.fail(`no failure but the answer ${JSON.stringify(outcome.right.text)}`)
@@ -137,6 +137,6 @@ export const failure = (
   return outcome.left
 }
 
-/** The deltas that were emitted. */
-export const told = ({ events }: Heard): string =>
+/** The text of all emitted deltas. */
+export const emittedText = ({ events }: Received): string =>
   events.map((event) => event._tag === "TextDelta" ? event.text : "").join("")

@@ -1,5 +1,5 @@
 /**
- * What servers say: chunks, events and documents.
+ * Builds what servers send: chunks, events and documents.
  */
 
 /** A server-sent event. */
@@ -21,16 +21,16 @@ export const choice = (choice: object, more: object = {}): object => ({
 /** A chunk with a delta. */
 export const delta = (delta: object, more: object = {}): object => choice({ delta }, more)
 
-/** The event of a piece of text. */
+/** The event with a piece of text. */
 export const says = (content: string): string => data(delta({ content }))
 
-/** The event of a finish reason. */
+/** The event with a finish reason. */
 export const ends = (reason: string | null = "stop"): string => data(choice({ delta: {}, finish_reason: reason }))
 
-/** The event of pieces of tool calls. */
+/** The event with pieces of tool calls. */
 export const calls = (...pieces: ReadonlyArray<object>): string => data(delta({ tool_calls: pieces }))
 
-/** A whole completion. */
+/** A completion as one document. */
 export const completion = (message: object, more: object = {}): object => ({
   id: "c1",
   object: "chat.completion",

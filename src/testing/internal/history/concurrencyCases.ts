@@ -1,5 +1,5 @@
 /**
- * Cases with several writers, and with an interrupted one.
+ * Cases of the HistoryStoreSuite with several writers, and with interrupted ones.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -15,7 +15,7 @@ const hundred = Array.from({ length: 100 }, (_, index) => index)
 
 export const concurrencyCases: ReadonlyArray<Case> = [
   onOne(
-    "of a hundred turns for one version exactly one is stored, and the others are conflicts",
+    "exactly one of a hundred turns for the same version is stored, and the others are conflicts",
     (store, id) =>
       Effect.gen(function*() {
         for (const expectedVersion of [0, 1]) {
@@ -27,8 +27,8 @@ export const concurrencyCases: ReadonlyArray<Case> = [
           const losers = outcomes.filter(Either.isLeft).map(({ left }) =>
             left._tag === "ConflictError" ? [left.expectedVersion, left.actualVersion] : left
           )
-          yield* equal("How many are stored", winners.length, 1)
-          yield* equal("What the others get", losers, losers.map(() => [expectedVersion, expectedVersion + 1]))
+          yield* equal("The number of stored turns", winners.length, 1)
+          yield* equal("The outcomes of the others", losers, losers.map(() => [expectedVersion, expectedVersion + 1]))
           const { messages, version } = yield* loaded(store, id)
           yield* equal("The version", version, expectedVersion + 1)
           yield* equal("The last turn", messages.slice(-2), turnOf(`writer ${winners[0]}`))
@@ -38,7 +38,7 @@ export const concurrencyCases: ReadonlyArray<Case> = [
   ),
 
   onOne(
-    "ten writers that read anew after each conflict lose no turn and double none",
+    "ten writers that reload after each conflict lose no turn and store none twice",
     (store, id) =>
       Effect.gen(function*() {
         const append = (said: string): Effect.Effect<void, Failure> =>
@@ -62,24 +62,28 @@ export const concurrencyCases: ReadonlyArray<Case> = [
       })
   ),
 
-  onMany("a hundred conversations at once do not meet", 100, (store, ids) =>
-    Effect.gen(function*() {
-      const talk = (id: string) =>
-        Effect.forEach(
-          [0, 1, 2],
-          (version) => store.append(turn(id, version, { messages: turnOf(`${id} ${version}`) }))
-        )
-      yield* Effect.forEach(ids, talk, unbounded)
-      const stored = yield* Effect.forEach(ids, (id) => loaded(store, id), unbounded)
-      for (const { id, messages, version } of stored) {
-        yield* equal("The version", version, 3)
-        yield* equal("The messages", messages, [0, 1, 2].flatMap((version) => turnOf(`${id} ${version}`)))
-      }
-      yield* equal("How often each is listed", yield* listed(store, ids), ids.map(() => 1))
-    })),
+  onMany(
+    "a hundred conversations at the same time do not affect each other",
+    100,
+    (store, ids) =>
+      Effect.gen(function*() {
+        const talk = (id: string) =>
+          Effect.forEach(
+            [0, 1, 2],
+            (version) => store.append(turn(id, version, { messages: turnOf(`${id} ${version}`) }))
+          )
+        yield* Effect.forEach(ids, talk, unbounded)
+        const stored = yield* Effect.forEach(ids, (id) => loaded(store, id), unbounded)
+        for (const { id, messages, version } of stored) {
+          yield* equal("The version", version, 3)
+          yield* equal("The messages", messages, [0, 1, 2].flatMap((version) => turnOf(`${id} ${version}`)))
+        }
+        yield* equal("How often each is listed", yield* listed(store, ids), ids.map(() => 1))
+      })
+  ),
 
   onOne(
-    "a conversation that is being written is read as it was, or as it will be",
+    "a read during a write returns the conversation before or after the write",
     (store, id) =>
       Effect.gen(function*() {
         const long = (n: number) => [user(`${n}`.repeat(100_000)), assistant(`${n}`)]
@@ -102,10 +106,10 @@ export const concurrencyCases: ReadonlyArray<Case> = [
       })
   ),
 
-  onOne("an interrupted write is whole or nothing, and the store goes on", (store, id) =>
+  onOne("an interrupted write stores all or nothing, and the store still works", (store, id) =>
     Effect.gen(function*() {
       const messages = hundred.slice(0, 10).flatMap((index) => turnOf(`${index}`))
-      // Further into the write each time: as far as others get with a few steps, and with a few reads.
+      // Interrupts the write later each time: after a number of yields, and then after a number of reads.
       for (let steps = 0; steps < 40; steps++) {
         const before = Option.getOrUndefined(yield* store.load(id))
         const version = before?.version ?? 0
@@ -126,7 +130,7 @@ export const concurrencyCases: ReadonlyArray<Case> = [
     })),
 
   onMany(
-    "what is there all the while is listed once, whatever is written meanwhile",
+    "a conversation is listed exactly once while others are written and removed",
     60,
     (store, ids) =>
       Effect.gen(function*() {
@@ -144,7 +148,7 @@ export const concurrencyCases: ReadonlyArray<Case> = [
       })
   ),
 
-  onMany("a list that is left early leaves the store as it was", 3, (store, ids) =>
+  onMany("a list that is not read to its end does not affect later writes", 3, (store, ids) =>
     Effect.gen(function*() {
       for (const id of ids) yield* store.append(turn(id, 0))
       yield* Stream.runHead(store.list)

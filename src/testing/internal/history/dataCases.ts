@@ -1,5 +1,5 @@
 /**
- * Cases for data that a store must keep unchanged: ids, texts, and all members of messages.
+ * Cases of the HistoryStoreSuite for data that a store must keep unchanged: ids, texts, and all members of messages.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -13,16 +13,16 @@ const loneSurrogates = "high \ud83d low \ude00 end \ud83d"
 const texts: Readonly<Record<string, string>> = {
   "the empty text": "",
   "spaces and line ends": "  \t\r\n a \r b \n ",
-  "NUL and other controls": "a\0b\u0001\u001b[31m\u007f\u2028\u2029",
+  "NUL and other control characters": "a\0b\u0001\u001b[31m\u007f\u2028\u2029",
   "lone surrogates": loneSurrogates,
-  "emoji and signs that combine": "👩‍👩‍👧‍👦 e\u0301 é ﷺ 你好",
+  "emoji and combining characters": "👩‍👩‍👧‍👦 e\u0301 é ﷺ 你好",
   "quotes and escapes": "'\"`\\ \\0 \\u0041 \\\\ $1 ? %s ${x} '; DROP TABLE messages; --",
   "a byte order mark": "\ufeff{}"
 }
 
 const allTexts = Object.values(texts)
 
-/** Ids with a meaning in a file system, JavaScript or a database. */
+/** Ids with a special meaning in a file system, JavaScript or a database. */
 const odd = ["", " ", ".", "..", "../../x", "/etc/passwd", "C:\\x", "a/b", "__proto__", "constructor", "CON", "nul.txt"]
 
 /** Different ids that a store may treat as equal. */
@@ -34,8 +34,8 @@ const alike = [
 
 const long = (end: string): string => "0123456789".repeat(1_000) + end
 
-/** Writes each of these, and finds each as it was written, alone and in the list. */
-const apart = (store: Service, ids: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
+/** Asserts that each of these ids is written, read, listed and removed without any effect on the others. */
+const areSeparate = (store: Service, ids: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
   Effect.gen(function*() {
     for (const [index, id] of ids.entries()) yield* store.append(turn(id, 0, { messages: turnOf(`${index}`) }))
     for (const [index, id] of ids.entries()) {
@@ -51,7 +51,7 @@ const apart = (store: Service, ids: ReadonlyArray<string>): Effect.Effect<void, 
     }
   })
 
-/** A case on these ids. Those that a run before may have left are removed first. */
+/** A case with these ids. Removes conversations of an earlier run first. */
 const onThese = (name: string, idsOf: (fresh: string) => ReadonlyArray<string>): Case => ({
   name,
   test: Effect.gen(function*() {
@@ -59,7 +59,7 @@ const onThese = (name: string, idsOf: (fresh: string) => ReadonlyArray<string>):
     const ids = idsOf(yield* freshId)
     const removed = Effect.forEach(ids, store.remove, { discard: true })
     yield* removed
-    yield* Effect.ensuring(apart(store, ids), Effect.ignore(removed))
+    yield* Effect.ensuring(areSeparate(store, ids), Effect.ignore(removed))
   })
 })
 
@@ -88,20 +88,20 @@ const toolTurn: ReadonlyArray<ChatMessage> = [
 ]
 
 export const dataCases: ReadonlyArray<Case> = [
-  onThese("ids that mean something elsewhere are ids like others", () => odd),
+  onThese("ids with a special meaning elsewhere are ordinary ids", () => odd),
 
-  onThese("ids that look alike are different conversations", (fresh) => alike.map((id) => `${fresh}${id}`)),
+  onThese("similar ids are different conversations", (fresh) => alike.map((id) => `${fresh}${id}`)),
 
-  onThese("ids of any text are ids like others", (fresh) => allTexts.map((id) => `${fresh}${id}`)),
+  onThese("ids can have any text", (fresh) => allTexts.map((id) => `${fresh}${id}`)),
 
-  onThese("ids of ten thousand characters differ by their last one", (fresh) => [
+  onThese("ids of ten thousand characters are different even if only the last one differs", (fresh) => [
     ...["a", "b", "A", "\0", "\ud83d", "👍"].map((end) => fresh + long(end)),
     fresh + long("").slice(0, 300),
     fresh + long("").slice(0, 301)
   ]),
 
   ...Object.entries(texts).map(([name, text]) =>
-    onOne(`messages, prompt and settings can have ${name}`, (store, id) =>
+    onOne(`messages, system prompt and settings can have ${name}`, (store, id) =>
       Effect.gen(function*() {
         const messages = [user(text), assistant(text), user([{ type: "text", text }]), toolResult(text, text)]
         yield* store.append(turn(id, 0, { messages, systemPrompt: text, settings: { [`key ${text}`]: text } }))
@@ -114,14 +114,17 @@ export const dataCases: ReadonlyArray<Case> = [
       }))
   ),
 
-  onOne("tool calls, their results and all parts of messages stay as they are", (store, id) =>
-    Effect.gen(function*() {
-      yield* store.append(turn(id, 0, { messages: toolTurn }))
-      yield* store.append(turn(id, 1))
-      yield* equal("The messages", (yield* loaded(store, id)).messages, [...toolTurn, ...turnOf("turn 2")])
-    })),
+  onOne(
+    "tool calls, their results and all parts of messages are stored unchanged",
+    (store, id) =>
+      Effect.gen(function*() {
+        yield* store.append(turn(id, 0, { messages: toolTurn }))
+        yield* store.append(turn(id, 1))
+        yield* equal("The messages", (yield* loaded(store, id)).messages, [...toolTurn, ...turnOf("turn 2")])
+      })
+  ),
 
-  onOne("the server's own usage stays as it is", (store, id) =>
+  onOne("the server's raw usage is stored unchanged", (store, id) =>
     Effect.gen(function*() {
       const usage = {
         ...usageOf(1e15),
@@ -132,7 +135,7 @@ export const dataCases: ReadonlyArray<Case> = [
       yield* equal("The usage", (yield* loaded(store, id)).usage, usage)
     })),
 
-  onOne("messages of a million characters stay whole", (store, id) =>
+  onOne("messages of a million characters are stored completely", (store, id) =>
     Effect.gen(function*() {
       const messages = [user("é".repeat(1_000_000)), assistant("long \"answer\"\n".repeat(80_000))]
       yield* store.append(turn(id, 0, { messages, systemPrompt: "p".repeat(100_000) }))
@@ -146,7 +149,7 @@ export const dataCases: ReadonlyArray<Case> = [
       )
     })),
 
-  onOne("a turn of three thousand messages is kept in its order", (store, id) =>
+  onOne("a turn of three thousand messages keeps their order", (store, id) =>
     Effect.gen(function*() {
       const messages = Array.from({ length: 1_500 }, (_, index) => turnOf(`${index}`)).flat()
       yield* store.append(turn(id, 0, { messages }))

@@ -1,5 +1,5 @@
 /**
- * Helpers of the cases: data, and expectations that fail with the actual and the expected value.
+ * Helpers for the cases of the HistoryStoreSuite: sample data, and assertions that fail with a {@link Mismatch}.
  */
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -31,7 +31,7 @@ export const equal = (what: string, actual: unknown, expected: unknown): Effect.
   Effect.suspend(() => {
     const [is, shall] = [canonical(actual), canonical(expected)]
     if (is === shall) return Effect.void
-    const message = `${what} is not what it should be`
+    const message = `${what} differs from the expected value`
     if (is.length + shall.length < longest) return Effect.fail(new Mismatch({ message, actual, expected }))
     let at = 0
     while (is[at] === shall[at]) at++
@@ -41,17 +41,17 @@ export const equal = (what: string, actual: unknown, expected: unknown): Effect.
     )
   })
 
-/** Longer JSON is shown around the first difference: test frameworks take minutes for the difference of megabytes. */
+/** Of longer JSON, only the first difference is shown: test frameworks take minutes to compare megabytes. */
 const longest = 50_000
 
-/** The same text for the same data, whatever the order of its keys. What is undefined is absent. */
+/** JSON with sorted keys and without undefined members, to compare values. */
 const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, part: unknown) =>
     typeof part === "object" && part !== null && !Array.isArray(part)
       ? Object.entries(part).filter(([, value]) => value !== undefined).sort(([a], [b]) => a < b ? -1 : 1)
       : part) ?? "undefined"
 
-/** An id that no other case, and no other run, has. */
+/** An id that no other case and no other run uses. */
 export const freshId: Effect.Effect<string> = Effect.map(
   Effect.replicateEffect(Random.nextIntBetween(0, 2 ** 31), 4),
   (parts) => `suite-${parts.map((part) => part.toString(36).padStart(6, "0")).join("")}`
@@ -67,10 +67,10 @@ export const usageOf = (tokens: number): Usage => ({
   raw: null
 })
 
-/** The messages of a turn in which the user says this. */
+/** The messages of a turn with this prompt. */
 export const turnOf = (said: string): ReadonlyArray<ChatMessage> => [user(said), assistant(`You said: ${said}`)]
 
-/** A turn to append, complete but for its id and its version. */
+/** A turn to append, with defaults for everything except its id and version. */
 export const turn = (
   id: string,
   expectedVersion: number,
@@ -85,8 +85,8 @@ export const turn = (
   ...more
 })
 
-/** The conversation, which must exist. */
-export const whole = (store: Service, id: string): Effect.Effect<StoredConversation, Failure> =>
+/** The conversation. Fails if it does not exist. */
+export const loadExisting = (store: Service, id: string): Effect.Effect<StoredConversation, Failure> =>
   Effect.flatMap(
     store.load(id),
     Option.match({
@@ -102,14 +102,14 @@ export const whole = (store: Service, id: string): Effect.Effect<StoredConversat
     })
   )
 
-/** The conversation without the values that the store creates: times, ids of turns and the incarnation. */
+/** The conversation without the values that the store chooses: times, ids of turns and the incarnation. */
 export const loaded = (store: Service, id: string) =>
   Effect.map(
-    whole(store, id),
+    loadExisting(store, id),
     ({ createdAt: _created, incarnation: _incarnation, turns: _turns, updatedAt: _updated, ...given }) => given
   )
 
-/** Expects that a write fails with `ConflictError`, with these versions. */
+/** Asserts that a write fails with a `ConflictError` with these versions. */
 export const conflicts = <A>(
   write: Effect.Effect<A, HistoryStoreError | ConflictError>,
   expected: { readonly conversationId: string; readonly expectedVersion: number; readonly actualVersion: number }
@@ -142,13 +142,13 @@ export const listed = (
   )
 }
 
-/** One behaviour. */
+/** A behaviour and its test. */
 export interface Case {
   readonly name: string
   readonly test: Effect.Effect<void, Failure, HistoryStore>
 }
 
-/** A case with its own conversation, which is removed after it. */
+/** A case with its own conversation, which is removed afterwards. */
 export const onOne = (
   name: string,
   test: (store: Service, id: string) => Effect.Effect<void, Failure>
@@ -161,7 +161,7 @@ export const onOne = (
   })
 })
 
-/** A case with its own conversations, which are removed after it. */
+/** A case with its own conversations, which are removed afterwards. */
 export const onMany = (
   name: string,
   count: number,

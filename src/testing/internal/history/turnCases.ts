@@ -1,12 +1,12 @@
 /**
- * Cases for turns, commits and copies.
+ * Cases of the HistoryStoreSuite for turns, commits and copies.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Service } from "../../../HistoryStore.ts"
-import { conflicts, equal, onMany, onOne, turn, turnOf, usageOf, whole } from "./expect.ts"
+import { conflicts, equal, loadExisting, onMany, onOne, turn, turnOf, usageOf } from "./expect.ts"
 
-/** A conversation of these turns. Each name is the text of its turn. */
+/** Creates a conversation with these turns. Each text is the prompt and the id of its turn. */
 const begin = (store: Service, id: string, said: ReadonlyArray<string>) =>
   store.commit({
     id,
@@ -19,9 +19,9 @@ const begin = (store: Service, id: string, said: ReadonlyArray<string>) =>
     owner: `owner of ${id}`
   })
 
-/** The ids of the turns that are stored, and the messages. */
+/** The stored turns and messages. */
 const turnsOf = (store: Service, id: string) =>
-  Effect.map(whole(store, id), ({ messages, turns }) => ({
+  Effect.map(loadExisting(store, id), ({ messages, turns }) => ({
     messages,
     turns: turns.map(({ index, start, turnId }) => ({ index, turnId, start }))
   }))
@@ -38,12 +38,12 @@ export const turnCases = [
       yield* equal("The version", first.version, 1)
       yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "b"]))
       yield* equal("The stored version", yield* store.version(id), first)
-      const stored = yield* whole(store, id)
+      const stored = yield* loadExisting(store, id)
       yield* equal("The title", stored.title, "A title")
       yield* equal("The owner", stored.owner, `owner of ${id}`)
     })),
 
-  onOne("a commit that keeps the first turns replaces those after them", (store, id) =>
+  onOne("a commit with keepTurns replaces the turns after the kept ones", (store, id) =>
     Effect.gen(function*() {
       const first = yield* begin(store, id, ["a", "b", "c"])
       const second = yield* store.commit({
@@ -58,11 +58,11 @@ export const turnCases = [
       yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d", "e"]))
       yield* store.commit({ id, expected: { version: 3 }, keepTurns: 9, turns: [] })
       yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d", "e"]))
-      yield* equal("The usage", (yield* whole(store, id)).usage, usageOf(3))
+      yield* equal("The usage", (yield* loadExisting(store, id)).usage, usageOf(3))
     })),
 
   onOne(
-    "a commit that keeps the first turns may add turns again that it removes",
+    "a commit with keepTurns can add removed turns again",
     (store, id) =>
       Effect.gen(function*() {
         yield* begin(store, id, ["a", "b", "c"])
@@ -88,14 +88,18 @@ export const turnCases = [
       yield* equal("The turns", yield* turnsOf(store, id), expected(["b"]))
     })),
 
-  onOne("the last turns are read with their index", (store, id) =>
+  onOne("loadTail returns the last turns with their index", (store, id) =>
     Effect.gen(function*() {
-      yield* equal("The tail of none", yield* store.loadTail(id, { turns: 1 }), Option.none())
+      yield* equal(
+        "The tail of a conversation that does not exist",
+        yield* store.loadTail(id, { turns: 1 }),
+        Option.none()
+      )
       yield* begin(store, id, ["a", "b", "c"])
       const tail = Option.getOrUndefined(yield* store.loadTail(id, { turns: 2 }))
       yield* equal("The messages", tail?.messages, ["b", "c"].flatMap(turnOf))
       yield* equal("The turns", tail?.turns.map(({ index, start }) => [index, start]), [[1, 0], [2, 2]])
-      yield* equal("What was left out", [tail?.firstTurn, tail?.turnCount], [1, 3])
+      yield* equal("The first turn and the number of turns", [tail?.firstTurn, tail?.turnCount], [1, 3])
     })),
 
   onOne("a turn is found by its id", (store, id) =>
@@ -103,10 +107,10 @@ export const turnCases = [
       yield* begin(store, id, ["a", "b \0\ud800\\", "c"])
       const found = Option.getOrUndefined(yield* store.findTurn(id, "b \0\ud800\\"))
       yield* equal("The turn", [found?.index, found?.messages], [1, turnOf("b \0\ud800\\")])
-      yield* equal("A turn that is not there", yield* store.findTurn(id, "d"), Option.none())
+      yield* equal("A turn that does not exist", yield* store.findTurn(id, "d"), Option.none())
     })),
 
-  onMany("a copy has the first turns, and replaces no conversation", 3, (store, ids) =>
+  onMany("a copy has the first turns, and never replaces a conversation", 3, (store, ids) =>
     Effect.gen(function*() {
       const [from = "", to = "", part = ""] = ids
       yield* begin(store, from, ["a", "b"])
@@ -121,16 +125,16 @@ export const turnCases = [
     })),
 
   onOne(
-    "numbers that JSON cannot hold, and a report that cannot be stored, cost no turn",
+    "a turn is stored even if JSON cannot represent its usage",
     (store, id) =>
       Effect.gen(function*() {
         yield* store.append(turn(id, 0, { usage: { ...usageOf(1), totalTokens: Infinity, raw: { n: 1n } } }))
-        const { usage } = yield* whole(store, id)
+        const { usage } = yield* loadExisting(store, id)
         yield* equal("The usage", usage, { ...usageOf(1), totalTokens: Number.MAX_SAFE_INTEGER, raw: null })
       })
   ),
 
-  onMany("conversations are listed in pages by their owner", 5, (store, ids) =>
+  onMany("conversations of an owner are listed in pages", 5, (store, ids) =>
     Effect.gen(function*() {
       const owner = `owner ${ids[0] ?? ""}`
       for (const id of ids) {

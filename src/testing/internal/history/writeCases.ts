@@ -1,5 +1,5 @@
 /**
- * Cases with one writer.
+ * Cases of the HistoryStoreSuite with one writer.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -17,7 +17,7 @@ const writes = (store: Service, id: string, expectedVersion: number) => [
 ]
 
 export const writeCases = [
-  onOne("a conversation that was never written is none", (store, id) =>
+  onOne("a conversation that was never written does not exist", (store, id) =>
     Effect.gen(function*() {
       yield* equal("What is loaded", yield* store.load(id), Option.none())
       yield* equal("How often it is listed", yield* listed(store, [id]), [0])
@@ -36,7 +36,7 @@ export const writeCases = [
       })
     })),
 
-  onOne("turns are kept in their order, and each raises the version by one", (store, id) =>
+  onOne("turns keep their order, and each one increases the version by one", (store, id) =>
     Effect.gen(function*() {
       for (let version = 0; version < 12; version++) {
         yield* equal("The version", yield* store.append(turn(id, version)), version + 1)
@@ -82,7 +82,7 @@ export const writeCases = [
     })),
 
   onOne(
-    "a write for a version that is not reached yet is a conflict, and writes nothing",
+    "a write for a future version is a conflict, and writes nothing",
     (store, id) =>
       Effect.gen(function*() {
         for (const write of writes(store, id, 3)) {
@@ -98,7 +98,7 @@ export const writeCases = [
       })
   ),
 
-  onOne("a system prompt can come first, and the turns after it", (store, id) =>
+  onOne("a system prompt can be written before the first turn", (store, id) =>
     Effect.gen(function*() {
       const version = yield* store.setSystemPrompt({
         id,
@@ -135,7 +135,7 @@ export const writeCases = [
     })),
 
   onOne(
-    "a summary is kept beside the messages, with the usage, until another one takes its place",
+    "a summary is stored with its usage until the next summary, and the messages stay",
     (store, id) =>
       Effect.gen(function*() {
         yield* store.append(turn(id, 0))
@@ -167,14 +167,14 @@ export const writeCases = [
       yield* equal("The summary", (yield* loaded(store, id)).summary, undefined)
     })),
 
-  onOne("a summary of a conversation that is not stored makes none", (store, id) =>
+  onOne("a summary does not create a conversation", (store, id) =>
     Effect.gen(function*() {
       const summary = { text: "Nothing.", replaces: 0 }
       yield* equal("The version", yield* store.setSummary({ id, expectedVersion: 0, summary, usage }), 0)
       yield* equal("What is loaded", yield* store.load(id), Option.none())
     })),
 
-  onOne("clearing removes all turns and nothing else, and new turns begin anew", (store, id) =>
+  onOne("clearing removes all turns and nothing else, and new turns can follow", (store, id) =>
     Effect.gen(function*() {
       yield* store.append(turn(id, 0))
       yield* store.append(turn(id, 1))
@@ -185,14 +185,14 @@ export const writeCases = [
       yield* equal("The messages", (yield* loaded(store, id)).messages, turnOf("turn 4"))
     })),
 
-  onOne("clearing a conversation that is not stored makes none", (store, id) =>
+  onOne("clearing does not create a conversation", (store, id) =>
     Effect.gen(function*() {
       yield* equal("The version", yield* store.clear({ id, expectedVersion: 0 }), 0)
       yield* equal("What is loaded", yield* store.load(id), Option.none())
       yield* equal("The version", yield* store.append(turn(id, 0)), 1)
     })),
 
-  onOne("removing says whether there was one, and leaves nothing", (store, id) =>
+  onOne("removing returns whether the conversation existed, and leaves nothing", (store, id) =>
     Effect.gen(function*() {
       yield* equal("Removing none", yield* store.remove(id), false)
       yield* store.append(turn(id, 0))
@@ -203,20 +203,23 @@ export const writeCases = [
       yield* equal("Removing it once more", yield* store.remove(id), false)
     })),
 
-  onOne("a removed conversation can begin anew, with nothing of the old one", (store, id) =>
-    Effect.gen(function*() {
-      yield* store.append(turn(id, 0, { settings: { model: "old" } }))
-      yield* store.append(turn(id, 1))
-      yield* store.remove(id)
-      yield* conflicts(store.append(turn(id, 2)), { conversationId: id, expectedVersion: 2, actualVersion: 0 })
-      yield* store.append(turn(id, 0, { messages: turnOf("new"), settings: { model: "new" } }))
-      const stored = yield* loaded(store, id)
-      yield* equal("The version", stored.version, 1)
-      yield* equal("The messages", stored.messages, turnOf("new"))
-      yield* equal("The settings", stored.settings, { model: "new" })
-    })),
+  onOne(
+    "a removed conversation can be created again, with nothing of the old one",
+    (store, id) =>
+      Effect.gen(function*() {
+        yield* store.append(turn(id, 0, { settings: { model: "old" } }))
+        yield* store.append(turn(id, 1))
+        yield* store.remove(id)
+        yield* conflicts(store.append(turn(id, 2)), { conversationId: id, expectedVersion: 2, actualVersion: 0 })
+        yield* store.append(turn(id, 0, { messages: turnOf("new"), settings: { model: "new" } }))
+        const stored = yield* loaded(store, id)
+        yield* equal("The version", stored.version, 1)
+        yield* equal("The messages", stored.messages, turnOf("new"))
+        yield* equal("The settings", stored.settings, { model: "new" })
+      })
+  ),
 
-  onMany("every conversation that is stored is listed once, and no other", 30, (store, ids) =>
+  onMany("each stored conversation is listed exactly once, and no other", 30, (store, ids) =>
     Effect.gen(function*() {
       for (const id of ids) yield* store.append(turn(id, 0))
       for (const id of ids.slice(20)) yield* store.remove(id)
