@@ -54,6 +54,11 @@ export interface ChatSettings {
 /**
  * The names of all settings of a conversation.
  *
+ * @example
+ * import { ChatSettings } from "effect-chat"
+ *
+ * assert.ok(ChatSettings.names.includes("model"))
+ *
  * @since 0.1.0
  * @category models
  */
