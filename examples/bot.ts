@@ -9,31 +9,44 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as FileSystem from "@effect/platform/FileSystem"
-import { Console, Effect, FiberSet, Layer, Stream } from "effect"
+import { Chunk, Console, Effect, FiberSet, Layer, Stream } from "effect"
 import { ChatError, ChatManager, HistoryWindow, Limits, LocalSessions } from "effect-chat"
 import * as Sqlite from "effect-chat/sql/Sqlite"
 import { parseArgs } from "node:util"
 import * as Server from "./internal/server.ts"
 import { oneLine } from "./internal/visible.ts"
 
+/** Shows the text of a reply. A bot of a chat platform sends a message with the first call, and edits it with later ones. */
+const show = (user: string) => (text: string) => Console.log(`to ${user}: ${oneLine(text)}`)
+
 /** Answers one message of a user. */
 const answer = Effect.fnUntraced(function*(user: string, message: string) {
   const manager = yield* ChatManager.ChatManager
   const chat = yield* manager.getChat(user)
-  if (message === "/stop") return yield* chat.stop
+  if (message === "/stop") {
+    yield* chat.stop
+    return yield* show(user)("Stopped.")
+  }
   if (message === "/forget") {
     yield* manager.removeChat(user)
-    return yield* Console.log(`to ${user}: I have forgotten everything.`)
+    return yield* show(user)("I have forgotten everything.")
   }
-  const { finishReason, text } = yield* chat.chat(message)
-  yield* Console.log(`to ${user}: ${oneLine(text)}${finishReason === "interrupted" ? " [stopped]" : ""}`)
+  yield* chat.chatStream(message).pipe(
+    Stream.groupedWithin(1000, "1 second"), // one edit a second
+    Stream.scan("", (text, deltas) => text + Chunk.join(deltas, "")),
+    Stream.drop(1), // the empty start
+    Stream.runForEach(show(user))
+  )
 })
 
-/** Users see a sentence about an error, the log has the error. */
+/** Users see the part that arrived and a sentence about an error, the log has the error. */
 const handle = (user: string, message: string) =>
   answer(user, message).pipe(
     Effect.catchAll((error) =>
-      Effect.zipRight(Effect.logError(error), Console.log(`to ${user}: ${ChatError.toPublic(error)}`))
+      Effect.zipRight(
+        Effect.logError(error),
+        show(user)(`${error.partial?.text ?? ""} [${ChatError.toPublic(error)}]`.trim())
+      )
     )
   )
 

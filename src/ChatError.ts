@@ -32,7 +32,7 @@ export interface Details {
   readonly message: string
   /** The HTTP status, if the server answered. */
   readonly status?: number | undefined
-  /** The provider's own code, such as `model_not_found`. */
+  /** The provider's own code, such as `model_not_found`. `call_unknown` and `call_settled` are this library's. */
   readonly code?: string | undefined
   /** The provider's own type, such as `invalid_request_error`. */
   readonly type?: string | undefined

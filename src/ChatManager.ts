@@ -113,7 +113,6 @@ export interface GetOptions {
 }
 
 /**
-/**
  * A conversation of a manager. Started turns belong to the manager, so they continue if their readers stop reading.
  *
  * @since 0.1.0

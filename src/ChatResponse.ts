@@ -202,14 +202,14 @@ export const ToolCall: Schema.Schema<ToolCall> = Schema.Struct({
  * - `failure`: the handler failed.
  * - `invalidArguments`: the arguments did not decode, so the handler did not run.
  * - `unknownTool`: there is no such tool.
- * - `timeout`: the handler was interrupted at its time limit. Its effects may have happened.
+ * - `timeout`: the handler was interrupted at its time limit. It may already have done its work.
  * - `denied`: the call was not approved.
  * - `approvalTimeout`: nobody decided about the call in time.
  * - `repeated`: two equal calls in a row had the same result, so the third was not run.
  * - `cutOff`: the answer was cut at its token limit, so its last call was not run.
  * - `superseded`: a new question came while the call waited for an approval.
  * - `notStarted`: the turn ended before the handler started.
- * - `unknown`: the handler was interrupted. Its effects may have happened.
+ * - `unknown`: the handler was interrupted. It may already have done its work.
  *
  * @since 0.1.0
  * @category models
@@ -262,7 +262,7 @@ export interface StepCall {
  */
 export interface Step {
   readonly finishReason: FinishReason
-  /** The tokens of this request alone. Its input is the size of the context. */
+  /** The tokens of this request alone. Those of the last step's input show how full the context is. */
   readonly usage: Usage | undefined
   readonly toolCalls: ReadonlyArray<StepCall>
 }

@@ -1,8 +1,8 @@
 /**
- * The settings that a conversation can choose for itself: its model, sampling, answer length, system prompt and how much of
+ * The settings that a conversation can have of its own: its model, sampling, answer length, system prompt and how much of
  * its history is sent.
  *
- * A conversation stores what it chose and nothing else. Everything it did not choose comes from its manager's config.
+ * A conversation stores only the settings that the program set for it. All others come from its manager's config.
  *
  * @since 0.1.0
  */
@@ -47,12 +47,17 @@ export interface ChatSettings {
   readonly frequencyPenalty: number | null
   readonly presencePenalty: number | null
   readonly systemPrompt: string
-  /** Absent if the conversation did not choose limits. */
+  /** Absent if the conversation has no limits of its own. */
   readonly window?: WindowLimits | undefined
 }
 
 /**
  * The names of all settings of a conversation.
+ *
+ * @example
+ * import { ChatSettings } from "effect-chat"
+ *
+ * assert.ok(ChatSettings.names.includes("model"))
  *
  * @since 0.1.0
  * @category models

@@ -17,7 +17,7 @@ import { Summary } from "./HistorySelection.ts"
 export interface ConversationData {
   readonly turns: ReadonlyArray<TurnData>
   readonly systemPrompt?: string | undefined
-  /** The settings that the conversation chose, without secrets. */
+  /** The settings that the program set for the conversation, without secrets. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined
   readonly summary?: Summary | undefined
   /** The tokens of all turns. */

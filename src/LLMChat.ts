@@ -60,6 +60,9 @@ import type * as Turn from "./Turn.ts"
  * turns: they send the history and add to it. A turn waits for the one before it, or follows the config's `turnPolicy`. A
  * blank prompt fails with `InvalidRequestError`.
  *
+ * `ask`, `askObject`, `chat` and `chatObject` do not stream: the server sends the answer when it is complete, so an answer
+ * that is stopped or fails has no part that arrived. The methods that return a Stream do stream.
+ *
  * A turn is interrupted if its fiber is, if the consumer of its stream stops reading, or by `stop`. Then the config's
  * `onInterrupt` decides: `keep` stores the question and the part of the answer that arrived, which can be empty, with the
  * finish reason `interrupted`; `rollback` stores nothing.
@@ -72,7 +75,7 @@ import type * as Turn from "./Turn.ts"
  */
 export interface Service {
   readonly config: LLMConfig.LLMConfig
-  /** Asks a single question and returns the complete answer. */
+  /** Asks a single question and returns the complete answer, without streaming. */
   readonly ask: (prompt: Prompt, options?: Turn.AskOptions) => Effect.Effect<ChatResponse, ChatError>
   /** Asks a single question and emits the text of the answer as it arrives. */
   readonly askStream: (prompt: Prompt, options?: Turn.AskOptions) => Stream.Stream<string, ChatError>
@@ -87,7 +90,10 @@ export interface Service {
     schema: Schema.Schema<A, I>,
     options?: Turn.AskObjectOptions
   ) => Effect.Effect<A, ChatError>
-  /** Runs a turn and returns the complete answer. After `stop`, the response has the finish reason `interrupted`. */
+  /**
+   * Runs a turn and returns the complete answer, without streaming. After `stop`, the response has the finish reason
+   * `interrupted` and no text.
+   */
   readonly chat: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<ChatResponse, ChatError>
   /** Answers the last turn again: `chat(Turn.regenerate())`. */
   readonly regenerate: (options?: Turn.Options) => Effect.Effect<ChatResponse, ChatError>
@@ -125,13 +131,13 @@ export interface Service {
     changes: Changes
   ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
   /**
-   * Drops what the conversation chose of these settings, by default of all. From the next request on they come from the
+   * Drops the conversation's own values of these settings, by default of all. From the next request on they come from the
    * config again.
    */
   readonly resetSettings: (
     names?: ReadonlyArray<keyof ChatSettings>
   ) => Effect.Effect<void, HistoryStoreError | ConflictError>
-  /** Changes the system prompt from the next request on. The history stays. */
+  /** Short for `updateSettings({ systemPrompt })`. The history stays. */
   readonly updateSystemPrompt: (prompt: string) => Effect.Effect<void, HistoryStoreError | ConflictError>
   /**
    * Removes all turns so far and keeps the system prompt. A running turn continues, but is not stored. Its tokens count.

@@ -113,13 +113,14 @@ const fields = {
   turnPolicy: withDefault(oneOf("queue", "reject", "replace"), "queue"),
   /**
    * The longest server-sent event, in characters. A key or a value within it counts as at least 100 characters, because
-   * parsers take as long for it. Default 8 Mi.
+   * parsers take as long for it, and a member of a chunk, choice or message as 800. A few thousand are always allowed.
+   * Default 8 Mi.
    */
   maxEventSize: withDefault(Positive, 2 ** 23),
   /**
    * The longest answer: of one that is no stream the bytes, with keys and values as in `maxEventSize`; of a stream about
-   * what is kept of it, in characters. At the defaults, no answer keeps the event loop busy for 50 ms at a time. Default
-   * 16 Mi.
+   * what is kept of it, in characters, where a tool call counts for 2,048 characters and four times its arguments. At the
+   * defaults, no answer keeps the event loop busy for 50 ms at a time. Default 16 Mi.
    */
   maxBodySize: withDefault(Positive, 2 ** 24)
 }

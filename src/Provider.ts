@@ -89,8 +89,8 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   /** What `askObject` requests: an answer by a JSON Schema, any JSON, or no format at all. Default `json_schema`. */
   structuredOutput: withDefault(Schema.Literal("json_schema", "json_object", "none"), "json_schema"),
   /**
-   * Whether a request can have tools and ask for a form of the answer, which Groq and Gemini refuse. Otherwise a turn with
-   * both asks for the form in a last request without tools. Default true.
+   * Whether a request can have tools and a response format, which Groq and Gemini refuse. Otherwise a turn with both sends
+   * the format in a last request without tools. Default true.
    */
   toolsWithFormat: withDefault(Schema.Boolean, true),
   /** Whether `<think>` text at the start of an answer is reasoning. Default false: the text stays unchanged. */

@@ -7,9 +7,10 @@
 /**
  * An event of a session.
  *
- * - `Created`: a conversation was created in memory or read from the store.
- * - `Evicted`: it left memory because it was idle for the `timeout`, or because there were more than `capacity`.
- * - `Removed`: `removeChat` removed it.
+ * - `Created`: a conversation entered memory: a new one, or one that is used again after it left.
+ * - `Evicted`: it left memory because it was idle for the `timeout`, or because there were more than `capacity`. Its store
+ *   keeps it.
+ * - `Removed`: `removeChat` or `removeOlderThan` removed it while it was in memory.
  *
  * @since 0.1.0
  * @category models

@@ -35,7 +35,7 @@ export interface StoredConversation {
   readonly summary?: Summary | undefined
   /** The tokens of all turns. */
   readonly usage: Usage
-  /** The settings that the conversation chose, as JSON without secrets. */
+  /** The settings that the program set for the conversation, as JSON without secrets. */
   readonly settings: Settings
   readonly title?: string | undefined
   readonly owner?: string | undefined

@@ -29,7 +29,7 @@ export * from "./internal/tools/model.ts"
  * @category models
  */
 export interface Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA> extends Settings<A, RA> {
-  /** The arguments, an object. */
+  /** The arguments, an object. `{}` for a tool without parameters. */
   readonly parameters: Schema.Schema<A, I, RP>
   /** Encodes the result. Without it the result is sent as text or JSON. */
   readonly success?: Schema.Schema<S, SI, RS> | undefined
@@ -145,7 +145,7 @@ export interface JsonSchemaOptions<S, SI, RS, F, FI, RF, R, RA>
 /**
  * A tool whose arguments are described by a JSON Schema from elsewhere, such as an MCP server.
  *
- * The handler gets the object that the model sent; only that it is an object is checked.
+ * The handler gets the arguments that the model sent. The tool checks only that they are an object.
  *
  * @example
  * import { Effect } from "effect"

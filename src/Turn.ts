@@ -76,7 +76,7 @@ export interface OpenCall {
   readonly name: string
   /** The arguments as JSON, as the model wrote them. An approval is for exactly these. */
   readonly arguments: string
-  /** Whether an approval is enough. Otherwise no handler was there, and the program gives the result. */
+  /** Whether the call waits for an approval. Otherwise it has no handler, and the program answers with a `result`. */
   readonly needsApproval: boolean
 }
 
@@ -87,10 +87,10 @@ export interface OpenCall {
  * @category models
  */
 export interface ToolOptions {
-  /** The tools whose handlers run inside the turn. They are offered beside the `tools` that are only described. */
+  /** The tools whose handlers run inside the turn. They are added to `tools`, which have no handler. */
   readonly toolSet?: ToolSet | undefined
   /**
-   * How many answers with calls a turn may have. One last request follows, which demands an answer without calls. Default
+   * How many times the model may answer with tool calls. Then a last request forbids calls (`toolChoice: "none"`). Default
    * 10.
    */
   readonly maxSteps?: number | undefined

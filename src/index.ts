@@ -54,7 +54,7 @@ export * as ChatMessage from "./ChatMessage.ts"
 export * as ChatResponse from "./ChatResponse.ts"
 
 /**
- * The settings that a conversation can choose for itself.
+ * The settings that a conversation can have of its own.
  *
  * @since 0.1.0
  */

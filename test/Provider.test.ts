@@ -199,7 +199,7 @@ const columns: Readonly<Record<string, (preset: Provider.Preset) => string>> = {
     [wire.toolResultName ? "with name" : "", wire.userAfterTool ? "" : "no user message after"].filter(Boolean).join(
       ", "
     ),
-  "tools and a form": ({ wire }) => wire.toolsWithFormat ? "together" : "apart",
+  "tools and a response format": ({ wire }) => wire.toolsWithFormat ? "together" : "apart",
   "calls without tools": ({ wire }) => wire.toolHistory,
   "one tool demanded by": ({ wire }) => wire.namedToolChoice,
   "names of users": ({ wire }) => wire.userNames ? "name" : "in the text",

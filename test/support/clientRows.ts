@@ -81,7 +81,7 @@ export const rows = {
   late: row("an error after \"Hi\"", hi + data({ error: { message: "quota" } }) + done, error("quota", "Hi")),
   errorText: row("an error that is a text", data({ error: "model not found" }), error("model not found")),
   objectError: row(
-    "an object that calls itself error",
+    "`\"object\": \"error\"`",
     data({ object: "error", message: "it broke" }),
     error("it broke")
   ),
