@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema, Stream, TestClock } from "effect"
-import { ChatManager, HistoryStore, LLMConfig, Tool, Turn } from "effect-chat"
+import { ChatManager, type ChatMessage, HistoryStore, LLMConfig, Tool, Turn } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { lines, options, requests, sent, withScript } from "../support/chats.ts"
 import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
@@ -15,6 +15,18 @@ const twoPayments = calls(
   { name: "echo" },
   { name: "pay", arguments: { amount: 2 } }
 )
+
+/** A payment that never ends. */
+const waits = Tool.make({
+  name: "pay",
+  parameters: { amount: Schema.Number },
+  needsApproval: true,
+  handler: () => Effect.never
+})
+
+/** The outcomes of a history's results. */
+const outcomes = (history: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<string | undefined> =>
+  history.flatMap((message) => message.role === "tool" ? [message.outcome] : [])
 
 describe("approve", () => {
   for (const approved of [true, { approved: false, reason: "too much" }] as const) {
@@ -370,29 +382,96 @@ describe("calls that wait are settled", () => {
       )
     }).pipe(withScript([twoPayments])))
 
-  it.effect("by a stop while others run (B13)", () =>
+  for (const onInterrupt of ["keep", "rollback"] as const) {
+    it.effect(`by a stop while others run (${onInterrupt}, B13)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat({ onInterrupt })
+        const toolSet = yield* setOf(waits, echo())
+        yield* chat.chat("Go", { toolSet })
+        const [first] = yield* chat.openCalls
+        const turn = yield* Effect.fork(
+          chat.chat(Turn.respond([{ callId: first?.callId ?? "", approved: true }]), { toolSet })
+        )
+        yield* TestClock.adjust(0)
+        yield* chat.stop
+        yield* Fiber.join(turn)
+        assert.deepStrictEqual(outcomes(yield* chat.history), ["unknown", "success", "notStarted"])
+        assert.deepStrictEqual(yield* chat.openCalls, [])
+        assert.strictEqual((yield* chat.chat("Next")).text, "done")
+      }).pipe(withScript([twoPayments, says("done")])))
+
+    it.effect(`by a stop while another question is answered (${onInterrupt}, B13)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat({ onInterrupt })
+        yield* chat.chat("Go", { toolSet: yield* setOf(pay(), echo()) })
+        const turn = yield* Effect.fork(chat.chat("Never mind"))
+        yield* TestClock.adjust(0)
+        yield* chat.stop
+        yield* Fiber.join(turn)
+        const settled = onInterrupt === "keep" ? "superseded" : "notStarted"
+        assert.deepStrictEqual(outcomes(yield* chat.history), ["success", settled, settled])
+      }).pipe(withScript([twoPayments, ScriptedHttpClient.delayed("1 hour", says("late"))])))
+  }
+
+  it.effect("by a stop before the answers that wait for the stopped turn are given (B13)", () =>
     Effect.gen(function*() {
-      const chat = yield* makeChat()
-      const slow = Tool.make({
-        name: "pay",
-        parameters: { amount: Schema.Number },
-        needsApproval: true,
-        handler: () => Effect.never
-      })
-      const toolSet = yield* setOf(slow, echo())
+      const chat = yield* makeChat({ onInterrupt: "rollback" })
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
       yield* chat.chat("Go", { toolSet })
       const [first] = yield* chat.openCalls
-      const turn = yield* Effect.fork(
-        chat.chat(Turn.respond([{ callId: first?.callId ?? "", approved: true }]), { toolSet })
+      const turn = yield* Effect.fork(chat.chat("Never mind"))
+      yield* TestClock.adjust(0)
+      const late = yield* Effect.fork(
+        Effect.flip(chat.chat(Turn.respond([{ callId: first?.callId ?? "", approved: true }]), { toolSet }))
       )
       yield* TestClock.adjust(0)
       yield* chat.stop
       yield* Fiber.join(turn)
-      assert.deepStrictEqual(
-        (yield* chat.history).flatMap((message) => message.role === "tool" ? [message.outcome] : []),
-        ["unknown", "success", "notStarted"]
-      )
-      assert.deepStrictEqual(yield* chat.openCalls, [])
+      const failure = yield* Fiber.join(late)
+      assert.strictEqual("code" in failure ? failure.code : "", "call_settled")
+      assert.lengthOf(paid, 0)
+    }).pipe(withScript([twoPayments, ScriptedHttpClient.delayed("1 hour", says("late"))])))
+
+  it.effect("keeps what finished with onInterrupt rollback, and leaves the others open if nobody stops them", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ onInterrupt: "rollback" })
+      const slow = Tool.make({
+        name: "echo",
+        parameters: { text: Schema.optional(Schema.String) },
+        needsApproval: true,
+        handler: () => Effect.never
+      })
+      const toolSet = yield* setOf(pay(), slow)
+      yield* chat.chat("Go", { toolSet })
+      const [first, second, third] = (yield* chat.openCalls).map(({ callId }) => callId)
+      const answers = [first, second].map((callId = "") => ({ callId, approved: true }))
+      const turn = yield* Effect.fork(chat.chat(Turn.respond(answers), { toolSet }))
+      yield* TestClock.adjust(0)
+      yield* Fiber.interrupt(turn)
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["success", "unknown"])
+      assert.deepStrictEqual((yield* chat.openCalls).map(({ callId }) => callId), [third])
+      const done = yield* chat.chat(Turn.respond([{ callId: third ?? "", approved: false }]), { toolSet })
+      assert.strictEqual(done.text, "done")
+    }).pipe(withScript([twoPayments, says("done")])))
+
+  it.effect("keeps what finished if the handler of another call fails the turn", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const bad = Tool.make({
+        name: "echo",
+        parameters: {},
+        needsApproval: true,
+        failureMode: "error",
+        handler: () => Effect.fail("no")
+      })
+      const toolSet = yield* setOf(pay(), bad)
+      yield* chat.chat("Go", { toolSet })
+      const answers = (yield* chat.openCalls).slice(0, 2).map(({ callId }) => ({ callId, approved: true }))
+      const failure = yield* Effect.flip(chat.chat(Turn.respond(answers), { toolSet }))
+      assert.strictEqual(failure._tag, "ToolError")
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["success", "failure"])
+      assert.lengthOf(yield* chat.openCalls, 1)
     }).pipe(withScript([twoPayments])))
 })
 

@@ -20,10 +20,10 @@ import { mapElements, toStream } from "../transport/stream.ts"
 import type { StoreError } from "./content.ts"
 import * as Identified from "./identified.ts"
 import * as LastTurn from "./lastTurn.ts"
+import type { Opening } from "./opening.ts"
 import { goesOn, type Lender, type MapEvents, notBlank, openingOf, Runner, type TurnLender } from "./run.ts"
 import { told } from "./runningTurns.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
-import type { Opening } from "./turn.ts"
 import { makeId } from "./turnId.ts"
 
 /** A chat over the conversation, which every call acquires anew. */
@@ -49,8 +49,8 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
       ),
   rewind: (turns = 1) => rewind(lender, turns),
   openCalls: lender.with(LastTurn.openCalls),
-  stop: lender.with((conversation) => Effect.zipRight(conversation.stop, LastTurn.settleCalls(conversation))),
-  stopAll: lender.with((conversation) => Effect.zipRight(conversation.stopAll, LastTurn.settleCalls(conversation)))
+  stop: lender.with((conversation) => LastTurn.settleCalls(conversation, conversation.stop)),
+  stopAll: lender.with((conversation) => LastTurn.settleCalls(conversation, conversation.stopAll))
 })
 
 /** A manager's chat. A manager makes many: `Object.assign` costs a tenth of a spread. */
