@@ -24,6 +24,7 @@ import {
   isPaired,
   makeChat,
   member,
+  pay,
   respond,
   says,
   setOf,
@@ -688,6 +689,48 @@ describe("a turn with tools whose id the program chose", () => {
         assert.deepStrictEqual(runs, ["m1_0_0"])
         assert.lengthOf(yield* requests, 2)
       }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+
+    it.effect(`has the same events for those who join while it runs (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const go = yield* Deferred.make<void>()
+        const toolSet = yield* setOf(tool("slow", Deferred.await(go)), echo(), pay())
+        const options = { toolSet, turnId: "m1", approve: () => Effect.succeed(false) }
+        const turn = yield* Effect.fork(respond(chat, form, "Go", options))
+        yield* TestClock.adjust(0)
+        const seen: Array<ChatEvent.ChatEvent> = []
+        const listener = yield* Effect.fork(
+          Stream.runForEach(chat.chatEvents("Go", options), (event) => Effect.sync(() => seen.push(event)))
+        )
+        yield* TestClock.adjust(0)
+        const before = [
+          "ToolStart slow",
+          "ToolStart echo",
+          "ToolResult echo success",
+          "ApprovalRequest pay",
+          "ToolResult pay denied"
+        ]
+        assert.sameMembers([...tags(seen)], before)
+        yield* Deferred.succeed(go, undefined)
+        const response = yield* Fiber.join(turn)
+        yield* Fiber.join(listener)
+        assert.deepStrictEqual(tags(seen).slice(before.length), [
+          "ToolResult slow success",
+          "StepFinish 0",
+          "StepFinish 1",
+          "Finish stop"
+        ])
+        const kinds = seen.map(({ _tag }) => _tag).filter((tag) =>
+          ["Begin", "TextDelta", "ToolCallDelta"].includes(tag)
+        )
+        assert.deepStrictEqual([...new Set(kinds)], ["Begin", "ToolCallDelta", "TextDelta"])
+        assert.lengthOf(kinds.filter((tag) => tag === "Begin"), 2)
+        const last = seen.at(-1)
+        assert.deepStrictEqual(last?._tag === "Finish" ? last.response : undefined, response)
+      }).pipe(withScript([
+        calls({ name: "slow" }, { name: "echo" }, { name: "pay", arguments: { amount: 1 } }),
+        says("done")
+      ])))
   }
 })
 

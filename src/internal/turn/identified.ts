@@ -18,7 +18,7 @@ import { replay, type TurnLog } from "./log.ts"
 import type { Opening as TurnOpening } from "./opening.ts"
 import { type Ask, goesOn, notBlank, type Runner } from "./run.ts"
 import type { Run, RunningTurn, RunningTurns } from "./runningTurns.ts"
-import { asks, eventsOf, isComplete, isSameInput, responseOf } from "./storedTurns.ts"
+import { asks, eventsOf, isComplete, isSameInput, partsOf, responseOf } from "./storedTurns.ts"
 import type { Turn } from "./turn.ts"
 
 /** The opening of a turn with an id. */
@@ -32,17 +32,27 @@ interface AlreadyStored {
   readonly response: ChatResponse
 }
 
-/** A turn whose answer comes as one response. */
-export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => (turn) =>
-  settled(
+/** A turn whose answers come as one response each. */
+export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => (running) => {
+  const { log } = running
+  let turn: Turn | undefined
+  const check = (begun: Turn) =>
+    Effect.map(unlessStored(opening)(begun), (checked) => {
+      checked.emit = (event) => Effect.sync(() => log.add([event]))
+      return turn = checked
+    })
+  const logged: Ask<A> = (complete, request) =>
+    Effect.tap(ask(complete, request), ({ response }) => Effect.sync(() => log.add(partsOf(response))))
+  return settled(
     runner,
     opening,
-    turn.log,
+    log,
     Effect.map(
-      moving(runner, turn).whole(opening, ask, unlessStored(opening)),
-      ({ response }) => turn.log.add(eventsOf(response))
+      moving(runner, running).whole(opening, logged, check),
+      ({ response }) => log.add([...turn?.ending ?? [], finishOf(response)])
     )
   )
+}
 
 /** A turn whose answer is streamed. */
 export const streamed = (runner: Runner, opening: Opening): Run => (turn) =>
