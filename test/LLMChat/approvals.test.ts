@@ -83,6 +83,48 @@ describe("approve", () => {
     )))
 })
 
+describe("a single question", () => {
+  it.effect("denies calls that need an approval without approve, because nobody can answer them later", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
+      const response = yield* chat.ask("Go", { toolSet })
+      assert.strictEqual(response.text, "done")
+      assert.deepStrictEqual(response.steps?.[0]?.toolCalls.map(({ outcome }) => outcome), [
+        "denied",
+        "success",
+        "denied"
+      ])
+      assert.include(sent((yield* requests)[1])[3], "nobody can approve it in this question")
+
+      const events = yield* Stream.runCollect(chat.askEvents("Go", { toolSet }))
+      assert.sameMembers([...tags(Array.from(events))], [
+        "ToolResult pay denied",
+        "ToolStart echo",
+        "ToolResult echo success",
+        "ToolResult pay denied",
+        "StepFinish 0",
+        "StepFinish 1",
+        "Finish stop"
+      ])
+      const value = yield* chat.askObject("Go", Schema.Struct({ paid: Schema.Boolean }), { toolSet })
+      assert.deepStrictEqual(value, { paid: false })
+      assert.lengthOf(paid, 0)
+    }).pipe(
+      withScript([twoPayments, says("done"), twoPayments, says("done"), twoPayments, says("{\"paid\":false}")])
+    ))
+
+  it.effect("asks approve about them if it is given", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
+      assert.strictEqual((yield* chat.ask("Go", { toolSet, approve: () => Effect.succeed(true) })).text, "done")
+      assert.lengthOf(paid, 2)
+    }).pipe(withScript([twoPayments, says("done")])))
+})
+
 describe("a turn with calls that wait", () => {
   for (const form of forms) {
     it.effect(`runs the others, is stored before it asks, and goes on under its id (${form}, B3, B7)`, () =>

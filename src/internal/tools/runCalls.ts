@@ -100,7 +100,7 @@ class Run {
 
   readonly #approved = Effect.fnUntraced(
     function*(this: Run, open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>) {
-      const { approvalTimeout = "10 minutes", approve, context, emit } = this.#options
+      const { approvalTimeout = "10 minutes", approve, context, emit, isFinal = false } = this.#options
       const { call, callId, decision } = open
       if (decision === undefined && !(yield* prepared.needsApproval)) {
         return yield* this.#handle(open, index, tool, prepared)
@@ -112,6 +112,9 @@ class Run {
         step: context.step,
         name: call.name,
         arguments: call.arguments
+      }
+      if (approve === undefined && isFinal) {
+        return yield* this.#decided(open, index, tool, prepared, { approved: false, reason: wording.nobody })
       }
       if (approve === undefined) {
         this.#states[index] = { _tag: "Pending", request }

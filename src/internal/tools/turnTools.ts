@@ -26,6 +26,8 @@ export interface Options {
   readonly toolConcurrency?: number | undefined
   readonly approve?: Approve | undefined
   readonly approvalTimeout?: Duration.DurationInput | undefined
+  /** Whether calls that need an approval are denied without `approve`. */
+  readonly isFinal?: boolean | undefined
 }
 
 /** The tools, and what runs them. */
@@ -237,7 +239,7 @@ export class TurnTools {
     emit: Emit,
     settled: ReadonlyArray<CallResult> = []
   ): Effect.Effect<RunResult, ToolError> {
-    const { approvalTimeout, approve, toolConcurrency = defaultConcurrency } = this.#options
+    const { approvalTimeout, approve, isFinal, toolConcurrency = defaultConcurrency } = this.#options
     const running = this.#begin(all, settled)
     return Effect.suspend(() => {
       if (running.isLeft) return Effect.interrupt
@@ -249,6 +251,7 @@ export class TurnTools {
         concurrency: toolConcurrency,
         approve: approve && ((request) => this.wait(approve(request))),
         approvalTimeout,
+        isFinal,
         previous: this.#results,
         isCutOff,
         emit,

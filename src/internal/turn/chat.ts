@@ -63,7 +63,8 @@ const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError
 /** The methods that neither read nor write the history. Those with tools are turns of a conversation of their own. */
 const questions = (completions: ChatCompletions.Service, lender: Lender) => {
   const alone = turns(
-    new Runner<TurnLender>(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) })
+    new Runner<TurnLender>(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) }),
+    true
   )
 
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
@@ -142,16 +143,16 @@ const identified = (runner: Runner): Pick<Runner, "whole" | "stream"> => ({
       : runner.stream(opening, scope, f)
 })
 
-/** The methods that are turns. */
-const turns = (runner: Pick<Runner, "whole" | "stream">) => {
+/** The methods that are turns. Those of a conversation that ends with them are final. */
+const turns = (runner: Pick<Runner, "whole" | "stream">, isFinal = false) => {
   const turnStream = <A>(input: Input, options: TurnOptions = {}, f: MapEvents<A>) => {
-    const opening = openingOf(input, options)
+    const opening = openingOf(input, options, isFinal)
     return toStream((scope) => runner.stream(opening, scope, f))
   }
 
   const chat = (input: Input, options: TurnOptions = {}) =>
     runner.whole(
-      openingOf(input, options),
+      openingOf(input, options, isFinal),
       (complete, request) => Effect.map(complete(request), (response) => ({ response }))
     ).pipe(
       Effect.map(({ response }) => response),
@@ -170,7 +171,7 @@ const turns = (runner: Pick<Runner, "whole" | "stream">) => {
     ) => {
       const how = { name, repair, runsCalls: options.toolSet !== undefined }
       return runner.whole<A>(
-        openingOf(input, options),
+        openingOf(input, options, isFinal),
         (complete, request) => StructuredOutput.ask(complete, request, schema, how)
       ).pipe(
         Effect.flatMap((answer) => toValue(answer, schema)),

@@ -106,10 +106,14 @@ export class Runner<L extends TurnLender = Lender> {
   }
 }
 
-/** The input and the options as they are now: a program may go on to change its arrays. */
+/**
+ * The input and the options as they are now: a program may go on to change its arrays. Calls of a final turn that need an
+ * approval cannot wait for one.
+ */
 export const openingOf = (
   input: Input,
-  { approvalTimeout, approve, context, maxSteps, toolConcurrency, toolSet, turnId, ...options }: TurnOptions
+  { approvalTimeout, approve, context, maxSteps, toolConcurrency, toolSet, turnId, ...options }: TurnOptions,
+  isFinal = false
 ): Opening.Opening => ({
   input: typeof input === "string" || !("_tag" in input)
     ? fromPrompt(input)
@@ -120,7 +124,7 @@ export const openingOf = (
   // A turn that goes on has its id.
   turnId: goesOn(input) ? undefined : turnId,
   options,
-  tools: toolSet && (() => toolSet.forTurn({ approvalTimeout, approve, maxSteps, toolConcurrency }))
+  tools: toolSet && (() => toolSet.forTurn({ approvalTimeout, approve, isFinal, maxSteps, toolConcurrency }))
 })
 
 /** Whether the input goes on with a turn that is stored. */
