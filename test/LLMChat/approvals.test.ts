@@ -2,8 +2,8 @@
  * Calls that need an approval: asked in the turn, or left open for an answer in another turn, process or machine.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Schema, Stream, TestClock } from "effect"
-import { ChatManager, type ChatMessage, HistoryStore, LLMConfig, Tool, Turn } from "effect-chat"
+import { Deferred, Effect, Fiber, Layer, Option, Schema, Stream, TestClock } from "effect"
+import { ChatManager, ChatMessage, HistoryStore, HistoryWindow, LLMConfig, Tool, Turn } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { lines, options, requests, sent, withScript } from "../support/chats.ts"
 import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
@@ -546,6 +546,33 @@ describe("calls that wait in a store", () => {
       assert.deepStrictEqual(yield* first.openCalls, [])
       assert.strictEqual((yield* first.history).at(-1)?.content, "done")
     }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+
+  for (const how of ["a question", "stop", "answers"] as const) {
+    it.scoped(`are settled by ${how} without the loss of a summary, if only the end of the history is read`, () =>
+      Effect.gen(function*() {
+        const store = yield* HistoryStore.HistoryStore
+        const greetings = Array.from({ length: 40 }, (_, index) => ({
+          turnId: `t${index}`,
+          messages: [ChatMessage.user("Hi"), ChatMessage.assistant("Hello")]
+        }))
+        const summary = { text: "They greet each other.", replaces: 40 }
+        yield* store.commit({ id: "ada", expected: { version: 0 }, turns: greetings, summary })
+        const config = LLMConfig.make(options({ wire: { toolHistory: "calls" } }))
+        const window = HistoryWindow.lastTurns(2)
+        const chat = yield* Effect.flatMap(ChatManager.make({ config, window }), (manager) => manager.getChat("ada"))
+        const toolSet = yield* setOf(pay(), echo())
+        yield* chat.chat("Go", { toolSet })
+        const answers = (yield* chat.openCalls).map(({ callId }) => ({ callId, approved: true }))
+        assert.lengthOf(answers, 2)
+
+        if (how === "stop") yield* chat.stop
+        else yield* chat.chat(how === "answers" ? Turn.respond(answers) : "Never mind", { toolSet })
+
+        const again = yield* Effect.flatMap(ChatManager.make({ config, window }), (manager) => manager.getChat("ada"))
+        assert.isTrue(isPaired(yield* again.history))
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.load("ada")).summary, summary)
+      }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+  }
 
   it.scoped("run once if two processes answer at once (B6)", () =>
     Effect.gen(function*() {

@@ -40,6 +40,8 @@ export interface Plan {
   /** How many turns of the content stay in front of them. */
   readonly keepTurns: number | undefined
   readonly turns: ReadonlyArray<HistoryTurn>
+  /** Whether the first of them is the content's last turn with further messages. */
+  readonly extendsLast: boolean
   /** The results of calls that the write settles. */
   readonly settled: ReadonlyArray<ToolEvent>
 }
@@ -52,14 +54,16 @@ export const plan = (content: Content, turn: FinishedTurn): Plan => {
     return {
       keepTurns: content.turns.length - 1,
       turns: [{ turnId, createdAt: last?.createdAt, messages }],
+      extendsLast: true,
       settled: []
     }
   }
   const added = messages.length === 0 ? [] : [{ turnId, messages }]
   const settled = keepTurns === undefined && added.length > 0 ? settle(content, "superseded", messages) : undefined
-  return settled === undefined ? { keepTurns, turns: [...moved, ...added], settled: [] } : {
+  return settled === undefined ? { keepTurns, turns: [...moved, ...added], extendsLast: false, settled: [] } : {
     keepTurns: content.turns.length - 1,
     turns: [settled.turn, ...added],
+    extendsLast: true,
     settled: settled.events
   }
 }
