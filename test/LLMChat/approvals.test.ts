@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Option, Schema, Stream, TestClock } from "effect"
-import { ChatManager, ChatMessage, HistoryStore, HistoryWindow, LLMConfig, Tool, Turn } from "effect-chat"
+import { CallOptions, ChatManager, ChatMessage, HistoryStore, HistoryWindow, LLMConfig, Tool, Turn } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { lines, options, requests, sent, withScript } from "../support/chats.ts"
 import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
@@ -251,6 +251,22 @@ describe("a turn with calls that wait", () => {
       assert.deepStrictEqual(yield* refuse(Turn.respond([answer])), ["InvalidRequestError", "call_settled"])
       assert.lengthOf(paid, 1)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("refuses an approval of a call that waits for its result, and takes a denial", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(echo())
+      const tools = [CallOptions.tool({ name: "ask_user", parameters: Schema.Struct({}) })]
+      yield* chat.chat("Go", { toolSet, tools })
+      const callId = (yield* chat.openCalls)[0]?.callId ?? ""
+      const failure = yield* Effect.flip(chat.chat(Turn.respond([{ callId, approved: true }]), { toolSet, tools }))
+      assert.strictEqual(failure._tag, "InvalidRequestError")
+      assert.lengthOf(yield* chat.openCalls, 1)
+      const done = yield* chat.chat(Turn.respond([{ callId, approved: false, reason: "no user" }]), { toolSet, tools })
+      assert.strictEqual(done.text, "done")
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["denied"])
+      assert.include(sent((yield* requests)[1]).at(-1), "denied (no user)")
+    }).pipe(withScript([calls({ name: "ask_user" }), says("done")])))
 
   it.effect("runs a call once if two answer at once (B6)", () =>
     Effect.gen(function*() {

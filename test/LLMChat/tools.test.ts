@@ -467,6 +467,46 @@ describe("the results of a turn's tools", () => {
     }).pipe(withScript([calls({ name: "bad" }, { name: "echo" }), says("done")])))
 })
 
+describe("the timeout of a tool", () => {
+  const hung = {
+    "cannot be interrupted": Effect.uninterruptible(Effect.never),
+    "does not finish its finalizers": Effect.onInterrupt(Effect.never, () => Effect.never)
+  }
+  for (const [what, handler] of Object.entries(hung)) {
+    it.effect(`goes on without a handler that ${what}, after five seconds`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const toolSet = yield* setOf(
+          Tool.make({ name: "hung", parameters: {}, timeout: "10 seconds", handler: () => handler })
+        )
+        const turn = yield* Effect.fork(chat.chat("Go", { toolSet }))
+        yield* TestClock.adjust("15 seconds")
+        const { steps, text } = yield* Fiber.join(turn)
+        assert.strictEqual(text, "done")
+        assert.strictEqual(steps?.[0]?.toolCalls[0]?.outcome, "timeout")
+      }).pipe(withScript([calls({ name: "hung" }), says("done")])))
+  }
+
+  it.effect("waits for the finalizers of its handler", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const log: Array<string> = []
+      const handler = Effect.onInterrupt(
+        Effect.never,
+        () => Effect.delay(Effect.sync(() => log.push("end")), "1 second")
+      )
+      const toolSet = yield* setOf(
+        Tool.make({ name: "f", parameters: {}, timeout: "1 second", handler: () => handler })
+      )
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet }))
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(yield* requests, 1)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(turn)).text, "done")
+      assert.deepStrictEqual(log, ["end"])
+    }).pipe(withScript([calls({ name: "f" }), says("done")])))
+})
+
 describe("a turn whose tools fail", () => {
   const failing = Tool.make({
     name: "bad",

@@ -16,6 +16,7 @@ import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
 import { stepsOf, type StoredCall, type StoredStep } from "./openStep.ts"
 import { bounded, resultOf } from "./result.ts"
+import { finalizersLimit } from "./runCalls.ts"
 import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
 import type { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
@@ -75,9 +76,6 @@ interface Running {
 
 const defaultMaxSteps = 10
 const defaultConcurrency = 8
-
-/** How long the end of a turn waits for the finalizers of its handlers. */
-const finalizersLimit = "5 seconds"
 
 /** The tools of one turn. Mutable: the steps of a turn come one after another. */
 export class TurnTools {

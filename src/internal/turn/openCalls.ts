@@ -132,11 +132,16 @@ export const findOpen = (
 ): Effect.Effect<Resumed, InvalidRequestError> => {
   const stored = lastStepOf(content)
   const open = stored?.calls.filter(isOpen) ?? []
-  for (const [index, { callId }] of answers.entries()) {
+  for (const [index, answer] of answers.entries()) {
+    const { callId } = answer
     if (answers.findIndex((other) => other.callId === callId) < index) {
       return refuse(`The call ${JSON.stringify(callId)} is answered twice`)
     }
-    if (!open.some((call) => call.callId === callId)) return notOpen(content, callId)
+    const call = open.find((call) => call.callId === callId)
+    if (call === undefined) return notOpen(content, callId)
+    if ("approved" in answer && answer.approved && call.call.needsApproval !== true) {
+      return refuse(`The call ${JSON.stringify(callId)} waits for its result, not for an approval`)
+    }
   }
   if (stored === undefined) return refuse("The conversation has no open calls")
   return answers.length === 0 && open.length > 0
