@@ -3,7 +3,17 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Option, Schema, Stream, TestClock } from "effect"
-import { CallOptions, ChatManager, ChatMessage, HistoryStore, HistoryWindow, LLMConfig, Tool, Turn } from "effect-chat"
+import {
+  CallOptions,
+  ChatManager,
+  ChatMessage,
+  HistoryStore,
+  HistoryWindow,
+  LLMConfig,
+  Tool,
+  type ToolSet,
+  Turn
+} from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { lines, options, requests, sent, withScript } from "../support/chats.ts"
 import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
@@ -67,6 +77,24 @@ describe("approve", () => {
       assert.strictEqual(steps?.[0]?.toolCalls[0]?.outcome, "approvalTimeout")
       assert.lengthOf(paid, 0)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("runs nothing after a stop, also what is approved then", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const go = yield* Deferred.make<boolean>()
+      const toolSet = yield* setOf(pay(paid))
+      const approve: ToolSet.Approve = (request) =>
+        request.arguments.includes("1") ? Effect.as(chat.stop, true) : Deferred.await(go)
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet, approve }))
+      yield* TestClock.adjust(0)
+      yield* Deferred.succeed(go, true)
+      assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["notStarted", "notStarted"])
+      assert.lengthOf(paid, 0)
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }, { name: "pay", arguments: { amount: 2 } })
+    ])))
 
   it.effect("is not asked again for a call that was denied in the turn (B11)", () =>
     Effect.gen(function*() {
@@ -227,6 +255,28 @@ describe("a turn with calls that wait", () => {
       assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: by hand", "tool: echo ", "tool: paid 2"])
     }).pipe(withScript([twoPayments, says("done")])))
 
+  it.effect("can wait again, and sends each result once", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      const approve = Effect.flatMap(chat.openCalls, (open) =>
+        chat.chat(Turn.respond(open.map(({ callId }) => ({ callId, approved: true }))), { toolSet }))
+      const { turnId } = yield* chat.chat("Go", { toolSet })
+      yield* approve
+      const done = yield* approve
+      assert.deepStrictEqual([done.text, done.turnId], ["done", turnId])
+      assert.deepStrictEqual(paid, [`${turnId}_0_0`, `${turnId}_1_0`])
+      const results = sent((yield* requests)[2]).filter((line) =>
+        line.startsWith("tool:")
+      )
+      assert.deepStrictEqual(results, ["tool: paid 1", "tool: paid 2"])
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      calls({ name: "pay", arguments: { amount: 2 } }),
+      says("done")
+    ])))
+
   it.effect("refuses answers to calls that are not open (B1)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
@@ -376,6 +426,18 @@ describe("calls that wait are settled", () => {
         assert.deepStrictEqual(yield* chat.openCalls, [])
       }).pipe(withScript([twoPayments, says("fine"), says("done")])))
   }
+
+  it.effect("not if the new turn begins with their results", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(pay(), echo())
+      const { toolCalls } = yield* chat.chat("Go", { toolSet })
+      const done = yield* chat.chat([ChatMessage.toolResult(toolCalls[0]?.id ?? "", "by hand")], { toolSet })
+      assert.strictEqual(done.text, "done")
+      const history = yield* chat.history
+      assert.isTrue(isPaired(history))
+      assert.deepStrictEqual(outcomes(history), ["success", "superseded", undefined])
+    }).pipe(withScript([twoPayments, says("done")])))
 
   it.effect("also if the new turn calls tools under the ids that they have (B9)", () =>
     Effect.gen(function*() {

@@ -250,6 +250,23 @@ describe("the requests of a turn with tools", () => {
       assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: echo ", "tool: blue"])
     }).pipe(withScript([calls({ name: "echo" }, { name: "ask_user" }), says("done")])))
 
+  for (const form of forms) {
+    it.effect(`follow calls, not the finish reason that the server reports (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const runs: Array<string> = []
+        const toolSet = yield* setOf(echo(runs))
+        const response = yield* respond(chat, form, "Go", { toolSet })
+        assert.strictEqual(response.text, "done")
+        assert.lengthOf(runs, 1)
+        assert.lengthOf(yield* requests, 2)
+      }).pipe(withScript([
+        toolCalls([{ name: "echo" }], { finishReason: "stop" }),
+        tokens(["done"], { finishReason: "tool_calls" }),
+        says("too late")
+      ])))
+  }
+
   it.effect("read a set that changes once a step", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
