@@ -115,7 +115,7 @@ export class TurnLock {
       const holder: Holder = { stop: Effect.void, done: Deferred.await(ended), isWrite: true, isNext: true }
       const end = Effect.zipRight(this.release(holder), Deferred.succeed(ended, undefined))
       const turn = Effect.ignore(this.#queue(holder, granted))
-      yield* background.start(Effect.ensuring(Effect.zipRight(turn, write), end))
+      yield* Effect.asVoid(background.start(Effect.ensuring(Effect.zipRight(turn, write), end)))
     }))
   }
 
