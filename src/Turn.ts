@@ -98,7 +98,7 @@ export interface ToolOptions {
   readonly toolConcurrency?: number | undefined
   /**
    * Decides about calls that need an approval, while the turn waits. Without it such calls stay open and the turn ends:
-   * see {@link respond}.
+   * see {@link respond}. A single question is not stored, so it denies them.
    */
   readonly approve?: Approve | undefined
   /** How long `approve` may take. Default 10 minutes. */

@@ -36,6 +36,16 @@ export class LinkedSet<Value> {
     this.#last = link
   }
 
+  /** Adds a value to the front. A value that is already in the set keeps its place. */
+  addFirst(value: Value): void {
+    if (this.#links.has(value)) return
+    const link: Link<Value> = { value, before: undefined, after: this.#first }
+    this.#links.set(value, link)
+    if (this.#first === undefined) this.#last = link
+    else this.#first.before = link
+    this.#first = link
+  }
+
   /** Removes a value. Returns whether it was in the set. */
   delete(value: Value): boolean {
     const link = this.#links.get(value)

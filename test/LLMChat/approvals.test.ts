@@ -2,8 +2,18 @@
  * Calls that need an approval: asked in the turn, or left open for an answer in another turn, process or machine.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Schema, Stream, TestClock } from "effect"
-import { ChatManager, HistoryStore, LLMConfig, Tool, Turn } from "effect-chat"
+import { Deferred, Effect, Fiber, Layer, Option, Schema, Stream, TestClock } from "effect"
+import {
+  CallOptions,
+  ChatManager,
+  ChatMessage,
+  HistoryStore,
+  HistoryWindow,
+  LLMConfig,
+  Tool,
+  type ToolSet,
+  Turn
+} from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { lines, options, requests, sent, withScript } from "../support/chats.ts"
 import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
@@ -15,6 +25,18 @@ const twoPayments = calls(
   { name: "echo" },
   { name: "pay", arguments: { amount: 2 } }
 )
+
+/** A payment that never ends. */
+const waits = Tool.make({
+  name: "pay",
+  parameters: { amount: Schema.Number },
+  needsApproval: true,
+  handler: () => Effect.never
+})
+
+/** The outcomes of a history's results. */
+const outcomes = (history: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<string | undefined> =>
+  history.flatMap((message) => message.role === "tool" ? [message.outcome] : [])
 
 describe("approve", () => {
   for (const approved of [true, { approved: false, reason: "too much" }] as const) {
@@ -56,6 +78,24 @@ describe("approve", () => {
       assert.lengthOf(paid, 0)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
 
+  it.effect("runs nothing after a stop, also what is approved then", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const go = yield* Deferred.make<boolean>()
+      const toolSet = yield* setOf(pay(paid))
+      const approve: ToolSet.Approve = (request) =>
+        request.arguments.includes("1") ? Effect.as(chat.stop, true) : Deferred.await(go)
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet, approve }))
+      yield* TestClock.adjust(0)
+      yield* Deferred.succeed(go, true)
+      assert.strictEqual((yield* Fiber.join(turn)).finishReason, "interrupted")
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["notStarted", "notStarted"])
+      assert.lengthOf(paid, 0)
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }, { name: "pay", arguments: { amount: 2 } })
+    ])))
+
   it.effect("is not asked again for a call that was denied in the turn (B11)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
@@ -69,6 +109,48 @@ describe("approve", () => {
     }).pipe(withScript((_request, index) =>
       [0, 1, 3].includes(index) ? calls({ name: "pay", arguments: { amount: 1 } }) : says("done")
     )))
+})
+
+describe("a single question", () => {
+  it.effect("denies calls that need an approval without approve, because nobody can answer them later", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
+      const response = yield* chat.ask("Go", { toolSet })
+      assert.strictEqual(response.text, "done")
+      assert.deepStrictEqual(response.steps?.[0]?.toolCalls.map(({ outcome }) => outcome), [
+        "denied",
+        "success",
+        "denied"
+      ])
+      assert.include(sent((yield* requests)[1])[3], "nobody can approve it in this question")
+
+      const events = yield* Stream.runCollect(chat.askEvents("Go", { toolSet }))
+      assert.sameMembers([...tags(Array.from(events))], [
+        "ToolResult pay denied",
+        "ToolStart echo",
+        "ToolResult echo success",
+        "ToolResult pay denied",
+        "StepFinish 0",
+        "StepFinish 1",
+        "Finish stop"
+      ])
+      const value = yield* chat.askObject("Go", Schema.Struct({ paid: Schema.Boolean }), { toolSet })
+      assert.deepStrictEqual(value, { paid: false })
+      assert.lengthOf(paid, 0)
+    }).pipe(
+      withScript([twoPayments, says("done"), twoPayments, says("done"), twoPayments, says("{\"paid\":false}")])
+    ))
+
+  it.effect("asks approve about them if it is given", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
+      assert.strictEqual((yield* chat.ask("Go", { toolSet, approve: () => Effect.succeed(true) })).text, "done")
+      assert.lengthOf(paid, 2)
+    }).pipe(withScript([twoPayments, says("done")])))
 })
 
 describe("a turn with calls that wait", () => {
@@ -173,6 +255,28 @@ describe("a turn with calls that wait", () => {
       assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: by hand", "tool: echo ", "tool: paid 2"])
     }).pipe(withScript([twoPayments, says("done")])))
 
+  it.effect("can wait again, and sends each result once", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      const approve = Effect.flatMap(chat.openCalls, (open) =>
+        chat.chat(Turn.respond(open.map(({ callId }) => ({ callId, approved: true }))), { toolSet }))
+      const { turnId } = yield* chat.chat("Go", { toolSet })
+      yield* approve
+      const done = yield* approve
+      assert.deepStrictEqual([done.text, done.turnId], ["done", turnId])
+      assert.deepStrictEqual(paid, [`${turnId}_0_0`, `${turnId}_1_0`])
+      const results = sent((yield* requests)[2]).filter((line) =>
+        line.startsWith("tool:")
+      )
+      assert.deepStrictEqual(results, ["tool: paid 1", "tool: paid 2"])
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      calls({ name: "pay", arguments: { amount: 2 } }),
+      says("done")
+    ])))
+
   it.effect("refuses answers to calls that are not open (B1)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
@@ -197,6 +301,22 @@ describe("a turn with calls that wait", () => {
       assert.deepStrictEqual(yield* refuse(Turn.respond([answer])), ["InvalidRequestError", "call_settled"])
       assert.lengthOf(paid, 1)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
+
+  it.effect("refuses an approval of a call that waits for its result, and takes a denial", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(echo())
+      const tools = [CallOptions.tool({ name: "ask_user", parameters: Schema.Struct({}) })]
+      yield* chat.chat("Go", { toolSet, tools })
+      const callId = (yield* chat.openCalls)[0]?.callId ?? ""
+      const failure = yield* Effect.flip(chat.chat(Turn.respond([{ callId, approved: true }]), { toolSet, tools }))
+      assert.strictEqual(failure._tag, "InvalidRequestError")
+      assert.lengthOf(yield* chat.openCalls, 1)
+      const done = yield* chat.chat(Turn.respond([{ callId, approved: false, reason: "no user" }]), { toolSet, tools })
+      assert.strictEqual(done.text, "done")
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["denied"])
+      assert.include(sent((yield* requests)[1]).at(-1), "denied (no user)")
+    }).pipe(withScript([calls({ name: "ask_user" }), says("done")])))
 
   it.effect("runs a call once if two answer at once (B6)", () =>
     Effect.gen(function*() {
@@ -307,6 +427,18 @@ describe("calls that wait are settled", () => {
       }).pipe(withScript([twoPayments, says("fine"), says("done")])))
   }
 
+  it.effect("not if the new turn begins with their results", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(pay(), echo())
+      const { toolCalls } = yield* chat.chat("Go", { toolSet })
+      const done = yield* chat.chat([ChatMessage.toolResult(toolCalls[0]?.id ?? "", "by hand")], { toolSet })
+      assert.strictEqual(done.text, "done")
+      const history = yield* chat.history
+      assert.isTrue(isPaired(history))
+      assert.deepStrictEqual(outcomes(history), ["success", "superseded", undefined])
+    }).pipe(withScript([twoPayments, says("done")])))
+
   it.effect("also if the new turn calls tools under the ids that they have (B9)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
@@ -370,29 +502,96 @@ describe("calls that wait are settled", () => {
       )
     }).pipe(withScript([twoPayments])))
 
-  it.effect("by a stop while others run (B13)", () =>
+  for (const onInterrupt of ["keep", "rollback"] as const) {
+    it.effect(`by a stop while others run (${onInterrupt}, B13)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat({ onInterrupt })
+        const toolSet = yield* setOf(waits, echo())
+        yield* chat.chat("Go", { toolSet })
+        const [first] = yield* chat.openCalls
+        const turn = yield* Effect.fork(
+          chat.chat(Turn.respond([{ callId: first?.callId ?? "", approved: true }]), { toolSet })
+        )
+        yield* TestClock.adjust(0)
+        yield* chat.stop
+        yield* Fiber.join(turn)
+        assert.deepStrictEqual(outcomes(yield* chat.history), ["unknown", "success", "notStarted"])
+        assert.deepStrictEqual(yield* chat.openCalls, [])
+        assert.strictEqual((yield* chat.chat("Next")).text, "done")
+      }).pipe(withScript([twoPayments, says("done")])))
+
+    it.effect(`by a stop while another question is answered (${onInterrupt}, B13)`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat({ onInterrupt })
+        yield* chat.chat("Go", { toolSet: yield* setOf(pay(), echo()) })
+        const turn = yield* Effect.fork(chat.chat("Never mind"))
+        yield* TestClock.adjust(0)
+        yield* chat.stop
+        yield* Fiber.join(turn)
+        const settled = onInterrupt === "keep" ? "superseded" : "notStarted"
+        assert.deepStrictEqual(outcomes(yield* chat.history), ["success", settled, settled])
+      }).pipe(withScript([twoPayments, ScriptedHttpClient.delayed("1 hour", says("late"))])))
+  }
+
+  it.effect("by a stop before the answers that wait for the stopped turn are given (B13)", () =>
     Effect.gen(function*() {
-      const chat = yield* makeChat()
-      const slow = Tool.make({
-        name: "pay",
-        parameters: { amount: Schema.Number },
-        needsApproval: true,
-        handler: () => Effect.never
-      })
-      const toolSet = yield* setOf(slow, echo())
+      const chat = yield* makeChat({ onInterrupt: "rollback" })
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid), echo())
       yield* chat.chat("Go", { toolSet })
       const [first] = yield* chat.openCalls
-      const turn = yield* Effect.fork(
-        chat.chat(Turn.respond([{ callId: first?.callId ?? "", approved: true }]), { toolSet })
+      const turn = yield* Effect.fork(chat.chat("Never mind"))
+      yield* TestClock.adjust(0)
+      const late = yield* Effect.fork(
+        Effect.flip(chat.chat(Turn.respond([{ callId: first?.callId ?? "", approved: true }]), { toolSet }))
       )
       yield* TestClock.adjust(0)
       yield* chat.stop
       yield* Fiber.join(turn)
-      assert.deepStrictEqual(
-        (yield* chat.history).flatMap((message) => message.role === "tool" ? [message.outcome] : []),
-        ["unknown", "success", "notStarted"]
-      )
-      assert.deepStrictEqual(yield* chat.openCalls, [])
+      const failure = yield* Fiber.join(late)
+      assert.strictEqual("code" in failure ? failure.code : "", "call_settled")
+      assert.lengthOf(paid, 0)
+    }).pipe(withScript([twoPayments, ScriptedHttpClient.delayed("1 hour", says("late"))])))
+
+  it.effect("keeps what finished with onInterrupt rollback, and leaves the others open if nobody stops them", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ onInterrupt: "rollback" })
+      const slow = Tool.make({
+        name: "echo",
+        parameters: { text: Schema.optional(Schema.String) },
+        needsApproval: true,
+        handler: () => Effect.never
+      })
+      const toolSet = yield* setOf(pay(), slow)
+      yield* chat.chat("Go", { toolSet })
+      const [first, second, third] = (yield* chat.openCalls).map(({ callId }) => callId)
+      const answers = [first, second].map((callId = "") => ({ callId, approved: true }))
+      const turn = yield* Effect.fork(chat.chat(Turn.respond(answers), { toolSet }))
+      yield* TestClock.adjust(0)
+      yield* Fiber.interrupt(turn)
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["success", "unknown"])
+      assert.deepStrictEqual((yield* chat.openCalls).map(({ callId }) => callId), [third])
+      const done = yield* chat.chat(Turn.respond([{ callId: third ?? "", approved: false }]), { toolSet })
+      assert.strictEqual(done.text, "done")
+    }).pipe(withScript([twoPayments, says("done")])))
+
+  it.effect("keeps what finished if the handler of another call fails the turn", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const bad = Tool.make({
+        name: "echo",
+        parameters: {},
+        needsApproval: true,
+        failureMode: "error",
+        handler: () => Effect.fail("no")
+      })
+      const toolSet = yield* setOf(pay(), bad)
+      yield* chat.chat("Go", { toolSet })
+      const answers = (yield* chat.openCalls).slice(0, 2).map(({ callId }) => ({ callId, approved: true }))
+      const failure = yield* Effect.flip(chat.chat(Turn.respond(answers), { toolSet }))
+      assert.strictEqual(failure._tag, "ToolError")
+      assert.deepStrictEqual(outcomes(yield* chat.history), ["success", "failure"])
+      assert.lengthOf(yield* chat.openCalls, 1)
     }).pipe(withScript([twoPayments])))
 })
 
@@ -425,6 +624,33 @@ describe("calls that wait in a store", () => {
       assert.deepStrictEqual(yield* first.openCalls, [])
       assert.strictEqual((yield* first.history).at(-1)?.content, "done")
     }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+
+  for (const how of ["a question", "stop", "answers"] as const) {
+    it.scoped(`are settled by ${how} without the loss of a summary, if only the end of the history is read`, () =>
+      Effect.gen(function*() {
+        const store = yield* HistoryStore.HistoryStore
+        const greetings = Array.from({ length: 40 }, (_, index) => ({
+          turnId: `t${index}`,
+          messages: [ChatMessage.user("Hi"), ChatMessage.assistant("Hello")]
+        }))
+        const summary = { text: "They greet each other.", replaces: 40 }
+        yield* store.commit({ id: "ada", expected: { version: 0 }, turns: greetings, summary })
+        const config = LLMConfig.make(options({ wire: { toolHistory: "calls" } }))
+        const window = HistoryWindow.lastTurns(2)
+        const chat = yield* Effect.flatMap(ChatManager.make({ config, window }), (manager) => manager.getChat("ada"))
+        const toolSet = yield* setOf(pay(), echo())
+        yield* chat.chat("Go", { toolSet })
+        const answers = (yield* chat.openCalls).map(({ callId }) => ({ callId, approved: true }))
+        assert.lengthOf(answers, 2)
+
+        if (how === "stop") yield* chat.stop
+        else yield* chat.chat(how === "answers" ? Turn.respond(answers) : "Never mind", { toolSet })
+
+        const again = yield* Effect.flatMap(ChatManager.make({ config, window }), (manager) => manager.getChat("ada"))
+        assert.isTrue(isPaired(yield* again.history))
+        assert.deepStrictEqual(Option.getOrThrow(yield* store.load("ada")).summary, summary)
+      }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
+  }
 
   it.scoped("run once if two processes answer at once (B6)", () =>
     Effect.gen(function*() {

@@ -24,6 +24,7 @@ import {
   isPaired,
   makeChat,
   member,
+  pay,
   respond,
   says,
   setOf,
@@ -249,6 +250,23 @@ describe("the requests of a turn with tools", () => {
       assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: echo ", "tool: blue"])
     }).pipe(withScript([calls({ name: "echo" }, { name: "ask_user" }), says("done")])))
 
+  for (const form of forms) {
+    it.effect(`follow calls, not the finish reason that the server reports (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const runs: Array<string> = []
+        const toolSet = yield* setOf(echo(runs))
+        const response = yield* respond(chat, form, "Go", { toolSet })
+        assert.strictEqual(response.text, "done")
+        assert.lengthOf(runs, 1)
+        assert.lengthOf(yield* requests, 2)
+      }).pipe(withScript([
+        toolCalls([{ name: "echo" }], { finishReason: "stop" }),
+        tokens(["done"], { finishReason: "tool_calls" }),
+        says("too late")
+      ])))
+  }
+
   it.effect("read a set that changes once a step", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
@@ -464,6 +482,46 @@ describe("the results of a turn's tools", () => {
         ["success", "echo "]
       ])
     }).pipe(withScript([calls({ name: "bad" }, { name: "echo" }), says("done")])))
+})
+
+describe("the timeout of a tool", () => {
+  const hung = {
+    "cannot be interrupted": Effect.uninterruptible(Effect.never),
+    "does not finish its finalizers": Effect.onInterrupt(Effect.never, () => Effect.never)
+  }
+  for (const [what, handler] of Object.entries(hung)) {
+    it.effect(`goes on without a handler that ${what}, after five seconds`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const toolSet = yield* setOf(
+          Tool.make({ name: "hung", parameters: {}, timeout: "10 seconds", handler: () => handler })
+        )
+        const turn = yield* Effect.fork(chat.chat("Go", { toolSet }))
+        yield* TestClock.adjust("15 seconds")
+        const { steps, text } = yield* Fiber.join(turn)
+        assert.strictEqual(text, "done")
+        assert.strictEqual(steps?.[0]?.toolCalls[0]?.outcome, "timeout")
+      }).pipe(withScript([calls({ name: "hung" }), says("done")])))
+  }
+
+  it.effect("waits for the finalizers of its handler", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const log: Array<string> = []
+      const handler = Effect.onInterrupt(
+        Effect.never,
+        () => Effect.delay(Effect.sync(() => log.push("end")), "1 second")
+      )
+      const toolSet = yield* setOf(
+        Tool.make({ name: "f", parameters: {}, timeout: "1 second", handler: () => handler })
+      )
+      const turn = yield* Effect.fork(chat.chat("Go", { toolSet }))
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(yield* requests, 1)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(turn)).text, "done")
+      assert.deepStrictEqual(log, ["end"])
+    }).pipe(withScript([calls({ name: "f" }), says("done")])))
 })
 
 describe("a turn whose tools fail", () => {
@@ -688,6 +746,48 @@ describe("a turn with tools whose id the program chose", () => {
         assert.deepStrictEqual(runs, ["m1_0_0"])
         assert.lengthOf(yield* requests, 2)
       }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+
+    it.effect(`has the same events for those who join while it runs (${form})`, () =>
+      Effect.gen(function*() {
+        const chat = yield* makeChat()
+        const go = yield* Deferred.make<void>()
+        const toolSet = yield* setOf(tool("slow", Deferred.await(go)), echo(), pay())
+        const options = { toolSet, turnId: "m1", approve: () => Effect.succeed(false) }
+        const turn = yield* Effect.fork(respond(chat, form, "Go", options))
+        yield* TestClock.adjust(0)
+        const seen: Array<ChatEvent.ChatEvent> = []
+        const listener = yield* Effect.fork(
+          Stream.runForEach(chat.chatEvents("Go", options), (event) => Effect.sync(() => seen.push(event)))
+        )
+        yield* TestClock.adjust(0)
+        const before = [
+          "ToolStart slow",
+          "ToolStart echo",
+          "ToolResult echo success",
+          "ApprovalRequest pay",
+          "ToolResult pay denied"
+        ]
+        assert.sameMembers([...tags(seen)], before)
+        yield* Deferred.succeed(go, undefined)
+        const response = yield* Fiber.join(turn)
+        yield* Fiber.join(listener)
+        assert.deepStrictEqual(tags(seen).slice(before.length), [
+          "ToolResult slow success",
+          "StepFinish 0",
+          "StepFinish 1",
+          "Finish stop"
+        ])
+        const kinds = seen.map(({ _tag }) => _tag).filter((tag) =>
+          ["Begin", "TextDelta", "ToolCallDelta"].includes(tag)
+        )
+        assert.deepStrictEqual([...new Set(kinds)], ["Begin", "ToolCallDelta", "TextDelta"])
+        assert.lengthOf(kinds.filter((tag) => tag === "Begin"), 2)
+        const last = seen.at(-1)
+        assert.deepStrictEqual(last?._tag === "Finish" ? last.response : undefined, response)
+      }).pipe(withScript([
+        calls({ name: "slow" }, { name: "echo" }, { name: "pay", arguments: { amount: 1 } }),
+        says("done")
+      ])))
   }
 })
 

@@ -2,8 +2,10 @@
  * Runs the calls of one answer. Results are in the order of the calls, whatever finishes first.
  */
 import * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { ApprovalRequest } from "../../ChatEvent.ts"
 import type { ContentPart } from "../../ChatMessage.ts"
@@ -14,6 +16,9 @@ import { bounded } from "./result.ts"
 import type { CallResult, Decision, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
 import { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
+
+/** How long the end of a turn, and a time limit of a handler, wait for the finalizers of handlers. */
+export const finalizersLimit = "5 seconds"
 
 /** How far a call is. */
 type State =
@@ -83,6 +88,10 @@ class Run {
     if (isCutOff && index === calls.length - 1) {
       return this.#end(open, index, { outcome: "cutOff", text: wording.cutOff })
     }
+    if (typeof open.decision === "object" && !open.decision.approved) {
+      const { reason } = open.decision
+      return this.#end(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
+    }
     if (tool === undefined) {
       return this.#end(open, index, { outcome: "unknownTool", text: wording.unknownTool(open.call.name, tools) })
     }
@@ -100,7 +109,7 @@ class Run {
 
   readonly #approved = Effect.fnUntraced(
     function*(this: Run, open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>) {
-      const { approvalTimeout = "10 minutes", approve, context, emit } = this.#options
+      const { approvalTimeout = "10 minutes", approve, context, emit, isFinal = false } = this.#options
       const { call, callId, decision } = open
       if (decision === undefined && !(yield* prepared.needsApproval)) {
         return yield* this.#handle(open, index, tool, prepared)
@@ -112,6 +121,9 @@ class Run {
         step: context.step,
         name: call.name,
         arguments: call.arguments
+      }
+      if (approve === undefined && isFinal) {
+        return yield* this.#decided(open, index, tool, prepared, { approved: false, reason: wording.nobody })
       }
       if (approve === undefined) {
         this.#states[index] = { _tag: "Pending", request }
@@ -140,7 +152,7 @@ class Run {
     const handler = prepared.run({ ...context, callId })
     const limited = tool.timeout === undefined
       ? Effect.map(handler, Option.some)
-      : Effect.timeoutOption(handler, tool.timeout)
+      : within(handler, tool.timeout)
     const recorded = Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         this.#states[index] = { _tag: "Running" }
@@ -194,6 +206,24 @@ class Run {
     return { callId, call, step: this.#options.context.step, outcome, content: bounded(text, max), media }
   }
 }
+
+/** Interrupts a handler at its time limit, and then waits a while for its finalizers. */
+const within = <A, E>(
+  handler: Effect.Effect<A, E>,
+  limit: Duration.DurationInput
+): Effect.Effect<Option.Option<A>, E> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.forkDaemon(restore(handler)), (fiber) => {
+      const ended = Fiber.await(fiber)
+      const leave = Effect.zipRight(Fiber.interruptFork(fiber), Effect.timeoutOption(ended, finalizersLimit))
+      return Effect.onInterrupt(
+        restore(Effect.flatMap(Effect.timeoutOption(ended, limit), (exit) =>
+          Option.isSome(exit) ? Effect.asSome(exit.value) : Effect.as(leave, Option.none()))),
+        () =>
+          Fiber.interrupt(fiber)
+      )
+    })
+  )
 
 /** Why an equal call is not run again: it was denied in this turn, or gave the same result twice in a row. */
 const refusal = (call: ToolCall, previous: ReadonlyArray<CallResult>, step: number): Ended | undefined => {

@@ -68,8 +68,10 @@ export interface RunOptions {
   readonly context: Omit<Context, "callId">
   /** The most handlers that run at once. */
   readonly concurrency: number
-  /** Without it, calls that need an approval are returned as pending. */
+  /** Without it, calls that need an approval are returned as pending, unless they are denied. */
   readonly approve?: Approve | undefined
+  /** Whether calls that need an approval are denied if there is no `approve`: nobody can answer them later. */
+  readonly isFinal?: boolean | undefined
   /** How long `approve` may take. Default 10 minutes. */
   readonly approvalTimeout?: Duration.DurationInput | undefined
   /** The results of the turn's earlier steps, in order. */

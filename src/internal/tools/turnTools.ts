@@ -16,6 +16,7 @@ import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
 import { stepsOf, type StoredCall, type StoredStep } from "./openStep.ts"
 import { bounded, resultOf } from "./result.ts"
+import { finalizersLimit } from "./runCalls.ts"
 import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
 import type { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
@@ -26,6 +27,8 @@ export interface Options {
   readonly toolConcurrency?: number | undefined
   readonly approve?: Approve | undefined
   readonly approvalTimeout?: Duration.DurationInput | undefined
+  /** Whether calls that need an approval are denied without `approve`. */
+  readonly isFinal?: boolean | undefined
 }
 
 /** The tools, and what runs them. */
@@ -73,9 +76,6 @@ interface Running {
 
 const defaultMaxSteps = 10
 const defaultConcurrency = 8
-
-/** How long the end of a turn waits for the finalizers of its handlers. */
-const finalizersLimit = "5 seconds"
 
 /** The tools of one turn. Mutable: the steps of a turn come one after another. */
 export class TurnTools {
@@ -237,7 +237,7 @@ export class TurnTools {
     emit: Emit,
     settled: ReadonlyArray<CallResult> = []
   ): Effect.Effect<RunResult, ToolError> {
-    const { approvalTimeout, approve, toolConcurrency = defaultConcurrency } = this.#options
+    const { approvalTimeout, approve, isFinal, toolConcurrency = defaultConcurrency } = this.#options
     const running = this.#begin(all, settled)
     return Effect.suspend(() => {
       if (running.isLeft) return Effect.interrupt
@@ -249,6 +249,7 @@ export class TurnTools {
         concurrency: toolConcurrency,
         approve: approve && ((request) => this.wait(approve(request))),
         approvalTimeout,
+        isFinal,
         previous: this.#results,
         isCutOff,
         emit,

@@ -13,6 +13,8 @@ export const cutOff = "The call was not run: the answer was cut off by its token
 export const approvalTimeout =
   "The call was not run: nobody answered the request for approval in time. It is not queued."
 
+export const nobody = "nobody can approve it in this question"
+
 export const repeated =
   "The call was not run: two equal calls in a row had the same result. Use that result or try something else."
 

@@ -20,10 +20,10 @@ import { mapElements, toStream } from "../transport/stream.ts"
 import type { StoreError } from "./content.ts"
 import * as Identified from "./identified.ts"
 import * as LastTurn from "./lastTurn.ts"
+import type { Opening } from "./opening.ts"
 import { goesOn, type Lender, type MapEvents, notBlank, openingOf, Runner, type TurnLender } from "./run.ts"
 import { told } from "./runningTurns.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
-import type { Opening } from "./turn.ts"
 import { makeId } from "./turnId.ts"
 
 /** A chat over the conversation, which every call acquires anew. */
@@ -51,8 +51,8 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
       ),
   rewind: (turns = 1) => rewind(lender, turns),
   openCalls: lender.with(LastTurn.openCalls),
-  stop: lender.with((conversation) => Effect.zipRight(conversation.stop, LastTurn.settleCalls(conversation))),
-  stopAll: lender.with((conversation) => Effect.zipRight(conversation.stopAll, LastTurn.settleCalls(conversation)))
+  stop: lender.with((conversation) => LastTurn.settleCalls(conversation, conversation.stop)),
+  stopAll: lender.with((conversation) => LastTurn.settleCalls(conversation, conversation.stopAll))
 })
 
 /** A manager's chat. A manager makes many: `Object.assign` costs a tenth of a spread. */
@@ -65,7 +65,8 @@ const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError
 /** The methods that neither read nor write the history. Those with tools are turns of a conversation of their own. */
 const questions = (completions: ChatCompletions.Service, lender: Lender) => {
   const alone = turns(
-    new Runner<TurnLender>(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) })
+    new Runner<TurnLender>(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) }),
+    true
   )
 
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
@@ -144,16 +145,16 @@ const identified = (runner: Runner): Pick<Runner, "whole" | "stream"> => ({
       : runner.stream(opening, scope, f)
 })
 
-/** The methods that are turns. */
-const turns = (runner: Pick<Runner, "whole" | "stream">) => {
+/** The methods that are turns. Those of a conversation that ends with them are final. */
+const turns = (runner: Pick<Runner, "whole" | "stream">, isFinal = false) => {
   const turnStream = <A>(input: Input, options: TurnOptions = {}, f: MapEvents<A>) => {
-    const opening = openingOf(input, options)
+    const opening = openingOf(input, options, isFinal)
     return toStream((scope) => runner.stream(opening, scope, f))
   }
 
   const chat = (input: Input, options: TurnOptions = {}) =>
     runner.whole(
-      openingOf(input, options),
+      openingOf(input, options, isFinal),
       (complete, request) => Effect.map(complete(request), (response) => ({ response }))
     ).pipe(
       Effect.map(({ response }) => response),
@@ -172,7 +173,7 @@ const turns = (runner: Pick<Runner, "whole" | "stream">) => {
     ) => {
       const how = { name, repair, runsCalls: options.toolSet !== undefined }
       return runner.whole<A>(
-        openingOf(input, options),
+        openingOf(input, options, isFinal),
         (complete, request) => StructuredOutput.ask(complete, request, schema, how)
       ).pipe(
         Effect.flatMap((answer) => toValue(answer, schema)),

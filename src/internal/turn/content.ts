@@ -93,8 +93,9 @@ export interface Content extends Omit<Version, "incarnation"> {
   /** Complete turns in their order, without the system message. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly turns: ReadonlyArray<TurnStart>
-  /** How many turns are stored before those. Above 0 there is no summary here. */
+  /** How many turns are stored before those. */
   readonly firstTurn: number
+  /** The stored summary. It counts the messages before those as well. */
   readonly summary: Summary | undefined
   readonly usage: Usage
   /** Undefined if the store has none. */
@@ -167,12 +168,7 @@ export const load = (
     Effect.zipRight(after, read(store, id, amount)),
     Option.match({
       onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
-      onSome: ({ firstTurn, stored }) =>
-        Effect.succeed({
-          ...fromStored(stored, defaults),
-          firstTurn,
-          ...firstTurn > 0 ? { summary: undefined } : {}
-        })
+      onSome: ({ firstTurn, stored }) => Effect.succeed({ ...fromStored(stored, defaults), firstTurn })
     })
   )
 

@@ -165,7 +165,8 @@ export class Conversation {
           system: systemPrompt === "" ? undefined : system(systemPrompt),
           messages,
           opening,
-          summary,
+          // A window that uses it has the whole history.
+          summary: firstTurn > 0 ? undefined : summary,
           offset: firstTurn,
           turnStarts: turns.map(({ start }) => start)
         },

@@ -15,13 +15,14 @@ import { over, type Pull } from "../transport/stream.ts"
 import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
 import { replay, type TurnLog } from "./log.ts"
+import type { Opening as TurnOpening } from "./opening.ts"
 import { type Ask, goesOn, notBlank, type Runner } from "./run.ts"
 import type { Run, RunningTurn, RunningTurns } from "./runningTurns.ts"
-import { asks, eventsOf, isComplete, isSameInput, responseOf } from "./storedTurns.ts"
-import type * as Turn from "./turn.ts"
+import { asks, eventsOf, isComplete, isSameInput, partsOf, responseOf } from "./storedTurns.ts"
+import type { Turn } from "./turn.ts"
 
 /** The opening of a turn with an id. */
-export interface Opening extends Turn.Opening {
+export interface Opening extends TurnOpening {
   readonly turnId: string
 }
 
@@ -31,17 +32,27 @@ interface AlreadyStored {
   readonly response: ChatResponse
 }
 
-/** A turn whose answer comes as one response. */
-export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => (turn) =>
-  settled(
+/** A turn whose answers come as one response each. */
+export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => (running) => {
+  const { log } = running
+  let turn: Turn | undefined
+  const check = (begun: Turn) =>
+    Effect.map(unlessStored(opening)(begun), (checked) => {
+      checked.emit = (event) => Effect.sync(() => log.add([event]))
+      return turn = checked
+    })
+  const logged: Ask<A> = (complete, request) =>
+    Effect.tap(ask(complete, request), ({ response }) => Effect.sync(() => log.add(partsOf(response))))
+  return settled(
     runner,
     opening,
-    turn.log,
+    log,
     Effect.map(
-      moving(runner, turn).whole(opening, ask, unlessStored(opening)),
-      ({ response }) => turn.log.add(eventsOf(response))
+      moving(runner, running).whole(opening, logged, check),
+      ({ response }) => log.add([...turn?.ending ?? [], finishOf(response)])
     )
   )
+}
 
 /** A turn whose answer is streamed. */
 export const streamed = (runner: Runner, opening: Opening): Run => (turn) =>
@@ -155,7 +166,7 @@ const seqOf = (after: number): number =>
   Number.isNaN(after) ? 0 : Math.min(Math.max(0, Math.trunc(after)), Number.MAX_SAFE_INTEGER - 1)
 
 /** Whether the turn is to be asked, now that it holds the lock. */
-const unlessStored = (opening: Opening) => (turn: Turn.Turn): Effect.Effect<Turn.Turn, ChatError | AlreadyStored> => {
+const unlessStored = (opening: Opening) => (turn: Turn): Effect.Effect<Turn, ChatError | AlreadyStored> => {
   if (goesOn(opening.input)) return Effect.succeed(turn)
   const again = turn.wait(turn.conversation.findAgain(opening.turnId))
   const checked = Effect.flatMap(again, (again) => {

@@ -69,17 +69,22 @@ const resume = (
       resumed
     })))
 
-/** Settles the calls that wait for an approval, in the background. A turn that runs settles them itself. */
-export const settleCalls = (conversation: Conversation): Effect.Effect<void> => {
+/**
+ * Stops turns, and then settles the calls that wait for an approval, in the background: a turn that was stopped may leave
+ * some, and turns that wait in the queue must not answer them.
+ */
+export const settleCalls = (conversation: Conversation, stop: Effect.Effect<void>): Effect.Effect<void> => {
   const write: Effect.Effect<void, StoreError> = conversation.write(true, (content) => {
-    const settled = conversation.lock.holder === undefined ? settle(content, "notStarted") : undefined
+    const settled = settle(content, "notStarted")
     return settled && { ...settled.turn, usage: undefined, continues: true }
   })
   const logged = Effect.catchAll(write, (error) => Effect.logWarning("Calls that wait could not be settled", error))
-  return Effect.flatMap(conversation.loaded, (content) => {
-    const hasNone = content !== undefined && openCallsOf(content).length === 0
-    return hasNone || conversation.lock.holder !== undefined ? Effect.void : conversation.background.start(logged)
+  const settling = Effect.flatMap(conversation.loaded, (content) => {
+    const canLeave = conversation.lock.holder?.canLeaveCalls === true
+    const hasNone = !canLeave && content !== undefined && openCallsOf(content).length === 0
+    return hasNone ? Effect.void : conversation.lock.next(logged, conversation.background)
   })
+  return Effect.uninterruptible(Effect.zipRight(settling, stop))
 }
 
 /** A turn that does not begin with a prompt. */

@@ -17,6 +17,10 @@ export interface Holder {
   readonly done: Effect.Effect<void>
   /** Whether it is no turn but a short write, which is not stopped while it waits. */
   readonly isWrite?: boolean
+  /** Whether it can end with calls that wait for an approval. */
+  readonly canLeaveCalls?: boolean
+  /** Whether it comes before the turns that wait. It is not rejected. */
+  readonly isNext?: boolean
 }
 
 /** The conversation is over: a turn that waits for it begins anew. */
@@ -100,6 +104,21 @@ export class TurnLock {
     })
   }
 
+  /**
+   * Starts a write in the background, which waits for the turn that runs and comes before the turns that wait. The turn that
+   * runs must be about to end: it must not wait for the background.
+   */
+  next(write: Effect.Effect<void>, background: Background): Effect.Effect<void> {
+    return Effect.uninterruptible(Effect.gen(this, function*() {
+      const ended = yield* Deferred.make<void>()
+      const granted = yield* Deferred.make<void, BusyError | Closed>()
+      const holder: Holder = { stop: Effect.void, done: Deferred.await(ended), isWrite: true, isNext: true }
+      const end = Effect.zipRight(this.release(holder), Deferred.succeed(ended, undefined))
+      const turn = Effect.ignore(this.#queue(holder, granted))
+      yield* Effect.asVoid(background.start(Effect.ensuring(Effect.zipRight(turn, write), end)))
+    }))
+  }
+
   /** Rejects the turns that wait, but for those that are kept, and all that come later. */
   close(isKept: (holder: Holder) => boolean = () => false): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -136,7 +155,8 @@ export class TurnLock {
       return Effect.void
     }
     this.#waiting ??= { line: new LinkedSet(), granted: new Map() }
-    this.#waiting.line.add(holder)
+    if (holder.isNext === true) this.#waiting.line.addFirst(holder)
+    else this.#waiting.line.add(holder)
     this.#waiting.granted.set(holder, granted)
     return Effect.onInterrupt(Deferred.await(granted), () => this.release(holder))
   }
@@ -146,7 +166,7 @@ export class TurnLock {
    * one is stopped: the stop takes time, and a turn that comes meanwhile is newer still.
    */
   #replace(current: Holder, holder: Holder, granted: Granted): Effect.Effect<void, BusyError | Closed> {
-    const rejected = Array.from(this.#waiting?.line.values ?? [])
+    const rejected = this.#rejectable
     const reject = this.#reject(new BusyError({ message: "A newer turn took this one's place" }))
     const wait = this.#queue(holder, granted)
     // What they were to ask stays in the history, in its order.
@@ -154,10 +174,12 @@ export class TurnLock {
     return stop.pipe(Effect.ensuring(reject), Effect.zipRight(wait))
   }
 
+  get #rejectable(): ReadonlyArray<Holder> {
+    return Array.from(this.#waiting?.line.values ?? []).filter(({ isNext }) => isNext !== true)
+  }
+
   #reject(reason: BusyError | Closed, isKept: (holder: Holder) => boolean = () => false): Effect.Effect<void> {
-    const rejected = Array.from(this.#waiting?.line.values ?? [])
-      .filter((holder) => !isKept(holder))
-      .map((holder) => this.#take(holder))
+    const rejected = this.#rejectable.filter((holder) => !isKept(holder)).map((holder) => this.#take(holder))
     return Effect.forEach(rejected, (granted) => granted === undefined ? Effect.void : Deferred.fail(granted, reason), {
       discard: true
     })

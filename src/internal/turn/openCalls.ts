@@ -40,6 +40,8 @@ export interface Plan {
   /** How many turns of the content stay in front of them. */
   readonly keepTurns: number | undefined
   readonly turns: ReadonlyArray<HistoryTurn>
+  /** Whether the first of them is the content's last turn with further messages. */
+  readonly extendsLast: boolean
   /** The results of calls that the write settles. */
   readonly settled: ReadonlyArray<ToolEvent>
 }
@@ -52,14 +54,16 @@ export const plan = (content: Content, turn: FinishedTurn): Plan => {
     return {
       keepTurns: content.turns.length - 1,
       turns: [{ turnId, createdAt: last?.createdAt, messages }],
+      extendsLast: true,
       settled: []
     }
   }
   const added = messages.length === 0 ? [] : [{ turnId, messages }]
   const settled = keepTurns === undefined && added.length > 0 ? settle(content, "superseded", messages) : undefined
-  return settled === undefined ? { keepTurns, turns: [...moved, ...added], settled: [] } : {
+  return settled === undefined ? { keepTurns, turns: [...moved, ...added], extendsLast: false, settled: [] } : {
     keepTurns: content.turns.length - 1,
     turns: [settled.turn, ...added],
+    extendsLast: true,
     settled: settled.events
   }
 }
@@ -128,11 +132,16 @@ export const findOpen = (
 ): Effect.Effect<Resumed, InvalidRequestError> => {
   const stored = lastStepOf(content)
   const open = stored?.calls.filter(isOpen) ?? []
-  for (const [index, { callId }] of answers.entries()) {
+  for (const [index, answer] of answers.entries()) {
+    const { callId } = answer
     if (answers.findIndex((other) => other.callId === callId) < index) {
       return refuse(`The call ${JSON.stringify(callId)} is answered twice`)
     }
-    if (!open.some((call) => call.callId === callId)) return notOpen(content, callId)
+    const call = open.find((call) => call.callId === callId)
+    if (call === undefined) return notOpen(content, callId)
+    if ("approved" in answer && answer.approved && call.call.needsApproval !== true) {
+      return refuse(`The call ${JSON.stringify(callId)} waits for its result, not for an approval`)
+    }
   }
   if (stored === undefined) return refuse("The conversation has no open calls")
   return answers.length === 0 && open.length > 0

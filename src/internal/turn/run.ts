@@ -12,9 +12,10 @@ import type { Input, Options as TurnOptions, Respond } from "../../Turn.ts"
 import { type Pull, toPull } from "../transport/stream.ts"
 import type { TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
+import * as Opening from "./opening.ts"
 import * as Steps from "./steps.ts"
 import type * as StructuredOutput from "./structuredOutput.ts"
-import * as Turn from "./turn.ts"
+import type { Turn } from "./turn.ts"
 
 /** Lends the conversation to a method call: it is in use meanwhile. */
 export interface Lender {
@@ -41,16 +42,16 @@ export type Ask<A> = (complete: Complete, request: ChatRequest) => Effect.Effect
 type BeginError = BusyError | HistoryStoreError | InvalidRequestError
 
 /** A turn that holds the lock, before its first request. It may turn out that nothing is to be asked. */
-type Check<E> = (turn: Turn.Turn) => Effect.Effect<Turn.Turn, E | BeginError>
+type Check<E> = (turn: Turn) => Effect.Effect<Turn, E | BeginError>
 
 /** A conversation that ends while a turn waits for it leaves the turn to the next conversation. */
 const begin = (
   lender: TurnLender,
-  opening: Turn.Opening,
+  opening: Opening.Opening,
   scope: Scope.Scope
-): Effect.Effect<Turn.Turn, BeginError> =>
+): Effect.Effect<Turn, BeginError> =>
   Effect.zipRight(complete(opening), lender.acquire(scope)).pipe(
-    Effect.flatMap((conversation) => Turn.begin(conversation, opening, scope)),
+    Effect.flatMap((conversation) => Opening.begin(conversation, opening, scope)),
     Effect.catchTag("Closed", () => begin(lender, opening, scope))
   )
 
@@ -71,7 +72,7 @@ export class Runner<L extends TurnLender = Lender> {
 
   /** A turn whose answer comes as one response. */
   whole<A, E = never>(
-    opening: Turn.Opening,
+    opening: Opening.Opening,
     ask: Ask<A>,
     check: Check<E> = Effect.succeed
   ): Effect.Effect<StructuredOutput.Answer<A>, ChatError | E> {
@@ -89,7 +90,7 @@ export class Runner<L extends TurnLender = Lender> {
 
   /** A turn whose answer is streamed. Its resources belong to the scope. */
   stream<A, E = never>(
-    opening: Turn.Opening,
+    opening: Opening.Opening,
     scope: Scope.Scope,
     f: MapEvents<A>,
     check: Check<E> = Effect.succeed
@@ -105,11 +106,15 @@ export class Runner<L extends TurnLender = Lender> {
   }
 }
 
-/** The input and the options as they are now: a program may go on to change its arrays. */
+/**
+ * The input and the options as they are now: a program may go on to change its arrays. Calls of a final turn that need an
+ * approval cannot wait for one.
+ */
 export const openingOf = (
   input: Input,
-  { approvalTimeout, approve, context, maxSteps, toolConcurrency, toolSet, turnId, ...options }: TurnOptions
-): Turn.Opening => ({
+  { approvalTimeout, approve, context, maxSteps, toolConcurrency, toolSet, turnId, ...options }: TurnOptions,
+  isFinal = false
+): Opening.Opening => ({
   input: typeof input === "string" || !("_tag" in input)
     ? fromPrompt(input)
     : input._tag === "Replace"
@@ -119,14 +124,14 @@ export const openingOf = (
   // A turn that goes on has its id.
   turnId: goesOn(input) ? undefined : turnId,
   options,
-  tools: toolSet && (() => toolSet.forTurn({ approvalTimeout, approve, maxSteps, toolConcurrency }))
+  tools: toolSet && (() => toolSet.forTurn({ approvalTimeout, approve, isFinal, maxSteps, toolConcurrency }))
 })
 
 /** Whether the input goes on with a turn that is stored. */
 export const goesOn = (input: Input): input is Respond =>
   typeof input !== "string" && "_tag" in input && input._tag === "Respond"
 
-const complete = ({ input, tools }: Turn.Opening): Effect.Effect<unknown, InvalidRequestError> =>
+const complete = ({ input, tools }: Opening.Opening): Effect.Effect<unknown, InvalidRequestError> =>
   goesOn(input) && tools === undefined
     ? Effect.fail(new InvalidRequestError({ message: "Answers to open calls need the toolSet of the calls" }))
     : notBlank(input)

@@ -49,12 +49,15 @@ export const responseOf = (turn: FoundTurn): ChatResponse => {
 }
 
 /** A response as the events of a stream that had it in one piece. */
-export const eventsOf = (response: ChatResponse): ReadonlyArray<ChatEvent> => {
+export const eventsOf = (response: ChatResponse): ReadonlyArray<ChatEvent> => [...partsOf(response), finishOf(response)]
+
+/** The events before `Finish`. */
+export const partsOf = (response: ChatResponse): ReadonlyArray<ChatEvent> => {
   const { id, model, reasoning, refusal, text, toolCalls } = response
   const events: Array<ChatEvent> = [{ _tag: "Begin", id, model }]
   if (reasoning !== "") events.push({ _tag: "ReasoningDelta", text: reasoning })
   if (text !== "") events.push({ _tag: "TextDelta", text })
   if (refusal !== "") events.push({ _tag: "RefusalDelta", text: refusal })
   toolCalls.forEach((call, index) => events.push({ _tag: "ToolCallDelta", ...call, index }))
-  return [...events, finishOf(response)]
+  return events
 }

@@ -12,18 +12,11 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { CallOptions } from "../../CallOptions.ts"
-import {
-  type BusyError,
-  type ChatError,
-  type HistoryStoreError,
-  type InvalidRequestError,
-  TruncatedError
-} from "../../ChatError.ts"
+import { type ChatError, TruncatedError } from "../../ChatError.ts"
 import type { ChatEvent, ToolEvent } from "../../ChatEvent.ts"
-import { type ChatMessage, fromPrompt, fromResponse, type Prompt, type ToolMessage } from "../../ChatMessage.ts"
+import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMessage.ts"
 import type { ChatResponse, FinishReason, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type * as TurnModule from "../../Turn.ts"
 import { change, PartialResponse, saysNothing } from "../decode/response.ts"
 import { change as changeError } from "../errors/toChatError.ts"
 import type { Ran, TurnTools } from "../tools/turnTools.ts"
@@ -31,12 +24,10 @@ import { type Stopped, stopped, untilAborted } from "../transport/wait.ts"
 import { blank, cutCall, withCallIds } from "./answers.ts"
 import type { Question, StoreError } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
-import * as LastTurn from "./lastTurn.ts"
-import type { Closed, Holder } from "./lock.ts"
+import type { Holder } from "./lock.ts"
 import { Meter, plus } from "./meter.ts"
 import type { Resumed } from "./openCalls.ts"
 import { TotalLimit } from "./totalLimit.ts"
-import { makeId } from "./turnId.ts"
 import { type Calls, TurnSteps } from "./turnSteps.ts"
 
 /** Makes a part of what cannot be interrupted interruptible again. */
@@ -118,6 +109,10 @@ export class Turn implements Holder {
     if (this.#state === "waiting") this.#state = "running"
     return this.#state === "running" ? Effect.void : this.conversation.lock.release(this)
   })
+
+  get canLeaveCalls(): boolean {
+    return this.tools !== undefined
+  }
 
   /** The messages of the steps that are over. */
   get steps(): ReadonlyArray<ChatMessage> {
@@ -203,15 +198,17 @@ export class Turn implements Holder {
   fail(error: ChatError, restore: Restore): Effect.Effect<never, ChatError | Stopped> {
     return Effect.flatMap(this.#leaveCalls, () => {
       const usage = this.meter.partial(error.partial)
-      const rollback = this.conversation.recordUsage(usage)
       const partial = error.partial ?? this.#partial.response("error")
-      const keep = Effect.catchAll(
-        this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false),
+      const keep = this.#onFailure === "keep"
+        ? this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false)
+        : this.#rollback(usage)
+      const commit = Effect.catchAll(
+        keep,
         (error) => Effect.logWarning("A turn that failed could not be stored", error)
       )
       const { report } = this.#steps
       const reported = report?.steps?.length ? changeError(error, { partial: change(partial, report) }) : error
-      const end = this.#end(this.#onFailure === "keep" ? keep : rollback)
+      const end = this.#end(commit)
       const close = Scope.close(this.scope, Exit.fail(error))
       return Effect.flatMap(
         Effect.zipLeft(end, close),
@@ -271,9 +268,15 @@ export class Turn implements Holder {
     return Effect.flatMap(this.#leaveCalls, () => {
       const response = this.#part("interrupted")
       return this.#onInterrupt === "rollback"
-        ? this.conversation.recordUsage(response.usage)
+        ? this.#rollback(response.usage)
         : this.#commit(response, false)
     })
+  }
+
+  /** Keeps nothing but what became of calls that the turn went on with: the store knows that they began. */
+  #rollback(usage: Usage | undefined): Effect.Effect<void, StoreError> {
+    const keep = this.#isCleared ? Effect.void : this.#steps.keepClaimed
+    return Effect.zipRight(this.conversation.recordUsage(usage), keep)
   }
 
   /**
@@ -313,6 +316,10 @@ export class Turn implements Holder {
     return change(response, { usage, turnId: this.id, ...this.#steps.report })
   }
 
+  get #isCleared(): boolean {
+    return this.#clears !== this.conversation.clears
+  }
+
   /** The tokens of the requests that the turn had made before it went on. */
   get #earlier(): Usage | undefined {
     return this.question.usage
@@ -329,11 +336,10 @@ export class Turn implements Holder {
   ): Effect.Effect<void, StoreError> {
     const { usage } = response
     const { context: _sent, input, usage: _earlier, ...place } = this.question
-    const isCleared = this.#clears !== this.conversation.clears
     const isKept = place.continues === true
       ? isComplete || this.#steps.isClaimed
       : isComplete || place.keepTurns === undefined
-    if (isCleared || !isKept) return this.conversation.recordUsage(usage)
+    if (this.#isCleared || !isKept) return this.conversation.recordUsage(usage)
     const total = change(response, { usage: plus(this.#earlier, usage) })
     const answer = fromResponse(total) ?? blank(total)
     const messages = [...input, ...this.steps, answer, ...results]
@@ -353,48 +359,3 @@ export class Turn implements Holder {
     })
   }
 }
-
-/** The input of a turn, and what is sent before it. */
-export interface Opening {
-  readonly input: TurnModule.Input
-  readonly context?: Prompt | undefined
-  /** Default a new id. */
-  readonly turnId?: string | undefined
-  /** What the turn's requests ask for. */
-  readonly options?: CallOptions | undefined
-  /** Makes the tools of the turn. */
-  readonly tools?: (() => TurnTools) | undefined
-}
-
-const isPrompt = (input: TurnModule.Input): input is Prompt => typeof input === "string" || !("_tag" in input)
-
-/** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
-export const begin = (
-  conversation: Conversation,
-  { context, input, options, tools, turnId }: Opening,
-  scope: Scope.Scope
-): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError | InvalidRequestError> =>
-  Effect.gen(function*() {
-    const config = yield* conversation.config
-    const turn = new Turn({
-      id: turnId ?? (yield* makeId),
-      conversation,
-      question: isPrompt(input)
-        ? { input: fromPrompt(input), isUnchecked: turnId !== undefined }
-        : { input: [], keepTurns: 0 },
-      scope: yield* Scope.make(),
-      settled: yield* Deferred.make<void>(),
-      options,
-      tools: tools?.(),
-      config
-    })
-    // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
-    yield* Scope.addFinalizer(scope, turn.abandon)
-    yield* conversation.lock.acquire(turn, config.turnPolicy)
-    yield* turn.start
-    const resolved = isPrompt(input) ? Effect.succeed(turn.question) : turn.wait(LastTurn.find(turn, input))
-    // A turn that was stopped meanwhile asks nothing.
-    const question = yield* Effect.catchTag(resolved, "Stopped", () => Effect.succeed(turn.question))
-    turn.question = { ...question, context: context === undefined ? [] : fromPrompt(context) }
-    return turn
-  })

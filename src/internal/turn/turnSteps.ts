@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { CallOptions } from "../../CallOptions.ts"
 import type { TimeoutError } from "../../ChatError.ts"
 import type { ToolEvent } from "../../ChatEvent.ts"
-import { type ChatMessage, fromResponse } from "../../ChatMessage.ts"
+import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { change } from "../decode/response.ts"
 import type { ToolError } from "../tools/toolError.ts"
@@ -44,7 +44,10 @@ export class TurnSteps {
   /** The answer whose calls run. */
   #open: ChatResponse | undefined
   #messages: ReadonlyArray<ChatMessage> = []
-  #isClaimed = false
+  /** The results that the store has of the calls that the turn goes on with. Their outcome can be unknown yet. */
+  #claimed: ReadonlyArray<ToolMessage> | undefined
+  /** What became of them if they did not all end. */
+  #left: { readonly answer: ChatResponse; readonly messages: ReadonlyArray<ToolMessage> } | undefined
 
   constructor(turn: Turn) {
     this.#turn = turn
@@ -59,7 +62,7 @@ export class TurnSteps {
 
   /** Whether the store has results for the calls that the turn goes on with. */
   get isClaimed(): boolean {
-    return this.#isClaimed
+    return this.#claimed !== undefined
   }
 
   /** The steps for the response of the turn. */
@@ -86,7 +89,7 @@ export class TurnSteps {
     const answer = toResponse(stored.answer)
     const claim = (ran: Ran): Effect.Effect<void, StoreError> =>
       Effect.tap(this.#store(answer, ran), () => {
-        this.#isClaimed = true
+        this.#claimed = ran.messages
         this.#open = answer
       })
     const run = tools.resume(stored, answers, this.#owner, { claim, emit })
@@ -140,10 +143,22 @@ export class TurnSteps {
       if (answer === undefined || tools === undefined) return Effect.succeed(undefined)
       return Effect.map(tools.aborted, ({ events, messages }) => {
         const results = { toolCalls: answer.toolCalls, messages }
+        if (this.#messages.length === 0) this.#left = { answer, messages }
         this.#open = undefined
         this.#keep(answer, results)
         return [...events, ...this.addToReport(answer, results)]
       })
+    })
+  }
+
+  /** Stores what became of the calls that the turn went on with, of which the store has no outcome yet. */
+  get keepClaimed(): Effect.Effect<void, StoreError> {
+    return Effect.suspend(() => {
+      const [claimed, left] = [this.#claimed, this.#left]
+      if (claimed === undefined || left === undefined) return Effect.void
+      const ids = new Set(claimed.map(({ toolCallId }) => toolCallId))
+      const messages = left.messages.filter(({ toolCallId }) => ids.has(toolCallId))
+      return this.#store(left.answer, { toolCalls: left.answer.toolCalls, messages })
     })
   }
 

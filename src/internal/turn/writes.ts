@@ -42,16 +42,20 @@ export class Writes {
     if (added === undefined) return Effect.fail(conflict(id, version, version))
     const chosen = Effect.zipRight(checkContinues(content, turn, id), this.#choices.apply(content))
     return Effect.flatMap(chosen, (chosen) => {
-      const { keepTurns, settled, turns } = plan(content, { ...turn, moved: [...turn.moved ?? [], ...added] })
+      const { extendsLast, keepTurns, settled, turns } = plan(content, {
+        ...turn,
+        moved: [...turn.moved ?? [], ...added]
+      })
       const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
       const kept = firstTurns(chosen, keepTurns)
+      const summary = extendsLast ? chosen.summary : kept.summary
       const write = keepTurns !== undefined || this.#choices.needsCommit(version)
         ? this.commit({
           expected: { incarnation, version },
           keepTurns: keepTurns === undefined ? undefined : content.firstTurn + keepTurns,
           turns,
           usage,
-          ...(keepTurns === undefined ? {} : { summary: kept.summary })
+          ...(keepTurns === undefined ? {} : { summary })
         }, chosen)
         : this.#storingChoices(store.append({
           id,
@@ -66,7 +70,7 @@ export class Writes {
       return Effect.map(this.#unsettled.storing(usage, write), (version) => {
         this.#unsettled.stored()
         turn.onSettled?.(settled)
-        return { ...addTurns(kept, turns), version, usage }
+        return { ...addTurns(kept, turns), summary, version, usage }
       })
     })
   }

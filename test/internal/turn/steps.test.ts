@@ -9,9 +9,9 @@ import { store as noopStore } from "../../../src/internal/history/noopStore.ts"
 import { toPull, toStream } from "../../../src/internal/transport/stream.ts"
 import type { FinishedTurn } from "../../../src/internal/turn/content.ts"
 import { Conversation } from "../../../src/internal/turn/conversation.ts"
+import * as Opening from "../../../src/internal/turn/opening.ts"
 import { send } from "../../../src/internal/turn/steps.ts"
 import * as Steps from "../../../src/internal/turn/steps.ts"
-import * as Turn from "../../../src/internal/turn/turn.ts"
 import { held, lines, nothing, options, requests, sent, streams, usage, withScript } from "../../support/chats.ts"
 
 const call = { id: "c1", type: "function", function: { name: "time", arguments: "{}" } }
@@ -57,7 +57,7 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
   })
   const begin = (scope: Scope.Scope, toolSet?: ToolSet.ToolSet) =>
     Effect.catchTag(
-      Turn.begin(
+      Opening.begin(
         conversation,
         { input: [ChatMessage.user("What time is it?")], tools: toolSet && (() => toolSet.forTurn({})) },
         scope
