@@ -53,11 +53,11 @@ const asked = Effect.map(requests, (all) => all.map(hostOf))
 /** The text of an answer, with and without a stream. */
 const modes: Record<
   string,
-  (wire: ChatCompletions.Service, request: ChatCompletions.ChatRequest) => Effect.Effect<string, ChatError.ChatError>
+  (service: ChatCompletions.Service, request: ChatCompletions.ChatRequest) => Effect.Effect<string, ChatError.ChatError>
 > = {
-  complete: (wire, request) => Effect.map(wire.complete(request), ({ text }) => text),
-  stream: (wire, request) =>
-    Stream.runFold(wire.stream(request), "", (text, event) => event._tag === "TextDelta" ? text + event.text : text)
+  complete: (service, request) => Effect.map(service.complete(request), ({ text }) => text),
+  stream: (service, request) =>
+    Stream.runFold(service.stream(request), "", (text, event) => event._tag === "TextDelta" ? text + event.text : text)
 }
 
 /** The start of an answer that never ends. */
@@ -81,8 +81,10 @@ for (const [mode, run] of Object.entries(modes)) {
     for (const [what, script] of Object.entries(retriedElsewhere)) {
       it.effect(`tries the next server if one ${what}`, () =>
         Effect.gen(function*() {
-          const wire = yield* withFallback()
-          const fiber = yield* Effect.fork(run(wire, request({ config: config("one", { firstTokenTimeout: 1000 }) })))
+          const service = yield* withFallback()
+          const fiber = yield* Effect.fork(
+            run(service, request({ config: config("one", { firstTokenTimeout: 1000 }) }))
+          )
           yield* TestClock.adjust("1 second")
           assert.strictEqual(yield* Fiber.join(fiber), "from two")
           assert.deepStrictEqual(yield* asked, ["one", "two"])
@@ -102,8 +104,8 @@ for (const [mode, run] of Object.entries(modes)) {
     for (const [what, script] of Object.entries(final)) {
       it.effect(`tries no other server if one ${what}`, () =>
         Effect.gen(function*() {
-          const wire = yield* withFallback()
-          const error = yield* Effect.flip(run(wire, request()))
+          const service = yield* withFallback()
+          const error = yield* Effect.flip(run(service, request()))
           assert.deepStrictEqual(yield* asked, ["one"])
           assert.deepStrictEqual(Fallback.attempts(error), [error])
           assert.isUndefined(error.cause)
@@ -112,15 +114,15 @@ for (const [mode, run] of Object.entries(modes)) {
 
     it.effect("tries the servers in the given order until one answers", () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback()
-        assert.strictEqual(yield* run(wire, request()), "from three")
+        const service = yield* withFallback()
+        assert.strictEqual(yield* run(service, request()), "from three")
         assert.deepStrictEqual(yield* asked, ["one", "two", "three"])
       }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
 
     it.effect("fails with the last error if no server answers, with all errors as attempts", () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback()
-        const error = yield* Effect.flip(run(wire, request()))
+        const service = yield* withFallback()
+        const error = yield* Effect.flip(run(service, request()))
         assert.strictEqual(error._tag, "TransportError")
         assert.instanceOf(error, ChatError.TransportError)
         assert.isTrue(error.isRetryable)
@@ -143,8 +145,8 @@ for (const [mode, run] of Object.entries(modes)) {
 
     it.effect("retries each server by its config before the next is tried", () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback()
-        const fiber = yield* Effect.fork(run(wire, request({ config: config("one", { maxRetries: 2 }) })))
+        const service = yield* withFallback()
+        const fiber = yield* Effect.fork(run(service, request({ config: config("one", { maxRetries: 2 }) })))
         yield* TestClock.adjust("1 minute")
         assert.strictEqual(yield* Fiber.join(fiber), "from two")
         assert.deepStrictEqual(yield* asked, ["one", "one", "one", "two"])
@@ -152,8 +154,8 @@ for (const [mode, run] of Object.entries(modes)) {
 
     it.effect("sends the same messages and options to each server, with the model and sampling of its config", () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback({ configs: [config("two", { temperature: 1.5 })] })
-        yield* run(wire, request({ options: { model: "another", seed: 7 } }))
+        const service = yield* withFallback({ configs: [config("two", { temperature: 1.5 })] })
+        yield* run(service, request({ options: { model: "another", seed: 7 } }))
         const [first, second] = yield* requests
         assert.deepStrictEqual(sent(second), sent(first))
         assert.deepInclude(first?.body, { model: "another", seed: 7, temperature: 0.7 })
@@ -162,37 +164,37 @@ for (const [mode, run] of Object.entries(modes)) {
 
     it.effect("uses the given shouldFallback", () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback({ shouldFallback: ({ _tag }) => _tag === "NotFoundError" })
-        const error = yield* Effect.flip(run(wire, request()))
+        const service = yield* withFallback({ shouldFallback: ({ _tag }) => _tag === "NotFoundError" })
+        const error = yield* Effect.flip(run(service, request()))
         assert.strictEqual(error._tag, "ServerError")
         assert.deepStrictEqual(yield* asked, ["one", "two"])
       }).pipe(withScript(servers({ one: fails(404), two: fails(500) }))))
 
     it.effect("can choose servers by the request", () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback({
+        const service = yield* withFallback({
           configs: ({ config }) => config.provider === "one" ? [] : others
         })
-        yield* Effect.flip(run(wire, request()))
-        assert.strictEqual(yield* run(wire, request({ config: config("zero") })), "from two")
+        yield* Effect.flip(run(service, request()))
+        assert.strictEqual(yield* run(service, request({ config: config("zero") })), "from two")
         assert.deepStrictEqual(yield* asked, ["one", "zero", "two"])
       }).pipe(withScript(servers({ one: fails(500), zero: fails(500) }))))
 
     it.effect("reports the failed server and the next one", () =>
       Effect.gen(function*() {
         const reported: Array<string> = []
-        const wire = yield* withFallback({
+        const service = yield* withFallback({
           onFallback: ({ config, error, next }) =>
             Effect.sync(() => reported.push(`${config.provider} ${error._tag} ${next.provider}`))
         })
-        yield* run(wire, request())
+        yield* run(service, request())
         assert.deepStrictEqual(reported, ["one ServerError two", "two RateLimitError three"])
       }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
 
     it.effect("tries no other server if it is interrupted", () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback()
-        const fiber = yield* Effect.fork(run(wire, request()))
+        const service = yield* withFallback()
+        const fiber = yield* Effect.fork(run(service, request()))
         yield* TestClock.adjust(0)
         assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
         assert.deepStrictEqual(yield* asked, ["one"])
@@ -215,9 +217,9 @@ for (const [mode, run] of Object.entries(modes)) {
 describe("a fallback of a stream", () => {
   it.effect("does not apply after the first event, and the error has the part that arrived", () =>
     Effect.gen(function*() {
-      const wire = yield* withFallback({ shouldFallback: () => true })
+      const service = yield* withFallback({ shouldFallback: () => true })
       const reported: Array<string> = []
-      const error = yield* wire.stream(request()).pipe(
+      const error = yield* service.stream(request()).pipe(
         Stream.runForEach((event) => Effect.sync(() => reported.push(event._tag))),
         Effect.flip
       )
@@ -228,9 +230,9 @@ describe("a fallback of a stream", () => {
 
   it.effect("does not retry the second server if its answer breaks off", () =>
     Effect.gen(function*() {
-      const wire = yield* withFallback({ shouldFallback: () => true })
+      const service = yield* withFallback({ shouldFallback: () => true })
       const reported: Array<string> = []
-      const error = yield* wire.stream(request()).pipe(
+      const error = yield* service.stream(request()).pipe(
         Stream.runForEach((event) => Effect.sync(() => reported.push(event._tag))),
         Effect.flip
       )
@@ -244,11 +246,11 @@ describe("a fallback of a stream", () => {
     Effect.gen(function*() {
       const open: Array<number> = []
       const script = yield* ScriptedHttpClient.ScriptedHttpClient
-      const wire = yield* withFallback({
+      const service = yield* withFallback({
         onFallback: () => Effect.flatMap(script.openBodies, (count) => Effect.sync(() => open.push(count)))
       })
       const config1 = config("one", { firstTokenTimeout: "1 second" })
-      const fiber = yield* Effect.fork(Stream.runDrain(wire.stream(request({ config: config1 }))))
+      const fiber = yield* Effect.fork(Stream.runDrain(service.stream(request({ config: config1 }))))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(open, [0])
@@ -272,9 +274,9 @@ describe("a fallback of a stream", () => {
         return [name, plan.whole ? says(parts.join("")) : cut(...parts)]
       }))
       return Effect.gen(function*() {
-        const wire = yield* withFallback(always ? { shouldFallback: () => true } : {})
+        const service = yield* withFallback(always ? { shouldFallback: () => true } : {})
         const events: Array<ChatEvent.ChatEvent> = []
-        const exit = yield* wire.stream(request()).pipe(
+        const exit = yield* service.stream(request()).pipe(
           Stream.runForEach((event) => Effect.sync(() => events.push(event))),
           Effect.exit
         )
@@ -295,13 +297,13 @@ describe("the provider and model of a response", () => {
   const answers: Record<
     string,
     (
-      wire: ChatCompletions.Service,
+      service: ChatCompletions.Service,
       request: ChatCompletions.ChatRequest
     ) => Effect.Effect<ChatResponse.ChatResponse | undefined, ChatError.ChatError>
   > = {
-    complete: (wire, request) => wire.complete(request),
-    stream: (wire, request) =>
-      Effect.map(Stream.runLast(wire.stream(request)), (last) => {
+    complete: (service, request) => service.complete(request),
+    stream: (service, request) =>
+      Effect.map(Stream.runLast(service.stream(request)), (last) => {
         const event = Option.getOrUndefined(last)
         return event?._tag === "Finish" ? event.response : undefined
       })
@@ -310,19 +312,19 @@ describe("the provider and model of a response", () => {
   for (const [mode, run] of Object.entries(answers)) {
     it.effect(`are those of the server that answered (${mode})`, () =>
       Effect.gen(function*() {
-        const wire = yield* withFallback()
-        assert.deepInclude(yield* run(wire, request()), { provider: "two", model: "scripted" })
+        const service = yield* withFallback()
+        assert.deepInclude(yield* run(service, request()), { provider: "two", model: "scripted" })
         const another = request({ config: config("four") })
-        assert.deepInclude(yield* run(wire, another), { provider: "four", model: "scripted" })
+        assert.deepInclude(yield* run(service, another), { provider: "four", model: "scripted" })
       }).pipe(withScript(servers({ one: fails(500) }))))
 
     it.effect(`have the server's origin as the provider if its config has none (${mode})`, () =>
       Effect.gen(function*() {
         const nameless = LLMConfig.make({ baseUrl: "http://two.test:8080/v1/", maxRetries: 0 })
-        const wire = yield* withFallback({ configs: [nameless] })
-        assert.strictEqual((yield* run(wire, request()))?.provider, "http://two.test:8080")
+        const service = yield* withFallback({ configs: [nameless] })
+        assert.strictEqual((yield* run(service, request()))?.provider, "http://two.test:8080")
 
-        const error = yield* Effect.flip(run(wire, request({ config: nameless })))
+        const error = yield* Effect.flip(run(service, request({ config: nameless })))
         assert.strictEqual(error.partial?.provider, "http://two.test:8080")
       }).pipe(withScript((request, index) => {
         if (index === 0) return fails(500)(request)
@@ -384,8 +386,8 @@ describe("a conversation with a fallback", () => {
 
   it.effect("has one turn per prompt, whichever server answered", () =>
     Effect.gen(function*() {
-      const wire = yield* withFallback()
-      const chat = yield* LLMChat.fromCompletions(wire, config("one"))
+      const service = yield* withFallback()
+      const chat = yield* LLMChat.fromCompletions(service, config("one"))
       yield* chat.chat("hello")
       yield* Stream.runDrain(chat.chatStream("again"))
       const history = yield* chat.history

@@ -32,8 +32,8 @@ const settled = TestClock.adjust(0)
 describe("a limit of concurrent calls", () => {
   it.scoped("runs that many calls, and the next one when one of them ends", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 2 })
-      yield* fork(Effect.forEach([1, 2, 3, 4, 5], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+      const service = yield* limited({ concurrency: 2 })
+      yield* fork(Effect.forEach([1, 2, 3, 4, 5], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
 
       assert.deepStrictEqual(yield* asked, ["1", "2"])
       yield* TestClock.adjust("1 second")
@@ -44,12 +44,12 @@ describe("a limit of concurrent calls", () => {
 
   it.scoped("serves conversations in turn, however many calls one of them queues", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
-      const many = Array.from({ length: 100 }, (_, n) => wire.complete(call(`a${n}`, "a")))
+      const service = yield* limited({ concurrency: 1 })
+      const many = Array.from({ length: 100 }, (_, n) => service.complete(call(`a${n}`, "a")))
       yield* fork(Effect.all(many, { concurrency: "unbounded" }))
-      yield* fork(wire.complete(call("b", "b")))
-      yield* fork(wire.complete(call("alone")))
-      yield* fork(wire.complete(call("alone too")))
+      yield* fork(service.complete(call("b", "b")))
+      yield* fork(service.complete(call("alone")))
+      yield* fork(service.complete(call("alone too")))
 
       yield* TestClock.adjust("5 seconds")
       assert.deepStrictEqual(yield* asked, ["a0", "a1", "b", "alone", "alone too", "a2"])
@@ -59,10 +59,10 @@ describe("a limit of concurrent calls", () => {
 
   it.scoped("counts a stream until its last event, even if its consumer does not end", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
-      const pull = yield* Stream.toPull(wire.stream(call("a b")))
+      const service = yield* limited({ concurrency: 1 })
+      const pull = yield* Stream.toPull(service.stream(call("a b")))
       let events = yield* pull
-      const next = yield* Effect.fork(wire.complete(call("next")))
+      const next = yield* Effect.fork(service.complete(call("next")))
       while (!Chunk.some(events, ChatEvent.isFinish)) {
         yield* settled
         assert.deepStrictEqual(yield* asked, ["a b"])
@@ -74,15 +74,15 @@ describe("a limit of concurrent calls", () => {
 
   it.scoped("counts a stream until its consumer stops reading", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
-      const reader = yield* fork(Stream.runDrain(wire.stream(call("endless"))))
-      const next = yield* fork(wire.complete(call("next")))
+      const service = yield* limited({ concurrency: 1 })
+      const reader = yield* fork(Stream.runDrain(service.stream(call("endless"))))
+      const next = yield* fork(service.complete(call("next")))
       assert.deepStrictEqual(yield* asked, ["endless"])
 
       yield* Fiber.interrupt(reader)
       yield* Fiber.join(next)
-      yield* Stream.runDrain(Stream.take(wire.stream(call("endless")), 1))
-      yield* wire.complete(call("last"))
+      yield* Stream.runDrain(Stream.take(service.stream(call("endless")), 1))
+      yield* service.complete(call("last"))
       assert.deepStrictEqual(yield* held, nothing)
     }).pipe(withScript((request) =>
       sent(request)[0] === "user: endless"
@@ -92,10 +92,10 @@ describe("a limit of concurrent calls", () => {
 
   it.scoped("counts a failing call until it fails", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
-      const error = yield* Effect.flip(wire.complete(call("a")))
-      const second = yield* Effect.flip(Stream.runDrain(wire.stream(call("b"))))
-      const third = yield* wire.complete(call("c"))
+      const service = yield* limited({ concurrency: 1 })
+      const error = yield* Effect.flip(service.complete(call("a")))
+      const second = yield* Effect.flip(Stream.runDrain(service.stream(call("b"))))
+      const third = yield* service.complete(call("c"))
       assert.strictEqual(error._tag, "ServerError")
       assert.strictEqual(second._tag, "TruncatedError")
       assert.strictEqual(third.text, "fine")
@@ -109,10 +109,10 @@ describe("a limit of concurrent calls", () => {
 describe("a limit of requests per minute", () => {
   it.scoped("starts that many at once, and the next one a minute after the first", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ requestsPerMinute: 3 })
-      yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+      const service = yield* limited({ requestsPerMinute: 3 })
+      yield* fork(Effect.forEach([1, 2], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
       yield* TestClock.adjust("30 seconds")
-      yield* fork(Effect.forEach([3, 4, 5, 6], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+      yield* fork(Effect.forEach([3, 4, 5, 6], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
 
       assert.deepStrictEqual(yield* asked, ["1", "2", "3"])
       yield* TestClock.adjust("29999 millis")
@@ -149,12 +149,12 @@ describe("a limit of requests per minute", () => {
           return echo()(request)
         })
       return Effect.gen(function*() {
-        const wire = yield* limited({ concurrency, requestsPerMinute })
+        const service = yield* limited({ concurrency, requestsPerMinute })
         let patient = 0
         let answered = 0
         for (const { conversation, patience, pause } of calls) {
           yield* TestClock.adjust(pause)
-          const complete = wire.complete(call("x", conversation))
+          const complete = service.complete(call("x", conversation))
           if (patience === undefined) {
             patient++
             yield* Effect.fork(Effect.tap(complete, () => Effect.sync(() => answered++)))
@@ -182,8 +182,8 @@ describe("a limit of tokens per minute", () => {
 
   it.scoped("reserves the expected tokens of a call, and returns unused ones", () =>
     Effect.gen(function*() {
-      const wire = yield* reserving(1000, 400)
-      yield* fork(Effect.forEach([1, 2, 3, 4], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+      const service = yield* reserving(1000, 400)
+      yield* fork(Effect.forEach([1, 2, 3, 4], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
 
       assert.deepStrictEqual(yield* asked, ["1", "2"])
       yield* TestClock.adjust("1 second")
@@ -192,9 +192,9 @@ describe("a limit of tokens per minute", () => {
 
   it.scoped("counts tokens that a call uses beyond its reservation", () =>
     Effect.gen(function*() {
-      const wire = yield* reserving(1000, 10)
-      yield* Stream.runDrain(wire.stream(call("1")))
-      yield* fork(wire.complete(call("2")))
+      const service = yield* reserving(1000, 10)
+      yield* Stream.runDrain(service.stream(call("1")))
+      yield* fork(service.complete(call("2")))
 
       yield* TestClock.adjust("59 seconds")
       assert.deepStrictEqual(yield* asked, ["1"])
@@ -204,8 +204,8 @@ describe("a limit of tokens per minute", () => {
 
   it.scoped("admits a call that needs more than the limit if no other tokens count", () =>
     Effect.gen(function*() {
-      const wire = yield* reserving(100, 5000)
-      yield* fork(Effect.forEach([1, 2], (n) => wire.complete(call(`${n}`)), { concurrency: "unbounded" }))
+      const service = yield* reserving(100, 5000)
+      yield* fork(Effect.forEach([1, 2], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
       yield* TestClock.adjust("59 seconds")
       assert.deepStrictEqual(yield* asked, ["1"])
       yield* TestClock.adjust("1 second")
@@ -214,9 +214,9 @@ describe("a limit of tokens per minute", () => {
 
   it.scoped("counts millions of tokens exactly", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ tokensPerMinute: 2_000_000, reserve: () => 100_000 })
+      const service = yield* limited({ tokensPerMinute: 2_000_000, reserve: () => 100_000 })
       yield* fork(
-        Effect.forEach(Array.from({ length: 41 }), () => wire.complete(call("x")), { concurrency: "unbounded" })
+        Effect.forEach(Array.from({ length: 41 }), () => service.complete(call("x")), { concurrency: "unbounded" })
       )
       assert.lengthOf(yield* asked, 20)
       yield* TestClock.adjust("1 minute")
@@ -233,12 +233,12 @@ describe("the token count of a failed call", () => {
   const fits = (size: number, first: ScriptedHttpClient.ScriptedResponse) =>
     Effect.gen(function*() {
       const reserve = (request: ChatCompletions.ChatRequest) => request.messages[0]?.content === sends ? 900 : size
-      const wire = yield* limited({ tokensPerMinute: 1000, reserve })
+      const service = yield* limited({ tokensPerMinute: 1000, reserve })
       const request = call(sends, undefined, { firstTokenTimeout: "1 second" })
-      const reader = yield* fork(Effect.exit(Stream.runDrain(wire.stream(request))))
+      const reader = yield* fork(Effect.exit(Stream.runDrain(service.stream(request))))
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(reader)
-      yield* fork(wire.complete(call("next")))
+      yield* fork(service.complete(call("next")))
       return (yield* asked).length === 2
     }).pipe(Effect.scoped, withScript([first, answer("next")]))
 
@@ -267,11 +267,11 @@ describe("the token count of a failed call", () => {
 describe("a waiting call", () => {
   it.scoped("can be interrupted, and gives its place to the next", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1, requestsPerMinute: 2 })
-      yield* fork(wire.complete(call("first")))
-      const impatient = yield* fork(wire.complete(call("impatient")))
-      const reader = yield* fork(Stream.runDrain(wire.stream(call("reader"))))
-      yield* fork(wire.complete(call("patient")))
+      const service = yield* limited({ concurrency: 1, requestsPerMinute: 2 })
+      yield* fork(service.complete(call("first")))
+      const impatient = yield* fork(service.complete(call("impatient")))
+      const reader = yield* fork(Stream.runDrain(service.stream(call("reader"))))
+      yield* fork(service.complete(call("patient")))
       assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(impatient)))
       assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(reader)))
 
@@ -284,7 +284,7 @@ describe("a waiting call", () => {
 
   const atManyOperations = (
     what: string,
-    run: (wire: ChatCompletions.Service) => Effect.Effect<unknown, unknown>
+    run: (service: ChatCompletions.Service) => Effect.Effect<unknown, unknown>
   ) =>
     it.effect(
       `releases every permit if ${what} is interrupted after any operation`,
@@ -298,17 +298,17 @@ describe("a waiting call", () => {
               const completions = yield* ChatCompletions.make
               const making = stage.start(Scope.extend(Limits.make({ concurrency: 1 }).over(completions), scope))
               stage.settle()
-              const wire = yield* Effect.flatten(Fiber.await(making))
-              const before = stage.start(wire.complete(call("before", "a")))
-              const fiber = stage.fork(run(wire))
-              const beside = stage.fork(wire.complete(call("beside", "b")))
+              const service = yield* Effect.flatten(Fiber.await(making))
+              const before = stage.start(service.complete(call("before", "a")))
+              const fiber = stage.fork(run(service))
+              const beside = stage.fork(service.complete(call("beside", "b")))
               stage.breakIn(count, () => fiber.unsafeInterruptAsFork(FiberId.none))
               stage.settle()
               brokeIn = stage.brokeIn()
               assert.strictEqual(before.unsafePoll()?._tag, "Success", `before, after ${count} operations`)
               assert.strictEqual(beside.unsafePoll()?._tag, "Success", `beside, after ${count} operations`)
               assert.isNotNull(fiber.unsafePoll(), `the call hangs after ${count} operations`)
-              const next = stage.fork(Effect.zip(wire.complete(call("next")), wire.complete(call("and next"))))
+              const next = stage.fork(Effect.zip(service.complete(call("next")), service.complete(call("and next"))))
               stage.settle()
               assert.strictEqual(next.unsafePoll()?._tag, "Success", `after ${count} operations`)
               assert.deepStrictEqual(yield* held, nothing)
@@ -321,16 +321,16 @@ describe("a waiting call", () => {
       60_000
     )
 
-  atManyOperations("a call", (wire) => wire.complete(call("a b", "b")))
-  atManyOperations("a stream", (wire) => Stream.runDrain(wire.stream(call("a b", "b"))))
+  atManyOperations("a call", (service) => service.complete(call("a b", "b")))
+  atManyOperations("a stream", (service) => Stream.runDrain(service.stream(call("a b", "b"))))
 
   it.scoped("uses up its total time", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
-      yield* fork(wire.complete(call("first")))
-      const second = yield* fork(Effect.flip(wire.complete(call("second", "a", { totalTimeout: "10 seconds" }))))
+      const service = yield* limited({ concurrency: 1 })
+      yield* fork(service.complete(call("first")))
+      const second = yield* fork(Effect.flip(service.complete(call("second", "a", { totalTimeout: "10 seconds" }))))
       const third = yield* fork(
-        Effect.flip(Stream.runDrain(wire.stream(call("third", "b", { totalTimeout: "5 seconds" }))))
+        Effect.flip(Stream.runDrain(service.stream(call("third", "b", { totalTimeout: "5 seconds" }))))
       )
 
       yield* TestClock.adjust("5 seconds")
@@ -344,15 +344,15 @@ describe("a waiting call", () => {
       assert.strictEqual(inside.message, "The server did not end its answer within 10s, 8s of them in the queue")
       assert.deepStrictEqual(yield* asked, ["first", "second"])
 
-      yield* fork(wire.complete(call("fourth")))
+      yield* fork(service.complete(call("fourth")))
       assert.deepStrictEqual(yield* asked, ["first", "second", "fourth"])
     }).pipe(withScript(slow(8000))))
 
   it.scoped("does not use up the time to its first token", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
-      yield* fork(wire.complete(call("first")))
-      const second = yield* fork(wire.complete(call("second", "a", { firstTokenTimeout: "10 seconds" })))
+      const service = yield* limited({ concurrency: 1 })
+      yield* fork(service.complete(call("first")))
+      const second = yield* fork(service.complete(call("second", "a", { firstTokenTimeout: "10 seconds" })))
       yield* TestClock.adjust("16 seconds")
       assert.strictEqual((yield* Fiber.join(second)).text, "re second")
     }).pipe(withScript(slow(8000))))
@@ -362,12 +362,12 @@ describe("a limit whose scope closes", () => {
   it.scoped("interrupts waiting and later calls, and lets running calls continue", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const wire = yield* Scope.extend(limited({ concurrency: 1 }), scope)
-      const running = yield* fork(wire.complete(call("running")))
-      const waiting = yield* fork(wire.complete(call("waiting")))
+      const service = yield* Scope.extend(limited({ concurrency: 1 }), scope)
+      const running = yield* fork(service.complete(call("running")))
+      const waiting = yield* fork(service.complete(call("waiting")))
 
       yield* Scope.close(scope, Exit.void)
-      const late = yield* fork(Stream.runDrain(wire.stream(call("late"))))
+      const late = yield* fork(Stream.runDrain(service.stream(call("late"))))
       assert.isTrue(Exit.isInterrupted(yield* Fiber.await(waiting)))
       assert.isTrue(Exit.isInterrupted(yield* Fiber.await(late)))
       yield* TestClock.adjust("1 second")
@@ -388,9 +388,9 @@ describe("the settings of a limit", () => {
 
   it.scoped("limit nothing if they are absent", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: undefined })
+      const service = yield* limited({ concurrency: undefined })
       yield* fork(
-        Effect.forEach(Array.from({ length: 300 }), () => wire.complete(call("x")), { concurrency: "unbounded" })
+        Effect.forEach(Array.from({ length: 300 }), () => service.complete(call("x")), { concurrency: "unbounded" })
       )
       assert.lengthOf(yield* asked, 300)
     }).pipe(withScript(slow(1000))))
@@ -399,10 +399,10 @@ describe("the settings of a limit", () => {
 describe("conversations that share a limit", () => {
   it.scoped("are served in turn, one per chat", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
+      const service = yield* limited({ concurrency: 1 })
       const [ada, bob] = yield* Effect.all([
-        LLMChat.fromCompletions(wire, options()),
-        LLMChat.fromCompletions(wire, options())
+        LLMChat.fromCompletions(service, options()),
+        LLMChat.fromCompletions(service, options())
       ])
       yield* fork(Effect.forEach(["a0", "a1", "a2"], (text) => ada.ask(text), { concurrency: "unbounded" }))
       yield* fork(bob.chat("b0"))
@@ -415,9 +415,9 @@ describe("conversations that share a limit", () => {
 
   it.scoped("wait for each other, and each keeps its own history", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ concurrency: 1 })
-      const chat = yield* LLMChat.fromCompletions(wire, options())
-      const manager = yield* ChatManager.fromCompletions(wire, { config: options() })
+      const service = yield* limited({ concurrency: 1 })
+      const chat = yield* LLMChat.fromCompletions(service, options())
+      const manager = yield* ChatManager.fromCompletions(service, { config: options() })
       const [ada, bob] = yield* Effect.all([manager.getChat("ada"), manager.getChat("bob")])
       yield* fork(
         Effect.all([chat.chat("1"), ada.chat("2"), Stream.runDrain(bob.chatStream("3"))], { concurrency: "unbounded" })
@@ -432,12 +432,12 @@ describe("conversations that share a limit", () => {
 describe("limits of each conversation", () => {
   it.scoped("delay only a conversation that exceeds them", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ perConversation: { requestsPerMinute: 2 } })
+      const service = yield* limited({ perConversation: { requestsPerMinute: 2 } })
       yield* fork(
-        Effect.forEach([1, 2, 3, 4, 5], (n) => wire.complete(call(`a${n}`, "a")), { concurrency: "unbounded" })
+        Effect.forEach([1, 2, 3, 4, 5], (n) => service.complete(call(`a${n}`, "a")), { concurrency: "unbounded" })
       )
-      yield* fork(wire.complete(call("b1", "b")))
-      yield* fork(wire.complete(call("alone")))
+      yield* fork(service.complete(call("b1", "b")))
+      yield* fork(service.complete(call("alone")))
 
       assert.deepStrictEqual(yield* asked, ["a1", "a2", "b1", "alone"])
       yield* TestClock.adjust("59 seconds")
@@ -450,13 +450,13 @@ describe("limits of each conversation", () => {
 
   it.scoped("count the tokens that a call used", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ perConversation: { tokensPerMinute: 100 }, reserve: () => 60 })
-      yield* wire.complete(call("a1", "a"))
-      const second = yield* fork(wire.complete(call("a2", "a")))
+      const service = yield* limited({ perConversation: { tokensPerMinute: 100 }, reserve: () => 60 })
+      yield* service.complete(call("a1", "a"))
+      const second = yield* fork(service.complete(call("a2", "a")))
       assert.deepStrictEqual(yield* asked, ["a1", "a2"])
       yield* Fiber.join(second)
-      yield* fork(wire.complete(call("a3", "a")))
-      yield* fork(wire.complete(call("a4", "a")))
+      yield* fork(service.complete(call("a3", "a")))
+      yield* fork(service.complete(call("a4", "a")))
       assert.deepStrictEqual(yield* asked, ["a1", "a2"])
 
       yield* TestClock.adjust("1 minute")
@@ -466,11 +466,11 @@ describe("limits of each conversation", () => {
 
   it.scoped("let a call wait no longer than its total time, and release everything if it is interrupted", () =>
     Effect.gen(function*() {
-      const wire = yield* limited({ perConversation: { requestsPerMinute: 1 } })
-      yield* wire.complete(call("a1", "a"))
-      const left = yield* Effect.fork(wire.complete(call("a2", "a")))
-      const late = yield* fork(Effect.flip(wire.complete(call("a3", "a", { totalTimeout: "10 seconds" }))))
-      const next = yield* fork(wire.complete(call("a4", "a")))
+      const service = yield* limited({ perConversation: { requestsPerMinute: 1 } })
+      yield* service.complete(call("a1", "a"))
+      const left = yield* Effect.fork(service.complete(call("a2", "a")))
+      const late = yield* fork(Effect.flip(service.complete(call("a3", "a", { totalTimeout: "10 seconds" }))))
+      const next = yield* fork(service.complete(call("a4", "a")))
 
       yield* Fiber.interrupt(left)
       yield* TestClock.adjust("10 seconds")
@@ -484,9 +484,11 @@ describe("limits of each conversation", () => {
   it.effect("interrupt waiting calls when the scope closes", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const wire = yield* Scope.extend(limited({ perConversation: { requestsPerMinute: 1 } }), scope)
-      yield* wire.complete(call("a1", "a"))
-      const waiting = yield* fork(Effect.forEach([2, 3], (n) => wire.complete(call(`a${n}`, "a")), { concurrency: 2 }))
+      const service = yield* Scope.extend(limited({ perConversation: { requestsPerMinute: 1 } }), scope)
+      yield* service.complete(call("a1", "a"))
+      const waiting = yield* fork(
+        Effect.forEach([2, 3], (n) => service.complete(call(`a${n}`, "a")), { concurrency: 2 })
+      )
 
       yield* Scope.close(scope, Exit.void)
 

@@ -128,7 +128,7 @@ describe("framing", () => {
         (received) => assert.strictEqual(answer(received).text, "Héllo")
       ))
 
-    it.effect("of a body with one chunk per line, each chunk is emitted as it arrives, until a line with [DONE]", () => {
+    it.effect("each chunk of a body with one chunk per line is emitted as it arrives, until a line with [DONE]", () => {
       const line = (value: object) => `${JSON.stringify(value)}\n`
       const lines = [line(delta({ content: "a" })), line(delta({ content: "b" })), "[DONE]\n", ScriptedHttpClient.never]
       return Effect.map(streamFrom([ScriptedHttpClient.bytes(lines)]), (received) => {

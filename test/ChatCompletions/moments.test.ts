@@ -47,8 +47,8 @@ const makeClock = () => {
 const settle = Effect.sleep("20 millis")
 
 /** Collects short descriptions of the events. */
-const collect = (wire: ChatCompletions.Service, emitted: Array<string>) =>
-  Stream.runForEach(wire.stream(request), (event) =>
+const collect = (service: ChatCompletions.Service, emitted: Array<string>) =>
+  Stream.runForEach(service.stream(request), (event) =>
     Effect.sync(() => {
       if (event._tag === "TextDelta") emitted.push(event.text)
       if (event._tag === "Finish") emitted.push(`${event.reason}: ${event.response.text}`)

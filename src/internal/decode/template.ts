@@ -2,8 +2,8 @@
  * A fast path for events that differ from an earlier one only in their text.
  *
  * Servers repeat the same chunk for every token and change only `delta.content`. The full decoder reads the first of these
- * events. Of each later event with the same characters before and after its text, only the text is read. The full decoder
- * reads all other events.
+ * events. If a later event has the same characters before and after its text, only its text is read. The full decoder reads
+ * all other events.
  */
 import { asString, isRecord, type JsonRecord, parseJson } from "../json.ts"
 
@@ -57,7 +57,7 @@ export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string
     const start = event.length > longestPattern ? undefined : opening.exec(event)?.[1]
     if (start === undefined) return
     const end = event.indexOf("\"", start.length)
-    // It is the text of the chunk if a replacement becomes the text of the chunk.
+    // This is the text of the chunk if `textOf` returns what replaces it.
     const chunk = parseJson(start.slice("data:".length) + probe + event.slice(end))?.value
     if (event.slice(start.length, end) === probe || !isRecord(chunk) || textOf(chunk) !== probe) return
     before = copy(start)

@@ -15,7 +15,7 @@ import { JsonScanner, scan, valuesIn } from "./jsonScanner.ts"
 import { Block, newEntry } from "./members.ts"
 import { splitHalf } from "./sse.ts"
 
-/** The limit, for a {@link JsonScanner}, up to which arguments are compared with others. */
+/** Arguments that exceed this limit of a {@link JsonScanner} are not compared with others. */
 const comparable = 2 ** 22
 
 /** A call that is still arriving. `place` counts the calls of the answer from 0; `index` is the server's own number. */

@@ -46,7 +46,7 @@ export const contextLength: Rule = {
       "exceeds maximum (number )?(allowed )?(input |prompt |message )?(tokens|input length)", // Gemini, Poolside, Volcengine
       "maximum prompt length", // xAI
       "reduce (length|size) (either )?(messages|prompt|input|conversation|chat)", // OpenAI, Groq, Cerebras
-      "reduce message size", // Groq, beside a tokens-per-minute limit that no single request can meet
+      "reduce message size", // Groq, with a tokens-per-minute limit that no single request can meet
       "(prompt|input) token count 9 exceeds", // GitHub Copilot
       "(greater|longer|larger) than (model )?(maximum )?(context|model) length", // LM Studio, Together, SGLang, vLLM
       "when context overflows|context length only", // LM Studio

@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import type { ChatRequest, Message } from "../LocalRequest.ts"
 
 const about =
-  "I am the local test server of effect-chat. No model is inside me: I repeat what I am rules, and I can say " +
+  "I am the local test server of effect-chat. No model is inside me: I repeat what I am told, and I can say " +
   "again what is in the messages that I am sent. Tell me \"my name is Ada\" and ask \"what is my name?\", ask \"what " +
   "did I say first?\", \"what did I say before?\" or \"what is your system prompt?\"."
 
@@ -44,10 +44,10 @@ const answer = (
   if (/(?:what|tell|show|repeat).*system prompt/i.test(prompt) || /系统提示.*什么/u.test(prompt)) {
     return systemPrompt(messages, chinese)
   }
-  if (/what (?:did i|have i) (?:say|said|ask|asked|tell you|rules you) first/i.test(prompt)) {
+  if (/what (?:did i|have i) (?:say|said|ask|asked|tell you|told you) first/i.test(prompt)) {
     return said.length > 1 ? `The first thing that you said was: ${quote(said[0])}` : "That was the first thing."
   }
-  if (/what (?:did i|have i) (?:just )?(?:say|said|ask|asked|tell you|rules you)/i.test(prompt)) {
+  if (/what (?:did i|have i) (?:just )?(?:say|said|ask|asked|tell you|told you)/i.test(prompt)) {
     return before.length > 0 ? `Before this you said: ${quote(before.at(-1))}` : "You said nothing before this."
   }
   if (/what did you (?:just )?(?:say|answer)/i.test(prompt)) {
@@ -71,7 +71,7 @@ const systemPrompt = (messages: ReadonlyArray<Message>, chinese: boolean): strin
 }
 
 /** Statements of users about themselves: "my favourite colour is blue", "call me Ada", "我叫小明", "我的城市是上海". */
-const rules: ReadonlyArray<(text: string) => readonly [thing: string, value: string] | undefined> = [
+const statements: ReadonlyArray<(text: string) => readonly [thing: string, value: string] | undefined> = [
   (text) => pair(/\bmy ([a-z][a-z ]{0,40}?) is ([^,;!?\n]{1,100}?)(?=\.(?:\s|$)|[,;!?\n]| and | but |$)/i.exec(text)),
   (text) => named(/\b(?:i am called|i'm called|call me) ([^\s.,;!?]{1,40})/i.exec(text)),
   (text) => named(/我(?:的名字)?叫(?:做)?([^\s，。！？、,.!?什吗]{1,20})/u.exec(text)),
@@ -86,7 +86,7 @@ const named = (match: RegExpExecArray | null) => match?.[1] === undefined ? unde
 const nameOf = (thing: string) => thing === "名字" ? "name" : thing.trim().toLowerCase()
 
 const find = (text: string) => {
-  for (const rule of rules) {
+  for (const rule of statements) {
     const fact = rule(head(text))
     if (fact !== undefined) return fact
   }
@@ -110,8 +110,8 @@ const recallFact = (prompt: string, before: ReadonlyArray<string>): string | und
     return value === undefined ? `你没有告诉过我你的${thing}。` : `你告诉过我，你的${thing}是${value}。`
   }
   return value === undefined
-    ? `You have not rules me your ${nameOf(thing)}.`
-    : `You rules me that your ${nameOf(thing)} is ${value}.`
+    ? `You have not told me your ${nameOf(thing)}.`
+    : `You told me that your ${nameOf(thing)} is ${value}.`
 }
 
 const acknowledge = (prompt: string): string | undefined => {

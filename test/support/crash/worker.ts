@@ -23,7 +23,7 @@ const toolOf = (name: string, needsApproval: boolean) =>
     Tool.make({ name, parameters: {}, needsApproval, handler: () => Effect.as(Effect.sleep("2 millis"), "noted") })
   ]))
 
-/** Runs a turn. Of ten turns, one is started in the background, one has tools, and one has tools that need approval. */
+/** Runs a turn. One of ten turns is started in the background, one has tools, and one has tools that need approval. */
 const take = (chat: ChatManager.ManagedChat, kind: number, prompt: string) =>
   Effect.gen(function*() {
     switch (kind) {

@@ -41,7 +41,7 @@ export const equal = (what: string, actual: unknown, expected: unknown): Effect.
     )
   })
 
-/** Of longer JSON, only the first difference is shown: test frameworks take minutes to compare megabytes. */
+/** Longer JSON is shown only around the first difference: test frameworks take minutes to compare megabytes. */
 const longest = 50_000
 
 /** JSON with sorted keys and without undefined members, to compare values. */
