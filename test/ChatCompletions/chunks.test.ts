@@ -179,7 +179,7 @@ describe("chunks", () => {
         assert.strictEqual(emittedText(received), "ab")
       }))
 
-    it.effect("a message in a document replaces an empty delta beside it", () =>
+    it.effect("a message in a document replaces an empty delta next to it", () =>
       Effect.map(
         complete(JSON.stringify({
           choices: [{ index: 0, message: { content: "ab" }, delta: { content: "" }, finish_reason: "stop" }]

@@ -109,7 +109,7 @@ describe("toolCalls", () => {
     assert.strictEqual(folded(pieces), names(cut.calls))
   })
 
-  it.prop("no character of the arguments is lost before the end, whatever the deltas contain", [
+  it.prop("keeps every character of the arguments until the end, for any deltas", [
     fc.array(
       fc.record({
         index: fc.constantFrom(undefined, 0, 1, 2),

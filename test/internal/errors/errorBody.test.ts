@@ -56,11 +56,11 @@ describe("fromJson reads every shape of an error body", () => {
       undefined
     ],
     ["an error string", { error: "no" }, "no", undefined, undefined],
-    ["an error string with a code beside it", { code: "unavailable", error: "no" }, "no", "unavailable", undefined],
+    ["an error string and a code", { code: "unavailable", error: "no" }, "no", "unavailable", undefined],
     ["a list of error strings", { error: ["no", "nor this"] }, "no", undefined, undefined],
     ["a list of error objects", { success: false, error: [{ code: 2009, message: "no" }] }, "no", "2009", undefined],
     ["an error flag with a message", { error: true, message: "no" }, "no", undefined, undefined],
-    ["an error object without text beside a message", { error: { code: 1 }, message: "no" }, "no", "1", undefined],
+    ["an error object without text, and a message", { error: { code: 1 }, message: "no" }, "no", "1", undefined],
     ["an error in an error", { error: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
     ["a message", { message: "no" }, "no", undefined, undefined],
     ["a flat object", { message: "no", type: "t", code: "c" }, "no", "c", "t"],
@@ -93,9 +93,9 @@ describe("fromJson reads every shape of an error body", () => {
       undefined,
       "invalid_request_error"
     ],
-    ["type: error beside a message", { type: "error", message: "no" }, "no", undefined, undefined],
+    ["type: error and a message", { type: "error", message: "no" }, "no", undefined, undefined],
     ["a list of errors", { errors: [{ message: "no", code: 5007 }], success: false }, "no", "5007", undefined],
-    ["an error string with a type beside it", { error: "no", error_type: "validation" }, "no", undefined, "validation"],
+    ["an error string and a type", { error: "no", error_type: "validation" }, "no", undefined, "validation"],
     ["a title", { title: "no", status: 400 }, "no", undefined, undefined],
     [
       "a title with a detail",
@@ -137,7 +137,7 @@ describe("fromJson reads every shape of an error body", () => {
     ],
     ["a response", { response: { error: { message: "no", code: "c" } } }, "no", "c", undefined],
     ["a response that is a text", { response: "no" }, "no", undefined, undefined],
-    ["a message beside data", { message: "no", data: { message: "other", code: "c" } }, "no", undefined, undefined],
+    ["a message and data", { message: "no", data: { message: "other", code: "c" } }, "no", undefined, undefined],
     [
       "a message with a gateway's name before it",
       { "helicone-message": "no", "support": "write to us", "helicone-error": "e" },
@@ -185,13 +185,13 @@ describe("fromJson reads every shape of an error body", () => {
 
   const spoken: ReadonlyArray<readonly [string, unknown, string]> = [
     ["Portkey's status and message", { status: "failure", message: "no provider" }, "no provider"],
-    ["Portkey's page of the server behind it", {
+    ["Portkey's HTML page of its upstream", {
       "html-message": "<html><head><title>502 Bad Gateway</title></head></html>"
     }, "502 Bad Gateway"],
-    ["Portkey's plain text of the server behind it", { "html-message": "upstream is down" }, "upstream is down"],
+    ["Portkey's plain text of its upstream", { "html-message": "upstream is down" }, "upstream is down"],
     ["a mock server's message", { message: "Not Found", ok: false }, "Not Found"],
-    ["a detail beside a bare reason phrase", { message: "Not Found", detail: "no model m" }, "no model m"],
-    ["a message beside an error with a bare reason phrase", {
+    ["a detail and a bare reason phrase", { message: "Not Found", detail: "no model m" }, "no model m"],
+    ["a message and an error with a bare reason phrase", {
       error: { message: "400 Bad Request" },
       message: "top_p must be above 0"
     }, "top_p must be above 0"],
@@ -334,17 +334,17 @@ describe("fromStreamData distinguishes errors from chunks", () => {
     ["an error object", { error: { message: "no", code: 500 } }, "no"],
     ["an error string", { error: "no" }, "no"],
     ["an error in a list", [{ error: { message: "no" } }], "no"],
-    ["an error beside a message", { error: {}, message: "no" }, "no"],
+    ["an error and a message", { error: {}, message: "no" }, "no"],
     ["object: error", { object: "error", message: "no" }, "no"],
     ["type: error", { type: "error", message: "no" }, "no"],
-    ["an error beside a choice that failed", { ...delta, error: { message: "no", code: 502 } }, "no"],
+    ["an error and a choice that failed", { ...delta, error: { message: "no", code: 502 } }, "no"],
     ["an error on a choice", { choices: [{ finish_reason: "error", error: { message: "no", code: 502 } }] }, "no"],
-    ["object: error beside a model", { object: "error", model: "m", message: "no" }, "no"],
-    ["type: error beside choices", { type: "error", choices: [], message: "no" }, "no"],
+    ["object: error and a model", { object: "error", model: "m", message: "no" }, "no"],
+    ["type: error and choices", { type: "error", choices: [], message: "no" }, "no"],
     ["a message without choices", { message: "no" }, "no"],
     ["a detail without choices", { detail: "no" }, "no"],
     ["a code without choices", { code: 50505, message: "no", data: null }, "no"],
-    ["base_resp beside empty choices", { choices: null, base_resp: { status_code: 1002, status_msg: "no" } }, "no"],
+    ["base_resp and empty choices", { choices: null, base_resp: { status_code: 1002, status_msg: "no" } }, "no"],
     ["an error in a response", { type: "response.failed", response: { error: { message: "no" } } }, "no"],
     ["an error without any text", { error: { code: 1 } }, ""]
   ]
@@ -360,7 +360,7 @@ describe("fromStreamData distinguishes errors from chunks", () => {
     ["a delta with an empty error", { ...delta, error: {} }],
     ["a delta with code and message of a success", { ...delta, code: 0, message: "Success", sid: "x" }],
     ["a delta with base_resp of a success", { ...delta, base_resp: { status_code: 0, status_msg: "" } }],
-    ["a delta beside a message", { choices: [{ delta: { content: "Hi" } }], message: "note" }],
+    ["a delta and a message", { choices: [{ delta: { content: "Hi" } }], message: "note" }],
     ["a choice with error: null", { choices: [{ delta: {}, error: null }] }],
     ["a usage chunk", { choices: [], usage: { total_tokens: 3 } }],
     ["a chunk with a cost only", { choices: [], cost: "0" }],

@@ -127,8 +127,15 @@ describe("resets of used-up limits", () => {
     ["an epoch in nanoseconds", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": `${epoch}000000` }, 90_000],
     ["hours, minutes and seconds", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "01:00:30" }, 3_630_000],
     ["an ISO duration", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "PT1M30S" }, 90_000],
-    ["a wait beside what remains", { "x-ratelimit-remaining": "0", "x-ratelimit-reset-after": "7.5" }, 7_500],
-    ["a limit by kind beside one remainder", { "x-ratelimit-remaining": "0", "x-ratelimit-reset-tokens": "9s" }, 9_000],
+    [
+      "a reset-after header with a remaining header",
+      { "x-ratelimit-remaining": "0", "x-ratelimit-reset-after": "7.5" },
+      7_500
+    ],
+    ["a reset of one kind with a general remaining header", {
+      "x-ratelimit-remaining": "0",
+      "x-ratelimit-reset-tokens": "9s"
+    }, 9_000],
     ["milliseconds by name", { "x-ratelimit-remaining": "0", "x-ratelimit-reset-ms": "900" }, 900],
     ["a remainder below zero", { "x-ratelimit-remaining": "-1", "x-ratelimit-reset": "42" }, 42_000],
     ["a number of seconds (Together)", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1.5" }, 1_500],
@@ -169,7 +176,7 @@ describe("resets of used-up limits", () => {
       2_000
     ],
     ["nothing where something is left", { "x-ratelimit-remaining": "3", "x-ratelimit-reset": "60" }, undefined],
-    ["nothing where what is left is not said", { "x-ratelimit-reset": "60" }, undefined],
+    ["no reset without a remaining header", { "x-ratelimit-reset": "60" }, undefined],
     ["nothing of a field with something left", { ratelimit: "limit=10, remaining=3, reset=7" }, undefined],
     ["nothing of a reset that is over", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "0" }, undefined],
     ["nothing of a past date", { "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(now - 5) }, undefined],

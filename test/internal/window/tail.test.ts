@@ -84,7 +84,7 @@ describe("isTailEnough", () => {
     assert.deepStrictEqual(sent(window, tailOf(history, count)), sent(window, tailOf(history, history.turns.length)))
   })
 
-  it.prop("needs no more turns than a window of turns sends, and the turn that the new messages continue", [
+  it.prop("needs only the turns that a window of turns sends, and the turn that the new messages continue", [
     limit,
     history
   ], ([limit, history]) => {
@@ -97,7 +97,7 @@ describe("isTailEnough", () => {
     if (history.turns.length >= needed) assert.isTrue(isTailEnough({ turns: limit }, tailOf(history, needed)))
   })
 
-  it("reads no more of a long history than the window needs", () => {
+  it("reads only as much of a long history as the window needs", () => {
     const turns = Array.from({ length: 10_000 }, () => [user(words(40)), assistant(words(40))])
     const { atMost } = HistoryWindow.tokens(1000)
     assert.isDefined(atMost)
