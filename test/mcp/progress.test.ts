@@ -3,9 +3,8 @@ import { Chunk, Duration, Effect, Fiber, Logger, LogLevel, Stream } from "effect
 import { LLMChat } from "effect-chat"
 import type { McpToolSet } from "effect-chat/mcp"
 import { ScriptedHttpClient } from "effect-chat/testing"
+import { setTimeout as wait } from "node:timers/promises"
 import { call, make, resultOf, settle, textOf, tool } from "../support/mcp/fakeServer.ts"
-
-const wait = (millis: number) => new Promise<void>((resolve) => setTimeout(resolve, millis))
 
 const done = { content: [{ type: "text" as const, text: "done" }] }
 
