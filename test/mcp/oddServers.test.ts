@@ -44,6 +44,16 @@ describe("A tool that breaks the protocol does not hide the others", () => {
       }))
   }
 
+  it.scopedLive("and keeps what is right in it, such as its annotations", () =>
+    Effect.gen(function*() {
+      const readOnly = tool("a", { annotations: { readOnlyHint: true } })
+      const { toolSet } = yield* odd(listing({ ...readOnly, outputSchema: { anyOf: [] } }, tool("b")), {
+        include: ({ annotations }) => annotations?.readOnlyHint === true
+      })
+
+      assert.deepStrictEqual(yield* names(toolSet), ["a"])
+    }))
+
   it.scopedLive("one without a name is left out", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* odd(listing(tool("a"), { inputSchema: object }, null, tool("")))
