@@ -8,7 +8,7 @@ import { Context, Effect, Layer, type Redacted, Schema, Stream } from "effect"
 import { Provider } from "effect-chat"
 import { AiLanguageModel } from "effect-chat/ai"
 
-class Client extends Context.Tag("Client")<
+class Client extends Context.Tag("effect-chat-bench/effect4/providers/Client")<
   Client,
   { readonly apiKey: Redacted.Redacted; readonly http: HttpClient.HttpClient }
 >() {}
@@ -57,16 +57,14 @@ const provider = (preset: Provider.Preset) => ({
           http
         )
         const strict = AiLanguageModel.withSettings({ strict: true })
-        return {
-          ...own,
-          generateText: (options: Parameters<typeof own.generateText>[0]) =>
-            Effect.map(
-              strict(own.generateText(options)),
-              ({ content }) => new LanguageModel.GenerateTextResponse(content.map(converted))
-            ),
-          generateObject: own.generateObject,
-          streamText: (options: Parameters<typeof own.streamText>[0]) => Stream.map(own.streamText(options), converted)
-        } as LanguageModel.Service
+        const generateText = (options: Parameters<typeof own.generateText>[0]) =>
+          Effect.map(
+            strict(own.generateText(options)),
+            ({ content }) => new LanguageModel.GenerateTextResponse(content.map(converted))
+          )
+        const streamText = (options: Parameters<typeof own.streamText>[0]) =>
+          Stream.map(own.streamText(options), converted)
+        return { ...own, generateText, streamText } as LanguageModel.Service
       })
     )
 })
