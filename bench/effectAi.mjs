@@ -1,6 +1,9 @@
-// Runs tests of @effect/ai's own repository on this library's model: `npm run bench:effectAi -- FOLDER [name…]`, where
-// FOLDER is `packages/ai/ai/test` of a clone of Effect-TS/effect, branch v3. Nothing of it is copied: the files are read
-// where they are, and `effectAiModel.ts` stands in for their `utilities.js`.
+// Runs tests of Effect's own repository on this library's model: `npm run bench:effectAi -- FOLDER [name…]`, where FOLDER is
+// in a clone of Effect-TS/effect. Nothing of it is copied: the files are read where they are.
+//
+// - `packages/ai/ai/test` on branch v3: the tests of @effect/ai. `effectAiModel.ts` stands in for their `utilities.js`.
+// - `packages/ai/openai-compat/test OpenAiLanguageModel` and `packages/ai/openrouter/test OpenRouterLanguageModel` on branch
+//   main: the tests of two providers for Effect 4. The modules of `effect4` stand in for what they import.
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { startVitest } from "vitest/node"
@@ -13,6 +16,17 @@ if (given === undefined) {
 }
 const folder = resolve(given)
 
+/** @type {Readonly<Record<string, string>>} */
+const standIns = {
+  "./utilities.js": "effectAiModel.ts",
+  "@effect/ai-openai-compat": "effect4/providers.ts",
+  "@effect/ai-openrouter": "effect4/providers.ts",
+  "effect/unstable/ai": "effect4/ai.ts",
+  "effect/unstable/http": "effect4/http.ts"
+}
+
+const isOfVersion4 = !/[/\\]ai[/\\]ai[/\\]test/.test(folder)
+
 const outside = {
   name: "outside",
   enforce: /** @type {const} */ ("pre"),
@@ -23,7 +37,8 @@ const outside = {
    */
   async resolveId(source, importer) {
     if (importer?.startsWith(folder) !== true) return null
-    if (source === "./utilities.js") return join(root, "bench/effectAiModel.ts")
+    const standIn = isOfVersion4 && source === "effect" ? "effect4/effect.ts" : standIns[source]
+    if (standIn !== undefined) return join(root, "bench", standIn)
     return /^[@a-z]/.test(source) ? this.resolve(source, join(root, "bench/effectAi.mjs"), { skipSelf: true }) : null
   }
 }

@@ -86,6 +86,8 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
    * Default `none`.
    */
   reasoningEcho: withDefault(Schema.Literal("none", "reasoning_content", "reasoning"), "none"),
+  /** The most tools of a request. More fail with `InvalidRequestError` before the request is sent. Default no limit. */
+  maxTools: Schema.optional(Schema.Int.pipe(Schema.positive())),
   /** What `askObject` requests: an answer by a JSON Schema, any JSON, or no format at all. Default `json_schema`. */
   structuredOutput: withDefault(Schema.Literal("json_schema", "json_object", "none"), "json_schema"),
   /**
@@ -126,14 +128,16 @@ const penalties: ReadonlyArray<OptionalField> = ["frequencyPenalty", "presencePe
 
 /**
  * What OpenAI's models have in common, at OpenAI and on Azure. Newer models refuse `max_tokens` and every temperature other
- * than their own ({@link https://github.com/microsoft/vscode/issues/323110 | vscode#323110}).
+ * than their own ({@link https://github.com/microsoft/vscode/issues/323110 | vscode#323110}), and more than 128 tools
+ * ({@link https://github.com/zed-industries/zed/issues/32946 | zed#32946}).
  */
 const openaiWire = {
   maxTokensField: "max_completion_tokens",
   defaultTemperature: false,
   systemMessages: "anywhere",
   toolCallIds: "openai",
-  toolHistory: "calls"
+  toolHistory: "calls",
+  maxTools: 128
 } as const
 
 /**

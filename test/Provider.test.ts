@@ -199,6 +199,7 @@ const columns: Readonly<Record<string, (preset: Provider.Preset) => string>> = {
     [wire.toolResultName ? "with name" : "", wire.userAfterTool ? "" : "no user message after"].filter(Boolean).join(
       ", "
     ),
+  "most tools": ({ wire }) => wire.maxTools === undefined ? "" : `${wire.maxTools}`,
   "tools and a response format": ({ wire }) => wire.toolsWithFormat ? "together" : "apart",
   "calls without tools": ({ wire }) => wire.toolHistory,
   "one tool demanded by": ({ wire }) => wire.namedToolChoice,
@@ -286,6 +287,23 @@ describe("Provider", () => {
       assert.isFalse(preset.wire.thinkTags || preset.wire.endOfStreamIsComplete)
     }
   })
+
+  it.effect("OpenAI gets at most 128 tools, and an error names both numbers before the request", () =>
+    Effect.gen(function*() {
+      const ask = (preset: Provider.Preset, count: number) =>
+        completeFrom([ScriptedHttpClient.json(completion({ content: "a" }))], {
+          config: config(preset),
+          options: { tools: Array.from({ length: count }, (_, n) => ({ name: `t${n}` })) }
+        })
+      const refused = yield* ask(Provider.openai, 129)
+
+      if (Either.isRight(refused.outcome)) return assert.fail("accepted")
+      assert.strictEqual(refused.outcome.left._tag, "InvalidRequestError")
+      assert.match(refused.outcome.left.message, /129 tools.* 128 /)
+      assert.lengthOf(refused.requests, 0)
+      assert.lengthOf((yield* ask(Provider.openai, 128)).requests, 1)
+      assert.lengthOf((yield* ask(Provider.ollama, 129)).requests, 1)
+    }))
 
   it("Azure accepts another version of its API", () => {
     const { wire } = Provider.azure({ resource: "r", deployment: "d", apiVersion: "2025-01-01-preview" })

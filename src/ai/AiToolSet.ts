@@ -7,7 +7,7 @@ import type * as AiTool from "@effect/ai/Tool"
 import type * as Toolkit from "@effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type AnyToolkit, toDefinition } from "../internal/ai/tools.ts"
+import { type AnyToolkit, toDefinition, withEncodedFailure } from "../internal/ai/tools.ts"
 import { decoder } from "../internal/tools/prepare.ts"
 import * as Tool from "../Tool.ts"
 import * as ToolSet from "../ToolSet.ts"
@@ -81,6 +81,7 @@ const toTool = <R>(
     handler: (params, { callId }) =>
       toolkit.handle(name, params).pipe(
         Effect.provideService(CurrentToolCall, { id: callId, name }),
+        Effect.map((handled) => withEncodedFailure(tool, handled)),
         Effect.flatMap(({ encodedResult, isFailure }) =>
           isFailure ? Effect.fail(encodedResult) : Effect.succeed(encodedResult)
         )

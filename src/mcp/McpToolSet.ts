@@ -24,10 +24,27 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { legalName, visible } from "../internal/mcp/names.ts"
+import { withProgress } from "../internal/mcp/progress.ts"
 import { textOf, toParts } from "../internal/mcp/results.ts"
 import { Server } from "../internal/mcp/server.ts"
 import * as Tool from "../Tool.ts"
 import * as ToolSet from "../ToolSet.ts"
+
+/**
+ * What a server says of the progress of a running call.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Progress extends Tool.Context {
+  /** The tool's name in the turn, with the prefix. */
+  readonly name: string
+  /** Grows with each message, also if `total` is not known. */
+  readonly progress: number
+  readonly total?: number | undefined
+  /** What the server does now, for people. */
+  readonly message?: string | undefined
+}
 
 /**
  * How the tools of a server are used.
@@ -53,6 +70,12 @@ export interface Options {
   readonly isTrusted?: boolean | undefined
   /** Makes a transport for a new connection after the old one was lost. Without it the tools fail from then on. */
   readonly reconnect?: Effect.Effect<Transport, unknown> | undefined
+  /**
+   * Receives the progress of calls, one message after the other. The result of a call waits until its last message was
+   * received. Servers send progress for long calls, or not at all. A message that arrives together with the result is lost
+   * in the SDK ({@link https://github.com/modelcontextprotocol/typescript-sdk/issues/2580 | typescript-sdk#2580}).
+   */
+  readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
   /** How long a call may take without progress. Default 1 minute. */
   readonly timeout?: Duration.DurationInput | undefined
   /** How long a call may take in all. Default 10 minutes. */
@@ -131,20 +154,30 @@ const isChanged = (known: Map<string, string>, { description, inputSchema, name 
 
 const toTool = (server: Server, tool: McpTool, isChanged: boolean, options: Options) => {
   const invalid = validator(tool)
+  const name = legalName(options.prefix, tool.name)
+  const { onProgress } = options
   return Tool.fromJsonSchema({
-    name: legalName(options.prefix, tool.name),
+    name,
     description: tool.description === undefined ? undefined : visible(tool.description),
     parameters: tool.inputSchema,
     maxResultLength: options.maxResultLength,
     needsApproval: (input) => needsApproval(tool, input, isChanged, options),
     failure: Schema.String,
-    handler: (input) =>
-      Effect.flatMap(server.call(tool.name, input), (result): Effect.Effect<Tool.Content, string> => {
-        const parts = toParts(result)
-        if (result.isError === true) return Effect.fail(textOf(parts))
-        const problem = invalid(result.structuredContent)
-        return problem === undefined ? Effect.succeed(Tool.content(parts)) : Effect.fail(problem)
-      })
+    handler: (input, context) =>
+      Effect.flatMap(
+        withProgress(
+          onProgress && (({ message, progress, total }) => onProgress({ ...context, name, progress, total, message })),
+          (report) => server.call(tool.name, input, report)
+        ),
+        (result): Effect.Effect<Tool.Content, string> => {
+          const parts = toParts(result)
+          if (result["isError"] === true) return Effect.fail(textOf(parts))
+          const problem = invalid(result["structuredContent"])
+          return problem === undefined
+            ? Effect.succeed(Tool.content(parts))
+            : Effect.fail(`The call was made. ${problem} It returned:\n${textOf(parts)}`)
+        }
+      )
   })
 }
 

@@ -102,22 +102,6 @@ describe("a toolkit", () => {
       }).pipe(withModel([answer("yes")])))
   }
 
-  it.effect("of another provider is refused before a request", () =>
-    Effect.gen(function*() {
-      const Search = Tool.providerDefined({
-        id: "other.search",
-        toolkitName: "Search",
-        providerName: "search",
-        args: {}
-      })
-      const error = yield* Effect.flip(LanguageModel.generateText({
-        prompt: "?",
-        toolkit: Toolkit.make(Search({}))
-      }))
-      assert.strictEqual(error._tag, "MalformedInput")
-      assert.lengthOf(yield* requests, 0)
-    }).pipe(withModel([])))
-
   it.effect("runs no call of an answer that was cut", () =>
     Effect.gen(function*() {
       const { content, finishReason } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Doubles })

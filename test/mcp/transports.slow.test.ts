@@ -27,8 +27,15 @@ const node = (...args: ReadonlyArray<string>) =>
 
 const own = () => node("--import", "tsx", fileURLToPath(new URL("../support/mcp/stdioServer.ts", import.meta.url)))
 
-const filesystem = (directory: string) =>
-  node(createRequire(import.meta.url).resolve("@modelcontextprotocol/server-filesystem/dist/index.js"), directory)
+const published = (file: string, ...args: ReadonlyArray<string>) =>
+  node(createRequire(import.meta.url).resolve(file), ...args)
+
+const filesystem = (directory: string) => published("@modelcontextprotocol/server-filesystem/dist/index.js", directory)
+
+const everything = () => published("@modelcontextprotocol/server-everything/dist/index.js", "stdio")
+
+/** By other authors, and with a version of the SDK from a year before ours. */
+const thinking = () => published("mcp-sequentialthinking-tools/dist/index.js")
 
 /** What the model is told of a call. */
 const resultOf = (toolSet: ToolSet.ToolSet, name: string, args: object = {}) =>
@@ -97,72 +104,166 @@ describe("A server over stdio", () => {
     }).pipe(Effect.provide(NodeContext.layer)), 60_000)
 })
 
-/** A server whose sessions are forgotten by `restart`. */
-const httpServer = Effect.acquireRelease(
-  Effect.promise(async () => {
-    const sessions = new Map<string, StreamableHTTPServerTransport>()
-    const calls: Array<string> = []
-    const ended: Array<string> = []
-    const begin = async () => {
-      const transport: StreamableHTTPServerTransport = new StreamableHTTPServerTransport({
-        sessionIdGenerator: () => crypto.randomUUID(),
-        onsessioninitialized: (id) => void sessions.set(id, transport),
-        onsessionclosed: (id) => void ended.push(id)
+describe("The server with everything that the protocol has", () => {
+  const make = (options?: McpToolSet.Options) =>
+    Effect.flatMap(
+      connected(everything()),
+      (client) => McpToolSet.fromClient(client, { needsApproval: false, ...options })
+    )
+
+  it.scopedLive("offers its tools, but those that run as tasks only", () =>
+    Effect.gen(function*() {
+      const toolSet = yield* make()
+      const names = (yield* toolSet.current).map(({ name }) => name)
+
+      assert.includeMembers(names, ["echo", "get-sum", "get-structured-content", "get-tiny-image"])
+      assert.notInclude(names, "simulate-research-query")
+    }), 60_000)
+
+  it.scopedLive("gives each kind of content", () =>
+    Effect.gen(function*() {
+      const toolSet = yield* make()
+      const results = yield* Effect.forEach(
+        [
+          ["echo", { message: "Hello" }],
+          ["get-sum", { a: 2, b: 3 }],
+          ["get-structured-content", { location: "Chicago" }],
+          ["get-resource-reference", { resourceType: "Text", resourceId: 1 }],
+          ["get-resource-links", { count: 1 }],
+          ["get-tiny-image", {}],
+          ["get-sum", { a: "two" }]
+        ] as const,
+        ([name, args]) => resultOf(toolSet, name, args)
+      )
+      const [echo, sum, structured, embedded, links, image, wrong] = results
+
+      assert.include(echo, "Hello")
+      assert.include(sum, "5")
+      assert.include(structured, "temperature")
+      assert.include(embedded, "[resource demo://")
+      assert.include(links, "[resource ")
+      assert.isBelow(image?.length ?? 0, 1000)
+      assert.include(wrong, "The tool failed with")
+    }), 60_000)
+
+  it.scopedLive(
+    "gives the progress of a long call, and outlives the limit without progress",
+    () =>
+      Effect.gen(function*() {
+        const received: Array<McpToolSet.Progress> = []
+        const toolSet = yield* make({
+          timeout: "1 second",
+          onProgress: (progress) => Effect.sync(() => void received.push(progress))
+        })
+        const result = yield* resultOf(toolSet, "trigger-long-running-operation", { duration: 2, steps: 4 })
+
+        assert.include(result, "completed")
+        // The last one comes with the result: the SDK loses it or not.
+        assert.deepStrictEqual(received.slice(0, 3).map(({ progress, total }) => [progress, total]), [[1, 4], [2, 4], [
+          3,
+          4
+        ]])
+      }),
+    60_000
+  )
+})
+
+describe("A server of another author with an older SDK", () => {
+  it.scopedLive("answers calls", () =>
+    Effect.gen(function*() {
+      const client = yield* connected(thinking())
+      const toolSet = yield* McpToolSet.fromClient(client, { needsApproval: false })
+      const result = yield* resultOf(toolSet, "sequentialthinking_tools", {
+        available_mcp_tools: ["search"],
+        thought: "Look first",
+        thought_number: 1,
+        total_thoughts: 1,
+        next_thought_needed: false
       })
-      const server = new McpServer({ name: "http", version: "1.0.0" })
-      server.registerTool("look", { description: "Looks." }, () => {
-        calls.push("look")
-        return { content: [{ type: "text", text: "seen" }] }
-      })
-      // The types of the SDK do not agree under `exactOptionalPropertyTypes`.
-      await server.connect(transport as Transport)
-      return transport
-    }
-    const http = createServer((request, response) => {
-      const id = request.headers["mcp-session-id"]
-      if (typeof id === "string") {
-        const transport = sessions.get(id)
-        if (transport === undefined) response.writeHead(404).end()
-        else void transport.handleRequest(request, response)
-        return
+
+      assert.include(result, "\"thought_number\": 1")
+    }), 60_000)
+})
+
+/** A server whose sessions can be forgotten. Requests of those get a status. */
+const httpServer = (status = 404, body = "") =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const sessions = new Map<string, StreamableHTTPServerTransport>()
+      const calls: Array<string> = []
+      const ended: Array<string> = []
+      const begin = async () => {
+        const transport: StreamableHTTPServerTransport = new StreamableHTTPServerTransport({
+          sessionIdGenerator: () => crypto.randomUUID(),
+          onsessioninitialized: (id) => void sessions.set(id, transport),
+          onsessionclosed: (id) => void ended.push(id)
+        })
+        const server = new McpServer({ name: "http", version: "1.0.0" })
+        server.registerTool("look", { description: "Looks." }, () => {
+          calls.push("look")
+          return { content: [{ type: "text", text: "seen" }] }
+        })
+        // The types of the SDK do not agree under `exactOptionalPropertyTypes`.
+        await server.connect(transport as Transport)
+        return transport
       }
-      void begin().then((transport) => transport.handleRequest(request, response))
-    })
-    await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve))
-    const address = http.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    return { calls, ended, http, sessions, url: new URL(`http://127.0.0.1:${port}/mcp`) }
-  }),
-  ({ http }) =>
-    Effect.sync(() => {
-      http.closeAllConnections()
-      http.close()
-    })
-)
+      const http = createServer((request, response) => {
+        const id = request.headers["mcp-session-id"]
+        if (typeof id === "string") {
+          const transport = sessions.get(id)
+          if (transport === undefined) response.writeHead(status).end(body)
+          else void transport.handleRequest(request, response)
+          return
+        }
+        void begin().then((transport) => transport.handleRequest(request, response))
+      })
+      await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve))
+      const address = http.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      return { calls, ended, http, sessions, url: new URL(`http://127.0.0.1:${port}/mcp`) }
+    }),
+    ({ http }) =>
+      Effect.sync(() => {
+        http.closeAllConnections()
+        http.close()
+      })
+  )
 
 describe("A server over streamable HTTP", () => {
-  it.scopedLive("that forgot the session gets a new one, and the call is not made again", () =>
-    Effect.gen(function*() {
-      const server = yield* httpServer
-      const transport = () => new StreamableHTTPClientTransport(server.url) as Transport
-      const client = yield* connected(transport())
-      const toolSet = yield* McpToolSet.fromClient(client, {
-        needsApproval: false,
-        reconnect: Effect.sync(transport)
-      })
-      assert.strictEqual(yield* resultOf(toolSet, "look"), "seen")
-      server.sessions.clear()
+  const forgetful: ReadonlyArray<readonly [status: number, body: string]> = [
+    [404, ""],
+    [
+      400,
+      "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":\"Bad Request: No valid session ID provided\"},\"id\":null}"
+    ],
+    [503, "Unknown mcp-session-id"]
+  ]
+  it.scopedLive.each(forgetful)(
+    "that forgot the session gets a new one, and the call is not made again (%s)",
+    ([status, body]) =>
+      Effect.gen(function*() {
+        const server = yield* httpServer(status, body)
+        const transport = () => new StreamableHTTPClientTransport(server.url) as Transport
+        const client = yield* connected(transport())
+        const toolSet = yield* McpToolSet.fromClient(client, {
+          needsApproval: false,
+          reconnect: Effect.sync(transport)
+        })
+        assert.strictEqual(yield* resultOf(toolSet, "look"), "seen")
+        server.sessions.clear()
 
-      const lost = yield* resultOf(toolSet, "look")
+        const lost = yield* resultOf(toolSet, "look")
 
-      assert.include(lost, "The connection was renewed.")
-      assert.lengthOf(server.calls, 1)
-      assert.strictEqual(yield* resultOf(toolSet, "look"), "seen")
-    }), 60_000)
+        assert.include(lost, "The connection was renewed.")
+        assert.lengthOf(server.calls, 1)
+        assert.strictEqual(yield* resultOf(toolSet, "look"), "seen")
+      }),
+    60_000
+  )
 
   it.live("is told of the session's end when the scope closes", () =>
     Effect.scoped(Effect.gen(function*() {
-      const server = yield* httpServer
+      const server = yield* httpServer()
       yield* Effect.scoped(Effect.gen(function*() {
         const client = yield* connected(new StreamableHTTPClientTransport(server.url) as Transport)
         yield* McpToolSet.fromClient(client)

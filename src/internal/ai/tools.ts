@@ -21,7 +21,8 @@ export const toolOptions = (
   strict: boolean | undefined,
   method: Call["method"]
 ): Either.Either<Pick<CallOptions.CallOptions, "tools" | "toolChoice">, AiError.MalformedInput> => {
-  const foreign = tools.find(Tool.isProviderDefined)
+  // One with a handler is a function like any other: its provider does not run it either.
+  const foreign = tools.find((tool) => Tool.isProviderDefined(tool) && !tool.requiresHandler)
   if (foreign !== undefined) {
     const description = `The tool ${foreign.name} is another provider's own`
     return Either.left(new AiError.MalformedInput({ module, method, description }))
@@ -33,7 +34,9 @@ export const toolOptions = (
 export const toDefinition = (given: Tool.Any, strictByDefault: boolean | undefined): CallOptions.Tool => {
   const tool = originals.get(given) ?? given
   const parameters = { ...Tool.getJsonSchemaFromSchemaAst(tool.parametersSchema.ast) }
-  const strict = Option.getOrElse(Context.getOption(tool.annotations, Strict), () => strictByDefault)
+  // A tool that a provider defined has no annotations, whatever its type says.
+  const annotations = Tool.isProviderDefined(tool) ? Context.empty() : tool.annotations
+  const strict = Option.getOrElse(Context.getOption(annotations, Strict), () => strictByDefault)
   return defined<CallOptions.Tool>({
     name: tool.name,
     description: tool.description ?? Tool.getDescriptionFromSchemaAst(tool.parametersSchema.ast),
@@ -105,11 +108,27 @@ const tolerant = (toolkit: AnyToolkit): AnyToolkit => ({
     const call = isRecord(params) ? calls.get(params) : undefined
     const handled = toolkit.handle(name, params)
     const identified = call === undefined ? handled : Effect.provideService(handled, CurrentToolCall, call)
-    if (toolkit.tools[name]?.failureMode !== "return") return identified
+    const tool = toolkit.tools[name]
+    if (tool?.failureMode !== "return") return identified
     // In this mode nothing but parameters that do not decode fails with MalformedOutput.
-    return Effect.catchIf(identified, isMalformedOutput, (error) => Effect.succeed(failureOf(error)))
+    return Effect.catchIf(identified, isMalformedOutput, (error) => Effect.succeed(failureOf(error))).pipe(
+      Effect.map((handled) => withEncodedFailure(tool, handled))
+    )
   }
 })
+
+/**
+ * The same result with a failure encoded by the tool's Schema of failures. A toolkit encodes it by the Schema of successes
+ * if that accepts it, such as one whose members are optional
+ * ({@link https://github.com/Effect-TS/effect/pull/7748 | effect#7748}).
+ */
+export const withEncodedFailure = ({ failureSchema }: Tool.Any, handled: Handled): Handled => {
+  if (!handled.isFailure || handled.result instanceof AiError.MalformedOutput) return handled
+  // A Schema of the program can need services, or be asynchronous.
+  return Either.try(() => Schema.encodeUnknownSync(Schema.make(failureSchema.ast))(handled.result)).pipe(
+    Either.match({ onLeft: () => handled, onRight: (encodedResult) => ({ ...handled, encodedResult }) })
+  )
+}
 
 const isMalformedOutput = (error: unknown): error is AiError.MalformedOutput =>
   error instanceof AiError.MalformedOutput && error.module === "Toolkit"

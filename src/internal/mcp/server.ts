@@ -4,15 +4,16 @@
 import type { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
 import {
-  type CallToolResult,
-  CallToolResultSchema,
+  type Progress,
+  ResultSchema,
   type Tool as McpTool,
   ToolListChangedNotificationSchema
 } from "@modelcontextprotocol/sdk/types.js"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { fieldsOf } from "../json.ts"
-import { isLost, NotConnected, sentence, TooSlow } from "./errors.ts"
+import { asText, fieldsOf, itemsOf, type JsonRecord } from "../json.ts"
+import { hasNoTools, isLost, NotConnected, sentence, TooSlow } from "./errors.ts"
+import { readTool } from "./listing.ts"
 
 /** How a server is used. */
 export interface Options {
@@ -82,12 +83,14 @@ export class Server {
       const tools: Array<McpTool> = []
       const seen = new Set<string>()
       for (let page = 0, cursor: string | undefined; page < mostPages; page++) {
-        const params = cursor === undefined ? {} : { cursor }
-        const read = yield* untilStopped((signal) =>
-          this.#client.listTools(params, { signal, timeout: Duration.toMillis(this.#options.listTimeout) })
-        )
-        tools.push(...read.tools)
-        cursor = read.nextCursor
+        const read = yield* this.#page(cursor)
+        for (const listed of itemsOf(read["tools"])) {
+          const tool = readTool(listed)
+          if (tool === undefined) yield* leaveOut(fieldsOf(listed)["name"], "it breaks the protocol")
+          else if (tool.execution?.taskSupport === "required") yield* leaveOut(tool.name, "it can only run as a task")
+          else tools.push(tool)
+        }
+        cursor = asText(read["nextCursor"])
         if (cursor === undefined || seen.has(cursor)) break
         seen.add(cursor)
       }
@@ -95,17 +98,36 @@ export class Server {
     })
   }
 
-  /** Calls a tool. It fails with a sentence for the model. A call that failed is not made again. */
-  call(name: string, input: Readonly<Record<string, unknown>>): Effect.Effect<CallToolResult, string> {
-    const { maxTotalTimeout, timeout } = this.#options
-    const request = untilStopped((signal) =>
-      this.#client.request({ method: "tools/call", params: { name, arguments: { ...input } } }, CallToolResultSchema, {
+  /** The SDK's `listTools` refuses a whole page for one tool whose schemas it cannot compile or does not expect. */
+  #page(cursor: string | undefined): Effect.Effect<JsonRecord, unknown> {
+    const params = cursor === undefined ? {} : { cursor }
+    return untilStopped((signal) =>
+      this.#client.request({ method: "tools/list", params }, ResultSchema, {
         signal,
-        timeout: Duration.toMillis(timeout),
-        maxTotalTimeout: Duration.toMillis(maxTotalTimeout),
-        // A timeout is only reset by progress that somebody listens to.
+        timeout: toTimeout(this.#options.listTimeout)
+      })
+    ).pipe(Effect.catchIf(hasNoTools, () => Effect.succeed({})))
+  }
+
+  /** Calls a tool. It fails with a sentence for the model. A call that failed is not made again. */
+  call(
+    name: string,
+    input: Readonly<Record<string, unknown>>,
+    onProgress: (progress: Progress) => void
+  ): Effect.Effect<JsonRecord, string> {
+    const request = untilStopped((signal) =>
+      this.#client.request({ method: "tools/call", params: { name, arguments: { ...input } } }, ResultSchema, {
+        signal,
+        timeout: toTimeout(this.#options.timeout),
+        // The SDK resets the time only if it has an `onprogress`.
         resetTimeoutOnProgress: true,
-        onprogress: () => {}
+        onprogress: onProgress
+      })
+    ).pipe(
+      // The SDK looks at its own `maxTotalTimeout` with the next progress only, and does not cancel the call then.
+      Effect.timeoutFail({
+        duration: this.#options.maxTotalTimeout,
+        onTimeout: () => new TooSlow({ message: "The call took too long" })
       })
     )
     return Effect.catchAll(Effect.zipRight(this.#connect, request), (error) => {
@@ -156,6 +178,14 @@ export class Server {
     )
   })
 }
+
+const leaveOut = (name: unknown, why: string) =>
+  Effect.logWarning(`The tool ${JSON.stringify(name)} of an MCP server is left out: ${why}`)
+
+/** A timer of JavaScript that is longer fires at once. */
+const longestTimeout = 2 ** 31 - 1
+
+const toTimeout = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
 
 /** Every call has a signal of its own: the SDK keeps its listener on one for ever. Nobody waits for a cancelled call. */
 const untilStopped = <A>(request: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, unknown> =>

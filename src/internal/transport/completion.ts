@@ -77,6 +77,7 @@ const open = (
 ): Effect.Effect<Answer, ChatError> =>
   Effect.gen(function*() {
     const settings = yield* withOverrides(config, options)
+    yield* checkTools(settings, options)
     const request = yield* Exchange.toRequest(settings, () => toBody(settings, messages, options, stream), stream)
     const runtime = yield* Effect.runtime<never>()
     const wait: CallWait = new Wait(runtime)
@@ -357,3 +358,11 @@ const withOverrides = (
     return new InvalidRequestError({ message: `${path.map(String).join(".")}: ${message}` })
   })
 }
+
+/** A server's own refusal comes late, and often does not say what to do. */
+const checkTools = ({ wire: { maxTools = Infinity } }: LLMConfig, { tools = [] }: CallOptions) =>
+  tools.length <= maxTools ? Effect.void : Effect.fail(
+    new InvalidRequestError({
+      message: `The request has ${tools.length} tools, and this server accepts at most ${maxTools} (wire.maxTools)`
+    })
+  )
