@@ -295,6 +295,8 @@ describe("a turn with calls that wait", () => {
         "InvalidRequestError",
         "call_unknown"
       ])
+      const unknown = yield* Effect.flip(chat.chat(Turn.respond([{ callId: "call_1", approved: true }]), { toolSet }))
+      assert.include(unknown.message, `The ids of its open calls are "${open?.callId}"`)
       assert.deepStrictEqual(yield* refuse(Turn.respond([answer, answer])), ["InvalidRequestError", undefined])
       assert.deepStrictEqual(yield* refuse(Turn.respond([answer]), {}), ["InvalidRequestError", undefined])
       yield* chat.chat(Turn.respond([answer]), { toolSet })
@@ -376,6 +378,27 @@ describe("a turn with calls that wait", () => {
       assert.deepStrictEqual(lines(yield* chat.history).slice(3), ["tool: paid 1"])
       assert.strictEqual((yield* chat.chat(Turn.respond([]), { toolSet })).text, "done")
       assert.lengthOf(paid, 1)
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      ScriptedHttpClient.error(500, "down"),
+      says("done")
+    ])))
+
+  it.effect("asks again with the same results if onFailure keeps an empty answer", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat({ onFailure: "keep" })
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      yield* chat.chat("Go", { toolSet })
+      const [open] = yield* chat.openCalls
+      yield* Effect.flip(chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: true }]), { toolSet }))
+      assert.lengthOf(yield* chat.openCalls, 0)
+
+      assert.strictEqual((yield* chat.chat(Turn.respond([]), { toolSet })).text, "done")
+      assert.deepStrictEqual(lines(yield* chat.history).slice(3), ["tool: paid 1", "assistant: done"])
+      assert.lengthOf(paid, 1)
+      const error = yield* Effect.flip(chat.chat(Turn.respond([]), { toolSet }))
+      assert.strictEqual(error.message, "The conversation has no open calls")
     }).pipe(withScript([
       calls({ name: "pay", arguments: { amount: 1 } }),
       ScriptedHttpClient.error(500, "down"),

@@ -38,8 +38,5 @@ describe("A failure that the Schema of successes accepts too (effect#7748)", () 
 
       const result = (yield* chat.history).find((message) => message.role === "tool")
       assert.include(result?.content, "\"404\"")
-    }).pipe(
-      Effect.provide(FindsLive),
-      Effect.provide(ScriptedHttpClient.layer([call, ScriptedHttpClient.tokens(["ok"])]))
-    ))
+    }).pipe(Effect.provide([FindsLive, ScriptedHttpClient.layer([call, ScriptedHttpClient.tokens(["ok"])])])))
 })

@@ -26,6 +26,8 @@ export interface StoredStep {
 /** The step that a turn ended with, undefined if the turn ended with an answer or without any. */
 export const lastStep = (turnId: string, messages: ReadonlyArray<ChatMessage>): StoredStep | undefined => {
   let index = messages.length - 1
+  // The empty answer of a request that failed or was stopped. The turn can ask again.
+  if (isEmptyAnswer(messages[index]) && messages[index - 1]?.role === "tool") index--
   while (messages[index]?.role === "tool") index--
   const answer = messages[index]
   if (answer?.role !== "assistant" || !answer.toolCalls?.length) return undefined
@@ -33,6 +35,10 @@ export const lastStep = (turnId: string, messages: ReadonlyArray<ChatMessage>): 
   const step = before.filter(hasCalls).length
   return { turnId, before, answer, step, calls: callsOf(turnId, step, answer, messages.slice(index + 1)) }
 }
+
+const isEmptyAnswer = (message: ChatMessage | undefined): boolean =>
+  message?.role === "assistant" && message.content === "" && !message.refusal && !message.toolCalls?.length &&
+  (message.finishReason === "error" || message.finishReason === "interrupted")
 
 const hasCalls = (message: ChatMessage): message is AssistantMessage =>
   message.role === "assistant" && message.toolCalls !== undefined && message.toolCalls.length > 0

@@ -138,7 +138,7 @@ export const findOpen = (
       return refuse(`The call ${JSON.stringify(callId)} is answered twice`)
     }
     const call = open.find((call) => call.callId === callId)
-    if (call === undefined) return notOpen(content, callId)
+    if (call === undefined) return notOpen(content, callId, open)
     if ("approved" in answer && answer.approved && call.call.needsApproval !== true) {
       return refuse(`The call ${JSON.stringify(callId)} waits for its result, not for an approval`)
     }
@@ -152,10 +152,18 @@ export const findOpen = (
 const refuse = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
   Effect.fail(new InvalidRequestError({ message, code }))
 
-const notOpen = ({ turns }: Content, callId: string): Effect.Effect<never, InvalidRequestError> =>
-  turns.some(({ turnId }) => turnId === turnIdOf(callId))
-    ? refuse(`The call ${JSON.stringify(callId)} is settled`, "call_settled")
-    : refuse(`The conversation has no call ${JSON.stringify(callId)}`, "call_unknown")
+const notOpen = (
+  { turns }: Content,
+  callId: string,
+  open: ReadonlyArray<StoredCall>
+): Effect.Effect<never, InvalidRequestError> => {
+  if (turns.some(({ turnId }) => turnId === turnIdOf(callId))) {
+    return refuse(`The call ${JSON.stringify(callId)} is settled`, "call_settled")
+  }
+  const ids = open.map(({ callId }) => JSON.stringify(callId)).join(", ")
+  const rule = open.length === 0 ? "It has no open calls" : `The ids of its open calls are ${ids}`
+  return refuse(`The conversation has no call ${JSON.stringify(callId)}. ${rule}`, "call_unknown")
+}
 
 /** A stored answer as a response. Its tokens are counted already. */
 export const toResponse = (message: AssistantMessage): ChatResponse =>
