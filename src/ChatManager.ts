@@ -18,14 +18,14 @@
  * @since 0.1.0
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import * as Ref from "effect/Ref"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ChatCompletions from "./ChatCompletions.ts"
@@ -37,15 +37,12 @@ import type * as Fallback from "./Fallback.ts"
 import * as HistoryStore from "./HistoryStore.ts"
 import * as HistoryWindow from "./HistoryWindow.ts"
 import { store as noopStore } from "./internal/history/noopStore.ts"
-import { validate } from "./internal/history/settings.ts"
 import { withTimeout } from "./internal/history/storeTimeout.ts"
 import { exportData, importData } from "./internal/history/transfer.ts"
 import { fork, removeOlderThan } from "./internal/history/upkeep.ts"
-import { inOneLine } from "./internal/issue.ts"
+import { makeGetChat } from "./internal/sessions/getChat.ts"
+import { decodeLifetime } from "./internal/sessions/lifetime.ts"
 import * as Registry from "./internal/sessions/registry.ts"
-import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
-import * as Chat from "./internal/turn/chat.ts"
-import type { Mark } from "./internal/turn/choices.ts"
 import { Conversation } from "./internal/turn/conversation.ts"
 import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
@@ -210,26 +207,6 @@ export interface LocalManager extends Service, LocalSessions.Service {}
  */
 export class ChatManager extends Context.Tag("effect-chat/ChatManager")<ChatManager, Service>() {}
 
-const Lifetime = Schema.Struct({
-  timeout: Timeout,
-  grace: Schema.Union(Timeout, Schema.DurationFromMillis),
-  storeTimeout: Timeout,
-  capacity: WholeOrInfinite
-})
-
-const decodeLifetime = (
-  { capacity = Infinity, grace = 0, storeTimeout = "10 seconds", timeout = Duration.infinity }: Options
-) =>
-  Effect.mapError(
-    Schema.decodeUnknown(Lifetime)({
-      capacity,
-      grace: encodeDuration(grace),
-      storeTimeout: encodeDuration(storeTimeout),
-      timeout: encodeDuration(timeout)
-    }),
-    inOneLine
-  )
-
 /**
  * Makes a manager that lives as long as its scope. When the scope closes, turns that still run after the `grace` are
  * interrupted and, by each config's `onInterrupt`, stored. Fails with the field, the value and the rule if a setting is
@@ -302,23 +279,17 @@ export const fromCompletions = (
       onNone: () => noopStore,
       onSome: (kept) => withTimeout(kept, lifetime.storeTimeout)
     })
-    const wire = yield* shared(completions, options)
+    const shared = yield* limitedCompletions(completions, options)
     const total = yield* Ref.make(emptyUsage)
     const onUsage = (usage: Usage) => Ref.update(total, (sum) => addUsage(sum, usage))
     const registry = yield* Registry.make(lifetime)
     const manager: LocalManager = {
-      getChat: (id, options = {}) => {
-        const { config = defaults, settings } = options
-        const { begin, chooseIn } = choosing(
-          options,
-          (after) => new Conversation({ id, store, after, defaults, window, onUsage })
-        )
-        const chat = Effect.map(registry.create(id, begin), (conversation) => {
-          chooseIn(conversation)
-          return Chat.managed(wire, config, registry.lender(id, begin))
-        })
-        return settings === undefined ? chat : Effect.zipRight(validate(settings, config), chat)
-      },
+      getChat: makeGetChat({
+        registry,
+        completions: shared,
+        defaults,
+        make: (id, after) => new Conversation({ id, store, after, defaults, window, onUsage })
+      }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
       fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),
       import: (id, data) => registry.write(id, importData(store, id, data, defaults)),
@@ -335,24 +306,8 @@ export const fromCompletions = (
     return manager
   })
 
-/** Applies the options of one `getChat` to the conversation that it creates or finds, and again after an eviction. */
-const choosing = (choice: GetOptions, begin: Registry.Begin) => {
-  let mark: Mark | undefined
-  let isMade = false
-  const choose = (conversation: Conversation): Conversation => {
-    mark = conversation.choose(choice, mark)
-    isMade = true
-    return conversation
-  }
-  return {
-    begin: (after: Effect.Effect<void> | undefined) => choose(begin(after)),
-    /** Applies the options to a conversation that another call created. */
-    chooseIn: (conversation: Conversation) => isMade ? conversation : choose(conversation)
-  }
-}
-
 /** The completions service of all conversations. It outlives their registry, so that waiting turns continue on close. */
-const shared = (
+const limitedCompletions = (
   completions: ChatCompletions.Service,
   { fallback, limits }: Options
 ): Effect.Effect<ChatCompletions.Service, ParseResult.ParseError, Scope.Scope> =>
@@ -396,3 +351,39 @@ export const layer = (
       (manager) => Context.make(ChatManager, manager).pipe(Context.add(LocalSessions.LocalSessions, manager))
     )
   )
+
+/**
+ * A manager with the settings of the environment for its conversations. `LLMConfig.config` lists the variables.
+ *
+ * @example
+ * import { ConfigProvider, Effect, Layer } from "effect"
+ * import { ChatManager } from "effect-chat"
+ * import { ScriptedHttpClient } from "effect-chat/testing"
+ *
+ * const program = Effect.gen(function*() {
+ *   const manager = yield* ChatManager.ChatManager
+ *   const chat = yield* manager.getChat("ada")
+ *   const { model } = yield* chat.settings
+ *   assert.strictEqual(model, "qwen3")
+ * })
+ *
+ * // In a program, these are variables of the environment.
+ * const variables = new Map([["LLM_PROVIDER", "ollama"], ["LLM_MODEL", "qwen3"]])
+ *
+ * const Manager = ChatManager.layerConfig({ timeout: "30 minutes" }).pipe(
+ *   Layer.provide(ScriptedHttpClient.layer([])),
+ *   Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(variables)))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Manager))
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options?: Omit<Options, "config">
+): Layer.Layer<
+  ChatManager | LocalSessions.LocalSessions,
+  ConfigError.ConfigError | ParseResult.ParseError,
+  HttpClient.HttpClient
+> => Layer.unwrapEffect(Effect.map(LLMConfig.config, (config) => layer({ ...options, config })))

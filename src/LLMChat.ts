@@ -193,7 +193,8 @@ export interface Options {
 /**
  * Makes a conversation. Fails with the field, the value and the rule if a setting is invalid.
  *
- * The default `maxTokens` of plain settings is 2048 here; that of an `LLMConfig` is 8192.
+ * The default `maxTokens` of plain settings is 2048 here; that of an `LLMConfig` is 8192. The Python module has the same two
+ * defaults.
  *
  * @example
  * import { Effect } from "effect"
@@ -256,9 +257,9 @@ export const fromCompletions = (
 ): Effect.Effect<Service, ParseResult.ParseError> =>
   Effect.gen(function*() {
     const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
-    const wire = fallback === undefined ? completions : yield* fallback.over(completions)
+    const withFallback = fallback === undefined ? completions : yield* fallback.over(completions)
     const conversation = new Conversation({ id: "", owner: {}, store: noopStore, defaults: settings, window })
-    return Chat.make(wire, settings, {
+    return Chat.make(withFallback, settings, {
       with: (f) => Effect.suspend(() => f(conversation)),
       acquire: () => Effect.succeed(conversation)
     })

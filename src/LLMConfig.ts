@@ -9,6 +9,7 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
@@ -18,9 +19,9 @@ import * as ParseResult from "effect/ParseResult"
 import * as Rec from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { inOneLine, issueOf } from "./internal/issue.ts"
+import { inOneLine, issuesOf } from "./internal/issue.ts"
 import { asRecord, asText, defined } from "./internal/json.ts"
-import { unknownSetting } from "./internal/nearest.ts"
+import { unknownNames } from "./internal/nearest.ts"
 import {
   ApiKey,
   BaseUrl,
@@ -28,6 +29,7 @@ import {
   expected,
   Headers,
   normaliseBaseUrl,
+  oneOf,
   Timeout,
   unnamedProvider,
   urlIn,
@@ -50,9 +52,6 @@ const Retries = Schema.Int.pipe(Schema.between(0, 100)).annotations(expected("an
 const Name = Schema.NonEmptyTrimmedString.annotations(
   expected("a non empty string without leading or trailing whitespace")
 )
-
-const oneOf = <const Values extends readonly [string, ...Array<string>]>(...values: Values) =>
-  Schema.Literal(...values).annotations(expected(values.map((value) => JSON.stringify(value)).join(" or ")))
 
 const timeout = (fallback: Duration.DurationInput) => withDefault(Timeout, Duration.decode(fallback))
 
@@ -226,7 +225,7 @@ const toEncoded = ({ apiKey, headers, ...rest }: Overrides): Readonly<Record<str
   return defined({
     ...Rec.map<string, unknown, unknown>(rest, toJson),
     apiKey: typeof key === "string" ? asText(key.trim()) : key,
-    headers: headers && Rec.map(headers, reveal)
+    headers: asRecord(headers) === undefined ? headers : Rec.map({ ...headers }, reveal)
   })
 }
 
@@ -235,8 +234,8 @@ const toJson = (value: unknown): unknown =>
   Duration.isDuration(value) || typeof value === "bigint" || Array.isArray(value) ? encodeDuration(value) : value
 
 /**
- * Decodes settings and adds the defaults. The error is one line with the field, the value and the values that are allowed.
- * A name that is not a setting is refused, with the nearest one. The error never contains the key.
+ * Decodes settings and adds the defaults. The error is one line with each invalid field, its value and the values that are
+ * allowed. A name that is not a setting is refused, with the nearest one. The error never contains the key.
  *
  * @example
  * import { Either } from "effect"
@@ -259,22 +258,19 @@ const decodeUnknown = (input: Readonly<Record<string, unknown>>): Either.Either<
     inOneLine
   )
 
-const decodeSettings = Schema.decodeUnknownEither(LLMConfig)
+const decodeSettings = Schema.decodeUnknownEither(LLMConfig, { errors: "all" })
 
-/** Refuses a member that is not a setting, here or in `wire`. Its value is not shown: it may be a secret. */
+/** Refuses members that are not settings, here or in `wire`. Their values are not shown: they may be secrets. */
 const onlySettings = (
   input: Readonly<Record<string, unknown>>
 ): Either.Either<Readonly<Record<string, unknown>>, ParseResult.ParseError> => {
-  const issue = unknownName(input, fields) ?? unknownName(asRecord(input["wire"]) ?? {}, Provider.Wire.fields, "wire")
-  return issue === undefined ? Either.right(input) : Either.left(ParseResult.parseError(issue))
-}
-
-const unknownName = (input: Readonly<Record<string, unknown>>, known: object, parent?: string) => {
-  const names = Object.keys(known)
-  const name = Object.keys(input).find((name) => !names.includes(name))
-  if (name === undefined) return undefined
-  const issue = new ParseResult.Type(LLMConfig.ast, undefined, unknownSetting(name, names))
-  return new ParseResult.Pointer(parent === undefined ? name : [parent, name], undefined, issue)
+  const issues = [
+    ...unknownNames(LLMConfig.ast, input, fields),
+    ...unknownNames(LLMConfig.ast, asRecord(input["wire"]) ?? {}, Provider.Wire.fields, "wire")
+  ]
+  return Arr.isNonEmptyArray(issues)
+    ? Either.left(ParseResult.parseError(new ParseResult.Composite(LLMConfig.ast, undefined, issues)))
+    : Either.right(input)
 }
 
 /**
@@ -336,10 +332,12 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
   return json
 }
 
-const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError => {
-  const { message, path: [field = "config"] } = issueOf(error)
-  return ConfigError.InvalidData([Variables.nameOf(String(field))], message)
-}
+/** The errors of variables, by the issues of their settings. */
+const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError =>
+  Arr.map(
+    issuesOf(error),
+    ({ message, path: [field = "config"] }) => ConfigError.InvalidData([Variables.nameOf(String(field))], message)
+  ).reduce((left, right) => ConfigError.And(left, right))
 
 /**
  * Reads the settings from the environment.

@@ -163,7 +163,7 @@ const over = (
   { reserve = reserveMost, ...options }: Options
 ): ReturnType<Limits["over"]> =>
   Effect.gen(function*() {
-    const settings = yield* Effect.mapError(Schema.decode(Settings)(options), inOneLine)
+    const settings = yield* Effect.mapError(Schema.decode(Settings, { errors: "all" })(options), inOneLine)
     const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = settings
     const gates = yield* gatesOf(settings.perConversation)
     const admission = yield* Admission.make({ concurrency, requestsPerMinute, tokensPerMinute })

@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { optionalFields, withDefault } from "./internal/settings.ts"
+import { oneOf, optionalFields, withDefault } from "./internal/settings.ts"
 
 /**
  * A request field that a server may refuse, by its name in this library.
@@ -34,12 +34,12 @@ export type OptionalField =
  */
 export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   /** The JSON name of `maxTokens`. OpenAI's newer models accept only the second. Default `max_tokens`. */
-  maxTokensField: withDefault(Schema.Literal("max_tokens", "max_completion_tokens"), "max_tokens"),
+  maxTokensField: withDefault(oneOf("max_tokens", "max_completion_tokens"), "max_tokens"),
   /**
    * The role of the system message. With `user`, it is sent within the first user message, for servers without a system role.
    * Default `system`, which every server but OpenAI's reasoning models accepts.
    */
-  systemRole: withDefault(Schema.Literal("system", "developer", "user"), "system"),
+  systemRole: withDefault(oneOf("system", "developer", "user"), "system"),
   /** Whether streams request usage with `stream_options`, which Mistral refuses (422). Default true. */
   streamOptions: withDefault(Schema.Boolean, true),
   /** Whether a config without a model gets `deepseek-chat`. Otherwise it is refused. Default true. */
@@ -51,11 +51,11 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   defaultTemperature: withDefault(Schema.Boolean, true),
   /** Fields that this server refuses: they are never sent. Default none. */
   omit: withDefault(
-    Schema.Array(Schema.Literal(...optionalFields)),
+    Schema.Array(oneOf(...optionalFields)),
     []
   ),
   /** Where system messages are accepted. With `first`, all of them are sent as one. Default `first`. */
-  systemMessages: withDefault(Schema.Literal("first", "anywhere"), "first"),
+  systemMessages: withDefault(oneOf("first", "anywhere"), "first"),
   /** Whether user messages can have a `name`. Otherwise the name is sent in the text. Default true. */
   userNames: withDefault(Schema.Boolean, true),
   /**
@@ -68,28 +68,28 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
    * digits, `_` and `-`), or those of Mistral (nine letters or digits). Other ids are replaced. Default `any`, except for
    * models with names of Claude's or Mistral's models.
    */
-  toolCallIds: withDefault(Schema.Literal("any", "openai", "anthropic", "mistral"), "any"),
+  toolCallIds: withDefault(oneOf("any", "openai", "anthropic", "mistral"), "any"),
   /** Whether a tool's result names its tool, which Gemini demands and others refuse. Default false. */
   toolResultName: withDefault(Schema.Boolean, false),
   /**
    * How earlier tool calls and results are sent in a request without tools. Anthropic and Bedrock refuse `calls` there.
    * Default `text`, which every server accepts.
    */
-  toolHistory: withDefault(Schema.Literal("calls", "text"), "text"),
+  toolHistory: withDefault(oneOf("calls", "text"), "text"),
   /**
    * How a request demands one tool: by its `function`, or by `required` with only that tool, for servers that ignore or refuse
    * the former. Default `function`.
    */
-  namedToolChoice: withDefault(Schema.Literal("function", "required"), "function"),
+  namedToolChoice: withDefault(oneOf("function", "required"), "function"),
   /**
    * The name under which earlier reasoning is sent back, even if it is empty. DeepSeek demands it, Mistral refuses it.
    * Default `none`.
    */
-  reasoningEcho: withDefault(Schema.Literal("none", "reasoning_content", "reasoning"), "none"),
+  reasoningEcho: withDefault(oneOf("none", "reasoning_content", "reasoning"), "none"),
   /** The most tools of a request. More fail with `InvalidRequestError` before the request is sent. Default no limit. */
   maxTools: Schema.optional(Schema.Int.pipe(Schema.positive())),
   /** What `askObject` requests: an answer by a JSON Schema, any JSON, or no format at all. Default `json_schema`. */
-  structuredOutput: withDefault(Schema.Literal("json_schema", "json_object", "none"), "json_schema"),
+  structuredOutput: withDefault(oneOf("json_schema", "json_object", "none"), "json_schema"),
   /**
    * Whether a request can have tools and a response format, which Groq and Gemini refuse. Otherwise a turn with both sends
    * the format in a last request without tools. Default true.
@@ -100,7 +100,7 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   /** Whether a stream may end without a finish reason or `[DONE]`. Default false: it fails with `TruncatedError`. */
   endOfStreamIsComplete: withDefault(Schema.Boolean, false),
   /** The header with the key: `Authorization: Bearer …`, or Azure's `api-key`. Default `authorization`. */
-  authHeader: withDefault(Schema.Literal("authorization", "api-key"), "authorization"),
+  authHeader: withDefault(oneOf("authorization", "api-key"), "authorization"),
   /** Query parameters of the address, such as Azure's `api-version`. Default none. */
   query: withDefault(Schema.Record({ key: Schema.String, value: Schema.String }), {})
 }) {}

@@ -1,6 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, type Clock, Duration, Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
-import { ChatManager, LLMConfig } from "effect-chat"
+import {
+  Chunk,
+  type Clock,
+  ConfigProvider,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Scope,
+  Stream,
+  TestClock
+} from "effect"
+import { ChatManager, LLMConfig, LocalSessions } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { echo, held, nothing, options, requests, sent, transcript, withScript } from "./support/chats.ts"
 
@@ -518,6 +530,40 @@ describe("the eviction", () => {
     }).pipe(withScript([])))
 })
 
+describe("ChatManager.layerConfig", () => {
+  const fromVariables = (variables: Record<string, string>, more?: Omit<ChatManager.Options, "config">) =>
+    Layer.provide(
+      ChatManager.layerConfig(more),
+      Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(variables))))
+    )
+
+  it.effect("reads the settings of conversations from the environment", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.ChatManager
+      const sessions = yield* LocalSessions.LocalSessions
+      const ada = yield* manager.getChat("ada")
+      yield* manager.getChat("bob")
+
+      assert.strictEqual((yield* ada.settings).temperature, 0.25)
+      assert.strictEqual(yield* sessions.size, 1)
+    }).pipe(
+      Effect.provide(fromVariables({ LLM_BASE_URL: "http://test/v1", LLM_TEMPERATURE: "0.25" }, { capacity: 1 })),
+      withScript([])
+    ))
+
+  it.effect("fails with the variable that is invalid or missing", () =>
+    Effect.gen(function*() {
+      const failure = (variables: Record<string, string>) =>
+        Effect.map(Effect.flip(Layer.launch(fromVariables(variables))), String)
+
+      assert.include(
+        yield* failure({ LLM_BASE_URL: "http://test/v1", LLM_TOP_P: "7" }),
+        "LLM_TOP_P: \"Expected a number"
+      )
+      assert.include(yield* failure({}), "Missing data at LLM_BASE_URL")
+    }).pipe(withScript([])))
+})
+
 describe("bad settings of a manager", () => {
   for (
     const [name, bad, field, value] of [
@@ -538,6 +584,18 @@ describe("bad settings of a manager", () => {
         assert.include(error.message, value)
       }).pipe(withScript([])))
   }
+
+  it.scoped("are all refused in one error", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(ChatManager.make({ config, capacity: 0, timeout: 0, storeTimeout: 0 }))
+
+      assert.strictEqual(
+        error.message,
+        `timeout: Expected a duration greater than 0, such as 30000 (milliseconds), "30 seconds" or "Infinity", actual 0; ` +
+          `storeTimeout: Expected a duration greater than 0, such as 30000 (milliseconds), "30 seconds" or "Infinity", actual 0; ` +
+          "capacity: Expected a whole number above 0, or Infinity, actual 0"
+      )
+    }).pipe(withScript([])))
 
   it.scoped("are accepted: an infinite timeout and an infinite capacity", () =>
     Effect.gen(function*() {

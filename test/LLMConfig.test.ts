@@ -162,6 +162,30 @@ describe("a bad setting", () => {
   }
 })
 
+describe("several bad settings", () => {
+  it("are all named in one line", () => {
+    assert.strictEqual(
+      bad({
+        temperature: 9,
+        turnPolicy: "wait",
+        wire: { systemRole: "bot" },
+        headers: { "bad\nname": "1", expect: "2" }
+      }),
+      "temperature: Expected a number between 0 and 2, or null, actual 9; " +
+        "wire.systemRole: Expected \"system\" or \"developer\" or \"user\", actual \"bot\"; " +
+        "headers[\"bad\\nname\"]: Expected a name of letters, digits and !#$%&'*+-.^_`|~; " +
+        "headers.expect: Expected a header that the HTTP client does not set itself; " +
+        "turnPolicy: Expected \"queue\" or \"reject\" or \"replace\", actual \"wait\""
+    )
+    assert.strictEqual(
+      bad({ temprature: 1, apikey: secret, wire: { streamOption: true } }),
+      "temprature: There is no such setting. Did you mean temperature?; " +
+        "apikey: There is no such setting. Did you mean apiKey?; " +
+        "wire.streamOption: There is no such setting. Did you mean streamOptions?"
+    )
+  })
+})
+
 describe("a misspelled setting", () => {
   for (
     const [name, message] of [
@@ -319,19 +343,23 @@ describe("apiKey", () => {
 describe("headers", () => {
   for (
     const [name, value, rule] of [
-      ["bad header", secret, /"bad header" must have a name/],
-      ["", secret, /"" must have a name/],
-      ["x-a:b", secret, /"x-a:b" must have a name/],
-      ["x-a\r\nx-b", secret, /must have a name/],
-      ["名", secret, /must have a name/],
-      ["x-a", `${secret}\r\nx-b: 1`, /"x-a" must have a value of printable/],
-      ["x-a", `${secret}\n`, /"x-a" must have a value/],
-      ["x-a", `${secret}\u0000`, /"x-a" must have a value/],
-      ["x-a", `${secret}你`, /"x-a" must have a value/],
-      ["Content-Length", "5", /"Content-Length" must not be set/],
-      ["transfer-encoding", "chunked", /"transfer-encoding" must not be set/],
-      ["connection", "upgrade", /"connection" must not be set/],
-      ["expect", "100-continue", /"expect" must not be set/]
+      ["bad header", secret, /^headers\["bad header"\]: Expected a name of letters/],
+      ["", secret, /^headers\[""\]: Expected a name of/],
+      ["x-a:b", secret, /^headers\["x-a:b"\]: Expected a name of/],
+      ["x-a\r\nx-b", secret, /^headers\["x-a\\r\\nx-b"\]: Expected a name of/],
+      ["名", secret, /^headers\["名"\]: Expected a name of/],
+      ["x-a", `${secret}\r\nx-b: 1`, /^headers\.x-a: Expected printable Latin-1/],
+      ["x-a", `${secret}\n`, /^headers\.x-a: Expected printable Latin-1/],
+      ["x-a", `${secret}\u0000`, /^headers\.x-a: Expected printable Latin-1/],
+      ["x-a", `${secret}你`, /^headers\.x-a: Expected printable Latin-1/],
+      ["Content-Length", "5", /^headers\.Content-Length: Expected a header that the HTTP client does not set/],
+      [
+        "transfer-encoding",
+        "chunked",
+        /^headers\.transfer-encoding: Expected a header that the HTTP client does not set/
+      ],
+      ["connection", "upgrade", /^headers\.connection: Expected a header that the HTTP client does not set/],
+      ["expect", "100-continue", /^headers\.expect: Expected a header that the HTTP client does not set/]
     ] as const
   ) {
     it(`are refused by a rule that names the header and shows no value: ${JSON.stringify([name, value])}`, () => {
@@ -346,8 +374,9 @@ describe("headers", () => {
   }
 
   it("are refused, as a key is, if they are not texts", () => {
-    assert.match(bad({ headers: { "x-a": 5 } }), /headers[^]*a header must be a text, actual <redacted>/)
+    assert.match(bad({ headers: { "x-a": 5 } }), /^headers\.x-a: Expected a text, actual <redacted>$/)
     assert.notInclude(bad({ headers: { "x-a": [secret] } }), secret)
+    assert.strictEqual(bad({ headers: secret }), "headers: Expected texts by name, actual <redacted>")
     assert.match(bad({ apiKey: 5 }), /apiKey[^]*actual <redacted>/)
     assert.notInclude(bad({ apiKey: [secret] }), secret)
   })
@@ -609,6 +638,21 @@ describe("LLMConfig.config", () => {
         }
       }))
   }
+
+  it.effect("names all variables that are invalid or misspelled", () =>
+    Effect.gen(function*() {
+      const server = { LLM_BASE_URL: baseUrl }
+      assert.strictEqual(
+        shown(yield* Effect.flip(read({ ...server, LLM_TEMPERATURE: "9", LLM_MAX_TOKENS: "0" }))),
+        "(Invalid data at LLM_TEMPERATURE: \"Expected a number between 0 and 2, or null, actual 9\") and " +
+          "(Invalid data at LLM_MAX_TOKENS: \"Expected an integer greater than 0, or null, actual 0\")"
+      )
+      assert.strictEqual(
+        shown(yield* Effect.flip(read({ ...server, LLM_MODLE: "m", LLM_TEMPRATURE: "1" }))),
+        "(Invalid data at LLM_MODLE: \"There is no such setting. Did you mean LLM_MODEL?\") and " +
+          "(Invalid data at LLM_TEMPRATURE: \"There is no such setting. Did you mean LLM_TEMPERATURE?\")"
+      )
+    }))
 
   it.effect("leaves alone the variables of other programs, and those that are like one that is set", () =>
     Effect.gen(function*() {

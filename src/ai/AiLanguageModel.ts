@@ -47,7 +47,7 @@ export * from "./AiSettings.ts"
  * const bad = AiLanguageModel.make({ baseUrl: "ftp://127.0.0.1", model: "qwen3" })
  *
  * const error = Effect.runSync(Effect.flip(bad).pipe(Effect.provide(ScriptedHttpClient.layer([]))))
- * assert.match(error.message, /baseUrl must be an http or https URL/)
+ * assert.match(error.message, /^baseUrl: Expected an http or https URL/)
  *
  * @since 0.1.0
  * @category constructors

@@ -1,6 +1,8 @@
 /**
  * Suggestions for misspelled names.
  */
+import * as ParseResult from "effect/ParseResult"
+import type * as AST from "effect/SchemaAST"
 
 /** The name that differs from the given one by at most two letters, ignoring case, `_` and `-`. */
 export const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
@@ -23,6 +25,20 @@ export const nearest = (name: string, names: ReadonlyArray<string>): string | un
 export const unknownSetting = (name: string, settings: ReadonlyArray<string>): string => {
   const suggestion = nearest(name, settings)
   return suggestion === undefined ? "There is no such setting" : `There is no such setting. Did you mean ${suggestion}?`
+}
+
+/** An issue for each member that is not a setting. It does not have the value, which may be a secret. */
+export const unknownNames = (
+  ast: AST.AST,
+  input: object,
+  settings: object,
+  parent?: string
+): ReadonlyArray<ParseResult.Pointer> => {
+  const names = Object.keys(settings)
+  return Object.keys(input).filter((name) => !names.includes(name)).map((name) => {
+    const issue = new ParseResult.Type(ast, undefined, unknownSetting(name, names))
+    return new ParseResult.Pointer(parent === undefined ? name : [parent, name], undefined, issue)
+  })
 }
 
 const letters = (name: string): string => name.toLowerCase().replace(/[_-]/g, "")

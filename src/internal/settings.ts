@@ -13,6 +13,12 @@ export const expected = (rule: string) => ({
   message: ({ actual }: ParseResult.ParseIssue) => ({ message: refusal(rule, actual), override: true })
 })
 
+/** One of these texts. */
+export const oneOf = <const Values extends readonly [string, ...Array<string>]>(
+  ...values: Values
+): Schema.Schema<Values[number]> =>
+  Schema.Literal(...values).annotations(expected(values.map((value) => JSON.stringify(value)).join(" or ")))
+
 /** The error message for an invalid value, in one line. */
 export const refusal = (rule: string, actual: unknown): string =>
   `Expected ${rule}, actual ${
@@ -47,11 +53,11 @@ const baseUrlProblem = (baseUrl: string): string | true => {
   const text = baseUrl.trim()
   const url = urlIn(text)
   // What precedes the `@` of an address can be a secret, also where the address does not parse.
-  if (hasCredentials(text)) return "baseUrl must not contain credentials (give apiKey instead)"
+  if (hasCredentials(text)) return "Expected a URL without credentials (set apiKey instead)"
   const shown = url?.host ? `, actual ${url.protocol}//${url.host}` : ""
   if (!/^https?:$/.test(url?.protocol ?? "")) return notHttp + shown
-  if (text.includes("?")) return `baseUrl must not contain a query (give wire.query instead)${shown}`
-  return text.includes("#") ? `baseUrl must not contain a fragment${shown}` : true
+  if (text.includes("?")) return `Expected a URL without a query (set wire.query instead)${shown}`
+  return text.includes("#") ? `Expected a URL without a fragment${shown}` : true
 }
 
 /** Whether an `@` stands before the path, the query and the fragment. */
@@ -61,14 +67,14 @@ const hasCredentials = (text: string): boolean => {
   return at !== -1 && !/[?#]/.test(before) && before.split(/\/+/, 3).length < 3
 }
 
-const notHttp = "baseUrl must be an http or https URL"
+const notHttp = "Expected an http or https URL"
 
 /** An http or https URL without query, fragment or credentials. The error shows no part that could be a secret. */
 export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({ message: () => notHttp }).pipe(
   Schema.filter(baseUrlProblem)
 )
 
-const refusedKey = { message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" }
+const refusedKey = { message: () => "Expected printable ASCII without spaces, actual <redacted>" }
 
 /** A key that fits into a header. The error never shows it. */
 export const ApiKey: Schema.Schema<string> = Schema.String.annotations(refusedKey).pipe(
@@ -77,7 +83,7 @@ export const ApiKey: Schema.Schema<string> = Schema.String.annotations(refusedKe
 )
 
 const HeaderValue = Schema.Redacted(
-  Schema.String.annotations({ message: () => "a header must be a text, actual <redacted>" })
+  Schema.String.annotations({ message: () => "Expected a text, actual <redacted>" })
 )
 
 /** Headers that the HTTP client sets. */
@@ -85,22 +91,23 @@ const ofMessages = /^(content-length|transfer-encoding|connection|keep-alive|upg
 
 /** Headers whose values are secrets. The error never shows them. */
 export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue }).annotations({
-  message: () => "headers must be texts by name, actual <redacted>"
+  message: () => "Expected texts by name, actual <redacted>"
 }).pipe(
-  Schema.filter((headers) => {
-    for (const [name, value] of Object.entries(headers)) {
-      const shown = `the header ${JSON.stringify(name)}`
-      if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
-        return `${shown} must have a name of letters, digits and !#$%&'*+-.^_\`|~`
-      }
-      if (ofMessages.test(name)) return `${shown} must not be set: the HTTP client sets it`
-      if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(Redacted.value(value))) {
-        return `${shown} must have a value of printable Latin-1 characters without line breaks, actual <redacted>`
-      }
-    }
-    return true
-  })
+  Schema.filter((headers) =>
+    Object.entries(headers).flatMap(([name, value]) => {
+      const message = headerProblem(name, Redacted.value(value))
+      return message === undefined ? [] : [{ path: [name], message }]
+    })
+  )
 )
+
+const headerProblem = (name: string, value: string): string | undefined => {
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return "Expected a name of letters, digits and !#$%&'*+-.^_`|~"
+  if (ofMessages.test(name)) return "Expected a header that the HTTP client does not set itself"
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value)
+    ? undefined
+    : "Expected printable Latin-1 characters without line breaks, actual <redacted>"
+}
 
 /** A duration above zero, as JSON: milliseconds, or text such as `30 seconds` or `Infinity`. */
 export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema.transformOrFail(

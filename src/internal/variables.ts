@@ -48,18 +48,20 @@ export const environment = Config.all({
 })
 
 /**
- * Finds a misspelled variable: one with an unknown name, if the variable with the nearest known name is not set. Other
- * unknown variables may belong to other programs.
+ * The error for misspelled variables: those with an unknown name, if the variable with the nearest known name is not set.
+ * Other unknown variables may belong to other programs.
  */
 export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigError | undefined => {
   const known = [...server, ...texts, ...numbers].map((field) => nameOf(field))
-  for (const name of given) {
+  return given.flatMap((name): ReadonlyArray<ConfigError.ConfigError> => {
     const suggestion = known.includes(name) ? undefined : nearest(name, known)
-    if (suggestion !== undefined && !given.includes(suggestion)) {
-      return ConfigError.InvalidData([name], unknownSetting(name, known))
-    }
-  }
-  return undefined
+    return suggestion === undefined || given.includes(suggestion)
+      ? []
+      : [ConfigError.InvalidData([name], unknownSetting(name, known))]
+  }).reduce<ConfigError.ConfigError | undefined>(
+    (left, right) => left === undefined ? right : ConfigError.And(left, right),
+    undefined
+  )
 }
 
 /** The error for a name that no preset has. */

@@ -134,7 +134,7 @@ describe("if the chat cannot start", () => {
   for (
     const [name, value, reason] of [
       ["LLM_TEMPERATURE", "9", "LLM_TEMPERATURE: Expected a number between 0 and 2, or null, actual 9"],
-      ["LLM_BASE_URL", "not an address", "LLM_BASE_URL: baseUrl must be an http or https URL"],
+      ["LLM_BASE_URL", "not an address", "LLM_BASE_URL: Expected an http or https URL"],
       ["LLM_PROVIDER", "nobody", "LLM_PROVIDER: There is no preset \"nobody\". Expected one of "]
     ] as const
   ) {

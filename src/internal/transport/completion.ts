@@ -22,7 +22,6 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import { type LLMConfig, override } from "../../LLMConfig.ts"
 import { Decoder, type Problem } from "../decode/decoder.ts"
 import * as Failure from "../errors/toChatError.ts"
-import { issueOf } from "../issue.ts"
 import { defined } from "../json.ts"
 import { toBody } from "../request/body.ts"
 import * as Body from "./byteReader.ts"
@@ -353,10 +352,7 @@ const withOverrides = (
     Struct.pick(options, "frequencyPenalty", "maxTokens", "model", "presencePenalty", "temperature", "topP")
   )
   if (Object.keys(overrides).length === 0) return Effect.succeed(config)
-  return Effect.mapError(override(config, overrides), (cause) => {
-    const { message, path } = issueOf(cause)
-    return new InvalidRequestError({ message: `${path.map(String).join(".")}: ${message}` })
-  })
+  return Effect.mapError(override(config, overrides), ({ message }) => new InvalidRequestError({ message }))
 }
 
 /** A server's own refusal comes late, and often does not say what to do. */
