@@ -333,11 +333,15 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
 }
 
 /** The errors of variables, by the issues of their settings. */
-const invalid = (error: ParseResult.ParseError): ConfigError.ConfigError =>
-  Arr.map(
-    issuesOf(error),
-    ({ message, path: [field = "config"] }) => ConfigError.InvalidData([Variables.nameOf(String(field))], message)
-  ).reduce((left, right) => ConfigError.And(left, right))
+const toConfigError = (
+  input: Readonly<Record<string, unknown>>,
+  error: ParseResult.ParseError
+): ConfigError.ConfigError =>
+  Arr.map(issuesOf(error), ({ message, path: [field = "config"] }) => {
+    const name = String(field)
+    const path = [Variables.nameOf(name)]
+    return input[name] === undefined ? ConfigError.MissingData(path, message) : ConfigError.InvalidData(path, message)
+  }).reduce((left, right) => ConfigError.And(left, right))
 
 /**
  * Reads the settings from the environment.
@@ -387,9 +391,7 @@ export const config: Config.Config<LLMConfig> = Config.mapOrFail(
     }
     const openaiKeyFits = baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com"
     const apiKey = own.apiKey ?? (openaiKeyFits ? openai.apiKey : undefined)
-    return Either.mapLeft(
-      decodeUnknown(defined({ ...preset, ...texts, ...Rec.map(numbers, Variables.toNumber), apiKey, baseUrl })),
-      invalid
-    )
+    const input = defined({ ...preset, ...texts, ...Rec.map(numbers, Variables.toNumber), apiKey, baseUrl })
+    return Either.mapLeft(decodeUnknown(input), (error) => toConfigError(input, error))
   }
 )

@@ -560,6 +560,17 @@ describe("LLMConfig.config", () => {
       assert.isFalse(moved.wire.streamOptions)
     }))
 
+  it.effect("fails with the missing variable if a preset has no default model", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(read({ LLM_PROVIDER: "ollama" }))
+
+      assert.strictEqual(
+        shown(error),
+        `(Missing data at LLM_MODEL: "Expected a model: the preset of "ollama" has no default model")`
+      )
+      assert.isTrue(ConfigError.isMissingDataOnly(error))
+    }))
+
   it.effect("fails with the known names if a preset is unknown", () =>
     Effect.gen(function*() {
       for (const name of ["nobody", "__proto__", "constructor"]) {
