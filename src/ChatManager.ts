@@ -45,7 +45,7 @@ import { inOneLine } from "./internal/issue.ts"
 import * as Registry from "./internal/sessions/registry.ts"
 import { encodeDuration, Timeout, WholeOrInfinite } from "./internal/settings.ts"
 import * as Chat from "./internal/turn/chat.ts"
-import type { Mark } from "./internal/turn/choices.ts"
+import type { StoredFlag } from "./internal/turn/chosenSettings.ts"
 import { Conversation } from "./internal/turn/conversation.ts"
 import type * as Limits from "./Limits.ts"
 import type * as LLMChat from "./LLMChat.ts"
@@ -311,7 +311,7 @@ export const fromCompletions = (
         const { config = defaults, settings } = options
         const { begin, chooseIn } = choosing(
           options,
-          (after) => new Conversation({ id, store, after, defaults, window, onUsage })
+          (after) => new Conversation({ id, store, previousRemoval: after, defaults, window, onUsage })
         )
         const chat = Effect.map(registry.create(id, begin), (conversation) => {
           chooseIn(conversation)
@@ -337,10 +337,10 @@ export const fromCompletions = (
 
 /** Applies the options of one `getChat` to the conversation that it creates or finds, and again after an eviction. */
 const choosing = (choice: GetOptions, begin: Registry.Begin) => {
-  let mark: Mark | undefined
+  let flag: StoredFlag | undefined
   let isMade = false
   const choose = (conversation: Conversation): Conversation => {
-    mark = conversation.choose(choice, mark)
+    flag = conversation.chooseSettings(choice, flag)
     isMade = true
     return conversation
   }

@@ -27,7 +27,7 @@ import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import { inOneLine } from "./internal/issue.ts"
 import * as Admission from "./internal/limits/admission.ts"
-import { GroupGates } from "./internal/limits/groupGates.ts"
+import { GroupLimits } from "./internal/limits/groupLimits.ts"
 import { TokenUse } from "./internal/limits/tokenUse.ts"
 import { estimateInput } from "./internal/request/estimate.ts"
 import { WholeOrInfinite } from "./internal/settings.ts"
@@ -181,8 +181,8 @@ const over = (
     const complete = (request: ChatRequest) =>
       Effect.flatMap(enter(request), ({ mapError, request, use }) =>
         completions.complete(request).pipe(
-          Effect.tap((response) => use.answered(response)),
-          Effect.tapError((error) => use.failed(error)),
+          Effect.tap((response) => use.onResponse(response)),
+          Effect.tapError((error) => use.onFailure(error)),
           Effect.mapError(mapError)
         ))
 
@@ -190,7 +190,7 @@ const over = (
       enter(request).pipe(
         Scope.extend(scope),
         Effect.map(({ mapError, request, use }) => {
-          const pull = use.watch(toPull(completions.stream(request), scope, request.signal))
+          const pull = use.track(toPull(completions.stream(request), scope, request.signal))
           return mapError === identity ? pull : Effect.mapError(pull, Option.map(mapError))
         }),
         Effect.catchTag("Stopped", () => Effect.succeed(ended))
@@ -205,11 +205,11 @@ const over = (
 /** The limits of conversations, if there are any. */
 const gatesOf = (
   { requestsPerMinute = Infinity, tokensPerMinute = Infinity }: NonNullable<Options["perConversation"]> = {}
-): Effect.Effect<GroupGates | undefined, never, Scope.Scope> =>
+): Effect.Effect<GroupLimits | undefined, never, Scope.Scope> =>
   requestsPerMinute === Infinity && tokensPerMinute === Infinity
     ? Effect.succeed(undefined)
     : Effect.acquireRelease(
-      Effect.sync(() => new GroupGates({ requestsPerMinute, tokensPerMinute })),
+      Effect.sync(() => new GroupLimits({ requestsPerMinute, tokensPerMinute })),
       (gates) => gates.close
     )
 
@@ -224,7 +224,7 @@ interface Admitted {
 
 const admit = (
   admission: Admission.Admission,
-  gates: GroupGates | undefined,
+  gates: GroupLimits | undefined,
   request: ChatRequest,
   tokens: number
 ): Effect.Effect<Admitted, TimeoutError | Stopped, Scope.Scope> =>
@@ -243,7 +243,7 @@ const admit = (
     const { conversation } = request
     const pass = gates === undefined || conversation === undefined
       ? undefined
-      : yield* wait(Scope.extend(gates.enter(conversation, tokens), scope), start)
+      : yield* wait(Scope.extend(gates.acquire(conversation, tokens), scope), start)
     const own = yield* admission.join(conversation ?? {}, tokens)
     // The queue is joined at once; only the wait in it can be stopped.
     yield* wait(own.admitted, pass === undefined ? start : undefined)

@@ -10,11 +10,11 @@ import * as Schema from "effect/Schema"
 
 /** The annotation of a rule. The error of an invalid value has the rule and the value. */
 export const expected = (rule: string) => ({
-  message: ({ actual }: ParseResult.ParseIssue) => ({ message: refusal(rule, actual), override: true })
+  message: ({ actual }: ParseResult.ParseIssue) => ({ message: expectedMessage(rule, actual), override: true })
 })
 
 /** The error message for an invalid value, in one line. */
-export const refusal = (rule: string, actual: unknown): string =>
+export const expectedMessage = (rule: string, actual: unknown): string =>
   `Expected ${rule}, actual ${
     typeof actual === "string" ? JSON.stringify(actual) : Inspectable.toStringUnknown(actual, 0)
   }`
@@ -81,7 +81,7 @@ const HeaderValue = Schema.Redacted(
 )
 
 /** Headers that the HTTP client sets. */
-const ofMessages = /^(content-length|transfer-encoding|connection|keep-alive|upgrade|expect|trailer|te)$/i
+const reservedHeaders = /^(content-length|transfer-encoding|connection|keep-alive|upgrade|expect|trailer|te)$/i
 
 /** Headers whose values are secrets. The error never shows them. */
 export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue }).annotations({
@@ -93,7 +93,7 @@ export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue })
       if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) {
         return `${shown} must have a name of letters, digits and !#$%&'*+-.^_\`|~`
       }
-      if (ofMessages.test(name)) return `${shown} must not be set: the HTTP client sets it`
+      if (reservedHeaders.test(name)) return `${shown} must not be set: the HTTP client sets it`
       if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(Redacted.value(value))) {
         return `${shown} must have a value of printable Latin-1 characters without line breaks, actual <redacted>`
       }

@@ -31,7 +31,7 @@ const names = (words: number): Config.Config<ReadonlyArray<string>> =>
   )
 
 /** The names of the variables that begin with `LLM_`, of at most five words. Their values are not read. */
-const givenNames = Config.all([names(1), Config.nested(names(4), "LLM")]).pipe(
+const setNames = Config.all([names(1), Config.nested(names(4), "LLM")]).pipe(
   Config.map((
     [whole, ends]
   ) => [...whole.filter((name) => name.startsWith("LLM_")), ...ends.map((end) => `LLM_${end}`)]),
@@ -40,7 +40,7 @@ const givenNames = Config.all([names(1), Config.nested(names(4), "LLM")]).pipe(
 
 /** The variables that are read, and the names of all that are given. */
 export const environment = Config.all({
-  given: givenNames,
+  given: setNames,
   own: variables(server),
   openai: variables(["baseUrl", "apiKey"], "OPENAI"),
   texts: variables(texts),

@@ -39,7 +39,7 @@ interface Waiter {
   readonly tokens: number
   readonly admitted: Deferred.Deferred<void>
   reserved: Entry | undefined
-  hasLeft: boolean
+  isReleased: boolean
 }
 
 const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
@@ -85,11 +85,11 @@ class QueuedAdmission {
 
   /** Admits calls until it is interrupted. Nothing else takes slots, so calls get them in the order of the queue. */
   get run(): Effect.Effect<never> {
-    const untilSomeoneWaits = Effect.zipRight(
+    const untilCallWaits = Effect.zipRight(
       this.#change.close,
       Effect.suspend(() => this.#queue.head === undefined ? this.#change.await : Effect.void)
     )
-    return untilSomeoneWaits.pipe(
+    return untilCallWaits.pipe(
       Effect.zipRight(this.#slots.take(1)),
       Effect.zipRight(this.#admitHead),
       Effect.flatMap((isAdmitted) => isAdmitted ? Effect.void : this.#slots.release(1)),
@@ -106,7 +106,7 @@ class QueuedAdmission {
 
   join(group: unknown, tokens: number): Effect.Effect<Waiter> {
     return Effect.flatMap(Deferred.make<void>(), (admitted) => {
-      const waiter = { group, tokens, admitted, reserved: undefined, hasLeft: false }
+      const waiter = { group, tokens, admitted, reserved: undefined, isReleased: false }
       if (!this.#isOpen) return Effect.as(Deferred.interrupt(admitted), waiter)
       this.#queue.join(group, waiter)
       return Effect.as(this.#change.open, waiter)
@@ -115,8 +115,8 @@ class QueuedAdmission {
 
   release(waiter: Waiter): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (waiter.hasLeft) return Effect.void
-      waiter.hasLeft = true
+      if (waiter.isReleased) return Effect.void
+      waiter.isReleased = true
       if (waiter.reserved !== undefined) return this.#slots.release(1)
       this.#queue.leave(waiter.group, waiter)
       return this.#change.open

@@ -9,10 +9,10 @@
 const minute = 60_000
 
 /** Beyond every limit, and small enough that sums stay exact. */
-const most = 1e12
+const maxAmount = 1e12
 
 /** A valid amount, whatever number of tokens a program or a server sent. */
-const whole = (amount: number): number => amount > 0 ? Math.min(Math.ceil(amount), most) : 0
+const toAmount = (amount: number): number => amount > 0 ? Math.min(Math.ceil(amount), maxAmount) : 0
 
 /** An amount that counts since a moment. */
 export interface Entry {
@@ -37,7 +37,7 @@ export class SlidingWindow {
   wait(amount: number, now: number): number {
     if (this.limit === Infinity) return 0
     this.forget(now)
-    let excess = this.sum + Math.min(whole(amount), this.limit) - this.limit
+    let excess = this.sum + Math.min(toAmount(amount), this.limit) - this.limit
     let last: Entry | undefined
     for (let i = this.oldest; excess > 0 && i < this.entries.length; i++) {
       last = this.entries[i]
@@ -48,7 +48,7 @@ export class SlidingWindow {
 
   /** Counts the amount from now on, whether it fits or not. */
   take(amount: number, now: number): Entry {
-    const entry = { at: now, amount: whole(amount) }
+    const entry = { at: now, amount: toAmount(amount) }
     if (this.limit !== Infinity && entry.amount > 0) {
       this.entries.push(entry)
       this.sum += entry.amount
@@ -58,7 +58,7 @@ export class SlidingWindow {
 
   /** Corrects an estimated amount. A surplus is returned; an excess counts from now on. */
   settle(entry: Entry, settled: number, now: number): void {
-    const amount = whole(settled)
+    const amount = toAmount(settled)
     if (amount > entry.amount) {
       this.take(amount - entry.amount, now)
     } else {

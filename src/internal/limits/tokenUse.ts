@@ -28,14 +28,14 @@ export class TokenUse {
   }
 
   /** Called when the answer is complete, or ended early. */
-  answered(response: ChatResponse): Effect.Effect<void> {
+  onResponse(response: ChatResponse): Effect.Effect<void> {
     const { messages, options } = this.#request
     return this.#settle(() => estimateUsage(messages, response, options).totalTokens)
   }
 
   /** Called when the call failed. It used no tokens if the server refused it or was unreachable. */
-  failed(error: ChatError): Effect.Effect<void> {
-    if (error.partial !== undefined) return this.answered(error.partial)
+  onFailure(error: ChatError): Effect.Effect<void> {
+    if (error.partial !== undefined) return this.onResponse(error.partial)
     const { messages, options } = this.#request
     const { _tag, status = 400 } = error
     return this.#settle(() => _tag === "TimeoutError" || status < 400 ? estimateInput(messages, options) : 0)
@@ -44,23 +44,23 @@ export class TokenUse {
   /** Called when the call is over. If it ended without an event, its reservation stays, because its real usage is unknown. */
   readonly end: Effect.Effect<void> = Effect.suspend(() =>
     this.#partial !== undefined && this.#hasEvents
-      ? this.answered(this.#partial.response("interrupted"))
+      ? this.onResponse(this.#partial.response("interrupted"))
       : Effect.void
   )
 
   /** The stream of the answer, which releases the permit with its last event. */
-  watch(pull: Pull<ChatEvent, ChatError>): Pull<ChatEvent, ChatError> {
+  track(pull: Pull<ChatEvent, ChatError>): Pull<ChatEvent, ChatError> {
     return Effect.matchEffect(pull, {
       onSuccess: (events) => {
         this.#partial?.add(events)
         this.#hasEvents = true
         const last = events[events.length - 1]
         return last !== undefined && isFinish(last)
-          ? Effect.as(Effect.zipRight(this.answered(last.response), this.#permit.release), events)
+          ? Effect.as(Effect.zipRight(this.onResponse(last.response), this.#permit.release), events)
           : Effect.succeed(events)
       },
       onFailure: (error) => {
-        const settled = Option.isSome(error) ? this.failed(error.value) : this.end
+        const settled = Option.isSome(error) ? this.onFailure(error.value) : this.end
         return settled.pipe(Effect.zipRight(this.#permit.release), Effect.zipRight(Effect.fail(error)))
       }
     })

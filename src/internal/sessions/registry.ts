@@ -13,7 +13,7 @@ import { monotonicMillis } from "../time.ts"
 import { makeDeferred } from "../transport/wait.ts"
 import { Background } from "../turn/background.ts"
 import type { Conversation } from "../turn/conversation.ts"
-import type { Lender } from "../turn/run.ts"
+import type { Lender } from "../turn/runner.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
 /** How many sessions are evicted before other fibers get their turn. */

@@ -5,7 +5,7 @@ import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, parseJson } from "../json.ts"
 
 /** Blank arguments are an empty object, and JSON that was encoded twice is decoded twice. Undefined if not JSON. */
-export const argumentsOf = (text: string): { readonly value: unknown } | undefined => {
+export const parseArguments = (text: string): { readonly value: unknown } | undefined => {
   if (text.trim() === "") return { value: {} }
   const parsed = parseJson(text)
   if (typeof parsed?.value !== "string") return parsed
@@ -14,8 +14,8 @@ export const argumentsOf = (text: string): { readonly value: unknown } | undefin
 }
 
 /** A text that equal calls share: the name, and the arguments with sorted members. */
-export const canonical = ({ arguments: text, name }: ToolCall): string => {
-  const parsed = argumentsOf(text)
+export const canonicalCall = ({ arguments: text, name }: ToolCall): string => {
+  const parsed = parseArguments(text)
   return `${name} ${parsed === undefined ? text : JSON.stringify(sorted(parsed.value))}`
 }
 

@@ -32,11 +32,11 @@ const withoutMedia = (text: string): string =>
     (_match, type: string, data: string) => `[${type}, ${Math.floor(data.length * 3 / 4)} bytes]`
   )
 
-const lone = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g
+const loneSurrogates = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g
 
 /** Well-formed text of at most `max` characters and the mark that says what is left out. Never empty. */
-export const bounded = (text: string, max: number): string => {
-  const whole = text.trim() === "" ? "The tool returned nothing." : text.replace(lone, "\uFFFD")
+export const truncateResult = (text: string, max: number): string => {
+  const whole = text.trim() === "" ? "The tool returned nothing." : text.replace(loneSurrogates, "\uFFFD")
   if (whole.length <= max) return whole
   const head = Math.ceil(max * 2 / 3)
   const start = whole.slice(0, head).replace(/[\uD800-\uDBFF]$/, "")

@@ -14,10 +14,10 @@ import { makeDeferred } from "../transport/wait.ts"
 import type { Answer } from "./answer.ts"
 import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
-import { stepsOf, type StoredCall, type StoredStep } from "./openStep.ts"
-import { bounded, resultOf } from "./result.ts"
-import { finalizersLimit } from "./runCalls.ts"
+import { resultOf, truncateResult } from "./result.ts"
+import { finalizerTimeout } from "./runCalls.ts"
 import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
+import { stepsOf, type StoredCall, type StoredStep } from "./storedStep.ts"
 import type { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
@@ -32,7 +32,7 @@ export interface Options {
 }
 
 /** The tools, and what runs them. */
-export interface Runner {
+export interface ToolRunner {
   readonly current: Effect.Effect<ReadonlyArray<Provided>>
   readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
 }
@@ -44,7 +44,7 @@ export interface Owner {
 }
 
 /** What came of the calls of an answer. */
-export interface Ran {
+export interface StepResult {
   /** The calls as the history keeps them. */
   readonly toolCalls: ReadonlyArray<ToolCall>
   /** A result for each call that is settled. */
@@ -70,7 +70,7 @@ interface Running {
   /** A result for each call, as far as it has come. */
   snapshot: () => ReadonlyArray<CallResult>
   hasBegun: boolean
-  isLeft: boolean
+  isAborted: boolean
   readonly ended: Deferred.Deferred<void>
 }
 
@@ -80,8 +80,8 @@ const defaultConcurrency = 8
 /** The tools of one turn. Mutable: the steps of a turn come one after another. */
 export class TurnTools {
   /** Runs a wait for an approval. */
-  wait: <A>(wait: Effect.Effect<A>) => Effect.Effect<A> = (wait) => wait
-  readonly #runner: Runner
+  runApproval: <A>(wait: Effect.Effect<A>) => Effect.Effect<A> = (wait) => wait
+  readonly #runner: ToolRunner
   readonly #options: Options
   #step = 0
   #offered: { readonly tools: ReadonlyArray<Provided>; readonly options: CallOptions } | undefined
@@ -90,18 +90,18 @@ export class TurnTools {
   readonly #results: Array<CallResult> = []
   readonly #steps: Array<Step> = []
 
-  constructor(runner: Runner, options: Options) {
+  constructor(runner: ToolRunner, options: Options) {
     this.#runner = runner
     this.#options = options
   }
 
   /** Whether calls can wait for an approval while others run. */
-  get canWait(): boolean {
+  get canWaitForApproval(): boolean {
     return this.#options.approve !== undefined
   }
 
   /** Whether the answer to the current request ends the turn, also if the model calls a tool. */
-  get isLast(): boolean {
+  get isLastStep(): boolean {
     return this.#offered?.options.toolChoice === "none"
   }
 
@@ -111,27 +111,27 @@ export class TurnTools {
   }
 
   /** The options of the next request. Attempts of one step offer the same tools. */
-  request(options: CallOptions): Effect.Effect<CallOptions> {
+  requestOptions(options: CallOptions): Effect.Effect<CallOptions> {
     return Effect.suspend(() => {
       if (this.#offered !== undefined) return Effect.succeed(this.#offered.options)
       return Effect.map(this.#runner.current, (tools) => {
         const names = new Set(tools.map(({ name }) => name))
         const described = (options.tools ?? []).filter(({ name }) => !names.has(name))
         const all: ReadonlyArray<Described> = [...tools.map(describe), ...described]
-        this.#offered = { tools, options: { ...options, tools: all, toolChoice: this.#choice(options) } }
+        this.#offered = { tools, options: { ...options, tools: all, toolChoice: this.#toolChoice(options) } }
         return this.#offered.options
       })
     })
   }
 
   /** A forced choice is for the first request: it would make the model call until the limit. */
-  #choice({ toolChoice }: CallOptions): CallOptions["toolChoice"] {
+  #toolChoice({ toolChoice }: CallOptions): CallOptions["toolChoice"] {
     if (this.#limit !== undefined) return "none"
     return this.#step === 0 || toolChoice === "none" || toolChoice === "auto" ? toolChoice : undefined
   }
 
   /** Runs the calls of an answer. */
-  run(answer: ChatResponse, isCutOff: boolean, owner: Owner, emit: Emit): Effect.Effect<Ran, ToolError> {
+  run(answer: ChatResponse, isCutOff: boolean, owner: Owner, emit: Emit): Effect.Effect<StepResult, ToolError> {
     const { options = {}, tools = [] } = this.#offered ?? {}
     const calls = answer.toolCalls.map((call, index): OpenCall => ({
       callId: callIdOf(owner.turnId, this.#step, index),
@@ -158,11 +158,11 @@ export class TurnTools {
   restore(stored: StoredStep): void {
     this.#step = stored.step
     for (const [step, { answer, calls }] of stepsOf(stored.turnId, stored.before).entries()) {
-      this.#results.push(...calls.flatMap((call) => fromStored(call, step)))
+      this.#results.push(...calls.flatMap((call) => storedResult(call, step)))
       this.#steps.push({
         finishReason: answer.finishReason ?? "tool-calls",
         usage: undefined,
-        toolCalls: calls.map(reportOf)
+        toolCalls: calls.map(toStepCall)
       })
     }
   }
@@ -175,35 +175,35 @@ export class TurnTools {
     stored: StoredStep,
     answers: ReadonlyArray<Answer>,
     owner: Owner,
-    { claim, emit }: { readonly emit: Emit; readonly claim: (ran: Ran) => Effect.Effect<void, E> }
-  ): Effect.Effect<Ran, ToolError | E> {
+    { claim, emit }: { readonly emit: Emit; readonly claim: (ran: StepResult) => Effect.Effect<void, E> }
+  ): Effect.Effect<StepResult, ToolError | E> {
     return Effect.gen(this, function*() {
       const tools = yield* this.#runner.current
       const byId = new Map(answers.map((answer) => [answer.callId, answer]))
       const given = stored.calls.flatMap((call): ReadonlyArray<CallResult> => {
         const answer = byId.get(call.callId)
-        return answer !== undefined && "result" in answer ? [this.#given(call, answer.result)] : []
+        return answer !== undefined && "result" in answer ? [this.#toAnswerResult(call, answer.result)] : []
       })
       const decided = stored.calls.flatMap(({ call, callId }): ReadonlyArray<OpenCall> => {
         const answer = byId.get(callId)
         return answer !== undefined && "approved" in answer ? [{ call, callId, decision: answer }] : []
       })
-      const settled = [...stored.calls.flatMap((call) => fromStored(call, this.#step)), ...given]
+      const settled = [...stored.calls.flatMap((call) => storedResult(call, this.#step)), ...given]
       if (answers.length > 0) {
-        yield* claim(this.#resumed(stored, [...settled, ...decided.map((open) => this.#claimed(open))]))
+        yield* claim(this.#toStepResult(stored, [...settled, ...decided.map((open) => this.#toClaimResult(open))]))
       }
       yield* Effect.forEach(given, (result) => emit(toEvent(result)), { discard: true })
       const ran = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
-      return this.#resumed(stored, [...settled, ...ran.results])
+      return this.#toStepResult(stored, [...settled, ...ran.results])
     })
   }
 
-  #given({ call, callId }: StoredCall, given: string | ReadonlyArray<ContentPart>): CallResult {
+  #toAnswerResult({ call, callId }: StoredCall, given: string | ReadonlyArray<ContentPart>): CallResult {
     const { media, text } = resultOf(typeof given === "string" ? given : new Content({ parts: given }))
-    return { callId, call, step: this.#step, outcome: "success", content: bounded(text, 50_000), media }
+    return { callId, call, step: this.#step, outcome: "success", content: truncateResult(text, 50_000), media }
   }
 
-  #claimed({ call, callId, decision }: OpenCall): CallResult {
+  #toClaimResult({ call, callId, decision }: OpenCall): CallResult {
     const isDenied = typeof decision === "object" && !decision.approved
     return isDenied
       ? {
@@ -218,7 +218,7 @@ export class TurnTools {
   }
 
   /** The stored step with these results, in the order of its calls. */
-  #resumed(stored: StoredStep, results: ReadonlyArray<CallResult>): Ran {
+  #toStepResult(stored: StoredStep, results: ReadonlyArray<CallResult>): StepResult {
     const ordered = stored.calls.flatMap(({ callId }) => results.find((result) => result.callId === callId) ?? [])
     return {
       toolCalls: stored.calls.map(({ call }) => call),
@@ -240,14 +240,14 @@ export class TurnTools {
     const { approvalTimeout, approve, isFinal, toolConcurrency = defaultConcurrency } = this.#options
     const running = this.#begin(all, settled)
     return Effect.suspend(() => {
-      if (running.isLeft) return Effect.interrupt
+      if (running.isAborted) return Effect.interrupt
       running.hasBegun = true
       return this.#runner.runCalls({
         calls,
         tools,
         context: { ...owner, step: this.#step },
         concurrency: toolConcurrency,
-        approve: approve && ((request) => this.wait(approve(request))),
+        approve: approve && ((request) => this.runApproval(approve(request))),
         approvalTimeout,
         isFinal,
         previous: this.#results,
@@ -266,14 +266,14 @@ export class TurnTools {
       calls,
       snapshot: () => settled,
       hasBegun: false,
-      isLeft: false,
+      isAborted: false,
       ended: makeDeferred()
     }
     this.#running = running
     return running
   }
 
-  #notStarted({ call, callId }: OpenCall): CallResult {
+  #toNotStartedResult({ call, callId }: OpenCall): CallResult {
     return { callId, call, step: this.#step, outcome: "notStarted", content: wording.notStarted, media: [] }
   }
 
@@ -281,18 +281,18 @@ export class TurnTools {
    * A result for each call of a step that does not end: what finished, what never started, and what may have happened. It
    * waits a while for the finalizers of the handlers.
    */
-  get aborted(): Effect.Effect<Aborted> {
+  get abort(): Effect.Effect<Aborted> {
     return Effect.suspend(() => {
       const running = this.#running
       if (running === undefined) return Effect.succeed({ messages: [], events: [] })
-      running.isLeft = true
+      running.isAborted = true
       const ended = running.hasBegun
-        ? Effect.timeoutOption(Deferred.await(running.ended), finalizersLimit)
+        ? Effect.timeoutOption(Deferred.await(running.ended), finalizerTimeout)
         : Effect.succeed(Option.none())
       return Effect.map(ended, () => {
         const known = running.snapshot()
         const results = running.calls.map((open) =>
-          known.find(({ callId }) => callId === open.callId) ?? this.#notStarted(open)
+          known.find(({ callId }) => callId === open.callId) ?? this.#toNotStartedResult(open)
         )
         const left = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
         return { messages: results.map(toMessage), events: left.map(toEvent) }
@@ -301,7 +301,7 @@ export class TurnTools {
   }
 
   /** Adds a step that is over, with the results of its calls. Returns its number. */
-  add(
+  addStep(
     step: Pick<Step, "finishReason" | "usage">,
     calls: ReadonlyArray<ToolCall>,
     { turnId }: Owner,
@@ -312,8 +312,8 @@ export class TurnTools {
       call,
       result: results.find(({ toolCallId }) => toolCallId === call.id)
     }))
-    this.#steps.push({ ...step, toolCalls: stored.map(reportOf) })
-    this.#results.push(...stored.flatMap((call) => fromStored(call, this.#step)))
+    this.#steps.push({ ...step, toolCalls: stored.map(toStepCall) })
+    this.#results.push(...stored.flatMap((call) => storedResult(call, this.#step)))
     this.#offered = undefined
     this.#running = undefined
     if (calls.length > 0) this.#step++
@@ -329,7 +329,7 @@ export class TurnTools {
 const describe = ({ description, name, parameters, strict }: Provided): Described =>
   defined<Described>({ name, description, parameters, strict })
 
-const reportOf = ({ call, callId, result }: StoredCall): StepCall =>
+const toStepCall = ({ call, callId, result }: StoredCall): StepCall =>
   defined<StepCall>({
     callId,
     name: call.name,
@@ -338,7 +338,7 @@ const reportOf = ({ call, callId, result }: StoredCall): StepCall =>
     result: result?.content
   })
 
-const fromStored = ({ call, callId, result }: StoredCall, step: number): ReadonlyArray<CallResult> =>
+const storedResult = ({ call, callId, result }: StoredCall, step: number): ReadonlyArray<CallResult> =>
   result === undefined
     ? []
     : [{ callId, call, step, outcome: result.outcome ?? "success", content: result.content, media: result.media ?? [] }]

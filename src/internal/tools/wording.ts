@@ -13,12 +13,12 @@ export const cutOff = "The call was not run: the answer was cut off by its token
 export const approvalTimeout =
   "The call was not run: nobody answered the request for approval in time. It is not queued."
 
-export const nobody = "nobody can approve it in this question"
+export const noApprover = "nobody can approve it in this question"
 
 export const repeated =
   "The call was not run: two equal calls in a row had the same result. Use that result or try something else."
 
-export const invalid = (issue: string): string => `The call was not run: its arguments are not valid. ${issue}`
+export const invalidArguments = (issue: string): string => `The call was not run: its arguments are not valid. ${issue}`
 
 export const denied = (name: string, reason: string | undefined): string =>
   `The call of ${name} was denied${reason === undefined ? "" : ` (${reason})`}. It was not run and is not queued. ` +

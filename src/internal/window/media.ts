@@ -5,15 +5,15 @@ import { type ChatMessage, type ContentPart, text, type ToolMessage, type UserMe
 import { type History, TurnScanner } from "./turnScanner.ts"
 
 /** Caches the results, because token counters cache counts by message object. */
-const replaced = new WeakMap<ChatMessage, ChatMessage>()
+const replacements = new WeakMap<ChatMessage, ChatMessage>()
 
 /** The message with a text part in the place of each image, recording or file. */
 export const withoutMedia = (message: ChatMessage): ChatMessage => {
   if (!hasMedia(message)) return message
-  const known = replaced.get(message)
+  const known = replacements.get(message)
   if (known !== undefined) return known
   const result = replace(message)
-  replaced.set(message, result)
+  replacements.set(message, result)
   return result
 }
 

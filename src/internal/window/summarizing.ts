@@ -9,7 +9,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Complete, Input, SummarizeOptions, Summary } from "../../HistorySelection.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
 import { tally } from "./tally.ts"
-import { inFront, withToolsAsText } from "./transcript.ts"
+import { systemAndSummary, withToolsAsText } from "./transcript.ts"
 import { TurnScanner } from "./turnScanner.ts"
 
 interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
@@ -30,7 +30,7 @@ interface TurnCost {
 }
 
 /** The stored summary, unless it replaces more messages than the history has. */
-export const current = ({ messages, summary }: Input): Summary | undefined =>
+export const currentSummary = ({ messages, summary }: Input): Summary | undefined =>
   summary !== undefined && summary.replaces <= messages.length ? summary : undefined
 
 /** Summarizes turns in steps. The first step without a usable summary ends this and logs a warning. */
@@ -38,13 +38,13 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
   Effect.gen(function*() {
     const { instruction, model } = rules
     const callOptions = model === undefined ? {} : { options: { model } }
-    let summary = current(input)
+    let summary = currentSummary(input)
     let made: Option.Option<Summary> = Option.none()
     for (const { from, to } of yield* plan(rules, input)) {
       const asked = complete({
         ...callOptions,
         messages: [
-          ...inFront(input.system, summary?.text),
+          ...systemAndSummary(input.system, summary?.text),
           ...withToolsAsText(input.messages.slice(from, to)),
           user(instruction)
         ]
@@ -64,7 +64,7 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
 const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
-    const scanner = new TurnScanner(input, current(input)?.replaces ?? 0)
+    const scanner = new TurnScanner(input, currentSummary(input)?.replaces ?? 0)
     /** From the newest to the oldest. */
     const costs: Array<TurnCost> = []
     let kept = 0
@@ -75,12 +75,12 @@ const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<Reado
       return false
     }
     return Effect.map(
-      tally(when.tokens === undefined ? free : counter, scanner.read, onRead),
+      tally(when.tokens === undefined ? freeCounter : counter, scanner.read, onRead),
       (cost) => scanner.turns > turns || cost > tokens ? toSteps(costs.slice(kept - 1).reverse(), tokens) : []
     )
   })
 
-const free: TokenCounter = { count: () => 0 }
+const freeCounter: TokenCounter = { count: () => 0 }
 
 /** Groups turns, from the oldest to the newest, into steps of at most `tokens` tokens and at least one turn. */
 const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<Step> => {

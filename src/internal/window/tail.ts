@@ -7,7 +7,7 @@ import { withoutMedia } from "./media.ts"
 import { type History, TurnScanner } from "./turnScanner.ts"
 
 /** Counts only the parts of a message that every window sends, without media and reasoning. */
-const texts = make({ reasoning: false })
+const textCounter = make({ reasoning: false })
 
 /**
  * Whether the window chooses the same messages from this tail as from the complete history. The store loads more of the
@@ -20,7 +20,7 @@ export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): 
   while (scanner.isIncomplete || scanner.turns < turns || counted < tokens) {
     const message = scanner.read()
     if (message === undefined) return false
-    counted += texts.count(withoutMedia(message))
+    counted += textCounter.count(withoutMedia(message))
   }
   // The scanner also ends in the middle of the turn that the new messages continue, if the tail does.
   return scanner.start > 0 || offset === 0 || messages[0]?.role === "user"

@@ -4,7 +4,10 @@
 import { assistant, type ChatMessage, type SystemMessage, user } from "../../ChatMessage.ts"
 
 /** The system message and the summary, if there are any. */
-export const inFront = (system: SystemMessage | undefined, summary: string | undefined): ReadonlyArray<ChatMessage> => [
+export const systemAndSummary = (
+  system: SystemMessage | undefined,
+  summary: string | undefined
+): ReadonlyArray<ChatMessage> => [
   ...(system === undefined ? [] : [system]),
   ...(summary === undefined ? [] : [user("Summarize our conversation so far."), assistant(summary)])
 ]

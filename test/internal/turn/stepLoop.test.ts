@@ -7,11 +7,11 @@ import { ChatCompletions, ChatMessage, HistoryWindow, LLMConfig, Tool, ToolSet }
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { store as noopStore } from "../../../src/internal/history/noopStore.ts"
 import { toPull, toStream } from "../../../src/internal/transport/stream.ts"
+import * as Opening from "../../../src/internal/turn/beginTurn.ts"
 import type { FinishedTurn } from "../../../src/internal/turn/content.ts"
 import { Conversation } from "../../../src/internal/turn/conversation.ts"
-import * as Opening from "../../../src/internal/turn/opening.ts"
-import { send } from "../../../src/internal/turn/steps.ts"
-import * as Steps from "../../../src/internal/turn/steps.ts"
+import { send } from "../../../src/internal/turn/stepLoop.ts"
+import * as Steps from "../../../src/internal/turn/stepLoop.ts"
 import { held, lines, nothing, options, requests, sent, streams, usage, withScript } from "../../support/chats.ts"
 
 const call = { id: "c1", type: "function", function: { name: "time", arguments: "{}" } }
@@ -57,7 +57,7 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
   })
   const begin = (scope: Scope.Scope, toolSet?: ToolSet.ToolSet) =>
     Effect.catchTag(
-      Opening.begin(
+      Opening.beginTurn(
         conversation,
         { input: [ChatMessage.user("What time is it?")], tools: toolSet && (() => toolSet.forTurn({})) },
         scope
@@ -81,7 +81,7 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
       Effect.map(
         begin(scope, toolSet),
         (turn) =>
-          Steps.events(turn, (f) => send(turn, completions.complete, f), (request) => {
+          Steps.stream(turn, (f) => send(turn, completions.complete, f), (request) => {
             turn.meter.begin(request)
             return toPull(completions.stream(request), turn.scope, turn.signal)
           }, (events) => events)

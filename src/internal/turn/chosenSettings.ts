@@ -1,5 +1,5 @@
 /**
- * The settings, title and owner that the program chose for a conversation, on top of the stored ones.
+ * The settings, title and owner that the program chose for a conversation and that are not stored yet.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -11,87 +11,91 @@ import type { Commit, Settings } from "../../StoredConversation.ts"
 import * as ConversationSettings from "../history/settings.ts"
 import type { Content } from "./content.ts"
 
-/** The choices of one `getChat`. */
-export interface Choice {
+/** The settings that one `getChat` chooses. */
+export interface SettingsChoice {
   readonly config?: LLMConfig.LLMConfig | undefined
   readonly settings?: Changes | undefined
   readonly title?: string | undefined
   readonly owner?: string | undefined
 }
 
-/** Whether choices are stored. They are not made again then. */
-export interface Mark {
+/** Whether the settings of a `getChat` are stored. If so, they are not applied to a later conversation in memory again. */
+export interface StoredFlag {
   isStored: boolean
 }
 
-/** What is stored of a change of settings. `done` makes the rest of it, in memory. */
-interface Change {
+/** A change of settings: the part to store, and the part that applies in memory only. */
+interface SettingsChange {
   readonly update: ConversationSettings.Update
-  readonly done: () => void
+  readonly applyInMemory: () => void
 }
 
-/** The columns of a commit that choices change. */
+/** The title and the owner of a commit. */
 type Columns = Pick<Commit, "title" | "owner">
 
 const noColumns: Columns = {}
 
-/** The choices that are not stored yet, and the config that the conversation has. Mutable. */
-export class Choices {
+/** The chosen settings that are not stored yet, and the config of the conversation. Mutable. */
+export class ChosenSettings {
   readonly #id: string
   readonly #defaults: LLMConfig.LLMConfig
-  /** The config of the last `getChat`, and the same with changes that are not stored. */
-  #given: LLMConfig.LLMConfig
+  /** The config of the last `getChat`. */
+  #configured: LLMConfig.LLMConfig
+  /** The same config with the changes that apply in memory only. */
   #base: LLMConfig.LLMConfig
   #update: ConversationSettings.Update = ConversationSettings.noUpdate
   #columns: Columns = noColumns
-  #mark: Mark | undefined
+  #storedFlag: StoredFlag | undefined
   #applied: { readonly to: Content; readonly content: Either.Either<Content, HistoryStoreError> } | undefined
 
   constructor(id: string, defaults: LLMConfig.LLMConfig) {
     this.#id = id
     this.#defaults = defaults
-    this.#given = defaults
+    this.#configured = defaults
     this.#base = defaults
   }
 
-  /** Makes a choice. `mark` tells whether it is stored already. Returns the mark that tells it from now on. */
-  make({ config, owner, settings, title }: Choice, mark?: Mark): Mark | undefined {
-    if (config !== undefined) this.#given = this.#base = ConversationSettings.toBase(config, this.#defaults)
-    if (mark?.isStored !== true) {
-      if (config !== undefined) this.#add(ConversationSettings.fromConfig(config, this.#defaults))
+  /** Chooses settings, unless `flag` says that they are stored. Returns the flag that says so from now on. */
+  choose({ config, owner, settings, title }: SettingsChoice, flag?: StoredFlag): StoredFlag | undefined {
+    if (config !== undefined) this.#configured = this.#base = ConversationSettings.toBase(config, this.#defaults)
+    if (flag?.isStored !== true) {
+      if (config !== undefined) this.#addUpdate(ConversationSettings.fromConfig(config, this.#defaults))
       if (settings !== undefined) {
-        const { done, update } = this.change(settings)
-        done()
-        this.#add(update)
+        const { applyInMemory, update } = this.change(settings)
+        applyInMemory()
+        this.#addUpdate(update)
       }
       if (title !== undefined) this.#columns = { ...this.#columns, title }
       if (owner !== undefined) this.#columns = { ...this.#columns, owner }
-      if (settings !== undefined || title !== undefined || owner !== undefined) this.#mark ??= { isStored: false }
+      if (settings !== undefined || title !== undefined || owner !== undefined) this.#storedFlag ??= { isStored: false }
     }
     this.#applied = undefined
-    return mark?.isStored === true ? mark : this.#mark
+    return flag?.isStored === true ? flag : this.#storedFlag
   }
 
   /**
-   * What of these changes is stored. Those of the model and the sampling change a config of another server in memory only,
-   * when `done` is called.
+   * Makes a change of these settings. If the conversation has a config of another server, the model and the sampling settings
+   * change in memory only.
    */
-  change({ systemPrompt, window, ...sampling }: Changes): Change {
+  change({ systemPrompt, window, ...sampling }: Changes): SettingsChange {
     if (!this.#isForeign) {
-      return { update: ConversationSettings.fromChanges({ systemPrompt, window, ...sampling }), done: () => {} }
+      return {
+        update: ConversationSettings.fromChanges({ systemPrompt, window, ...sampling }),
+        applyInMemory: () => {}
+      }
     }
     return {
       update: ConversationSettings.fromChanges({ systemPrompt, window }),
-      done: () => this.#rebase(Either.getOrElse(LLMConfig.override(this.#base, sampling), () => this.#base))
+      applyInMemory: () => this.#rebase(Either.getOrElse(LLMConfig.override(this.#base, sampling), () => this.#base))
     }
   }
 
-  /** Drops the choices of these settings. Those of a config of another server are again as it has them. */
-  reset(names: ReadonlyArray<keyof ChatSettings>): Change {
+  /** Removes the chosen values of these settings. In a config of another server, they get the config's values again. */
+  reset(names: ReadonlyArray<keyof ChatSettings>): SettingsChange {
     return {
       update: ConversationSettings.fromNames(names),
-      done: () => {
-        if (this.#isForeign) this.#rebase(ConversationSettings.withFieldsOf(this.#base, this.#given, names))
+      applyInMemory: () => {
+        if (this.#isForeign) this.#rebase(ConversationSettings.withFieldsOf(this.#base, this.#configured, names))
       }
     }
   }
@@ -101,17 +105,17 @@ export class Choices {
     this.#applied = undefined
   }
 
-  /** Whether there is anything to store. */
+  /** Whether chosen settings are not stored yet. */
   get isPending(): boolean {
-    return this.#mark !== undefined
+    return this.#storedFlag !== undefined
   }
 
-  /** Whether there is anything to store that `append` does not store at this version. */
+  /** Whether the store needs a `commit`, because its `append` cannot store the chosen settings at this version. */
   needsCommit(version: number): boolean {
     return this.isPending && (version > 0 || Object.keys(this.#columns).length > 0)
   }
 
-  /** The content with the choices. */
+  /** Applies the chosen settings to the content. */
   apply(content: Content): Either.Either<Content, HistoryStoreError> {
     if (this.#applied?.to === content) return this.#applied.content
     const choices = ConversationSettings.update(this.#update, content)
@@ -124,37 +128,40 @@ export class Choices {
     return applied
   }
 
-  /** The choices that a commit stores. */
+  /** The fields of a commit that store the chosen settings. */
   columns({ prompt, settings }: Content): Columns & { readonly settings: Settings; readonly systemPrompt: string } {
     return { ...this.#columns, settings, systemPrompt: prompt }
   }
 
-  /** Whether an update changes the prompt alone, to one that is not empty, and there is nothing else to store. */
+  /** Whether an update changes only the prompt, to one that is not empty, and no other chosen settings are pending. */
   isPrompt({ changes: { systemPrompt, ...others } }: ConversationSettings.Update): boolean {
     return !this.isPending && typeof systemPrompt === "string" && systemPrompt !== "" &&
       Object.keys(others).length === 0
   }
 
-  /** Runs a write that stores the choices. They are made again later if it fails, or if `isKept` is false. */
-  storing<A, E>(write: Effect.Effect<A, E>, isKept: boolean): Effect.Effect<A, E> {
+  /**
+   * Runs a write that stores the chosen settings. If it fails, they stay pending. If `isPersistent` is false, their flag stays
+   * false, so that a later conversation in memory applies them again.
+   */
+  storing<A, E>(write: Effect.Effect<A, E>, isPersistent: boolean): Effect.Effect<A, E> {
     return Effect.suspend(() => {
       const update = this.#update
       const columns = this.#columns
-      const mark = this.#mark
+      const flag = this.#storedFlag
       this.#update = ConversationSettings.noUpdate
       this.#columns = noColumns
-      this.#mark = undefined
+      this.#storedFlag = undefined
       this.#applied = undefined
-      // A store that throws has not stored them either.
+      // `onExit` also restores the settings after a defect of the store.
       return Effect.onExit(write, (exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) {
-            if (mark !== undefined) mark.isStored = isKept
+            if (flag !== undefined) flag.isStored = isPersistent
             return
           }
           this.#update = ConversationSettings.combine(update, this.#update)
           this.#columns = { ...columns, ...this.#columns }
-          this.#mark = mark ?? this.#mark
+          this.#storedFlag = flag ?? this.#storedFlag
           this.#applied = undefined
         }))
     })
@@ -164,9 +171,9 @@ export class Choices {
     return ConversationSettings.isForeign({ base: this.#base, defaults: this.#defaults })
   }
 
-  #add(update: ConversationSettings.Update): void {
+  #addUpdate(update: ConversationSettings.Update): void {
     this.#update = ConversationSettings.combine(this.#update, update)
     this.#applied = undefined
-    if (update.isReset || Object.keys(update.changes).length > 0) this.#mark ??= { isStored: false }
+    if (update.isReset || Object.keys(update.changes).length > 0) this.#storedFlag ??= { isStored: false }
   }
 }

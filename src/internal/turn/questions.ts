@@ -1,5 +1,6 @@
 /**
- * What turns and questions find in a conversation as they begin: an earlier turn, or calls that wait.
+ * Finds what a turn answers: an earlier turn, or open calls. Also builds requests of single questions, and settles open
+ * calls when turns are stopped.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -10,10 +11,10 @@ import type { OpenCall, Regenerate, Replace, Respond } from "../../Turn.ts"
 import { store as noopStore } from "../history/noopStore.ts"
 import { type Question, questionOf, type StoreError, type TurnInput, withSystem } from "./content.ts"
 import { Conversation } from "./conversation.ts"
-import { findOpen, openCallsOf, type Resumed, settle } from "./openCalls.ts"
+import { findAnswered, openCallsOf, type Resumed, settleOpenCalls } from "./openCalls.ts"
 
-/** The request of a question outside the history. */
-export const question = (
+/** The request of a single question, without the history. */
+export const questionRequest = (
   conversation: Conversation,
   input: TurnInput
 ): Effect.Effect<ChatRequest, HistoryStoreError> =>
@@ -23,8 +24,8 @@ export const question = (
     conversation: conversation.owner
   }))
 
-/** A conversation without a history, for a question whose answer takes several requests. */
-export const alone = (conversation: Conversation): Effect.Effect<Conversation, HistoryStoreError> =>
+/** A temporary conversation with the same settings and no history, for a single question with tools. */
+export const withoutHistory = (conversation: Conversation): Effect.Effect<Conversation, HistoryStoreError> =>
   Effect.map(conversation.content, ({ config, systemPrompt }) =>
     new Conversation({
       id: conversation.id,
@@ -38,70 +39,73 @@ export const alone = (conversation: Conversation): Effect.Effect<Conversation, H
 export const openCalls = (conversation: Conversation): Effect.Effect<ReadonlyArray<OpenCall>, HistoryStoreError> =>
   Effect.map(conversation.content, openCallsOf)
 
-/** Looks for the turn that is to be answered again. */
-const resolve = (
+/** Finds the turn to answer again. */
+const findEarlierTurn = (
   conversation: Conversation,
   input: Regenerate | Replace
 ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> =>
-  Effect.flatMap(conversation.stored("whole"), (content) => {
-    const which = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
+  Effect.flatMap(conversation.readStored("all"), (content) => {
+    const missing = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
     const question = questionOf(content, input)
-    if (question === undefined) return refused(`The conversation has ${which}`)
+    if (question === undefined) return refused(`The conversation has ${missing}`)
     return question.input.length === 0 ? refused("The turn has no prompt to answer again") : Effect.succeed(question)
   })
 
 const refused = (message: string): Effect.Effect<never, InvalidRequestError> =>
   Effect.fail(new InvalidRequestError({ message }))
 
-/** Looks for the calls that are answered, and for their turn. */
-const resume = (
+/** Finds the answered calls and their turn. */
+const findOpenTurn = (
   conversation: Conversation,
   { answers }: Respond
 ): Effect.Effect<{ readonly question: Question; readonly resumed: Resumed }, HistoryStoreError | InvalidRequestError> =>
-  Effect.flatMap(conversation.stored("whole"), (content) =>
-    Effect.map(findOpen(content, answers), (resumed) => ({
-      question: {
-        input: resumed.stored.before,
-        keepTurns: content.turns.length - 1,
-        continues: true,
-        usage: resumed.stored.answer.usage
-      },
-      resumed
-    })))
+  Effect.flatMap(
+    conversation.readStored("all"),
+    (content) =>
+      Effect.map(findAnswered(content, answers), (resumed) => ({
+        question: {
+          input: resumed.stored.before,
+          keepTurns: content.turns.length - 1,
+          continuesLast: true,
+          usage: resumed.stored.answer.usage
+        },
+        resumed
+      }))
+  )
 
 /**
- * Stops turns, and then settles the calls that wait for an approval, in the background: a turn that was stopped may leave
- * some, and turns that wait in the queue must not answer them.
+ * Stops turns, and settles the calls that wait for an approval in the background. A stopped turn can leave such calls. They
+ * are settled before the turns in the queue begin, so that those turns cannot answer them.
  */
 export const settleCalls = (conversation: Conversation, stop: Effect.Effect<void>): Effect.Effect<void> => {
   const write: Effect.Effect<void, StoreError> = conversation.write(true, (content) => {
-    const settled = settle(content, "notStarted")
-    return settled && { ...settled.turn, usage: undefined, continues: true }
+    const settled = settleOpenCalls(content, "notStarted")
+    return settled && { ...settled.turn, usage: undefined, continuesLast: true }
   })
-  const logged = Effect.catchAll(write, (error) => Effect.logWarning("Calls that wait could not be settled", error))
+  const logged = Effect.catchAll(write, (error) => Effect.logWarning("Open calls could not be settled", error))
   const settling = Effect.flatMap(conversation.loaded, (content) => {
-    const canLeave = conversation.lock.holder?.canLeaveCalls === true
-    const hasNone = !canLeave && content !== undefined && openCallsOf(content).length === 0
-    return hasNone ? Effect.void : conversation.lock.next(logged, conversation.background)
+    const mayHaveOpenCalls = conversation.lock.holder?.canHaveOpenCalls === true
+    const hasNone = !mayHaveOpenCalls && content !== undefined && openCallsOf(content).length === 0
+    return hasNone ? Effect.void : conversation.lock.writeNext(logged, conversation.background)
   })
   return Effect.uninterruptible(Effect.zipRight(settling, stop))
 }
 
-/** A turn that does not begin with a prompt. */
-interface Turn {
+/** The part of a `Turn` that is set when its input refers to a stored turn. */
+interface StartingTurn {
   id: string
   readonly conversation: Conversation
   resumed: Resumed | undefined
 }
 
-/** What the turn answers. A turn that goes on has the id that it had. */
-export const find = (
-  turn: Turn,
+/** Finds what a turn without a prompt answers. Gives a continued turn the id of the stored turn. */
+export const findQuestion = (
+  turn: StartingTurn,
   input: Regenerate | Replace | Respond
 ): Effect.Effect<Question, HistoryStoreError | InvalidRequestError> =>
   input._tag !== "Respond"
-    ? resolve(turn.conversation, input)
-    : Effect.map(resume(turn.conversation, input), ({ question, resumed }) => {
+    ? findEarlierTurn(turn.conversation, input)
+    : Effect.map(findOpenTurn(turn.conversation, input), ({ question, resumed }) => {
       turn.id = resumed.stored.turnId
       turn.resumed = resumed
       return question

@@ -15,16 +15,16 @@ export interface GroupRates {
 }
 
 /** The part of the group's limits that a call uses. */
-export interface Pass {
+export interface GroupReservation {
   /** Corrects the reserved tokens. */
   readonly settle: (tokens: number) => Effect.Effect<void>
 }
 
-interface Gate {
+interface GroupState {
   readonly requests: SlidingWindow
   readonly tokens: SlidingWindow
   /** The calls that wait, each with the latch that wakes it. */
-  readonly line: LinkedSet<Effect.Latch>
+  readonly queue: LinkedSet<Effect.Latch>
   /** How many calls wait or run. */
   users: number
   lastUse: number
@@ -35,11 +35,11 @@ const minute = 60_000
 const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
 
 /** The gates of all groups. A group that is unused for a minute has none. Mutable. */
-export class GroupGates {
+export class GroupLimits {
   readonly #rates: GroupRates
-  readonly #gates = new Map<unknown, Gate>()
+  readonly #groups = new Map<unknown, GroupState>()
   /** The gates without calls, the most recently used one last. */
-  readonly #unused = new Map<unknown, Gate>()
+  readonly #unused = new Map<unknown, GroupState>()
   #isOpen = true
 
   constructor(rates: GroupRates) {
@@ -48,18 +48,18 @@ export class GroupGates {
 
   /** How many groups have a gate. */
   get size(): number {
-    return this.#gates.size
+    return this.#groups.size
   }
 
   /** Waits until the group has room for a call of so many tokens. The call uses the group until the scope closes. */
-  enter(group: unknown, tokens: number): Effect.Effect<Pass, never, Scope.Scope> {
-    return Effect.acquireRelease(this.#use(group), (gate) => this.#leave(group, gate)).pipe(
+  acquire(group: unknown, tokens: number): Effect.Effect<GroupReservation, never, Scope.Scope> {
+    return Effect.acquireRelease(this.#acquireGroup(group), (gate) => this.#releaseGroup(group, gate)).pipe(
       Effect.flatMap((gate) =>
-        Effect.map(this.#wait(gate, tokens), (entry): Pass => ({
+        Effect.map(this.#wait(gate, tokens), (entry): GroupReservation => ({
           settle: (tokens) =>
             Effect.map(now, (now) => {
               gate.tokens.settle(entry, tokens, now)
-              gate.line.head?.unsafeOpen()
+              gate.queue.head?.unsafeOpen()
             })
         }))
       )
@@ -70,28 +70,28 @@ export class GroupGates {
   get close(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.#isOpen = false
-      for (const { line } of this.#gates.values()) line.head?.unsafeOpen()
+      for (const { queue: line } of this.#groups.values()) line.head?.unsafeOpen()
     })
   }
 
-  #use(group: unknown): Effect.Effect<Gate> {
+  #acquireGroup(group: unknown): Effect.Effect<GroupState> {
     return Effect.map(now, (now) => {
-      this.#forget(now)
-      const gate = this.#gates.get(group) ?? {
+      this.#evictUnused(now)
+      const gate = this.#groups.get(group) ?? {
         requests: new SlidingWindow(this.#rates.requestsPerMinute),
         tokens: new SlidingWindow(this.#rates.tokensPerMinute),
-        line: new LinkedSet<Effect.Latch>(),
+        queue: new LinkedSet<Effect.Latch>(),
         users: 0,
         lastUse: now
       }
       gate.users++
-      this.#gates.set(group, gate)
+      this.#groups.set(group, gate)
       this.#unused.delete(group)
       return gate
     })
   }
 
-  #leave(group: unknown, gate: Gate): Effect.Effect<void> {
+  #releaseGroup(group: unknown, gate: GroupState): Effect.Effect<void> {
     return Effect.map(now, (now) => {
       gate.users--
       gate.lastUse = now
@@ -99,16 +99,16 @@ export class GroupGates {
     })
   }
 
-  #forget(now: number): void {
+  #evictUnused(now: number): void {
     for (const [group, { lastUse }] of this.#unused) {
       if (lastUse + minute > now) return
       this.#unused.delete(group)
-      this.#gates.delete(group)
+      this.#groups.delete(group)
     }
   }
 
   /** Waits in the queue of the group. A call that leaves the queue wakes the next one. */
-  #wait({ line, requests, tokens }: Gate, amount: number): Effect.Effect<Entry> {
+  #wait({ queue: line, requests, tokens }: GroupState, amount: number): Effect.Effect<Entry> {
     const admit = (latch: Effect.Latch): Effect.Effect<Entry> =>
       Effect.zipRight(latch.close, now).pipe(
         Effect.flatMap((now) => {
