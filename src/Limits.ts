@@ -165,14 +165,14 @@ const over = (
   Effect.gen(function*() {
     const settings = yield* Effect.mapError(Schema.decode(Settings)(options), inOneLine)
     const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = settings
-    const gates = yield* gatesOf(settings.perConversation)
+    const groupLimits = yield* makeGroupLimits(settings.perConversation)
     const admission = yield* Admission.make({ concurrency, requestsPerMinute, tokensPerMinute })
     const countsTokens = tokensPerMinute !== Infinity ||
       (settings.perConversation?.tokensPerMinute ?? Infinity) !== Infinity
 
     const enter = (request: ChatRequest) =>
       Effect.gen(function*() {
-        const admitted = yield* admit(admission, gates, request, countsTokens ? reserve(request) : 0)
+        const admitted = yield* admit(admission, groupLimits, request, countsTokens ? reserve(request) : 0)
         const use = new TokenUse(admitted.permit, request, countsTokens)
         yield* Effect.addFinalizer(() => use.end)
         return { ...admitted, use }
@@ -203,14 +203,14 @@ const over = (
   })
 
 /** The limits of conversations, if there are any. */
-const gatesOf = (
+const makeGroupLimits = (
   { requestsPerMinute = Infinity, tokensPerMinute = Infinity }: NonNullable<Options["perConversation"]> = {}
 ): Effect.Effect<GroupLimits | undefined, never, Scope.Scope> =>
   requestsPerMinute === Infinity && tokensPerMinute === Infinity
     ? Effect.succeed(undefined)
     : Effect.acquireRelease(
       Effect.sync(() => new GroupLimits({ requestsPerMinute, tokensPerMinute })),
-      (gates) => gates.close
+      (groupLimits) => groupLimits.close
     )
 
 /** A call that was admitted. */
@@ -224,7 +224,7 @@ interface Admitted {
 
 const admit = (
   admission: Admission.Admission,
-  gates: GroupLimits | undefined,
+  groupLimits: GroupLimits | undefined,
   request: ChatRequest,
   tokens: number
 ): Effect.Effect<Admitted, TimeoutError | Stopped, Scope.Scope> =>
@@ -241,15 +241,15 @@ const admit = (
         return untilAborted(Duration.isFinite(limit) ? timed : effect, request.signal)
       })
     const { conversation } = request
-    const pass = gates === undefined || conversation === undefined
+    const reservation = groupLimits === undefined || conversation === undefined
       ? undefined
-      : yield* wait(Scope.extend(gates.acquire(conversation, tokens), scope), start)
+      : yield* wait(Scope.extend(groupLimits.acquire(conversation, tokens), scope), start)
     const own = yield* admission.join(conversation ?? {}, tokens)
     // The queue is joined at once; only the wait in it can be stopped.
-    yield* wait(own.admitted, pass === undefined ? start : undefined)
-    const permit = pass === undefined ? own : {
+    yield* wait(own.admitted, reservation === undefined ? start : undefined)
+    const permit = reservation === undefined ? own : {
       ...own,
-      settle: (tokens: number) => Effect.zipRight(pass.settle(tokens), own.settle(tokens))
+      settle: (tokens: number) => Effect.zipRight(reservation.settle(tokens), own.settle(tokens))
     }
     const waited = Duration.millis(Math.floor(monotonicMillis(clock) - start))
     if (!Duration.isFinite(limit) || Duration.equals(waited, Duration.zero)) {

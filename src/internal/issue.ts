@@ -1,15 +1,15 @@
 /**
- * Errors of decoding in one line: the path of the first issue, and its message.
+ * Formats decoding errors in one line, with the path and the message of the first issue.
  */
 import * as ParseResult from "effect/ParseResult"
 
-/** The path of an invalid value, and the message of its rule. */
+/** The path of an invalid value, and the error message. */
 export interface Issue {
   readonly path: ReadonlyArray<PropertyKey>
   readonly message: string
 }
 
-/** The first rule that is broken. */
+/** The first issue of an error. */
 export const issueOf = ({ issue }: ParseResult.ParseError): Issue =>
   ParseResult.ArrayFormatter.formatIssueSync(issue)[0] ?? { path: [], message: "Invalid" }
 
@@ -21,5 +21,5 @@ class OneLineParseError extends ParseResult.ParseError {
   }
 }
 
-/** The same error, which prints as one line. */
+/** Makes an error print as one line. */
 export const inOneLine = ({ issue }: ParseResult.ParseError): ParseResult.ParseError => new OneLineParseError({ issue })

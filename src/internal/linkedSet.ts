@@ -1,5 +1,5 @@
 /**
- * A set in the order of insertion, whose first value is found and removed in constant time.
+ * A set in insertion order. Finding and removing its first value takes constant time.
  */
 
 interface Link<Value> {
@@ -8,7 +8,7 @@ interface Link<Value> {
   after: Link<Value> | undefined
 }
 
-/** Values in the order of insertion. A `Map` has that order too, but skips deleted entries one by one to find its first. */
+/** A set in insertion order. A `Map` alone is slower, because it skips deleted entries one by one to find its first entry. */
 export class LinkedSet<Value> {
   readonly #links = new Map<Value, Link<Value>>()
   #first: Link<Value> | undefined
@@ -26,7 +26,7 @@ export class LinkedSet<Value> {
     return this.#first?.value
   }
 
-  /** Adds a value to the end. A value that is already in the set keeps its place. */
+  /** Adds a value to the end. A value that is already in the set keeps its position. */
   add(value: Value): void {
     if (this.#links.has(value)) return
     const link: Link<Value> = { value, before: this.#last, after: undefined }
@@ -36,7 +36,7 @@ export class LinkedSet<Value> {
     this.#last = link
   }
 
-  /** Adds a value to the front. A value that is already in the set keeps its place. */
+  /** Adds a value to the front. A value that is already in the set keeps its position. */
   addFirst(value: Value): void {
     if (this.#links.has(value)) return
     const link: Link<Value> = { value, before: undefined, after: this.#first }

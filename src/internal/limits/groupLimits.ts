@@ -1,6 +1,6 @@
 /**
- * Limits of each group of calls. A call that exceeds the limits of its group waits behind the other calls of the group,
- * before it joins the queue of all groups.
+ * Rate limits for each group of calls. A call beyond the limits of its group waits in the queue of the group, before it joins
+ * the queue of all groups.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -8,24 +8,24 @@ import { LinkedSet } from "../linkedSet.ts"
 import { monotonicMillis, timerMillis } from "../time.ts"
 import { type Entry, SlidingWindow } from "./slidingWindow.ts"
 
-/** How many calls of a group begin within a minute, and how many tokens they take. Infinite if there is no limit. */
+/** The limits of each group. An infinite value is no limit. */
 export interface GroupRates {
   readonly requestsPerMinute: number
   readonly tokensPerMinute: number
 }
 
-/** The part of the group's limits that a call uses. */
+/** The tokens that are reserved for one call of a group. */
 export interface GroupReservation {
-  /** Corrects the reserved tokens. */
+  /** Replaces the reserved tokens by the tokens that the call used. */
   readonly settle: (tokens: number) => Effect.Effect<void>
 }
 
 interface GroupState {
   readonly requests: SlidingWindow
   readonly tokens: SlidingWindow
-  /** The calls that wait, each with the latch that wakes it. */
+  /** The latches of waiting calls. An open latch wakes its call. */
   readonly queue: LinkedSet<Effect.Latch>
-  /** How many calls wait or run. */
+  /** How many calls are waiting or running. */
   users: number
   lastUse: number
 }
@@ -34,11 +34,11 @@ const minute = 60_000
 
 const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
 
-/** The gates of all groups. A group that is unused for a minute has none. Mutable. */
+/** The limits of all groups. Removes the state of groups that are unused for a minute. Mutable. */
 export class GroupLimits {
   readonly #rates: GroupRates
   readonly #groups = new Map<unknown, GroupState>()
-  /** The gates without calls, the most recently used one last. */
+  /** The groups without calls, in the order of their last use. */
   readonly #unused = new Map<unknown, GroupState>()
   #isOpen = true
 
@@ -46,60 +46,60 @@ export class GroupLimits {
     this.#rates = rates
   }
 
-  /** How many groups have a gate. */
+  /** How many groups have a state in memory. */
   get size(): number {
     return this.#groups.size
   }
 
-  /** Waits until the group has room for a call of so many tokens. The call uses the group until the scope closes. */
+  /** Waits until the limits of the group allow a call with this many tokens. The call uses the group until the scope closes. */
   acquire(group: unknown, tokens: number): Effect.Effect<GroupReservation, never, Scope.Scope> {
-    return Effect.acquireRelease(this.#acquireGroup(group), (gate) => this.#releaseGroup(group, gate)).pipe(
-      Effect.flatMap((gate) =>
-        Effect.map(this.#wait(gate, tokens), (entry): GroupReservation => ({
+    return Effect.acquireRelease(this.#acquireGroup(group), (state) => this.#releaseGroup(group, state)).pipe(
+      Effect.flatMap((state) =>
+        Effect.map(this.#wait(state, tokens), (entry): GroupReservation => ({
           settle: (tokens) =>
             Effect.map(now, (now) => {
-              gate.tokens.settle(entry, tokens, now)
-              gate.queue.head?.unsafeOpen()
+              state.tokens.settle(entry, tokens, now)
+              state.queue.head?.unsafeOpen()
             })
         }))
       )
     )
   }
 
-  /** Interrupts the calls that wait, and those that come later. */
+  /** Interrupts waiting calls and later calls. */
   get close(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.#isOpen = false
-      for (const { queue: line } of this.#groups.values()) line.head?.unsafeOpen()
+      for (const { queue } of this.#groups.values()) queue.head?.unsafeOpen()
     })
   }
 
   #acquireGroup(group: unknown): Effect.Effect<GroupState> {
     return Effect.map(now, (now) => {
-      this.#evictUnused(now)
-      const gate = this.#groups.get(group) ?? {
+      this.#removeUnused(now)
+      const state = this.#groups.get(group) ?? {
         requests: new SlidingWindow(this.#rates.requestsPerMinute),
         tokens: new SlidingWindow(this.#rates.tokensPerMinute),
         queue: new LinkedSet<Effect.Latch>(),
         users: 0,
         lastUse: now
       }
-      gate.users++
-      this.#groups.set(group, gate)
+      state.users++
+      this.#groups.set(group, state)
       this.#unused.delete(group)
-      return gate
+      return state
     })
   }
 
-  #releaseGroup(group: unknown, gate: GroupState): Effect.Effect<void> {
+  #releaseGroup(group: unknown, state: GroupState): Effect.Effect<void> {
     return Effect.map(now, (now) => {
-      gate.users--
-      gate.lastUse = now
-      if (gate.users === 0) this.#unused.set(group, gate)
+      state.users--
+      state.lastUse = now
+      if (state.users === 0) this.#unused.set(group, state)
     })
   }
 
-  #evictUnused(now: number): void {
+  #removeUnused(now: number): void {
     for (const [group, { lastUse }] of this.#unused) {
       if (lastUse + minute > now) return
       this.#unused.delete(group)
@@ -108,12 +108,12 @@ export class GroupLimits {
   }
 
   /** Waits in the queue of the group. A call that leaves the queue wakes the next one. */
-  #wait({ queue: line, requests, tokens }: GroupState, amount: number): Effect.Effect<Entry> {
+  #wait({ queue, requests, tokens }: GroupState, amount: number): Effect.Effect<Entry> {
     const admit = (latch: Effect.Latch): Effect.Effect<Entry> =>
       Effect.zipRight(latch.close, now).pipe(
         Effect.flatMap((now) => {
           if (!this.#isOpen) return Effect.interrupt
-          if (line.head !== latch) return Effect.zipRight(latch.await, admit(latch))
+          if (queue.head !== latch) return Effect.zipRight(latch.await, admit(latch))
           const wait = Math.max(requests.wait(1, now), tokens.wait(amount, now))
           if (wait > 0) {
             const time = Effect.raceFirst(Effect.sleep(timerMillis(wait)), latch.await)
@@ -126,14 +126,14 @@ export class GroupLimits {
     return Effect.acquireUseRelease(
       Effect.sync(() => {
         const latch = Effect.unsafeMakeLatch(false)
-        line.add(latch)
+        queue.add(latch)
         return latch
       }),
       admit,
       (latch) =>
         Effect.sync(() => {
-          line.delete(latch)
-          line.head?.unsafeOpen()
+          queue.delete(latch)
+          queue.head?.unsafeOpen()
         })
     )
   }

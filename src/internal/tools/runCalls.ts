@@ -1,5 +1,5 @@
 /**
- * Runs the calls of one answer. Results are in the order of the calls, whatever finishes first.
+ * Runs the tool calls of one answer concurrently. The results have the order of the calls.
  */
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -17,22 +17,24 @@ import type { CallResult, Decision, OpenCall, RunOptions, RunResult } from "./ru
 import { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
-/** How long the end of a turn, and a time limit of a handler, wait for the finalizers of handlers. */
+/** How long a turn that ends, or a handler that times out, waits for the finalizers of interrupted handlers. */
 export const finalizerTimeout = "5 seconds"
 
-/** How far a call is. */
+/** The state of one call. */
 type State =
   | { readonly _tag: "Open" }
   | { readonly _tag: "Running" }
   | { readonly _tag: "Pending"; readonly request: ApprovalRequest }
   | { readonly _tag: "Done"; readonly result: CallResult }
 
+/** The end of a call, before its text is truncated. */
 interface CallEnd {
   readonly outcome: ToolOutcome
   readonly text: string
   readonly media?: ReadonlyArray<ContentPart>
 }
 
+/** Runs the calls, and passes a result for each call to `onAbort` if the run does not succeed. */
 export const runCalls = (options: RunOptions): Effect.Effect<RunResult, ToolError> =>
   Effect.suspend(() => {
     const run = new CallRunner(options)
@@ -68,7 +70,7 @@ class CallRunner {
     return { results, pending }
   }
 
-  /** A result for each call of a run that does not end. */
+  /** A result for each call of a run that is interrupted or fails. */
   aborted(): ReadonlyArray<CallResult> {
     return this.#options.calls.map((open, index) => {
       const state = this.#states[index]
@@ -153,7 +155,7 @@ class CallRunner {
       : this.#recordResult(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
   }
 
-  /** The outcome of a handler is recorded in the same uninterruptible region, so that a later stop cannot lose it. */
+  /** Runs a handler and records its outcome. Both are in one uninterruptible region, so that a stop cannot lose the outcome. */
   #runHandler(
     open: OpenCall,
     index: number,
@@ -221,7 +223,7 @@ class CallRunner {
   }
 }
 
-/** Interrupts a handler at its time limit, and then waits a while for its finalizers. */
+/** Interrupts a handler at its time limit. Then waits for its finalizers, for at most `finalizerTimeout`. */
 const withTimeLimit = <A, E>(
   handler: Effect.Effect<A, E>,
   limit: Duration.DurationInput
@@ -239,7 +241,7 @@ const withTimeLimit = <A, E>(
     })
   )
 
-/** Why an equal call is not run again: it was denied in this turn, or gave the same result twice in a row. */
+/** The end of a call that does not run, because an equal call was denied in this turn or had the same result twice in a row. */
 const refusalOfEqualCall = (call: ToolCall, previous: ReadonlyArray<CallResult>, step: number): CallEnd | undefined => {
   const key = canonicalCall(call)
   const equal = previous.filter((earlier) => canonicalCall(earlier.call) === key)

@@ -1,5 +1,5 @@
 /**
- * The tools of one turn: what each of its requests offers, and what follows the calls of an answer.
+ * The tools of one turn: adds them to each request, runs the calls of each answer, and reports the steps.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
@@ -21,7 +21,7 @@ import { stepsOf, type StoredCall, type StoredStep } from "./storedStep.ts"
 import type { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
-/** How a turn uses its tools. */
+/** The tool options of a turn. */
 export interface Options {
   readonly maxSteps?: number | undefined
   readonly toolConcurrency?: number | undefined
@@ -31,7 +31,7 @@ export interface Options {
   readonly isFinal?: boolean | undefined
 }
 
-/** The tools, and what runs them. */
+/** Returns the current tools, and runs their calls. */
 export interface ToolRunner {
   readonly current: Effect.Effect<ReadonlyArray<Provided>>
   readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
@@ -43,19 +43,19 @@ export interface Owner {
   readonly turnId: string
 }
 
-/** What came of the calls of an answer. */
+/** The result of running the calls of an answer. */
 export interface StepResult {
-  /** The calls as the history keeps them. */
+  /** The calls of the answer. Those that wait for an approval are marked. */
   readonly toolCalls: ReadonlyArray<ToolCall>
-  /** A result for each call that is settled. */
+  /** The results of the calls that are not open. */
   readonly messages: ReadonlyArray<ToolMessage>
-  /** What is emitted once the calls that wait are stored. */
+  /** The requests for approval. They are emitted after the open calls are stored. */
   readonly requests: ReadonlyArray<ApprovalRequest>
-  /** Whether calls wait for an approval or for the program. */
+  /** Whether some calls are open: they wait for an approval or for a result by the program. */
   readonly isOpen: boolean
 }
 
-/** What came of calls that did not all end, and the events of those that did not. */
+/** The results of an aborted run. `events` are only for the calls that did not end. */
 export interface Aborted {
   readonly messages: ReadonlyArray<ToolMessage>
   readonly events: ReadonlyArray<ToolEvent>
@@ -63,11 +63,11 @@ export interface Aborted {
 
 type Emit = (event: ToolEvent) => Effect.Effect<void>
 
-/** The calls that run, or ran last. */
+/** The current run of calls. */
 interface Running {
-  /** All calls of the answer, also those that are open without a handler. */
+  /** All calls of the answer, including calls without a handler. */
   readonly calls: ReadonlyArray<OpenCall>
-  /** A result for each call, as far as it has come. */
+  /** Returns the current results. */
   snapshot: () => ReadonlyArray<CallResult>
   hasBegun: boolean
   isAborted: boolean
@@ -77,9 +77,9 @@ interface Running {
 const defaultMaxSteps = 10
 const defaultConcurrency = 8
 
-/** The tools of one turn. Mutable: the steps of a turn come one after another. */
+/** The tools of one turn. Mutable, because the steps of a turn run one after another. */
 export class TurnTools {
-  /** Runs a wait for an approval. */
+  /** Wraps each wait for an approval. A turn uses it to pause its time limit. */
   runApproval: <A>(wait: Effect.Effect<A>) => Effect.Effect<A> = (wait) => wait
   readonly #runner: ToolRunner
   readonly #options: Options
@@ -95,22 +95,22 @@ export class TurnTools {
     this.#options = options
   }
 
-  /** Whether calls can wait for an approval while others run. */
+  /** Whether calls can wait for an approval inside the turn. */
   get canWaitForApproval(): boolean {
     return this.#options.approve !== undefined
   }
 
-  /** Whether the answer to the current request ends the turn, also if the model calls a tool. */
+  /** Whether the answer to the current request ends the turn, even if it calls a tool. */
   get isLastStep(): boolean {
     return this.#offered?.options.toolChoice === "none"
   }
 
-  /** The steps of the turn, and why it ended. */
+  /** The steps of the turn, and the limit that ended it, if there is one. */
   get report(): Pick<ChatResponse, "steps" | "stepLimit"> {
     return defined({ steps: this.#steps.slice(), stepLimit: this.#limit })
   }
 
-  /** The options of the next request. Attempts of one step offer the same tools. */
+  /** The options of the next request, with the tools. All attempts of one step have the same tools. */
   requestOptions(options: CallOptions): Effect.Effect<CallOptions> {
     return Effect.suspend(() => {
       if (this.#offered !== undefined) return Effect.succeed(this.#offered.options)
@@ -124,7 +124,7 @@ export class TurnTools {
     })
   }
 
-  /** A forced choice is for the first request: it would make the model call until the limit. */
+  /** Applies a forced choice to the first request only. Otherwise the model would call tools until the step limit. */
   #toolChoice({ toolChoice }: CallOptions): CallOptions["toolChoice"] {
     if (this.#limit !== undefined) return "none"
     return this.#step === 0 || toolChoice === "none" || toolChoice === "auto" ? toolChoice : undefined
@@ -137,7 +137,7 @@ export class TurnTools {
       callId: callIdOf(owner.turnId, this.#step, index),
       call
     }))
-    // The program answers calls of tools that are only described.
+    // The program provides the results for tools without a handler.
     const isOwn = ({ call }: OpenCall): boolean =>
       tools.some(({ name }) => name === call.name) || !options.tools?.some(({ name }) => name === call.name)
     return Effect.map(
@@ -154,7 +154,7 @@ export class TurnTools {
     )
   }
 
-  /** Continues a stored turn: its earlier calls count as repetitions and as denials. */
+  /** Adds the earlier steps of a stored turn. Their calls count for the checks of repeated and denied calls. */
   restore(stored: StoredStep): void {
     this.#step = stored.step
     for (const [step, { answer, calls }] of stepsOf(stored.turnId, stored.before).entries()) {
@@ -168,8 +168,8 @@ export class TurnTools {
   }
 
   /**
-   * Settles the open calls that are answered. `claim` stores a result for each of them before a handler starts, so that no
-   * other process runs it too: for a call that is to run, that its outcome is unknown.
+   * Settles the answered open calls. `claim` stores a result for each of them before a handler starts, so that no other
+   * process runs the same call. For a call that will run, this result has the outcome "unknown".
    */
   resume<E>(
     stored: StoredStep,
@@ -180,7 +180,7 @@ export class TurnTools {
     return Effect.gen(this, function*() {
       const tools = yield* this.#runner.current
       const byId = new Map(answers.map((answer) => [answer.callId, answer]))
-      const given = stored.calls.flatMap((call): ReadonlyArray<CallResult> => {
+      const provided = stored.calls.flatMap((call): ReadonlyArray<CallResult> => {
         const answer = byId.get(call.callId)
         return answer !== undefined && "result" in answer ? [this.#toAnswerResult(call, answer.result)] : []
       })
@@ -188,18 +188,18 @@ export class TurnTools {
         const answer = byId.get(callId)
         return answer !== undefined && "approved" in answer ? [{ call, callId, decision: answer }] : []
       })
-      const settled = [...stored.calls.flatMap((call) => storedResult(call, this.#step)), ...given]
+      const settled = [...stored.calls.flatMap((call) => storedResult(call, this.#step)), ...provided]
       if (answers.length > 0) {
         yield* claim(this.#toStepResult(stored, [...settled, ...decided.map((open) => this.#toClaimResult(open))]))
       }
-      yield* Effect.forEach(given, (result) => emit(toEvent(result)), { discard: true })
+      yield* Effect.forEach(provided, (result) => emit(toEvent(result)), { discard: true })
       const ran = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
       return this.#toStepResult(stored, [...settled, ...ran.results])
     })
   }
 
-  #toAnswerResult({ call, callId }: StoredCall, given: string | ReadonlyArray<ContentPart>): CallResult {
-    const { media, text } = resultOf(typeof given === "string" ? given : new Content({ parts: given }))
+  #toAnswerResult({ call, callId }: StoredCall, result: string | ReadonlyArray<ContentPart>): CallResult {
+    const { media, text } = resultOf(typeof result === "string" ? result : new Content({ parts: result }))
     return { callId, call, step: this.#step, outcome: "success", content: truncateResult(text, 50_000), media }
   }
 
@@ -217,7 +217,7 @@ export class TurnTools {
       : { callId, call, step: this.#step, outcome: "unknown", content: wording.unknown, media: [] }
   }
 
-  /** The stored step with these results, in the order of its calls. */
+  /** The result of a stored step, with the results in the order of its calls. */
   #toStepResult(stored: StoredStep, results: ReadonlyArray<CallResult>): StepResult {
     const ordered = stored.calls.flatMap(({ callId }) => results.find((result) => result.callId === callId) ?? [])
     return {
@@ -260,7 +260,7 @@ export class TurnTools {
     })
   }
 
-  /** Until the run starts, nothing but what was settled before has a result. */
+  /** Begins a run. Until it starts, only the settled calls have a result. */
   #begin(calls: ReadonlyArray<OpenCall>, settled: ReadonlyArray<CallResult>): Running {
     const running: Running = {
       calls,
@@ -278,8 +278,8 @@ export class TurnTools {
   }
 
   /**
-   * A result for each call of a step that does not end: what finished, what never started, and what may have happened. It
-   * waits a while for the finalizers of the handlers.
+   * Aborts the current run, and returns a result for each of its calls: the result of a call that ended, "notStarted", or
+   * "unknown" for a call that was running. Waits for the finalizers of the handlers, for at most `finalizerTimeout`.
    */
   get abort(): Effect.Effect<Aborted> {
     return Effect.suspend(() => {
@@ -294,13 +294,13 @@ export class TurnTools {
         const results = running.calls.map((open) =>
           known.find(({ callId }) => callId === open.callId) ?? this.#toNotStartedResult(open)
         )
-        const left = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
-        return { messages: results.map(toMessage), events: left.map(toEvent) }
+        const unfinished = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
+        return { messages: results.map(toMessage), events: unfinished.map(toEvent) }
       })
     })
   }
 
-  /** Adds a step that is over, with the results of its calls. Returns its number. */
+  /** Adds a completed step with the results of its calls. Returns its number. */
   addStep(
     step: Pick<Step, "finishReason" | "usage">,
     calls: ReadonlyArray<ToolCall>,

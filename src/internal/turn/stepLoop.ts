@@ -248,7 +248,7 @@ interface Rejected {
   readonly error: ChatError
 }
 
-/** Builds the request with the messages that the window selects. Before, the window makes a summary if one is due. */
+/** Lets the window make a summary if one is due, and builds the request with the messages that the window selects. */
 const makeRequest = (
   turn: Turn,
   complete: Complete,

@@ -1,5 +1,5 @@
 /**
- * Decides which turns to summarize, and requests the summary.
+ * Decides which turns to summarize, and requests the summaries.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -17,13 +17,13 @@ interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
   readonly instruction: string
 }
 
-/** The messages that one request summarizes, together with the summary before them. */
+/** The messages that one request summarizes. The request also contains the previous summary. */
 interface Step {
   readonly from: number
   readonly to: number
 }
 
-/** A turn start, and the tokens of the history from there to its end. */
+/** A turn start, and the tokens of the history after it. */
 interface TurnCost {
   readonly start: number
   readonly cost: number
@@ -33,7 +33,7 @@ interface TurnCost {
 export const currentSummary = ({ messages, summary }: Input): Summary | undefined =>
   summary !== undefined && summary.replaces <= messages.length ? summary : undefined
 
-/** Summarizes turns in steps. The first step without a usable summary ends this and logs a warning. */
+/** Summarizes turns in steps. Stops and logs a warning if a step returns no usable summary. */
 export const compact = (rules: Rules, input: Input, complete: Complete): Effect.Effect<Option.Option<Summary>> =>
   Effect.gen(function*() {
     const { instruction, model } = rules
@@ -60,7 +60,7 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
     return made
   })
 
-/** The steps of summarizing. None if the turns since the last summary are within the limits. */
+/** Plans the steps. Empty if the turns since the last summary are within the limits. */
 const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
@@ -80,6 +80,7 @@ const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<Reado
     )
   })
 
+/** Replaces the counter if there is no token limit, so that nothing is counted. */
 const freeCounter: TokenCounter = { count: () => 0 }
 
 /** Groups turns, from the oldest to the newest, into steps of at most `tokens` tokens and at least one turn. */
@@ -98,7 +99,7 @@ const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<
 
 const describe = (error: ChatError): string => `${error._tag}: ${error.message}`
 
-/** The text of a complete summary, or the reason why the answer is not one. */
+/** The text of a complete summary. Fails with the reason why an answer is not usable. */
 const usableText = ({ finishReason, refusal, text }: ChatResponse): Effect.Effect<string, string> => {
   const isComplete = finishReason === "stop" || finishReason === "other"
   if (!isComplete) return Effect.fail(`the answer ended with the finish reason "${finishReason}"`)

@@ -13,12 +13,12 @@ export const systemAndSummary = (
 ]
 
 /**
- * Replaces tool calls, their results and the answer after them by one assistant message of text, because some servers refuse
- * tool messages in a request without tools.
+ * Replaces tool calls, their results and the following answer by one assistant message with text, because some servers
+ * reject tool messages in a request without tools.
  */
 export const withToolsAsText = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage> => {
   const written: Array<ChatMessage> = []
-  /** The paragraphs of the assistant message that is being written. */
+  /** The paragraphs of the next assistant message. */
   let paragraphs: Array<string> = []
   const names = new Map<string, string>()
   const flush = (): void => {
