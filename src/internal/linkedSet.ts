@@ -8,7 +8,9 @@ interface Link<Value> {
   after: Link<Value> | undefined
 }
 
-/** A set in insertion order. A `Map` alone is slower, because it skips deleted entries one by one to find its first entry. */
+/**
+ * A set in insertion order. A `Map` alone is slower, because it skips deleted entries one by one to find its first entry.
+ */
 export class LinkedSet<Value> {
   readonly #links = new Map<Value, Link<Value>>()
   #first: Link<Value> | undefined

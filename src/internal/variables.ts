@@ -71,7 +71,9 @@ export const unknownPreset = (name: string): ConfigError.ConfigError => {
   return ConfigError.InvalidData(["LLM_PROVIDER"], `There is no preset "${name}". ${rule}`)
 }
 
-/** Converts the text of a variable. "null" and "none" become `null`, which omits the setting. Other text stays unchanged. */
+/**
+ * Converts the text of a variable. "null" and "none" become `null`, which omits the setting. Other text stays unchanged.
+ */
 export const toNumber = (text: string | undefined): number | string | null | undefined => {
   if (text === "null" || text === "none") return null
   const number = Number(text)

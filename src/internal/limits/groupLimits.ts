@@ -1,6 +1,6 @@
 /**
- * Rate limits for each group of calls. A call beyond the limits of its group waits in the queue of the group, before it joins
- * the queue of all groups.
+ * Rate limits for each group of calls. A call beyond the limits of its group waits in the queue of the group, before it
+ * joins the queue of all groups.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -51,7 +51,7 @@ export class GroupLimits {
     return this.#groups.size
   }
 
-  /** Waits until the limits of the group allow a call with this many tokens. The call uses the group until the scope closes. */
+  /** Waits until the group's limits allow a call with this many tokens. The call uses the group until the scope closes. */
   acquire(group: unknown, tokens: number): Effect.Effect<GroupReservation, never, Scope.Scope> {
     return Effect.acquireRelease(this.#acquireGroup(group), (state) => this.#releaseGroup(group, state)).pipe(
       Effect.flatMap((state) =>

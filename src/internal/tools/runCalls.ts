@@ -155,7 +155,7 @@ class CallRunner {
       : this.#recordResult(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
   }
 
-  /** Runs a handler and records its outcome. Both are in one uninterruptible region, so that a stop cannot lose the outcome. */
+  /** Runs a handler and records its outcome, in one uninterruptible region, so that a stop cannot lose the outcome. */
   #runHandler(
     open: OpenCall,
     index: number,
@@ -241,7 +241,7 @@ const withTimeLimit = <A, E>(
     })
   )
 
-/** The end of a call that does not run, because an equal call was denied in this turn or had the same result twice in a row. */
+/** Refuses a call if an equal call was denied in this turn, or had the same result twice in a row. */
 const refusalOfEqualCall = (call: ToolCall, previous: ReadonlyArray<CallResult>, step: number): CallEnd | undefined => {
   const key = canonicalCall(call)
   const equal = previous.filter((earlier) => canonicalCall(earlier.call) === key)

@@ -81,7 +81,9 @@ export interface RunOptions {
   readonly emit: (event: ToolEvent) => Effect.Effect<void>
   /** Receives a function that returns the current result of each call. */
   readonly onStart?: ((snapshot: () => ReadonlyArray<CallResult>) => void) | undefined
-  /** Receives a result for each call if the run is interrupted, fails or dies. Runs after the finalizers of the handlers. */
+  /**
+   * Receives a result for each call if the run is interrupted, fails or dies. Runs after the finalizers of the handlers.
+   */
   readonly onAbort?: ((results: ReadonlyArray<CallResult>) => Effect.Effect<void>) | undefined
 }
 

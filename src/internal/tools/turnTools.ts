@@ -175,7 +175,7 @@ export class TurnTools {
     stored: StoredStep,
     answers: ReadonlyArray<Answer>,
     owner: Owner,
-    { claim, emit }: { readonly emit: Emit; readonly claim: (ran: StepResult) => Effect.Effect<void, E> }
+    { claim, emit }: { readonly emit: Emit; readonly claim: (result: StepResult) => Effect.Effect<void, E> }
   ): Effect.Effect<StepResult, ToolError | E> {
     return Effect.gen(this, function*() {
       const tools = yield* this.#runner.current
@@ -193,8 +193,8 @@ export class TurnTools {
         yield* claim(this.#toStepResult(stored, [...settled, ...decided.map((open) => this.#toClaimResult(open))]))
       }
       yield* Effect.forEach(provided, (result) => emit(toEvent(result)), { discard: true })
-      const ran = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
-      return this.#toStepResult(stored, [...settled, ...ran.results])
+      const run = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
+      return this.#toStepResult(stored, [...settled, ...run.results])
     })
   }
 

@@ -64,8 +64,8 @@ const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError
   Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
 
 /**
- * The methods for single questions, which neither read nor write the history. A question with tools is a turn of a temporary
- * conversation.
+ * The methods for single questions, which neither read nor write the history. A question with tools is a turn of a
+ * temporary conversation.
  */
 const questionMethods = (completions: ChatCompletions.Service, lender: Lender) => {
   const unstoredTurns = turnMethods(

@@ -19,7 +19,7 @@ export interface SettingsChoice {
   readonly owner?: string | undefined
 }
 
-/** Whether the settings of a `getChat` are stored. If so, they are not applied to a later conversation in memory again. */
+/** Whether the settings of a `getChat` are stored. If so, they are not chosen again when the session is created again. */
 export interface StoredFlag {
   isStored: boolean
 }
@@ -55,7 +55,7 @@ export class ChosenSettings {
     this.#base = defaults
   }
 
-  /** Chooses settings, unless `flag` says that they are stored. Returns the flag that says so from now on. */
+  /** Chooses settings. If `flag` says that they are stored, only applies the config. Returns the flag for the next call. */
   choose({ config, owner, settings, title }: SettingsChoice, flag?: StoredFlag): StoredFlag | undefined {
     if (config !== undefined) this.#configured = this.#base = ConversationSettings.toBase(config, this.#defaults)
     if (flag?.isStored !== true) {
@@ -74,8 +74,8 @@ export class ChosenSettings {
   }
 
   /**
-   * Makes a change of these settings. If the conversation has a config of another server, the model and the sampling settings
-   * change in memory only.
+   * Makes a change of these settings. If the conversation has a config of another server, the model and the sampling
+   * settings change in memory only.
    */
   change({ systemPrompt, window, ...sampling }: Changes): SettingsChange {
     if (!this.#isForeign) {
@@ -133,15 +133,15 @@ export class ChosenSettings {
     return { ...this.#columns, settings, systemPrompt: prompt }
   }
 
-  /** Whether an update changes only the prompt, to one that is not empty, and no other chosen settings are pending. */
+  /** Whether an update only sets a prompt that is not empty, and no chosen settings are pending. */
   isPrompt({ changes: { systemPrompt, ...others } }: ConversationSettings.Update): boolean {
     return !this.isPending && typeof systemPrompt === "string" && systemPrompt !== "" &&
       Object.keys(others).length === 0
   }
 
   /**
-   * Runs a write that stores the chosen settings. If it fails, they stay pending. If `isPersistent` is false, their flag stays
-   * false, so that a later conversation in memory applies them again.
+   * Runs a write that stores the chosen settings. If it fails, they stay pending. `isPersistent` is false for a conversation
+   * without a store: its settings must be chosen again when the session is created again.
    */
   storing<A, E>(write: Effect.Effect<A, E>, isPersistent: boolean): Effect.Effect<A, E> {
     return Effect.suspend(() => {

@@ -14,7 +14,7 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Version } from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
-import { fromStored as chosenIn } from "../history/settings.ts"
+import { fromStored as choicesFromStored } from "../history/settings.ts"
 import { isRecord } from "../json.ts"
 
 /** The messages that a turn begins with. */
@@ -118,7 +118,7 @@ export interface UnsavedTurn extends FinishedTurn {
   readonly incarnation: string | undefined
 }
 
-/** A write that failed with another error than a conflict, so that the store may still have applied it. */
+/** A write that failed for a reason other than a conflict, so that the store may have applied it. */
 export interface UnconfirmedWrite {
   /** The total usage, if the write contained it. */
   readonly usage?: Usage
@@ -145,7 +145,7 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
 /** The stored content with the settings of the config. The caller applies the conversation's own settings. */
 export const fromStored = (stored: StoredConversation, config: LLMConfig): Content => ({
   ...empty(config, stored.incarnation),
-  ...chosenIn(stored),
+  ...choicesFromStored(stored),
   messages: stored.messages,
   turns: stored.turns,
   summary: stored.summary,
@@ -157,27 +157,27 @@ export const fromStored = (stored: StoredConversation, config: LLMConfig): Conte
 export type TurnCount = number | "all"
 
 /** Whether the content has this many turns, or all that are stored. */
-export const hasTurns = ({ firstTurn, turns }: Content, amount: TurnCount): boolean =>
-  firstTurn === 0 || amount !== "all" && turns.length >= amount
+export const hasTurns = ({ firstTurn, turns }: Content, turnCount: TurnCount): boolean =>
+  firstTurn === 0 || turnCount !== "all" && turns.length >= turnCount
 
 /** Reads the stored content, after the removal of an earlier conversation with the same id. */
 export const load = (
   { defaults, id, previousRemoval = Effect.void, store }: ConversationOptions,
-  amount: TurnCount
+  turnCount: TurnCount
 ): Effect.Effect<Content, HistoryStoreError> =>
   Effect.flatMap(
-    Effect.zipRight(previousRemoval, read(store, id, amount)),
+    Effect.zipRight(previousRemoval, read(store, id, turnCount)),
     Option.match({
       onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
       onSome: ({ firstTurn, stored }) => Effect.succeed({ ...fromStored(stored, defaults), firstTurn })
     })
   )
 
-const read = (store: Service, id: string, amount: TurnCount) =>
-  amount === "all"
+const read = (store: Service, id: string, turnCount: TurnCount) =>
+  turnCount === "all"
     ? Effect.map(store.load(id), Option.map((stored) => ({ stored, firstTurn: 0 })))
     : Effect.map(
-      store.loadTail(id, { turns: amount }),
+      store.loadTail(id, { turns: turnCount }),
       Option.map((stored) => ({ stored, firstTurn: stored.firstTurn }))
     )
 

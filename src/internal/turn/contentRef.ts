@@ -78,28 +78,31 @@ export class ContentRef {
    * The content after all writes in progress. Checks the stored version, unless a turn is running: the turn is based on the
    * content in memory.
    */
-  current(amount?: TurnCount): Effect.Effect<Content, HistoryStoreError> {
+  current(turnCount?: TurnCount): Effect.Effect<Content, HistoryStoreError> {
     return Effect.zipRight(
       this.#background.settled,
-      Effect.suspend(() => this.read(!this.#lock.isInTurn, amount))
+      Effect.suspend(() => this.read(!this.#lock.isInTurn, turnCount))
     )
   }
 
   /**
-   * The content with at least `amount` turns. `compare` checks the stored version. The read continues if its caller is
+   * The content with at least `turnCount` turns. `compare` checks the stored version. The read continues if its caller is
    * interrupted, because a semaphore loses the permit of a fiber that is interrupted while it receives the permit.
    */
-  read(compare: boolean, amount: TurnCount = initialTurnCount(this.window)): Effect.Effect<Content, HistoryStoreError> {
+  read(
+    compare: boolean,
+    turnCount: TurnCount = initialTurnCount(this.window)
+  ): Effect.Effect<Content, HistoryStoreError> {
     const read = Background.read(
       SynchronizedRef.modifyEffect(
         this.#content,
-        (content) => Effect.map(this.#refresh(content, compare, amount), (content) => [content, content])
+        (content) => Effect.map(this.#refresh(content, compare, turnCount), (content) => [content, content])
       )
     )
     const isShared = compare && this.#options.store.isShared
     return SynchronizedRef.get(this.#content).pipe(
       Effect.flatMap((content) =>
-        content !== undefined && !isShared && hasTurns(content, amount) ? Effect.succeed(content) : read
+        content !== undefined && !isShared && hasTurns(content, turnCount) ? Effect.succeed(content) : read
       ),
       Effect.flatMap((content) => this.#chosenSettings.apply(content)),
       Effect.tap(({ limits }) => this.#limits = limits)
@@ -109,16 +112,16 @@ export class ContentRef {
   /** The content with as many turns as the window needs before the messages in `opening`. */
   readForWindow(
     opening: ReadonlyArray<ChatMessage>,
-    amount: TurnCount = initialTurnCount(this.window)
+    turnCount: TurnCount = initialTurnCount(this.window)
   ): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.flatMap(this.read(true, amount), (content) => {
+    return Effect.flatMap(this.read(true, turnCount), (content) => {
       const { firstTurn: offset, messages, turns } = content
       const { atMost } = this.window
       if (offset === 0 || atMost !== undefined && isTailEnough(atMost, { messages, opening, offset })) {
         return Effect.succeed(content)
       }
-      // A store that has lost turns returns fewer than requested, so that a larger request would not help.
-      const isShort = amount !== "all" && turns.length < amount
+      // A store that has lost turns can return fewer turns than requested. Then the whole history is read.
+      const isShort = turnCount !== "all" && turns.length < turnCount
       return this.readForWindow(opening, atMost === undefined || isShort ? "all" : turns.length * 2)
     })
   }
@@ -135,12 +138,12 @@ export class ContentRef {
   write(
     compare: boolean,
     f: (content: Content) => Effect.Effect<Content, StoreError>,
-    amount: TurnCount = initialTurnCount(this.window)
+    turnCount: TurnCount = initialTurnCount(this.window)
   ): Effect.Effect<void, StoreError> {
     const write = SynchronizedRef.updateEffect(this.#content, (content) => {
       if (this.isRemoved) return Effect.succeed(content)
       const trusted = this.#unsaved.isUnconfirmed ? undefined : content
-      return Effect.flatMap(this.#refresh(trusted, compare && !this.#lock.isInTurn, amount), f)
+      return Effect.flatMap(this.#refresh(trusted, compare && !this.#lock.isInTurn, turnCount), f)
     }).pipe(
       Effect.tapErrorCause((cause) =>
         isConflict(cause) ? this.invalidate : Effect.sync(() => this.#unsaved.markUnconfirmed())
@@ -153,20 +156,20 @@ export class ContentRef {
   #refresh(
     content: Content | undefined,
     compare: boolean,
-    amount: TurnCount
+    turnCount: TurnCount
   ): Effect.Effect<Content, HistoryStoreError> {
     const { id, store } = this.#options
-    if (content === undefined || !hasTurns(content, amount)) return this.#load(amount)
+    if (content === undefined || !hasTurns(content, turnCount)) return this.#load(turnCount)
     return compare && store.isShared
       ? Effect.flatMap(
         store.version(id),
-        (found) => isCurrent(content, found) ? Effect.succeed(content) : this.#load(amount)
+        (found) => isCurrent(content, found) ? Effect.succeed(content) : this.#load(turnCount)
       )
       : Effect.succeed(content)
   }
 
-  #load(amount: TurnCount): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.map(load(this.#options, amount), (content) => this.#unsaved.reconcile(content))
+  #load(turnCount: TurnCount): Effect.Effect<Content, HistoryStoreError> {
+    return Effect.map(load(this.#options, turnCount), (content) => this.#unsaved.reconcile(content))
   }
 }
 

@@ -69,7 +69,7 @@ export class Conversation {
     return this.#content.window
   }
 
-  /** Sets the options of a `getChat`. See `ChosenSettings.choose`. */
+  /** Chooses the settings of a `getChat`. See `ChosenSettings.choose`. */
   chooseSettings(choice: SettingsChoice, flag?: StoredFlag): StoredFlag | undefined {
     return this.#chosenSettings.choose(choice, flag)
   }
@@ -114,11 +114,11 @@ export class Conversation {
   }
 
   /** The content after a check of the stored version, even if a turn is running. */
-  readStored(amount?: TurnCount): Effect.Effect<Content, HistoryStoreError> {
-    return this.#content.read(true, amount)
+  readStored(turnCount?: TurnCount): Effect.Effect<Content, HistoryStoreError> {
+    return this.#content.read(true, turnCount)
   }
 
-  /** How often the history was cleared. A turn that began before the last time is not stored. */
+  /** How often the history was cleared. A turn that began before a clear is not stored. */
   get clearCount(): number {
     return this.#clearCount
   }
@@ -129,8 +129,8 @@ export class Conversation {
   }
 
   /**
-   * Finds the stored turn with this id, and the other turns that stay if a new turn replaces it. For the turn that holds the
-   * lock.
+   * Finds the stored turn with this id, and the other turns that stay if a new turn replaces it. For the turn that holds
+   * the lock.
    */
   findWithOthers(turnId: string): Effect.Effect<
     | { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "movedTurns" | "knownTurnIds"> }
@@ -327,12 +327,12 @@ export class Conversation {
   write(
     compare: boolean,
     toTurn: (content: Content) => FinishedTurn | undefined,
-    amount?: TurnCount
+    turnCount?: TurnCount
   ): Effect.Effect<void, StoreError> {
     return this.#content.write(compare, (content) => {
       const turn = toTurn(content)
       return turn === undefined ? Effect.succeed(content) : this.#writes.addTurn(content, turn)
-    }, amount)
+    }, turnCount)
   }
 
   /** Writes the turn, unless the store already has a turn with its id. Its tokens count in both cases. */
@@ -389,7 +389,7 @@ export class Conversation {
     return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
   }
 
-  /** Makes the next use read the stored content, after a write of the manager. A running turn fails with `ConflictError`. */
+  /** Makes the next use read what the manager wrote to the store. A running turn fails with `ConflictError`. */
   get reload(): Effect.Effect<void> {
     return Effect.suspend(() => this.lock.holder === undefined ? this.#content.invalidate : Effect.void)
   }

@@ -162,8 +162,8 @@ export class TurnLock {
   }
 
   /**
-   * Stops and rejects all turns before the new one. The new turn joins the queue before the current turn is stopped, because
-   * the stop takes time and a turn that arrives meanwhile must come after it.
+   * Stops and rejects all turns before the new one. The new turn joins the queue before the current turn is stopped,
+   * because the stop takes time and a turn that arrives meanwhile must come after it.
    */
   #replace(current: Holder, holder: Holder, granted: Granted): Effect.Effect<void, BusyError | Closed> {
     const rejected = this.#rejectable

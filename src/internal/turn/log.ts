@@ -60,7 +60,9 @@ export class TurnLog {
     return next
   }
 
-  /** Waits for events after a position or for the end. Checks both again, because they may arrive before the wait begins. */
+  /**
+   * Waits for events after a position or for the end. Checks both again, because they may arrive before the wait begins.
+   */
   #waitForEvents(position: number): Effect.Effect<void> {
     return Effect.async((resume) => {
       const wake = (): void => resume(Effect.void)

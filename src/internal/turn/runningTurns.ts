@@ -61,7 +61,9 @@ export class RunningTurns {
     }).pipe(Effect.uninterruptible)
   }
 
-  /** Returns the events of the turn with this id, and starts it unless it is running. Counts a listener, as `listen` does. */
+  /**
+   * Returns the events of the turn with this id, and starts it unless it is running. Counts a listener, as `listen` does.
+   */
   join(
     turnId: string,
     input: Input,
@@ -77,8 +79,8 @@ export class RunningTurns {
   }
 
   /**
-   * Returns the events after the event `after` of the turn with this id (default: the oldest turn), or undefined if it is not
-   * running. Counts a listener until the scope closes.
+   * Returns the events after the event `after` of the turn with this id (default: the oldest turn), or undefined if it is
+   * not running. Counts a listener until the scope closes.
    */
   listen(
     turnId: string | undefined,

@@ -212,7 +212,9 @@ class TurnEvents<A> {
   }
 }
 
-/** Interrupts the fiber at the end of the turn. If the turn was stopped, the fiber ends on its own, because of the signal. */
+/**
+ * Interrupts the fiber at the end of the turn. If the turn was stopped, the fiber ends on its own, because of the signal.
+ */
 const interruptAtEnd = ({ scope, signal }: Turn, fiber: Fiber.RuntimeFiber<unknown>): Effect.Effect<void> =>
   Scope.addFinalizer(
     scope,

@@ -216,7 +216,9 @@ const firstFencedBlock = (text: string): string => {
   return end === -1 ? "" : text.slice(begin, end).trim()
 }
 
-/** Decodes a value. If that fails, decodes it without its invalid null members, because models send null for absent ones. */
+/**
+ * Decodes a value. If that fails, decodes it without its invalid null members, because models send null for absent ones.
+ */
 const decodeLeniently = <A, I>(
   schema: Schema.Schema<A, I>,
   value: unknown

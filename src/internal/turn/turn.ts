@@ -176,11 +176,13 @@ export class Turn implements Holder {
   /** Ends the step. Completes the turn if calls stay open. Otherwise returns undefined, and another step follows. */
   #afterCalls(
     answer: ChatResponse,
-    ran: StepResult,
+    result: StepResult,
     restore: Restore
   ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
-    const events = this.#steps.end(answer, ran)
-    if (ran.isOpen) return this.#complete(change(answer, { toolCalls: ran.toolCalls }), restore, ran.messages, events)
+    const events = this.#steps.end(answer, result)
+    if (result.isOpen) {
+      return this.#complete(change(answer, { toolCalls: result.toolCalls }), restore, result.messages, events)
+    }
     this.#partial = new PartialResponse()
     return Effect.as(Effect.forEach(events, (event) => this.emit(event), { discard: true }), undefined)
   }
@@ -286,8 +288,8 @@ export class Turn implements Holder {
   }
 
   /**
-   * Completes the turn with the answer of its last step. If calls of that answer stay open, `results` are the results of its
-   * other calls, and `events` are emitted before `Finish`.
+   * Completes the turn with the answer of its last step. If calls of that answer stay open, `results` are the results of
+   * its other calls, and `events` are emitted before `Finish`.
    */
   #complete(
     response: ChatResponse,
@@ -340,8 +342,8 @@ export class Turn implements Holder {
   }
 
   /**
-   * Commits the messages of the turn: the question, the steps and the answer, which can be empty. A turn replaces other turns
-   * only if its answer is complete. If the history was cleared since the turn began, only the usage is counted.
+   * Commits the messages of the turn: the question, the steps and the answer, which can be empty. A turn replaces other
+   * turns only if its answer is complete. If the history was cleared since the turn began, only the usage is counted.
    */
   #commit(
     response: ChatResponse,
@@ -363,7 +365,9 @@ export class Turn implements Holder {
     return this.conversation.commit({ ...position, turnId: this.id, messages, usage, onSettled })
   }
 
-  /** Ends the turn and starts the commit. Returns an effect that waits for the commit, or undefined if the turn had ended. */
+  /**
+   * Ends the turn and starts the commit. Returns an effect that waits for the commit, or undefined if the turn had ended.
+   */
   #end<E>(commit: Effect.Effect<void, E>): Effect.Effect<Effect.Effect<void, E> | undefined> {
     return Effect.suspend(() => {
       if (this.#state === "ended") return Effect.succeed(undefined)

@@ -90,13 +90,13 @@ export class TurnSteps {
     if (tools === undefined) return undefined
     tools.restore(stored)
     const answer = toResponse(stored.answer)
-    const claim = (ran: StepResult): Effect.Effect<void, StoreError> =>
-      Effect.tap(this.#store(answer, ran), () => {
-        this.#claimed = ran.messages
+    const claim = (result: StepResult): Effect.Effect<void, StoreError> =>
+      Effect.tap(this.#store(answer, result), () => {
+        this.#claimed = result.messages
         this.#unfinishedAnswer = answer
       })
     const run = tools.resume(stored, answers, this.#owner, { claim, emit })
-    const runAndStore = Effect.tap(run, (ran) => ran.isOpen ? Effect.void : this.#store(answer, ran))
+    const runAndStore = Effect.tap(run, (result) => result.isOpen ? Effect.void : this.#store(answer, result))
     return { answer, run: this.#withTimeLimit(runAndStore, tools) }
   }
 
@@ -112,11 +112,11 @@ export class TurnSteps {
     return conversation.background.run(conversation.write(false, () => turn))
   }
 
-  /** Ends a step after its calls have run. Returns the events of the end. */
-  end(answer: ChatResponse, ran: StepResult): ReadonlyArray<ToolEvent> {
+  /** Ends a step after its calls have run. Returns the events to emit. */
+  end(answer: ChatResponse, result: StepResult): ReadonlyArray<ToolEvent> {
     this.#unfinishedAnswer = undefined
-    if (!ran.isOpen) this.#addMessages(answer, ran)
-    return [...ran.requests, ...this.addToReport(answer, ran)]
+    if (!result.isOpen) this.#addMessages(answer, result)
+    return [...result.requests, ...this.addToReport(answer, result)]
   }
 
   #addMessages(answer: ChatResponse, results: CallResults): void {
@@ -139,8 +139,8 @@ export class TurnSteps {
   }
 
   /**
-   * Ends the step whose calls are running, and adds it to the messages with a result for each call. Returns the events of
-   * the end, or undefined if no calls are running.
+   * Ends the step whose calls are running, and adds it to the messages with a result for each call. Returns the events to
+   * emit, or undefined if no calls are running.
    */
   get endOpenStep(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
     return Effect.suspend(() => {
@@ -157,7 +157,9 @@ export class TurnSteps {
     })
   }
 
-  /** Replaces the stored results of resumed calls by their actual results, if the step ended before all of its calls did. */
+  /**
+   * Replaces the stored results of resumed calls by their actual results, if the step ended before all of its calls did.
+   */
   get storeClaimed(): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
       const [claimed, step] = [this.#claimed, this.#abortedStep]

@@ -84,7 +84,7 @@ export class Writes {
   }
 
   #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
-    // Without a store, only the chats know their settings, so each new conversation in memory must apply them again.
+    // Without a store, only the chats know their settings. They choose them again when the session is created again.
     return this.#chosenSettings.storing(write, this.#options.store !== noopStore)
   }
 }

@@ -79,9 +79,9 @@ const minTurns = 4
 /**
  * Chooses one of the turn starts that fit, which are ordered from the newest to the oldest.
  *
- * The candidates use at least two thirds of the limit, or drop at most three turns. Of these, the result is the turn with an
- * index in the conversation that is divisible by the highest power of two. When turns are added to the history, the result
- * stays the same for at least four turns on average. It depends only on the history.
+ * The candidates use at least two thirds of the limit, or drop at most three turns. Of these, the result is the turn with
+ * an index in the conversation that is divisible by the highest power of two. When turns are added to the history, the
+ * result stays the same for at least four turns on average. It depends only on the history.
  */
 export const chooseStart = (
   { messages, offset = 0, turnStarts }: History,
