@@ -1,5 +1,5 @@
 /**
- * A rate limit with a sliding window: the sum of the amounts of the last 60 seconds never exceeds it.
+ * A rate limit with a sliding window: it applies to the amounts of the last 60 seconds at any time.
  *
  * Effect's `RateLimiter` does not guarantee this. Its token bucket allows almost twice the limit within the first minute,
  * and its fixed windows allow twice the limit around the end of a window. It also refills at most one token in a

@@ -4,7 +4,10 @@
 import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, parseJson } from "../json.ts"
 
-/** Parses arguments. Undefined if not JSON. Blank text is an empty object. An object that was encoded twice is parsed twice. */
+/**
+ * Parses arguments. Undefined if not JSON. Blank text is an empty object. An object that was encoded twice is parsed
+ * twice.
+ */
 export const parseArguments = (text: string): { readonly value: unknown } | undefined => {
   if (text.trim() === "") return { value: {} }
   const parsed = parseJson(text)

@@ -40,7 +40,7 @@ export class Content extends Data.TaggedClass("ToolContent")<{ readonly parts: R
 export class ArgumentsError extends Data.TaggedError("ArgumentsError")<{ readonly message: string }> {}
 
 /**
- * A call whose arguments are decoded.
+ * A call with decoded arguments.
  *
  * @since 0.1.0
  * @category models

@@ -20,7 +20,7 @@ export const emptyAnswer = ({ finishReason, model, provider, reasoning, usage }:
     usage
   })
 
-/** The error for an answer whose last tool call was cut off by the token limit. Undefined if all calls are complete. */
+/** Returns an error if the token limit cut off the last tool call of an answer. Undefined if all calls are complete. */
 export const truncatedCallError = (response: ChatResponse): TruncatedError | undefined => {
   const last = response.toolCalls.at(-1)
   if (response.finishReason !== "length" || last === undefined || isComplete(last)) return undefined

@@ -132,7 +132,7 @@ const withoutTurnId = (response: ChatResponse): ChatResponse => change(response,
 const withoutTurnIds: MapEvents<ChatEvent> = (events) =>
   events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurnId(event.response) } : event)
 
-/** Adds support for turns whose ids the program chooses. */
+/** Adds support for turn ids that the program chooses. */
 const withTurnIds = (runner: Runner): Pick<Runner, "complete" | "stream"> => ({
   complete: (spec, ask) =>
     hasId(spec)
@@ -155,7 +155,7 @@ const withTurnIds = (runner: Runner): Pick<Runner, "complete" | "stream"> => ({
       : runner.stream(spec, scope, f)
 })
 
-/** The methods that run a turn. `isFinal` is for temporary conversations, whose open calls cannot be answered later. */
+/** The methods that run a turn. `isFinal` is for temporary conversations: their open calls cannot be answered later. */
 const turnMethods = (runner: Pick<Runner, "complete" | "stream">, isFinal = false) => {
   const turnStream = <A>(input: Input, options: TurnOptions = {}, f: MapEvents<A>) => {
     const spec = toTurnSpec(input, options, isFinal)
@@ -196,7 +196,7 @@ const turnMethods = (runner: Pick<Runner, "complete" | "stream">, isFinal = fals
 /** Whether the program chose the id of the turn. */
 const hasId = (spec: TurnSpec): spec is TurnsById.TurnSpecWithId => spec.turnId !== undefined
 
-/** Returns the id for a turn that `start` runs. A continued turn has the id of the stored turn. */
+/** Returns the id of a turn before it starts. A continued turn has the id of the stored turn. */
 const chooseTurnId = (input: Input, { turnId }: TurnOptions): Effect.Effect<string> => {
   const own = isRespond(input) ? input.answers.map(({ callId }) => turnIdOf(callId))[0] : undefined
   const id = own ?? turnId

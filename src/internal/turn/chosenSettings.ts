@@ -31,9 +31,9 @@ interface SettingsChange {
 }
 
 /** The title and the owner of a commit. */
-type Columns = Pick<Commit, "title" | "owner">
+type TitleAndOwner = Pick<Commit, "title" | "owner">
 
-const noColumns: Columns = {}
+const noTitleAndOwner: TitleAndOwner = {}
 
 /** The chosen settings that are not stored yet, and the config of the conversation. Mutable. */
 export class ChosenSettings {
@@ -44,7 +44,7 @@ export class ChosenSettings {
   /** The same config with the changes that apply in memory only. */
   #base: LLMConfig.LLMConfig
   #update: ConversationSettings.Update = ConversationSettings.noUpdate
-  #columns: Columns = noColumns
+  #titleAndOwner: TitleAndOwner = noTitleAndOwner
   #storedFlag: StoredFlag | undefined
   #applied: { readonly to: Content; readonly content: Either.Either<Content, HistoryStoreError> } | undefined
 
@@ -65,8 +65,8 @@ export class ChosenSettings {
         applyInMemory()
         this.#addUpdate(update)
       }
-      if (title !== undefined) this.#columns = { ...this.#columns, title }
-      if (owner !== undefined) this.#columns = { ...this.#columns, owner }
+      if (title !== undefined) this.#titleAndOwner = { ...this.#titleAndOwner, title }
+      if (owner !== undefined) this.#titleAndOwner = { ...this.#titleAndOwner, owner }
       if (settings !== undefined || title !== undefined || owner !== undefined) this.#storedFlag ??= { isStored: false }
     }
     this.#applied = undefined
@@ -112,7 +112,7 @@ export class ChosenSettings {
 
   /** Whether the store needs a `commit`, because its `append` cannot store the chosen settings at this version. */
   needsCommit(version: number): boolean {
-    return this.isPending && (version > 0 || Object.keys(this.#columns).length > 0)
+    return this.isPending && (version > 0 || Object.keys(this.#titleAndOwner).length > 0)
   }
 
   /** Applies the chosen settings to the content. */
@@ -129,8 +129,10 @@ export class ChosenSettings {
   }
 
   /** The fields of a commit that store the chosen settings. */
-  columns({ prompt, settings }: Content): Columns & { readonly settings: Settings; readonly systemPrompt: string } {
-    return { ...this.#columns, settings, systemPrompt: prompt }
+  commitFields(
+    { prompt, settings }: Content
+  ): TitleAndOwner & { readonly settings: Settings; readonly systemPrompt: string } {
+    return { ...this.#titleAndOwner, settings, systemPrompt: prompt }
   }
 
   /** Whether an update only sets a prompt that is not empty, and no chosen settings are pending. */
@@ -140,16 +142,16 @@ export class ChosenSettings {
   }
 
   /**
-   * Runs a write that stores the chosen settings. If it fails, they stay pending. `isPersistent` is false for a conversation
-   * without a store: its settings must be chosen again when the session is created again.
+   * Runs a write that stores the chosen settings. If it fails, they stay pending. `isPersistent` is false for a
+   * conversation without a store: its settings must be chosen again when the session is created again.
    */
   storing<A, E>(write: Effect.Effect<A, E>, isPersistent: boolean): Effect.Effect<A, E> {
     return Effect.suspend(() => {
       const update = this.#update
-      const columns = this.#columns
+      const columns = this.#titleAndOwner
       const flag = this.#storedFlag
       this.#update = ConversationSettings.noUpdate
-      this.#columns = noColumns
+      this.#titleAndOwner = noTitleAndOwner
       this.#storedFlag = undefined
       this.#applied = undefined
       // `onExit` also restores the settings after a defect of the store.
@@ -160,7 +162,7 @@ export class ChosenSettings {
             return
           }
           this.#update = ConversationSettings.combine(update, this.#update)
-          this.#columns = { ...columns, ...this.#columns }
+          this.#titleAndOwner = { ...columns, ...this.#titleAndOwner }
           this.#storedFlag = flag ?? this.#storedFlag
           this.#applied = undefined
         }))

@@ -1,5 +1,5 @@
 /**
- * The models of a conversation: the question of a turn, the stored content, and turns whose write failed.
+ * The models of a conversation: the question of a turn, the stored content, and unsaved turns.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -111,7 +111,7 @@ export interface FoundTurn {
   readonly messages: ReadonlyArray<ChatMessage>
 }
 
-/** A turn whose write failed. */
+/** A turn that could not be stored. */
 export interface UnsavedTurn extends FinishedTurn {
   /** The stored version before the write. Infinite if the store could not be read. */
   readonly version: number
@@ -181,7 +181,7 @@ const read = (store: Service, id: string, turnCount: TurnCount) =>
       Option.map((stored) => ({ stored, firstTurn: stored.firstTurn }))
     )
 
-/** Adds usage that may be unknown. */
+/** Adds usage to the total. An unknown usage counts as nothing. */
 export const addUsageIfKnown = (usage: Usage, more: Usage | undefined): Usage =>
   more === undefined ? usage : addUsage(usage, more)
 

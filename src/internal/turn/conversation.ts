@@ -74,7 +74,7 @@ export class Conversation {
     return this.#chosenSettings.choose(choice, flag)
   }
 
-  /** Whether the conversation has a turn whose write failed. */
+  /** Whether the conversation has a turn that could not be stored. */
   get isUnsaved(): boolean {
     return this.#unsaved.turn !== undefined
   }
@@ -275,8 +275,8 @@ export class Conversation {
   }
 
   /**
-   * Closes the conversation when its manager closes. The running turn and the turns that `start` runs may continue for the
-   * time of `grace`, and are then stopped. Waits until all writes have ended.
+   * Closes the conversation when its manager closes. The running turn, and waiting turns that were started with `start`,
+   * may continue for the duration `grace` and are then stopped. Waits until all writes have ended.
    */
   end(grace: Duration.Duration): Effect.Effect<void> {
     const wait = Duration.equals(grace, Duration.zero)
@@ -301,8 +301,8 @@ export class Conversation {
   }
 
   /**
-   * Adds a turn to the history, and waits until it is stored. A turn whose write fails is kept as unsaved. With `compare`,
-   * the turn is added after the turns of other programs, unless a turn is running.
+   * Adds a turn to the history, and waits until it is stored. If the write fails, the turn stays in memory as unsaved. With
+   * `compare`, the turn is added after the turns of other programs, unless a turn is running.
    */
   commit(turn: FinishedTurn, compare = false): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
@@ -323,7 +323,7 @@ export class Conversation {
     })
   }
 
-  /** Writes the turn that `toTurn` makes from the stored content, if there is one. If the write fails, it is not kept. */
+  /** Writes the turn that `toTurn` makes from the stored content, if there is one. Does not keep it if the write fails. */
   write(
     compare: boolean,
     toTurn: (content: Content) => FinishedTurn | undefined,

@@ -38,7 +38,7 @@ export class TurnLog {
   }
 
   /**
-   * Pulls the events after the event `after`, and waits for new events until the end. If the whole turn has no more than
+   * Pulls the events after the event `after`, and waits for new events until the end. If the whole turn has fewer than
    * `after` events, the reader read them from an earlier attempt of the turn, so it receives only `Finish`.
    */
   pull(after: number): Pull<NumberedEvent, ChatError> {
@@ -89,7 +89,7 @@ export const ofEvents = (events: ReadonlyArray<ChatEvent>): TurnLog => {
 
 /**
  * Pulls the events of a stored turn after the event `after`. The live turn may have had more events than the stored one. A
- * reader that has already received that many events receives only `Finish`, which has the complete response.
+ * reader that already received at least as many events receives only `Finish`, which has the complete response.
  */
 export const replay = (events: ReadonlyArray<ChatEvent>, after: number): Pull<NumberedEvent, ChatError> => {
   if (after < events.length) return ofEvents(events).pull(after)

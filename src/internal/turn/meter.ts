@@ -16,7 +16,7 @@ export class Meter {
   #answer: ChatResponse | undefined
   #earlierUsage: Usage | undefined
 
-  /** Counts each complete answer. */
+  /** Wraps `complete`, and records each request and its answer. */
   metered(complete: Complete): Complete {
     return (request) =>
       Effect.suspend(() => {
@@ -62,6 +62,6 @@ export class Meter {
   }
 }
 
-/** Adds usage of which both parts may be unknown. */
+/** Adds two usages. An unknown usage counts as nothing. */
 export const sumKnownUsage = (earlier: Usage | undefined, usage: Usage | undefined): Usage | undefined =>
   earlier === undefined || usage === undefined ? earlier ?? usage : addUsage(earlier, usage)

@@ -66,7 +66,7 @@ export class Runner<L extends TurnLender = Lender> {
     return new Runner(this.#completions, lender)
   }
 
-  /** Runs a turn whose answers arrive complete. */
+  /** Runs a turn with complete answers. */
   complete<A, E = never>(
     spec: TurnSpec,
     ask: Ask<A>,
@@ -84,7 +84,7 @@ export class Runner<L extends TurnLender = Lender> {
     )
   }
 
-  /** Runs a turn whose answers are streamed. Its resources belong to the scope. */
+  /** Runs a turn with streamed answers. Its resources belong to the scope. */
   stream<A, E = never>(
     spec: TurnSpec,
     scope: Scope.Scope,

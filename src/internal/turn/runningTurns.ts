@@ -1,6 +1,6 @@
 /**
- * The running turns of a conversation that have an event log, by id. These are the turns that `start` runs and the turns
- * with an id that the program chose.
+ * The running turns of a conversation that have an event log, by id. These are the turns that were started with `start`,
+ * and the turns with an id that the program chose.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ export interface RunningTurn {
   readonly turnId: string
   readonly input: Input
   readonly log: TurnLog
-  /** Whether it continues without listeners. */
+  /** Whether it was started with `start`, so that it continues without listeners. */
   isStarted: boolean
   listeners: number
   fiber: Fiber.Fiber<unknown> | undefined
@@ -133,7 +133,7 @@ export class RunningTurns {
   }
 }
 
-/** Removes a listener. Interrupts the turn after its last listener, unless `start` runs it. */
+/** Removes a listener. Interrupts a turn without listeners, unless it was started with `start`. */
 const removeListener = (turn: RunningTurn): Effect.Effect<unknown> =>
   Effect.suspend(() => {
     turn.listeners--

@@ -32,7 +32,7 @@ interface HasResponse {
   readonly response: ChatResponse
 }
 
-/** Runs the steps of a turn whose answers arrive complete. If the turn is stopped, the result has only the response. */
+/** Runs the steps of a turn with complete answers. If the turn is stopped, the result has only the response. */
 export const complete = <A extends HasResponse>(
   turn: Turn,
   send: Send,
@@ -62,7 +62,7 @@ export const complete = <A extends HasResponse>(
       Effect.map(restore(turn.interruptedResponse), (response) => ({ response })))
   })
 
-/** Runs the steps of a turn whose answers are streamed. Returns the pull of its events. */
+/** Runs the steps of a turn with streamed answers. Returns the pull of its events. */
 export const stream = <A>(
   turn: Turn,
   send: Send,

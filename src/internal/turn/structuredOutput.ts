@@ -226,38 +226,38 @@ const decodeLeniently = <A, I>(
   const decodeOnce = Schema.decodeUnknownEither(schema)
   return Either.orElse(decodeOnce(value), (error) => {
     const all = Schema.decodeUnknownEither(schema, { errors: "all" })(value)
-    const faults: InvalidPaths = new Map()
-    if (Either.isLeft(all)) addInvalidPaths(faults, all.left.issue)
-    return Either.mapLeft(decodeOnce(withoutNulls(value, faults)), () => error)
+    const invalidPaths: InvalidPaths = new Map()
+    if (Either.isLeft(all)) addInvalidPaths(invalidPaths, all.left.issue)
+    return Either.mapLeft(decodeOnce(withoutNulls(value, invalidPaths)), () => error)
   })
 }
 
 /** Adds the paths of an issue. A formatter of issues would take ten times as long. */
-const addInvalidPaths = (faults: InvalidPaths, issue: ParseResult.ParseIssue): void => {
+const addInvalidPaths = (invalidPaths: InvalidPaths, issue: ParseResult.ParseIssue): void => {
   if (issue._tag === "Composite") {
-    for (const inner of "_tag" in issue.issues ? [issue.issues] : issue.issues) addInvalidPaths(faults, inner)
+    for (const inner of "_tag" in issue.issues ? [issue.issues] : issue.issues) addInvalidPaths(invalidPaths, inner)
   } else if (issue._tag === "Pointer") {
-    let at = faults
+    let node = invalidPaths
     for (const key of typeof issue.path === "object" ? issue.path : [issue.path]) {
-      const next: InvalidPaths = at.get(key) ?? new Map()
-      at.set(key, next)
-      at = next
+      const next: InvalidPaths = node.get(key) ?? new Map()
+      node.set(key, next)
+      node = next
     }
-    addInvalidPaths(at, issue.issue)
+    addInvalidPaths(node, issue.issue)
   } else if ("issue" in issue) {
-    addInvalidPaths(faults, issue.issue)
+    addInvalidPaths(invalidPaths, issue.issue)
   }
 }
 
 /** The paths of values that do not decode, as a tree of keys. */
 interface InvalidPaths extends Map<PropertyKey, InvalidPaths> {}
 
-const withoutNulls = (value: unknown, faults: InvalidPaths): unknown => {
-  if (Array.isArray(value)) return value.map((item, index) => withoutNulls(item, faults.get(index) ?? new Map()))
-  if (!isRecord(value) || faults.size === 0) return value
+const withoutNulls = (value: unknown, invalidPaths: InvalidPaths): unknown => {
+  if (Array.isArray(value)) return value.map((item, index) => withoutNulls(item, invalidPaths.get(index) ?? new Map()))
+  if (!isRecord(value) || invalidPaths.size === 0) return value
   const rest: Record<string, unknown> = {}
   for (const [key, member] of Object.entries(value)) {
-    const inner = faults.get(key)
+    const inner = invalidPaths.get(key)
     if (inner === undefined || member !== null) rest[key] = inner === undefined ? member : withoutNulls(member, inner)
   }
   return rest

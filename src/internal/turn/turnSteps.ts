@@ -41,12 +41,12 @@ type CallResults = Pick<StepResult, "messages" | "toolCalls">
 /** The steps of one turn. Mutable. */
 export class TurnSteps {
   readonly #turn: TurnContext
-  /** The answer of the step whose calls are running. */
+  /** The answer of the current step, while its calls are running. */
   #unfinishedAnswer: ChatResponse | undefined
   #messages: ReadonlyArray<ChatMessage> = []
   /**
-   * The results of answered calls that were stored before their handlers started. A call whose handler was about to start
-   * has the outcome "unknown".
+   * The results of answered calls that were stored before handlers started. The outcome of a call with a handler to run is
+   * "unknown".
    */
   #claimed: ReadonlyArray<ToolMessage> | undefined
   /** The first step with its actual results, if it ended before all of its calls did. */
@@ -139,8 +139,8 @@ export class TurnSteps {
   }
 
   /**
-   * Ends the step whose calls are running, and adds it to the messages with a result for each call. Returns the events to
-   * emit, or undefined if no calls are running.
+   * Ends the current step if its calls are running, and adds it to the messages with a result for each call. Returns the
+   * events to emit, or undefined if no calls are running.
    */
   get endOpenStep(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
     return Effect.suspend(() => {

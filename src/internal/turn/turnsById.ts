@@ -21,7 +21,7 @@ import type { Run, RunningTurn, RunningTurns } from "./runningTurns.ts"
 import { eventsBeforeFinish, eventsOf, hasInput, isComplete, isSameInput, responseOf } from "./storedTurns.ts"
 import type { Turn } from "./turn.ts"
 
-/** The specification of a turn whose id the program chose. */
+/** The specification of a turn with an id that the program chose. */
 export interface TurnSpecWithId extends TurnSpec {
   readonly turnId: string
 }
@@ -32,7 +32,7 @@ interface AlreadyStored {
   readonly response: ChatResponse
 }
 
-/** Runs a turn whose answers arrive complete, and adds its events to the log. */
+/** Runs a turn with complete answers, and adds its events to the log. */
 export const complete = <A>(runner: Runner, spec: TurnSpecWithId, ask: Ask<A>): Run => (running) => {
   const { log } = running
   let turn: Turn | undefined
@@ -54,7 +54,7 @@ export const complete = <A>(runner: Runner, spec: TurnSpecWithId, ask: Ask<A>): 
   )
 }
 
-/** Runs a turn whose answers are streamed, and adds its events to the log. */
+/** Runs a turn with streamed answers, and adds its events to the log. */
 export const stream = (runner: Runner, spec: TurnSpecWithId): Run => (turn) =>
   withStoredAnswer(
     runner,
@@ -85,7 +85,7 @@ const drain = (pull: Pull<ChatEvent, ChatError>, log: TurnLog): Effect.Effect<vo
     Option.match({ onNone: () => Effect.void, onSome: Effect.fail })
   )
 
-/** The events of the turn with this id, which begins now unless it is stored or runs. */
+/** Returns the events of the turn with this id, and starts it unless it is stored or running. */
 export const join = (
   { lender }: Runner,
   spec: TurnSpecWithId,
@@ -142,7 +142,7 @@ const findStored = (
     ? Effect.succeed(undefined)
     : conversation.find(turnId)
 
-/** Returns the events of a running or stored turn after the event `after`. Empty without an id if no turn is running. */
+/** Returns the events of a running or stored turn after the event `after`. The default is the oldest running turn. */
 export const attach = (
   { lender }: Runner,
   turnId: string | undefined,

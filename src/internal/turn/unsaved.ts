@@ -1,5 +1,5 @@
 /**
- * The state of a conversation that is not yet in its store: a turn whose write failed, and tokens that were not stored.
+ * The state of a conversation that its store does not have: a turn that could not be stored, and tokens to store later.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -31,7 +31,7 @@ export class Unsaved {
   #storing: Usage | undefined
   #unconfirmed: UnconfirmedWrite | undefined
 
-  /** The turn whose write failed. */
+  /** The turn that could not be stored. */
   get turn(): UnsavedTurn | undefined {
     return this.#turn
   }
@@ -91,7 +91,7 @@ export class Unsaved {
     this.#turn = undefined
   }
 
-  /** Discards the turn whose write failed. Its tokens still count. */
+  /** Discards the unsaved turn. Its tokens still count. */
   discardTurn(): void {
     this.record(this.#turn?.usage)
     this.#turn = undefined

@@ -79,7 +79,10 @@ export class Writes {
   commit(commit: Omit<Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
     const { id, store } = this.#options
     return this.#storingChoices(
-      Effect.map(store.commit({ id, ...commit, ...this.#chosenSettings.columns(chosen) }), ({ version }) => version)
+      Effect.map(
+        store.commit({ id, ...commit, ...this.#chosenSettings.commitFields(chosen) }),
+        ({ version }) => version
+      )
     )
   }
 

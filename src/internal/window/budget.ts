@@ -118,8 +118,7 @@ export const union = (a: AtMost | undefined, b: AtMost | undefined): AtMost | un
   }
 
 /**
- * A window with the newer half of the selection. It makes no summary, because the original window already tried to make
- * one.
+ * A window with the newer half of the selection. It makes no summary, because the original window has already tried.
  */
 export const half = (self: HistoryWindow): HistoryWindow => ({
   atMost: self.atMost,

@@ -10,8 +10,8 @@ import { type History, TurnScanner } from "./turnScanner.ts"
 const textCounter = make({ reasoning: false })
 
 /**
- * Whether the window chooses the same messages from this tail as from the complete history. The store loads more of the
- * history until this is true or the history is complete.
+ * Whether the window chooses the same messages from this tail as from the complete history. The conversation loads
+ * more of the history until this is true or the history is complete.
  */
 export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): boolean => {
   const { messages, offset = 0 } = tail
@@ -22,6 +22,6 @@ export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): 
     if (message === undefined) return false
     counted += textCounter.count(withoutMedia(message))
   }
-  // The scanner also ends in the middle of the turn that the new messages continue, if the tail does.
+  // If the tail starts in the middle of the turn that the new messages continue, the scanner ends there too.
   return scanner.start > 0 || offset === 0 || messages[0]?.role === "user"
 }

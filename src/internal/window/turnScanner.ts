@@ -25,7 +25,7 @@ export class TurnScanner {
   readonly #floor: number
   readonly #isTail: boolean
   #index: number
-  /** The ids of tool results whose calls have not been read yet. Ids can repeat from turn to turn. */
+  /** The ids of tool results without a call so far. Ids can repeat from turn to turn. */
   readonly #openResults = new Set<string>()
 
   /** `floor` is the index of the oldest message to read. */
