@@ -68,12 +68,12 @@ export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({ messag
   Schema.filter(baseUrlProblem)
 )
 
-const refusedKey = { message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" }
+const apiKeyRule = { message: () => "apiKey must be printable ASCII without spaces, actual <redacted>" }
 
 /** An API key that is valid in a header. The error never shows it. */
-export const ApiKey: Schema.Schema<string> = Schema.String.annotations(refusedKey).pipe(
+export const ApiKey: Schema.Schema<string> = Schema.String.annotations(apiKeyRule).pipe(
   Schema.filter((key) => /^[\x21-\x7e]*$/.test(key.trim())),
-  Schema.annotations(refusedKey)
+  Schema.annotations(apiKeyRule)
 )
 
 const HeaderValue = Schema.Redacted(

@@ -139,21 +139,21 @@ export const findAnswered = (
   for (const [index, answer] of answers.entries()) {
     const { callId } = answer
     if (answers.findIndex((other) => other.callId === callId) < index) {
-      return refuse(`The call ${JSON.stringify(callId)} is answered twice`)
+      return invalidRequest(`The call ${JSON.stringify(callId)} is answered twice`)
     }
     const call = open.find((call) => call.callId === callId)
     if (call === undefined) return notOpen(content, callId, open)
     if ("approved" in answer && answer.approved && call.call.needsApproval !== true) {
-      return refuse(`The call ${JSON.stringify(callId)} waits for its result, not for an approval`)
+      return invalidRequest(`The call ${JSON.stringify(callId)} waits for its result, not for an approval`)
     }
   }
-  if (stored === undefined) return refuse("The conversation has no open calls")
+  if (stored === undefined) return invalidRequest("The conversation has no open calls")
   return answers.length === 0 && open.length > 0
-    ? refuse("The open calls have no answers")
+    ? invalidRequest("The open calls have no answers")
     : Effect.succeed({ stored, answers })
 }
 
-const refuse = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
+const invalidRequest = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
   Effect.fail(new InvalidRequestError({ message, code }))
 
 const notOpen = (
@@ -162,11 +162,11 @@ const notOpen = (
   open: ReadonlyArray<StoredCall>
 ): Effect.Effect<never, InvalidRequestError> => {
   if (turns.some(({ turnId }) => turnId === turnIdOf(callId))) {
-    return refuse(`The call ${JSON.stringify(callId)} is settled`, "call_settled")
+    return invalidRequest(`The call ${JSON.stringify(callId)} is settled`, "call_settled")
   }
   const ids = open.map(({ callId }) => JSON.stringify(callId)).join(", ")
   const rule = open.length === 0 ? "It has no open calls" : `The ids of its open calls are ${ids}`
-  return refuse(`The conversation has no call ${JSON.stringify(callId)}. ${rule}`, "call_unknown")
+  return invalidRequest(`The conversation has no call ${JSON.stringify(callId)}. ${rule}`, "call_unknown")
 }
 
 /** Converts a stored answer to a response, without its usage, which is already counted. */

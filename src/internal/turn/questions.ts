@@ -47,11 +47,13 @@ const findEarlierTurn = (
   Effect.flatMap(conversation.readStored("all"), (content) => {
     const missing = input.turnId === undefined ? "no turn" : `no turn with the id ${JSON.stringify(input.turnId)}`
     const question = questionOf(content, input)
-    if (question === undefined) return refused(`The conversation has ${missing}`)
-    return question.input.length === 0 ? refused("The turn has no prompt to answer again") : Effect.succeed(question)
+    if (question === undefined) return invalidRequest(`The conversation has ${missing}`)
+    return question.input.length === 0
+      ? invalidRequest("The turn has no prompt to answer again")
+      : Effect.succeed(question)
   })
 
-const refused = (message: string): Effect.Effect<never, InvalidRequestError> =>
+const invalidRequest = (message: string): Effect.Effect<never, InvalidRequestError> =>
   Effect.fail(new InvalidRequestError({ message }))
 
 /** Finds the answered calls and their turn. */

@@ -12,7 +12,7 @@ import { type Pull, toPull } from "../transport/stream.ts"
 import { beginTurn, type TurnSpec } from "./beginTurn.ts"
 import type { TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
-import * as Steps from "./stepLoop.ts"
+import * as StepLoop from "./stepLoop.ts"
 import type * as StructuredOutput from "./structuredOutput.ts"
 import type { Turn } from "./turn.ts"
 
@@ -78,7 +78,7 @@ export class Runner<L extends TurnLender = Lender> {
         Effect.flatMap(begin(this.lender, spec, scope), check),
         (turn): Effect.Effect<StructuredOutput.Answer<A>, ChatError> => {
           const metered = turn.meter.metered(complete)
-          return Steps.complete(turn, (f) => Steps.send(turn, complete, f), (request) => ask(metered, request))
+          return StepLoop.complete(turn, (f) => StepLoop.send(turn, complete, f), (request) => ask(metered, request))
         }
       )
     )
@@ -88,7 +88,7 @@ export class Runner<L extends TurnLender = Lender> {
   stream<A, E = never>(
     spec: TurnSpec,
     scope: Scope.Scope,
-    f: Steps.MapEvents<A>,
+    f: StepLoop.MapEvents<A>,
     check: Check<E> = Effect.succeed
   ): Effect.Effect<Pull<A, ChatError>, ChatError | E> {
     const { complete, stream } = this.#completions
@@ -97,7 +97,7 @@ export class Runner<L extends TurnLender = Lender> {
         turn.meter.begin(request)
         return toPull(stream(request), turn.scope, turn.signal)
       }
-      return Steps.stream(turn, (f) => Steps.send(turn, complete, f), open, f)
+      return StepLoop.stream(turn, (f) => StepLoop.send(turn, complete, f), open, f)
     })
   }
 }

@@ -134,17 +134,17 @@ class TurnEvents<A> {
     }
   }
 
-  /** Ends a step. The events `before` its end are emitted even if the end of the step fails. */
-  #endStep(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+  /** Ends a step. Its last events are emitted even if the end of the step fails. */
+  #endStep(lastEvents: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
     const { tools } = this.#turn
     if (tools !== undefined && !tools.isLastStep && event.response.toolCalls.length > 0) {
       const begin = this.#runCalls((restore) => this.#turn.endStep(event.response, restore))
-      return before.length === 0 ? Effect.zipRight(begin, this.pull) : Effect.map(begin, () => this.#f(before))
+      return lastEvents.length === 0 ? Effect.zipRight(begin, this.pull) : Effect.map(begin, () => this.#f(lastEvents))
     }
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(
         Effect.exit(this.#turn.endStep(event.response, restore)),
-        (exit) => this.#afterStep(before, exit, restore, event)
+        (exit) => this.#afterStep(lastEvents, exit, restore, event)
       )
     )
   }
@@ -173,29 +173,31 @@ class TurnEvents<A> {
   }
 
   #afterStep(
-    before: ReadonlyArray<ChatEvent>,
+    lastEvents: ReadonlyArray<ChatEvent>,
     exit: Exit.Exit<ChatResponse | undefined, ChatError | Stopped>,
     restore: Restore,
     event?: Finish
   ): Pull<A, ChatError> {
-    const emit = Effect.suspend(() => Effect.succeed(this.#f(before)))
+    const emit = Effect.suspend(() => Effect.succeed(this.#f(lastEvents)))
     if (Exit.isSuccess(exit)) {
       const response = exit.value
-      if (response !== undefined) return this.#finish(before, response === event?.response ? event : finishOf(response))
+      if (response !== undefined) {
+        return this.#finish(lastEvents, response === event?.response ? event : finishOf(response))
+      }
       this.#answer = undefined
-      return before.length === 0 ? restore(this.pull) : emit
+      return lastEvents.length === 0 ? restore(this.pull) : emit
     }
     const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
     if (error?._tag === "Stopped") return restore(this.#interrupted)
     this.#end = error === undefined
       ? Effect.failCause(Cause.map(exit.cause, () => Option.none()))
       : Effect.fail(Option.some(error))
-    return before.length === 0 ? this.#end : emit
+    return lastEvents.length === 0 ? this.#end : emit
   }
 
-  #finish(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+  #finish(lastEvents: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
     this.#end = over
-    return Effect.succeed(this.#f([...before, ...this.#turn.finalEvents, event]))
+    return Effect.succeed(this.#f([...lastEvents, ...this.#turn.finalEvents, event]))
   }
 
   #fail(error: ChatError): Pull<A, ChatError> {

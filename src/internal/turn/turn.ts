@@ -143,7 +143,7 @@ export class Turn implements Holder {
     const error = this.tools === undefined ? truncatedCallError(response) : undefined
     if (error !== undefined) return this.fail(error, restore)
     const calls = this.#steps.begin(response, this.options.maxTokens ?? this.#maxTokens)
-    if (calls !== undefined) return this.#awaitCalls(calls, restore)
+    if (calls !== undefined) return this.#runCalls(calls, restore)
     const answer = this.tools === undefined ? withCallIds(response) : change(response, { toolCalls: [] })
     return this.#complete(answer, restore)
   }
@@ -152,11 +152,11 @@ export class Turn implements Holder {
   resume(resumed: Resumed, restore: Restore): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
     this.resumed = undefined
     const calls = this.#steps.resume(resumed)
-    return calls === undefined ? Effect.succeed(undefined) : this.#awaitCalls(calls, restore)
+    return calls === undefined ? Effect.succeed(undefined) : this.#runCalls(calls, restore)
   }
 
   /** Runs the calls of an answer. A defect of a handler ends the turn without a change of the history. */
-  #awaitCalls(
+  #runCalls(
     { answer, run }: CallRun,
     restore: Restore
   ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
