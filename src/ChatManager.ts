@@ -315,7 +315,7 @@ export const fromCompletions = (
         )
         const chat = Effect.map(registry.create(id, begin), (conversation) => {
           chooseIn(conversation)
-          return Chat.managed(wire, config, registry.lender(id, begin))
+          return Chat.makeManaged(wire, config, registry.lender(id, begin))
         })
         return settings === undefined ? chat : Effect.zipRight(validate(settings, config), chat)
       },

@@ -144,7 +144,7 @@ class QueuedAdmission {
           const time = Effect.raceFirst(Effect.sleep(timerMillis(wait)), this.#change.await)
           return Effect.zipRight(time, this.#admitHead)
         }
-        this.#queue.served(head.group, head)
+        this.#queue.removeServed(head.group, head)
         this.#requests.take(1, now)
         head.reserved = this.#tokens.take(head.tokens, now)
         return Effect.as(Deferred.succeed(head.admitted, undefined), true)

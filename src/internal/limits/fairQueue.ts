@@ -30,7 +30,7 @@ export class FairQueue<Member> {
   }
 
   /** Removes a member that was served, and moves its group after all others. */
-  served(group: unknown, member: Member): void {
+  removeServed(group: unknown, member: Member): void {
     this.leave(group, member)
     if (this.#groups.delete(group)) this.#groups.add(group)
   }

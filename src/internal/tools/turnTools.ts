@@ -64,7 +64,7 @@ export interface Aborted {
 type Emit = (event: ToolEvent) => Effect.Effect<void>
 
 /** The current run of calls. */
-interface Running {
+interface CurrentRun {
   /** All calls of the answer, including calls without a handler. */
   readonly calls: ReadonlyArray<OpenCall>
   /** Returns the current results. */
@@ -85,8 +85,8 @@ export class TurnTools {
   readonly #options: Options
   #step = 0
   #offered: { readonly tools: ReadonlyArray<Provided>; readonly options: CallOptions } | undefined
-  #limit: ChatResponse["stepLimit"]
-  #running: Running | undefined
+  #stepLimit: ChatResponse["stepLimit"]
+  #currentRun: CurrentRun | undefined
   readonly #results: Array<CallResult> = []
   readonly #steps: Array<Step> = []
 
@@ -107,7 +107,7 @@ export class TurnTools {
 
   /** The steps of the turn, and the limit that ended it, if there is one. */
   get report(): Pick<ChatResponse, "steps" | "stepLimit"> {
-    return defined({ steps: this.#steps.slice(), stepLimit: this.#limit })
+    return defined({ steps: this.#steps.slice(), stepLimit: this.#stepLimit })
   }
 
   /** The options of the next request, with the tools. All attempts of one step have the same tools. */
@@ -126,7 +126,7 @@ export class TurnTools {
 
   /** Applies a forced choice to the first request only. Otherwise the model would call tools until the step limit. */
   #toolChoice({ toolChoice }: CallOptions): CallOptions["toolChoice"] {
-    if (this.#limit !== undefined) return "none"
+    if (this.#stepLimit !== undefined) return "none"
     return this.#step === 0 || toolChoice === "none" || toolChoice === "auto" ? toolChoice : undefined
   }
 
@@ -138,10 +138,10 @@ export class TurnTools {
       call
     }))
     // The program provides the results for tools without a handler.
-    const isOwn = ({ call }: OpenCall): boolean =>
+    const isRunByTurn = ({ call }: OpenCall): boolean =>
       tools.some(({ name }) => name === call.name) || !options.tools?.some(({ name }) => name === call.name)
     return Effect.map(
-      this.#runCalls(calls, calls.filter(isOwn), tools, isCutOff, owner, emit),
+      this.#runCalls(calls, calls.filter(isRunByTurn), tools, isCutOff, owner, emit),
       ({ pending, results }) => {
         const waiting = new Set(pending.map(({ open }) => open.callId))
         return {
@@ -261,15 +261,15 @@ export class TurnTools {
   }
 
   /** Begins a run. Until it starts, only the settled calls have a result. */
-  #begin(calls: ReadonlyArray<OpenCall>, settled: ReadonlyArray<CallResult>): Running {
-    const running: Running = {
+  #begin(calls: ReadonlyArray<OpenCall>, settled: ReadonlyArray<CallResult>): CurrentRun {
+    const running: CurrentRun = {
       calls,
       snapshot: () => settled,
       hasBegun: false,
       isAborted: false,
       ended: makeDeferred()
     }
-    this.#running = running
+    this.#currentRun = running
     return running
   }
 
@@ -283,7 +283,7 @@ export class TurnTools {
    */
   get abort(): Effect.Effect<Aborted> {
     return Effect.suspend(() => {
-      const running = this.#running
+      const running = this.#currentRun
       if (running === undefined) return Effect.succeed({ messages: [], events: [] })
       running.isAborted = true
       const ended = running.hasBegun
@@ -315,12 +315,12 @@ export class TurnTools {
     this.#steps.push({ ...step, toolCalls: stored.map(toStepCall) })
     this.#results.push(...stored.flatMap((call) => storedResult(call, this.#step)))
     this.#offered = undefined
-    this.#running = undefined
+    this.#currentRun = undefined
     if (calls.length > 0) this.#step++
     const isRepeated = results.some(({ outcome }) => outcome === "repeated")
-    if (isRepeated) this.#limit = "repeatedCall"
+    if (isRepeated) this.#stepLimit = "repeatedCall"
     else if (calls.length > 0 && this.#step >= Math.max(1, this.#options.maxSteps ?? defaultMaxSteps)) {
-      this.#limit = "maxSteps"
+      this.#stepLimit = "maxSteps"
     }
     return this.#steps.length - 1
   }

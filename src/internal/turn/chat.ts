@@ -57,7 +57,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
 })
 
 /** Makes a chat of a manager. Uses `Object.assign` because it takes a tenth of the time of a spread. */
-export const managed = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) =>
+export const makeManaged = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) =>
   Object.assign(make(completions, config, lender), backgroundMethods(completions, lender))
 
 const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
@@ -114,7 +114,7 @@ const questionMethods = (completions: ChatCompletions.Service, lender: Lender) =
           ? question(prompt, (request) => completions.complete({ ...request, options }))
           : Effect.map(unstoredTurns.chat(prompt, options), withoutTurnId)
       ),
-    askStream: (prompt: Prompt, options?: AskOptions) => mapElements(askEvents(prompt, options), texts),
+    askStream: (prompt: Prompt, options?: AskOptions) => mapElements(askEvents(prompt, options), toTexts),
     askEvents,
     askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: AskObjectOptions = {}) =>
       span(
@@ -174,7 +174,7 @@ const turnMethods = (runner: Pick<Runner, "complete" | "stream">, isFinal = fals
   return {
     chat,
     regenerate: (options?: TurnOptions) => chat({ _tag: "Regenerate" }, options),
-    chatStream: (input: Input, options?: TurnOptions) => turnStream(input, options, texts),
+    chatStream: (input: Input, options?: TurnOptions) => turnStream(input, options, toTexts),
     chatEvents: (input: Input, options?: TurnOptions) => turnStream(input, options, identity<EventList>),
     chatObject: <A, I>(
       input: Input,
@@ -212,7 +212,7 @@ const backgroundMethods = (completions: ChatCompletions.Service, lender: Lender)
         const spec = { ...toTurnSpec(input, options), turnId }
         return Effect.as(TurnsById.start(runner, spec, TurnsById.stream(runner, spec)), turnId)
       }),
-    running: lender.with((conversation) => Effect.sync(() => toRunning(conversation.running.get()))),
+    running: lender.with((conversation) => Effect.sync(() => toRunning(conversation.runningTurns.get()))),
     attach: (turnId?: string, { after = 0 }: { readonly after?: number | undefined } = {}) =>
       toStream((scope) => TurnsById.attach(runner, turnId, after, scope))
   }
@@ -224,7 +224,7 @@ const span = <A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A,
   Effect.withSpan(effect, `LLMChat.${name}`, { captureStackTrace: false })
 
 /** The texts of the text deltas. */
-const texts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
+const toTexts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
   const texts: Array<string> = []
   for (const event of events) if (isTextDelta(event)) texts.push(event.text)
   return texts

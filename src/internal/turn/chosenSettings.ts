@@ -86,7 +86,7 @@ export class ChosenSettings {
     }
     return {
       update: ConversationSettings.fromChanges({ systemPrompt, window }),
-      applyInMemory: () => this.#rebase(Either.getOrElse(LLMConfig.override(this.#base, sampling), () => this.#base))
+      applyInMemory: () => this.#setBase(Either.getOrElse(LLMConfig.override(this.#base, sampling), () => this.#base))
     }
   }
 
@@ -95,12 +95,12 @@ export class ChosenSettings {
     return {
       update: ConversationSettings.fromNames(names),
       applyInMemory: () => {
-        if (this.#isForeign) this.#rebase(ConversationSettings.withFieldsOf(this.#base, this.#configured, names))
+        if (this.#isForeign) this.#setBase(ConversationSettings.withFieldsOf(this.#base, this.#configured, names))
       }
     }
   }
 
-  #rebase(config: LLMConfig.LLMConfig): void {
+  #setBase(config: LLMConfig.LLMConfig): void {
     this.#base = config
     this.#applied = undefined
   }
@@ -136,7 +136,7 @@ export class ChosenSettings {
   }
 
   /** Whether an update only sets a prompt that is not empty, and no chosen settings are pending. */
-  isPrompt({ changes: { systemPrompt, ...others } }: ConversationSettings.Update): boolean {
+  isPromptOnly({ changes: { systemPrompt, ...others } }: ConversationSettings.Update): boolean {
     return !this.isPending && typeof systemPrompt === "string" && systemPrompt !== "" &&
       Object.keys(others).length === 0
   }
@@ -145,7 +145,7 @@ export class ChosenSettings {
    * Runs a write that stores the chosen settings. If it fails, they stay pending. `isPersistent` is false for a
    * conversation without a store: its settings must be chosen again when the session is created again.
    */
-  storing<A, E>(write: Effect.Effect<A, E>, isPersistent: boolean): Effect.Effect<A, E> {
+  trackWrite<A, E>(write: Effect.Effect<A, E>, isPersistent: boolean): Effect.Effect<A, E> {
     return Effect.suspend(() => {
       const update = this.#update
       const columns = this.#titleAndOwner

@@ -127,7 +127,7 @@ export interface UnconfirmedWrite {
 }
 
 /** The content of a conversation that is not stored. */
-export const empty = (config: LLMConfig, incarnation: string): Content => ({
+export const emptyContent = (config: LLMConfig, incarnation: string): Content => ({
   config,
   systemPrompt: config.systemPrompt,
   limits: undefined,
@@ -144,7 +144,7 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
 
 /** The stored content with the settings of the config. The caller applies the conversation's own settings. */
 export const fromStored = (stored: StoredConversation, config: LLMConfig): Content => ({
-  ...empty(config, stored.incarnation),
+  ...emptyContent(config, stored.incarnation),
   ...choicesFromStored(stored),
   messages: stored.messages,
   turns: stored.turns,
@@ -168,7 +168,7 @@ export const load = (
   Effect.flatMap(
     Effect.zipRight(previousRemoval, read(store, id, turnCount)),
     Option.match({
-      onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
+      onNone: () => Effect.map(makeIncarnation, (incarnation) => emptyContent(defaults, incarnation)),
       onSome: ({ firstTurn, stored }) => Effect.succeed({ ...fromStored(stored, defaults), firstTurn })
     })
   )

@@ -81,7 +81,7 @@ export class ContentRef {
   current(turnCount?: TurnCount): Effect.Effect<Content, HistoryStoreError> {
     return Effect.zipRight(
       this.#background.settled,
-      Effect.suspend(() => this.read(!this.#lock.isInTurn, turnCount))
+      Effect.suspend(() => this.read(!this.#lock.isHeldByTurn, turnCount))
     )
   }
 
@@ -143,7 +143,7 @@ export class ContentRef {
     const write = SynchronizedRef.updateEffect(this.#content, (content) => {
       if (this.isRemoved) return Effect.succeed(content)
       const trusted = this.#unsaved.isUnconfirmed ? undefined : content
-      return Effect.flatMap(this.#refresh(trusted, compare && !this.#lock.isInTurn, turnCount), f)
+      return Effect.flatMap(this.#refresh(trusted, compare && !this.#lock.isHeldByTurn, turnCount), f)
     }).pipe(
       Effect.tapErrorCause((cause) =>
         isConflict(cause) ? this.invalidate : Effect.sync(() => this.#unsaved.markUnconfirmed())

@@ -47,7 +47,7 @@ export class Conversation {
   readonly #writes: Writes
   /** The writes to the store. They continue if the caller is interrupted. */
   readonly background: Background
-  #running: RunningTurns | undefined
+  #runningTurns: RunningTurns | undefined
   #clearCount = 0
 
   constructor(options: ConversationOptions) {
@@ -60,8 +60,8 @@ export class Conversation {
   }
 
   /** The turns with an event log. Created at the first use, to save memory: most conversations have none. */
-  get running(): RunningTurns {
-    return this.#running ??= new RunningTurns()
+  get runningTurns(): RunningTurns {
+    return this.#runningTurns ??= new RunningTurns()
   }
 
   /** Selects the messages of the history that turns send. */
@@ -75,7 +75,7 @@ export class Conversation {
   }
 
   /** Whether the conversation has a turn that could not be stored. */
-  get isUnsaved(): boolean {
+  get hasUnsavedTurn(): boolean {
     return this.#unsaved.turn !== undefined
   }
 
@@ -189,7 +189,10 @@ export class Conversation {
       const usage = this.#unsaved.withUnstored(content.usage)
       const { incarnation, version } = content
       return Effect.map(
-        this.#unsaved.storing(usage, store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })),
+        this.#unsaved.trackWrite(
+          usage,
+          store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })
+        ),
         (version) => ({ ...content, version, usage, summary })
       )
     })
@@ -221,7 +224,7 @@ export class Conversation {
           const { applyInMemory, update } = change()
           const next: Content = { ...chosen, ...Settings.update(update, chosen) }
           const { prompt: systemPrompt, settings } = next
-          const commit = this.#chosenSettings.isPrompt(update)
+          const commit = this.#chosenSettings.isPromptOnly(update)
             ? this.#options.store.setSystemPrompt({
               id: this.#options.id,
               expectedVersion: version,
@@ -278,11 +281,11 @@ export class Conversation {
    * Closes the conversation when its manager closes. The running turn, and waiting turns that were started with `start`,
    * may continue for the duration `grace` and are then stopped. Waits until all writes have ended.
    */
-  end(grace: Duration.Duration): Effect.Effect<void> {
+  shutdown(grace: Duration.Duration): Effect.Effect<void> {
     const wait = Duration.equals(grace, Duration.zero)
       ? Effect.void
       : this.lock.idle.pipe(Effect.timeoutOption(grace), Effect.interruptible)
-    return this.lock.close(({ id }) => id !== undefined && this.running.get(id)?.isStarted === true).pipe(
+    return this.lock.close(({ id }) => id !== undefined && this.runningTurns.get(id)?.isStarted === true).pipe(
       Effect.zipRight(wait),
       Effect.zipRight(this.lock.stopAll),
       Effect.zipRight(this.background.settled)
@@ -293,7 +296,7 @@ export class Conversation {
    * Closes the conversation before its removal from the store. The running turn is stopped and not stored, and no write
    * follows. The waiting turns begin in the next conversation with the same id.
    */
-  get remove(): Effect.Effect<void> {
+  get closeForRemoval(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#content.isRemoved = true
       return this.lock.close().pipe(Effect.zipRight(this.stop), Effect.zipRight(this.background.settled))

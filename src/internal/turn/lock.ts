@@ -43,7 +43,7 @@ export class TurnLock {
   }
 
   /** Whether a turn holds the lock. */
-  get isInTurn(): boolean {
+  get isHeldByTurn(): boolean {
     return this.#current !== undefined && this.#current.isWrite !== true
   }
 

@@ -78,7 +78,7 @@ type CallQueue = EventQueue<ChatResponse | undefined, ChatError | Stopped>
 /** The loop of a streamed turn. */
 class TurnEvents<A> {
   readonly #turn: Turn
-  readonly #f: MapEvents<A>
+  readonly #mapEvents: MapEvents<A>
   readonly #first: Pull<ChatEvent, ChatError>
   /** The pull of the current answer. Set when its first events arrive. */
   #answer: Pull<ChatEvent, ChatError> | undefined
@@ -94,7 +94,7 @@ class TurnEvents<A> {
     f: MapEvents<A>
   ) {
     this.#turn = turn
-    this.#f = f
+    this.#mapEvents = f
     this.#first = Effect.mapError(
       send((request) => {
         const pull = open(request)
@@ -125,8 +125,8 @@ class TurnEvents<A> {
       if (this.#turn.hasEnded) return this.#interrupted
       const last = events[events.length - 1]
       if (last !== undefined && isFinish(last)) return this.#endStep(events.slice(0, -1), last)
-      this.#turn.receive(events)
-      return Effect.succeed(this.#f(events))
+      this.#turn.addEvents(events)
+      return Effect.succeed(this.#mapEvents(events))
     },
     onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
       if (Option.isSome(error)) return this.#fail(error.value)
@@ -139,7 +139,9 @@ class TurnEvents<A> {
     const { tools } = this.#turn
     if (tools !== undefined && !tools.isLastStep && event.response.toolCalls.length > 0) {
       const begin = this.#runCalls((restore) => this.#turn.endStep(event.response, restore))
-      return lastEvents.length === 0 ? Effect.zipRight(begin, this.pull) : Effect.map(begin, () => this.#f(lastEvents))
+      return lastEvents.length === 0
+        ? Effect.zipRight(begin, this.pull)
+        : Effect.map(begin, () => this.#mapEvents(lastEvents))
     }
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(
@@ -167,7 +169,7 @@ class TurnEvents<A> {
   readonly #receiveBatch = (
     { events, exit }: Batch<ChatResponse | undefined, ChatError | Stopped>
   ): Pull<A, ChatError> => {
-    if (exit === undefined) return Effect.succeed(this.#f(events))
+    if (exit === undefined) return Effect.succeed(this.#mapEvents(events))
     this.#calls = undefined
     return Effect.suspend(() => this.#afterStep(events, exit, (effect) => effect))
   }
@@ -178,7 +180,7 @@ class TurnEvents<A> {
     restore: Restore,
     event?: Finish
   ): Pull<A, ChatError> {
-    const emit = Effect.suspend(() => Effect.succeed(this.#f(lastEvents)))
+    const emit = Effect.suspend(() => Effect.succeed(this.#mapEvents(lastEvents)))
     if (Exit.isSuccess(exit)) {
       const response = exit.value
       if (response !== undefined) {
@@ -197,7 +199,7 @@ class TurnEvents<A> {
 
   #finish(lastEvents: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
     this.#end = over
-    return Effect.succeed(this.#f([...lastEvents, ...this.#turn.finalEvents, event]))
+    return Effect.succeed(this.#mapEvents([...lastEvents, ...this.#turn.finalEvents, event]))
   }
 
   #fail(error: ChatError): Pull<A, ChatError> {

@@ -326,7 +326,7 @@ const decodeText = <A, I>(
   const parsed = parseJson(text) ?? parseJson(withEscapes(text))
   if (parsed === undefined) return undefined
   const decoded = decodeValue(schema, isWrapped, parsed.value)
-  const inner = Either.isLeft(decoded) ? unwrapped(parsed.value, limit) : undefined
+  const inner = Either.isLeft(decoded) ? unwrap(parsed.value, limit) : undefined
   if (inner === undefined) return decoded
   const other = decodeValue(schema, isWrapped, inner.value)
   return Either.isRight(other) ? other : decoded
@@ -352,7 +352,7 @@ const decodeValue = <A, I>(
 }
 
 /** Unwraps a value: models put the requested value into a list of one item, or encode its JSON as a JSON string. */
-const unwrapped = (value: unknown, limit: number): { readonly value: unknown } | undefined => {
+const unwrap = (value: unknown, limit: number): { readonly value: unknown } | undefined => {
   if (Array.isArray(value)) return value.length === 1 ? { value: value[0] } : undefined
   return typeof value === "string" && scan(value, limit).excess === undefined ? parseJson(value) : undefined
 }

@@ -130,7 +130,7 @@ export class Turn implements Holder {
   }
 
   /** Accumulates events of the current step's answer. */
-  receive(events: ReadonlyArray<ChatEvent>): void {
+  addEvents(events: ReadonlyArray<ChatEvent>): void {
     this.#partial.add(events)
   }
 

@@ -48,7 +48,7 @@ export const complete = <A>(runner: Runner, spec: TurnSpecWithId, ask: Ask<A>): 
     spec,
     log,
     Effect.map(
-      adopting(runner, running).complete(spec, logged, check),
+      adoptingRunner(runner, running).complete(spec, logged, check),
       ({ response }) => log.add([...turn?.finalEvents ?? [], finishOf(response)])
     )
   )
@@ -62,7 +62,7 @@ export const stream = (runner: Runner, spec: TurnSpecWithId): Run => (turn) =>
     turn.log,
     Effect.scopedWith((scope) =>
       Effect.flatMap(
-        adopting(runner, turn).stream(spec, scope, identity<ReadonlyArray<ChatEvent>>, requireNotStored(spec)),
+        adoptingRunner(runner, turn).stream(spec, scope, identity<ReadonlyArray<ChatEvent>>, requireNotStored(spec)),
         (pull) => drain(pull, turn.log)
       )
     )
@@ -72,11 +72,11 @@ export const stream = (runner: Runner, spec: TurnSpecWithId): Run => (turn) =>
  * A runner that registers the turn with the conversation in which it begins. This is another conversation if the first one
  * was removed while the turn waited.
  */
-const adopting = (runner: Runner, turn: RunningTurn): Runner =>
+const adoptingRunner = (runner: Runner, turn: RunningTurn): Runner =>
   runner.withLender({
     ...runner.lender,
     acquire: (scope) =>
-      Effect.tap(runner.lender.acquire(scope), ({ running }) => Effect.sync(() => running.adopt(turn)))
+      Effect.tap(runner.lender.acquire(scope), ({ runningTurns }) => Effect.sync(() => runningTurns.adopt(turn)))
   })
 
 const drain = (pull: Pull<ChatEvent, ChatError>, log: TurnLog): Effect.Effect<void, ChatError> =>
@@ -95,23 +95,23 @@ export const join = (
   Effect.gen(function*() {
     yield* validate(spec)
     const conversation = yield* lender.acquire(scope)
-    const { running } = conversation
+    const { runningTurns } = conversation
     const found = yield* findStored(conversation, spec)
     if (found !== undefined) {
       const events = yield* eventsIfSamePrompt(found, spec)
       if (isComplete(found)) return replay(events, 0)
     }
-    return yield* requireSamePrompt(running, spec, running.join(spec.turnId, spec.input, run, scope))
+    return yield* requireSamePrompt(runningTurns, spec, runningTurns.join(spec.turnId, spec.input, run, scope))
   })
 
 /** Runs the effect. Fails if a running turn with the same id has another prompt. */
 const requireSamePrompt = <A>(
-  running: RunningTurns,
+  runningTurns: RunningTurns,
   { input, turnId }: TurnSpecWithId,
   effect: Effect.Effect<A>
 ): Effect.Effect<A, InvalidRequestError> =>
   Effect.suspend(() => {
-    const known = running.get(turnId)
+    const known = runningTurns.get(turnId)
     return known === undefined || isSameTurnInput(known.input, input) ? effect : promptMismatch(turnId)
   })
 
@@ -121,14 +121,14 @@ export const start = ({ lender }: Runner, spec: TurnSpecWithId, run: Run): Effec
     validate(spec),
     lender.with((conversation) =>
       Effect.gen(function*() {
-        const { running } = conversation
-        if (running.get(spec.turnId) === undefined) {
+        const { runningTurns } = conversation
+        if (runningTurns.get(spec.turnId) === undefined) {
           const found = yield* findStored(conversation, spec)
           if (found !== undefined) yield* eventsIfSamePrompt(found, spec)
           if (found !== undefined && isComplete(found)) return
-          if (running.get(spec.turnId) === undefined) yield* conversation.checkPolicy
+          if (runningTurns.get(spec.turnId) === undefined) yield* conversation.checkPolicy
         }
-        yield* requireSamePrompt(running, spec, running.start(spec.turnId, spec.input, run))
+        yield* requireSamePrompt(runningTurns, spec, runningTurns.start(spec.turnId, spec.input, run))
       })
     )
   )
@@ -138,7 +138,7 @@ const findStored = (
   conversation: Conversation,
   { input, turnId }: TurnSpecWithId
 ): Effect.Effect<FoundTurn | undefined, ChatError> =>
-  isRespond(input) || conversation.running.get(turnId) !== undefined
+  isRespond(input) || conversation.runningTurns.get(turnId) !== undefined
     ? Effect.succeed(undefined)
     : conversation.find(turnId)
 
@@ -151,12 +151,12 @@ export const attach = (
 ): Effect.Effect<Pull<NumberedEvent, ChatError>, ChatError> =>
   Effect.gen(function*() {
     const conversation = yield* lender.acquire(scope)
-    const { running } = conversation
-    const live = yield* running.listen(turnId, toSeq(after), scope)
+    const { runningTurns } = conversation
+    const live = yield* runningTurns.listen(turnId, toSeq(after), scope)
     if (live !== undefined) return live
     if (turnId === undefined) return over
     const found = yield* conversation.find(turnId)
-    const failure = found !== undefined && isComplete(found) ? undefined : running.failure(turnId)
+    const failure = found !== undefined && isComplete(found) ? undefined : runningTurns.failure(turnId)
     if (failure !== undefined) return yield* Effect.as(failure, over)
     if (found !== undefined) return replay(eventsOf(responseOf(found)), toSeq(after))
     return yield* new InvalidRequestError({

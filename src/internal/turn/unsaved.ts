@@ -28,7 +28,7 @@ export class Unsaved {
   /** The tokens of turns that are not stored. The next write stores them. */
   #unstored: Usage | undefined
   /** The tokens that the write in progress stores. */
-  #storing: Usage | undefined
+  #beingStored: Usage | undefined
   #unconfirmed: UnconfirmedWrite | undefined
 
   /** The turn that could not be stored. */
@@ -43,7 +43,7 @@ export class Unsaved {
 
   /** The stored usage plus all usage that is not stored. */
   total(usage: Usage): Usage {
-    return [this.#unstored, this.#storing, this.#unconfirmed?.unstored, this.#turn?.usage].reduce(
+    return [this.#unstored, this.#beingStored, this.#unconfirmed?.unstored, this.#turn?.usage].reduce(
       addUsageIfKnown,
       usage
     )
@@ -60,14 +60,14 @@ export class Unsaved {
   }
 
   /** Runs a write that stores the total `usage`. The next write stores tokens that are recorded meanwhile. */
-  storing(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
+  trackWrite(usage: Usage, write: Effect.Effect<number, StoreError>): Effect.Effect<number, StoreError> {
     return Effect.suspend(() => {
       const unstored = this.#unstored
       this.#unstored = undefined
-      this.#storing = unstored
+      this.#beingStored = unstored
       return Effect.onExit(write, (exit) =>
         Effect.sync(() => {
-          this.#storing = undefined
+          this.#beingStored = undefined
           if (Exit.isSuccess(exit)) return
           if (isConflict(exit.cause)) this.record(unstored)
           else this.#unconfirmed = { usage, unstored }

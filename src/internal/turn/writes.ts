@@ -57,7 +57,7 @@ export class Writes {
           usage,
           ...(keepTurns === undefined ? {} : { summary })
         }, chosen)
-        : this.#storingChoices(store.append({
+        : this.#trackSettings(store.append({
           id,
           turnId: turn.turnId,
           expectedVersion: version,
@@ -67,7 +67,7 @@ export class Writes {
           systemPrompt: chosen.prompt,
           settings: chosen.settings
         }))
-      return Effect.map(this.#unsaved.storing(usage, write), (version) => {
+      return Effect.map(this.#unsaved.trackWrite(usage, write), (version) => {
         this.#unsaved.confirmTurn()
         turn.onSettled?.(settled)
         return { ...addTurns(kept, turns), summary, version, usage }
@@ -78,7 +78,7 @@ export class Writes {
   /** Commits a change together with the conversation's own settings. */
   commit(commit: Omit<Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
     const { id, store } = this.#options
-    return this.#storingChoices(
+    return this.#trackSettings(
       Effect.map(
         store.commit({ id, ...commit, ...this.#chosenSettings.commitFields(chosen) }),
         ({ version }) => version
@@ -86,8 +86,8 @@ export class Writes {
     )
   }
 
-  #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
+  #trackSettings<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
     // Without a store, only the chats know their settings. They choose them again when the session is created again.
-    return this.#chosenSettings.storing(write, this.#options.store !== noopStore)
+    return this.#chosenSettings.trackWrite(write, this.#options.store !== noopStore)
   }
 }

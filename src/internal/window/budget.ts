@@ -13,7 +13,7 @@ import { type History, TurnScanner } from "./turnScanner.ts"
 /** The start of the last `turns` turns, or a later turn unless `isExact`. */
 export const startOfLast = (turns: number, isExact: boolean, input: Input): number => {
   const scanner = new TurnScanner(input)
-  const starts: Array<TurnStart> = []
+  const starts: Array<FittingStart> = []
   while (scanner.isIncomplete || scanner.turns < turns) {
     if (scanner.read() === undefined) break
     if (scanner.turns > starts.length) starts.push({ index: scanner.start, size: scanner.turns })
@@ -47,17 +47,17 @@ export const startOfNewerHalf = (counter: TokenCounter, input: Input, start: num
   })
 
 /** The turn starts that fit into a limit. */
-interface Fitting {
+interface FittingStarts {
   /** See `TurnScanner.required`. */
   readonly required: number
   /** From the newest to the oldest. */
-  readonly starts: ReadonlyArray<TurnStart>
+  readonly starts: ReadonlyArray<FittingStart>
 }
 
-const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effect.Effect<Fitting> =>
+const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effect.Effect<FittingStarts> =>
   Effect.suspend(() => {
     const scanner = new TurnScanner(input)
-    const starts: Array<TurnStart> = []
+    const starts: Array<FittingStart> = []
     const isEnough = (size: number): boolean => {
       // NaN fits no budget.
       const fits = size <= room
@@ -68,7 +68,7 @@ const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effec
   })
 
 /** A turn start, and the size of the history after it, in the unit of the window's limit. */
-export interface TurnStart {
+export interface FittingStart {
   readonly index: number
   readonly size: number
 }
@@ -85,7 +85,7 @@ const minTurns = 4
  */
 export const chooseStart = (
   { messages, offset = 0, turnStarts }: History,
-  starts: ReadonlyArray<TurnStart>,
+  starts: ReadonlyArray<FittingStart>,
   limit: number
 ): number | undefined => {
   const oldest = starts.at(-1)

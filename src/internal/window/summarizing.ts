@@ -18,7 +18,7 @@ interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
 }
 
 /** The messages that one request summarizes. The request also contains the previous summary. */
-interface Step {
+interface SummaryStep {
   readonly from: number
   readonly to: number
 }
@@ -40,7 +40,7 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
     const callOptions = model === undefined ? {} : { options: { model } }
     let summary = currentSummary(input)
     let made: Option.Option<Summary> = Option.none()
-    for (const { from, to } of yield* plan(rules, input)) {
+    for (const { from, to } of yield* planSteps(rules, input)) {
       const asked = complete({
         ...callOptions,
         messages: [
@@ -61,7 +61,7 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
   })
 
 /** Plans the steps. Empty if the turns since the last summary are within the limits. */
-const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
+const planSteps = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<SummaryStep>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
     const scanner = new TurnScanner(input, currentSummary(input)?.replaces ?? 0)
@@ -76,7 +76,7 @@ const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<Reado
     }
     return Effect.map(
       tally(when.tokens === undefined ? freeCounter : counter, scanner.read, onRead),
-      (cost) => scanner.turns > turns || cost > tokens ? toSteps(costs.slice(kept - 1).reverse(), tokens) : []
+      (cost) => scanner.turns > turns || cost > tokens ? toSummarySteps(costs.slice(kept - 1).reverse(), tokens) : []
     )
   })
 
@@ -84,8 +84,8 @@ const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<Reado
 const freeCounter: TokenCounter = { count: () => 0 }
 
 /** Groups turns, from the oldest to the newest, into steps of at most `tokens` tokens and at least one turn. */
-const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<Step> => {
-  const steps: Array<Step> = []
+const toSummarySteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<SummaryStep> => {
+  const steps: Array<SummaryStep> = []
   let [first, ...rest] = costs
   if (first === undefined) return steps
   for (const [index, next] of rest.entries()) {
