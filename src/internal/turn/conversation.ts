@@ -316,13 +316,13 @@ export class Conversation {
           return this.#writes.addTurn(content, turn)
         }), turn.keepTurns === undefined ? undefined : "all")
       // The write may have to read the stored content first. If that fails, the version is unknown.
-      const kept = Effect.tapError(write, () =>
+      const writeOrKeep = Effect.tapError(write, () =>
         Effect.sync(() => {
           if (this.#unsaved.turn?.messages !== turn.messages) {
             this.#unsaved.keepTurn(turn, { version: Infinity, incarnation: undefined })
           }
         }))
-      return Effect.zipRight(this.#reportUsage(turn.usage), kept)
+      return Effect.zipRight(this.#reportUsage(turn.usage), writeOrKeep)
     })
   }
 

@@ -47,8 +47,8 @@ export class Writes {
         movedTurns: [...turn.movedTurns ?? [], ...added]
       })
       const usage = addUsageIfKnown(this.#unsaved.withUnstored(content.usage), turn.usage)
-      const kept = firstTurns(chosen, keepTurns)
-      const summary = extendsLast ? chosen.summary : kept.summary
+      const keptContent = firstTurns(chosen, keepTurns)
+      const summary = extendsLast ? chosen.summary : keptContent.summary
       const write = keepTurns !== undefined || this.#chosenSettings.needsCommit(version)
         ? this.commit({
           expected: { incarnation, version },
@@ -70,7 +70,7 @@ export class Writes {
       return Effect.map(this.#unsaved.trackWrite(usage, write), (version) => {
         this.#unsaved.confirmTurn()
         turn.onSettled?.(settled)
-        return { ...addTurns(kept, turns), summary, version, usage }
+        return { ...addTurns(keptContent, turns), summary, version, usage }
       })
     })
   }
