@@ -288,7 +288,7 @@ export const fromCompletions = (
         registry,
         completions: shared,
         defaults,
-        make: (id, after) => new Conversation({ id, store, after, defaults, window, onUsage })
+        make: (id, after) => new Conversation({ id, store, previousRemoval: after, defaults, window, onUsage })
       }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
       fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),

@@ -18,7 +18,7 @@ import { half, union } from "./internal/window/budget.ts"
 import * as Media from "./internal/window/media.ts"
 import * as Settings from "./internal/window/settings.ts"
 import * as Summarizing from "./internal/window/summarizing.ts"
-import { inFront } from "./internal/window/transcript.ts"
+import { systemAndSummary } from "./internal/window/transcript.ts"
 import { estimate, type TokenCounter } from "./tokens/TokenCounter.ts"
 
 /**
@@ -247,7 +247,7 @@ export const summarize = (options: SummarizeOptions): HistoryWindow => {
   return {
     select: (input) =>
       Effect.sync(() => {
-        const summary = Summarizing.current(input)
+        const summary = Summarizing.currentSummary(input)
         return summary === undefined ? { start: 0 } : { start: summary.replaces, summary: summary.text }
       }),
     compact: (input, complete) => Summarizing.compact(rules, input, complete)
@@ -301,7 +301,7 @@ export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(se
  */
 export const assemble = (self: HistoryWindow, input: Input): Effect.Effect<ReadonlyArray<ChatMessage>> =>
   Effect.map(self.select(input), ({ messages, start, summary }) => [
-    ...inFront(input.system, summary),
+    ...systemAndSummary(input.system, summary),
     ...(messages ?? input.messages.slice(Math.max(0, start))),
     ...input.opening
   ])

@@ -373,8 +373,8 @@ const toConfigError = (
  */
 export const config: Config.Config<LLMConfig> = Config.mapOrFail(
   Variables.environment,
-  ({ given, numbers, openai, own, texts }) => {
-    const mistake = Variables.misspelled(given)
+  ({ setVariables, numbers, openai, own, texts }) => {
+    const mistake = Variables.misspelled(setVariables)
     if (mistake !== undefined) return Either.left(mistake)
     const { provider } = own
     const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))

@@ -27,7 +27,7 @@ import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import { inOneLine } from "./internal/issue.ts"
 import * as Admission from "./internal/limits/admission.ts"
-import { GroupGates } from "./internal/limits/groupGates.ts"
+import { GroupLimits } from "./internal/limits/groupLimits.ts"
 import { TokenUse } from "./internal/limits/tokenUse.ts"
 import { estimateInput } from "./internal/request/estimate.ts"
 import { WholeOrInfinite } from "./internal/settings.ts"
@@ -165,14 +165,14 @@ const over = (
   Effect.gen(function*() {
     const settings = yield* Effect.mapError(Schema.decode(Settings, { errors: "all" })(options), inOneLine)
     const { concurrency = Infinity, requestsPerMinute = Infinity, tokensPerMinute = Infinity } = settings
-    const gates = yield* gatesOf(settings.perConversation)
+    const groupLimits = yield* makeGroupLimits(settings.perConversation)
     const admission = yield* Admission.make({ concurrency, requestsPerMinute, tokensPerMinute })
     const countsTokens = tokensPerMinute !== Infinity ||
       (settings.perConversation?.tokensPerMinute ?? Infinity) !== Infinity
 
     const enter = (request: ChatRequest) =>
       Effect.gen(function*() {
-        const admitted = yield* admit(admission, gates, request, countsTokens ? reserve(request) : 0)
+        const admitted = yield* admit(admission, groupLimits, request, countsTokens ? reserve(request) : 0)
         const use = new TokenUse(admitted.permit, request, countsTokens)
         yield* Effect.addFinalizer(() => use.end)
         return { ...admitted, use }
@@ -181,8 +181,8 @@ const over = (
     const complete = (request: ChatRequest) =>
       Effect.flatMap(enter(request), ({ mapError, request, use }) =>
         completions.complete(request).pipe(
-          Effect.tap((response) => use.answered(response)),
-          Effect.tapError((error) => use.failed(error)),
+          Effect.tap((response) => use.onResponse(response)),
+          Effect.tapError((error) => use.onFailure(error)),
           Effect.mapError(mapError)
         ))
 
@@ -190,7 +190,7 @@ const over = (
       enter(request).pipe(
         Scope.extend(scope),
         Effect.map(({ mapError, request, use }) => {
-          const pull = use.watch(toPull(completions.stream(request), scope, request.signal))
+          const pull = use.track(toPull(completions.stream(request), scope, request.signal))
           return mapError === identity ? pull : Effect.mapError(pull, Option.map(mapError))
         }),
         Effect.catchTag("Stopped", () => Effect.succeed(ended))
@@ -203,14 +203,14 @@ const over = (
   })
 
 /** The limits of conversations, if there are any. */
-const gatesOf = (
+const makeGroupLimits = (
   { requestsPerMinute = Infinity, tokensPerMinute = Infinity }: NonNullable<Options["perConversation"]> = {}
-): Effect.Effect<GroupGates | undefined, never, Scope.Scope> =>
+): Effect.Effect<GroupLimits | undefined, never, Scope.Scope> =>
   requestsPerMinute === Infinity && tokensPerMinute === Infinity
     ? Effect.succeed(undefined)
     : Effect.acquireRelease(
-      Effect.sync(() => new GroupGates({ requestsPerMinute, tokensPerMinute })),
-      (gates) => gates.close
+      Effect.sync(() => new GroupLimits({ requestsPerMinute, tokensPerMinute })),
+      (groupLimits) => groupLimits.close
     )
 
 /** A call that was admitted. */
@@ -224,7 +224,7 @@ interface Admitted {
 
 const admit = (
   admission: Admission.Admission,
-  gates: GroupGates | undefined,
+  groupLimits: GroupLimits | undefined,
   request: ChatRequest,
   tokens: number
 ): Effect.Effect<Admitted, TimeoutError | Stopped, Scope.Scope> =>
@@ -241,15 +241,15 @@ const admit = (
         return untilAborted(Duration.isFinite(limit) ? timed : effect, request.signal)
       })
     const { conversation } = request
-    const pass = gates === undefined || conversation === undefined
+    const reservation = groupLimits === undefined || conversation === undefined
       ? undefined
-      : yield* wait(Scope.extend(gates.enter(conversation, tokens), scope), start)
+      : yield* wait(Scope.extend(groupLimits.acquire(conversation, tokens), scope), start)
     const own = yield* admission.join(conversation ?? {}, tokens)
     // The queue is joined at once; only the wait in it can be stopped.
-    yield* wait(own.admitted, pass === undefined ? start : undefined)
-    const permit = pass === undefined ? own : {
+    yield* wait(own.admitted, reservation === undefined ? start : undefined)
+    const permit = reservation === undefined ? own : {
       ...own,
-      settle: (tokens: number) => Effect.zipRight(pass.settle(tokens), own.settle(tokens))
+      settle: (tokens: number) => Effect.zipRight(reservation.settle(tokens), own.settle(tokens))
     }
     const waited = Duration.millis(Math.floor(monotonicMillis(clock) - start))
     if (!Duration.isFinite(limit) || Duration.equals(waited, Duration.zero)) {

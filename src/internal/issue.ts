@@ -1,10 +1,10 @@
 /**
- * Errors of decoding in one line: the path of each invalid value, and the message of its rule.
+ * Formats decoding errors in one line, with the path and the message of each issue.
  */
 import * as Arr from "effect/Array"
 import * as ParseResult from "effect/ParseResult"
 
-/** The path of an invalid value, and the message of its rule. */
+/** The path of an invalid value, and the error message. */
 export interface Issue {
   readonly path: ReadonlyArray<PropertyKey>
   readonly message: string
@@ -43,5 +43,5 @@ class OneLineParseError extends ParseResult.ParseError {
   }
 }
 
-/** The same error, which prints as one line. */
+/** Makes an error print as one line. */
 export const inOneLine = ({ issue }: ParseResult.ParseError): ParseResult.ParseError => new OneLineParseError({ issue })

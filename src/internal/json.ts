@@ -1,9 +1,9 @@
 /**
- * Readers of parsed JSON of unknown shape: absent values, null and values of other types read as undefined. Also JSON text
+ * Reads parsed JSON of unknown shape: absent values, null and values of other types become undefined. Also makes JSON text
  * that strict parsers accept.
  */
 
-/** An object of JSON. */
+/** A JSON object. */
 export type JsonRecord = Readonly<Record<string, unknown>>
 
 export const isRecord = (value: unknown): value is JsonRecord =>
@@ -15,14 +15,14 @@ export const asArray = (value: unknown): ReadonlyArray<unknown> | undefined => A
 
 export const asString = (value: unknown): string | undefined => typeof value === "string" ? value : undefined
 
-/** A text that is not empty. Servers send `""` in place of null. */
+/** A text that is not empty. Some servers send `""` for null. */
 export const asText = (value: unknown): string | undefined =>
   typeof value === "string" && value !== "" ? value : undefined
 
-/** The fields of an object. Empty for other values. */
+/** The fields of an object. Other values have none. */
 export const fieldsOf = (value: unknown): JsonRecord => isRecord(value) ? value : {}
 
-/** The items of a list. Empty for other values. */
+/** The items of a list. Other values have none. */
 export const itemsOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray(value) ? value : none
 
 const none: ReadonlyArray<unknown> = []
@@ -36,13 +36,13 @@ export const first = <A, B>(items: ReadonlyArray<A>, read: (item: A) => B | unde
   return undefined
 }
 
-/** A count: zero or more, as a number or a text. */
+/** A count of zero or more, from a number or a text. */
 export const asCount = (value: unknown): number | undefined => {
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value
   return typeof number === "number" && Number.isFinite(number) ? Math.max(0, number) : undefined
 }
 
-/** The same without the fields that are undefined. */
+/** Removes the fields that are undefined. */
 export function defined<A extends object>(fields: A): A
 export function defined(fields: JsonRecord): JsonRecord {
   const rest: Record<string, unknown> = {}
@@ -50,7 +50,7 @@ export function defined(fields: JsonRecord): JsonRecord {
   return rest
 }
 
-/** Parses JSON. Undefined for other text. */
+/** Parses JSON. Undefined if the text is not JSON. */
 export const parseJson = (text: string): { readonly value: unknown } | undefined => {
   try {
     return { value: JSON.parse(text) }
@@ -59,14 +59,14 @@ export const parseJson = (text: string): { readonly value: unknown } | undefined
   }
 }
 
-/** A pair of escaped surrogates, a lone one, or any other escape. */
+/** Matches an escaped surrogate pair, an escaped lone surrogate, or any other escape. */
 const escapes = /\\(?:(ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|(ud[89a-f][0-9a-f]{2})|[^])/gi
 
-/** JSON text whose lone surrogates, which `JSON.stringify` escapes, are replacement characters. */
+/** Replaces lone surrogates, which `JSON.stringify` escapes, by the replacement character. */
 export const wellFormed = (json: string): string =>
   /\\ud[89a-f]/i.test(json)
     ? json.replace(escapes, (escape, _pair, lone) => lone === undefined ? escape : "\ufffd")
     : json
 
-/** The JSON of a value as well-formed Unicode, keys included. Throws as `JSON.stringify` does. */
+/** Encodes a value as JSON in well-formed Unicode, including its keys. Throws if `JSON.stringify` does. */
 export const toJsonText = (value: object): string => wellFormed(JSON.stringify(value))

@@ -1,14 +1,16 @@
 /**
- * A set in the order of insertion, whose first value is found and removed in constant time.
+ * A set in insertion order. Finding and removing its first value takes constant time.
  */
 
 interface Link<Value> {
   readonly value: Value
-  before: Link<Value> | undefined
-  after: Link<Value> | undefined
+  previous: Link<Value> | undefined
+  next: Link<Value> | undefined
 }
 
-/** Values in the order of insertion. A `Map` has that order too, but skips deleted entries one by one to find its first. */
+/**
+ * A set in insertion order. A `Map` alone is slower, because it skips deleted entries one by one to find its first entry.
+ */
 export class LinkedSet<Value> {
   readonly #links = new Map<Value, Link<Value>>()
   #first: Link<Value> | undefined
@@ -26,23 +28,23 @@ export class LinkedSet<Value> {
     return this.#first?.value
   }
 
-  /** Adds a value to the end. A value that is already in the set keeps its place. */
+  /** Adds a value to the end. A value that is already in the set keeps its position. */
   add(value: Value): void {
     if (this.#links.has(value)) return
-    const link: Link<Value> = { value, before: this.#last, after: undefined }
+    const link: Link<Value> = { value, previous: this.#last, next: undefined }
     this.#links.set(value, link)
     if (this.#last === undefined) this.#first = link
-    else this.#last.after = link
+    else this.#last.next = link
     this.#last = link
   }
 
-  /** Adds a value to the front. A value that is already in the set keeps its place. */
+  /** Adds a value to the front. A value that is already in the set keeps its position. */
   addFirst(value: Value): void {
     if (this.#links.has(value)) return
-    const link: Link<Value> = { value, before: undefined, after: this.#first }
+    const link: Link<Value> = { value, previous: undefined, next: this.#first }
     this.#links.set(value, link)
     if (this.#first === undefined) this.#last = link
-    else this.#first.before = link
+    else this.#first.previous = link
     this.#first = link
   }
 
@@ -51,10 +53,10 @@ export class LinkedSet<Value> {
     const link = this.#links.get(value)
     if (link === undefined) return false
     this.#links.delete(value)
-    if (link.before === undefined) this.#first = link.after
-    else link.before.after = link.after
-    if (link.after === undefined) this.#last = link.before
-    else link.after.before = link.before
+    if (link.previous === undefined) this.#first = link.next
+    else link.previous.next = link.next
+    if (link.next === undefined) this.#last = link.previous
+    else link.next.previous = link.previous
     return true
   }
 }

@@ -4,7 +4,7 @@
 import * as ParseResult from "effect/ParseResult"
 import type * as AST from "effect/SchemaAST"
 
-/** The name that differs from the given one by at most two letters, ignoring case, `_` and `-`. */
+/** Finds the name with at most two different letters. Ignores case, `_` and `-`. */
 export const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
   const given = letters(name)
   let found: string | undefined
@@ -43,7 +43,7 @@ export const unknownNames = (
 
 const letters = (name: string): string => name.toLowerCase().replace(/[_-]/g, "")
 
-/** The number of letters to insert, remove or replace (Levenshtein distance). */
+/** The Levenshtein distance: the number of letters to insert, remove or replace. */
 const distance = (left: string, right: string): number => {
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index)
   for (let i = 0; i < left.length; i++) {

@@ -1,5 +1,5 @@
 /**
- * The rules of single settings: accepted values, their normal form, and the messages of errors.
+ * Schemas of single settings: the accepted values, their normal form, and the error messages.
  */
 import * as Duration from "effect/Duration"
 import * as Inspectable from "effect/Inspectable"
@@ -8,9 +8,9 @@ import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
-/** The annotation of a rule. The error of an invalid value has the rule and the value. */
+/** The annotation of a Schema with a rule. The error message of an invalid value contains the rule and the value. */
 export const expected = (rule: string) => ({
-  message: ({ actual }: ParseResult.ParseIssue) => ({ message: refusal(rule, actual), override: true })
+  message: ({ actual }: ParseResult.ParseIssue) => ({ message: expectedMessage(rule, actual), override: true })
 })
 
 /** One of these texts. */
@@ -20,7 +20,7 @@ export const oneOf = <const Values extends readonly [string, ...Array<string>]>(
   Schema.Literal(...values).annotations(expected(values.map((value) => JSON.stringify(value)).join(" or ")))
 
 /** The error message for an invalid value, in one line. */
-export const refusal = (rule: string, actual: unknown): string =>
+export const expectedMessage = (rule: string, actual: unknown): string =>
   `Expected ${rule}, actual ${
     typeof actual === "string" ? JSON.stringify(actual) : Inspectable.toStringUnknown(actual, 0)
   }`
@@ -28,12 +28,12 @@ export const refusal = (rule: string, actual: unknown): string =>
 /** The provider of a config without one. */
 export const unnamedProvider = "openai-compatible"
 
-/** The name of a server: its provider, or the origin of its address if it has none. */
+/** The name of a server: the provider, or the origin of the base URL if the provider has no name. */
 export const serverName = (
   { baseUrl, provider }: { readonly baseUrl: string; readonly provider: string }
 ): string => provider === unnamedProvider ? new URL(baseUrl).origin : provider
 
-/** The address without slashes at its end, and without the path that this library adds. `/v1` stays as given. */
+/** Removes slashes at the end of a base URL, and the path that this library adds. Does not add or remove `/v1`. */
 export const normaliseBaseUrl = (baseUrl: string): string => {
   const path = "/chat/completions"
   const address = withoutSlashes(baseUrl.trim())
@@ -46,13 +46,13 @@ const withoutSlashes = (text: string): string => {
   return text.slice(0, end)
 }
 
-/** The URL in a text. Undefined if it is not a URL. */
+/** Parses a URL. Undefined if the text is not a URL. */
 export const urlIn = (text: string): URL | undefined => URL.canParse(text) ? new URL(text) : undefined
 
 const baseUrlProblem = (baseUrl: string): string | true => {
   const text = baseUrl.trim()
   const url = urlIn(text)
-  // What precedes the `@` of an address can be a secret, also where the address does not parse.
+  // The part before the `@` can be a secret, even if the text is not a URL.
   if (hasCredentials(text)) return "Expected a URL without credentials (set apiKey instead)"
   const shown = url?.host ? `, actual ${url.protocol}//${url.host}` : ""
   if (!/^https?:$/.test(url?.protocol ?? "")) return notHttp + shown
@@ -60,7 +60,7 @@ const baseUrlProblem = (baseUrl: string): string | true => {
   return text.includes("#") ? `Expected a URL without a fragment${shown}` : true
 }
 
-/** Whether an `@` stands before the path, the query and the fragment. */
+/** Whether the text has an `@` before the path, the query and the fragment. */
 const hasCredentials = (text: string): boolean => {
   const at = text.indexOf("@")
   const before = text.slice(0, Math.max(0, at))
@@ -69,27 +69,27 @@ const hasCredentials = (text: string): boolean => {
 
 const notHttp = "Expected an http or https URL"
 
-/** An http or https URL without query, fragment or credentials. The error shows no part that could be a secret. */
+/** An http or https URL without query, fragment or credentials. The error shows no part that can be a secret. */
 export const BaseUrl: Schema.Schema<string> = Schema.String.annotations({ message: () => notHttp }).pipe(
   Schema.filter(baseUrlProblem)
 )
 
-const refusedKey = { message: () => "Expected printable ASCII without spaces, actual <redacted>" }
+const apiKeyRule = { message: () => "Expected printable ASCII without spaces, actual <redacted>" }
 
-/** A key that fits into a header. The error never shows it. */
-export const ApiKey: Schema.Schema<string> = Schema.String.annotations(refusedKey).pipe(
+/** An API key that is valid in a header. The error never shows it. */
+export const ApiKey: Schema.Schema<string> = Schema.String.annotations(apiKeyRule).pipe(
   Schema.filter((key) => /^[\x21-\x7e]*$/.test(key.trim())),
-  Schema.annotations(refusedKey)
+  Schema.annotations(apiKeyRule)
 )
 
 const HeaderValue = Schema.Redacted(
   Schema.String.annotations({ message: () => "Expected a text, actual <redacted>" })
 )
 
-/** Headers that the HTTP client sets. */
-const ofMessages = /^(content-length|transfer-encoding|connection|keep-alive|upgrade|expect|trailer|te)$/i
+/** The names of headers that the HTTP client sets. */
+const reservedHeaders = /^(content-length|transfer-encoding|connection|keep-alive|upgrade|expect|trailer|te)$/i
 
-/** Headers whose values are secrets. The error never shows them. */
+/** HTTP headers. The error never shows their values, which can be secrets. */
 export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue }).annotations({
   message: () => "Expected texts by name, actual <redacted>"
 }).pipe(
@@ -103,13 +103,13 @@ export const Headers = Schema.Record({ key: Schema.String, value: HeaderValue })
 
 const headerProblem = (name: string, value: string): string | undefined => {
   if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) return "Expected a name of letters, digits and !#$%&'*+-.^_`|~"
-  if (ofMessages.test(name)) return "Expected a header that the HTTP client does not set itself"
+  if (reservedHeaders.test(name)) return "Expected a header that the HTTP client does not set itself"
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(value)
     ? undefined
     : "Expected printable Latin-1 characters without line breaks, actual <redacted>"
 }
 
-/** A duration above zero, as JSON: milliseconds, or text such as `30 seconds` or `Infinity`. */
+/** A duration above zero. In JSON, milliseconds, or a text such as `30 seconds` or `Infinity`. */
 export const Timeout: Schema.Schema<Duration.Duration, number | string> = Schema.transformOrFail(
   Schema.Union(Schema.Number, Schema.String),
   Schema.DurationFromSelf.pipe(Schema.greaterThanDuration(Duration.zero)),
@@ -131,14 +131,14 @@ export const WholeOrInfinite: Schema.Schema<number> = Schema.Number.pipe(
   })
 )
 
-/** Encodes a duration for JSON, which has no infinite number. */
+/** Encodes a duration for JSON. An infinite duration is the text `Infinity`, because JSON has no infinite number. */
 export const encodeDuration = (input: unknown): number | string => {
   const duration = Duration.decodeUnknown(input)
   if (Option.isNone(duration)) return String(input)
   return Duration.isFinite(duration.value) ? Duration.toMillis(duration.value) : "Infinity"
 }
 
-/** A field that may be absent, in JSON and in programs. */
+/** A field with a default. It may be absent in JSON and in programs. */
 export const withDefault = <S extends Schema.Schema.All>(
   schema: S,
   fallback: Schema.Schema.Type<S>
@@ -156,7 +156,7 @@ export const FiniteMillis: Schema.Schema<Duration.Duration, number> = Schema.tra
   }
 )
 
-/** The members of a request that a server may refuse, by the names of the settings and options. */
+/** The settings and options for members of a request that some servers reject. */
 export const optionalFields = [
   "temperature",
   "topP",

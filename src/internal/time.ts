@@ -1,5 +1,5 @@
 /**
- * Monotonic time, to measure durations. It never jumps, unlike the wall clock, which is for dates.
+ * Reads the Clock: monotonic time for durations, and wall-clock time for dates. Monotonic time never jumps.
  */
 import type * as Clock from "effect/Clock"
 
@@ -12,7 +12,7 @@ export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.unsa
 export const dateMillis = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
 
 /**
- * The milliseconds of a timer for a moment that is this far in the future: at least 1, because timers fire up to a
- * millisecond early, and at most 24 days, the maximum of a timer.
+ * The milliseconds of a timer that waits at least this long. At least 1, because timers fire up to a millisecond early. At
+ * most 24 days, because timers support no more.
  */
-export const timerMillis = (ahead: number): number => Math.min(Math.max(Math.ceil(ahead), 1), 2 ** 31 - 1)
+export const timerMillis = (millis: number): number => Math.min(Math.max(Math.ceil(millis), 1), 2 ** 31 - 1)

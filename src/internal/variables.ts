@@ -1,5 +1,5 @@
 /**
- * The environment variables of settings: those that are read, and misspelled ones.
+ * Reads settings from environment variables, and finds misspelled variables.
  */
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
@@ -11,11 +11,11 @@ import { nearest, unknownSetting } from "./nearest.ts"
 const variable = (name: string) =>
   Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
 
-/** The name of the variable of a setting. */
+/** The name of the environment variable of a setting. */
 export const nameOf = (field: string, prefix = "LLM"): string =>
   `${prefix}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 
-/** The variables of fields, by the names of the fields. */
+/** Reads the variables of settings. */
 const variables = (fields: ReadonlyArray<string>, prefix?: string) =>
   Config.all(Object.fromEntries(fields.map((field) => [field, variable(nameOf(field, prefix))])))
 
@@ -23,24 +23,25 @@ const server = ["provider", "baseUrl", "apiKey"]
 const texts = ["model", "systemPrompt", "firstTokenTimeout", "idleTimeout", "totalTimeout"]
 const numbers = ["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"]
 
-/** The ends of the names of variables. A provider that splits names at `_` lists them word by word. */
+/** Lists the names of all variables, or the rest of each name after a prefix. A ConfigProvider splits names at `_`. */
 const names = (words: number): Config.Config<ReadonlyArray<string>> =>
   words === 0 ? Config.succeed([]) : Config.map(
     Config.hashMap(names(words - 1)),
-    (found) => [...found].flatMap(([word, ends]) => ends.length === 0 ? [word] : ends.map((end) => `${word}_${end}`))
+    (found) =>
+      [...found].flatMap(([word, rests]) => rests.length === 0 ? [word] : rests.map((rest) => `${word}_${rest}`))
   )
 
-/** The names of the variables that begin with `LLM_`, of at most five words. Their values are not read. */
-const givenNames = Config.all([names(1), Config.nested(names(4), "LLM")]).pipe(
+/** The names of the variables that begin with `LLM_`, with at most five words. Does not read their values. */
+const namesOfSetVariables = Config.all([names(1), Config.nested(names(4), "LLM")]).pipe(
   Config.map((
-    [whole, ends]
-  ) => [...whole.filter((name) => name.startsWith("LLM_")), ...ends.map((end) => `LLM_${end}`)]),
+    [full, rests]
+  ) => [...full.filter((name) => name.startsWith("LLM_")), ...rests.map((rest) => `LLM_${rest}`)]),
   Config.orElse(() => Config.succeed([]))
 )
 
-/** The variables that are read, and the names of all that are given. */
+/** The values of all settings, and the names of all variables that are set. */
 export const environment = Config.all({
-  given: givenNames,
+  setVariables: namesOfSetVariables,
   own: variables(server),
   openai: variables(["baseUrl", "apiKey"], "OPENAI"),
   texts: variables(texts),
@@ -48,14 +49,14 @@ export const environment = Config.all({
 })
 
 /**
- * The error for misspelled variables: those with an unknown name, if the variable with the nearest known name is not set.
- * Other unknown variables may belong to other programs.
+ * The error for misspelled variables. A variable is misspelled if its name is unknown, a known name is similar, and the
+ * variable with the known name is not set. Other unknown variables may belong to other programs.
  */
-export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigError | undefined => {
+export const misspelled = (setVariables: ReadonlyArray<string>): ConfigError.ConfigError | undefined => {
   const known = [...server, ...texts, ...numbers].map((field) => nameOf(field))
-  return given.flatMap((name): ReadonlyArray<ConfigError.ConfigError> => {
+  return setVariables.flatMap((name): ReadonlyArray<ConfigError.ConfigError> => {
     const suggestion = known.includes(name) ? undefined : nearest(name, known)
-    return suggestion === undefined || given.includes(suggestion)
+    return suggestion === undefined || setVariables.includes(suggestion)
       ? []
       : [ConfigError.InvalidData([name], unknownSetting(name, known))]
   }).reduce<ConfigError.ConfigError | undefined>(
@@ -64,7 +65,7 @@ export const misspelled = (given: ReadonlyArray<string>): ConfigError.ConfigErro
   )
 }
 
-/** The error for a name that no preset has. */
+/** The error for an unknown preset. */
 export const unknownPreset = (name: string): ConfigError.ConfigError => {
   const known = Object.keys(presets)
   const suggestion = nearest(name, known)
@@ -72,7 +73,9 @@ export const unknownPreset = (name: string): ConfigError.ConfigError => {
   return ConfigError.InvalidData(["LLM_PROVIDER"], `There is no preset "${name}". ${rule}`)
 }
 
-/** The number that a variable means: `null` for one that is not sent, and the text if it is no number. */
+/**
+ * Converts the text of a variable. "null" and "none" become `null`, which omits the setting. Other text stays unchanged.
+ */
 export const toNumber = (text: string | undefined): number | string | null | undefined => {
   if (text === "null" || text === "none") return null
   const number = Number(text)

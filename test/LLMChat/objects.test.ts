@@ -194,7 +194,7 @@ describe("An answer that is to be a value", () => {
 
       assert.deepInclude(yield* chat.askObject("who?", Person), { name: "Ada" })
       const error = yield* Effect.flip(chat.askObject("who?", Person))
-      assert.deepInclude(error, { message: "The answer is no JSON", body: "} she is { 36" })
+      assert.deepInclude(error, { message: "The answer is not JSON", body: "} she is { 36" })
     }).pipe(withScript([answer(`Here she is: ${ada} (36).`), answer("} she is { 36")])))
 
   it.effect("that does not decode fails with the raw text and the place, and leaves the history as it was", () =>

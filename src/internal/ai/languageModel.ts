@@ -18,7 +18,7 @@ import type { ChatMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { decoded, formatOf, shapeOf, withInstruction } from "../turn/structuredOutput.ts"
+import { decodeResponse, formatOf, shapeOf, withInstruction } from "../turn/structuredOutput.ts"
 import { type Call, toAiError } from "./errors.ts"
 import { toMessages } from "./messages.ts"
 import { EchoMemory } from "./metadata.ts"
@@ -121,7 +121,7 @@ const textOf = (
 ): Effect.Effect<string> => {
   if (responseFormat.type === "text" || response.toolCalls.length > 0) return Effect.succeed(response.text)
   const encoded = Schema.encodedSchema(responseFormat.schema)
-  return Effect.match(decoded(encoded, response), {
+  return Effect.match(decodeResponse(encoded, response), {
     onFailure: () => response.text,
     onSuccess: (value) => JSON.stringify(value)
   })

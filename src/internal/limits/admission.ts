@@ -1,8 +1,9 @@
 /**
- * Admission to a server: admits calls one by one, as the limits allow.
+ * Admits calls to a server one by one, within its limits.
  *
- * The slots are those of an Effect `Semaphore`, which the admission alone takes: a semaphore serves its callers in order,
- * so that a conversation with a hundred calls would delay all others. The {@link FairQueue} decides who is next.
+ * The {@link FairQueue} decides which call is next. An Effect `Semaphore` limits the concurrency. Only the fiber of the
+ * admission acquires its permits, because a semaphore serves callers in order of arrival, so that a conversation with a
+ * hundred calls would delay all others.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -11,26 +12,26 @@ import { monotonicMillis, timerMillis } from "../time.ts"
 import { FairQueue } from "./fairQueue.ts"
 import { type Entry, SlidingWindow } from "./slidingWindow.ts"
 
-/** How many calls run at the same time, and begin within a minute. Infinite if there is no limit. */
+/** The limits of a server. An infinite value is no limit. */
 export interface Rates {
   readonly concurrency: number
   readonly requestsPerMinute: number
   readonly tokensPerMinute: number
 }
 
-/** The permit of one call: queued at first, then admitted. */
+/** The permit of one call. The call waits in the queue first, and is then admitted. */
 export interface Permit {
   /** Waits until the call is admitted. */
   readonly admitted: Effect.Effect<void>
-  /** Corrects the reserved tokens. */
+  /** Replaces the reserved tokens by the tokens that the call used. */
   readonly settle: (tokens: number) => Effect.Effect<void>
-  /** Returns the permit, queued or admitted. It may be returned twice. */
+  /** Releases the permit, or leaves the queue. A second release has no effect. */
   readonly release: Effect.Effect<void>
 }
 
 /** Admits calls as long as its scope is open. */
 export interface Admission {
-  /** Joins the queue of the group, for a call that is likely to use so many tokens. */
+  /** Adds a call to the queue of its group. `tokens` is an estimate of the tokens that the call uses. */
   readonly join: (group: unknown, tokens: number) => Effect.Effect<Permit, never, Scope.Scope>
 }
 
@@ -39,12 +40,12 @@ interface Waiter {
   readonly tokens: number
   readonly admitted: Deferred.Deferred<void>
   reserved: Entry | undefined
-  hasLeft: boolean
+  isReleased: boolean
 }
 
 const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
 
-/** When its scope closes, calls that wait are interrupted, and so are those that come later. */
+/** Makes an admission. When its scope closes, waiting calls and later calls are interrupted. */
 export const make = (rates: Rates): Effect.Effect<Admission, never, Scope.Scope> =>
   Effect.gen(function*() {
     const admission = new QueuedAdmission(
@@ -72,7 +73,7 @@ class QueuedAdmission {
   readonly #requests: SlidingWindow
   readonly #tokens: SlidingWindow
   readonly #queue = new FairQueue<Waiter>()
-  /** Opens when the next call or its wait changes. Closed before each look at the queue. */
+  /** Opened when the head of the queue or its waiting time may have changed. Closed before each read of the queue. */
   readonly #change: Effect.Latch
   #isOpen = true
 
@@ -83,13 +84,13 @@ class QueuedAdmission {
     this.#change = change
   }
 
-  /** Admits calls until it is interrupted. Nothing else takes slots, so calls get them in the order of the queue. */
+  /** Admits calls in the order of the queue, until it is interrupted. */
   get run(): Effect.Effect<never> {
-    const untilSomeoneWaits = Effect.zipRight(
+    const untilCallWaits = Effect.zipRight(
       this.#change.close,
       Effect.suspend(() => this.#queue.head === undefined ? this.#change.await : Effect.void)
     )
-    return untilSomeoneWaits.pipe(
+    return untilCallWaits.pipe(
       Effect.zipRight(this.#slots.take(1)),
       Effect.zipRight(this.#admitHead),
       Effect.flatMap((isAdmitted) => isAdmitted ? Effect.void : this.#slots.release(1)),
@@ -106,7 +107,7 @@ class QueuedAdmission {
 
   join(group: unknown, tokens: number): Effect.Effect<Waiter> {
     return Effect.flatMap(Deferred.make<void>(), (admitted) => {
-      const waiter = { group, tokens, admitted, reserved: undefined, hasLeft: false }
+      const waiter = { group, tokens, admitted, reserved: undefined, isReleased: false }
       if (!this.#isOpen) return Effect.as(Deferred.interrupt(admitted), waiter)
       this.#queue.join(group, waiter)
       return Effect.as(this.#change.open, waiter)
@@ -115,8 +116,8 @@ class QueuedAdmission {
 
   release(waiter: Waiter): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (waiter.hasLeft) return Effect.void
-      waiter.hasLeft = true
+      if (waiter.isReleased) return Effect.void
+      waiter.isReleased = true
       if (waiter.reserved !== undefined) return this.#slots.release(1)
       this.#queue.leave(waiter.group, waiter)
       return this.#change.open
@@ -131,7 +132,7 @@ class QueuedAdmission {
     })
   }
 
-  /** Waits until the head of the queue can be admitted; returns whether it was. The queue may become empty meanwhile. */
+  /** Waits until the head of the queue can be admitted, and admits it. Returns false if the queue became empty. */
   get #admitHead(): Effect.Effect<boolean> {
     return this.#change.close.pipe(
       Effect.zipRight(now),
@@ -143,7 +144,7 @@ class QueuedAdmission {
           const time = Effect.raceFirst(Effect.sleep(timerMillis(wait)), this.#change.await)
           return Effect.zipRight(time, this.#admitHead)
         }
-        this.#queue.served(head.group, head)
+        this.#queue.removeServed(head.group, head)
         this.#requests.take(1, now)
         head.reserved = this.#tokens.take(head.tokens, now)
         return Effect.as(Deferred.succeed(head.admitted, undefined), true)

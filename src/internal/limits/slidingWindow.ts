@@ -1,20 +1,20 @@
 /**
- * A limit for any minute: the amounts of the last 60 seconds never exceed it.
+ * A rate limit with a sliding window: it applies to the amounts of the last 60 seconds at any time.
  *
- * Used instead of Effect's `RateLimiter`, which guarantees less. Its token bucket lets nearly twice the limit begin within the first minute, its
- * fixed windows let twice the limit begin around the end of one; and counting tokens it refills at most one a
- * millisecond, never ends if one call costs more than the limit, and cannot correct an amount.
+ * Effect's `RateLimiter` does not guarantee this. Its token bucket allows almost twice the limit within the first minute,
+ * and its fixed windows allow twice the limit around the end of a window. It also refills at most one token in a
+ * millisecond, waits forever if one call costs more than the limit, and cannot correct an amount.
  */
 
 const minute = 60_000
 
-/** Beyond every limit, and small enough that sums stay exact. */
-const most = 1e12
+/** Larger than every limit, and small enough for exact sums. */
+const maxAmount = 1e12
 
-/** A valid amount, whatever number of tokens a program or a server sent. */
-const whole = (amount: number): number => amount > 0 ? Math.min(Math.ceil(amount), most) : 0
+/** Converts any number of tokens from a program or a server to a valid amount. */
+const toAmount = (amount: number): number => amount > 0 ? Math.min(Math.ceil(amount), maxAmount) : 0
 
-/** An amount that counts since a moment. */
+/** An amount and the time at which it was added. */
 export interface Entry {
   readonly at: number
   amount: number
@@ -24,20 +24,20 @@ export interface Entry {
 export class SlidingWindow {
   private readonly limit: number
   private entries: Array<Entry> = []
-  /** Entries before this one no longer count. */
+  /** The index of the oldest entry that counts. */
   private oldest = 0
   private sum = 0
 
-  /** An infinite limit does not apply. */
+  /** An infinite limit is no limit. */
   constructor(limit: number) {
     this.limit = limit
   }
 
-  /** The time until the amount fits. An amount above the limit fits if nothing else counts. */
+  /** The time until the amount fits. An amount above the limit fits if there are no other amounts. */
   wait(amount: number, now: number): number {
     if (this.limit === Infinity) return 0
     this.forget(now)
-    let excess = this.sum + Math.min(whole(amount), this.limit) - this.limit
+    let excess = this.sum + Math.min(toAmount(amount), this.limit) - this.limit
     let last: Entry | undefined
     for (let i = this.oldest; excess > 0 && i < this.entries.length; i++) {
       last = this.entries[i]
@@ -46,9 +46,9 @@ export class SlidingWindow {
     return last === undefined ? 0 : last.at + minute - now
   }
 
-  /** Counts the amount from now on, whether it fits or not. */
+  /** Adds the amount, even if it does not fit. */
   take(amount: number, now: number): Entry {
-    const entry = { at: now, amount: whole(amount) }
+    const entry = { at: now, amount: toAmount(amount) }
     if (this.limit !== Infinity && entry.amount > 0) {
       this.entries.push(entry)
       this.sum += entry.amount
@@ -56,9 +56,9 @@ export class SlidingWindow {
     return entry
   }
 
-  /** Corrects an estimated amount. A surplus is returned; an excess counts from now on. */
+  /** Corrects an estimated amount. If the actual amount is larger, the difference is a new entry. */
   settle(entry: Entry, settled: number, now: number): void {
-    const amount = whole(settled)
+    const amount = toAmount(settled)
     if (amount > entry.amount) {
       this.take(amount - entry.amount, now)
     } else {

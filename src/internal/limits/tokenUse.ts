@@ -1,5 +1,5 @@
 /**
- * The tokens that a call uses, out of those that were reserved for it.
+ * Replaces the tokens that are reserved for a call by those that it used.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -12,7 +12,7 @@ import { estimateInput, estimateUsage } from "../request/estimate.ts"
 import type { Pull } from "../transport/stream.ts"
 import type { Permit } from "./admission.ts"
 
-/** The tokens of one call. Mutable: one call has one reader. */
+/** The tokens of one call. Mutable, because a call has only one reader. */
 export class TokenUse {
   readonly #permit: Permit
   readonly #request: ChatRequest
@@ -20,47 +20,47 @@ export class TokenUse {
   #hasEvents = false
   #isSettled = false
 
-  /** Nothing is counted if tokens are not limited. */
-  constructor(permit: Permit, request: ChatRequest, counts: boolean) {
+  /** `isCounted` is false if tokens are not limited. */
+  constructor(permit: Permit, request: ChatRequest, isCounted: boolean) {
     this.#permit = permit
     this.#request = request
-    this.#partial = counts ? new PartialResponse() : undefined
+    this.#partial = isCounted ? new PartialResponse() : undefined
   }
 
-  /** Called when the answer is complete, or ended early. */
-  answered(response: ChatResponse): Effect.Effect<void> {
+  /** Called with the complete answer, or the part of it that arrived. */
+  onResponse(response: ChatResponse): Effect.Effect<void> {
     const { messages, options } = this.#request
     return this.#settle(() => estimateUsage(messages, response, options).totalTokens)
   }
 
-  /** Called when the call failed. It used no tokens if the server refused it or was unreachable. */
-  failed(error: ChatError): Effect.Effect<void> {
-    if (error.partial !== undefined) return this.answered(error.partial)
+  /** Called when the call failed. A call that the server refused or that did not reach it used no tokens. */
+  onFailure(error: ChatError): Effect.Effect<void> {
+    if (error.partial !== undefined) return this.onResponse(error.partial)
     const { messages, options } = this.#request
     const { _tag, status = 400 } = error
     return this.#settle(() => _tag === "TimeoutError" || status < 400 ? estimateInput(messages, options) : 0)
   }
 
-  /** Called when the call is over. If it ended without an event, its reservation stays, because its real usage is unknown. */
+  /** Called when the call has ended. Without any event, the reserved tokens stay counted, because the usage is unknown. */
   readonly end: Effect.Effect<void> = Effect.suspend(() =>
     this.#partial !== undefined && this.#hasEvents
-      ? this.answered(this.#partial.response("interrupted"))
+      ? this.onResponse(this.#partial.response("interrupted"))
       : Effect.void
   )
 
-  /** The stream of the answer, which releases the permit with its last event. */
-  watch(pull: Pull<ChatEvent, ChatError>): Pull<ChatEvent, ChatError> {
+  /** Counts the tokens of a stream, and releases the permit with its last event. */
+  track(pull: Pull<ChatEvent, ChatError>): Pull<ChatEvent, ChatError> {
     return Effect.matchEffect(pull, {
       onSuccess: (events) => {
         this.#partial?.add(events)
         this.#hasEvents = true
         const last = events[events.length - 1]
         return last !== undefined && isFinish(last)
-          ? Effect.as(Effect.zipRight(this.answered(last.response), this.#permit.release), events)
+          ? Effect.as(Effect.zipRight(this.onResponse(last.response), this.#permit.release), events)
           : Effect.succeed(events)
       },
       onFailure: (error) => {
-        const settled = Option.isSome(error) ? this.failed(error.value) : this.end
+        const settled = Option.isSome(error) ? this.onFailure(error.value) : this.end
         return settled.pipe(Effect.zipRight(this.#permit.release), Effect.zipRight(Effect.fail(error)))
       }
     })

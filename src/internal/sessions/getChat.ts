@@ -6,7 +6,7 @@ import type * as ChatCompletions from "../../ChatCompletions.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { validate } from "../history/settings.ts"
 import * as Chat from "../turn/chat.ts"
-import type { Choice, Mark } from "../turn/choices.ts"
+import type { SettingsChoice, StoredFlag } from "../turn/chosenSettings.ts"
 import type { Conversation } from "../turn/conversation.ts"
 import type { Begin, Registry } from "./registry.ts"
 
@@ -19,22 +19,22 @@ interface Manager {
 }
 
 export const makeGetChat =
-  ({ completions, defaults, make, registry }: Manager) => (id: string, options: Choice = {}) => {
+  ({ completions, defaults, make, registry }: Manager) => (id: string, options: SettingsChoice = {}) => {
     const { config = defaults, settings } = options
     const { begin, chooseIn } = withOptions(options, (after) => make(id, after))
     const chat = Effect.map(registry.create(id, begin), (conversation) => {
       chooseIn(conversation)
-      return Chat.managed(completions, config, registry.lender(id, begin))
+      return Chat.makeManaged(completions, config, registry.lender(id, begin))
     })
     return settings === undefined ? chat : Effect.zipRight(validate(settings, config), chat)
   }
 
 /** Applies the options to the conversation that is created or found, and again after an eviction. */
-const withOptions = (options: Choice, begin: Begin) => {
-  let mark: Mark | undefined
+const withOptions = (options: SettingsChoice, begin: Begin) => {
+  let flag: StoredFlag | undefined
   let isMade = false
   const choose = (conversation: Conversation): Conversation => {
-    mark = conversation.choose(options, mark)
+    flag = conversation.chooseSettings(options, flag)
     isMade = true
     return conversation
   }

@@ -13,7 +13,7 @@ import { monotonicMillis } from "../time.ts"
 import { makeDeferred } from "../transport/wait.ts"
 import { Background } from "../turn/background.ts"
 import type { Conversation } from "../turn/conversation.ts"
-import type { Lender } from "../turn/run.ts"
+import type { Lender } from "../turn/runner.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
 /** How many sessions are evicted before other fibers get their turn. */
@@ -129,13 +129,13 @@ export class Registry {
       if (!isAllowed(session)) return Effect.succeed(false)
       all.delete(session)
       this.#emit({ _tag: "Removed", id })
-      return this.#removals.add(id, Effect.as(Effect.zipRight(session.conversation.remove, forget), true))
+      return this.#removals.add(id, Effect.as(Effect.zipRight(session.conversation.closeForRemoval, forget), true))
     })).pipe((removal) => this.#removing.run(removal))
   }
 
   /** Like `remove`, but not while the session is in use, or has a turn that its store did not take. */
   removeUnused<E>(id: string, forget: Effect.Effect<boolean, E>): Effect.Effect<boolean, E> {
-    return this.remove(id, forget, ({ conversation, users }) => users === 0 && !conversation.isUnsaved)
+    return this.remove(id, forget, ({ conversation, users }) => users === 0 && !conversation.hasUnsavedTurn)
   }
 
   /** Runs a write of what is stored, after removals. The session reads it with its next use. */
@@ -167,7 +167,7 @@ export class Registry {
   get shutdown(): Effect.Effect<void> {
     return this.#withSessions((all) => {
       this.#isOpen = false
-      return all.busy.map(({ conversation }) => conversation.end(this.#grace))
+      return all.busy.map(({ conversation }) => conversation.shutdown(this.#grace))
     }).pipe(
       Effect.flatMap((ends) => Effect.all(ends, { concurrency: "unbounded", discard: true })),
       Effect.zipRight(this.#removing.settled),

@@ -72,7 +72,7 @@ export class Sessions {
   leave(session: Session, now: number): void {
     session.users--
     session.lastActivity = now
-    if (session.users > 0 || session.conversation.isUnsaved) return
+    if (session.users > 0 || session.conversation.hasUnsavedTurn) return
     if (this.byId.get(session.id) === session) this.append(session)
   }
 

@@ -1,12 +1,12 @@
 /**
- * Answers to calls that wait.
+ * Answers to open calls.
  *
  * @since 0.1.0
  */
 import type { ContentPart } from "../../ChatMessage.ts"
 
 /**
- * The answer to an open call: whether it may run, or its result.
+ * The answer to an open call: an approval or a denial, or the result of the call.
  *
  * @since 0.1.0
  * @category models

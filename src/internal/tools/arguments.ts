@@ -1,11 +1,14 @@
 /**
- * The arguments of a call as JSON.
+ * Parses and compares the arguments of tool calls.
  */
 import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, parseJson } from "../json.ts"
 
-/** Blank arguments are an empty object, and JSON that was encoded twice is decoded twice. Undefined if not JSON. */
-export const argumentsOf = (text: string): { readonly value: unknown } | undefined => {
+/**
+ * Parses arguments. Undefined if not JSON. Blank text is an empty object. An object that was encoded twice is parsed
+ * twice.
+ */
+export const parseArguments = (text: string): { readonly value: unknown } | undefined => {
   if (text.trim() === "") return { value: {} }
   const parsed = parseJson(text)
   if (typeof parsed?.value !== "string") return parsed
@@ -13,9 +16,9 @@ export const argumentsOf = (text: string): { readonly value: unknown } | undefin
   return inner !== undefined && isRecord(inner.value) ? inner : parsed
 }
 
-/** A text that equal calls share: the name, and the arguments with sorted members. */
-export const canonical = ({ arguments: text, name }: ToolCall): string => {
-  const parsed = argumentsOf(text)
+/** The name and the arguments of a call, with sorted members, as text that is the same for equal calls. */
+export const canonicalCall = ({ arguments: text, name }: ToolCall): string => {
+  const parsed = parseArguments(text)
   return `${name} ${parsed === undefined ? text : JSON.stringify(sorted(parsed.value))}`
 }
 

@@ -1,10 +1,10 @@
 /**
- * The library's own ids of calls.
+ * The library's own ids of tool calls.
  */
 
 /**
- * The id of a call by its place in its turn, so that it is the same in another process, and in a turn that is asked again
- * under its id.
+ * The id of a call. It depends only on the turn and the position of the call, so that another process, or another run of a
+ * turn with the same id, gives the call the same id.
  */
 export const callIdOf = (turnId: string, step: number, index: number): string => `${turnId}_${step}_${index}`
 

@@ -1,5 +1,5 @@
 /**
- * What tools are made of.
+ * The models of tools and their results.
  */
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -8,7 +8,7 @@ import type { JsonSchema } from "../../CallOptions.ts"
 import type { ContentPart } from "../../ChatMessage.ts"
 
 /**
- * What a handler knows of its call.
+ * Identifies the call that a handler runs.
  *
  * @since 0.1.0
  * @category models
@@ -40,7 +40,7 @@ export class Content extends Data.TaggedClass("ToolContent")<{ readonly parts: R
 export class ArgumentsError extends Data.TaggedError("ArgumentsError")<{ readonly message: string }> {}
 
 /**
- * A call whose arguments are decoded.
+ * A call with decoded arguments.
  *
  * @since 0.1.0
  * @category models
@@ -115,7 +115,7 @@ export type Provided = Tool<never, unknown, unknown, never>
 export type Services<T extends Any> = T extends Tool<never, unknown, unknown, infer R> ? R : never
 
 /**
- * Settings that every tool can have.
+ * The settings of a tool.
  *
  * @since 0.1.0
  * @category models
@@ -124,13 +124,13 @@ export interface Settings<Input, R> {
   /** 1 to 64 letters, digits, `_` or `-`. */
   readonly name: string
   readonly description?: string | undefined
-  /** Whether the model must keep to the shape exactly; the server's default if absent. */
+  /** Whether the arguments must match the JSON Schema exactly. Default: the server's default. */
   readonly strict?: boolean | undefined
   /** How long the handler may run. Default: no limit. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** The most characters of a result. A longer one is cut in its middle. Default 50 000. */
+  /** The maximum number of characters of a result. A longer result is cut in the middle. Default 50 000. */
   readonly maxResultLength?: number | undefined
-  /** Whether calls wait for an approval. A function that fails counts as yes. Default false. */
+  /** Whether calls need an approval. If the function fails, the call needs one. Default false. */
   readonly needsApproval?: boolean | ((input: Input) => boolean | Effect.Effect<boolean, unknown, R>) | undefined
   /** `report` (default) sends the model a failure of the handler; `error` fails the turn with a `ToolError`. */
   readonly failureMode?: "report" | "error" | undefined

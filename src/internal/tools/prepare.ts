@@ -1,5 +1,5 @@
 /**
- * From the arguments of a call to an Effect that runs its handler and encodes what comes of it.
+ * Decodes the arguments of a call, and makes the Effect that runs the handler and encodes its result.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,7 +16,7 @@ interface Options<A, RD, S, SI, RS, F, FI, RF, R, RA> {
   readonly handler: (input: A, context: Tool.Context) => Effect.Effect<S | Tool.Content, F, R>
 }
 
-/** The `prepare` of a tool. */
+/** Makes the `prepare` function of a tool. */
 export const make = <A, RD, S, SI, RS, F, FI, RF, R, RA>(
   { decode, failure, handler, needsApproval = false, success }: Options<A, RD, S, SI, RS, F, FI, RF, R, RA>
 ) =>
@@ -46,7 +46,7 @@ const approvalOf = <A, R>(
     return typeof decided === "boolean" ? Effect.succeed(decided) : decided
   }).pipe(Effect.catchAllCause(() => Effect.succeed(true)))
 
-/** A value that its own Schema does not encode is a bug of the program. */
+/** Encodes a result. A value that its Schema cannot encode is a defect, because it is a bug of the program. */
 const encode = <S, SI, RS>(
   schema: Schema.Schema<S, SI, RS> | undefined,
   value: S | Tool.Content
@@ -59,18 +59,18 @@ const failureText = <F, FI, RF>(
   schema: Schema.Schema<F, FI, RF> | undefined,
   error: F
 ): Effect.Effect<string, never, RF> => {
-  const bare = "The tool failed."
-  if (schema === undefined) return Effect.succeed(bare)
+  const withoutDetails = "The tool failed."
+  if (schema === undefined) return Effect.succeed(withoutDetails)
   return Schema.encode(schema)(error).pipe(
     Effect.map((encoded) => `The tool failed with ${tagOf(error)}${textOf(encoded)}`),
-    Effect.catchAll(() => Effect.succeed(bare))
+    Effect.catchAll(() => Effect.succeed(withoutDetails))
   )
 }
 
 const tagOf = (error: unknown): string =>
   isRecord(error) && typeof error["_tag"] === "string" ? `${error["_tag"]}: ` : ""
 
-/** Decodes arguments by a Schema. */
+/** Decodes arguments with a Schema. */
 export const decoder = <A, I, R>(schema: Schema.Schema<A, I, R>) => {
   const decode = Schema.decodeUnknown(schema)
   return (args: unknown): Effect.Effect<A, Tool.ArgumentsError, R> =>

@@ -1,5 +1,5 @@
 /**
- * Runs the calls of one answer. Results are in the order of the calls, whatever finishes first.
+ * Runs the tool calls of one answer concurrently. The results have the order of the calls.
  */
 import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -10,34 +10,36 @@ import * as Option from "effect/Option"
 import type { ApprovalRequest } from "../../ChatEvent.ts"
 import type { ContentPart } from "../../ChatMessage.ts"
 import type { ToolCall, ToolOutcome } from "../../ChatResponse.ts"
-import { argumentsOf, canonical } from "./arguments.ts"
+import { canonicalCall, parseArguments } from "./arguments.ts"
 import type { HandlerFailure, Prepared, Provided } from "./model.ts"
-import { bounded } from "./result.ts"
+import { truncateResult } from "./result.ts"
 import type { CallResult, Decision, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
 import { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
-/** How long the end of a turn, and a time limit of a handler, wait for the finalizers of handlers. */
-export const finalizersLimit = "5 seconds"
+/** How long a turn that ends, or a handler that times out, waits for the finalizers of interrupted handlers. */
+export const finalizerTimeout = "5 seconds"
 
-/** How far a call is. */
+/** The state of one call. */
 type State =
   | { readonly _tag: "Open" }
   | { readonly _tag: "Running" }
   | { readonly _tag: "Pending"; readonly request: ApprovalRequest }
   | { readonly _tag: "Done"; readonly result: CallResult }
 
-interface Ended {
+/** The end of a call, before its text is truncated. */
+interface CallEnd {
   readonly outcome: ToolOutcome
   readonly text: string
   readonly media?: ReadonlyArray<ContentPart>
 }
 
+/** Runs the calls, and passes a result for each call to `onAbort` if the run does not succeed. */
 export const runCalls = (options: RunOptions): Effect.Effect<RunResult, ToolError> =>
   Effect.suspend(() => {
-    const run = new Run(options)
+    const run = new CallRunner(options)
     options.onStart?.(() => run.aborted())
-    return Effect.forEach(options.calls, (open, index) => run.one(open, index), {
+    return Effect.forEach(options.calls, (open, index) => run.runCall(open, index), {
       concurrency: "unbounded",
       discard: true
     }).pipe(
@@ -48,7 +50,7 @@ export const runCalls = (options: RunOptions): Effect.Effect<RunResult, ToolErro
     )
   })
 
-class Run {
+class CallRunner {
   readonly #options: RunOptions
   readonly #states: Array<State>
   readonly #permits: Effect.Semaphore
@@ -68,12 +70,12 @@ class Run {
     return { results, pending }
   }
 
-  /** A result for each call of a run that does not end. */
+  /** A result for each call of a run that is interrupted or fails. */
   aborted(): ReadonlyArray<CallResult> {
     return this.#options.calls.map((open, index) => {
       const state = this.#states[index]
       if (state?._tag === "Done") return state.result
-      return this.#result(
+      return this.#toResult(
         open,
         state?._tag === "Running"
           ? { outcome: "unknown", text: wording.unknown }
@@ -82,39 +84,48 @@ class Run {
     })
   }
 
-  one(open: OpenCall, index: number): Effect.Effect<void, ToolError> {
+  runCall(open: OpenCall, index: number): Effect.Effect<void, ToolError> {
     const { calls, isCutOff = false, previous, tools, context } = this.#options
     const tool = tools.find(({ name }) => name === open.call.name)
     if (isCutOff && index === calls.length - 1) {
-      return this.#end(open, index, { outcome: "cutOff", text: wording.cutOff })
+      return this.#recordResult(open, index, { outcome: "cutOff", text: wording.cutOff })
     }
     if (typeof open.decision === "object" && !open.decision.approved) {
       const { reason } = open.decision
-      return this.#end(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
+      return this.#recordResult(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
     }
     if (tool === undefined) {
-      return this.#end(open, index, { outcome: "unknownTool", text: wording.unknownTool(open.call.name, tools) })
+      return this.#recordResult(open, index, {
+        outcome: "unknownTool",
+        text: wording.unknownTool(open.call.name, tools)
+      })
     }
-    const args = argumentsOf(open.call.arguments)
+    const args = parseArguments(open.call.arguments)
     if (args === undefined) {
-      return this.#end(open, index, { outcome: "invalidArguments", text: wording.invalid("They are not JSON") })
+      return this.#recordResult(open, index, {
+        outcome: "invalidArguments",
+        text: wording.invalidArguments("They are not JSON")
+      })
     }
-    const refused = refusal(open.call, previous, context.step)
-    if (refused !== undefined) return this.#end(open, index, refused)
+    const refused = refusalOfEqualCall(open.call, previous, context.step)
+    if (refused !== undefined) return this.#recordResult(open, index, refused)
     return Effect.flatMap(Effect.either(tool.prepare(args.value)), (prepared) =>
       prepared._tag === "Left"
-        ? this.#end(open, index, { outcome: "invalidArguments", text: wording.invalid(prepared.left.message) })
-        : this.#approved(open, index, tool, prepared.right))
+        ? this.#recordResult(open, index, {
+          outcome: "invalidArguments",
+          text: wording.invalidArguments(prepared.left.message)
+        })
+        : this.#runOrRequestApproval(open, index, tool, prepared.right))
   }
 
-  readonly #approved = Effect.fnUntraced(
-    function*(this: Run, open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>) {
+  readonly #runOrRequestApproval = Effect.fnUntraced(
+    function*(this: CallRunner, open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>) {
       const { approvalTimeout = "10 minutes", approve, context, emit, isFinal = false } = this.#options
       const { call, callId, decision } = open
       if (decision === undefined && !(yield* prepared.needsApproval)) {
-        return yield* this.#handle(open, index, tool, prepared)
+        return yield* this.#runHandler(open, index, tool, prepared)
       }
-      if (decision !== undefined) return yield* this.#decided(open, index, tool, prepared, decision)
+      if (decision !== undefined) return yield* this.#applyDecision(open, index, tool, prepared, decision)
       const request: ApprovalRequest = {
         _tag: "ApprovalRequest",
         callId,
@@ -123,7 +134,7 @@ class Run {
         arguments: call.arguments
       }
       if (approve === undefined && isFinal) {
-        return yield* this.#decided(open, index, tool, prepared, { approved: false, reason: wording.nobody })
+        return yield* this.#applyDecision(open, index, tool, prepared, { approved: false, reason: wording.noApprover })
       }
       if (approve === undefined) {
         this.#states[index] = { _tag: "Pending", request }
@@ -132,39 +143,44 @@ class Run {
       yield* emit(request)
       const answer = yield* Effect.timeoutOption(approve(request), approvalTimeout)
       return yield* Option.isNone(answer)
-        ? this.#end(open, index, { outcome: "approvalTimeout", text: wording.approvalTimeout })
-        : this.#decided(open, index, tool, prepared, answer.value)
+        ? this.#recordResult(open, index, { outcome: "approvalTimeout", text: wording.approvalTimeout })
+        : this.#applyDecision(open, index, tool, prepared, answer.value)
     }
   ).bind(this)
 
-  #decided(open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>, decision: Decision) {
+  #applyDecision(open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>, decision: Decision) {
     const { approved, reason } = typeof decision === "boolean" ? { approved: decision, reason: undefined } : decision
     return approved
-      ? this.#handle(open, index, tool, prepared)
-      : this.#end(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
+      ? this.#runHandler(open, index, tool, prepared)
+      : this.#recordResult(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
   }
 
-  /** The outcome of a handler is recorded in the same uninterruptible region, so that a later stop cannot lose it. */
-  #handle(open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>): Effect.Effect<void, ToolError> {
+  /** Runs a handler and records its outcome, in one uninterruptible region, so that a stop cannot lose the outcome. */
+  #runHandler(
+    open: OpenCall,
+    index: number,
+    tool: Provided,
+    prepared: Prepared<never>
+  ): Effect.Effect<void, ToolError> {
     const { context, emit } = this.#options
     const { call, callId } = open
     const start = emit({ _tag: "ToolStart", callId, step: context.step, name: call.name, arguments: call.arguments })
     const handler = prepared.run({ ...context, callId })
     const limited = tool.timeout === undefined
       ? Effect.map(handler, Option.some)
-      : within(handler, tool.timeout)
+      : withTimeLimit(handler, tool.timeout)
     const recorded = Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         this.#states[index] = { _tag: "Running" }
         return Effect.exit(restore(limited))
       }).pipe(
-        Effect.flatMap((exit) => this.#settle(open, index, tool, exit))
+        Effect.flatMap((exit) => this.#recordExit(open, index, tool, exit))
       )
     )
     return this.#permits.withPermits(1)(Effect.zipRight(start, recorded))
   }
 
-  #settle(
+  #recordExit(
     open: OpenCall,
     index: number,
     tool: Provided,
@@ -174,12 +190,12 @@ class Run {
     >
   ): Effect.Effect<void, ToolError> {
     if (Exit.isSuccess(exit)) {
-      return this.#end(
+      return this.#recordResult(
         open,
         index,
         Option.match(exit.value, {
-          onNone: (): Ended => ({ outcome: "timeout", text: wording.timeout(tool.timeout) }),
-          onSome: (result): Ended => ({ outcome: "success", ...result })
+          onNone: (): CallEnd => ({ outcome: "timeout", text: wording.timeout(tool.timeout) }),
+          onSome: (result): CallEnd => ({ outcome: "success", ...result })
         }),
         tool.maxResultLength
       )
@@ -187,35 +203,35 @@ class Run {
     const failure = Cause.failureOrCause(exit.cause)
     if (failure._tag === "Right") return Effect.failCause(failure.right)
     const { cause, text } = failure.left
-    const ended = this.#end(open, index, { outcome: "failure", text }, tool.maxResultLength)
+    const ended = this.#recordResult(open, index, { outcome: "failure", text }, tool.maxResultLength)
     if (tool.failureMode === "report") return ended
     const message = `The tool ${tool.name} failed`
     return Effect.zipRight(ended, Effect.fail(new ToolError({ message, tool: tool.name, callId: open.callId, cause })))
   }
 
-  #end(open: OpenCall, index: number, ended: Ended, max?: number): Effect.Effect<void> {
+  #recordResult(open: OpenCall, index: number, ended: CallEnd, max?: number): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const result = this.#result(open, ended, max)
+      const result = this.#toResult(open, ended, max)
       this.#states[index] = { _tag: "Done", result }
       const { callId, content, media, outcome, step } = result
       return this.#options.emit({ _tag: "ToolResult", callId, step, name: open.call.name, outcome, content, media })
     })
   }
 
-  #result({ call, callId }: OpenCall, { media = [], outcome, text }: Ended, max = 50_000): CallResult {
-    return { callId, call, step: this.#options.context.step, outcome, content: bounded(text, max), media }
+  #toResult({ call, callId }: OpenCall, { media = [], outcome, text }: CallEnd, max = 50_000): CallResult {
+    return { callId, call, step: this.#options.context.step, outcome, content: truncateResult(text, max), media }
   }
 }
 
-/** Interrupts a handler at its time limit, and then waits a while for its finalizers. */
-const within = <A, E>(
+/** Interrupts a handler at its time limit. Then waits for its finalizers, for at most `finalizerTimeout`. */
+const withTimeLimit = <A, E>(
   handler: Effect.Effect<A, E>,
   limit: Duration.DurationInput
 ): Effect.Effect<Option.Option<A>, E> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Effect.forkDaemon(restore(handler)), (fiber) => {
       const ended = Fiber.await(fiber)
-      const leave = Effect.zipRight(Fiber.interruptFork(fiber), Effect.timeoutOption(ended, finalizersLimit))
+      const leave = Effect.zipRight(Fiber.interruptFork(fiber), Effect.timeoutOption(ended, finalizerTimeout))
       return Effect.onInterrupt(
         restore(Effect.flatMap(Effect.timeoutOption(ended, limit), (exit) =>
           Option.isSome(exit) ? Effect.asSome(exit.value) : Effect.as(leave, Option.none()))),
@@ -225,10 +241,10 @@ const within = <A, E>(
     })
   )
 
-/** Why an equal call is not run again: it was denied in this turn, or gave the same result twice in a row. */
-const refusal = (call: ToolCall, previous: ReadonlyArray<CallResult>, step: number): Ended | undefined => {
-  const key = canonical(call)
-  const equal = previous.filter((earlier) => canonical(earlier.call) === key)
+/** Refuses a call if an equal call was denied in this turn, or had the same result twice in a row. */
+const refusalOfEqualCall = (call: ToolCall, previous: ReadonlyArray<CallResult>, step: number): CallEnd | undefined => {
+  const key = canonicalCall(call)
+  const equal = previous.filter((earlier) => canonicalCall(earlier.call) === key)
   const last = equal.at(-1)
   if (last === undefined) return undefined
   if (equal.some(({ outcome }) => outcome === "denied")) {

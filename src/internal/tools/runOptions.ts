@@ -1,5 +1,5 @@
 /**
- * What running the calls of an answer needs, and what comes of it.
+ * The options and the result of running the tool calls of an answer.
  *
  * @since 0.1.0
  */
@@ -35,7 +35,7 @@ export type Approve = (request: ApprovalRequest) => Effect.Effect<Decision>
 export interface OpenCall {
   readonly callId: string
   readonly call: ToolCall
-  /** A decision that was made before, so that nobody is asked. */
+  /** The decision about an approval, if it was already made. */
   readonly decision?: Decision | undefined
 }
 
@@ -56,7 +56,7 @@ export interface CallResult {
 }
 
 /**
- * What `runCalls` needs.
+ * The options of `runCalls`.
  *
  * @since 0.1.0
  * @category models
@@ -66,27 +66,29 @@ export interface RunOptions {
   /** The tools of this step. */
   readonly tools: ReadonlyArray<Provided>
   readonly context: Omit<Context, "callId">
-  /** The most handlers that run at once. */
+  /** The maximum number of handlers that run at once. */
   readonly concurrency: number
-  /** Without it, calls that need an approval are returned as pending, unless they are denied. */
+  /** Decides about calls that need an approval. Without it, they are returned as pending, or denied if `isFinal`. */
   readonly approve?: Approve | undefined
-  /** Whether calls that need an approval are denied if there is no `approve`: nobody can answer them later. */
+  /** Whether calls that need an approval are denied without `approve`, because they cannot be answered later. */
   readonly isFinal?: boolean | undefined
   /** How long `approve` may take. Default 10 minutes. */
   readonly approvalTimeout?: Duration.DurationInput | undefined
   /** The results of the turn's earlier steps, in order. */
   readonly previous: ReadonlyArray<CallResult>
-  /** Whether the answer was cut off by its token limit. Its last call is not run then. */
+  /** Whether the answer was cut off by its token limit. If so, its last call does not run. */
   readonly isCutOff?: boolean | undefined
   readonly emit: (event: ToolEvent) => Effect.Effect<void>
-  /** Receives a function that returns a result for each call, as far as it has come by then. */
+  /** Receives a function that returns the current result of each call. */
   readonly onStart?: ((snapshot: () => ReadonlyArray<CallResult>) => void) | undefined
-  /** Receives a result for each call if the run is interrupted, fails or dies, after the handlers' finalizers. */
+  /**
+   * Receives a result for each call if the run is interrupted, fails or dies. Runs after the finalizers of the handlers.
+   */
   readonly onAbort?: ((results: ReadonlyArray<CallResult>) => Effect.Effect<void>) | undefined
 }
 
 /**
- * What came of the calls.
+ * The result of `runCalls`.
  *
  * @since 0.1.0
  * @category models

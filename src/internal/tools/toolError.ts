@@ -1,11 +1,11 @@
 /**
- * The error of a turn whose tool failed.
+ * The error of a turn that failed because of a tool.
  */
 import * as Schema from "effect/Schema"
 import { detailsAnd } from "../errors/details.ts"
 
 /**
- * The handler of a tool with `failureMode: "error"` failed. `cause` is what it failed with.
+ * The handler of a tool with `failureMode: "error"` failed. `cause` is the handler's failure.
  *
  * @since 0.1.0
  * @category errors

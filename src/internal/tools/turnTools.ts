@@ -1,5 +1,5 @@
 /**
- * The tools of one turn: what each of its requests offers, and what follows the calls of an answer.
+ * The tools of one turn: adds them to each request, runs the calls of each answer, and reports the steps.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
@@ -14,14 +14,14 @@ import { makeDeferred } from "../transport/wait.ts"
 import type { Answer } from "./answer.ts"
 import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
-import { stepsOf, type StoredCall, type StoredStep } from "./openStep.ts"
-import { bounded, resultOf } from "./result.ts"
-import { finalizersLimit } from "./runCalls.ts"
+import { resultOf, truncateResult } from "./result.ts"
+import { finalizerTimeout } from "./runCalls.ts"
 import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
+import { stepsOf, type StoredCall, type StoredStep } from "./storedStep.ts"
 import type { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
-/** How a turn uses its tools. */
+/** The tool options of a turn. */
 export interface Options {
   readonly maxSteps?: number | undefined
   readonly toolConcurrency?: number | undefined
@@ -31,8 +31,8 @@ export interface Options {
   readonly isFinal?: boolean | undefined
 }
 
-/** The tools, and what runs them. */
-export interface Runner {
+/** Returns the current tools, and runs their calls. */
+export interface ToolRunner {
   readonly current: Effect.Effect<ReadonlyArray<Provided>>
   readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
 }
@@ -43,19 +43,19 @@ export interface Owner {
   readonly turnId: string
 }
 
-/** What came of the calls of an answer. */
-export interface Ran {
-  /** The calls as the history keeps them. */
+/** The result of running the calls of an answer. */
+export interface StepResult {
+  /** The calls of the answer. Those that wait for an approval are marked. */
   readonly toolCalls: ReadonlyArray<ToolCall>
-  /** A result for each call that is settled. */
+  /** The results of the calls that are not open. */
   readonly messages: ReadonlyArray<ToolMessage>
-  /** What is emitted once the calls that wait are stored. */
+  /** The requests for approval. They are emitted after the open calls are stored. */
   readonly requests: ReadonlyArray<ApprovalRequest>
-  /** Whether calls wait for an approval or for the program. */
+  /** Whether some calls are open: they wait for an approval or for a result by the program. */
   readonly isOpen: boolean
 }
 
-/** What came of calls that did not all end, and the events of those that did not. */
+/** The results of an aborted run. `events` are only for the calls that did not end. */
 export interface Aborted {
   readonly messages: ReadonlyArray<ToolMessage>
   readonly events: ReadonlyArray<ToolEvent>
@@ -63,85 +63,85 @@ export interface Aborted {
 
 type Emit = (event: ToolEvent) => Effect.Effect<void>
 
-/** The calls that run, or ran last. */
-interface Running {
-  /** All calls of the answer, also those that are open without a handler. */
+/** The current run of calls. */
+interface CurrentRun {
+  /** All calls of the answer, including calls without a handler. */
   readonly calls: ReadonlyArray<OpenCall>
-  /** A result for each call, as far as it has come. */
+  /** Returns the current results. */
   snapshot: () => ReadonlyArray<CallResult>
   hasBegun: boolean
-  isLeft: boolean
+  isAborted: boolean
   readonly ended: Deferred.Deferred<void>
 }
 
 const defaultMaxSteps = 10
 const defaultConcurrency = 8
 
-/** The tools of one turn. Mutable: the steps of a turn come one after another. */
+/** The tools of one turn. Mutable, because the steps of a turn run one after another. */
 export class TurnTools {
-  /** Runs a wait for an approval. */
-  wait: <A>(wait: Effect.Effect<A>) => Effect.Effect<A> = (wait) => wait
-  readonly #runner: Runner
+  /** Wraps each wait for an approval. A turn uses it to pause its time limit. */
+  runApproval: <A>(wait: Effect.Effect<A>) => Effect.Effect<A> = (wait) => wait
+  readonly #runner: ToolRunner
   readonly #options: Options
   #step = 0
   #offered: { readonly tools: ReadonlyArray<Provided>; readonly options: CallOptions } | undefined
-  #limit: ChatResponse["stepLimit"]
-  #running: Running | undefined
+  #stepLimit: ChatResponse["stepLimit"]
+  #currentRun: CurrentRun | undefined
   readonly #results: Array<CallResult> = []
   readonly #steps: Array<Step> = []
 
-  constructor(runner: Runner, options: Options) {
+  constructor(runner: ToolRunner, options: Options) {
     this.#runner = runner
     this.#options = options
   }
 
-  /** Whether calls can wait for an approval while others run. */
-  get canWait(): boolean {
+  /** Whether calls can wait for an approval inside the turn. */
+  get canWaitForApproval(): boolean {
     return this.#options.approve !== undefined
   }
 
-  /** Whether the answer to the current request ends the turn, also if the model calls a tool. */
-  get isLast(): boolean {
+  /** Whether the answer to the current request ends the turn, even if it calls a tool. */
+  get isLastStep(): boolean {
     return this.#offered?.options.toolChoice === "none"
   }
 
-  /** The steps of the turn, and why it ended. */
+  /** The steps of the turn, and the limit that ended it, if there is one. */
   get report(): Pick<ChatResponse, "steps" | "stepLimit"> {
-    return defined({ steps: this.#steps.slice(), stepLimit: this.#limit })
+    return defined({ steps: this.#steps.slice(), stepLimit: this.#stepLimit })
   }
 
-  /** The options of the next request. Attempts of one step offer the same tools. */
-  request(options: CallOptions): Effect.Effect<CallOptions> {
+  /** The options of the next request, with the tools. All attempts of one step have the same tools. */
+  requestOptions(options: CallOptions): Effect.Effect<CallOptions> {
     return Effect.suspend(() => {
       if (this.#offered !== undefined) return Effect.succeed(this.#offered.options)
       return Effect.map(this.#runner.current, (tools) => {
         const names = new Set(tools.map(({ name }) => name))
         const described = (options.tools ?? []).filter(({ name }) => !names.has(name))
         const all: ReadonlyArray<Described> = [...tools.map(describe), ...described]
-        this.#offered = { tools, options: { ...options, tools: all, toolChoice: this.#choice(options) } }
+        this.#offered = { tools, options: { ...options, tools: all, toolChoice: this.#toolChoice(options) } }
         return this.#offered.options
       })
     })
   }
 
-  /** A forced choice is for the first request: it would make the model call until the limit. */
-  #choice({ toolChoice }: CallOptions): CallOptions["toolChoice"] {
-    if (this.#limit !== undefined) return "none"
+  /** Applies a forced choice to the first request only. Otherwise the model would call tools until the step limit. */
+  #toolChoice({ toolChoice }: CallOptions): CallOptions["toolChoice"] {
+    if (this.#stepLimit !== undefined) return "none"
     return this.#step === 0 || toolChoice === "none" || toolChoice === "auto" ? toolChoice : undefined
   }
 
   /** Runs the calls of an answer. */
-  run(answer: ChatResponse, isCutOff: boolean, owner: Owner, emit: Emit): Effect.Effect<Ran, ToolError> {
+  run(answer: ChatResponse, isCutOff: boolean, owner: Owner, emit: Emit): Effect.Effect<StepResult, ToolError> {
     const { options = {}, tools = [] } = this.#offered ?? {}
     const calls = answer.toolCalls.map((call, index): OpenCall => ({
       callId: callIdOf(owner.turnId, this.#step, index),
       call
     }))
-    // The program answers calls of tools that are only described.
-    const isOwn = ({ call }: OpenCall): boolean =>
+    // The program provides the results for tools without a handler.
+    const isRunByTurn = ({ call }: OpenCall): boolean =>
       tools.some(({ name }) => name === call.name) || !options.tools?.some(({ name }) => name === call.name)
     return Effect.map(
-      this.#runCalls(calls, calls.filter(isOwn), tools, isCutOff, owner, emit),
+      this.#runCalls(calls, calls.filter(isRunByTurn), tools, isCutOff, owner, emit),
       ({ pending, results }) => {
         const waiting = new Set(pending.map(({ open }) => open.callId))
         return {
@@ -154,56 +154,56 @@ export class TurnTools {
     )
   }
 
-  /** Continues a stored turn: its earlier calls count as repetitions and as denials. */
+  /** Adds the earlier steps of a stored turn. Their calls count for the checks of repeated and denied calls. */
   restore(stored: StoredStep): void {
     this.#step = stored.step
     for (const [step, { answer, calls }] of stepsOf(stored.turnId, stored.before).entries()) {
-      this.#results.push(...calls.flatMap((call) => fromStored(call, step)))
+      this.#results.push(...calls.flatMap((call) => storedResult(call, step)))
       this.#steps.push({
         finishReason: answer.finishReason ?? "tool-calls",
         usage: undefined,
-        toolCalls: calls.map(reportOf)
+        toolCalls: calls.map(toStepCall)
       })
     }
   }
 
   /**
-   * Settles the open calls that are answered. `claim` stores a result for each of them before a handler starts, so that no
-   * other process runs it too: for a call that is to run, that its outcome is unknown.
+   * Settles the answered open calls. `claim` stores a result for each of them before a handler starts, so that no other
+   * process runs the same call. For a call that will run, this result has the outcome "unknown".
    */
   resume<E>(
     stored: StoredStep,
     answers: ReadonlyArray<Answer>,
     owner: Owner,
-    { claim, emit }: { readonly emit: Emit; readonly claim: (ran: Ran) => Effect.Effect<void, E> }
-  ): Effect.Effect<Ran, ToolError | E> {
+    { claim, emit }: { readonly emit: Emit; readonly claim: (result: StepResult) => Effect.Effect<void, E> }
+  ): Effect.Effect<StepResult, ToolError | E> {
     return Effect.gen(this, function*() {
       const tools = yield* this.#runner.current
       const byId = new Map(answers.map((answer) => [answer.callId, answer]))
-      const given = stored.calls.flatMap((call): ReadonlyArray<CallResult> => {
+      const provided = stored.calls.flatMap((call): ReadonlyArray<CallResult> => {
         const answer = byId.get(call.callId)
-        return answer !== undefined && "result" in answer ? [this.#given(call, answer.result)] : []
+        return answer !== undefined && "result" in answer ? [this.#toAnswerResult(call, answer.result)] : []
       })
       const decided = stored.calls.flatMap(({ call, callId }): ReadonlyArray<OpenCall> => {
         const answer = byId.get(callId)
         return answer !== undefined && "approved" in answer ? [{ call, callId, decision: answer }] : []
       })
-      const settled = [...stored.calls.flatMap((call) => fromStored(call, this.#step)), ...given]
+      const settled = [...stored.calls.flatMap((call) => storedResult(call, this.#step)), ...provided]
       if (answers.length > 0) {
-        yield* claim(this.#resumed(stored, [...settled, ...decided.map((open) => this.#claimed(open))]))
+        yield* claim(this.#toStepResult(stored, [...settled, ...decided.map((open) => this.#toClaimResult(open))]))
       }
-      yield* Effect.forEach(given, (result) => emit(toEvent(result)), { discard: true })
-      const ran = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
-      return this.#resumed(stored, [...settled, ...ran.results])
+      yield* Effect.forEach(provided, (result) => emit(toEvent(result)), { discard: true })
+      const run = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
+      return this.#toStepResult(stored, [...settled, ...run.results])
     })
   }
 
-  #given({ call, callId }: StoredCall, given: string | ReadonlyArray<ContentPart>): CallResult {
-    const { media, text } = resultOf(typeof given === "string" ? given : new Content({ parts: given }))
-    return { callId, call, step: this.#step, outcome: "success", content: bounded(text, 50_000), media }
+  #toAnswerResult({ call, callId }: StoredCall, result: string | ReadonlyArray<ContentPart>): CallResult {
+    const { media, text } = resultOf(typeof result === "string" ? result : new Content({ parts: result }))
+    return { callId, call, step: this.#step, outcome: "success", content: truncateResult(text, 50_000), media }
   }
 
-  #claimed({ call, callId, decision }: OpenCall): CallResult {
+  #toClaimResult({ call, callId, decision }: OpenCall): CallResult {
     const isDenied = typeof decision === "object" && !decision.approved
     return isDenied
       ? {
@@ -217,8 +217,8 @@ export class TurnTools {
       : { callId, call, step: this.#step, outcome: "unknown", content: wording.unknown, media: [] }
   }
 
-  /** The stored step with these results, in the order of its calls. */
-  #resumed(stored: StoredStep, results: ReadonlyArray<CallResult>): Ran {
+  /** The result of a stored step, with the results in the order of its calls. */
+  #toStepResult(stored: StoredStep, results: ReadonlyArray<CallResult>): StepResult {
     const ordered = stored.calls.flatMap(({ callId }) => results.find((result) => result.callId === callId) ?? [])
     return {
       toolCalls: stored.calls.map(({ call }) => call),
@@ -240,14 +240,14 @@ export class TurnTools {
     const { approvalTimeout, approve, isFinal, toolConcurrency = defaultConcurrency } = this.#options
     const running = this.#begin(all, settled)
     return Effect.suspend(() => {
-      if (running.isLeft) return Effect.interrupt
+      if (running.isAborted) return Effect.interrupt
       running.hasBegun = true
       return this.#runner.runCalls({
         calls,
         tools,
         context: { ...owner, step: this.#step },
         concurrency: toolConcurrency,
-        approve: approve && ((request) => this.wait(approve(request))),
+        approve: approve && ((request) => this.runApproval(approve(request))),
         approvalTimeout,
         isFinal,
         previous: this.#results,
@@ -260,48 +260,48 @@ export class TurnTools {
     })
   }
 
-  /** Until the run starts, nothing but what was settled before has a result. */
-  #begin(calls: ReadonlyArray<OpenCall>, settled: ReadonlyArray<CallResult>): Running {
-    const running: Running = {
+  /** Begins a run. Until it starts, only the settled calls have a result. */
+  #begin(calls: ReadonlyArray<OpenCall>, settled: ReadonlyArray<CallResult>): CurrentRun {
+    const running: CurrentRun = {
       calls,
       snapshot: () => settled,
       hasBegun: false,
-      isLeft: false,
+      isAborted: false,
       ended: makeDeferred()
     }
-    this.#running = running
+    this.#currentRun = running
     return running
   }
 
-  #notStarted({ call, callId }: OpenCall): CallResult {
+  #toNotStartedResult({ call, callId }: OpenCall): CallResult {
     return { callId, call, step: this.#step, outcome: "notStarted", content: wording.notStarted, media: [] }
   }
 
   /**
-   * A result for each call of a step that does not end: what finished, what never started, and what may have happened. It
-   * waits a while for the finalizers of the handlers.
+   * Aborts the current run, and returns a result for each of its calls: the result of a call that ended, "notStarted", or
+   * "unknown" for a call that was running. Waits for the finalizers of the handlers, for at most `finalizerTimeout`.
    */
-  get aborted(): Effect.Effect<Aborted> {
+  get abort(): Effect.Effect<Aborted> {
     return Effect.suspend(() => {
-      const running = this.#running
+      const running = this.#currentRun
       if (running === undefined) return Effect.succeed({ messages: [], events: [] })
-      running.isLeft = true
+      running.isAborted = true
       const ended = running.hasBegun
-        ? Effect.timeoutOption(Deferred.await(running.ended), finalizersLimit)
+        ? Effect.timeoutOption(Deferred.await(running.ended), finalizerTimeout)
         : Effect.succeed(Option.none())
       return Effect.map(ended, () => {
         const known = running.snapshot()
         const results = running.calls.map((open) =>
-          known.find(({ callId }) => callId === open.callId) ?? this.#notStarted(open)
+          known.find(({ callId }) => callId === open.callId) ?? this.#toNotStartedResult(open)
         )
-        const left = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
-        return { messages: results.map(toMessage), events: left.map(toEvent) }
+        const unfinished = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
+        return { messages: results.map(toMessage), events: unfinished.map(toEvent) }
       })
     })
   }
 
-  /** Adds a step that is over, with the results of its calls. Returns its number. */
-  add(
+  /** Adds a completed step with the results of its calls. Returns its number. */
+  addStep(
     step: Pick<Step, "finishReason" | "usage">,
     calls: ReadonlyArray<ToolCall>,
     { turnId }: Owner,
@@ -312,15 +312,15 @@ export class TurnTools {
       call,
       result: results.find(({ toolCallId }) => toolCallId === call.id)
     }))
-    this.#steps.push({ ...step, toolCalls: stored.map(reportOf) })
-    this.#results.push(...stored.flatMap((call) => fromStored(call, this.#step)))
+    this.#steps.push({ ...step, toolCalls: stored.map(toStepCall) })
+    this.#results.push(...stored.flatMap((call) => storedResult(call, this.#step)))
     this.#offered = undefined
-    this.#running = undefined
+    this.#currentRun = undefined
     if (calls.length > 0) this.#step++
     const isRepeated = results.some(({ outcome }) => outcome === "repeated")
-    if (isRepeated) this.#limit = "repeatedCall"
+    if (isRepeated) this.#stepLimit = "repeatedCall"
     else if (calls.length > 0 && this.#step >= Math.max(1, this.#options.maxSteps ?? defaultMaxSteps)) {
-      this.#limit = "maxSteps"
+      this.#stepLimit = "maxSteps"
     }
     return this.#steps.length - 1
   }
@@ -329,7 +329,7 @@ export class TurnTools {
 const describe = ({ description, name, parameters, strict }: Provided): Described =>
   defined<Described>({ name, description, parameters, strict })
 
-const reportOf = ({ call, callId, result }: StoredCall): StepCall =>
+const toStepCall = ({ call, callId, result }: StoredCall): StepCall =>
   defined<StepCall>({
     callId,
     name: call.name,
@@ -338,7 +338,7 @@ const reportOf = ({ call, callId, result }: StoredCall): StepCall =>
     result: result?.content
   })
 
-const fromStored = ({ call, callId, result }: StoredCall, step: number): ReadonlyArray<CallResult> =>
+const storedResult = ({ call, callId, result }: StoredCall, step: number): ReadonlyArray<CallResult> =>
   result === undefined
     ? []
     : [{ callId, call, step, outcome: result.outcome ?? "success", content: result.content, media: result.media ?? [] }]

@@ -1,5 +1,5 @@
 /**
- * What the model is told of calls without a result of their own.
+ * The texts that the model receives for calls that have no result of a handler.
  */
 import * as Duration from "effect/Duration"
 
@@ -13,12 +13,13 @@ export const cutOff = "The call was not run: the answer was cut off by its token
 export const approvalTimeout =
   "The call was not run: nobody answered the request for approval in time. It is not queued."
 
-export const nobody = "nobody can approve it in this question"
+/** A reason for `denied`. */
+export const noApprover = "nobody can approve it in this question"
 
 export const repeated =
   "The call was not run: two equal calls in a row had the same result. Use that result or try something else."
 
-export const invalid = (issue: string): string => `The call was not run: its arguments are not valid. ${issue}`
+export const invalidArguments = (issue: string): string => `The call was not run: its arguments are not valid. ${issue}`
 
 export const denied = (name: string, reason: string | undefined): string =>
   `The call of ${name} was denied${reason === undefined ? "" : ` (${reason})`}. It was not run and is not queued. ` +
@@ -28,7 +29,7 @@ export const timeout = (limit: Duration.Duration | undefined): string =>
   `The tool did not finish${limit === undefined ? "" : ` within ${Duration.format(limit)}`} and was interrupted. ` +
   "Its effects may have happened: check before you repeat the call."
 
-/** At most 50 names, so that the text stays short. */
+/** Lists at most 50 tool names, to keep the text short. */
 export const unknownTool = (name: string, tools: ReadonlyArray<{ readonly name: string }>): string => {
   const names = tools.slice(0, 50).map((tool) => tool.name).join(", ")
   const rest = tools.length > 50 ? ` and ${tools.length - 50} more` : ""

@@ -1,5 +1,5 @@
 /**
- * The answers of a turn's steps, as the history keeps them.
+ * Prepares the answers of a turn's steps for the history.
  */
 import { TruncatedError } from "../../ChatError.ts"
 import type { AssistantMessage } from "../../ChatMessage.ts"
@@ -8,8 +8,8 @@ import { change } from "../decode/response.ts"
 import { asText, defined, parseJson } from "../json.ts"
 import * as CallIds from "../request/callIds.ts"
 
-/** An answer without text. Requests leave it out, and it tells why the question has no other. */
-export const blank = ({ finishReason, model, provider, reasoning, usage }: ChatResponse): AssistantMessage =>
+/** An empty answer, which stores the finish reason and the usage. Requests omit it. */
+export const emptyAnswer = ({ finishReason, model, provider, reasoning, usage }: ChatResponse): AssistantMessage =>
   defined<AssistantMessage>({
     role: "assistant",
     content: "",
@@ -20,22 +20,22 @@ export const blank = ({ finishReason, model, provider, reasoning, usage }: ChatR
     usage
   })
 
-/** The error of an answer whose last tool call was cut at the token limit, undefined if all calls are complete. */
-export const cutCall = (response: ChatResponse): TruncatedError | undefined => {
+/** Returns an error if the token limit cut off the last tool call of an answer. Undefined if all calls are complete. */
+export const truncatedCallError = (response: ChatResponse): TruncatedError | undefined => {
   const last = response.toolCalls.at(-1)
   if (response.finishReason !== "length" || last === undefined || isComplete(last)) return undefined
   return new TruncatedError({
-    message: `The call of the tool ${JSON.stringify(last.name)} was cut at the limit of the answer's tokens`,
+    message: `The call of the tool ${JSON.stringify(last.name)} was cut off by the token limit of the answer`,
     partial: response
   })
 }
 
-/** The arguments of a call without arguments are an empty text. */
+/** Whether the arguments are complete JSON. Empty text is complete, because some servers send it for no arguments. */
 const isComplete = (call: ToolCall): boolean => call.arguments.trim() === "" || parseJson(call.arguments) !== undefined
 
 /**
- * Whether the last call of an answer was cut at the token limit. Some servers report tool calls as the finish reason all
- * the same.
+ * Whether the last call of an answer may have been cut off by the token limit. Some servers report `tool-calls` and not
+ * `length` as the finish reason, so the arguments and the usage are checked too.
  */
 export const isCutOff = ({ finishReason, toolCalls, usage }: ChatResponse, maxTokens: number | null): boolean => {
   const last = toolCalls.at(-1)
@@ -43,7 +43,7 @@ export const isCutOff = ({ finishReason, toolCalls, usage }: ChatResponse, maxTo
   return last !== undefined && !isComplete(last) && maxTokens !== null && (usage?.outputTokens ?? 0) >= maxTokens
 }
 
-/** The answer without the arguments of its last call, which were cut. What is stored is JSON. */
+/** Replaces incomplete arguments of the last call by an empty object, because stored arguments must be JSON. */
 export const withoutCutArguments = (response: ChatResponse): ChatResponse =>
   change(response, {
     toolCalls: response.toolCalls.map((call, index) =>
@@ -51,7 +51,7 @@ export const withoutCutArguments = (response: ChatResponse): ChatResponse =>
     )
   })
 
-/** The answer with an id of its own for every call: a result must name its call, and some servers send none, or one twice. */
+/** Gives each call a unique id, because a result refers to its call, and some servers send no id or the same id twice. */
 export const withCallIds = (response: ChatResponse): ChatResponse => {
   const takeId = CallIds.make("any")
   const ids = response.toolCalls.map((call, index) => takeId(call.id || `call_${index}`))

@@ -1,5 +1,5 @@
 /**
- * Reads and writes of a store, which go on when their caller leaves.
+ * Reads and writes of a store that continue if their caller is interrupted.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -7,9 +7,9 @@ import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { detach } from "../transport/wait.ts"
 
-/** The writes of one conversation, or of one manager, that are in progress. Mutable. */
+/** The writes in progress of one conversation or of one manager. Mutable. */
 export class Background {
-  /** Undefined while there are none: most conversations of a manager have none. */
+  /** Undefined without writes, to save memory. */
   #running: Set<Deferred.Deferred<void>> | undefined
 
   /** Whether no write is in progress. */
@@ -17,7 +17,7 @@ export class Background {
     return this.#running === undefined
   }
 
-  /** Waits for the writes that are in progress, whatever comes of them. */
+  /** Waits until the writes in progress have succeeded or failed. */
   get settled(): Effect.Effect<void> {
     return Effect.suspend(() =>
       this.#running === undefined
@@ -27,8 +27,7 @@ export class Background {
   }
 
   /**
-   * Starts a write at once. The effect that this returns waits for it, and can be interrupted, which does not end the
-   * write.
+   * Starts a write. Returns an effect that waits for its result. An interruption of this wait does not interrupt the write.
    */
   start<A, E>(write: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>> {
     return Effect.uninterruptible(Effect.flatMap(Deferred.make<void>(), (ended) => {
@@ -43,13 +42,13 @@ export class Background {
     }))
   }
 
-  /** Starts a write at once and waits for it. */
+  /** Starts a write and waits for its result. */
   run<A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.flatten(this.start(write))
   }
 }
 
-/** Runs a read in a fiber of its own. An interruption leaves it behind. */
+/** Runs a read in its own fiber, which continues if the caller is interrupted. */
 export const read = <A, E>(read: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.flatMap(Effect.uninterruptible(detach(Effect.exit(read))), waitFor)
 

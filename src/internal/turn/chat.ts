@@ -1,5 +1,5 @@
 /**
- * The methods of a chat over any conversation that can be acquired: a single one, or a manager's session.
+ * The methods of a chat, for a single conversation and for a session of a manager.
  */
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -17,20 +17,21 @@ import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, Optio
 import { change } from "../decode/response.ts"
 import { turnIdOf } from "../tools/callId.ts"
 import { mapElements, toStream } from "../transport/stream.ts"
+import type { TurnSpec } from "./beginTurn.ts"
 import type { StoreError } from "./content.ts"
-import * as Identified from "./identified.ts"
-import * as LastTurn from "./lastTurn.ts"
-import type { Opening } from "./opening.ts"
-import { goesOn, type Lender, type MapEvents, notBlank, openingOf, Runner, type TurnLender } from "./run.ts"
-import { told } from "./runningTurns.ts"
+import * as Questions from "./questions.ts"
+import { isRespond, type Lender, requireContent, Runner, toTurnSpec, type TurnLender } from "./runner.ts"
+import { toRunning } from "./runningTurns.ts"
+import type { MapEvents } from "./stepLoop.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
 import { makeId } from "./turnId.ts"
+import * as TurnsById from "./turnsById.ts"
 
-/** A chat over the conversation, which every call acquires anew. */
+/** Makes the methods of a chat. Each call acquires the conversation from the lender. */
 export const make = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) => ({
   config,
-  ...questions(completions, lender),
-  ...turns(identified(new Runner(completions, lender))),
+  ...questionMethods(completions, lender),
+  ...turnMethods(withTurnIds(new Runner(completions, lender))),
   history: lender.with((conversation) => conversation.history),
   usage: lender.with((conversation) => conversation.usage),
   settings: lender.with((conversation) => conversation.settings),
@@ -50,41 +51,48 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
         )
       ),
   rewind: (turns = 1) => rewind(lender, turns),
-  openCalls: lender.with(LastTurn.openCalls),
-  stop: lender.with((conversation) => LastTurn.settleCalls(conversation, conversation.stop)),
-  stopAll: lender.with((conversation) => LastTurn.settleCalls(conversation, conversation.stopAll))
+  openCalls: lender.with(Questions.openCalls),
+  stop: lender.with((conversation) => Questions.settleCalls(conversation, conversation.stop)),
+  stopAll: lender.with((conversation) => Questions.settleCalls(conversation, conversation.stopAll))
 })
 
-/** A manager's chat. A manager makes many: `Object.assign` costs a tenth of a spread. */
-export const managed = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) =>
-  Object.assign(make(completions, config, lender), started(completions, lender))
+/** Makes a chat of a manager. Uses `Object.assign` because it takes a tenth of the time of a spread. */
+export const makeManaged = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) =>
+  Object.assign(make(completions, config, lender), backgroundMethods(completions, lender))
 
 const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
   Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
 
-/** The methods that neither read nor write the history. Those with tools are turns of a conversation of their own. */
-const questions = (completions: ChatCompletions.Service, lender: Lender) => {
-  const alone = turns(
-    new Runner<TurnLender>(completions, { acquire: (scope) => Effect.flatMap(lender.acquire(scope), LastTurn.alone) }),
+/**
+ * The methods for single questions, which neither read nor write the history. A question with tools is a turn of a
+ * temporary conversation.
+ */
+const questionMethods = (completions: ChatCompletions.Service, lender: Lender) => {
+  const unstoredTurns = turnMethods(
+    new Runner<TurnLender>(completions, {
+      acquire: (scope) => Effect.flatMap(lender.acquire(scope), Questions.withoutHistory)
+    }),
     true
   )
 
   const question = <A>(prompt: Prompt, ask: (request: ChatRequest) => Effect.Effect<A, ChatError>) =>
     lender.with((conversation) =>
       Effect.flatMap(
-        Effect.zipRight(notBlank(prompt), LastTurn.question(conversation, fromPrompt(prompt))),
+        Effect.zipRight(requireContent(prompt), Questions.questionRequest(conversation, fromPrompt(prompt))),
         ask
       )
     )
 
   const askEvents = (prompt: Prompt, options: AskOptions = {}) =>
-    options.toolSet !== undefined ? mapElements(alone.chatEvents(prompt, options), withoutTurns) : Stream.unwrapScoped(
-      Effect.flatMap(Effect.flatMap(Effect.scope, lender.acquire), (conversation) =>
-        Effect.map(
-          Effect.zipRight(notBlank(prompt), LastTurn.question(conversation, fromPrompt(prompt))),
-          (request) => completions.stream({ ...request, options })
-        ))
-    )
+    options.toolSet !== undefined
+      ? mapElements(unstoredTurns.chatEvents(prompt, options), withoutTurnIds)
+      : Stream.unwrapScoped(
+        Effect.flatMap(Effect.flatMap(Effect.scope, lender.acquire), (conversation) =>
+          Effect.map(
+            Effect.zipRight(requireContent(prompt), Questions.questionRequest(conversation, fromPrompt(prompt))),
+            (request) => completions.stream({ ...request, options })
+          ))
+      )
 
   const askObject = <A, I>(
     prompt: Prompt,
@@ -104,57 +112,59 @@ const questions = (completions: ChatCompletions.Service, lender: Lender) => {
         "ask",
         options.toolSet === undefined
           ? question(prompt, (request) => completions.complete({ ...request, options }))
-          : Effect.map(alone.chat(prompt, options), withoutTurn)
+          : Effect.map(unstoredTurns.chat(prompt, options), withoutTurnId)
       ),
-    askStream: (prompt: Prompt, options?: AskOptions) => mapElements(askEvents(prompt, options), texts),
+    askStream: (prompt: Prompt, options?: AskOptions) => mapElements(askEvents(prompt, options), toTexts),
     askEvents,
     askObject: <A, I>(prompt: Prompt, schema: Schema.Schema<A, I>, options: AskObjectOptions = {}) =>
       span(
         "askObject",
-        options.toolSet === undefined ? askObject(prompt, schema, options) : alone.chatObject(prompt, schema, options)
+        options.toolSet === undefined
+          ? askObject(prompt, schema, options)
+          : unstoredTurns.chatObject(prompt, schema, options)
       )
   }
 }
 
-/** A question is no turn of the conversation. */
-const withoutTurn = (response: ChatResponse): ChatResponse => change(response, { turnId: undefined })
+/** Removes the turn id, because a single question is not a turn of the conversation. */
+const withoutTurnId = (response: ChatResponse): ChatResponse => change(response, { turnId: undefined })
 
-const withoutTurns: MapEvents<ChatEvent> = (events) =>
-  events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurn(event.response) } : event)
+const withoutTurnIds: MapEvents<ChatEvent> = (events) =>
+  events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurnId(event.response) } : event)
 
-/** Turns whose ids the program may choose. */
-const identified = (runner: Runner): Pick<Runner, "whole" | "stream"> => ({
-  whole: (opening, ask) =>
-    hasId(opening)
+/** Adds support for turn ids that the program chooses. */
+const withTurnIds = (runner: Runner): Pick<Runner, "complete" | "stream"> => ({
+  complete: (spec, ask) =>
+    hasId(spec)
       ? Effect.scopedWith((scope) =>
         Effect.map(
           Effect.flatMap(
-            Identified.join(runner, opening, Identified.whole(runner, opening, ask), scope),
-            Identified.responseIn
+            TurnsById.join(runner, spec, TurnsById.complete(runner, spec, ask), scope),
+            TurnsById.finalResponse
           ),
           (response) => ({ response })
         )
       )
-      : runner.whole(opening, ask),
-  stream: (opening, scope, f) =>
-    hasId(opening)
+      : runner.complete(spec, ask),
+  stream: (spec, scope, f) =>
+    hasId(spec)
       ? Effect.map(
-        Identified.join(runner, opening, Identified.streamed(runner, opening), scope),
+        TurnsById.join(runner, spec, TurnsById.stream(runner, spec), scope),
         (pull) => Effect.map(pull, (events) => f(events.map(({ event }) => event)))
       )
-      : runner.stream(opening, scope, f)
+      : runner.stream(spec, scope, f)
 })
 
-/** The methods that are turns. Those of a conversation that ends with them are final. */
-const turns = (runner: Pick<Runner, "whole" | "stream">, isFinal = false) => {
+/** The methods that run a turn. `isFinal` is for temporary conversations: their open calls cannot be answered later. */
+const turnMethods = (runner: Pick<Runner, "complete" | "stream">, isFinal = false) => {
   const turnStream = <A>(input: Input, options: TurnOptions = {}, f: MapEvents<A>) => {
-    const opening = openingOf(input, options, isFinal)
-    return toStream((scope) => runner.stream(opening, scope, f))
+    const spec = toTurnSpec(input, options, isFinal)
+    return toStream((scope) => runner.stream(spec, scope, f))
   }
 
   const chat = (input: Input, options: TurnOptions = {}) =>
-    runner.whole(
-      openingOf(input, options, isFinal),
+    runner.complete(
+      toTurnSpec(input, options, isFinal),
       (complete, request) => Effect.map(complete(request), (response) => ({ response }))
     ).pipe(
       Effect.map(({ response }) => response),
@@ -164,17 +174,17 @@ const turns = (runner: Pick<Runner, "whole" | "stream">, isFinal = false) => {
   return {
     chat,
     regenerate: (options?: TurnOptions) => chat({ _tag: "Regenerate" }, options),
-    chatStream: (input: Input, options?: TurnOptions) => turnStream(input, options, texts),
+    chatStream: (input: Input, options?: TurnOptions) => turnStream(input, options, toTexts),
     chatEvents: (input: Input, options?: TurnOptions) => turnStream(input, options, identity<EventList>),
     chatObject: <A, I>(
       input: Input,
       schema: Schema.Schema<A, I>,
       { name, repair, ...options }: OptionsOfObject = {}
     ) => {
-      const how = { name, repair, runsCalls: options.toolSet !== undefined }
-      return runner.whole<A>(
-        openingOf(input, options, isFinal),
-        (complete, request) => StructuredOutput.ask(complete, request, schema, how)
+      const objectOptions = { name, repair, runsCalls: options.toolSet !== undefined }
+      return runner.complete<A>(
+        toTurnSpec(input, options, isFinal),
+        (complete, request) => StructuredOutput.ask(complete, request, schema, objectOptions)
       ).pipe(
         Effect.flatMap((answer) => toValue(answer, schema)),
         (effect) => span("chatObject", effect)
@@ -184,27 +194,27 @@ const turns = (runner: Pick<Runner, "whole" | "stream">, isFinal = false) => {
 }
 
 /** Whether the program chose the id of the turn. */
-const hasId = (opening: Opening): opening is Identified.Opening => opening.turnId !== undefined
+const hasId = (spec: TurnSpec): spec is TurnsById.TurnSpecWithId => spec.turnId !== undefined
 
-/** The id of a turn that starts. A turn that goes on keeps its own. */
-const idOf = (input: Input, { turnId }: TurnOptions): Effect.Effect<string> => {
-  const own = goesOn(input) ? input.answers.map(({ callId }) => turnIdOf(callId))[0] : undefined
+/** Returns the id of a turn before it starts. A continued turn has the id of the stored turn. */
+const chooseTurnId = (input: Input, { turnId }: TurnOptions): Effect.Effect<string> => {
+  const own = isRespond(input) ? input.answers.map(({ callId }) => turnIdOf(callId))[0] : undefined
   const id = own ?? turnId
   return id === undefined ? makeId : Effect.succeed(id)
 }
 
-/** The methods for turns that continue when their callers leave. */
-const started = (completions: ChatCompletions.Service, lender: Lender) => {
+/** The methods for turns that continue without a consumer. */
+const backgroundMethods = (completions: ChatCompletions.Service, lender: Lender) => {
   const runner = new Runner(completions, lender)
   return {
     start: (input: Input, options: TurnOptions = {}) =>
-      Effect.flatMap(idOf(input, options), (turnId) => {
-        const opening = { ...openingOf(input, options), turnId }
-        return Effect.as(Identified.start(runner, opening, Identified.streamed(runner, opening)), turnId)
+      Effect.flatMap(chooseTurnId(input, options), (turnId) => {
+        const spec = { ...toTurnSpec(input, options), turnId }
+        return Effect.as(TurnsById.start(runner, spec, TurnsById.stream(runner, spec)), turnId)
       }),
-    running: lender.with((conversation) => Effect.sync(() => told(conversation.running.get()))),
+    running: lender.with((conversation) => Effect.sync(() => toRunning(conversation.runningTurns.get()))),
     attach: (turnId?: string, { after = 0 }: { readonly after?: number | undefined } = {}) =>
-      toStream((scope) => Identified.attach(runner, turnId, after, scope))
+      toStream((scope) => TurnsById.attach(runner, turnId, after, scope))
   }
 }
 
@@ -213,14 +223,14 @@ type EventList = ReadonlyArray<ChatEvent>
 const span = <A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.withSpan(effect, `LLMChat.${name}`, { captureStackTrace: false })
 
-/** The text of events. */
-const texts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
+/** The texts of the text deltas. */
+const toTexts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
   const texts: Array<string> = []
   for (const event of events) if (isTextDelta(event)) texts.push(event.text)
   return texts
 }
 
-/** A turn that was stopped has no value, and so has one with open calls. */
+/** Returns the value of an answer. Fails if the turn was stopped or has open calls. */
 const toValue = <A, I>(
   answer: StructuredOutput.Answer<A>,
   schema: Schema.Schema<A, I>
@@ -228,7 +238,7 @@ const toValue = <A, I>(
   if ("value" in answer) return Effect.succeed(answer.value)
   const { response: partial } = answer
   if (partial.finishReason !== "interrupted" && partial.toolCalls.length === 0) {
-    return StructuredOutput.decoded(schema, partial)
+    return StructuredOutput.decodeResponse(schema, partial)
   }
   const message = partial.toolCalls.length > 0
     ? "The turn has no value before its open calls are answered"

@@ -1,5 +1,5 @@
 /**
- * The models of a conversation: what its turns start with, what is stored, and what a failed write left open.
+ * The models of a conversation: the question of a turn, the stored content, and unsaved turns.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -14,65 +14,66 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Version } from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
-import { fromStored as chosenIn } from "../history/settings.ts"
+import { fromStored as choicesFromStored } from "../history/settings.ts"
 import { isRecord } from "../json.ts"
 
 /** The messages that a turn begins with. */
 export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
 
-/** What a turn answers, and how many turns stay in front of it if it replaces the others. */
+/** The messages that a turn answers, and its position in the history. */
 export interface Question {
   readonly input: ReadonlyArray<ChatMessage>
+  /** How many turns stay before this one. It replaces all later turns. Default: all stay. */
   readonly keepTurns?: number | undefined
-  /** Turns that stay as well, behind those. */
-  readonly moved?: ReadonlyArray<HistoryTurn> | undefined
-  /** Whether it continues the turn after them, which is the last one. */
-  readonly continues?: boolean | undefined
-  /** The tokens that the turn had used before. */
+  /** Later turns that stay too. They move before this turn. */
+  readonly movedTurns?: ReadonlyArray<HistoryTurn> | undefined
+  /** Whether this turn continues the last stored turn, and is stored in place of it. */
+  readonly continuesLast?: boolean | undefined
+  /** The tokens that the stored part of a continued turn used. */
   readonly usage?: Usage | undefined
-  /** The ids of all turns that the history had then. Those that are stored later stay as well. */
-  readonly known?: ReadonlyArray<string> | undefined
-  /** Whether the store was not asked yet if it has a turn with this id. */
-  readonly isUnchecked?: boolean | undefined
-  /** Messages that are sent before the input and not kept. */
+  /** The ids of all stored turns when the turn began. Turns that are stored after that stay too. */
+  readonly knownTurnIds?: ReadonlyArray<string> | undefined
+  /** Whether the store may already have a turn with this id, so that the write must check it. */
+  readonly mayBeStored?: boolean | undefined
+  /** Messages sent before the input and not stored. */
   readonly context?: TurnInput | undefined
 }
 
 /** The errors of a conversation's store. */
 export type StoreError = HistoryStoreError | ConflictError
 
-/** What a window chooses from, and the request whose messages it chooses. */
-export interface Choice {
+/** A request without its messages, and the input from which a window selects them. */
+export interface RequestDraft {
   readonly input: Input
   readonly request: Omit<ChatRequest, "messages">
 }
 
-/** Where a conversation is stored, and what it is created with. */
+/** The options of a conversation. */
 export interface ConversationOptions {
   readonly id: string
   readonly store: Service
-  /** The fairness key for `Limits`. Default the id. */
+  /** The fairness key for `Limits`. Default: the id. */
   readonly owner?: string | object | undefined
-  /** Completes before the conversation is read: the removal of the one with the same id before it. */
-  readonly after?: Effect.Effect<void> | undefined
-  /** The settings of a conversation that chose none. */
+  /** The removal of an earlier conversation with the same id. Reads wait for it. */
+  readonly previousRemoval?: Effect.Effect<void> | undefined
+  /** The config without the conversation's own settings. */
   readonly defaults: LLMConfig
-  /** Chooses what turns send of the history. */
+  /** Selects the messages of the history that turns send. */
   readonly window: HistoryWindow
   /** Receives the tokens of each turn. */
   readonly onUsage?: ((usage: Usage) => Effect.Effect<void>) | undefined
 }
 
-/** A turn as the history keeps it. */
+/** A turn to store. */
 export interface FinishedTurn extends Omit<Question, "input" | "context"> {
   readonly turnId: string
   readonly messages: ReadonlyArray<ChatMessage>
   readonly usage: Usage | undefined
-  /** Receives the results of calls that waited for an approval, once they are stored. */
+  /** Receives the results of calls that this turn settled, after they are stored. */
   readonly onSettled?: ((events: ReadonlyArray<ToolEvent>) => void) | undefined
 }
 
-/** A turn by its id and the place of its first message. */
+/** The id of a turn and the index of its first message. */
 export interface TurnStart {
   readonly turnId: string
   readonly start: number
@@ -80,22 +81,22 @@ export interface TurnStart {
   readonly createdAt?: number
 }
 
-/** What is stored of a conversation, with the settings that are in force. */
+/** The stored content of a conversation, with its current settings. */
 export interface Content extends Omit<Version, "incarnation"> {
   readonly config: LLMConfig
   readonly systemPrompt: string
-  /** The limits of the window that the conversation chose. */
+  /** The conversation's own limits of the window. */
   readonly limits: WindowLimits | undefined
-  /** What the conversation chose of its settings. */
+  /** The conversation's own settings. */
   readonly settings: Settings
-  /** The system prompt that the conversation chose, empty for none. */
+  /** The conversation's own system prompt. Empty if there is none. */
   readonly prompt: string
-  /** Complete turns in their order, without the system message. */
+  /** The messages of complete turns in order, without the system message. Can be only the last turns. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly turns: ReadonlyArray<TurnStart>
-  /** How many turns are stored before those. */
+  /** How many stored turns come before `turns`. */
   readonly firstTurn: number
-  /** The stored summary. It counts the messages before those as well. */
+  /** The stored summary. Its `replaces` counts from the first stored message. */
   readonly summary: Summary | undefined
   readonly usage: Usage
   /** Undefined if the store has none. */
@@ -110,23 +111,23 @@ export interface FoundTurn {
   readonly messages: ReadonlyArray<ChatMessage>
 }
 
-/** A turn that the store did not take. */
-export interface Unsaved extends FinishedTurn {
-  /** What was stored before the write. The version is infinite if it could not be read. */
+/** A turn that could not be stored. */
+export interface UnsavedTurn extends FinishedTurn {
+  /** The stored version before the write. Infinite if the store could not be read. */
   readonly version: number
   readonly incarnation: string | undefined
 }
 
-/** A write that failed, and may have been done all the same. */
+/** A write that failed for a reason other than a conflict, so that the store may have applied it. */
 export interface UnconfirmedWrite {
-  /** The tokens of all turns, if the write had them. */
+  /** The total usage, if the write contained it. */
   readonly usage?: Usage
-  /** The part of them that was not stored before. */
+  /** The part of the total that was not stored before. */
   readonly unstored?: Usage | undefined
 }
 
-/** A conversation that is not stored. */
-export const empty = (config: LLMConfig, incarnation: string): Content => ({
+/** The content of a conversation that is not stored. */
+export const emptyContent = (config: LLMConfig, incarnation: string): Content => ({
   config,
   systemPrompt: config.systemPrompt,
   limits: undefined,
@@ -141,10 +142,10 @@ export const empty = (config: LLMConfig, incarnation: string): Content => ({
   incarnation
 })
 
-/** What a store has, with the settings of the config until those that are in force are known. */
+/** The stored content with the settings of the config. The caller applies the conversation's own settings. */
 export const fromStored = (stored: StoredConversation, config: LLMConfig): Content => ({
-  ...empty(config, stored.incarnation),
-  ...chosenIn(stored),
+  ...emptyContent(config, stored.incarnation),
+  ...choicesFromStored(stored),
   messages: stored.messages,
   turns: stored.turns,
   summary: stored.summary,
@@ -152,38 +153,39 @@ export const fromStored = (stored: StoredConversation, config: LLMConfig): Conte
   version: stored.version
 })
 
-/** How many turns are read: the last ones, or all of them. */
-export type Amount = number | "whole"
+/** How many of the last turns are read. */
+export type TurnCount = number | "all"
 
-/** Whether the content has the turns that are wanted. */
-export const hasTurns = ({ firstTurn, turns }: Content, amount: Amount): boolean =>
-  firstTurn === 0 || amount !== "whole" && turns.length >= amount
+/** Whether the content has this many turns, or all that are stored. */
+export const hasTurns = ({ firstTurn, turns }: Content, turnCount: TurnCount): boolean =>
+  firstTurn === 0 || turnCount !== "all" && turns.length >= turnCount
 
-/** Reads what is stored, after the removal of the conversation before. */
+/** Reads the stored content, after the removal of an earlier conversation with the same id. */
 export const load = (
-  { after = Effect.void, defaults, id, store }: ConversationOptions,
-  amount: Amount
+  { defaults, id, previousRemoval = Effect.void, store }: ConversationOptions,
+  turnCount: TurnCount
 ): Effect.Effect<Content, HistoryStoreError> =>
   Effect.flatMap(
-    Effect.zipRight(after, read(store, id, amount)),
+    Effect.zipRight(previousRemoval, read(store, id, turnCount)),
     Option.match({
-      onNone: () => Effect.map(makeIncarnation, (incarnation) => empty(defaults, incarnation)),
+      onNone: () => Effect.map(makeIncarnation, (incarnation) => emptyContent(defaults, incarnation)),
       onSome: ({ firstTurn, stored }) => Effect.succeed({ ...fromStored(stored, defaults), firstTurn })
     })
   )
 
-const read = (store: Service, id: string, amount: Amount) =>
-  amount === "whole"
+const read = (store: Service, id: string, turnCount: TurnCount) =>
+  turnCount === "all"
     ? Effect.map(store.load(id), Option.map((stored) => ({ stored, firstTurn: 0 })))
     : Effect.map(
-      store.loadTail(id, { turns: amount }),
+      store.loadTail(id, { turns: turnCount }),
       Option.map((stored) => ({ stored, firstTurn: stored.firstTurn }))
     )
 
-/** The sum of both, if there are more. */
-export const add = (usage: Usage, more: Usage | undefined): Usage => more === undefined ? usage : addUsage(usage, more)
+/** Adds usage to the total. An unknown usage counts as nothing. */
+export const addUsageIfKnown = (usage: Usage, more: Usage | undefined): Usage =>
+  more === undefined ? usage : addUsage(usage, more)
 
-/** The whole content without the turns after the first `keepTurns`. A summary stays if it is of turns that stay. */
+/** Keeps the first `keepTurns` turns, and the summary if it summarizes only those. The content must have all turns. */
 export const firstTurns = (content: Content, keepTurns: number | undefined): Content => {
   const start = keepTurns === undefined ? undefined : content.turns[keepTurns]?.start
   if (start === undefined) return content
@@ -196,7 +198,7 @@ export const firstTurns = (content: Content, keepTurns: number | undefined): Con
   }
 }
 
-/** The content with further turns at its end. */
+/** Adds turns to the end of the content. */
 export const addTurns = (content: Content, added: ReadonlyArray<HistoryTurn> = []): Content =>
   added.reduce<Content>((content, { messages, turnId = "", ...turn }) =>
     messages.length === 0 ? content : {
@@ -208,14 +210,14 @@ export const addTurns = (content: Content, added: ReadonlyArray<HistoryTurn> = [
       ]
     }, content)
 
-/** The turn with this id, if it is here. */
+/** Finds the turn with this id in the loaded turns. */
 export const findTurn = ({ firstTurn, messages, turns }: Content, turnId: string): FoundTurn | undefined => {
   const index = turns.findIndex((turn) => turn.turnId === turnId)
   const turn = turns[index]
   return turn && { turnId, index: firstTurn + index, messages: messages.slice(turn.start, turns[index + 1]?.start) }
 }
 
-/** The turns behind the first ones. */
+/** The turns after the first `count` turns. */
 const turnsAfter = ({ messages, turns }: Content, count: number): ReadonlyArray<HistoryTurn> =>
   turns.slice(count).map(({ createdAt, start, turnId }, after) => ({
     turnId,
@@ -225,23 +227,26 @@ const turnsAfter = ({ messages, turns }: Content, count: number): ReadonlyArray<
 
 const idsOf = ({ turns }: Content): ReadonlyArray<string> => turns.map(({ turnId }) => turnId)
 
-/** What stays of the whole content if this turn is asked again: the turns before it and those after it. */
-export const others = (content: Content, { index }: FoundTurn): Pick<Question, "keepTurns" | "moved" | "known"> => ({
+/** The position of a turn that replaces this turn and keeps all others. The content must have all turns. */
+export const keptTurns = (
+  content: Content,
+  { index }: FoundTurn
+): Pick<Question, "keepTurns" | "movedTurns" | "knownTurnIds"> => ({
   keepTurns: index,
-  moved: turnsAfter(content, index + 1),
-  known: idsOf(content)
+  movedTurns: turnsAfter(content, index + 1),
+  knownTurnIds: idsOf(content)
 })
 
-/** The turns that were stored after the known ones, undefined if those are not all there. */
+/** The turns that were stored after the known turns. Undefined if some known turns are no longer stored. */
 export const addedSince = (
   content: Content,
-  known: ReadonlyArray<string>
+  knownTurnIds: ReadonlyArray<string>
 ): ReadonlyArray<HistoryTurn> | undefined =>
-  known.every((turnId, index) => content.turns[index]?.turnId === turnId)
-    ? turnsAfter(content, known.length)
+  knownTurnIds.every((turnId, index) => content.turns[index]?.turnId === turnId)
+    ? turnsAfter(content, knownTurnIds.length)
     : undefined
 
-/** The question of a turn of the whole content that is answered again, undefined if there is no such turn. */
+/** The question of a turn to answer again. Undefined if there is no such turn. The content must have all turns. */
 export const questionOf = (
   content: Content,
   input: TurnModule.Regenerate | TurnModule.Replace
@@ -252,31 +257,32 @@ export const questionOf = (
   const turn = turns[keepTurns]
   return turn && {
     keepTurns,
-    known: idsOf(content),
+    knownTurnIds: idsOf(content),
     input: input._tag === "Replace"
       ? fromPrompt(input.prompt)
       : inputOf(messages.slice(turn.start, turns[keepTurns + 1]?.start))
   }
 }
 
+/** Adds the system message, if there is one, before the messages. */
 export const withSystem = (
   { systemPrompt }: Content,
   messages: ReadonlyArray<ChatMessage>
 ): ReadonlyArray<ChatMessage> => systemPrompt === "" ? messages.slice() : [system(systemPrompt), ...messages]
 
-/** Whether what is stored is what was read. A conversation that is not stored has no incarnation yet. */
+/** Whether the stored version is the one that was read. The incarnation counts only if the conversation is stored. */
 export const isCurrent = (content: Content, found: Version): boolean =>
   content.version === found.version && (found.version === 0 || content.incarnation === found.incarnation)
 
-/** Whether the turn was stored since. */
-export const isStored = (content: Content, unsaved: Unsaved): boolean =>
+/** Whether the store applied the write of this turn. */
+export const isStored = (content: Content, unsaved: UnsavedTurn): boolean =>
   content.version > unsaved.version && isSame(findTurn(content, unsaved.turnId)?.messages, unsaved.messages)
 
-/** Whether the turn was made for a conversation that was removed since. */
-export const isOfAnother = (content: Content, { incarnation, version }: Unsaved): boolean =>
+/** Whether the turn belongs to a conversation that was removed meanwhile. */
+export const isFromRemoved = (content: Content, { incarnation, version }: UnsavedTurn): boolean =>
   version > 0 && incarnation !== undefined && content.incarnation !== incarnation
 
-/** Whether both are the same JSON. Stores write the members of an object in their own order. */
+/** Whether both are the same JSON. Ignores the order of object members, which stores can change. */
 export const isSame = (some: unknown, other: unknown): boolean => toSorted(some) === toSorted(other)
 
 const toSorted = (json: unknown): string | undefined =>
@@ -285,7 +291,7 @@ const toSorted = (json: unknown): string | undefined =>
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
       : value)
 
-/** The messages that a turn began with: those before its first answer. */
+/** The messages of a turn before its first answer. */
 export const inputOf = (messages: ReadonlyArray<ChatMessage>): TurnInput => {
   const input: Array<UserMessage | ToolMessage> = []
   for (const message of messages) {

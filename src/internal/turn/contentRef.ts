@@ -1,7 +1,7 @@
 /**
- * What is in memory of a stored conversation: it is read when it is needed, compared with the store, and written.
+ * The loaded content of a conversation: reads it on demand, compares its version with the store, and writes it.
  *
- * A window that uses the end of a history only has only that read, and more of it if that was not enough.
+ * If the window uses only the last turns, only those are loaded, and more turns if they are not enough.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -13,9 +13,8 @@ import type { AtMost, HistoryWindow } from "../../HistorySelection.ts"
 import * as Settings from "../history/settings.ts"
 import { isTailEnough } from "../window/tail.ts"
 import * as Background from "./background.ts"
-import type { Choices } from "./choices.ts"
+import type { ChosenSettings } from "./chosenSettings.ts"
 import {
-  type Amount,
   type Content,
   type ConversationOptions,
   findTurn,
@@ -23,34 +22,35 @@ import {
   hasTurns,
   isCurrent,
   load,
-  type StoreError
+  type StoreError,
+  type TurnCount
 } from "./content.ts"
 import type { TurnLock } from "./lock.ts"
-import { isConflict, type Unsettled } from "./unsettled.ts"
+import { isConflict, type Unsaved } from "./unsaved.ts"
 
 /** The content of one conversation. Mutable. */
 export class ContentRef {
-  /** Whether the conversation was removed: nothing is written then. */
+  /** Whether the conversation was removed. Writes have no effect then. */
   isRemoved = false
   readonly #options: ConversationOptions
-  readonly #choices: Choices
-  readonly #unsettled: Unsettled
+  readonly #chosenSettings: ChosenSettings
+  readonly #unsaved: Unsaved
   readonly #lock: TurnLock
   readonly #background: Background.Background
-  /** Undefined until the conversation is used. A `SynchronizedRef` takes 900 bytes, half of an idle conversation. */
+  /** Created at the first use, because its 900 bytes are half of the memory of an idle conversation. */
   #ref: SynchronizedRef.SynchronizedRef<Content | undefined> | undefined
   #limits: WindowLimits | undefined
 
   constructor(
     options: ConversationOptions,
-    choices: Choices,
-    unsettled: Unsettled,
+    chosenSettings: ChosenSettings,
+    unsaved: Unsaved,
     lock: TurnLock,
     background: Background.Background
   ) {
     this.#options = options
-    this.#choices = choices
-    this.#unsettled = unsettled
+    this.#chosenSettings = chosenSettings
+    this.#unsaved = unsaved
     this.#lock = lock
     this.#background = background
   }
@@ -59,68 +59,74 @@ export class ContentRef {
     return this.#ref ??= SynchronizedRef.unsafeMake<Content | undefined>(undefined)
   }
 
-  /** Chooses what turns send of the history. */
+  /** Selects the messages of the history that turns send. */
   get window(): HistoryWindow {
     return this.#limits === undefined ? this.#options.window : Settings.toWindow(this.#limits, this.#options.window)
   }
 
-  /** What is in memory, undefined if nothing was read. */
+  /** The content in memory. Undefined if nothing was read. */
   get loaded(): Effect.Effect<Content | undefined> {
     return SynchronizedRef.get(this.#content)
   }
 
-  /** Makes the next use read what is stored. */
-  get forget(): Effect.Effect<void> {
+  /** Makes the next use read the stored content. */
+  get invalidate(): Effect.Effect<void> {
     return Effect.uninterruptible(SynchronizedRef.set(this.#content, undefined))
   }
 
   /**
-   * The content once what is being written is stored, compared with the store unless a turn runs: that turn was made for
-   * what is in memory.
+   * The content after all writes in progress. Checks the stored version, unless a turn is running: the turn is based on the
+   * content in memory.
    */
-  current(amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
+  current(turnCount?: TurnCount): Effect.Effect<Content, HistoryStoreError> {
     return Effect.zipRight(
       this.#background.settled,
-      Effect.suspend(() => this.read(!this.#lock.isInTurn, amount))
+      Effect.suspend(() => this.read(!this.#lock.isHeldByTurn, turnCount))
     )
   }
 
-  /** A read goes on when the reader leaves: a semaphore loses the permit of a fiber that is interrupted as it gets it. */
-  read(compare: boolean, amount: Amount = fewest(this.window)): Effect.Effect<Content, HistoryStoreError> {
+  /**
+   * The content with at least `turnCount` turns. `compare` checks the stored version. The read continues if its caller is
+   * interrupted, because a semaphore loses the permit of a fiber that is interrupted while it receives the permit.
+   */
+  read(
+    compare: boolean,
+    turnCount: TurnCount = initialTurnCount(this.window)
+  ): Effect.Effect<Content, HistoryStoreError> {
     const read = Background.read(
       SynchronizedRef.modifyEffect(
         this.#content,
-        (content) => Effect.map(this.#refresh(content, compare, amount), (content) => [content, content])
+        (content) => Effect.map(this.#refresh(content, compare, turnCount), (content) => [content, content])
       )
     )
     const isShared = compare && this.#options.store.isShared
     return SynchronizedRef.get(this.#content).pipe(
       Effect.flatMap((content) =>
-        content !== undefined && !isShared && hasTurns(content, amount) ? Effect.succeed(content) : read
+        content !== undefined && !isShared && hasTurns(content, turnCount) ? Effect.succeed(content) : read
       ),
-      Effect.flatMap((content) => this.#choices.apply(content)),
+      Effect.flatMap((content) => this.#chosenSettings.apply(content)),
       Effect.tap(({ limits }) => this.#limits = limits)
     )
   }
 
-  /** The content with as many turns as the window uses before these messages, or all. */
-  forWindow(
+  /** The content with as many turns as the window needs before the messages in `opening`. */
+  readForWindow(
     opening: ReadonlyArray<ChatMessage>,
-    amount: Amount = fewest(this.window)
+    turnCount: TurnCount = initialTurnCount(this.window)
   ): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.flatMap(this.read(true, amount), (content) => {
+    return Effect.flatMap(this.read(true, turnCount), (content) => {
       const { firstTurn: offset, messages, turns } = content
       const { atMost } = this.window
       if (offset === 0 || atMost !== undefined && isTailEnough(atMost, { messages, opening, offset })) {
         return Effect.succeed(content)
       }
-      // A store that has lost turns can never give as many as are asked for.
-      const isShort = amount !== "whole" && turns.length < amount
-      return this.forWindow(opening, atMost === undefined || isShort ? "whole" : turns.length * 2)
+      // A store that has lost turns can return fewer turns than requested. Then the whole history is read.
+      const isShort = turnCount !== "all" && turns.length < turnCount
+      return this.readForWindow(opening, atMost === undefined || isShort ? "all" : turns.length * 2)
     })
   }
 
-  /** The turn with this id, which is looked for in the store if the content has the last turns only. */
+  /** Finds the turn with this id in the content, or in the store if not all turns are loaded. */
   find(content: Content, turnId: string): Effect.Effect<FoundTurn | undefined, HistoryStoreError> {
     const found = findTurn(content, turnId)
     if (found !== undefined || content.firstTurn === 0) return Effect.succeed(found)
@@ -128,39 +134,45 @@ export class ContentRef {
     return Effect.map(Background.read(store.findTurn(id, turnId)), Option.getOrUndefined)
   }
 
-  /** One write at a time, and none after the removal. After one that failed, what is stored is read again. */
+  /** Runs one write at a time. After a failed write, the next use reads the stored content again. */
   write(
     compare: boolean,
     f: (content: Content) => Effect.Effect<Content, StoreError>,
-    amount: Amount = fewest(this.window)
+    turnCount: TurnCount = initialTurnCount(this.window)
   ): Effect.Effect<void, StoreError> {
     const write = SynchronizedRef.updateEffect(this.#content, (content) => {
       if (this.isRemoved) return Effect.succeed(content)
-      const known = this.#unsettled.isUnconfirmed ? undefined : content
-      return Effect.flatMap(this.#refresh(known, compare && !this.#lock.isInTurn, amount), f)
+      const trusted = this.#unsaved.isUnconfirmed ? undefined : content
+      return Effect.flatMap(this.#refresh(trusted, compare && !this.#lock.isHeldByTurn, turnCount), f)
     }).pipe(
-      Effect.tapErrorCause((cause) => isConflict(cause) ? this.forget : Effect.sync(() => this.#unsettled.fail()))
+      Effect.tapErrorCause((cause) =>
+        isConflict(cause) ? this.invalidate : Effect.sync(() => this.#unsaved.markUnconfirmed())
+      )
     )
     return Effect.uninterruptible(write)
   }
 
-  /** The content, read if there is none or not enough of it, or if another version is stored. */
-  #refresh(content: Content | undefined, compare: boolean, amount: Amount): Effect.Effect<Content, HistoryStoreError> {
+  /** Reads the stored content if it is not loaded, has too few turns, or has another version. */
+  #refresh(
+    content: Content | undefined,
+    compare: boolean,
+    turnCount: TurnCount
+  ): Effect.Effect<Content, HistoryStoreError> {
     const { id, store } = this.#options
-    if (content === undefined || !hasTurns(content, amount)) return this.#load(amount)
+    if (content === undefined || !hasTurns(content, turnCount)) return this.#load(turnCount)
     return compare && store.isShared
       ? Effect.flatMap(
         store.version(id),
-        (found) => isCurrent(content, found) ? Effect.succeed(content) : this.#load(amount)
+        (found) => isCurrent(content, found) ? Effect.succeed(content) : this.#load(turnCount)
       )
       : Effect.succeed(content)
   }
 
-  #load(amount: Amount): Effect.Effect<Content, HistoryStoreError> {
-    return Effect.map(load(this.#options, amount), (content) => this.#unsettled.settle(content))
+  #load(turnCount: TurnCount): Effect.Effect<Content, HistoryStoreError> {
+    return Effect.map(load(this.#options, turnCount), (content) => this.#unsaved.reconcile(content))
   }
 }
 
-/** How many turns are read first. */
-const fewest = ({ atMost }: { readonly atMost?: AtMost | undefined }): Amount =>
-  atMost === undefined ? "whole" : Math.max(16, (atMost.turns ?? 0) + 1)
+/** How many turns the first read loads. */
+const initialTurnCount = ({ atMost }: { readonly atMost?: AtMost | undefined }): TurnCount =>
+  atMost === undefined ? "all" : Math.max(16, (atMost.turns ?? 0) + 1)

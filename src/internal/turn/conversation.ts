@@ -1,5 +1,5 @@
 /**
- * A conversation: its history over a store, and the lock of its turns.
+ * A conversation: its history and settings in a store, and the lock of its turns.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,116 +11,116 @@ import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import * as Settings from "../history/settings.ts"
 import { Background } from "./background.ts"
-import { type Choice as SettingsChoice, Choices, type Mark } from "./choices.ts"
+import { ChosenSettings, type SettingsChoice, type StoredFlag } from "./chosenSettings.ts"
 import {
   addTurns,
-  type Amount,
-  type Choice,
   type Content,
   type ConversationOptions,
   findTurn,
   type FinishedTurn,
   firstTurns,
   type FoundTurn,
-  others,
+  keptTurns,
   type Question,
+  type RequestDraft,
   type StoreError,
+  type TurnCount,
   withSystem
 } from "./content.ts"
 import { ContentRef } from "./contentRef.ts"
 import { type Closed, TurnLock } from "./lock.ts"
 import { RunningTurns } from "./runningTurns.ts"
-import { Unsettled } from "./unsettled.ts"
+import { Unsaved } from "./unsaved.ts"
 import { Writes } from "./writes.ts"
 
 /**
- * One conversation. It reads what is stored with its first use, after a write that failed, and, if other programs write
- * to the store, whenever another version is stored.
+ * One conversation. It reads the stored content at its first use and after a failed write. If other programs can write to
+ * the store, it also reads the content again when the stored version has changed.
  */
 export class Conversation {
   readonly lock: TurnLock = new TurnLock()
   readonly owner: string | object
   readonly #options: ConversationOptions
-  readonly #choices: Choices
+  readonly #chosenSettings: ChosenSettings
   readonly #content: ContentRef
-  readonly #unsettled = new Unsettled()
+  readonly #unsaved = new Unsaved()
   readonly #writes: Writes
-  /** The writes of the store. They go on when who began them leaves. */
+  /** The writes to the store. They continue if the caller is interrupted. */
   readonly background: Background
-  #running: RunningTurns | undefined
-  #clears = 0
+  #runningTurns: RunningTurns | undefined
+  #clearCount = 0
 
   constructor(options: ConversationOptions) {
     this.owner = options.owner ?? options.id
     this.#options = options
-    this.#choices = new Choices(options.id, options.defaults)
-    this.#writes = new Writes(options, this.#choices, this.#unsettled)
+    this.#chosenSettings = new ChosenSettings(options.id, options.defaults)
+    this.#writes = new Writes(options, this.#chosenSettings, this.#unsaved)
     this.background = new Background()
-    this.#content = new ContentRef(options, this.#choices, this.#unsettled, this.lock, this.background)
+    this.#content = new ContentRef(options, this.#chosenSettings, this.#unsaved, this.lock, this.background)
   }
 
-  /** The turns that have a log. Made when they are asked for: most conversations have none. */
-  get running(): RunningTurns {
-    return this.#running ??= new RunningTurns()
+  /** The turns with an event log. Created at the first use, to save memory: most conversations have none. */
+  get runningTurns(): RunningTurns {
+    return this.#runningTurns ??= new RunningTurns()
   }
 
-  /** Chooses what turns send of the history. */
+  /** Selects the messages of the history that turns send. */
   get window(): HistoryWindow {
     return this.#content.window
   }
 
-  /** Chooses settings, which are stored with the next write. `mark` tells whether they are stored already. */
-  choose(choice: SettingsChoice, mark?: Mark): Mark | undefined {
-    return this.#choices.make(choice, mark)
+  /** Chooses the settings of a `getChat`. See `ChosenSettings.choose`. */
+  chooseSettings(choice: SettingsChoice, flag?: StoredFlag): StoredFlag | undefined {
+    return this.#chosenSettings.choose(choice, flag)
   }
 
-  /** Whether the conversation has a turn that the store did not take. */
-  get isUnsaved(): boolean {
-    return this.#unsettled.turn !== undefined
+  /** Whether the conversation has a turn that could not be stored. */
+  get hasUnsavedTurn(): boolean {
+    return this.#unsaved.turn !== undefined
   }
 
   /** The tokens of all turns. */
   get usage(): Effect.Effect<Usage, HistoryStoreError> {
-    return Effect.map(this.#content.current(), ({ usage }) => this.#unsettled.total(usage))
+    return Effect.map(this.#content.current(), ({ usage }) => this.#unsaved.total(usage))
   }
 
-  /** The settings that are in force, without a look at the stored version. */
+  /** The current config. Does not check whether the stored version has changed. */
   get config(): Effect.Effect<LLMConfig, HistoryStoreError> {
     return Effect.map(this.#content.read(false), ({ config }) => config)
   }
 
-  /** The settings that are in force, without secrets. */
+  /** The current settings, without secrets. */
   get settings(): Effect.Effect<ChatSettings, HistoryStoreError> {
     return Effect.map(this.#content.current(), Settings.toSettings)
   }
 
-  /** The messages, after the system message if there is one. */
+  /** The system message, if there is one, and the messages of the turns. */
   get history(): Effect.Effect<ReadonlyArray<ChatMessage>, HistoryStoreError> {
-    return Effect.map(this.#content.current("whole"), (content) => withSystem(content, content.messages))
+    return Effect.map(this.#content.current("all"), (content) => withSystem(content, content.messages))
   }
 
   get id(): string {
     return this.#options.id
   }
 
-  /** What the history has. While a turn runs, that is what the turn was made for. */
+  /** The stored content. While a turn is running, the content that the turn began with. */
   get content(): Effect.Effect<Content, HistoryStoreError> {
     return this.#content.current()
   }
 
-  /** What is in memory, undefined if nothing was read. */
+  /** The content in memory. Undefined if nothing was read. */
   get loaded(): Effect.Effect<Content | undefined> {
     return this.#content.loaded
   }
 
-  /** What is stored now. */
-  stored(amount?: Amount): Effect.Effect<Content, HistoryStoreError> {
-    return this.#content.read(true, amount)
+  /** The content after a check of the stored version, even if a turn is running. */
+  readStored(turnCount?: TurnCount): Effect.Effect<Content, HistoryStoreError> {
+    return this.#content.read(true, turnCount)
   }
 
-  /** How often the history was cleared. A turn that began before is not kept. */
-  get clears(): number {
-    return this.#clears
+  /** How often the history was cleared. A turn that began before a clear is not stored. */
+  get clearCount(): number {
+    return this.#clearCount
   }
 
   /** The turn with this id, if it is stored. */
@@ -128,44 +128,50 @@ export class Conversation {
     return Effect.flatMap(this.#content.current(), (content) => this.#content.find(content, turnId))
   }
 
-  /** The turn with this id, and what stays of the others if it is asked again. For the turn that holds the lock. */
-  findAgain(turnId: string): Effect.Effect<
-    { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "moved" | "known"> } | undefined,
+  /**
+   * Finds the stored turn with this id, and the other turns that stay if a new turn replaces it. For the turn that holds
+   * the lock.
+   */
+  findWithOthers(turnId: string): Effect.Effect<
+    | { readonly found: FoundTurn; readonly others: Pick<Question, "keepTurns" | "movedTurns" | "knownTurnIds"> }
+    | undefined,
     HistoryStoreError
   > {
-    const whole = Effect.map(this.#content.read(true, "whole"), (content) => {
+    const findInAll = Effect.map(this.#content.read(true, "all"), (content) => {
       const found = findTurn(content, turnId)
-      return found && { found, others: others(content, found) }
+      return found && { found, others: keptTurns(content, found) }
     })
     return Effect.flatMap(
       this.#content.read(true),
       (content) =>
         Effect.flatMap(
           this.#content.find(content, turnId),
-          (found) => found === undefined ? Effect.succeed(found) : whole
+          (found) => found === undefined ? Effect.succeed(found) : findInAll
         )
     )
   }
 
-  /** The request of a turn, before the window chooses its messages. It looks at what is stored. */
-  choice({ context = [], input, keepTurns, moved }: Question): Effect.Effect<Choice, HistoryStoreError> {
+  /** Builds the request of a turn without its messages, and the input of the window that selects them. */
+  draftRequest(
+    { context = [], input, keepTurns, movedTurns }: Question
+  ): Effect.Effect<RequestDraft, HistoryStoreError> {
     const opening = [...context, ...input]
     const confirmed = Effect.zipRight(
       this.background.settled,
-      Effect.suspend(() => this.#unsettled.isUnconfirmed ? this.#content.forget : Effect.void)
+      Effect.suspend(() => this.#unsaved.isUnconfirmed ? this.#content.invalidate : Effect.void)
     )
-    const content = keepTurns === undefined ? this.#content.forWindow(opening) : this.#content.read(true, "whole")
+    const content = keepTurns === undefined ? this.#content.readForWindow(opening) : this.#content.read(true, "all")
     return Effect.map(Effect.zipRight(confirmed, content), (content) => {
       const { config, firstTurn, messages, summary, systemPrompt, turns } = addTurns(
         firstTurns(content, keepTurns),
-        moved
+        movedTurns
       )
       return {
         input: {
           system: systemPrompt === "" ? undefined : system(systemPrompt),
           messages,
           opening,
-          // A window that uses it has the whole history.
+          // `replaces` counts from the first message of the whole history. A window that uses the summary loads all of it.
           summary: firstTurn > 0 ? undefined : summary,
           offset: firstTurn,
           turnStarts: turns.map(({ start }) => start)
@@ -175,15 +181,18 @@ export class Conversation {
     })
   }
 
-  /** Stores the summary of these messages, unless the history has changed. */
+  /** Stores the summary of these messages, if the history is still the same. */
   summarize(messages: ReadonlyArray<ChatMessage>, summary: Summary): Effect.Effect<void, HistoryStoreError> {
     const { id, store } = this.#options
     const write = this.#content.write(false, (content) => {
       if (content.messages !== messages) return Effect.succeed(content)
-      const usage = this.#unsettled.withUnstored(content.usage)
+      const usage = this.#unsaved.withUnstored(content.usage)
       const { incarnation, version } = content
       return Effect.map(
-        this.#unsettled.storing(usage, store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })),
+        this.#unsaved.trackWrite(
+          usage,
+          store.setSummary({ id, expectedVersion: version, incarnation, summary, usage })
+        ),
         (version) => ({ ...content, version, usage, summary })
       )
     })
@@ -191,42 +200,45 @@ export class Conversation {
   }
 
   updateSystemPrompt(systemPrompt: string): Effect.Effect<void, StoreError> {
-    return this.#setSettings(() => this.#choices.change({ systemPrompt }))
+    return this.#setSettings(() => this.#chosenSettings.change({ systemPrompt }))
   }
 
   updateSettings(changes: Changes): Effect.Effect<void, StoreError | InvalidRequestError> {
     return Effect.zipRight(
       Settings.validate(changes, this.#options.defaults),
-      this.#setSettings(() => this.#choices.change(changes))
+      this.#setSettings(() => this.#chosenSettings.change(changes))
     )
   }
 
-  /** Drops what the conversation chose of these settings. */
+  /** Removes the conversation's own values of these settings. */
   resetSettings(names: ReadonlyArray<keyof ChatSettings>): Effect.Effect<void, StoreError> {
-    return this.#setSettings(() => this.#choices.reset(names))
+    return this.#setSettings(() => this.#chosenSettings.reset(names))
   }
 
-  #setSettings(change: () => ReturnType<Choices["change"]>): Effect.Effect<void, StoreError> {
-    const write = this.#content.write(true, (content) =>
-      Effect.flatMap(this.#choices.apply(content), (chosen) => {
-        const { incarnation, version } = content
-        const { done, update } = change()
-        const next: Content = { ...chosen, ...Settings.update(update, chosen) }
-        const { prompt: systemPrompt, settings } = next
-        const commit = this.#choices.isPrompt(update)
-          ? this.#options.store.setSystemPrompt({
-            id: this.#options.id,
-            expectedVersion: version,
-            incarnation,
-            systemPrompt,
-            settings
+  #setSettings(change: () => ReturnType<ChosenSettings["change"]>): Effect.Effect<void, StoreError> {
+    const write = this.#content.write(
+      true,
+      (content) =>
+        Effect.flatMap(this.#chosenSettings.apply(content), (chosen) => {
+          const { incarnation, version } = content
+          const { applyInMemory, update } = change()
+          const next: Content = { ...chosen, ...Settings.update(update, chosen) }
+          const { prompt: systemPrompt, settings } = next
+          const commit = this.#chosenSettings.isPromptOnly(update)
+            ? this.#options.store.setSystemPrompt({
+              id: this.#options.id,
+              expectedVersion: version,
+              incarnation,
+              systemPrompt,
+              settings
+            })
+            : this.#writes.commit({ expected: { incarnation, version }, turns: [] }, next)
+          return Effect.map(commit, (version) => {
+            applyInMemory()
+            return { ...next, version }
           })
-          : this.#writes.commit({ expected: { incarnation, version }, turns: [] }, next)
-        return Effect.map(commit, (version) => {
-          done()
-          return { ...next, version }
         })
-      }))
+    )
     return this.background.run(write)
   }
 
@@ -234,46 +246,46 @@ export class Conversation {
     const { id, store } = this.#options
     const write = this.#content.write(true, (content) => {
       const { incarnation, version } = content
-      // A conversation that is not stored has nothing to clear there.
+      // Version 0 is a conversation that the store does not have.
       const clear = version === 0 ? Effect.succeed(0) : store.clear({ id, expectedVersion: version, incarnation })
       return Effect.map(clear, (version) => {
-        this.#clears++
-        this.#unsettled.discard()
+        this.#clearCount++
+        this.#unsaved.discardTurn()
         return { ...content, version, messages: [], turns: [], firstTurn: 0, summary: undefined }
       })
     })
     return this.background.run(write)
   }
 
-  /** Fails if the conversation would refuse a turn that begins now. */
-  get accepts(): Effect.Effect<void, BusyError | HistoryStoreError> {
-    return Effect.flatMap(this.config, ({ turnPolicy }) => this.lock.accepts(turnPolicy))
+  /** Fails if the conversation would reject a new turn now. */
+  get checkPolicy(): Effect.Effect<void, BusyError | HistoryStoreError> {
+    return Effect.flatMap(this.config, ({ turnPolicy }) => this.lock.checkPolicy(turnPolicy))
   }
 
-  /** Gives up the turn with this id if the store did not take it. */
-  giveUp(turnId: string): void {
-    if (this.#unsettled.turn?.turnId === turnId) this.#unsettled.discard()
+  /** Discards the turn with this id if its write failed. */
+  discardUnsaved(turnId: string): void {
+    if (this.#unsaved.turn?.turnId === turnId) this.#unsaved.discardTurn()
   }
 
-  /** Ends the turn that runs, and those that wait. */
+  /** Stops the running turn and the waiting turns. */
   get stopAll(): Effect.Effect<void> {
     return this.lock.stopAll
   }
 
-  /** Ends the turn that runs, if there is one. */
+  /** Stops the running turn, if there is one. */
   get stop(): Effect.Effect<void> {
     return Effect.suspend(() => this.lock.holder?.stop ?? Effect.void)
   }
 
   /**
-   * Ends the conversation for good, once what it writes is stored. The turn that runs and those that were started may go on
-   * for a while, and are stopped then.
+   * Closes the conversation when its manager closes. The running turn, and waiting turns that were started with `start`,
+   * may continue for the duration `grace` and are then stopped. Waits until all writes have ended.
    */
-  end(grace: Duration.Duration): Effect.Effect<void> {
+  shutdown(grace: Duration.Duration): Effect.Effect<void> {
     const wait = Duration.equals(grace, Duration.zero)
       ? Effect.void
       : this.lock.idle.pipe(Effect.timeoutOption(grace), Effect.interruptible)
-    return this.lock.close(({ id }) => id !== undefined && this.running.get(id)?.isStarted === true).pipe(
+    return this.lock.close(({ id }) => id !== undefined && this.runningTurns.get(id)?.isStarted === true).pipe(
       Effect.zipRight(wait),
       Effect.zipRight(this.lock.stopAll),
       Effect.zipRight(this.background.settled)
@@ -281,10 +293,10 @@ export class Conversation {
   }
 
   /**
-   * Ends the conversation: the turn that runs is not kept, nothing is written after this, and turns that wait begin in the
-   * next conversation.
+   * Closes the conversation before its removal from the store. The running turn is stopped and not stored, and no write
+   * follows. The waiting turns begin in the next conversation with the same id.
    */
-  get remove(): Effect.Effect<void> {
+  get closeForRemoval(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#content.isRemoved = true
       return this.lock.close().pipe(Effect.zipRight(this.stop), Effect.zipRight(this.background.settled))
@@ -292,96 +304,96 @@ export class Conversation {
   }
 
   /**
-   * Adds a turn to the history. It is stored when this is done. With `compare` it comes behind what other programs stored,
-   * unless a turn runs.
+   * Adds a turn to the history, and waits until it is stored. If the write fails, the turn stays in memory as unsaved. With
+   * `compare`, the turn is added after the turns of other programs, unless a turn is running.
    */
   commit(turn: FinishedTurn, compare = false): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
       if (this.#content.isRemoved) return this.recordUsage(turn.usage)
       const write = this.#content.write(compare, (content) =>
-        this.#unlessStored(content, turn, () => {
-          this.#unsettled.keep(turn, content)
-          return this.#writes.append(content, turn)
-        }), turn.keepTurns === undefined ? undefined : "whole")
-      // What is stored may have to be read first, and that can fail.
-      const kept = Effect.tapError(write, () =>
+        this.#unlessAlreadyStored(content, turn, () => {
+          this.#unsaved.keepTurn(turn, content)
+          return this.#writes.addTurn(content, turn)
+        }), turn.keepTurns === undefined ? undefined : "all")
+      // The write may have to read the stored content first. If that fails, the version is unknown.
+      const writeOrKeep = Effect.tapError(write, () =>
         Effect.sync(() => {
-          if (this.#unsettled.turn?.messages !== turn.messages) {
-            this.#unsettled.keep(turn, { version: Infinity, incarnation: undefined })
+          if (this.#unsaved.turn?.messages !== turn.messages) {
+            this.#unsaved.keepTurn(turn, { version: Infinity, incarnation: undefined })
           }
         }))
-      return Effect.zipRight(this.#count(turn.usage), kept)
+      return Effect.zipRight(this.#reportUsage(turn.usage), writeOrKeep)
     })
   }
 
-  /** Writes the turn that a function makes of what is stored, if it makes one. It is not kept for later if that fails. */
+  /** Writes the turn that `toTurn` makes from the stored content, if there is one. Does not keep it if the write fails. */
   write(
     compare: boolean,
     toTurn: (content: Content) => FinishedTurn | undefined,
-    amount?: Amount
+    turnCount?: TurnCount
   ): Effect.Effect<void, StoreError> {
     return this.#content.write(compare, (content) => {
       const turn = toTurn(content)
-      return turn === undefined ? Effect.succeed(content) : this.#writes.append(content, turn)
-    }, amount)
+      return turn === undefined ? Effect.succeed(content) : this.#writes.addTurn(content, turn)
+    }, turnCount)
   }
 
-  /** Writes the turn, unless the store turns out to have one with its id. The tokens of this one count all the same. */
-  #unlessStored(
+  /** Writes the turn, unless the store already has a turn with its id. Its tokens count in both cases. */
+  #unlessAlreadyStored(
     content: Content,
     turn: FinishedTurn,
     write: () => Effect.Effect<Content, StoreError>
   ): Effect.Effect<Content, StoreError> {
-    if (turn.isUnchecked !== true) return write()
+    if (turn.mayBeStored !== true) return write()
     return Effect.flatMap(this.#content.find(content, turn.turnId), (found) => {
       if (found === undefined) return write()
-      this.giveUp(turn.turnId)
-      this.#unsettled.record(turn.usage)
+      this.discardUnsaved(turn.turnId)
+      this.#unsaved.record(turn.usage)
       return Effect.succeed(content)
     })
   }
 
-  /** Removes the last turns, once the turn that runs is over. Returns how many there were to remove. */
+  /** Waits for the running turn, and removes the last turns. Returns how many it removed. */
   rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
     let removed = 0
     const write = this.write(true, ({ turns }) => {
       removed = Math.min(turns.length, Math.max(0, Math.trunc(count)))
       if (removed === 0) return undefined
-      this.#unsettled.discard()
+      this.#unsaved.discardTurn()
       return { turnId: "", messages: [], usage: undefined, keepTurns: turns.length - removed }
-    }, "whole")
-    return this.lock.with(Effect.map(write, () => removed), this.background)
+    }, "all")
+    return this.lock.write(Effect.map(write, () => removed), this.background)
   }
 
-  /** Tries to store the turn that the store did not take. Returns whether there was one. */
+  /** Writes the unsaved turn again. Returns whether there was one. */
   get save(): Effect.Effect<boolean, StoreError> {
     return Effect.suspend(() => {
-      const unsaved = this.#unsettled.turn
+      const unsaved = this.#unsaved.turn
       if (unsaved === undefined) return Effect.succeed(false)
       const write = this.#content.write(
         false,
         (content) =>
-          this.#unsettled.turn?.messages === unsaved.messages
-            ? this.#unlessStored(content, unsaved, () => this.#writes.append(content, unsaved))
+          this.#unsaved.turn?.messages === unsaved.messages
+            ? this.#unlessAlreadyStored(content, unsaved, () => this.#writes.addTurn(content, unsaved))
             : Effect.succeed(content),
-        unsaved.keepTurns === undefined ? undefined : "whole"
+        unsaved.keepTurns === undefined ? undefined : "all"
       )
-      return Effect.as(this.background.run(Effect.zipRight(this.#content.forget, write)), true)
+      return Effect.as(this.background.run(Effect.zipRight(this.#content.invalidate, write)), true)
     })
   }
 
-  /** Counts the tokens of a turn that left nothing else. */
+  /** Counts the tokens of a turn that is not stored. */
   recordUsage(usage: Usage | undefined): Effect.Effect<void> {
-    return Effect.zipRight(this.#count(usage), Effect.sync(() => this.#unsettled.record(usage)))
+    return Effect.zipRight(this.#reportUsage(usage), Effect.sync(() => this.#unsaved.record(usage)))
   }
 
-  #count(usage: Usage | undefined): Effect.Effect<void> {
+  #reportUsage(usage: Usage | undefined): Effect.Effect<void> {
     const { onUsage } = this.#options
     return usage === undefined || onUsage === undefined ? Effect.void : onUsage(usage)
   }
 
-  /** Makes the next use read what another write stored. A turn that runs gets a conflict from its own write. */
+  /** Makes the next use read what the manager wrote to the store. A running turn fails with `ConflictError`. */
   get reload(): Effect.Effect<void> {
-    return Effect.suspend(() => this.lock.holder === undefined ? this.#content.forget : Effect.void)
+    return Effect.suspend(() => this.lock.holder === undefined ? this.#content.invalidate : Effect.void)
   }
 }

@@ -1,11 +1,11 @@
 /**
- * The events of handlers that run beside the reader of their turn, and how the run ended.
+ * A queue that passes the events of running handlers to the consumer of their turn, and then the result of the run.
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { ToolEvent } from "../../ChatEvent.ts"
 
-/** The events since the last read, and the end of the run once it has come. */
+/** The events since the last read, and the result of the run if it has ended. */
 export interface Batch<A, E> {
   readonly events: ReadonlyArray<ToolEvent>
   readonly exit: Exit.Exit<A, E> | undefined
@@ -23,7 +23,7 @@ export class EventQueue<A, E> {
       this.#wake?.()
     })
 
-  /** Runs an effect to its end, which is the last thing that the queue has. */
+  /** Runs the effect. Its result ends the queue. */
   run(effect: Effect.Effect<A, E>): Effect.Effect<void> {
     return Effect.map(Effect.exit(effect), (exit) => {
       this.#exit = exit

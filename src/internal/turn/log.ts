@@ -1,8 +1,7 @@
 /**
- * The log of a turn: its events by number, for any number of readers, and how it ended.
+ * The event log of a turn. It numbers the events, and any number of readers can pull them.
  *
- * A reader remembers the number that it has read to. It has no queue of its own, so that a reader that is slow, or has
- * left, costs nothing.
+ * A reader stores only its position. It has no queue, so a slow reader needs no memory.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -29,7 +28,7 @@ export class TurnLog {
     this.#wake()
   }
 
-  /** Ends the log as the turn ended. */
+  /** Ends the log with the result of the turn. */
   end(exit: Exit.Exit<unknown, ChatError>): void {
     this.#end = Exit.match(exit, {
       onFailure: (cause) => Effect.failCause(Cause.map(cause, Option.some)),
@@ -39,8 +38,8 @@ export class TurnLog {
   }
 
   /**
-   * The events behind a number, and then those that come. A reader that is behind more events than the turn has gets
-   * `Finish`: it read them of an answer that was asked again since.
+   * Pulls the events after the event `after`, and waits for new events until the end. If the whole turn has fewer than
+   * `after` events, the reader read them from an earlier attempt of the turn, so it receives only `Finish`.
    */
   pull(after: number): Pull<NumberedEvent, ChatError> {
     let position = after
@@ -51,7 +50,7 @@ export class TurnLog {
         position = this.#events.length
         return Effect.succeed(events)
       }
-      if (this.#end === undefined) return Effect.zipRight(this.#change(position), next)
+      if (this.#end === undefined) return Effect.zipRight(this.#waitForEvents(position), next)
       const finish = position > this.#events.length ? this.#events.filter(isFinish) : []
       if (finish.length === 0) return this.#end
       const seq = position + 1
@@ -61,8 +60,10 @@ export class TurnLog {
     return next
   }
 
-  /** Waits for events behind a number, or for the end. Either may have come before the wait begins. */
-  #change(position: number): Effect.Effect<void> {
+  /**
+   * Waits for events after a position or for the end. Checks both again, because they may arrive before the wait begins.
+   */
+  #waitForEvents(position: number): Effect.Effect<void> {
     return Effect.async((resume) => {
       const wake = (): void => resume(Effect.void)
       if (this.#end !== undefined || position < this.#events.length) return wake()
@@ -78,7 +79,7 @@ export class TurnLog {
   }
 }
 
-/** The log of a turn that is over. */
+/** A log that has ended with these events. */
 export const ofEvents = (events: ReadonlyArray<ChatEvent>): TurnLog => {
   const log = new TurnLog()
   log.add(events)
@@ -87,8 +88,8 @@ export const ofEvents = (events: ReadonlyArray<ChatEvent>): TurnLog => {
 }
 
 /**
- * The events of a turn that is stored, behind a number. The live turn may have had more events than are read here: a
- * reader that is behind all of these gets `Finish`, which has the whole answer.
+ * Pulls the events of a stored turn after the event `after`. The live turn may have had more events than the stored one. A
+ * reader that already received at least as many events receives only `Finish`, which has the complete response.
  */
 export const replay = (events: ReadonlyArray<ChatEvent>, after: number): Pull<NumberedEvent, ChatError> => {
   if (after < events.length) return ofEvents(events).pull(after)

@@ -1,5 +1,5 @@
 /**
- * The tokens that the calls of a turn use: what their servers report, else an estimate.
+ * Counts the tokens of a turn. Uses the counts of the server, or an estimate if it sends none.
  */
 import * as Effect from "effect/Effect"
 import type { ChatError } from "../../ChatError.ts"
@@ -10,13 +10,13 @@ import { estimateUsage } from "../request/estimate.ts"
 
 type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 
-/** The meter of one turn. Mutable: the calls of a turn come one after another. */
+/** The meter of one turn. Mutable, because the requests of a turn run one after another. */
 export class Meter {
   #request: ChatRequest | undefined
   #answer: ChatResponse | undefined
-  #earlier: Usage | undefined
+  #earlierUsage: Usage | undefined
 
-  /** A call of the turn that requests a complete answer. */
+  /** Wraps `complete`, and records each request and its answer. */
   metered(complete: Complete): Complete {
     return (request) =>
       Effect.suspend(() => {
@@ -27,29 +27,29 @@ export class Meter {
       })
   }
 
-  /** The usage of the turn with this answer, which is complete. */
+  /** The usage of the turn, including this complete answer. */
   total(answer: ChatResponse): Usage | undefined {
-    return plus(this.#earlier, this.usageOf(answer))
+    return sumKnownUsage(this.#earlierUsage, this.usageOf(answer))
   }
 
   /**
-   * The usage of the turn with this part of its last answer, or with the complete answer if that had come. A part that
-   * says nothing counts as nothing.
+   * The usage of the turn, including this part of the last answer, or the complete answer if it has arrived. An empty part
+   * does not count.
    */
   partial(part: ChatResponse | undefined): Usage | undefined {
     const answer = this.#answer ?? part
-    if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.#earlier
-    return plus(this.#earlier, this.usageOf(answer))
+    if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.#earlierUsage
+    return sumKnownUsage(this.#earlierUsage, this.usageOf(answer))
   }
 
-  /** A step has its answer: what comes later is of another call. */
-  answered(answer: ChatResponse): void {
+  /** Records the complete answer of the current request. */
+  setAnswer(answer: ChatResponse): void {
     this.#answer = answer
   }
 
-  /** A call begins, after the previous one, which had an answer or nothing. */
+  /** Begins a request, and adds the usage of the previous answer. A request without an answer does not count. */
   begin(request: ChatRequest): void {
-    if (this.#answer !== undefined) this.#earlier = this.total(this.#answer)
+    if (this.#answer !== undefined) this.#earlierUsage = this.total(this.#answer)
     this.#answer = undefined
     this.#request = request
   }
@@ -62,6 +62,6 @@ export class Meter {
   }
 }
 
-/** The sum of those that are known. */
-export const plus = (earlier: Usage | undefined, usage: Usage | undefined): Usage | undefined =>
+/** Adds two usages. An unknown usage counts as nothing. */
+export const sumKnownUsage = (earlier: Usage | undefined, usage: Usage | undefined): Usage | undefined =>
   earlier === undefined || usage === undefined ? earlier ?? usage : addUsage(earlier, usage)

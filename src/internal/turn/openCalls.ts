@@ -1,7 +1,8 @@
 /**
- * Calls of a conversation's last turn that have no result, and what settles them.
+ * The open calls of a conversation: the calls of its last turn that have no result.
  *
- * They are read from the messages. A later turn settles those that wait for an approval, as superseded, in its own write.
+ * They are found in the stored messages. When a later turn is stored, the same write gives each call that waits for an
+ * approval the outcome "superseded".
  */
 import * as Effect from "effect/Effect"
 import { ConflictError, InvalidRequestError } from "../../ChatError.ts"
@@ -11,10 +12,10 @@ import { ChatResponse, type ToolOutcome } from "../../ChatResponse.ts"
 import type { Turn as HistoryTurn } from "../../StoredConversation.ts"
 import type { Answer, OpenCall } from "../../Turn.ts"
 import { turnIdOf } from "../tools/callId.ts"
-import { lastStep, type StoredCall, type StoredStep } from "../tools/openStep.ts"
+import { lastStep, type StoredCall, type StoredStep } from "../tools/storedStep.ts"
 import { type Content, type FinishedTurn, inputOf } from "./content.ts"
 
-/** The step that the history ends with. */
+/** The last step of the history, if the history ends with calls. */
 export const lastStepOf = ({ messages, turns }: Content): StoredStep | undefined => {
   const last = turns.at(-1)
   return last === undefined ? undefined : lastStep(last.turnId, messages.slice(last.start))
@@ -35,22 +36,23 @@ export const openCallsOf = (content: Content): ReadonlyArray<OpenCall> => {
 
 const isOpen = ({ result }: StoredCall): boolean => result === undefined
 
-/** The turns that a write adds behind those that stay. */
-export interface Plan {
-  /** How many turns of the content stay in front of them. */
+/** The turns that a write keeps and adds. */
+export interface WritePlan {
+  /** How many of the loaded turns stay. Undefined if all stay. */
   readonly keepTurns: number | undefined
+  /** The turns that are added after them. */
   readonly turns: ReadonlyArray<HistoryTurn>
-  /** Whether the first of them is the content's last turn with further messages. */
+  /** Whether the first added turn is the stored last turn with more messages. */
   readonly extendsLast: boolean
   /** The results of calls that the write settles. */
   readonly settled: ReadonlyArray<ToolEvent>
 }
 
-/** What the history becomes with a turn. A turn without messages only removes others. */
-export const plan = (content: Content, turn: FinishedTurn): Plan => {
-  const { continues = false, keepTurns, messages, moved = [], turnId } = turn
+/** Plans the write of a turn. A turn without messages only removes turns. */
+export const planWrite = (content: Content, turn: FinishedTurn): WritePlan => {
+  const { continuesLast = false, keepTurns, messages, movedTurns = [], turnId } = turn
   const last = content.turns.at(-1)
-  if (continues) {
+  if (continuesLast) {
     return {
       keepTurns: content.turns.length - 1,
       turns: [{ turnId, createdAt: last?.createdAt, messages }],
@@ -59,8 +61,10 @@ export const plan = (content: Content, turn: FinishedTurn): Plan => {
     }
   }
   const added = messages.length === 0 ? [] : [{ turnId, messages }]
-  const settled = keepTurns === undefined && added.length > 0 ? settle(content, "superseded", messages) : undefined
-  return settled === undefined ? { keepTurns, turns: [...moved, ...added], extendsLast: false, settled: [] } : {
+  const settled = keepTurns === undefined && added.length > 0
+    ? settleOpenCalls(content, "superseded", messages)
+    : undefined
+  return settled === undefined ? { keepTurns, turns: [...movedTurns, ...added], extendsLast: false, settled: [] } : {
     keepTurns: content.turns.length - 1,
     turns: [settled.turn, ...added],
     extendsLast: true,
@@ -68,8 +72,8 @@ export const plan = (content: Content, turn: FinishedTurn): Plan => {
   }
 }
 
-/** The last turn with a result for each call that waits for an approval. Undefined if there is no such call. */
-export const settle = (
+/** Adds a result to the last turn for each call that waits for an approval. Undefined if there is no such call. */
+export const settleOpenCalls = (
   content: Content,
   outcome: Extract<ToolOutcome, "superseded" | "notStarted">,
   next: ReadonlyArray<ChatMessage> = []
@@ -80,11 +84,11 @@ export const settle = (
   const last = content.turns.at(-1)
   const step = lastStepOf(content)
   if (last === undefined || step === undefined) return undefined
-  // Ids of calls repeat from turn to turn: later results are of the new turn's own calls.
+  // Results after the first answer of the new turn belong to its own calls. Ids of calls can repeat from turn to turn.
   const answered = new Set(inputOf(next).flatMap((message) => message.role === "tool" ? [message.toolCallId] : []))
   const open = step.calls.filter((call) => isOpen(call) && call.call.needsApproval && !answered.has(call.call.id))
   if (open.length === 0) return undefined
-  const text = wordings[outcome]
+  const text = resultTexts[outcome]
   const results = open.map(({ call }) => ({ ...toolResult(call.id, text), outcome }))
   const turn = { ...last, messages: [...content.messages.slice(last.start), ...results] }
   const events = open.map(({ call, callId }): ToolEvent => ({
@@ -99,34 +103,34 @@ export const settle = (
   return { turn, events }
 }
 
-const wordings = {
+const resultTexts = {
   superseded: "The call was not run: nobody approved it before the next question. It is not queued.",
   notStarted: "The call was not run: it was stopped while it waited for an approval."
 }
 
-/** Fails unless the turn that is continued is still the last one. */
-export const checkContinues = (
+/** Fails if a continued turn is no longer the last turn. */
+export const checkIsLastTurn = (
   { turns, version }: Content,
-  { continues = false, turnId }: FinishedTurn,
+  { continuesLast = false, turnId }: FinishedTurn,
   conversationId: string
 ): Effect.Effect<void, ConflictError> =>
-  !continues || turns.at(-1)?.turnId === turnId ? Effect.void : Effect.fail(
+  !continuesLast || turns.at(-1)?.turnId === turnId ? Effect.void : Effect.fail(
     new ConflictError({
-      message: "The turn that goes on is no longer the last one of the conversation",
+      message: "The continued turn is no longer the last turn of the conversation",
       conversationId,
       expectedVersion: version,
       actualVersion: version
     })
   )
 
-/** A stored turn that goes on with answers to its open calls. */
+/** The last step of a stored turn, and the answers to its open calls. */
 export interface Resumed {
   readonly stored: StoredStep
   readonly answers: ReadonlyArray<Answer>
 }
 
-/** Finds the calls that are answered. */
-export const findOpen = (
+/** Finds the answered calls. Fails if an answer does not fit an open call. */
+export const findAnswered = (
   content: Content,
   answers: ReadonlyArray<Answer>
 ): Effect.Effect<Resumed, InvalidRequestError> => {
@@ -135,21 +139,21 @@ export const findOpen = (
   for (const [index, answer] of answers.entries()) {
     const { callId } = answer
     if (answers.findIndex((other) => other.callId === callId) < index) {
-      return refuse(`The call ${JSON.stringify(callId)} is answered twice`)
+      return invalidRequest(`The call ${JSON.stringify(callId)} is answered twice`)
     }
     const call = open.find((call) => call.callId === callId)
     if (call === undefined) return notOpen(content, callId, open)
     if ("approved" in answer && answer.approved && call.call.needsApproval !== true) {
-      return refuse(`The call ${JSON.stringify(callId)} waits for its result, not for an approval`)
+      return invalidRequest(`The call ${JSON.stringify(callId)} waits for its result, not for an approval`)
     }
   }
-  if (stored === undefined) return refuse("The conversation has no open calls")
+  if (stored === undefined) return invalidRequest("The conversation has no open calls")
   return answers.length === 0 && open.length > 0
-    ? refuse("The open calls have no answers")
+    ? invalidRequest("The open calls have no answers")
     : Effect.succeed({ stored, answers })
 }
 
-const refuse = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
+const invalidRequest = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
   Effect.fail(new InvalidRequestError({ message, code }))
 
 const notOpen = (
@@ -158,14 +162,14 @@ const notOpen = (
   open: ReadonlyArray<StoredCall>
 ): Effect.Effect<never, InvalidRequestError> => {
   if (turns.some(({ turnId }) => turnId === turnIdOf(callId))) {
-    return refuse(`The call ${JSON.stringify(callId)} is settled`, "call_settled")
+    return invalidRequest(`The call ${JSON.stringify(callId)} is settled`, "call_settled")
   }
   const ids = open.map(({ callId }) => JSON.stringify(callId)).join(", ")
   const rule = open.length === 0 ? "It has no open calls" : `The ids of its open calls are ${ids}`
-  return refuse(`The conversation has no call ${JSON.stringify(callId)}. ${rule}`, "call_unknown")
+  return invalidRequest(`The conversation has no call ${JSON.stringify(callId)}. ${rule}`, "call_unknown")
 }
 
-/** A stored answer as a response. Its tokens are counted already. */
+/** Converts a stored answer to a response, without its usage, which is already counted. */
 export const toResponse = (message: AssistantMessage): ChatResponse =>
   ChatResponse.make({
     text: message.content,

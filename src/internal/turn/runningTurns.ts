@@ -1,6 +1,6 @@
 /**
- * The turns of a conversation that have a log, by their ids: those that the manager started, and those whose ids the
- * program chose.
+ * The running turns of a conversation that have an event log, by id. These are the turns that were started with `start`,
+ * and the turns with an id that the program chose.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -14,44 +14,44 @@ import type { Pull } from "../transport/stream.ts"
 import { detach } from "../transport/wait.ts"
 import { TurnLog } from "./log.ts"
 
-/** A turn that runs in a fiber of its own. Mutable. */
+/** A turn in its own fiber. Mutable. */
 export interface RunningTurn {
   readonly turnId: string
   readonly input: Input
   readonly log: TurnLog
-  /** Whether it goes on without listeners. */
+  /** Whether it was started with `start`, so that it continues without listeners. */
   isStarted: boolean
   listeners: number
   fiber: Fiber.Fiber<unknown> | undefined
-  /** The turns of the conversation that it runs in, or waits for. */
-  home: RunningTurns
+  /** The collection that has this turn. It changes if the turn's conversation is removed while the turn waits. */
+  parent: RunningTurns
 }
 
-/** Runs a turn that writes its events into its log. */
+/** Runs a turn and adds its events to its log. */
 export type Run = (turn: RunningTurn) => Effect.Effect<void, ChatError>
 
-/** The turns of one conversation. Mutable. */
+/** The running turns of one conversation. Mutable. */
 export class RunningTurns {
   readonly #turns = new Map<string, RunningTurn>()
-  /** The turn that failed last: those who come late learn why. */
-  #failed: { readonly turnId: string; readonly exit: Exit.Exit<void, ChatError> } | undefined
+  /** The last turn that failed, so that a listener that attaches later receives the error. */
+  #lastFailure: { readonly turnId: string; readonly exit: Exit.Exit<void, ChatError> } | undefined
 
-  /** The turn with this id, by default the first that began. */
+  /** The turn with this id. Default: the oldest. */
   get(turnId?: string): RunningTurn | undefined {
     return turnId === undefined ? this.#turns.values().next().value : this.#turns.get(turnId)
   }
 
-  /** Forgets a turn that is over. */
+  /** Removes a turn that has ended. */
   delete(turn: RunningTurn): void {
     if (this.#turns.get(turn.turnId) === turn) this.#turns.delete(turn.turnId)
   }
 
-  /** How the turn failed, if it is the one that failed last. */
+  /** The failure of the turn with this id, if it is the last turn that failed. */
   failure(turnId: string): Exit.Exit<void, ChatError> | undefined {
-    return this.#failed?.turnId === turnId ? this.#failed.exit : undefined
+    return this.#lastFailure?.turnId === turnId ? this.#lastFailure.exit : undefined
   }
 
-  /** Begins a turn at once, unless one with this id runs. It goes on without listeners. */
+  /** Starts a turn, unless one with this id is running. The turn continues without listeners. */
   start(turnId: string, input: Input, run: Run): Effect.Effect<void> {
     return Effect.suspend(() => {
       const turn = this.#turns.get(turnId)
@@ -61,7 +61,9 @@ export class RunningTurns {
     }).pipe(Effect.uninterruptible)
   }
 
-  /** The events of the turn with this id, which begins at once unless it runs. See `listen`. */
+  /**
+   * Returns the events of the turn with this id, and starts it unless it is running. Counts a listener, as `listen` does.
+   */
   join(
     turnId: string,
     input: Input,
@@ -77,8 +79,8 @@ export class RunningTurns {
   }
 
   /**
-   * The events behind a number of the turn with this id, by default the first that began. Undefined if it does not run. The
-   * turn has one more listener until the scope closes.
+   * Returns the events after the event `after` of the turn with this id (default: the oldest turn), or undefined if it is
+   * not running. Counts a listener until the scope closes.
    */
   listen(
     turnId: string | undefined,
@@ -91,17 +93,17 @@ export class RunningTurns {
     }).pipe(Effect.uninterruptible)
   }
 
-  /** Takes over a turn that was waiting for a conversation that is over, and begins in this one. */
+  /** Moves a turn here from a conversation that was removed while the turn waited. */
   adopt(turn: RunningTurn): void {
-    if (this.#turns.has(turn.turnId) || turn.home.get(turn.turnId) !== turn) return
-    forget(turn)
-    turn.home = this
+    if (this.#turns.has(turn.turnId) || turn.parent.get(turn.turnId) !== turn) return
+    removeTurn(turn)
+    turn.parent = this
     this.#turns.set(turn.turnId, turn)
   }
 
   #add(turnId: string, input: Input, isStarted: boolean): RunningTurn {
     const log = new TurnLog()
-    const turn: RunningTurn = { turnId, input, log, isStarted, listeners: 0, fiber: undefined, home: this }
+    const turn: RunningTurn = { turnId, input, log, isStarted, listeners: 0, fiber: undefined, parent: this }
     this.#turns.set(turnId, turn)
     return turn
   }
@@ -109,8 +111,8 @@ export class RunningTurns {
   #begin(turn: RunningTurn, run: Run): Effect.Effect<void> {
     const end = (exit: Exit.Exit<void, ChatError>) =>
       Effect.sync(() => {
-        forget(turn)
-        turn.home.#ended(turn.turnId, exit)
+        removeTurn(turn)
+        turn.parent.#recordEnd(turn.turnId, exit)
         turn.log.end(exit)
       })
     return Effect.map(detach(Effect.exit(Effect.onExit(run(turn), end))), (fiber) => {
@@ -118,30 +120,30 @@ export class RunningTurns {
     })
   }
 
-  /** An interruption is no reason to tell: nobody was there, or the manager is gone. */
-  #ended(turnId: string, exit: Exit.Exit<void, ChatError>): void {
-    if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) this.#failed = { turnId, exit }
-    else if (this.#failed?.turnId === turnId && Exit.isSuccess(exit)) this.#failed = undefined
+  /** Records a failure. Ignores an interruption, because it happens only without listeners or when the manager closes. */
+  #recordEnd(turnId: string, exit: Exit.Exit<void, ChatError>): void {
+    if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) this.#lastFailure = { turnId, exit }
+    else if (this.#lastFailure?.turnId === turnId && Exit.isSuccess(exit)) this.#lastFailure = undefined
   }
 
-  /** Counts the listener at once: the turn must not end before. */
+  /** Counts the listener synchronously, so that the turn cannot end before its first pull. */
   #listen(turn: RunningTurn, after: number, scope: Scope.Scope): Effect.Effect<Pull<NumberedEvent, ChatError>> {
     turn.listeners++
-    return Effect.as(Scope.addFinalizer(scope, leave(turn)), turn.log.pull(after))
+    return Effect.as(Scope.addFinalizer(scope, removeListener(turn)), turn.log.pull(after))
   }
 }
 
-/** A turn that was not started ends when its last listener leaves. */
-const leave = (turn: RunningTurn): Effect.Effect<unknown> =>
+/** Removes a listener. Interrupts a turn without listeners, unless it was started with `start`. */
+const removeListener = (turn: RunningTurn): Effect.Effect<unknown> =>
   Effect.suspend(() => {
     turn.listeners--
     if (turn.listeners > 0 || turn.isStarted || turn.fiber === undefined) return Effect.void
-    forget(turn)
+    removeTurn(turn)
     return Fiber.interrupt(turn.fiber)
   })
 
-const forget = (turn: RunningTurn): void => turn.home.delete(turn)
+const removeTurn = (turn: RunningTurn): void => turn.parent.delete(turn)
 
-/** What a program is told of a turn that runs. */
-export const told = (turn: RunningTurn | undefined) =>
+/** Converts to the public `Turn.Running`. */
+export const toRunning = (turn: RunningTurn | undefined) =>
   Option.map(Option.fromNullable(turn), ({ log, turnId }) => ({ turnId, seq: log.last }))

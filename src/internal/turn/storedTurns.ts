@@ -1,5 +1,5 @@
 /**
- * Turns that are stored, by their ids: whether one answers a prompt, and its answer as a response and as events.
+ * Reads a stored turn: whether it has a given prompt, and its answer as a response and as events.
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { AssistantMessage } from "../../ChatMessage.ts"
@@ -7,23 +7,24 @@ import { ChatResponse } from "../../ChatResponse.ts"
 import { finishOf } from "../decode/response.ts"
 import { type FoundTurn, inputOf, isSame, type TurnInput } from "./content.ts"
 
-/** What the turn answered last. */
-const answerOf = ({ messages }: FoundTurn): AssistantMessage | undefined =>
+/** The last answer of the turn. */
+const lastAnswerOf = ({ messages }: FoundTurn): AssistantMessage | undefined =>
   messages.filter((message) => message.role === "assistant").at(-1)
 
-/** Whether the turn has its whole answer. One that failed or was interrupted is asked again. */
+/** Whether the turn has a complete answer, so that it does not run again. */
 export const isComplete = (turn: FoundTurn): boolean => {
-  const reason = answerOf(turn)?.finishReason
+  const reason = lastAnswerOf(turn)?.finishReason
   return reason !== "interrupted" && reason !== "error"
 }
 
-/** Whether both ask the same. */
-export const isSameInput = (some: TurnInput, others: TurnInput): boolean => isSame(some.map(saidIn), others.map(saidIn))
+/** Whether both inputs have the same messages. */
+export const isSameInput = (some: TurnInput, others: TurnInput): boolean =>
+  isSame(some.map(comparableFields), others.map(comparableFields))
 
-/** Whether the turn asks this. */
-export const asks = (turn: FoundTurn, input: TurnInput): boolean => isSameInput(inputOf(turn.messages), input)
+/** Whether the turn has this input. */
+export const hasInput = (turn: FoundTurn, input: TurnInput): boolean => isSameInput(inputOf(turn.messages), input)
 
-const saidIn = (message: TurnInput[number]) => [
+const comparableFields = (message: TurnInput[number]) => [
   message.role,
   message.content,
   message.role === "user" ? message.name : message.toolCallId
@@ -31,7 +32,7 @@ const saidIn = (message: TurnInput[number]) => [
 
 /** The answer of a stored turn. */
 export const responseOf = (turn: FoundTurn): ChatResponse => {
-  const answer = answerOf(turn)
+  const answer = lastAnswerOf(turn)
   return ChatResponse.make({
     text: answer?.content ?? "",
     reasoning: answer?.reasoning ?? "",
@@ -48,11 +49,13 @@ export const responseOf = (turn: FoundTurn): ChatResponse => {
   }, true)
 }
 
-/** A response as the events of a stream that had it in one piece. */
-export const eventsOf = (response: ChatResponse): ReadonlyArray<ChatEvent> => [...partsOf(response), finishOf(response)]
+/** The events of a stream with this response, with one delta per field. */
+export const eventsOf = (
+  response: ChatResponse
+): ReadonlyArray<ChatEvent> => [...eventsBeforeFinish(response), finishOf(response)]
 
-/** The events before `Finish`. */
-export const partsOf = (response: ChatResponse): ReadonlyArray<ChatEvent> => {
+/** The events of a stream with this response, without `Finish`. */
+export const eventsBeforeFinish = (response: ChatResponse): ReadonlyArray<ChatEvent> => {
   const { id, model, reasoning, refusal, text, toolCalls } = response
   const events: Array<ChatEvent> = [{ _tag: "Begin", id, model }]
   if (reasoning !== "") events.push({ _tag: "ReasoningDelta", text: reasoning })

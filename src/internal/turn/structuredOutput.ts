@@ -1,5 +1,5 @@
 /**
- * Answers that are values: a Schema becomes what is asked of the server, and the answer's text is decoded by it.
+ * Structured output: requests an answer that fits a Schema, and decodes its text.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -16,28 +16,28 @@ import { type Issue, issueOf } from "../issue.ts"
 import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { yieldToEventLoop } from "../transport/pacing.ts"
 
-/** A whole answer, and the value that its text stands for. */
+/** A complete answer and its decoded value. */
 export interface Decoded<A> {
   readonly response: ChatResponse
   readonly value: A
 }
 
-/** Servers want an object at the root: another shape goes under this name. */
-const wrapper = "value"
+/** The key of a value that is not an object. Servers require an object at the root. */
+const wrapperKey = "value"
 
-/** The part of the longest answer that is read as a value. A text is read several times, and a Schema takes its time. */
-const textShare = 4
+/** A text is decoded only up to `maxBodySize` divided by this, because it is scanned and decoded several times. */
+const textSizeDivisor = 4
 
-/** An answer with its value, or one whose calls come first. */
+/** An answer. It has no value if it contains tool calls to run first. */
 export type Answer<A> = Pick<Decoded<A>, "response"> & Partial<Decoded<A>>
 
-/** How the value is asked for. */
+/** The options of a request for a value. */
 interface Options extends Pick<ObjectOptions, "name" | "repair"> {
-  /** Whether the calls of an answer are run. Such an answer has no value yet. */
+  /** Whether the turn runs tool calls. An answer with calls has no value then. */
   readonly runsCalls?: boolean
 }
 
-/** Asks for an answer that decodes. With `repair` the model is told once what was wrong. */
+/** Requests an answer that decodes. With `repair`, sends the error of an answer to the model and tries once more. */
 export const ask = <A, I>(
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
@@ -51,79 +51,89 @@ export const ask = <A, I>(
     }),
     (shape) =>
       options.runsCalls === true && !request.config.wire.toolsWithFormat
-        ? askApart(shape, complete, request, schema, options)
-        : askFor(shape, complete, request, schema, options)
+        ? askAfterTools(shape, complete, request, schema, options)
+        : askWithFormat(shape, complete, request, schema, options)
   )
 
-/** For servers that do not take tools and a form in one request: the form is asked for once the model calls no tool. */
-const askApart = <A, I>(
-  asked: Shape,
+/**
+ * For servers that do not accept tools and a response format in one request. Sends the tools first, and the format when the
+ * model calls no tool and its answer does not decode.
+ */
+const askAfterTools = <A, I>(
+  shape: Shape,
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
   options: Options
 ): Effect.Effect<Answer<A>, ChatError> => {
-  const formed = { ...request, options: { ...request.options, tools: undefined, toolChoice: undefined } }
-  const form = askFor(asked, complete, formed, schema, options)
-  if (request.options?.toolChoice === "none" || !request.options?.tools?.length) return form
+  const withoutTools = { ...request, options: { ...request.options, tools: undefined, toolChoice: undefined } }
+  const formatted = askWithFormat(shape, complete, withoutTools, schema, options)
+  if (request.options?.toolChoice === "none" || !request.options?.tools?.length) return formatted
   return Effect.flatMap(
     complete(request),
     (response): Effect.Effect<Answer<A>, ChatError> =>
       response.toolCalls.length > 0
         ? Effect.succeed({ response })
-        : Effect.catchAll(decode(schema, asked.isWrapped, response, request.config.maxBodySize / textShare), () => form)
+        : Effect.catchAll(
+          decode(schema, shape.isWrapped, response, request.config.maxBodySize / textSizeDivisor),
+          () => formatted
+        )
   )
 }
 
-/** The value of an answer that is there already. */
-export const decoded = <A, I>(schema: Schema.Schema<A, I>, response: ChatResponse): Effect.Effect<A, ChatError> =>
+/** Decodes the value of an answer. */
+export const decodeResponse = <A, I>(
+  schema: Schema.Schema<A, I>,
+  response: ChatResponse
+): Effect.Effect<A, ChatError> =>
   Effect.map(decode(schema, shapeOf(schema).isWrapped, response, Infinity), ({ value }) => value)
 
-const askFor = <A, I>(
-  asked: Shape,
+const askWithFormat = <A, I>(
+  shape: Shape,
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
   { name = "answer", repair = false, runsCalls = false }: Options
 ): Effect.Effect<Answer<A>, ChatError> => {
-  const responseFormat = formatOf(request.config.wire.structuredOutput, name, asked.schema)
+  const responseFormat = formatOf(request.config.wire.structuredOutput, name, shape.schema)
   const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<Answer<A>, ChatError> =>
     Effect.flatMap(
       complete({ ...request, messages, options: { ...request.options, responseFormat } }),
       (response): Effect.Effect<Answer<A>, MalformedResponseError> =>
         runsCalls && response.toolCalls.length > 0
           ? Effect.succeed({ response })
-          : decode(schema, asked.isWrapped, response, request.config.maxBodySize / textShare)
+          : decode(schema, shape.isWrapped, response, request.config.maxBodySize / textSizeDivisor)
     )
   const messages = responseFormat?.type === "json_schema"
     ? request.messages
-    : withInstruction(request.messages, asked.schema)
+    : withInstruction(request.messages, shape.schema)
   return Effect.catchTag(attempt(messages), "MalformedResponseError", (error) => {
-    const said = asText(error.partial?.text)
-    return repair && said !== undefined
-      ? attempt([...messages, assistant(said), user(`${error.message}\nAnswer again, with the JSON alone.`)])
+    const text = asText(error.partial?.text)
+    return repair && text !== undefined
+      ? attempt([...messages, assistant(text), user(`${error.message}\nAnswer again, with the JSON alone.`)])
       : Effect.fail(error)
   })
 }
 
-/** The JSON Schema that is asked for, with an object at its root. */
+/** The JSON Schema of a request, with an object at its root. */
 export interface Shape {
   readonly schema: JsonSchema
+  /** Whether the value is in a field of the root object. */
   readonly isWrapped: boolean
 }
 
-/** The JSON Schema of a Schema. Throws for a Schema that has none. */
+/** Converts a Schema to a JSON Schema. Throws if it has none. */
 export const shapeOf = <A, I, R>(schema: Schema.Schema<A, I, R>): Shape => {
   const definitions: Record<string, JSONSchema.JsonSchema7> = {}
   const root: JsonRecord = { ...JSONSchema.fromAST(schema.ast, { definitions, topLevelReferenceStrategy: "skip" }) }
   const isWrapped = root["type"] !== "object"
   const shape = isWrapped
-    ? { type: "object", properties: { [wrapper]: root }, required: [wrapper], additionalProperties: false }
+    ? { type: "object", properties: { [wrapperKey]: root }, required: [wrapperKey], additionalProperties: false }
     : root
   return { isWrapped, schema: Object.keys(definitions).length === 0 ? shape : { ...shape, $defs: definitions } }
 }
 
-/** The form that is asked for, undefined for servers that take none. */
+/** The response format of a request. Undefined for servers that support none. */
 export const formatOf = (
   kind: "json_schema" | "json_object" | "none",
   name: string,
@@ -133,7 +143,7 @@ export const formatOf = (
   return kind === "none" ? undefined : { type: kind }
 }
 
-/** What OpenAI's strict mode takes in a schema. A server refuses (400) a strict schema that has more. */
+/** The keywords that OpenAI's strict mode supports. A server refuses (400) a strict schema with others. */
 const strictKeywords = new Set(
   `$ref $defs $id $schema title description examples default type properties required additionalProperties items anyOf
    enum const pattern format minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems`.split(
@@ -141,7 +151,7 @@ const strictKeywords = new Set(
   )
 )
 
-/** Whether OpenAI's strict mode takes a schema: every object says all of its members and needs each. */
+/** Whether OpenAI's strict mode supports a schema: each object must require all of its members and allow no others. */
 export const isStrict = (schema: unknown): boolean => {
   if (!isRecord(schema) || !Object.keys(schema).every((keyword) => strictKeywords.has(keyword))) return false
   if ("$ref" in schema) return Object.keys(schema).length === 1
@@ -154,35 +164,37 @@ export const isStrict = (schema: unknown): boolean => {
   return ["type", "anyOf", "enum", "const"].some((keyword) => keyword in schema) && inner.every(isStrict)
 }
 
-/** For servers that take no schema, the schema is said in words: in what is sent, not in what is kept. */
+/** Adds the schema to the system message that is sent, for servers without support for schemas. It is not stored. */
 export const withInstruction = (
   messages: ReadonlyArray<ChatMessage>,
   schema: JsonSchema
 ): ReadonlyArray<ChatMessage> => {
-  const words = `Answer with JSON alone, by this JSON Schema:\n${JSON.stringify(schema)}`
+  const instruction = `Answer with JSON alone, by this JSON Schema:\n${JSON.stringify(schema)}`
   const [first, ...rest] = messages
-  return first?.role === "system" ? [system(`${first.content}\n\n${words}`), ...rest] : [system(words), ...messages]
+  return first?.role === "system"
+    ? [system(`${first.content}\n\n${instruction}`), ...rest]
+    : [system(instruction), ...messages]
 }
 
 /**
- * The texts in an answer that may be the JSON that was asked for, the likeliest first: models put JSON into a fence,
- * behind their reasoning, or between sentences. Their sizes add up to a few times the answer's.
+ * The parts of an answer that may be the requested JSON, the most likely first. Models put JSON into a code fence, after
+ * reasoning or between sentences. The total size of the parts is a few times the size of the answer.
  */
 function* candidates(text: string): Generator<string> {
-  const most = 8
+  const maxValues = 8
   const answer = withoutReasoning(text).trim()
   yield answer
-  yield fenced(answer)
+  yield firstFencedBlock(answer)
   const start = answer.search(/[{[]/)
   const end = Math.max(answer.lastIndexOf("}"), answer.lastIndexOf("]")) + 1
   yield start === -1 || end <= start ? "" : answer.slice(start, end)
   const { open, values } = valuesIn(answer)
-  yield* values.slice(-most).reverse()
+  yield* values.slice(-maxValues).reverse()
   yield open
-  yield* values.slice(0, most)
+  yield* values.slice(0, maxValues)
 }
 
-/** The text behind reasoning in tags. The opening tag may be missing. */
+/** The text after reasoning in tags. The opening tag may be missing. */
 const withoutReasoning = (text: string): string => {
   const close = /<\/(?:think|thinking|reasoning|thought)\s{0,16}>/g
   const starts = /^\s*<(?:think|thinking|reasoning|thought)\s{0,16}>/.test(text.slice(0, 1024).trimStart())
@@ -195,8 +207,8 @@ const withoutReasoning = (text: string): string => {
   return rest.trim() === "" ? text : rest
 }
 
-/** The first fenced block. */
-const fenced = (text: string): string => {
+/** The content of the first fenced code block. */
+const firstFencedBlock = (text: string): string => {
   const fence = "```"
   const open = text.indexOf(fence)
   const begin = open === -1 ? -1 : text.indexOf("\n", open)
@@ -204,7 +216,9 @@ const fenced = (text: string): string => {
   return end === -1 ? "" : text.slice(begin, end).trim()
 }
 
-/** Models say null for what they leave out. Where a value does not decode, the null members at fault are left out. */
+/**
+ * Decodes a value. If that fails, decodes it without its invalid null members, because models send null for absent ones.
+ */
 const decodeLeniently = <A, I>(
   schema: Schema.Schema<A, I>,
   value: unknown
@@ -212,38 +226,38 @@ const decodeLeniently = <A, I>(
   const decodeOnce = Schema.decodeUnknownEither(schema)
   return Either.orElse(decodeOnce(value), (error) => {
     const all = Schema.decodeUnknownEither(schema, { errors: "all" })(value)
-    const faults: Faults = new Map()
-    if (Either.isLeft(all)) addFaults(faults, all.left.issue)
-    return Either.mapLeft(decodeOnce(withoutNulls(value, faults)), () => error)
+    const invalidPaths: InvalidPaths = new Map()
+    if (Either.isLeft(all)) addInvalidPaths(invalidPaths, all.left.issue)
+    return Either.mapLeft(decodeOnce(withoutNulls(value, invalidPaths)), () => error)
   })
 }
 
-/** Adds where an issue is. To format the issues would take ten times as long. */
-const addFaults = (faults: Faults, issue: ParseResult.ParseIssue): void => {
+/** Adds the paths of an issue. A formatter of issues would take ten times as long. */
+const addInvalidPaths = (invalidPaths: InvalidPaths, issue: ParseResult.ParseIssue): void => {
   if (issue._tag === "Composite") {
-    for (const inner of "_tag" in issue.issues ? [issue.issues] : issue.issues) addFaults(faults, inner)
+    for (const inner of "_tag" in issue.issues ? [issue.issues] : issue.issues) addInvalidPaths(invalidPaths, inner)
   } else if (issue._tag === "Pointer") {
-    let at = faults
+    let node = invalidPaths
     for (const key of typeof issue.path === "object" ? issue.path : [issue.path]) {
-      const next: Faults = at.get(key) ?? new Map()
-      at.set(key, next)
-      at = next
+      const next: InvalidPaths = node.get(key) ?? new Map()
+      node.set(key, next)
+      node = next
     }
-    addFaults(at, issue.issue)
+    addInvalidPaths(node, issue.issue)
   } else if ("issue" in issue) {
-    addFaults(faults, issue.issue)
+    addInvalidPaths(invalidPaths, issue.issue)
   }
 }
 
-/** Where values do not decode, by key. */
-interface Faults extends Map<PropertyKey, Faults> {}
+/** The paths of values that do not decode, as a tree of keys. */
+interface InvalidPaths extends Map<PropertyKey, InvalidPaths> {}
 
-const withoutNulls = (value: unknown, faults: Faults): unknown => {
-  if (Array.isArray(value)) return value.map((item, index) => withoutNulls(item, faults.get(index) ?? new Map()))
-  if (!isRecord(value) || faults.size === 0) return value
+const withoutNulls = (value: unknown, invalidPaths: InvalidPaths): unknown => {
+  if (Array.isArray(value)) return value.map((item, index) => withoutNulls(item, invalidPaths.get(index) ?? new Map()))
+  if (!isRecord(value) || invalidPaths.size === 0) return value
   const rest: Record<string, unknown> = {}
   for (const [key, member] of Object.entries(value)) {
-    const inner = faults.get(key)
+    const inner = invalidPaths.get(key)
     if (inner === undefined || member !== null) rest[key] = inner === undefined ? member : withoutNulls(member, inner)
   }
   return rest
@@ -264,7 +278,7 @@ const decode = <A, I>(
         partial: response
       })
     if (response.refusal !== "") return yield* fail(`The model refused: ${response.refusal}`)
-    // Servers that read JSON without a closing tag as reasoning have it there alone (vLLM, SGLang).
+    // vLLM and SGLang send JSON without a closing reasoning tag as reasoning and leave the text empty.
     const answer = response.text.trim() === "" ? response.reasoning : response.text
     if (answer.length > limit) {
       return yield* fail(`The answer is longer than the ${limit} characters that a value can have`)
@@ -274,7 +288,7 @@ const decode = <A, I>(
     for (const text of candidates(answer)) {
       if (seen.has(text)) continue
       seen.add(text)
-      // Each attempt at a long text is a stretch of work of its own.
+      // Decoding a long text blocks the event loop, so other fibers run between the attempts.
       const long = 2 ** 16
       if (text.length > long) yield* yieldToEventLoop
       const result = decodeText(schema, isWrapped, text, limit)
@@ -284,17 +298,19 @@ const decode = <A, I>(
     }
     if (issue === undefined) {
       return yield* fail(
-        `The answer is no JSON${response.finishReason === "length" ? ", it was cut at its limit" : ""}`
+        `The answer is not JSON${
+          response.finishReason === "length" ? ", because it was cut off by its token limit" : ""
+        }`
       )
     }
     const where = issue.path.length === 0 ? "" : ` at ${issue.path.map(String).join(".")}`
     return yield* fail(
-      `The answer does not have the form that was asked for${where}: ${issue.message}`,
+      `The answer does not match the requested schema${where}: ${issue.message}`,
       issue.path
     )
   })
 
-/** The value of a text, or what is wrong with it. Undefined for a text that is no JSON. */
+/** Decodes a text. Returns undefined if it is not JSON. */
 const decodeText = <A, I>(
   schema: Schema.Schema<A, I>,
   isWrapped: boolean,
@@ -310,7 +326,7 @@ const decodeText = <A, I>(
   const parsed = parseJson(text) ?? parseJson(withEscapes(text))
   if (parsed === undefined) return undefined
   const decoded = decodeValue(schema, isWrapped, parsed.value)
-  const inner = Either.isLeft(decoded) ? innerOf(parsed.value, limit) : undefined
+  const inner = Either.isLeft(decoded) ? unwrap(parsed.value, limit) : undefined
   if (inner === undefined) return decoded
   const other = decodeValue(schema, isWrapped, inner.value)
   return Either.isRight(other) ? other : decoded
@@ -323,8 +339,8 @@ const decodeValue = <A, I>(
   isWrapped: boolean,
   value: unknown
 ): Either.Either<A, Issue> => {
-  const content = isWrapped && isRecord(value) && wrapper in value ? value[wrapper] : value
-  // A Schema of the program recurses as deeply as it likes.
+  const content = isWrapped && isRecord(value) && wrapperKey in value ? value[wrapperKey] : value
+  // Decoding with a recursive Schema can overflow the stack.
   const decoded = Either.try({
     try: () => Either.mapLeft(decodeLeniently(schema, content), issueOf),
     catch: (error) => {
@@ -335,8 +351,8 @@ const decodeValue = <A, I>(
   return Either.flatMap(decoded, (result) => result)
 }
 
-/** Models put the one value that was asked for into a list, or write its JSON as a JSON text. */
-const innerOf = (value: unknown, limit: number): { readonly value: unknown } | undefined => {
+/** Unwraps a value: models put the requested value into a list of one item, or encode its JSON as a JSON string. */
+const unwrap = (value: unknown, limit: number): { readonly value: unknown } | undefined => {
   if (Array.isArray(value)) return value.length === 1 ? { value: value[0] } : undefined
   return typeof value === "string" && scan(value, limit).excess === undefined ? parseJson(value) : undefined
 }

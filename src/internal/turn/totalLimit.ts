@@ -1,5 +1,5 @@
 /**
- * The time that a turn of several requests may take, with its handlers and without the waits for approvals.
+ * The total time limit of a turn with several requests. Handlers count, and waits for approvals do not.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,35 +12,37 @@ import { monotonicMillis } from "../time.ts"
 export class TotalLimit {
   readonly #limit: Duration.Duration
   #start: number | undefined
-  /** How long the turn has waited for approvals. */
+  /** How long the turn has waited for approvals, in milliseconds. */
   #waited = 0
+  /** How many waits for approvals are in progress. */
   #waiting = 0
+  /** When the first of them began. */
   #since = 0
 
   constructor(limit: Duration.Duration) {
     this.#limit = limit
   }
 
-  /** The config of the next request, with what is left of the limit. */
-  config(config: LLMConfig): Effect.Effect<LLMConfig, TimeoutError> {
+  /** The config of the next request, with the remaining time as its `totalTimeout`. */
+  withRemaining(config: LLMConfig): Effect.Effect<LLMConfig, TimeoutError> {
     if (!Duration.isFinite(this.#limit)) return Effect.succeed(config)
-    return Effect.flatMap(this.#left, (left) => {
+    return Effect.flatMap(this.#remaining, (left) => {
       if (left <= 0) return Effect.fail(this.#error)
       return Effect.succeed(Either.getOrElse(override(config, { totalTimeout: left }), () => config))
     })
   }
 
-  /** Runs handlers. Those that an approval can hold up are not limited: the next request is. */
+  /** Runs handlers within the limit. If they can wait for an approval, only the next request checks the limit. */
   run<A, E>(handlers: Effect.Effect<A, E>, canWait: boolean): Effect.Effect<A, E | TimeoutError> {
     if (!Duration.isFinite(this.#limit)) return handlers
-    return Effect.flatMap(this.#left, (left) =>
+    return Effect.flatMap(this.#remaining, (left) =>
       canWait
         ? handlers
         : Effect.timeoutFail(handlers, { duration: Math.max(left, 0), onTimeout: () => this.#error }))
   }
 
-  /** Runs a wait for an approval, which does not count. */
-  readonly wait = <A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  /** Pauses the limit during a wait for an approval. */
+  readonly pauseDuring = <A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.acquireUseRelease(
       Effect.map(now, (now) => {
         if (this.#waiting++ === 0) this.#since = now
@@ -52,8 +54,8 @@ export class TotalLimit {
         })
     )
 
-  /** The milliseconds that are left, which begin to count with the first look. */
-  get #left(): Effect.Effect<number> {
+  /** The remaining milliseconds. The limit starts at the first read. */
+  get #remaining(): Effect.Effect<number> {
     return Effect.map(now, (now) => {
       this.#start ??= now
       return Duration.toMillis(this.#limit) - (now - this.#start - this.#waited)

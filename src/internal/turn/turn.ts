@@ -1,9 +1,9 @@
 /**
  * One turn of a conversation: a list of steps and one commit.
  *
- * A step is one request and its answer. A turn ends once, in one of four ways: completed, failed, stopped by the
- * conversation, or abandoned by its consumer. The first to end it commits what is kept, in the background, and the lock is
- * released after that. Only the turn's own fiber waits for the commit, and an interruption ends the wait.
+ * A step is one request and its answer. A turn ends exactly once: it completes, fails, is stopped by the conversation, or
+ * is abandoned by its consumer. The end of the turn commits its messages in the background and then releases the lock. Only
+ * the fiber of the turn waits for the commit. An interruption ends this wait, but not the commit.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -19,18 +19,18 @@ import type { ChatResponse, FinishReason, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { change, PartialResponse, saysNothing } from "../decode/response.ts"
 import { change as changeError } from "../errors/toChatError.ts"
-import type { Ran, TurnTools } from "../tools/turnTools.ts"
+import type { StepResult, TurnTools } from "../tools/turnTools.ts"
 import { type Stopped, stopped, untilAborted } from "../transport/wait.ts"
-import { blank, cutCall, withCallIds } from "./answers.ts"
+import { emptyAnswer, truncatedCallError, withCallIds } from "./answers.ts"
 import type { Question, StoreError } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
 import type { Holder } from "./lock.ts"
-import { Meter, plus } from "./meter.ts"
+import { Meter, sumKnownUsage } from "./meter.ts"
 import type { Resumed } from "./openCalls.ts"
 import { TotalLimit } from "./totalLimit.ts"
-import { type Calls, TurnSteps } from "./turnSteps.ts"
+import { type CallRun, TurnSteps } from "./turnSteps.ts"
 
-/** Makes a part of what cannot be interrupted interruptible again. */
+/** Restores interruptibility inside an uninterruptible region. */
 export type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 type State = "waiting" | "running" | "stopping" | "ended"
@@ -39,35 +39,35 @@ type State = "waiting" | "running" | "stopping" | "ended"
 export class Turn implements Holder {
   id: string
   readonly conversation: Conversation
-  /** What the turn answers. It is looked for when the turn begins if it is an earlier question. */
+  /** What the turn answers. If the input refers to an earlier turn, it is set after the turn has acquired the lock. */
   question: Question
-  /** The resources of the turn's calls: released when the turn is stopped, and with the turn's scope. */
+  /** Owns the resources of the turn's requests. Closed when the turn ends. */
   readonly scope: Scope.CloseableScope
-  /** Counts the tokens of the turn's calls. */
+  /** Counts the tokens of the turn's requests. */
   readonly meter: Meter = new Meter()
-  /** What the turn's requests ask for. */
+  /** The options of the turn's requests. */
   readonly options: CallOptions
   /** The tools that the turn runs. */
   readonly tools: TurnTools | undefined
-  /** The calls that the turn goes on with, if it does not begin with a question. */
+  /** The answered open calls of a stored turn, if this turn continues it. */
   resumed: Resumed | undefined
   /** Receives the events of tools while they run. */
   emit: (event: ToolEvent) => Effect.Effect<void> = () => Effect.void
-  /** Events that follow the end of the turn, before `Finish`. */
-  ending: ReadonlyArray<ToolEvent> = []
+  /** Events to emit after the end of the turn and before `Finish`. */
+  finalEvents: ReadonlyArray<ToolEvent> = []
   readonly #onInterrupt: "keep" | "rollback"
   readonly #onFailure: "keep" | "rollback"
   readonly #controller = new AbortController()
   readonly #settled: Deferred.Deferred<void>
   readonly #maxTokens: number | null
-  /** The time that is left of a turn with tools. */
+  /** The total time limit of a turn with tools. */
   readonly limit: TotalLimit | undefined
   readonly #steps: TurnSteps
-  /** The answer of the step that runs, as far as it has arrived. */
+  /** The part of the current step's answer that has arrived. */
   #partial = new PartialResponse()
   #state: State = "waiting"
-  /** How often the history had been cleared when the turn began. */
-  #clears = 0
+  /** The conversation's clear count when the turn acquired the lock. */
+  #clearCountAtStart = 0
 
   constructor(options: {
     readonly id: string
@@ -93,72 +93,75 @@ export class Turn implements Holder {
     this.#steps = new TurnSteps(this)
   }
 
-  /** Aborted when the conversation stops the turn: every request of the turn has it. */
+  /** Part of every request of the turn. Aborted when the conversation stops the turn. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Whether the turn is over, or about to be. */
+  /** Whether the turn has ended or is being stopped. */
   get hasEnded(): boolean {
     return this.#state === "stopping" || this.#state === "ended"
   }
 
-  /** The turn holds the lock. One that was stopped before gives it to the next. */
+  /** Called when the turn has acquired the lock. A turn that was stopped while it waited releases the lock. */
   readonly start: Effect.Effect<void> = Effect.suspend(() => {
-    this.#clears = this.conversation.clears
+    this.#clearCountAtStart = this.conversation.clearCount
     if (this.#state === "waiting") this.#state = "running"
     return this.#state === "running" ? Effect.void : this.conversation.lock.release(this)
   })
 
-  get canLeaveCalls(): boolean {
+  get canHaveOpenCalls(): boolean {
     return this.tools !== undefined
   }
 
-  /** The messages of the steps that are over. */
+  /** The messages of the completed steps. */
   get steps(): ReadonlyArray<ChatMessage> {
     return this.#steps.messages
   }
 
   /** The options of the next request. */
   get requestOptions(): Effect.Effect<CallOptions> {
-    return this.tools === undefined ? Effect.succeed(this.options) : this.tools.request(this.options)
+    return this.tools === undefined ? Effect.succeed(this.options) : this.tools.requestOptions(this.options)
   }
 
-  /** Runs an effect until the turn is stopped. */
-  wait<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Stopped> {
+  /** Runs the effect. Fails with `Stopped` when the turn is stopped. */
+  untilStopped<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | Stopped> {
     return untilAborted(effect, this.signal)
   }
 
-  /** Accumulates events of the step's answer. */
-  receive(events: ReadonlyArray<ChatEvent>): void {
+  /** Accumulates events of the current step's answer. */
+  addEvents(events: ReadonlyArray<ChatEvent>): void {
     this.#partial.add(events)
   }
 
   /**
-   * Ends a step with its complete answer. Returns the response of the turn, as the history has it, if the turn is done;
-   * undefined if another step follows. Without tools, a call that was cut fails the turn. The handlers can be interrupted,
-   * by `restore`, and so can the wait for the store.
+   * Ends a step with its complete answer. Returns the stored response if the turn is complete. Returns undefined if another
+   * step follows. If the turn has no tools and the arguments of a tool call are truncated, the turn fails. `restore` makes
+   * the handlers and the wait for the store interruptible.
    */
   endStep(response: ChatResponse, restore: Restore): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
-    const error = this.tools === undefined ? cutCall(response) : undefined
+    const error = this.tools === undefined ? truncatedCallError(response) : undefined
     if (error !== undefined) return this.fail(error, restore)
     const calls = this.#steps.begin(response, this.options.maxTokens ?? this.#maxTokens)
-    if (calls !== undefined) return this.#settle(calls, restore)
+    if (calls !== undefined) return this.#runCalls(calls, restore)
     const answer = this.tools === undefined ? withCallIds(response) : change(response, { toolCalls: [] })
     return this.#complete(answer, restore)
   }
 
-  /** Runs the calls that the turn goes on with. Returns what `endStep` returns. */
+  /** Settles the open calls of a continued turn. Returns the same as `endStep`. */
   resume(resumed: Resumed, restore: Restore): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
     this.resumed = undefined
     const calls = this.#steps.resume(resumed)
-    return calls === undefined ? Effect.succeed(undefined) : this.#settle(calls, restore)
+    return calls === undefined ? Effect.succeed(undefined) : this.#runCalls(calls, restore)
   }
 
-  /** Waits for the results of an answer's calls. A defect leaves the history as it was. */
-  #settle({ answer, run }: Calls, restore: Restore): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
+  /** Runs the calls of an answer. A defect of a handler ends the turn without a change of the history. */
+  #runCalls(
+    { answer, run }: CallRun,
+    restore: Restore
+  ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
     return Effect.flatMap(
-      Effect.exit(restore(this.wait(run))),
+      Effect.exit(restore(this.untilStopped(run))),
       (exit): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> => {
         if (Exit.isSuccess(exit)) return this.#afterCalls(answer, exit.value, restore)
         const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
@@ -170,41 +173,43 @@ export class Turn implements Holder {
     )
   }
 
-  /** Another step follows, unless calls stay open. */
+  /** Ends the step. Completes the turn if calls stay open. Otherwise returns undefined, and another step follows. */
   #afterCalls(
     answer: ChatResponse,
-    ran: Ran,
+    result: StepResult,
     restore: Restore
   ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
-    const events = this.#steps.end(answer, ran)
-    if (ran.isOpen) return this.#complete(change(answer, { toolCalls: ran.toolCalls }), restore, ran.messages, events)
+    const events = this.#steps.end(answer, result)
+    if (result.isOpen) {
+      return this.#complete(change(answer, { toolCalls: result.toolCalls }), restore, result.messages, events)
+    }
     this.#partial = new PartialResponse()
     return Effect.as(Effect.forEach(events, (event) => this.emit(event), { discard: true }), undefined)
   }
 
-  /** Keeps the step whose calls did not all end. */
-  get #leaveCalls(): Effect.Effect<void> {
-    return Effect.map(this.#steps.leave, (events) => {
+  /** Adds the current step to the messages if its calls run, with a result for each call. */
+  get #endOpenStep(): Effect.Effect<void> {
+    return Effect.map(this.#steps.endOpenStep, (events) => {
       if (events === undefined) return
       this.#partial = new PartialResponse()
-      this.ending = events
+      this.finalEvents = events
     })
   }
 
   /**
-   * The turn failed: the history keeps what `onFailure` says, the turn's resources are released, and the error with the
-   * steps of the turn is returned.
+   * Ends the turn with an error. Commits the messages or not, as `onFailure` says, and releases the resources. Then fails
+   * with the error, which contains the steps of the turn.
    */
   fail(error: ChatError, restore: Restore): Effect.Effect<never, ChatError | Stopped> {
-    return Effect.flatMap(this.#leaveCalls, () => {
+    return Effect.flatMap(this.#endOpenStep, () => {
       const usage = this.meter.partial(error.partial)
       const partial = error.partial ?? this.#partial.response("error")
-      const keep = this.#onFailure === "keep"
+      const write = this.#onFailure === "keep"
         ? this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false)
         : this.#rollback(usage)
       const commit = Effect.catchAll(
-        keep,
-        (error) => Effect.logWarning("A turn that failed could not be stored", error)
+        write,
+        (error) => Effect.logWarning("A failed turn could not be stored", error)
       )
       const { report } = this.#steps
       const reported = report?.steps?.length ? changeError(error, { partial: change(partial, report) }) : error
@@ -218,24 +223,24 @@ export class Turn implements Holder {
     })
   }
 
-  /** The stream of an answer ended without `Finish`. */
-  get truncated(): TruncatedError {
-    const partial = this.#part("error")
+  /** The error for a stream that ended without `Finish`. */
+  get truncatedError(): TruncatedError {
+    const partial = this.#partialResponse("error")
     return new TruncatedError({
       message: "The stream of the answer ended without Finish",
       partial: saysNothing(partial) && partial.usage === undefined ? undefined : partial
     })
   }
 
-  /** The response of a turn that was stopped, once it is settled. */
-  get interrupted(): Effect.Effect<ChatResponse> {
-    return Effect.map(this.done, () => this.#part("interrupted"))
+  /** Waits until the turn has ended. Returns the response of a stopped turn. */
+  get interruptedResponse(): Effect.Effect<ChatResponse> {
+    return Effect.map(this.done, () => this.#partialResponse("interrupted"))
   }
 
-  /** Waits until it is settled what is kept of the turn. */
+  /** Waits until the commit has succeeded or failed. */
   readonly done: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.#settled))
 
-  /** The conversation ends the turn. It does not wait until what is kept is stored. */
+  /** Stops the turn on behalf of the conversation. Does not wait for the commit. */
   readonly stop: Effect.Effect<void> = Effect.uninterruptible(Effect.suspend(() => {
     if (!this.hasEnded) {
       this.#state = "stopping"
@@ -244,44 +249,47 @@ export class Turn implements Holder {
     return this.abandon
   }))
 
-  /** Ends the turn before its answer is complete, unless it has ended, and releases its resources. */
+  /** Ends the turn before its answer is complete, and releases its resources. Has no effect on a turn that has ended. */
   readonly abandon: Effect.Effect<void> = Effect.suspend(() => {
-    // A turn that left the queue asked nothing.
-    const keep = this.#state === "waiting" ? Effect.void : this.#interrupt
-    // Nobody receives the error. The conversation still has the turn, and can try to save it again.
+    // A turn that never acquired the lock sent no request.
+    const commit = this.#state === "waiting" ? Effect.void : this.#commitInterrupted
+    // No caller is left to receive the error. The conversation keeps the unsaved turn, so `save` can retry.
     const end = this.#end(
-      Effect.catchAllCause(keep, (cause) => Effect.logWarning("An interrupted turn could not be stored", cause))
+      Effect.catchAllCause(commit, (cause) => Effect.logWarning("An interrupted turn could not be stored", cause))
     )
     return Effect.ensuring(end, Scope.close(this.scope, Exit.void))
   })
 
-  /** Ends the turn before its first request. Nothing is kept of it. */
-  readonly withdraw: Effect.Effect<void> = Effect.uninterruptible(
+  /** Ends the turn before its first request, without a commit. */
+  readonly cancel: Effect.Effect<void> = Effect.uninterruptible(
     Effect.zipRight(
       Effect.suspend(() => this.#end(Effect.void)),
       Effect.suspend(() => Scope.close(this.scope, Exit.void))
     )
   )
 
-  /** Keeps what `onInterrupt` says. */
-  get #interrupt(): Effect.Effect<void, StoreError> {
-    return Effect.flatMap(this.#leaveCalls, () => {
-      const response = this.#part("interrupted")
+  /** Commits an interrupted turn or not, as `onInterrupt` says. */
+  get #commitInterrupted(): Effect.Effect<void, StoreError> {
+    return Effect.flatMap(this.#endOpenStep, () => {
+      const response = this.#partialResponse("interrupted")
       return this.#onInterrupt === "rollback"
         ? this.#rollback(response.usage)
         : this.#commit(response, false)
     })
   }
 
-  /** Keeps nothing but what became of calls that the turn went on with: the store knows that they began. */
+  /**
+   * Counts the usage and commits no messages. The only exception is a continued turn: the store already has results for its
+   * calls that can be "unknown", so the actual results replace them.
+   */
   #rollback(usage: Usage | undefined): Effect.Effect<void, StoreError> {
-    const keep = this.#isCleared ? Effect.void : this.#steps.keepClaimed
-    return Effect.zipRight(this.conversation.recordUsage(usage), keep)
+    const storeClaimed = this.#isCleared ? Effect.void : this.#steps.storeClaimed
+    return Effect.zipRight(this.conversation.recordUsage(usage), storeClaimed)
   }
 
   /**
-   * Ends the turn with the complete answer of its last step, and with the results of its calls if others stay open.
-   * `events` follow.
+   * Completes the turn with the answer of its last step. If calls of that answer stay open, `results` are the results of
+   * its other calls, and `events` are emitted before `Finish`.
    */
   #complete(
     response: ChatResponse,
@@ -291,43 +299,51 @@ export class Turn implements Holder {
   ): Effect.Effect<ChatResponse, ChatError | Stopped> {
     const ended = events ?? this.#steps.addToReport(response, { messages: results, toolCalls: [] })
     const usage = this.meter.total(response)
-    const answer = change(response, { usage: plus(this.#earlier, usage), turnId: this.id, ...this.#steps.report })
-    let isLeft = false
+    const answer = change(response, {
+      usage: sumKnownUsage(this.#earlierUsage, usage),
+      turnId: this.id,
+      ...this.#steps.report
+    })
+    let isWaitInterrupted = false
     const commit = this.#commit(change(response, { usage }), true, results).pipe(
-      // The error has the answer that the store did not take.
+      // The program gets the answer from the error if the store fails.
       Effect.mapError((error) => changeError(error, { partial: answer })),
-      Effect.tapErrorCause((cause) => isLeft ? Effect.logWarning("A turn could not be stored", cause) : Effect.void)
+      Effect.tapErrorCause((cause) =>
+        isWaitInterrupted ? Effect.logWarning("A turn could not be stored", cause) : Effect.void
+      )
     )
-    const leave = Effect.sync(() => isLeft = true)
+    const markInterrupted = Effect.sync(() => isWaitInterrupted = true)
     return Effect.flatMap(
       this.#end(commit),
       (wait): Effect.Effect<ChatResponse, ChatError | Stopped> =>
-        wait === undefined ? Effect.fail(stopped) : Effect.map(Effect.onInterrupt(restore(wait), () => leave), () => {
-          this.ending = [...this.ending, ...ended]
-          return answer
-        })
+        wait === undefined
+          ? Effect.fail(stopped)
+          : Effect.map(Effect.onInterrupt(restore(wait), () => markInterrupted), () => {
+            this.finalEvents = [...this.finalEvents, ...ended]
+            return answer
+          })
     )
   }
 
-  /** What has arrived of the step's answer, with the usage of the turn. */
-  #part(reason: FinishReason): ChatResponse {
+  /** The part of the current step's answer that has arrived, with the usage of the whole turn. */
+  #partialResponse(reason: FinishReason): ChatResponse {
     const response = this.#partial.response(reason)
     const usage = this.meter.partial(response)
     return change(response, { usage, turnId: this.id, ...this.#steps.report })
   }
 
   get #isCleared(): boolean {
-    return this.#clears !== this.conversation.clears
+    return this.#clearCountAtStart !== this.conversation.clearCount
   }
 
-  /** The tokens of the requests that the turn had made before it went on. */
-  get #earlier(): Usage | undefined {
+  /** The tokens that the stored part of a continued turn used. */
+  get #earlierUsage(): Usage | undefined {
     return this.question.usage
   }
 
   /**
-   * Commits the turn: the question, the steps and the answer, which can be empty. A turn that is to replace others does so
-   * with a complete answer only. Nothing is kept of a turn whose history was cleared.
+   * Commits the messages of the turn: the question, the steps and the answer, which can be empty. A turn replaces other
+   * turns only if its answer is complete. If the history was cleared since the turn began, only the usage is counted.
    */
   #commit(
     response: ChatResponse,
@@ -335,21 +351,23 @@ export class Turn implements Holder {
     results: ReadonlyArray<ToolMessage> = []
   ): Effect.Effect<void, StoreError> {
     const { usage } = response
-    const { context: _sent, input, usage: _earlier, ...place } = this.question
-    const isKept = place.continues === true
-      ? isComplete || this.#steps.isClaimed
-      : isComplete || place.keepTurns === undefined
-    if (this.#isCleared || !isKept) return this.conversation.recordUsage(usage)
-    const total = change(response, { usage: plus(this.#earlier, usage) })
-    const answer = fromResponse(total) ?? blank(total)
+    const { context: _context, input, usage: _usage, ...position } = this.question
+    const isStored = position.continuesLast === true
+      ? isComplete || this.#steps.hasClaimedCalls
+      : isComplete || position.keepTurns === undefined
+    if (this.#isCleared || !isStored) return this.conversation.recordUsage(usage)
+    const total = change(response, { usage: sumKnownUsage(this.#earlierUsage, usage) })
+    const answer = fromResponse(total) ?? emptyAnswer(total)
     const messages = [...input, ...this.steps, answer, ...results]
     const onSettled = (events: ReadonlyArray<ToolEvent>): void => {
-      this.ending = [...events, ...this.ending]
+      this.finalEvents = [...events, ...this.finalEvents]
     }
-    return this.conversation.commit({ ...place, turnId: this.id, messages, usage, onSettled })
+    return this.conversation.commit({ ...position, turnId: this.id, messages, usage, onSettled })
   }
 
-  /** Ends the turn. Returns a wait for the commit, undefined if the turn had ended already. */
+  /**
+   * Ends the turn and starts the commit. Returns an effect that waits for the commit, or undefined if the turn had ended.
+   */
   #end<E>(commit: Effect.Effect<void, E>): Effect.Effect<Effect.Effect<void, E> | undefined> {
     return Effect.suspend(() => {
       if (this.#state === "ended") return Effect.succeed(undefined)

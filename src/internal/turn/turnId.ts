@@ -1,5 +1,5 @@
 /**
- * Ids of turns.
+ * Generates ids of turns.
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -9,9 +9,9 @@ const hexDigits = Effect.map(
   (number) => number.toString(16).padStart(8, "0")
 )
 
-/** A new id for a turn. */
+/** A new random id. */
 export const makeId: Effect.Effect<string> = Effect.zipWith(
   hexDigits,
   hexDigits,
-  (some, others) => `turn_${some}${others}`
+  (high, low) => `turn_${high}${low}`
 )

@@ -1,5 +1,5 @@
 /**
- * The steps of one turn: what those that are over add to the history, and the calls that run.
+ * The steps of one turn: the messages of its completed steps, and the tool calls of its current step.
  */
 import * as Effect from "effect/Effect"
 import type { CallOptions } from "../../CallOptions.ts"
@@ -9,7 +9,7 @@ import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMess
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { change } from "../decode/response.ts"
 import type { ToolError } from "../tools/toolError.ts"
-import type { Ran, TurnTools } from "../tools/turnTools.ts"
+import type { StepResult, TurnTools } from "../tools/turnTools.ts"
 import { isCutOff, withCallIds, withoutCutArguments } from "./answers.ts"
 import type { Question, StoreError } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
@@ -17,8 +17,8 @@ import type { Meter } from "./meter.ts"
 import { type Resumed, toResponse } from "./openCalls.ts"
 import type { TotalLimit } from "./totalLimit.ts"
 
-/** What the steps must know of their turn. */
-interface Turn {
+/** The part of a `Turn` that its steps use. */
+interface TurnContext {
   readonly id: string
   readonly conversation: Conversation
   readonly question: Question
@@ -29,136 +29,144 @@ interface Turn {
   readonly emit: (event: ToolEvent) => Effect.Effect<void>
 }
 
-/** An answer, and the run of its calls. */
-export interface Calls {
+/** An answer with tool calls, and the effect that runs them. */
+export interface CallRun {
   readonly answer: ChatResponse
-  readonly run: Effect.Effect<Ran, ToolError | StoreError | TimeoutError>
+  readonly run: Effect.Effect<StepResult, ToolError | StoreError | TimeoutError>
 }
 
-/** The results of an answer's calls, and the calls as the history keeps them. */
-type Results = Pick<Ran, "messages" | "toolCalls">
+/** The calls of an answer as they are stored, and their results. */
+type CallResults = Pick<StepResult, "messages" | "toolCalls">
 
 /** The steps of one turn. Mutable. */
 export class TurnSteps {
-  readonly #turn: Turn
-  /** The answer whose calls run. */
-  #open: ChatResponse | undefined
+  readonly #turn: TurnContext
+  /** The answer of the current step, while its calls are running. */
+  #unfinishedAnswer: ChatResponse | undefined
   #messages: ReadonlyArray<ChatMessage> = []
-  /** The results that the store has of the calls that the turn goes on with. Their outcome can be unknown yet. */
+  /**
+   * The results of answered calls that were stored before handlers started. The outcome of a call with a handler to run is
+   * "unknown".
+   */
   #claimed: ReadonlyArray<ToolMessage> | undefined
-  /** What became of them if they did not all end. */
-  #left: { readonly answer: ChatResponse; readonly messages: ReadonlyArray<ToolMessage> } | undefined
+  /** The first step with its actual results, if it ended before all of its calls did. */
+  #abortedStep: { readonly answer: ChatResponse; readonly messages: ReadonlyArray<ToolMessage> } | undefined
 
-  constructor(turn: Turn) {
+  constructor(turn: TurnContext) {
     this.#turn = turn
     const { limit, tools } = turn
-    if (limit !== undefined && tools !== undefined) tools.wait = limit.wait
+    if (limit !== undefined && tools !== undefined) tools.runApproval = limit.pauseDuring
   }
 
-  /** The messages of the steps that are over: answers, and the results of their calls. */
+  /** The messages of the completed steps: answers and the results of their calls. */
   get messages(): ReadonlyArray<ChatMessage> {
     return this.#messages
   }
 
-  /** Whether the store has results for the calls that the turn goes on with. */
-  get isClaimed(): boolean {
+  /** Whether the store has results of the calls that this turn resumed. */
+  get hasClaimedCalls(): boolean {
     return this.#claimed !== undefined
   }
 
-  /** The steps for the response of the turn. */
+  /** The steps as the response of the turn reports them. */
   get report(): Pick<ChatResponse, "steps" | "stepLimit"> | undefined {
     return this.#turn.tools?.report
   }
 
-  /** The calls of an answer, undefined if it ends the turn. */
-  begin(response: ChatResponse, maxTokens: number | null): Calls | undefined {
+  /** Returns the calls of an answer, or undefined if the answer ends the turn. */
+  begin(response: ChatResponse, maxTokens: number | null): CallRun | undefined {
     const { emit, meter, tools } = this.#turn
-    if (tools === undefined || tools.isLast || response.toolCalls.length === 0) return undefined
+    if (tools === undefined || tools.isLastStep || response.toolCalls.length === 0) return undefined
     const isCut = isCutOff(response, maxTokens)
     const answer = withCallIds(isCut ? withoutCutArguments(response) : response)
-    meter.answered(answer)
-    this.#open = answer
-    return { answer, run: this.#limited(tools.run(answer, isCut, this.#owner, emit), tools) }
+    meter.setAnswer(answer)
+    this.#unfinishedAnswer = answer
+    return { answer, run: this.#withTimeLimit(tools.run(answer, isCut, this.#owner, emit), tools) }
   }
 
-  /** The calls that the turn goes on with. Their results are stored before another step follows. */
-  resume({ answers, stored }: Resumed): Calls | undefined {
+  /** Returns the answered calls of a stored turn. Their results are stored before the next step starts. */
+  resume({ answers, stored }: Resumed): CallRun | undefined {
     const { emit, tools } = this.#turn
     if (tools === undefined) return undefined
     tools.restore(stored)
     const answer = toResponse(stored.answer)
-    const claim = (ran: Ran): Effect.Effect<void, StoreError> =>
-      Effect.tap(this.#store(answer, ran), () => {
-        this.#claimed = ran.messages
-        this.#open = answer
+    const claim = (result: StepResult): Effect.Effect<void, StoreError> =>
+      Effect.tap(this.#store(answer, result), () => {
+        this.#claimed = result.messages
+        this.#unfinishedAnswer = answer
       })
     const run = tools.resume(stored, answers, this.#owner, { claim, emit })
-    const kept = Effect.tap(run, (ran) => ran.isOpen ? Effect.void : this.#store(answer, ran))
-    return { answer, run: this.#limited(kept, tools) }
+    const runAndStore = Effect.tap(run, (result) => result.isOpen ? Effect.void : this.#store(answer, result))
+    return { answer, run: this.#withTimeLimit(runAndStore, tools) }
   }
 
-  #limited<A, E>(run: Effect.Effect<A, E>, tools: TurnTools): Effect.Effect<A, E | TimeoutError> {
-    return this.#turn.limit === undefined ? run : this.#turn.limit.run(run, tools.canWait)
+  #withTimeLimit<A, E>(run: Effect.Effect<A, E>, tools: TurnTools): Effect.Effect<A, E | TimeoutError> {
+    return this.#turn.limit === undefined ? run : this.#turn.limit.run(run, tools.canWaitForApproval)
   }
 
-  /** Replaces the stored turn, which ends with this step then. */
-  #store(answer: ChatResponse, results: Results): Effect.Effect<void, StoreError> {
+  /** Writes the stored turn again, so that it ends with this step. */
+  #store(answer: ChatResponse, results: CallResults): Effect.Effect<void, StoreError> {
     const { conversation, id, question } = this.#turn
     const messages = [...question.input, ...this.#toMessages(answer, results)]
-    const turn = { turnId: id, messages, usage: undefined, continues: true }
+    const turn = { turnId: id, messages, usage: undefined, continuesLast: true }
     return conversation.background.run(conversation.write(false, () => turn))
   }
 
-  /** The calls of an answer have ended. Another step follows, or the turn ends with calls that stay open. */
-  end(answer: ChatResponse, ran: Ran): ReadonlyArray<ToolEvent> {
-    this.#open = undefined
-    if (!ran.isOpen) this.#keep(answer, ran)
-    return [...ran.requests, ...this.addToReport(answer, ran)]
+  /** Ends a step after its calls have run. Returns the events to emit. */
+  end(answer: ChatResponse, result: StepResult): ReadonlyArray<ToolEvent> {
+    this.#unfinishedAnswer = undefined
+    if (!result.isOpen) this.#addMessages(answer, result)
+    return [...result.requests, ...this.addToReport(answer, result)]
   }
 
-  #keep(answer: ChatResponse, results: Results): void {
+  #addMessages(answer: ChatResponse, results: CallResults): void {
     this.#messages = [...this.#messages, ...this.#toMessages(answer, results)]
   }
 
-  #toMessages(answer: ChatResponse, { messages, toolCalls }: Results): ReadonlyArray<ChatMessage> {
+  #toMessages(answer: ChatResponse, { messages, toolCalls }: CallResults): ReadonlyArray<ChatMessage> {
     const message = fromResponse(change(answer, { toolCalls, usage: answer.usage ?? this.#turn.question.usage }))
     return message === undefined ? messages : [message, ...messages]
   }
 
-  /** Adds a step to the report of the turn. */
-  addToReport(answer: ChatResponse, { messages, toolCalls }: Results): ReadonlyArray<ToolEvent> {
+  /** Adds a step to the report of the turn. Returns its `StepFinish` event. */
+  addToReport(answer: ChatResponse, { messages, toolCalls }: CallResults): ReadonlyArray<ToolEvent> {
     const { meter, tools } = this.#turn
     if (tools === undefined) return []
     const usage = meter.usageOf(answer)
     const reason = answer.finishReason
-    const step = tools.add({ finishReason: reason, usage }, toolCalls, this.#owner, messages)
+    const step = tools.addStep({ finishReason: reason, usage }, toolCalls, this.#owner, messages)
     return [{ _tag: "StepFinish", step, reason, usage }]
   }
 
-  /** Keeps the step whose calls did not all end, with what is known of them. Returns the events of that, if there is one. */
-  get leave(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
+  /**
+   * Ends the current step if its calls are running, and adds it to the messages with a result for each call. Returns the
+   * events to emit, or undefined if no calls are running.
+   */
+  get endOpenStep(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
     return Effect.suspend(() => {
-      const answer = this.#open
+      const answer = this.#unfinishedAnswer
       const { tools } = this.#turn
       if (answer === undefined || tools === undefined) return Effect.succeed(undefined)
-      return Effect.map(tools.aborted, ({ events, messages }) => {
+      return Effect.map(tools.abort, ({ events, messages }) => {
         const results = { toolCalls: answer.toolCalls, messages }
-        if (this.#messages.length === 0) this.#left = { answer, messages }
-        this.#open = undefined
-        this.#keep(answer, results)
+        if (this.#messages.length === 0) this.#abortedStep = { answer, messages }
+        this.#unfinishedAnswer = undefined
+        this.#addMessages(answer, results)
         return [...events, ...this.addToReport(answer, results)]
       })
     })
   }
 
-  /** Stores what became of the calls that the turn went on with, of which the store has no outcome yet. */
-  get keepClaimed(): Effect.Effect<void, StoreError> {
+  /**
+   * Replaces the stored results of resumed calls by their actual results, if the step ended before all of its calls did.
+   */
+  get storeClaimed(): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
-      const [claimed, left] = [this.#claimed, this.#left]
-      if (claimed === undefined || left === undefined) return Effect.void
+      const [claimed, step] = [this.#claimed, this.#abortedStep]
+      if (claimed === undefined || step === undefined) return Effect.void
       const ids = new Set(claimed.map(({ toolCallId }) => toolCallId))
-      const messages = left.messages.filter(({ toolCallId }) => ids.has(toolCallId))
-      return this.#store(left.answer, { toolCalls: left.answer.toolCalls, messages })
+      const messages = step.messages.filter(({ toolCallId }) => ids.has(toolCallId))
+      return this.#store(step.answer, { toolCalls: step.answer.toolCalls, messages })
     })
   }
 

@@ -1,55 +1,55 @@
 /**
- * The writes of a conversation that add turns, or replace and remove them, with what the conversation chose.
+ * The writes of a conversation that add, replace and remove turns. They also store the conversation's own settings.
  */
 import * as Effect from "effect/Effect"
 import type { Commit } from "../../StoredConversation.ts"
 import { conflict } from "../history/errors.ts"
 import { store as noopStore } from "../history/noopStore.ts"
-import type { Choices } from "./choices.ts"
+import type { ChosenSettings } from "./chosenSettings.ts"
 import {
-  add,
   addedSince,
   addTurns,
+  addUsageIfKnown,
   type Content,
   type ConversationOptions,
   type FinishedTurn,
   firstTurns,
   type StoreError
 } from "./content.ts"
-import { checkContinues, plan } from "./openCalls.ts"
-import type { Unsettled } from "./unsettled.ts"
+import { checkIsLastTurn, planWrite } from "./openCalls.ts"
+import type { Unsaved } from "./unsaved.ts"
 
 /** The writes of one conversation. */
 export class Writes {
   readonly #options: ConversationOptions
-  readonly #choices: Choices
-  readonly #unsettled: Unsettled
+  readonly #chosenSettings: ChosenSettings
+  readonly #unsaved: Unsaved
 
-  constructor(options: ConversationOptions, choices: Choices, unsettled: Unsettled) {
+  constructor(options: ConversationOptions, choices: ChosenSettings, unsettled: Unsaved) {
     this.#options = options
-    this.#choices = choices
-    this.#unsettled = unsettled
+    this.#chosenSettings = choices
+    this.#unsaved = unsettled
   }
 
   /**
-   * Writes a turn. Returns the content with it. A turn that replaces others keeps those that were stored since, and fails
-   * with `ConflictError` if others were removed.
+   * Writes a turn and returns the new content. A turn that replaces others keeps the turns that were stored meanwhile. It
+   * fails with `ConflictError` if turns were removed meanwhile.
    */
-  append(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
+  addTurn(content: Content, turn: FinishedTurn): Effect.Effect<Content, StoreError> {
     const { id, store } = this.#options
     const { incarnation, version } = content
-    const added = turn.known === undefined ? [] : addedSince(content, turn.known)
+    const added = turn.knownTurnIds === undefined ? [] : addedSince(content, turn.knownTurnIds)
     if (added === undefined) return Effect.fail(conflict(id, version, version))
-    const chosen = Effect.zipRight(checkContinues(content, turn, id), this.#choices.apply(content))
+    const chosen = Effect.zipRight(checkIsLastTurn(content, turn, id), this.#chosenSettings.apply(content))
     return Effect.flatMap(chosen, (chosen) => {
-      const { extendsLast, keepTurns, settled, turns } = plan(content, {
+      const { extendsLast, keepTurns, settled, turns } = planWrite(content, {
         ...turn,
-        moved: [...turn.moved ?? [], ...added]
+        movedTurns: [...turn.movedTurns ?? [], ...added]
       })
-      const usage = add(this.#unsettled.withUnstored(content.usage), turn.usage)
-      const kept = firstTurns(chosen, keepTurns)
-      const summary = extendsLast ? chosen.summary : kept.summary
-      const write = keepTurns !== undefined || this.#choices.needsCommit(version)
+      const usage = addUsageIfKnown(this.#unsaved.withUnstored(content.usage), turn.usage)
+      const keptContent = firstTurns(chosen, keepTurns)
+      const summary = extendsLast ? chosen.summary : keptContent.summary
+      const write = keepTurns !== undefined || this.#chosenSettings.needsCommit(version)
         ? this.commit({
           expected: { incarnation, version },
           keepTurns: keepTurns === undefined ? undefined : content.firstTurn + keepTurns,
@@ -57,7 +57,7 @@ export class Writes {
           usage,
           ...(keepTurns === undefined ? {} : { summary })
         }, chosen)
-        : this.#storingChoices(store.append({
+        : this.#trackSettings(store.append({
           id,
           turnId: turn.turnId,
           expectedVersion: version,
@@ -67,24 +67,27 @@ export class Writes {
           systemPrompt: chosen.prompt,
           settings: chosen.settings
         }))
-      return Effect.map(this.#unsettled.storing(usage, write), (version) => {
-        this.#unsettled.stored()
+      return Effect.map(this.#unsaved.trackWrite(usage, write), (version) => {
+        this.#unsaved.confirmTurn()
         turn.onSettled?.(settled)
-        return { ...addTurns(kept, turns), summary, version, usage }
+        return { ...addTurns(keptContent, turns), summary, version, usage }
       })
     })
   }
 
-  /** A write that also stores what is chosen. */
+  /** Commits a change together with the conversation's own settings. */
   commit(commit: Omit<Commit, "id">, chosen: Content): Effect.Effect<number, StoreError> {
     const { id, store } = this.#options
-    return this.#storingChoices(
-      Effect.map(store.commit({ id, ...commit, ...this.#choices.columns(chosen) }), ({ version }) => version)
+    return this.#trackSettings(
+      Effect.map(
+        store.commit({ id, ...commit, ...this.#chosenSettings.commitFields(chosen) }),
+        ({ version }) => version
+      )
     )
   }
 
-  #storingChoices<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
-    // A conversation without a store has no other place than its chats for what they chose.
-    return this.#choices.storing(write, this.#options.store !== noopStore)
+  #trackSettings<A>(write: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> {
+    // Without a store, only the chats know their settings. They choose them again when the session is created again.
+    return this.#chosenSettings.trackWrite(write, this.#options.store !== noopStore)
   }
 }

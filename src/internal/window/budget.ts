@@ -1,6 +1,8 @@
 /**
- * Finds the start of the last turns that fit into a limit. The start of a full window moves in steps of several turns:
- * consecutive requests then start with the same messages, and servers can use their prompt caches.
+ * Finds the start of the last turns that fit into a limit.
+ *
+ * The start of a full window moves in steps of several turns. Consecutive requests then start with the same messages, so
+ * servers can use their prompt caches.
  */
 import * as Effect from "effect/Effect"
 import type { AtMost, HistoryWindow, Input, Selection } from "../../HistorySelection.ts"
@@ -11,7 +13,7 @@ import { type History, TurnScanner } from "./turnScanner.ts"
 /** The start of the last `turns` turns, or a later turn unless `isExact`. */
 export const startOfLast = (turns: number, isExact: boolean, input: Input): number => {
   const scanner = new TurnScanner(input)
-  const starts: Array<TurnStart> = []
+  const starts: Array<FittingStart> = []
   while (scanner.isIncomplete || scanner.turns < turns) {
     if (scanner.read() === undefined) break
     if (scanner.turns > starts.length) starts.push({ index: scanner.start, size: scanner.turns })
@@ -36,7 +38,7 @@ export const startWithin = (
     return (isExact ? starts.at(-1)?.index : chooseStart(input, starts, room)) ?? required
   })
 
-/** The start of the last turns that take at most half of the tokens from `start` on. */
+/** The start of the last turns that take at most half of the tokens after `start`. */
 export const startOfNewerHalf = (counter: TokenCounter, input: Input, start: number): Effect.Effect<number> =>
   Effect.gen(function*() {
     const total = yield* sum(counter, input.messages.slice(start))
@@ -44,18 +46,20 @@ export const startOfNewerHalf = (counter: TokenCounter, input: Input, start: num
     return starts.at(-1)?.index ?? required
   })
 
-interface Fitting {
+/** The turn starts that fit into a limit. */
+interface FittingStarts {
+  /** See `TurnScanner.required`. */
   readonly required: number
   /** From the newest to the oldest. */
-  readonly starts: ReadonlyArray<TurnStart>
+  readonly starts: ReadonlyArray<FittingStart>
 }
 
-const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effect.Effect<Fitting> =>
+const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effect.Effect<FittingStarts> =>
   Effect.suspend(() => {
     const scanner = new TurnScanner(input)
-    const starts: Array<TurnStart> = []
+    const starts: Array<FittingStart> = []
     const isEnough = (size: number): boolean => {
-      // False for NaN, which fits no budget.
+      // NaN fits no budget.
       const fits = size <= room
       if (fits && scanner.turns > starts.length) starts.push({ index: scanner.start, size })
       return !fits && !scanner.isIncomplete
@@ -63,25 +67,25 @@ const fittingStarts = (room: number, counter: TokenCounter, input: Input): Effec
     return Effect.map(tally(counter, scanner.read, isEnough), () => ({ required: scanner.required, starts }))
   })
 
-/** A turn start, and the size of the history from there on, in the unit of the window's limit. */
-export interface TurnStart {
+/** A turn start, and the size of the history after it, in the unit of the window's limit. */
+export interface FittingStart {
   readonly index: number
   readonly size: number
 }
 
-/** Windows with fewer turns move turn by turn: a larger step would leave too few. */
+/** Windows with fewer turns move by one turn, because a larger step would leave too few turns. */
 const minTurns = 4
 
 /**
  * Chooses one of the turn starts that fit, which are ordered from the newest to the oldest.
  *
- * The candidates use at least two thirds of the limit, or drop at most three turns. The chosen one is the turn whose index
- * in the conversation is divisible by the highest power of two. As the history grows turn by turn, the choice stays the same
- * for at least four turns on average, and it depends only on the history.
+ * The candidates use at least two thirds of the limit, or drop at most three turns. Of these, the result is the turn with
+ * an index in the conversation that is divisible by the highest power of two. When turns are added to the history, the
+ * result stays the same for at least four turns on average. It depends only on the history.
  */
 export const chooseStart = (
   { messages, offset = 0, turnStarts }: History,
-  starts: ReadonlyArray<TurnStart>,
+  starts: ReadonlyArray<FittingStart>,
   limit: number
 ): number | undefined => {
   const oldest = starts.at(-1)
@@ -106,14 +110,16 @@ export const chooseStart = (
 /** The highest power of two that divides the number. */
 const powerOfTwo = (n: number): number => n === 0 ? Infinity : n & -n
 
-/** The limits of a part of the history that is enough for both windows. */
+/** The last turns that are enough for both windows. */
 export const union = (a: AtMost | undefined, b: AtMost | undefined): AtMost | undefined =>
   a && b && {
     turns: Math.max(a.turns ?? 0, b.turns ?? 0),
     tokens: Math.max(a.tokens ?? 0, b.tokens ?? 0)
   }
 
-/** A window with the newer half of the selection. Makes no summary: the original window already made one or failed to. */
+/**
+ * A window with the newer half of the selection. It makes no summary, because the original window has already tried.
+ */
 export const half = (self: HistoryWindow): HistoryWindow => ({
   atMost: self.atMost,
   select: (input) => Effect.flatMap(self.select(input), (selection) => halve(input, selection)),
@@ -123,7 +129,7 @@ export const half = (self: HistoryWindow): HistoryWindow => ({
   }
 })
 
-/** If no turn is left to drop, the summary is dropped. */
+/** Keeps the newer half of the selected turns. If no turn can be dropped, drops the summary. */
 const halve = (input: Input, { messages, start, summary }: Selection): Effect.Effect<Selection> => {
   const from = Math.max(0, start)
   const history = messages === undefined ? input.messages : [...input.messages.slice(0, from), ...messages]

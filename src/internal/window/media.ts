@@ -5,15 +5,15 @@ import { type ChatMessage, type ContentPart, text, type ToolMessage, type UserMe
 import { type History, TurnScanner } from "./turnScanner.ts"
 
 /** Caches the results, because token counters cache counts by message object. */
-const replaced = new WeakMap<ChatMessage, ChatMessage>()
+const replacements = new WeakMap<ChatMessage, ChatMessage>()
 
-/** The message with a text part in the place of each image, recording or file. */
+/** Replaces each image, audio and file of a message by a text. */
 export const withoutMedia = (message: ChatMessage): ChatMessage => {
   if (!hasMedia(message)) return message
-  const known = replaced.get(message)
+  const known = replacements.get(message)
   if (known !== undefined) return known
   const result = replace(message)
-  replaced.set(message, result)
+  replacements.set(message, result)
   return result
 }
 
@@ -32,7 +32,7 @@ const replace = (message: UserMessage | ToolMessage): ChatMessage => {
   return { ...rest, content: [message.content, ...notes].join("\n") }
 }
 
-/** The history with media in its last turns only. The new messages belong to the last of these turns. */
+/** Replaces media in all but the last `turns` turns. The turn of the new messages counts as the last one. */
 export const withoutOldMedia = (turns: number, history: History): ReadonlyArray<ChatMessage> => {
   const scanner = new TurnScanner(history)
   while (scanner.isIncomplete || scanner.turns < turns - 1) if (scanner.read() === undefined) break

@@ -9,7 +9,7 @@ export const Turns: Schema.Schema<number> = Schema.Int.pipe(Schema.greaterThanOr
 
 export const Tokens: Schema.Schema<number> = Schema.Finite.pipe(Schema.positive())
 
-/** Throws for invalid settings, because they are mistakes in the program. Constructors of Schema classes do the same. */
+/** Makes a check that throws for invalid settings, because they are bugs of the program. Schema classes throw too. */
 const check = <A, I>(schema: Schema.Schema<A, I>): (settings: A) => A => {
   const validate = Schema.validateEither(schema)
   return (settings) => Either.getOrThrowWith(validate(settings), (error: ParseResult.ParseError) => error)

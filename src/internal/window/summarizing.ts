@@ -1,5 +1,5 @@
 /**
- * Decides which turns to summarize, and requests the summary.
+ * Decides which turns to summarize, and requests the summaries.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,7 +9,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Complete, Input, SummarizeOptions, Summary } from "../../HistorySelection.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
 import { tally } from "./tally.ts"
-import { inFront, withToolsAsText } from "./transcript.ts"
+import { systemAndSummary, withToolsAsText } from "./transcript.ts"
 import { TurnScanner } from "./turnScanner.ts"
 
 interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
@@ -17,34 +17,34 @@ interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
   readonly instruction: string
 }
 
-/** The messages that one request summarizes, together with the summary before them. */
-interface Step {
+/** The messages that one request summarizes. The request also contains the previous summary. */
+interface SummaryStep {
   readonly from: number
   readonly to: number
 }
 
-/** A turn start, and the tokens of the history from there to its end. */
+/** A turn start, and the tokens of the history after it. */
 interface TurnCost {
   readonly start: number
   readonly cost: number
 }
 
 /** The stored summary, unless it replaces more messages than the history has. */
-export const current = ({ messages, summary }: Input): Summary | undefined =>
+export const currentSummary = ({ messages, summary }: Input): Summary | undefined =>
   summary !== undefined && summary.replaces <= messages.length ? summary : undefined
 
-/** Summarizes turns in steps. The first step without a usable summary ends this and logs a warning. */
+/** Summarizes turns in steps. Stops and logs a warning if a step returns no usable summary. */
 export const compact = (rules: Rules, input: Input, complete: Complete): Effect.Effect<Option.Option<Summary>> =>
   Effect.gen(function*() {
     const { instruction, model } = rules
     const callOptions = model === undefined ? {} : { options: { model } }
-    let summary = current(input)
+    let summary = currentSummary(input)
     let made: Option.Option<Summary> = Option.none()
-    for (const { from, to } of yield* plan(rules, input)) {
+    for (const { from, to } of yield* planSteps(rules, input)) {
       const asked = complete({
         ...callOptions,
         messages: [
-          ...inFront(input.system, summary?.text),
+          ...systemAndSummary(input.system, summary?.text),
           ...withToolsAsText(input.messages.slice(from, to)),
           user(instruction)
         ]
@@ -60,11 +60,11 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
     return made
   })
 
-/** The steps of summarizing. None if the turns since the last summary are within the limits. */
-const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<Step>> =>
+/** Plans the steps. Empty if the turns since the last summary are within the limits. */
+const planSteps = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<SummaryStep>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
-    const scanner = new TurnScanner(input, current(input)?.replaces ?? 0)
+    const scanner = new TurnScanner(input, currentSummary(input)?.replaces ?? 0)
     /** From the newest to the oldest. */
     const costs: Array<TurnCost> = []
     let kept = 0
@@ -75,16 +75,17 @@ const plan = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<Reado
       return false
     }
     return Effect.map(
-      tally(when.tokens === undefined ? free : counter, scanner.read, onRead),
-      (cost) => scanner.turns > turns || cost > tokens ? toSteps(costs.slice(kept - 1).reverse(), tokens) : []
+      tally(when.tokens === undefined ? freeCounter : counter, scanner.read, onRead),
+      (cost) => scanner.turns > turns || cost > tokens ? toSummarySteps(costs.slice(kept - 1).reverse(), tokens) : []
     )
   })
 
-const free: TokenCounter = { count: () => 0 }
+/** Replaces the counter if there is no token limit, so that nothing is counted. */
+const freeCounter: TokenCounter = { count: () => 0 }
 
 /** Groups turns, from the oldest to the newest, into steps of at most `tokens` tokens and at least one turn. */
-const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<Step> => {
-  const steps: Array<Step> = []
+const toSummarySteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<SummaryStep> => {
+  const steps: Array<SummaryStep> = []
   let [first, ...rest] = costs
   if (first === undefined) return steps
   for (const [index, next] of rest.entries()) {
@@ -98,7 +99,7 @@ const toSteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<
 
 const describe = (error: ChatError): string => `${error._tag}: ${error.message}`
 
-/** The text of a complete summary, or the reason why the answer is not one. */
+/** The text of a complete summary. Fails with the reason why an answer is not usable. */
 const usableText = ({ finishReason, refusal, text }: ChatResponse): Effect.Effect<string, string> => {
   const isComplete = finishReason === "stop" || finishReason === "other"
   if (!isComplete) return Effect.fail(`the answer ended with the finish reason "${finishReason}"`)

@@ -7,11 +7,11 @@ import { withoutMedia } from "./media.ts"
 import { type History, TurnScanner } from "./turnScanner.ts"
 
 /** Counts only the parts of a message that every window sends, without media and reasoning. */
-const texts = make({ reasoning: false })
+const textCounter = make({ reasoning: false })
 
 /**
- * Whether the window chooses the same messages from this tail as from the complete history. The store loads more of the
- * history until this is true or the history is complete.
+ * Whether the window chooses the same messages from this tail as from the complete history. The conversation loads
+ * more of the history until this is true or the history is complete.
  */
 export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): boolean => {
   const { messages, offset = 0 } = tail
@@ -20,8 +20,8 @@ export const isTailEnough = ({ tokens = 0, turns = 0 }: AtMost, tail: History): 
   while (scanner.isIncomplete || scanner.turns < turns || counted < tokens) {
     const message = scanner.read()
     if (message === undefined) return false
-    counted += texts.count(withoutMedia(message))
+    counted += textCounter.count(withoutMedia(message))
   }
-  // The scanner also ends in the middle of the turn that the new messages continue, if the tail does.
+  // If the tail starts in the middle of the turn that the new messages continue, the scanner ends there too.
   return scanner.start > 0 || offset === 0 || messages[0]?.role === "user"
 }

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { ChatMessage } from "../../ChatMessage.ts"
 import type { TokenCounter } from "../../tokens/TokenCounter.ts"
 
-/** Adds up the counts of messages until there are no more, or until `isEnough` is true for the sum. */
+/** Adds up the token counts of messages until there are no more messages, or `isEnough` returns true for the sum. */
 export const tally = (
   counter: TokenCounter,
   next: () => ChatMessage | undefined,

@@ -4,18 +4,21 @@
 import { assistant, type ChatMessage, type SystemMessage, user } from "../../ChatMessage.ts"
 
 /** The system message and the summary, if there are any. */
-export const inFront = (system: SystemMessage | undefined, summary: string | undefined): ReadonlyArray<ChatMessage> => [
+export const systemAndSummary = (
+  system: SystemMessage | undefined,
+  summary: string | undefined
+): ReadonlyArray<ChatMessage> => [
   ...(system === undefined ? [] : [system]),
   ...(summary === undefined ? [] : [user("Summarize our conversation so far."), assistant(summary)])
 ]
 
 /**
- * Replaces tool calls, their results and the answer after them by one assistant message of text, because some servers refuse
- * tool messages in a request without tools.
+ * Replaces tool calls, their results and the following answer by one assistant message with text, because some servers
+ * reject tool messages in a request without tools.
  */
 export const withToolsAsText = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage> => {
   const written: Array<ChatMessage> = []
-  /** The paragraphs of the assistant message that is being written. */
+  /** The paragraphs of the next assistant message. */
   let paragraphs: Array<string> = []
   const names = new Map<string, string>()
   const flush = (): void => {

@@ -1,34 +1,34 @@
 /**
- * Reads a history from its newest message back, turn by turn.
+ * Reads a history from the newest to the oldest message, and finds the starts of turns.
  */
 import type { ChatMessage } from "../../ChatMessage.ts"
 import type { Input } from "../../HistorySelection.ts"
 
-/** A history, or the end of one, and the messages that follow it. */
+/** A history, or the end of a history, and the new messages after it. */
 export type History = Pick<Input, "messages" | "opening" | "offset" | "turnStarts">
 
 /**
- * Finds the messages at which a request can start: a user message after which every tool result has its call, or the first
- * message of the conversation.
+ * Finds the messages at which a request can start. These are the first message of the conversation, and each user message
+ * after which every tool result has its call.
  */
 export class TurnScanner {
   /** The index of the oldest turn start found so far. */
   start: number
   /** The number of turns read so far, without the turn that the new messages continue. */
   turns = 0
-  /** The start of the turn that the new messages continue, which must be sent. The history's length if they start one. */
+  /** The start of the turn that the new messages continue. It must be sent. The history's length if they start a turn. */
   required: number
-  /** Whether older messages are still needed to complete the turn that the new messages continue. */
+  /** Whether the start of the turn that the new messages continue was not read yet. */
   isIncomplete: boolean
 
   readonly #messages: ReadonlyArray<ChatMessage>
   readonly #floor: number
   readonly #isTail: boolean
   #index: number
-  /** The ids of tool results whose calls have not been read yet. Ids can repeat from turn to turn. */
+  /** The ids of tool results without a call so far. Ids can repeat from turn to turn. */
   readonly #openResults = new Set<string>()
 
-  /** Reads no message before the index `floor`. */
+  /** `floor` is the index of the oldest message to read. */
   constructor({ messages, offset = 0, opening }: History, floor = 0) {
     this.#messages = messages
     this.#floor = floor

@@ -101,7 +101,7 @@ describe("a fair queue", () => {
     const served: Array<string> = []
     for (let head = queue.head; head !== undefined; head = queue.head) {
       served.push(head)
-      queue.served(head.slice(0, 1), head)
+      queue.removeServed(head.slice(0, 1), head)
     }
     return served
   }
@@ -117,7 +117,7 @@ describe("a fair queue", () => {
 
   it("serves a group that returns after the others", () => {
     const queue = queueOf("a1", "b1", "c1")
-    queue.served("a", "a1")
+    queue.removeServed("a", "a1")
     queue.join("a", "a2")
     assert.deepStrictEqual(order(queue), ["b1", "c1", "a2"])
   })

@@ -1,6 +1,5 @@
 /**
- * The loop of a turn's steps, for answers that come as one response and for answers that are streamed, and the request
- * that each step sends.
+ * Runs the steps of a turn in a loop, for complete and for streamed answers, and builds the request of each step.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -23,25 +22,25 @@ import { type Stopped, stopped } from "../transport/wait.ts"
 import { type Batch, EventQueue } from "./eventQueue.ts"
 import type { Restore, Turn } from "./turn.ts"
 
-/** Sends the request of the turn's next step. */
+/** Builds the request of the next step, and sends it with `f`. */
 export type Send = <A>(
   f: (request: ChatRequest) => Effect.Effect<A, ChatError | Stopped>
 ) => Effect.Effect<A, ChatError | Stopped>
 
-/** An answer that comes as one response. */
-interface Answer {
+/** A complete answer. It can also have the decoded value. */
+interface HasResponse {
   readonly response: ChatResponse
 }
 
-/** Runs the steps of a turn, each with one response. A turn that was stopped has the response alone. */
-export const complete = <A extends Answer>(
+/** Runs the steps of a turn with complete answers. If the turn is stopped, the result has only the response. */
+export const complete = <A extends HasResponse>(
   turn: Turn,
   send: Send,
   ask: (request: ChatRequest) => Effect.Effect<A, ChatError>
-): Effect.Effect<A | Answer, ChatError> =>
+): Effect.Effect<A | HasResponse, ChatError> =>
   Effect.uninterruptibleMask((restore) => {
-    const step: Effect.Effect<A | Answer, ChatError | Stopped> = Effect.matchEffect(
-      restore(send((request) => turn.wait(ask(request)))),
+    const step: Effect.Effect<A | HasResponse, ChatError | Stopped> = Effect.matchEffect(
+      restore(send((request) => turn.untilStopped(ask(request)))),
       {
         onFailure: (error) =>
           error._tag === "Stopped"
@@ -59,32 +58,33 @@ export const complete = <A extends Answer>(
       turn.resume(resumed, restore),
       (response) => response === undefined ? step : Effect.succeed({ response })
     )
-    return Effect.catchTag(first, "Stopped", () => Effect.map(restore(turn.interrupted), (response) => ({ response })))
+    return Effect.catchTag(first, "Stopped", () =>
+      Effect.map(restore(turn.interruptedResponse), (response) => ({ response })))
   })
 
-/** The events of a turn, as its consumer pulls them. */
-export const events = <A>(
+/** Runs the steps of a turn with streamed answers. Returns the pull of its events. */
+export const stream = <A>(
   turn: Turn,
   send: Send,
   open: (request: ChatRequest) => Pull<ChatEvent, ChatError>,
   f: MapEvents<A>
 ): Pull<A, ChatError> => new TurnEvents(turn, send, open, f).pull
 
-/** Maps events, a chunk at a time. */
-type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
+/** Maps the events of a stream, one chunk at a time. */
+export type MapEvents<A> = (events: ReadonlyArray<ChatEvent>) => ReadonlyArray<A>
 
-type Calls = EventQueue<ChatResponse | undefined, ChatError | Stopped>
+type CallQueue = EventQueue<ChatResponse | undefined, ChatError | Stopped>
 
 /** The loop of a streamed turn. */
 class TurnEvents<A> {
   readonly #turn: Turn
-  readonly #f: MapEvents<A>
+  readonly #mapEvents: MapEvents<A>
   readonly #first: Pull<ChatEvent, ChatError>
-  /** The step's answer, once its first events have arrived. */
+  /** The pull of the current answer. Set when its first events arrive. */
   #answer: Pull<ChatEvent, ChatError> | undefined
-  /** The handlers that run. */
-  #calls: Calls | undefined
-  /** What follows the end of the turn: nothing, or the error that ended it. */
+  /** The events of the running handlers. */
+  #calls: CallQueue | undefined
+  /** The result of all pulls after the end of the turn: the end of the stream, or the error of the turn. */
   #end: Pull<A, ChatError> | undefined
 
   constructor(
@@ -94,7 +94,7 @@ class TurnEvents<A> {
     f: MapEvents<A>
   ) {
     this.#turn = turn
-    this.#f = f
+    this.#mapEvents = f
     this.#first = Effect.mapError(
       send((request) => {
         const pull = open(request)
@@ -125,36 +125,38 @@ class TurnEvents<A> {
       if (this.#turn.hasEnded) return this.#interrupted
       const last = events[events.length - 1]
       if (last !== undefined && isFinish(last)) return this.#endStep(events.slice(0, -1), last)
-      this.#turn.receive(events)
-      return Effect.succeed(this.#f(events))
+      this.#turn.addEvents(events)
+      return Effect.succeed(this.#mapEvents(events))
     },
     onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
       if (Option.isSome(error)) return this.#fail(error.value)
-      return this.#turn.hasEnded ? this.#interrupted : this.#fail(this.#turn.truncated)
+      return this.#turn.hasEnded ? this.#interrupted : this.#fail(this.#turn.truncatedError)
     }
   }
 
-  /** Events before the end of a step are emitted, also if the turn fails at its end. */
-  #endStep(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+  /** Ends a step. Its last events are emitted even if the end of the step fails. */
+  #endStep(lastEvents: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
     const { tools } = this.#turn
-    if (tools !== undefined && !tools.isLast && event.response.toolCalls.length > 0) {
+    if (tools !== undefined && !tools.isLastStep && event.response.toolCalls.length > 0) {
       const begin = this.#runCalls((restore) => this.#turn.endStep(event.response, restore))
-      return before.length === 0 ? Effect.zipRight(begin, this.pull) : Effect.map(begin, () => this.#f(before))
+      return lastEvents.length === 0
+        ? Effect.zipRight(begin, this.pull)
+        : Effect.map(begin, () => this.#mapEvents(lastEvents))
     }
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(
         Effect.exit(this.#turn.endStep(event.response, restore)),
-        (exit) => this.#afterStep(before, exit, restore, event)
+        (exit) => this.#afterStep(lastEvents, exit, restore, event)
       )
     )
   }
 
-  /** Runs handlers in a fiber of the turn, whose events are pulled meanwhile. */
+  /** Runs handlers in a fiber that belongs to the turn. The consumer pulls their events while they run. */
   #runCalls(
     end: (restore: Restore) => Effect.Effect<ChatResponse | undefined, ChatError | Stopped>
   ): Effect.Effect<void> {
     return Effect.uninterruptible(Effect.suspend(() => {
-      const calls: Calls = new EventQueue()
+      const calls: CallQueue = new EventQueue()
       this.#calls = calls
       this.#turn.emit = calls.emit
       return Effect.flatMap(
@@ -167,35 +169,37 @@ class TurnEvents<A> {
   readonly #receiveBatch = (
     { events, exit }: Batch<ChatResponse | undefined, ChatError | Stopped>
   ): Pull<A, ChatError> => {
-    if (exit === undefined) return Effect.succeed(this.#f(events))
+    if (exit === undefined) return Effect.succeed(this.#mapEvents(events))
     this.#calls = undefined
     return Effect.suspend(() => this.#afterStep(events, exit, (effect) => effect))
   }
 
   #afterStep(
-    before: ReadonlyArray<ChatEvent>,
+    lastEvents: ReadonlyArray<ChatEvent>,
     exit: Exit.Exit<ChatResponse | undefined, ChatError | Stopped>,
     restore: Restore,
     event?: Finish
   ): Pull<A, ChatError> {
-    const emit = Effect.suspend(() => Effect.succeed(this.#f(before)))
+    const emit = Effect.suspend(() => Effect.succeed(this.#mapEvents(lastEvents)))
     if (Exit.isSuccess(exit)) {
       const response = exit.value
-      if (response !== undefined) return this.#finish(before, response === event?.response ? event : finishOf(response))
+      if (response !== undefined) {
+        return this.#finish(lastEvents, response === event?.response ? event : finishOf(response))
+      }
       this.#answer = undefined
-      return before.length === 0 ? restore(this.pull) : emit
+      return lastEvents.length === 0 ? restore(this.pull) : emit
     }
     const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
     if (error?._tag === "Stopped") return restore(this.#interrupted)
     this.#end = error === undefined
       ? Effect.failCause(Cause.map(exit.cause, () => Option.none()))
       : Effect.fail(Option.some(error))
-    return before.length === 0 ? this.#end : emit
+    return lastEvents.length === 0 ? this.#end : emit
   }
 
-  #finish(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
+  #finish(lastEvents: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
     this.#end = over
-    return Effect.succeed(this.#f([...before, ...this.#turn.ending, event]))
+    return Effect.succeed(this.#mapEvents([...lastEvents, ...this.#turn.finalEvents, event]))
   }
 
   #fail(error: ChatError): Pull<A, ChatError> {
@@ -208,11 +212,13 @@ class TurnEvents<A> {
   }
 
   get #interrupted(): Pull<A, ChatError> {
-    return Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishOf(response)))
+    return Effect.flatMap(this.#turn.interruptedResponse, (response) => this.#finish([], finishOf(response)))
   }
 }
 
-/** Interrupts a fiber at the end of its turn. It waits for the turn's signal too, and ends by itself at a stop. */
+/**
+ * Interrupts the fiber at the end of the turn. If the turn was stopped, the fiber ends on its own, because of the signal.
+ */
 const interruptAtEnd = ({ scope, signal }: Turn, fiber: Fiber.RuntimeFiber<unknown>): Effect.Effect<void> =>
   Scope.addFinalizer(
     scope,
@@ -222,8 +228,8 @@ const interruptAtEnd = ({ scope, signal }: Turn, fiber: Fiber.RuntimeFiber<unkno
 type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 
 /**
- * Sends the request of the turn's next step, and what smaller and smaller windows choose while the server finds it too
- * long. `complete` requests the summaries of a window.
+ * Builds the request of the next step, and sends it with `f`. If the server rejects the context as too long, sends the
+ * request of the next smaller window. `complete` requests the summaries of a window.
  */
 export const send = <A>(
   turn: Turn,
@@ -231,8 +237,8 @@ export const send = <A>(
   f: (request: ChatRequest) => Effect.Effect<A, ChatError | Stopped>
 ): Effect.Effect<A, ChatError | Stopped> => {
   const attempt = (window: HistoryWindow.HistoryWindow, larger?: Rejected): Effect.Effect<A, ChatError | Stopped> =>
-    Effect.flatMap(choose(turn, complete, window), (request) => {
-      if (larger !== undefined && isSame(larger.messages, request.messages)) return Effect.fail(larger.error)
+    Effect.flatMap(makeRequest(turn, complete, window), (request) => {
+      if (larger !== undefined && haveSameContent(larger.messages, request.messages)) return Effect.fail(larger.error)
       return Effect.catchAll(f(request), (error) => {
         if (error._tag !== "ContextLengthError") return Effect.fail(error)
         const { shrink } = window
@@ -242,36 +248,36 @@ export const send = <A>(
   return Effect.suspend(() => attempt(turn.conversation.window))
 }
 
-/** What the server found too long. */
+/** Messages that the server rejected as too long. */
 interface Rejected {
   readonly messages: ReadonlyArray<ChatMessage>
   readonly error: ChatError
 }
 
-/** The request with what the window chooses, after the window made a summary if it is time for one. */
-const choose = (
+/** Lets the window make a summary if one is due, and builds the request with the messages that the window selects. */
+const makeRequest = (
   turn: Turn,
   complete: Complete,
   window: HistoryWindow.HistoryWindow
 ): Effect.Effect<ChatRequest, ChatError | Stopped> => {
   const { conversation, question, signal } = turn
-  // A turn that is stopped does not wait for its store.
+  // A stopped turn does not wait for the store.
   const select = Effect.flatMap(
-    Effect.zip(turn.wait(conversation.choice(question)), turn.requestOptions),
+    Effect.zip(turn.untilStopped(conversation.draftRequest(question)), turn.requestOptions),
     ([{ input, request }, options]) =>
       Effect.zipWith(
         HistoryWindow.assemble(window, withSteps(input, turn.steps)),
-        turn.limit === undefined ? Effect.succeed(request.config) : turn.limit.config(request.config),
+        turn.limit === undefined ? Effect.succeed(request.config) : turn.limit.withRemaining(request.config),
         (messages, config) => ({ ...request, config, messages, options, signal })
       )
   )
   const { compact } = window
   if (compact === undefined) return select
   const compacted = Effect.flatMap(
-    conversation.choice(question),
+    conversation.draftRequest(question),
     ({ input, request }) =>
       compact(input, (summary) =>
-        // A summary that has arrived is paid for, also if its turn is interrupted.
+        // The tokens of a summary are recorded even if the turn is interrupted right after its arrival.
         Effect.uninterruptibleMask((restore) =>
           Effect.tap(
             restore(complete({ ...request, ...summary, signal })),
@@ -282,19 +288,19 @@ const choose = (
             Option.isSome(summary)
               ? Effect.catchAll(
                 conversation.summarize(input.messages, summary.value),
-                (error) => Effect.logWarning("The summary of a history could not be stored", error)
+                (error) => Effect.logWarning("The summary of the history could not be stored", error)
               )
               : Effect.void
           )
         )
   )
-  return Effect.zipRight(turn.wait(compacted), select)
+  return Effect.zipRight(turn.untilStopped(compacted), select)
 }
 
-/** The steps that are over belong to the new messages, which every window sends. */
+/** Adds the messages of completed steps to those of the new turn, which every window sends. */
 const withSteps = (input: Input, steps: ReadonlyArray<ChatMessage>): Input =>
   steps.length === 0 ? input : { ...input, opening: [...input.opening, ...steps] }
 
-const isSame = (some: ReadonlyArray<ChatMessage>, others: ReadonlyArray<ChatMessage>): boolean =>
+const haveSameContent = (some: ReadonlyArray<ChatMessage>, others: ReadonlyArray<ChatMessage>): boolean =>
   some.length === others.length &&
   some.every((message, index) => message.content === others[index]?.content)

@@ -1,5 +1,5 @@
 /**
- * The beginning of a turn: it waits for its conversation, and looks for what it answers.
+ * Begins a turn: acquires the lock of the conversation, and finds what the turn answers.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -10,18 +10,19 @@ import { fromPrompt, type Prompt } from "../../ChatMessage.ts"
 import type * as TurnModule from "../../Turn.ts"
 import type { TurnTools } from "../tools/turnTools.ts"
 import type { Conversation } from "./conversation.ts"
-import * as LastTurn from "./lastTurn.ts"
 import type { Closed } from "./lock.ts"
+import * as Questions from "./questions.ts"
 import { Turn } from "./turn.ts"
 import { makeId } from "./turnId.ts"
 
-/** The input of a turn, and what is sent before it. */
-export interface Opening {
+/** The specification of a turn: its input and options. */
+export interface TurnSpec {
   readonly input: TurnModule.Input
+  /** Messages sent before the input and not stored. */
   readonly context?: Prompt | undefined
-  /** Default a new id. */
+  /** Default: a new id. */
   readonly turnId?: string | undefined
-  /** What the turn's requests ask for. */
+  /** The options of the turn's requests. */
   readonly options?: CallOptions | undefined
   /** Makes the tools of the turn. */
   readonly tools?: (() => TurnTools) | undefined
@@ -29,10 +30,10 @@ export interface Opening {
 
 const isPrompt = (input: TurnModule.Input): input is Prompt => typeof input === "string" || !("_tag" in input)
 
-/** Waits for this conversation's next turn. It is abandoned with the scope, unless it ended before. */
-export const begin = (
+/** Returns the turn after it has acquired the lock. The turn is abandoned when the scope closes, unless it has ended. */
+export const beginTurn = (
   conversation: Conversation,
-  { context, input, options, tools, turnId }: Opening,
+  { context, input, options, tools, turnId }: TurnSpec,
   scope: Scope.Scope
 ): Effect.Effect<Turn, BusyError | Closed | HistoryStoreError | InvalidRequestError> =>
   Effect.gen(function*() {
@@ -41,7 +42,7 @@ export const begin = (
       id: turnId ?? (yield* makeId),
       conversation,
       question: isPrompt(input)
-        ? { input: fromPrompt(input), isUnchecked: turnId !== undefined }
+        ? { input: fromPrompt(input), mayBeStored: turnId !== undefined }
         : { input: [], keepTurns: 0 },
       scope: yield* Scope.make(),
       settled: yield* Deferred.make<void>(),
@@ -49,12 +50,14 @@ export const begin = (
       tools: tools?.(),
       config
     })
-    // Before the lock is taken: a turn can be interrupted at the very moment at which it is handed over.
+    // Added before the lock is acquired, because an interruption can coincide with the handover of the lock.
     yield* Scope.addFinalizer(scope, turn.abandon)
     yield* conversation.lock.acquire(turn, config.turnPolicy)
     yield* turn.start
-    const resolved = isPrompt(input) ? Effect.succeed(turn.question) : turn.wait(LastTurn.find(turn, input))
-    // A turn that was stopped meanwhile asks nothing.
+    const resolved = isPrompt(input)
+      ? Effect.succeed(turn.question)
+      : turn.untilStopped(Questions.findQuestion(turn, input))
+    // A stopped turn needs no question, because it sends no request.
     const question = yield* Effect.catchTag(resolved, "Stopped", () => Effect.succeed(turn.question))
     turn.question = { ...question, context: context === undefined ? [] : fromPrompt(context) }
     return turn

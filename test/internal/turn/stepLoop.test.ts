@@ -7,11 +7,10 @@ import { ChatCompletions, ChatMessage, HistoryWindow, LLMConfig, Tool, ToolSet }
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { store as noopStore } from "../../../src/internal/history/noopStore.ts"
 import { toPull, toStream } from "../../../src/internal/transport/stream.ts"
+import { beginTurn } from "../../../src/internal/turn/beginTurn.ts"
 import type { FinishedTurn } from "../../../src/internal/turn/content.ts"
 import { Conversation } from "../../../src/internal/turn/conversation.ts"
-import * as Opening from "../../../src/internal/turn/opening.ts"
-import { send } from "../../../src/internal/turn/steps.ts"
-import * as Steps from "../../../src/internal/turn/steps.ts"
+import * as StepLoop from "../../../src/internal/turn/stepLoop.ts"
 import { held, lines, nothing, options, requests, sent, streams, usage, withScript } from "../../support/chats.ts"
 
 const call = { id: "c1", type: "function", function: { name: "time", arguments: "{}" } }
@@ -57,7 +56,7 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
   })
   const begin = (scope: Scope.Scope, toolSet?: ToolSet.ToolSet) =>
     Effect.catchTag(
-      Opening.begin(
+      beginTurn(
         conversation,
         { input: [ChatMessage.user("What time is it?")], tools: toolSet && (() => toolSet.forTurn({})) },
         scope
@@ -69,9 +68,9 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
     Effect.scopedWith((scope) =>
       Effect.flatMap(begin(scope, toolSet), (turn) => {
         const complete = turn.meter.metered(completions.complete)
-        return Steps.complete(
+        return StepLoop.complete(
           turn,
-          (f) => send(turn, complete, f),
+          (f) => StepLoop.send(turn, complete, f),
           (request) => Effect.map(complete(request), (response) => ({ response }))
         )
       })
@@ -81,7 +80,7 @@ const make = Effect.map(ChatCompletions.make, (completions) => {
       Effect.map(
         begin(scope, toolSet),
         (turn) =>
-          Steps.events(turn, (f) => send(turn, completions.complete, f), (request) => {
+          StepLoop.stream(turn, (f) => StepLoop.send(turn, completions.complete, f), (request) => {
             turn.meter.begin(request)
             return toPull(completions.stream(request), turn.scope, turn.signal)
           }, (events) => events)

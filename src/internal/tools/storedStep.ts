@@ -1,18 +1,18 @@
 /**
- * The calls of a stored turn that have no result yet, read from its messages alone.
+ * The steps of a stored turn with their tool calls and results, read from its messages.
  */
 import type { AssistantMessage, ChatMessage, ToolMessage } from "../../ChatMessage.ts"
 import type { ToolCall } from "../../ChatResponse.ts"
 import { callIdOf } from "./callId.ts"
 
-/** A call of the step, and its result if it has one. */
+/** A call of a step, and its result if it has one. */
 export interface StoredCall {
   readonly callId: string
   readonly call: ToolCall
   readonly result: ToolMessage | undefined
 }
 
-/** The last step of a turn that ended with calls. */
+/** The last step of a turn that ended with tool calls. */
 export interface StoredStep {
   readonly turnId: string
   /** The messages of the turn before the step. */
@@ -23,10 +23,10 @@ export interface StoredStep {
   readonly calls: ReadonlyArray<StoredCall>
 }
 
-/** The step that a turn ended with, undefined if the turn ended with an answer or without any. */
+/** The last step of a turn. Undefined if the turn did not end with tool calls. */
 export const lastStep = (turnId: string, messages: ReadonlyArray<ChatMessage>): StoredStep | undefined => {
   let index = messages.length - 1
-  // The empty answer of a request that failed or was stopped. The turn can ask again.
+  // Skips the empty answer of a request that failed or was stopped, so that the turn can continue after the tool results.
   if (isEmptyAnswer(messages[index]) && messages[index - 1]?.role === "tool") index--
   while (messages[index]?.role === "tool") index--
   const answer = messages[index]
@@ -55,7 +55,7 @@ const callsOf = (
     result: after.find((message): message is ToolMessage => message.role === "tool" && message.toolCallId === call.id)
   }))
 
-/** The steps of a turn with calls, in their order. */
+/** The steps of a turn that have tool calls, in order. */
 export const stepsOf = (
   turnId: string,
   messages: ReadonlyArray<ChatMessage>
