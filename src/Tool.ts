@@ -14,6 +14,7 @@ import type { JsonSchema } from "./CallOptions.ts"
 import type { ContentPart } from "./ChatMessage.ts"
 import { Content, type Context, type Settings, type Tool } from "./internal/tools/model.ts"
 import * as prepare from "./internal/tools/prepare.ts"
+import { defaultMaxLength } from "./internal/tools/result.ts"
 
 /**
  * What tools are made of.
@@ -176,7 +177,7 @@ const described = <Input, R>(options: Settings<Input, R>) => ({
   description: options.description,
   strict: options.strict,
   timeout: options.timeout === undefined ? undefined : Duration.decode(options.timeout),
-  maxResultLength: Math.max(1, Math.floor(options.maxResultLength ?? 50_000)),
+  maxResultLength: Math.max(1, Math.floor(options.maxResultLength ?? defaultMaxLength)),
   failureMode: options.failureMode ?? "report" as const
 })
 

@@ -70,3 +70,11 @@ export const wellFormed = (json: string): string =>
 
 /** Encodes a value as JSON in well-formed Unicode, including its keys. Throws if `JSON.stringify` does. */
 export const toJsonText = (value: object): string => wellFormed(JSON.stringify(value))
+
+/** The JSON of a value with the members of its objects sorted by name. Undefined for a value without JSON. */
+export const sortedJson = (value: unknown): string | undefined =>
+  JSON.stringify(
+    value,
+    (_name, member: unknown) =>
+      isRecord(member) ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => a < b ? -1 : 1)) : member
+  )

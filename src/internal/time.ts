@@ -2,11 +2,20 @@
  * Reads the Clock: monotonic time for durations, and wall-clock time for dates. Monotonic time never jumps.
  */
 import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
 
 const nanosPerMilli = 1e6
 
 /** Milliseconds since an origin that the Clock chooses. */
 export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / nanosPerMilli
+
+/** The current monotonic time, in milliseconds. */
+export const monotonicNow: Effect.Effect<number> = Effect.clockWith((clock) =>
+  Effect.sync(() => monotonicMillis(clock))
+)
+
+/** A minute, in milliseconds. */
+export const minute = 60_000
 
 /** Milliseconds since 1970, for dates only. */
 export const dateMillis = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Option, Scope, Stream, TestClock } from "effect"
 import { ChatManager, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 
@@ -42,4 +42,28 @@ describe("The end of a manager's scope", () => {
       assert.strictEqual(finish?.reason, "stop")
       assert.strictEqual(finish?.response.text, "one two three")
     }).pipe(Effect.provide(slow)))
+
+  for (const form of ["complete", "streamed"] as const) {
+    it.effect(`interrupts all callers of a waiting turn with an id (${form})`, () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const manager = yield* Scope.extend(ChatManager.make({ config }), scope)
+        const chat = yield* manager.getChat("ada")
+        const ask = form === "complete"
+          ? chat.chat("waits", { turnId: "t" })
+          : Stream.runDrain(chat.chatStream("waits", { turnId: "t" }))
+        yield* Effect.fork(Stream.runDrain(chat.chatStream("runs")))
+        yield* TestClock.adjust("500 millis")
+        const callers = [yield* Effect.fork(ask), yield* Effect.fork(ask)]
+        yield* TestClock.adjust("500 millis")
+
+        yield* Scope.close(scope, Exit.void)
+        yield* TestClock.adjust("1 minute")
+
+        for (const caller of callers) {
+          const exit = yield* Fiber.poll(caller)
+          assert.isTrue(Option.isSome(exit) && Exit.isInterrupted(exit.value))
+        }
+      }).pipe(Effect.provide(slow)))
+  }
 })

@@ -2,7 +2,7 @@
  * Turns with tools: steps follow until the model answers without calls. The letters name rows of a list of pitfalls.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber, Schema, Stream, TestClock } from "effect"
+import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Schema, Stream, TestClock } from "effect"
 import {
   CallOptions,
   ChatCompletions,
@@ -434,6 +434,22 @@ describe("the results of a turn's tools", () => {
       says("done")
     ])))
 
+  it.effect("leave out the cut call of a tool without a handler, and run the complete call before it (A12)", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const runs: Array<string> = []
+      const toolSet = yield* setOf(echo(runs))
+      const described = CallOptions.tool({ name: "ask_user", parameters: Schema.Struct({ question: Schema.String }) })
+      const { steps, text } = yield* chat.chat("Go", { toolSet, tools: [described] })
+      assert.strictEqual(text, "done")
+      assert.deepStrictEqual(steps?.[0]?.toolCalls.map(({ outcome }) => outcome), ["success", "cutOff"])
+      assert.lengthOf(runs, 1)
+      assert.deepStrictEqual(yield* chat.openCalls, [])
+    }).pipe(withScript([
+      toolCalls([{ name: "echo" }, { name: "ask_user", arguments: "{\"question\":\"Del" }], { finishReason: "length" }),
+      says("done")
+    ])))
+
   it.effect("leave out a cut call also if the server reports tool calls at the limit (A12)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ maxTokens: 8 })
@@ -657,6 +673,27 @@ describe("a turn with tools that is stopped", () => {
         "Finish interrupted"
       ])
     }).pipe(withScript(script)))
+
+  it.effect("emits the results that came while the consumer was busy", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const toolSet = yield* setOf(tool("fast", Effect.sleep("1 second")), tool("slow", Effect.never))
+      const events = chat.chatEvents("Go", { toolSet }).pipe(
+        Stream.tap((event) => event._tag === "ToolStart" ? Effect.sleep("10 seconds") : Effect.void)
+      )
+      const turn = yield* Effect.fork(Stream.runCollect(events))
+      yield* TestClock.adjust("2 seconds")
+      yield* chat.stop
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(tags(Chunk.toReadonlyArray(yield* Fiber.join(turn))), [
+        "ToolStart fast",
+        "ToolStart slow",
+        "ToolResult fast success",
+        "ToolResult slow unknown",
+        "StepFinish 0",
+        "Finish interrupted"
+      ])
+    }).pipe(withScript([calls({ name: "fast" }, { name: "slow" })])))
 
   it.effect("ends its handlers when the consumer leaves the stream", () =>
     Effect.gen(function*() {

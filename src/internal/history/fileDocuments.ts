@@ -11,7 +11,7 @@ import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { HistoryStoreError } from "../../ChatError.ts"
-import { monotonicMillis } from "../time.ts"
+import { monotonicNow } from "../time.ts"
 import type { Documents } from "./documentStore.ts"
 import { storeFailed } from "./errors.ts"
 import { make as makeIncarnation } from "./incarnation.ts"
@@ -84,8 +84,6 @@ export const make = (
 /** How long a lock may be held, in milliseconds. A write takes some of them. */
 const longestHold = 5_000
 
-const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
-
 /** Holds a lock file during an effect. Its content names the writer and the write. */
 const makeLocks = (fs: FileSystem.FileSystem, owner: string) => {
   let count = 0
@@ -118,8 +116,8 @@ const makeLocks = (fs: FileSystem.FileSystem, owner: string) => {
     Effect.gen(function*() {
       if (yield* create(file, mark)) return
       const seen = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
-      const end = (yield* now) + longestHold
-      while ((yield* now) < end) {
+      const end = (yield* monotonicNow) + longestHold
+      while ((yield* monotonicNow) < end) {
         yield* Effect.interruptible(Effect.sleep("5 millis"))
         if (yield* create(file, mark)) return
       }

@@ -8,7 +8,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { monotonicMillis, timerMillis } from "../time.ts"
+import { monotonicNow, timerMillis } from "../time.ts"
 import { FairQueue } from "./fairQueue.ts"
 import { type Entry, SlidingWindow } from "./slidingWindow.ts"
 
@@ -42,8 +42,6 @@ interface Waiter {
   reserved: Entry | undefined
   isReleased: boolean
 }
-
-const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
 
 /** Makes an admission. When its scope closes, waiting calls and later calls are interrupted. */
 export const make = (rates: Rates): Effect.Effect<Admission, never, Scope.Scope> =>
@@ -125,7 +123,7 @@ class QueuedAdmission {
   }
 
   settle({ reserved }: Waiter, amount: number): Effect.Effect<void> {
-    return Effect.flatMap(now, (now) => {
+    return Effect.flatMap(monotonicNow, (now) => {
       if (reserved === undefined) return Effect.void
       this.#tokens.settle(reserved, amount, now)
       return this.#change.open
@@ -135,7 +133,7 @@ class QueuedAdmission {
   /** Waits until the head of the queue can be admitted, and admits it. Returns false if the queue became empty. */
   get #admitHead(): Effect.Effect<boolean> {
     return this.#change.close.pipe(
-      Effect.zipRight(now),
+      Effect.zipRight(monotonicNow),
       Effect.flatMap((now): Effect.Effect<boolean> => {
         const head = this.#queue.head
         if (head === undefined) return Effect.succeed(false)

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { LinkedSet } from "../linkedSet.ts"
-import { monotonicMillis, timerMillis } from "../time.ts"
+import { minute, monotonicNow, timerMillis } from "../time.ts"
 import { type Entry, SlidingWindow } from "./slidingWindow.ts"
 
 /** The limits of each group. An infinite value is no limit. */
@@ -30,10 +30,6 @@ interface GroupState {
   lastUse: number
 }
 
-const minute = 60_000
-
-const now = Effect.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
-
 /** The limits of all groups. Removes the state of groups that are unused for a minute. Mutable. */
 export class GroupLimits {
   readonly #rates: GroupRates
@@ -57,7 +53,7 @@ export class GroupLimits {
       Effect.flatMap((state) =>
         Effect.map(this.#wait(state, tokens), (entry): GroupReservation => ({
           settle: (tokens) =>
-            Effect.map(now, (now) => {
+            Effect.map(monotonicNow, (now) => {
               state.tokens.settle(entry, tokens, now)
               state.queue.head?.unsafeOpen()
             })
@@ -75,7 +71,7 @@ export class GroupLimits {
   }
 
   #acquireGroup(group: unknown): Effect.Effect<GroupState> {
-    return Effect.map(now, (now) => {
+    return Effect.map(monotonicNow, (now) => {
       this.#removeUnused(now)
       const state = this.#groups.get(group) ?? {
         requests: new SlidingWindow(this.#rates.requestsPerMinute),
@@ -92,7 +88,7 @@ export class GroupLimits {
   }
 
   #releaseGroup(group: unknown, state: GroupState): Effect.Effect<void> {
-    return Effect.map(now, (now) => {
+    return Effect.map(monotonicNow, (now) => {
       state.users--
       state.lastUse = now
       if (state.users === 0) this.#unused.set(group, state)
@@ -110,7 +106,7 @@ export class GroupLimits {
   /** Waits in the queue of the group. A call that leaves the queue wakes the next one. */
   #wait({ queue, requests, tokens }: GroupState, amount: number): Effect.Effect<Entry> {
     const admit = (latch: Effect.Latch): Effect.Effect<Entry> =>
-      Effect.zipRight(latch.close, now).pipe(
+      Effect.zipRight(latch.close, monotonicNow).pipe(
         Effect.flatMap((now) => {
           if (!this.#isOpen) return Effect.interrupt
           if (queue.head !== latch) return Effect.zipRight(latch.await, admit(latch))

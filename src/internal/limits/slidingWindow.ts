@@ -5,8 +5,7 @@
  * and its fixed windows allow twice the limit around the end of a window. It also refills at most one token in a
  * millisecond, waits forever if one call costs more than the limit, and cannot correct an amount.
  */
-
-const minute = 60_000
+import { minute } from "../time.ts"
 
 /** Larger than every limit, and small enough for exact sums. */
 const maxAmount = 1e12

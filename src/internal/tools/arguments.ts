@@ -2,7 +2,7 @@
  * Parses and compares the arguments of tool calls.
  */
 import type { ToolCall } from "../../ChatResponse.ts"
-import { isRecord, parseJson } from "../json.ts"
+import { isRecord, parseJson, sortedJson } from "../json.ts"
 
 /**
  * Parses arguments. Undefined if not JSON. Blank text is an empty object. An object that was encoded twice is parsed
@@ -19,12 +19,5 @@ export const parseArguments = (text: string): { readonly value: unknown } | unde
 /** The name and the arguments of a call, with sorted members, as text that is the same for equal calls. */
 export const canonicalCall = ({ arguments: text, name }: ToolCall): string => {
   const parsed = parseArguments(text)
-  return `${name} ${parsed === undefined ? text : JSON.stringify(sorted(parsed.value))}`
-}
-
-const sorted = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(sorted)
-  if (!isRecord(value)) return value
-  const entries = Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1)
-  return Object.fromEntries(entries.map(([key, member]) => [key, sorted(member)]))
+  return `${name} ${parsed === undefined ? text : sortedJson(parsed.value)}`
 }

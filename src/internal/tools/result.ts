@@ -34,8 +34,11 @@ const withoutMedia = (text: string): string =>
 
 const loneSurrogates = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g
 
+/** The default of `maxResultLength`, in characters. */
+export const defaultMaxLength = 50_000
+
 /** Truncates text to `max` characters and a note about the omitted ones. The result is well-formed and never empty. */
-export const truncateResult = (text: string, max: number): string => {
+export const truncateResult = (text: string, max = defaultMaxLength): string => {
   const full = text.trim() === "" ? "The tool returned nothing." : text.replace(loneSurrogates, "\uFFFD")
   if (full.length <= max) return full
   const head = Math.ceil(max * 2 / 3)

@@ -90,10 +90,8 @@ class CallRunner {
     if (isCutOff && index === calls.length - 1) {
       return this.#recordResult(open, index, { outcome: "cutOff", text: wording.cutOff })
     }
-    if (typeof open.decision === "object" && !open.decision.approved) {
-      const { reason } = open.decision
-      return this.#recordResult(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
-    }
+    const denial = open.decision === undefined ? undefined : denialOf(open.call, open.decision)
+    if (denial !== undefined) return this.#recordResult(open, index, denial)
     if (tool === undefined) {
       return this.#recordResult(open, index, {
         outcome: "unknownTool",
@@ -149,10 +147,10 @@ class CallRunner {
   ).bind(this)
 
   #applyDecision(open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>, decision: Decision) {
-    const { approved, reason } = typeof decision === "boolean" ? { approved: decision, reason: undefined } : decision
-    return approved
+    const denial = denialOf(open.call, decision)
+    return denial === undefined
       ? this.#runHandler(open, index, tool, prepared)
-      : this.#recordResult(open, index, { outcome: "denied", text: wording.denied(open.call.name, reason) })
+      : this.#recordResult(open, index, denial)
   }
 
   /** Runs a handler and records its outcome, in one uninterruptible region, so that a stop cannot lose the outcome. */
@@ -218,7 +216,7 @@ class CallRunner {
     })
   }
 
-  #toResult({ call, callId }: OpenCall, { media = [], outcome, text }: CallEnd, max = 50_000): CallResult {
+  #toResult({ call, callId }: OpenCall, { media = [], outcome, text }: CallEnd, max?: number): CallResult {
     return { callId, call, step: this.#options.context.step, outcome, content: truncateResult(text, max), media }
   }
 }
@@ -256,4 +254,10 @@ const refusalOfEqualCall = (call: ToolCall, previous: ReadonlyArray<CallResult>,
   const isRepeated = before !== undefined && before.step >= last.step - 1 && before.outcome === last.outcome &&
     before.content === last.content && JSON.stringify(before.media) === JSON.stringify(last.media)
   return isRepeated ? { outcome: "repeated", text: wording.repeated } : undefined
+}
+
+/** The end of a call that was not approved. */
+export const denialOf = ({ name }: ToolCall, decision: Decision): CallEnd | undefined => {
+  const { approved, reason } = typeof decision === "boolean" ? { approved: decision, reason: undefined } : decision
+  return approved ? undefined : { outcome: "denied", text: wording.denied(name, reason) }
 }

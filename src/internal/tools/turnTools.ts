@@ -15,7 +15,7 @@ import type { Answer } from "./answer.ts"
 import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
 import { resultOf, truncateResult } from "./result.ts"
-import { finalizerTimeout } from "./runCalls.ts"
+import { denialOf, finalizerTimeout } from "./runCalls.ts"
 import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
 import { stepsOf, type StoredCall, type StoredStep } from "./storedStep.ts"
 import type { ToolError } from "./toolError.ts"
@@ -137,11 +137,14 @@ export class TurnTools {
       callId: callIdOf(owner.turnId, this.#step, index),
       call
     }))
-    // The program provides the results for tools without a handler.
-    const isRunByTurn = ({ call }: OpenCall): boolean =>
-      tools.some(({ name }) => name === call.name) || !options.tools?.some(({ name }) => name === call.name)
+    // The program provides the results for tools without a handler, but not for a call whose arguments are incomplete.
+    const isRunByTurn = (open: OpenCall): boolean =>
+      tools.some(({ name }) => name === open.call.name) ||
+      !options.tools?.some(({ name }) => name === open.call.name) ||
+      (isCutOff && open === calls.at(-1))
+    const run = calls.filter(isRunByTurn)
     return Effect.map(
-      this.#runCalls(calls, calls.filter(isRunByTurn), tools, isCutOff, owner, emit),
+      this.#runCalls(calls, run, tools, isCutOff, owner, emit),
       ({ pending, results }) => {
         const waiting = new Set(pending.map(({ open }) => open.callId))
         return {
@@ -200,21 +203,13 @@ export class TurnTools {
 
   #toAnswerResult({ call, callId }: StoredCall, result: string | ReadonlyArray<ContentPart>): CallResult {
     const { media, text } = resultOf(typeof result === "string" ? result : new Content({ parts: result }))
-    return { callId, call, step: this.#step, outcome: "success", content: truncateResult(text, 50_000), media }
+    return { callId, call, step: this.#step, outcome: "success", content: truncateResult(text), media }
   }
 
   #toClaimResult({ call, callId, decision }: OpenCall): CallResult {
-    const isDenied = typeof decision === "object" && !decision.approved
-    return isDenied
-      ? {
-        callId,
-        call,
-        step: this.#step,
-        outcome: "denied",
-        content: wording.denied(call.name, decision.reason),
-        media: []
-      }
-      : { callId, call, step: this.#step, outcome: "unknown", content: wording.unknown, media: [] }
+    const { outcome, text } = (decision === undefined ? undefined : denialOf(call, decision)) ??
+      { outcome: "unknown", text: wording.unknown }
+    return { callId, call, step: this.#step, outcome, content: text, media: [] }
   }
 
   /** The result of a stored step, with the results in the order of its calls. */

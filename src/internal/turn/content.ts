@@ -15,7 +15,7 @@ import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Versio
 import type * as TurnModule from "../../Turn.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
 import { fromStored as choicesFromStored } from "../history/settings.ts"
-import { isRecord } from "../json.ts"
+import { sortedJson } from "../json.ts"
 
 /** The messages that a turn begins with. */
 export type TurnInput = ReadonlyArray<UserMessage | ToolMessage>
@@ -283,13 +283,7 @@ export const isFromRemoved = (content: Content, { incarnation, version }: Unsave
   version > 0 && incarnation !== undefined && content.incarnation !== incarnation
 
 /** Whether both are the same JSON. Ignores the order of object members, which stores can change. */
-export const isSame = (some: unknown, other: unknown): boolean => toSorted(some) === toSorted(other)
-
-const toSorted = (json: unknown): string | undefined =>
-  JSON.stringify(json, (_key, value: unknown) =>
-    isRecord(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
-      : value)
+export const isSame = (some: unknown, other: unknown): boolean => sortedJson(some) === sortedJson(other)
 
 /** The messages of a turn before its first answer. */
 export const inputOf = (messages: ReadonlyArray<ChatMessage>): TurnInput => {

@@ -113,7 +113,7 @@ class TurnEvents<A> {
   readonly pull: Pull<A, ChatError> = Effect.suspend(() => {
     if (this.#end !== undefined) return this.#end
     if (this.#calls !== undefined) return Effect.flatMap(this.#calls.next, this.#receiveBatch)
-    if (this.#turn.hasEnded) return this.#interrupted
+    if (this.#turn.hasEnded) return this.#interrupt([])
     const { resumed } = this.#turn
     return resumed === undefined
       ? Effect.matchEffect(this.#answer ?? this.#first, this.#receive)
@@ -122,7 +122,7 @@ class TurnEvents<A> {
 
   readonly #receive = {
     onSuccess: (events: ReadonlyArray<ChatEvent>): Pull<A, ChatError> => {
-      if (this.#turn.hasEnded) return this.#interrupted
+      if (this.#turn.hasEnded) return this.#interrupt([])
       const last = events[events.length - 1]
       if (last !== undefined && isFinish(last)) return this.#endStep(events.slice(0, -1), last)
       this.#turn.addEvents(events)
@@ -130,7 +130,7 @@ class TurnEvents<A> {
     },
     onFailure: (error: Option.Option<ChatError>): Pull<A, ChatError> => {
       if (Option.isSome(error)) return this.#fail(error.value)
-      return this.#turn.hasEnded ? this.#interrupted : this.#fail(this.#turn.truncatedError)
+      return this.#turn.hasEnded ? this.#interrupt([]) : this.#fail(this.#turn.truncatedError)
     }
   }
 
@@ -190,7 +190,7 @@ class TurnEvents<A> {
       return lastEvents.length === 0 ? restore(this.pull) : emit
     }
     const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
-    if (error?._tag === "Stopped") return restore(this.#interrupted)
+    if (error?._tag === "Stopped") return restore(this.#interrupt(lastEvents))
     this.#end = error === undefined
       ? Effect.failCause(Cause.map(exit.cause, () => Option.none()))
       : Effect.fail(Option.some(error))
@@ -206,13 +206,13 @@ class TurnEvents<A> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.catchAll(
         this.#turn.fail(error, restore),
-        (error) => error._tag === "Stopped" ? restore(this.#interrupted) : Effect.fail(Option.some(error))
+        (error) => error._tag === "Stopped" ? restore(this.#interrupt([])) : Effect.fail(Option.some(error))
       )
     )
   }
 
-  get #interrupted(): Pull<A, ChatError> {
-    return Effect.flatMap(this.#turn.interruptedResponse, (response) => this.#finish([], finishOf(response)))
+  #interrupt(lastEvents: ReadonlyArray<ChatEvent>): Pull<A, ChatError> {
+    return Effect.flatMap(this.#turn.interruptedResponse, (response) => this.#finish(lastEvents, finishOf(response)))
   }
 }
 

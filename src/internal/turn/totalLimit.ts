@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { TimeoutError } from "../../ChatError.ts"
 import { type LLMConfig, override } from "../../LLMConfig.ts"
-import { monotonicMillis } from "../time.ts"
+import { monotonicNow } from "../time.ts"
 
 /** The limit of one turn. Mutable. */
 export class TotalLimit {
@@ -44,19 +44,19 @@ export class TotalLimit {
   /** Pauses the limit during a wait for an approval. */
   readonly pauseDuring = <A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.acquireUseRelease(
-      Effect.map(now, (now) => {
+      Effect.map(monotonicNow, (now) => {
         if (this.#waiting++ === 0) this.#since = now
       }),
       () => wait,
       () =>
-        Effect.map(now, (now) => {
+        Effect.map(monotonicNow, (now) => {
           if (--this.#waiting === 0) this.#waited += now - this.#since
         })
     )
 
   /** The remaining milliseconds. The limit starts at the first read. */
   get #remaining(): Effect.Effect<number> {
-    return Effect.map(now, (now) => {
+    return Effect.map(monotonicNow, (now) => {
       this.#start ??= now
       return Duration.toMillis(this.#limit) - (now - this.#start - this.#waited)
     })
@@ -70,5 +70,3 @@ export class TotalLimit {
     })
   }
 }
-
-const now = Effect.map(Effect.clock, monotonicMillis)

@@ -266,5 +266,8 @@ export const finalResponse = (
     return last !== undefined && isFinish(last) ? Effect.succeed(last.response) : next
   })
   // The end of the events is never reached, because each turn without an error emits `Finish`.
-  return Effect.catchAll(next, Option.match({ onNone: () => Effect.never, onSome: Effect.fail }))
+  return Effect.catchAll(
+    next,
+    Option.match({ onNone: () => Effect.dieMessage("A turn ended without Finish"), onSome: Effect.fail })
+  )
 }

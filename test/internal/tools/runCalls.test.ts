@@ -340,6 +340,14 @@ describe("approvals", () => {
       assert.strictEqual(results[0]?.content, "paid 3")
     }))
 
+  it.effect("denies a call by a decision that was made before, whatever its arguments are", () =>
+    Effect.gen(function*() {
+      for (const decision of [false, { approved: false }]) {
+        const { results } = yield* run([pay(true)], [{ ...call("pay", "no JSON"), decision }])
+        assert.deepStrictEqual(results.map(({ outcome }) => outcome), ["denied"])
+      }
+    }))
+
   it.effect("ends the wait for an approval after its own limit, without a denial, while other calls run (B12)", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(run([pay(({ amount }) => amount > 1)], [
