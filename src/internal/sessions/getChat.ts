@@ -8,14 +8,14 @@ import { validate } from "../history/settings.ts"
 import * as Chat from "../turn/chat.ts"
 import type { Choice, Mark } from "../turn/choices.ts"
 import type { Conversation } from "../turn/conversation.ts"
-import type { Begin, Registry } from "./registry.ts"
+import type { MakeConversation, Registry } from "./registry.ts"
 
 interface Manager {
   readonly registry: Registry
   readonly completions: ChatCompletions.Service
   /** The config of conversations that have no other one. */
   readonly defaults: LLMConfig
-  readonly make: (id: string, after: Parameters<Begin>[0]) => Conversation
+  readonly make: (id: string, after: Parameters<MakeConversation>[0]) => Conversation
 }
 
 export const makeGetChat =
@@ -30,7 +30,7 @@ export const makeGetChat =
   }
 
 /** Applies the options to the conversation that is created or found, and again after an eviction. */
-const withOptions = (options: Choice, begin: Begin) => {
+const withOptions = (options: Choice, makeConversation: MakeConversation) => {
   let mark: Mark | undefined
   let isMade = false
   const choose = (conversation: Conversation): Conversation => {
@@ -39,7 +39,7 @@ const withOptions = (options: Choice, begin: Begin) => {
     return conversation
   }
   return {
-    begin: (after: Parameters<Begin>[0]) => choose(begin(after)),
+    begin: (after: Parameters<MakeConversation>[0]) => choose(makeConversation(after)),
     /** Applies the options to a conversation that another call created. */
     chooseIn: (conversation: Conversation) => isMade ? conversation : choose(conversation)
   }

@@ -29,7 +29,7 @@ import type {
 } from "../../../StoredConversation.ts"
 import { pageSize, previewOf, toCopy, toTurn } from "../change.ts"
 import * as Commits from "../commits.ts"
-import type { Fresh } from "../commits.ts"
+import type { CommitContext } from "../commits.ts"
 import { conflict, listFailed, notDecodable, notStored, notVersion, storeFailed } from "../errors.ts"
 import { whenFree, withFaults } from "./faults.ts"
 import { type Columns, type MessageRow, type Row, Statements } from "./statements.ts"
@@ -91,7 +91,7 @@ export const make = (client: SqlClient): Service => {
     loadTail: (id, options) => store.loadTail(id, options?.turns),
     version: (id) => store.version(id),
     findTurn: (id, turnId) => store.findTurn(id, turnId),
-    commit: (commit, fresh) => store.commit(commit, fresh),
+    commit: (commit, context) => store.commit(commit, context),
     copy: (from, to, options) => store.copy(from, to, options?.keepTurns),
     conversations: (query) => store.conversations(query ?? {}),
     remove: (id) => store.remove(id),
@@ -144,8 +144,8 @@ class SqlStore {
     })
   }
 
-  commit(commit: Commit, fresh: Fresh): Effect.Effect<Version, HistoryStoreError | ConflictError> {
-    return this.#write(commit.id, "written", (key) => this.#commitWith(commit, fresh, key))
+  commit(commit: Commit, context: CommitContext): Effect.Effect<Version, HistoryStoreError | ConflictError> {
+    return this.#write(commit.id, "written", (key) => this.#commitWith(commit, context, key))
   }
 
   /** The read sees one state, and the copy is one transaction. */
@@ -157,7 +157,7 @@ class SqlStore {
     return Effect.gen(this, function*() {
       const stored = yield* this.loadTail(from, undefined)
       if (Option.isNone(stored)) return yield* notStored(from)
-      return yield* this.commit(toCopy(stored.value, to, keepTurns), yield* Commits.fresh)
+      return yield* this.commit(toCopy(stored.value, to, keepTurns), yield* Commits.makeContext)
     })
   }
 
@@ -220,7 +220,7 @@ class SqlStore {
   /** Writes the commit in the transaction that is open. */
   #commitWith(
     commit: Commit,
-    fresh: Fresh,
+    context: CommitContext,
     key: Key
   ): Effect.Effect<Version, Fault | ConflictError | HistoryStoreError> {
     return Effect.gen(this, function*() {
@@ -230,8 +230,8 @@ class SqlStore {
       const encoded = yield* Effect.forEach(turns, ({ messages }) => encodeMessages(messages))
       const count = encoded.reduce((sum, messages) => sum + messages.length, 0)
       const written = expected.version === 0
-        ? yield* statements.insert(key, { ...yield* blank, ...columns }, fresh, turns.length, count)
-        : yield* statements.update(key, expected, columns, fresh.now, keepTurns, turns.length, count)
+        ? yield* statements.insert(key, { ...yield* blank, ...columns }, context, turns.length, count)
+        : yield* statements.update(key, expected, columns, context.now, keepTurns, turns.length, count)
       if (Option.isNone(written)) {
         const found = yield* whole(id, yield* statements.version(key))
         return yield* conflict(id, expected.version, found.version)
@@ -241,7 +241,7 @@ class SqlStore {
       if (keepTurns !== undefined) yield* statements.deleteTurns(key, first)
       const version = expected.version + 1
       const rows = turns.flatMap((turn, n) =>
-        toMessageRows(toTurn(turn, version, first + n, 0, fresh), encoded[n] ?? [])
+        toMessageRows(toTurn(turn, version, first + n, 0, context), encoded[n] ?? [])
       )
       yield* statements.insertMessages(key, seq, rows)
       return { incarnation, version }

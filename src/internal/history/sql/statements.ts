@@ -7,7 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Commit, Version } from "../../../StoredConversation.ts"
-import type { Fresh } from "../commits.ts"
+import type { CommitContext } from "../commits.ts"
 import type { Key } from "./text.ts"
 
 /** The changed columns of a conversation. */
@@ -101,7 +101,7 @@ export class Statements {
   insert(
     { key, longId }: Key,
     columns: Columns,
-    { incarnation, now: millis }: Fresh,
+    { incarnation, now: millis }: CommitContext,
     turns: number,
     messages: number
   ): Effect.Effect<Option.Option<Written>, SqlError> {
