@@ -1,5 +1,5 @@
 /**
- * Every store, by the suite that is shipped for others' stores.
+ * Runs the published `HistoryStoreSuite` on every store, and on broken stores.
  */
 import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"

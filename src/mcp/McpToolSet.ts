@@ -9,7 +9,7 @@
  *
  * **Gotchas**
  *
- * Start servers without a wrapper such as `npx`: closing a connection over stdio ends its direct child only.
+ * Start servers without a wrapper such as `npx`: closing a connection over stdio ends only its child process.
  *
  * @since 0.1.0
  */

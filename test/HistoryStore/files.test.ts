@@ -1,5 +1,5 @@
 /**
- * Stores on files and on key-value stores after a crash, on a disk that fails, and with what others left there.
+ * Stores in files and in a `KeyValueStore` after a crash, after errors of the disk, and with files of other programs.
  */
 import { Error as PlatformError, FileSystem, KeyValueStore, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -174,7 +174,7 @@ describe("HistoryStore.layerFileSystem", () => {
         yield* store.append(turn("a", 0))
         yield* fs.copyFile(path("id-a.json"), path("id-b.json"))
         const error = yield* Effect.flip(store.load("b"))
-        assert.include(error.message, "is another conversation")
+        assert.include(error.message, "contains another conversation")
         assert.isTrue(Option.isSome(yield* store.load("a")))
       })
     ))

@@ -52,8 +52,9 @@ for (const [name, stored] of Object.entries(databases)) {
     const damages = {
       "a message that is no JSON":
         `UPDATE effect_chat_messages SET message = '{"role":"us' WHERE conversation = 'bad 0'`,
-      "a message of no role": `UPDATE effect_chat_messages SET message = '{"role":"x"}' WHERE conversation = 'bad 1'`,
-      "usage that is none": `UPDATE effect_chat_conversations SET usage = '[]' WHERE id = 'bad 2'`,
+      "a message with an unknown role":
+        `UPDATE effect_chat_messages SET message = '{"role":"x"}' WHERE conversation = 'bad 1'`,
+      "invalid usage": `UPDATE effect_chat_conversations SET usage = '[]' WHERE id = 'bad 2'`,
       "settings that are none": `UPDATE effect_chat_conversations SET settings = '' WHERE id = 'bad 3'`
     }
 

@@ -1,5 +1,5 @@
 /**
- * What the store does with a file that other programs use too.
+ * The SQLite store with a file that other programs also use.
  */
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"

@@ -1,6 +1,6 @@
 /**
- * What the release before stored turns wrote, read by this one. That release itself wrote the data in
- * `test/support/olderRelease`: a SQLite database, as SQL, and a folder of files, both of the same conversations.
+ * Reads data of the last release without stored turns. That release wrote the data in `test/support/olderRelease`: a SQLite
+ * database as SQL and a folder of files, with the same conversations.
  */
 import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"

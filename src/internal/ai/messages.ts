@@ -104,7 +104,7 @@ const audioFormats: ReadonlyMap<string, "wav" | "mp3"> = new Map([
   ["audio/mpeg", "mp3"]
 ])
 
-/** The URL of the data. A text that is no `http:`, `https:` or `data:` URL is base64. */
+/** The URL of the data. A text that is not an `http:`, `https:` or `data:` URL is base64. */
 const urlOf = (data: Prompt.FilePart["data"], mediaType: string): string => {
   if (data instanceof URL) return data.href
   if (typeof data !== "string") return `data:${mediaType};base64,${Encoding.encodeBase64(data)}`

@@ -26,7 +26,10 @@ export const fork = (
 /** The number of conversations in a page. Some stores read every conversation for each page. */
 const pageSize = 500
 
-/** Removes the conversations that were not written for the duration `age`. Returns how many were removed. */
+/**
+ * Removes the conversations that were not written for the duration `age`. Returns how many
+ * were removed. Conversations of older releases have no time, and are not removed.
+ */
 export const removeOlderThan = (
   store: Service,
   age: Duration.DurationInput,

@@ -10,7 +10,10 @@ interface StoredTurn {
   readonly start: number
 }
 
-/** The turns of messages that an older release stored without turns. A turn begins at the first of consecutive user messages. */
+/**
+ * The turns of messages that an older release stored without turns. A turn begins at the first
+ * message, and at the first of consecutive user messages.
+ */
 export const fromMessages = (messages: ReadonlyArray<{ readonly role: string }>): ReadonlyArray<StoredTurn> =>
   messages.flatMap(({ role }, start) =>
     start === 0 || (role === "user" && messages[start - 1]?.role !== "user") ? [start] : []

@@ -35,10 +35,10 @@ export const describe = (error: unknown): string => {
     return "The server of this tool requires an authorization that the program does not have. The call was not run."
   }
   if (isConnectionLost(error)) {
-    return "The connection to the server of this tool was lost during the call. It is not known whether the call was run."
+    return "The connection to the server of this tool was lost during the call. Its effects may have happened: check before you repeat the call."
   }
   if (code === requestTimeout || error instanceof TooSlow) {
-    return "The server of this tool did not answer in time. It is not known whether the call was run."
+    return "The server of this tool did not answer in time. The effects of the call may have happened: check before you repeat it."
   }
   // Negative codes are JSON-RPC errors: the server refused the call, and the message is for its caller.
   return typeof code === "number" && code < 0 && typeof message === "string"
