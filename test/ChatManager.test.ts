@@ -455,7 +455,7 @@ describe("the scope of a manager", () => {
 })
 
 describe("the eviction", () => {
-  /** A manager whose sleeps are counted. */
+  /** A manager, and the durations of its sleeps. */
   const makeCounting = (more?: Partial<ChatManager.Options>) =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock
@@ -568,11 +568,11 @@ describe("the settings of a manager", () => {
   for (
     const [name, bad, field, value] of [
       ["a capacity of 0", { capacity: 0 }, "capacity", "0"],
-      ["half a conversation", { capacity: 1.5 }, "capacity", "1.5"],
-      ["a capacity that is no number", { capacity: NaN }, "capacity", "NaN"],
-      ["no time at all", { timeout: 0 }, "timeout", "0"],
-      ["a negative time", { timeout: -5 }, "timeout", "0"],
-      ["a config with a bad field", { config: options({ topP: 7 }) }, "topP", "7"]
+      ["a fractional capacity", { capacity: 1.5 }, "capacity", "1.5"],
+      ["a capacity of NaN", { capacity: NaN }, "capacity", "NaN"],
+      ["a timeout of 0", { timeout: 0 }, "timeout", "0"],
+      ["a negative timeout", { timeout: -5 }, "timeout", "0"],
+      ["a config with an invalid field", { config: options({ topP: 7 }) }, "topP", "7"]
     ] as const
   ) {
     it.scoped(`are refused with the field and the value if they are invalid: ${name}`, () =>

@@ -98,7 +98,7 @@ describe("HistoryStoreSuite", () => {
     }).pipe(Effect.provide(HistoryStore.layerMemory)))
 
   it.live.each<[string, (store: HistoryStore.Service) => Partial<HistoryStore.Service>]>([
-    ["forgets to check versions", (store) => ({
+    ["does not check versions", (store) => ({
       append: (turn) =>
         Effect.flatMap(
           store.load(turn.id),

@@ -17,8 +17,8 @@ import type { ChatRequest } from "../ChatRequest.ts"
  */
 export interface Settings extends Omit<CallOptions.CallOptions, "tools" | "toolChoice" | "responseFormat"> {
   /**
-   * Whether tools without {@link Strict} are strict. Default: not sent. `true` is sent as `false` for tools with optional
-   * parameters, because servers refuse them in strict mode (400).
+   * Whether tools without {@link Strict} are strict. Default: not sent. `true` is sent as `false` for parameters that strict
+   * mode does not support, such as optional ones, because servers refuse those (400).
    */
   readonly strict?: boolean | undefined
   /** The fairness key for `Limits`; see `ChatRequest.conversation`. */

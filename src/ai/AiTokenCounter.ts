@@ -11,8 +11,8 @@ import * as TokenCounter from "../tokens/TokenCounter.ts"
 /**
  * Makes a counter that counts the texts of a message with a tokenizer of `@effect/ai`.
  *
- * It counts everything else like `TokenCounter.make`: 4 tokens for each message and call, and a fixed number for each image,
- * recording or file. If the tokenizer fails, the count is the one of `TokenCounter.estimate`.
+ * It counts everything else like `TokenCounter.make`: 4 tokens for each message and call, and an estimate for images,
+ * recordings and files. If the tokenizer fails, the count is the one of `TokenCounter.estimate`.
  *
  * @example
  * import { ChatMessage, HistoryWindow } from "effect-chat"

@@ -29,8 +29,8 @@ export interface Options extends ToolSet.Options {
  *
  * If a handler fails, the `failureMode` of its tool decides. With `error`, the default of `@effect/ai`, the turn fails. With
  * `return`, the model receives the encoded failure. Parameters that do not decode are always reported to the model. Handlers
- * can read their call from `AiLanguageModel.CurrentToolCall`. `toolConcurrency` of the turn applies, not the concurrency of
- * `@effect/ai`.
+ * can read their call from `AiLanguageModel.CurrentToolCall`. `toolConcurrency` of the turn limits how many of them run at
+ * the same time.
  *
  * @example
  * import * as Tool from "@effect/ai/Tool"

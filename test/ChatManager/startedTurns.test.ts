@@ -78,7 +78,7 @@ describe("A started turn", () => {
       assert.isAbove(rest[0]?.seq ?? 0, 6)
     }).pipe(slowly))
 
-  it.scoped("must exist if its id is passed to attach, and attach without an id is empty if no turn is running", () =>
+  it.scoped("that does not exist is refused by attach, and attach without an id is empty if no turn is running", () =>
     Effect.gen(function*() {
       const chat = yield* make()
 

@@ -33,8 +33,8 @@ describe("An answer with a Schema", () => {
       ["after reasoning without an opening tag", "So {born: 1815}.</think>{\"born\": 1815}"],
       ["after an example that does not decode", "Not {\"born\": \"when\"}, but {\"born\": 1815}."],
       ["in a code fence", "Here:\n```json\n{\"born\": 1815}\n```\nDone."],
-      ["alone in a list", "[{\"born\": 1815}]"],
-      ["as a JSON text", "\"{\\\"born\\\": 1815}\""],
+      ["as the only item of a list", "[{\"born\": 1815}]"],
+      ["in a JSON string", "\"{\\\"born\\\": 1815}\""],
       ["before a sentence with braces", "{\"born\": 1815} is in {braces}."]
     ] as const
   ) {

@@ -466,7 +466,7 @@ describe("files", () => {
         type: "image_url",
         image_url: { url: "data:image/jpeg;base64,AQID" }
       }],
-      ["the address of an image", file("image/png", new URL("https://images.test/1.png")), {
+      ["the URL of an image", file("image/png", new URL("https://images.test/1.png")), {
         type: "image_url",
         image_url: { url: "https://images.test/1.png" }
       }],
@@ -496,7 +496,7 @@ describe("files", () => {
   for (
     const [title, part] of [
       ["audio of another type", file("audio/ogg", bytes)],
-      ["the address of a recording", file("audio/wav", new URL("https://audio.test/1.wav"))]
+      ["the URL of a recording", file("audio/wav", new URL("https://audio.test/1.wav"))]
     ] as const
   ) {
     it.effect(`are refused before a request: ${title}`, () =>

@@ -50,12 +50,12 @@ const databases: Record<string, Layer.Layer<Stored, unknown>> = {
 for (const [name, stored] of Object.entries(databases)) {
   layer(Layer.orDie(stored), { excludeTestServices: true, timeout: 60_000 })(`The store in ${name}`, (it) => {
     const damages = {
-      "a message that is no JSON":
+      "a message that is not JSON":
         `UPDATE effect_chat_messages SET message = '{"role":"us' WHERE conversation = 'bad 0'`,
       "a message with an unknown role":
         `UPDATE effect_chat_messages SET message = '{"role":"x"}' WHERE conversation = 'bad 1'`,
       "invalid usage": `UPDATE effect_chat_conversations SET usage = '[]' WHERE id = 'bad 2'`,
-      "settings that are none": `UPDATE effect_chat_conversations SET settings = '' WHERE id = 'bad 3'`
+      "invalid settings": `UPDATE effect_chat_conversations SET settings = '' WHERE id = 'bad 3'`
     }
 
     it.effect("reports the conversation of rows that do not decode, and can read the others", () =>

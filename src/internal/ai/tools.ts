@@ -42,7 +42,7 @@ export const toDefinition = (input: Tool.Any, strictByDefault: boolean | undefin
     name: tool.name,
     description: tool.description ?? Tool.getDescriptionFromSchemaAst(tool.parametersSchema.ast),
     parameters,
-    // Servers refuse a strict schema with optional members (400).
+    // Servers refuse a strict schema that strict mode does not support, for example with optional members (400).
     strict: strict === true ? isStrict(parameters) : strict
   })
 }
