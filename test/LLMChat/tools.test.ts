@@ -312,7 +312,7 @@ describe("the requests of a turn with tools", () => {
       assert.lengthOf(yield* requests, 4)
     }).pipe(withScript([calls({ name: "echo" }), error(500, "down"), error(500, "down"), says("done")])))
 
-  it.effect("contain the reasoning of earlier steps if the preset requires it (A14)", () =>
+  it.effect("contain the reasoning of earlier steps if the config requires it (A14)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ wire: { toolHistory: "calls", reasoningEcho: "reasoning_content" } })
       const toolSet = yield* setOf(echo())
@@ -417,7 +417,7 @@ describe("the results of a turn's tools", () => {
       assert.strictEqual(sent((yield* requests)[1]).at(-1), `tool: ${text}`)
     }).pipe(withScript([calls({ name: "big" }), says("done")])))
 
-  it.effect("omit a call that the token limit truncated, and the stored arguments are JSON (A12)", () =>
+  it.effect("have the outcome cutOff for a call that the token limit truncated, and the stored arguments are JSON (A12)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const runs: Array<string> = []
@@ -434,7 +434,7 @@ describe("the results of a turn's tools", () => {
       says("done")
     ])))
 
-  it.effect("omit a truncated call even if the server reports the finish reason tool_calls (A12)", () =>
+  it.effect("have the outcome cutOff even if the server reports tool_calls for a truncated call (A12)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ maxTokens: 8 })
       const toolSet = yield* setOf(echo())
@@ -445,7 +445,7 @@ describe("the results of a turn's tools", () => {
       says("done")
     ])))
 
-  it.effect("end the steps after three equal calls in a row with equal results (A2)", () =>
+  it.effect("end the steps at the third equal call in a row after equal results (A2)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const runs: Array<string> = []
@@ -472,7 +472,7 @@ describe("the results of a turn's tools", () => {
       assert.strictEqual(response.stepLimit, undefined)
     }).pipe(withScript((_request, index) => index < 5 ? calls({ name: "poll" }) : says("done"))))
 
-  it.effect("hide the failure of a handler unless the tool has a Schema for it (A4)", () =>
+  it.effect("hide the failure of a handler if the tool has no Schema for it (A4)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(tool("bad", Effect.fail("/etc/passwd")), echo())
@@ -792,7 +792,7 @@ describe("a turn with tools and a turnId", () => {
 })
 
 describe("a custom ChatCompletions service", () => {
-  it.effect("receives the same requests for each step as the library's service", () =>
+  it.effect("can run the steps of a turn with tools", () =>
     Effect.gen(function*() {
       const completions = yield* ChatCompletions.make
       const chat = yield* LLMChat.fromCompletions(

@@ -236,7 +236,7 @@ describe("A call of an MCP tool", () => {
       assert.include(textOf(yield* resultOf(toolSet, "a")), "did not answer in time")
     }))
 
-  it.scopedLive("never includes details of the connection in its result", () =>
+  it.scopedLive("on a closed connection without reconnect reports the lost connection", () =>
     Effect.gen(function*() {
       const { client, toolSet } = yield* make([tool("a")], { reconnect: undefined })
       yield* Effect.promise(() => client.close())
