@@ -161,10 +161,10 @@ export const model = (
  * @category conversions
  */
 export const fromResponseParts = (parts: ReadonlyArray<AiResponse.AnyPart>): Prompt.Prompt => {
-  const own = parts.find((part) => part.type === "finish")?.metadata[metadataKey]
+  const echo = parts.find((part) => part.type === "finish")?.metadata[metadataKey]
   const prompt = Prompt.fromResponseParts(parts)
-  if (own === undefined || !("opaque" in own || "toolCalls" in own)) return prompt
-  const options = { [metadataKey]: { opaque: own["opaque"], toolCalls: own["toolCalls"] } }
+  if (echo === undefined || !("opaque" in echo || "toolCalls" in echo)) return prompt
+  const options = { [metadataKey]: { opaque: echo["opaque"], toolCalls: echo["toolCalls"] } }
   return Prompt.fromMessages(
     prompt.content.map((message) => message.role === "assistant" ? { ...message, options } : message)
   )

@@ -34,14 +34,14 @@ import * as TokenCounter from "../tokens/TokenCounter.ts"
 export const fromTokenizer = (tokenizer: Tokenizer.Service): Asynchronous => ({
   count: (message) => {
     const texts: Array<string> = []
-    const others = TokenCounter.make({
+    const otherTokens = TokenCounter.make({
       text: (text) => {
         texts.push(text)
         return 0
       }
     }).count(message)
     return tokenizer.tokenize(texts.join("\n")).pipe(
-      Effect.map((tokens) => tokens.length + others),
+      Effect.map((tokens) => tokens.length + otherTokens),
       Effect.orElseSucceed(() => TokenCounter.estimate.count(message))
     )
   }

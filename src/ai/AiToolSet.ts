@@ -72,7 +72,7 @@ const toTool = <R>(
   { needsApproval }: Options = {}
 ): Tool.Tool<never, unknown, unknown, R> => {
   const { name, parameters = {}, ...definition } = toDefinition(tool, undefined)
-  const own = Tool.fromJsonSchema({
+  const converted = Tool.fromJsonSchema({
     ...definition,
     name,
     parameters,
@@ -89,5 +89,5 @@ const toTool = <R>(
       )
   })
   const check = decoder<unknown, unknown, R>(Schema.make(tool.parametersSchema.ast))
-  return { ...own, prepare: (args) => Effect.zipRight(check(args), own.prepare(args)) }
+  return { ...converted, prepare: (args) => Effect.zipRight(check(args), converted.prepare(args)) }
 }

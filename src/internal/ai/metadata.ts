@@ -38,9 +38,9 @@ export const echoOf = (
 
 /** The echo in the options of a message or part, undefined if there is none. */
 export const echoIn = (options: Readonly<Record<string, JsonRecord | undefined>>): Echo | undefined => {
-  const own = options[metadataKey]
-  if (own === undefined || !("opaque" in own || "toolCalls" in own)) return undefined
-  return Option.getOrUndefined(decode(own))
+  const json = options[metadataKey]
+  if (json === undefined || !("opaque" in json || "toolCalls" in json)) return undefined
+  return Option.getOrUndefined(decode(json))
 }
 
 /**

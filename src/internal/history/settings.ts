@@ -53,20 +53,20 @@ export const isForeign = ({ base, defaults }: Configs): boolean => base.baseUrl 
 export const fromStored = (
   { settings, systemPrompt }: { readonly settings: Settings; readonly systemPrompt: string }
 ): ChosenSettings => {
-  const own = defined({ ...pickFields(settings), window: settings["window"] })
+  const chosen = defined({ ...pickFields(settings), window: settings["window"] })
   // Older releases also stored the complete config. A prompt that equals the config's was not chosen.
   if ("baseUrl" in settings) {
-    return { settings: own, prompt: systemPrompt === settings["systemPrompt"] ? "" : systemPrompt }
+    return { settings: chosen, prompt: systemPrompt === settings["systemPrompt"] ? "" : systemPrompt }
   }
   const isEmpty = systemPrompt === "" && settings["systemPrompt"] === ""
-  return { settings: isEmpty ? { ...own, systemPrompt: "" } : own, prompt: systemPrompt }
+  return { settings: isEmpty ? { ...chosen, systemPrompt: "" } : chosen, prompt: systemPrompt }
 }
 
 /** The base config of a conversation for which the program passed `config`. */
 export const toBase = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMConfig): LLMConfig.LLMConfig => {
   if (isForeign({ base: config, defaults })) return config
-  const own = { ...omitFields(encode(config)), ...pickFields(LLMConfig.encodeChosen(defaults)) }
-  return Either.getOrElse(decode(own), () => config)
+  const base = { ...omitFields(encode(config)), ...pickFields(LLMConfig.encodeChosen(defaults)) }
+  return Either.getOrElse(decode(base), () => config)
 }
 
 /** Replaces the named fields of the config by those of `other`. */
@@ -76,9 +76,9 @@ export const withFieldsOf = (
   names: ReadonlyArray<string>
 ): LLMConfig.LLMConfig => {
   const isNamed = ([name]: readonly [string, unknown]) => fields.has(name) && names.includes(name)
-  const own = Object.entries(LLMConfig.encodeChosen(config)).filter((entry) => !isNamed(entry))
-  const others = Object.entries(LLMConfig.encodeChosen(other)).filter(isNamed)
-  return Either.getOrElse(decode(Object.fromEntries([...own, ...others])), () => config)
+  const unchanged = Object.entries(LLMConfig.encodeChosen(config)).filter((entry) => !isNamed(entry))
+  const replaced = Object.entries(LLMConfig.encodeChosen(other)).filter(isNamed)
+  return Either.getOrElse(decode(Object.fromEntries([...unchanged, ...replaced])), () => config)
 }
 
 /** A change of the chosen settings. */
@@ -97,11 +97,12 @@ export const noUpdate: Update = { isReset: false, changes: {} }
  */
 export const fromConfig = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMConfig): Update => {
   if (isForeign({ base: config, defaults })) return noUpdate
-  const others: Settings = encode(defaults)
-  const own = Object.entries(pickFields(LLMConfig.encodeChosen(config))).filter(([key, value]) => value !== others[key])
+  const defaultValues: Settings = encode(defaults)
+  const different = Object.entries(pickFields(LLMConfig.encodeChosen(config)))
+    .filter(([key, value]) => value !== defaultValues[key])
   const { systemPrompt } = config
   const prompt = systemPrompt === defaults.systemPrompt ? {} : { systemPrompt }
-  return { isReset: true, changes: { ...Object.fromEntries(own), ...prompt } }
+  return { isReset: true, changes: { ...Object.fromEntries(different), ...prompt } }
 }
 
 export const fromChanges = (changes: Changes): Update => ({ isReset: false, changes: defined({ ...changes }) })
@@ -133,10 +134,10 @@ export const resolve = (
   { prompt, settings }: ChosenSettings,
   configs: Configs
 ): Either.Either<EffectiveSettings, HistoryStoreError> => {
-  const own = isForeign(configs) ? {} : pickFields(settings)
-  const config = Object.keys(own).length === 0
+  const chosen = isForeign(configs) ? {} : pickFields(settings)
+  const config = Object.keys(chosen).length === 0
     ? Either.right(configs.base)
-    : decode({ ...LLMConfig.encodeChosen(configs.base), ...own })
+    : decode({ ...LLMConfig.encodeChosen(configs.base), ...chosen })
   const { systemPrompt } = isForeign(configs) ? configs.base : configs.defaults
   return Either.all({ config, limits: decodeLimits(settings["window"]) }).pipe(
     Either.mapBoth({
@@ -186,7 +187,7 @@ export const toWindow = (
     ...(tokens === undefined ? [] : [HistoryWindow.tokens(tokens)])
   ]
   if (windows.length === 0) return shared
-  const own: HistoryWindow.HistoryWindow = {
+  const window: HistoryWindow.HistoryWindow = {
     atMost: { turns, tokens },
     select: (input) =>
       Effect.map(
@@ -194,5 +195,5 @@ export const toWindow = (
         (selections) => ({ start: Math.max(...selections.map(({ start }) => start)) })
       )
   }
-  return shared.shrink === undefined ? own : HistoryWindow.withShrink(own)
+  return shared.shrink === undefined ? window : HistoryWindow.withShrink(window)
 }
