@@ -14,7 +14,7 @@ import { defined } from "../json.ts"
 import { notDecodable } from "./errors.ts"
 
 /** The chosen settings, as they are stored. An empty `prompt` is chosen only if `settings` has an empty `systemPrompt`. */
-export interface ChosenSettings {
+export interface StoredSettings {
   readonly settings: Settings
   readonly prompt: string
 }
@@ -52,7 +52,7 @@ export const isForeign = ({ base, defaults }: Configs): boolean => base.baseUrl 
 /** Reads the chosen settings. Omits other settings, which older releases stored. */
 export const fromStored = (
   { settings, systemPrompt }: { readonly settings: Settings; readonly systemPrompt: string }
-): ChosenSettings => {
+): StoredSettings => {
   const chosen = defined({ ...pickFields(settings), window: settings["window"] })
   // Older releases also stored the complete config. A prompt that equals the config's was not chosen.
   if ("baseUrl" in settings) {
@@ -120,7 +120,7 @@ export const combine = (first: Update, second: Update): Update => ({
 })
 
 /** Applies an update to the chosen settings. */
-export const update = ({ changes, isReset }: Update, previous: ChosenSettings): ChosenSettings => {
+export const update = ({ changes, isReset }: Update, previous: StoredSettings): StoredSettings => {
   const { systemPrompt, ...rest } = changes
   const settings = defined({ ...(isReset ? omitFields(previous.settings) : previous.settings), ...rest })
   if (!("systemPrompt" in changes)) return { settings, prompt: previous.prompt }
@@ -131,7 +131,7 @@ export const update = ({ changes, isReset }: Update, previous: ChosenSettings): 
 /** Computes the settings that a turn uses. */
 export const resolve = (
   id: string,
-  { prompt, settings }: ChosenSettings,
+  { prompt, settings }: StoredSettings,
   configs: Configs
 ): Either.Either<EffectiveSettings, HistoryStoreError> => {
   const chosen = isForeign(configs) ? {} : pickFields(settings)
