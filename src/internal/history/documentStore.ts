@@ -178,7 +178,7 @@ class DocumentStore {
 
 const decodeId = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ id: Schema.String })))
 
-/** Reads the id from the name, or else from the document. Logs a document without an id, so that the others are still listed. */
+/** The id from the name, or else from the document. Logs a document without an id, so that the others are still listed. */
 const idOf = (documents: Documents, name: string): Effect.Effect<Option.Option<string>, Error> => {
   const id = fromName(name)
   if (Option.isSome(id)) return Effect.succeed(id)

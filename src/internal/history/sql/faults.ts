@@ -17,7 +17,7 @@ const retries = Schedule.exponential("1 millis", 1.5).pipe(
   Schedule.upTo(retryDuration)
 )
 
-/** Retries while the database is in use. The drivers of SQLite are synchronous: a wait in the driver would block the program. */
+/** Retries while the database is in use. A wait in a driver of SQLite would block the program, because it is synchronous. */
 export const whenFree = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.retry(effect, { schedule: retries, while: isInUse })
 
