@@ -23,7 +23,7 @@ const config = LLMConfig.make(options())
 /** Answers that take ten seconds. */
 const slowly: ScriptedHttpClient.Script = (request) => delayed("10 seconds", echo()(request))
 
-/** A manager whose events are collected. */
+/** A manager, and its collected events. */
 const make = (more?: Partial<ChatManager.Options>) =>
   Effect.gen(function*() {
     const manager = yield* ChatManager.make({ config, ...more })
@@ -36,12 +36,12 @@ const make = (more?: Partial<ChatManager.Options>) =>
     return { manager, events: Effect.as(TestClock.adjust(0), told) }
   })
 
-/** Runs the effect in a fiber until it has run for the duration. */
+/** Forks the effect, and advances the clock by the duration. */
 const forkFor = <A, E, R>(effect: Effect.Effect<A, E, R>, duration: Duration.DurationInput) =>
   Effect.zipLeft(Effect.fork(effect), TestClock.adjust(duration))
 
 describe("getChat", () => {
-  it.scoped("creates a conversation once, and returns the same one for the same id", () =>
+  it.scoped("returns the same conversation for the same id", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
 
@@ -61,7 +61,7 @@ describe("getChat", () => {
       assert.strictEqual(yield* manager.size, 1)
     }).pipe(withScript(echo())))
 
-  it.scoped("keeps conversations apart, and runs their turns side by side", () =>
+  it.scoped("runs the turns of different conversations concurrently", () =>
     Effect.gen(function*() {
       const { manager } = yield* make()
       const ada = yield* manager.getChat("ada")
@@ -76,7 +76,7 @@ describe("getChat", () => {
       assert.deepStrictEqual(yield* manager.ids, ["ada", "bob"])
     }).pipe(withScript(slowly)))
 
-  it.scoped("returns one conversation to concurrent fibers", () =>
+  it.scoped("returns the same conversation to concurrent fibers", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
 
@@ -91,7 +91,7 @@ describe("getChat", () => {
       assert.deepStrictEqual(yield* events, ["Created ada"])
     }).pipe(withScript(echo())))
 
-  it.scoped("accepts a config for one conversation, which keeps it", () =>
+  it.scoped("accepts a config for one conversation", () =>
     Effect.gen(function*() {
       const { manager } = yield* make()
       const own = LLMConfig.make(options({ model: "own", systemPrompt: "T", maxTokens: 5 }))
@@ -139,7 +139,7 @@ describe("an idle conversation", () => {
       assert.deepStrictEqual(yield* events, ["Created ada"])
     }).pipe(withScript([])))
 
-  it.scoped("leaves memory after the timeout, and not sooner", () =>
+  it.scoped("is evicted after the timeout, and not before", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "1 minute" })
       yield* manager.getChat("ada")
@@ -153,7 +153,7 @@ describe("an idle conversation", () => {
       assert.deepStrictEqual(yield* events, ["Created ada", "Evicted ada idle"])
     }).pipe(withScript([])))
 
-  it.scoped("is idle from its last use on, not from getChat", () =>
+  it.scoped("becomes idle after its last use, not after getChat", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ timeout: "1 minute" })
       const chat = yield* manager.getChat("ada")
@@ -169,7 +169,7 @@ describe("an idle conversation", () => {
       assert.isFalse(yield* manager.has("ada"))
     }).pipe(withScript(echo())))
 
-  it.scoped("is used by whatever reads or changes it", () =>
+  it.scoped("is used by all operations that read or change it", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "1 minute" })
       const chat = yield* manager.getChat("ada")
@@ -191,7 +191,7 @@ describe("an idle conversation", () => {
       assert.deepStrictEqual(yield* events, ["Created ada"])
     }).pipe(withScript(echo())))
 
-  it.scoped("leaves alone: those in use stay", () =>
+  it.scoped("is evicted without the conversations that were used later", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "1 minute" })
       const ada = yield* manager.getChat("ada")
@@ -208,7 +208,7 @@ describe("an idle conversation", () => {
       assert.deepStrictEqual((yield* events).slice(4), ["Evicted cyd idle", "Evicted ada idle"])
     }).pipe(withScript([])))
 
-  it.scoped("leaves with thousands of others at once", () =>
+  it.scoped("is evicted together with thousands of others", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ timeout: "1 minute" })
       for (let n = 0; n < 3000; n++) yield* manager.getChat(`${n}`)
@@ -234,8 +234,8 @@ describe("an idle conversation", () => {
     }).pipe(withScript(echo())))
 })
 
-describe("a conversation in a turn", () => {
-  it.scoped("is not evicted at its deadline, and is idle from the end of the turn on", () =>
+describe("a conversation with a running turn", () => {
+  it.scoped("is not evicted after the timeout, and becomes idle after the turn", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ timeout: "5 seconds" })
       const chat = yield* manager.getChat("ada")
@@ -264,7 +264,7 @@ describe("a conversation in a turn", () => {
       assert.isFalse(yield* manager.has("ada"))
     }).pipe(withScript(echo())))
 
-  it.scoped("is not evicted while turns wait, and is idle from the last of them on", () =>
+  it.scoped("is not evicted while turns wait, and becomes idle after the last one", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "5 seconds" })
       const chat = yield* manager.getChat("ada")
@@ -278,7 +278,7 @@ describe("a conversation in a turn", () => {
       assert.deepStrictEqual(yield* events, ["Created ada", "Evicted ada idle"])
     }).pipe(withScript(slowly)))
 
-  it.scoped("is idle again after a turn that failed or was interrupted", () =>
+  it.scoped("becomes idle after a turn that failed or was interrupted", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "5 seconds" })
       const ada = yield* manager.getChat("ada")
@@ -299,7 +299,7 @@ describe("a conversation in a turn", () => {
 })
 
 describe("the capacity", () => {
-  it.scoped("evicts the conversation that was used least recently", () =>
+  it.scoped("evicts the least recently used conversation", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ capacity: 2 })
       const ada = yield* manager.getChat("ada")
@@ -312,7 +312,7 @@ describe("the capacity", () => {
       assert.deepStrictEqual(yield* events, ["Created ada", "Created bob", "Created cyd", "Evicted bob capacity"])
     }).pipe(withScript([])))
 
-  it.scoped("never evicts one in use; the excess is evicted when its turn ends", () =>
+  it.scoped("never evicts a conversation in use, and evicts after its turn instead", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ capacity: 1 })
       const ada = yield* manager.getChat("ada")
@@ -333,7 +333,7 @@ describe("the capacity", () => {
       assert.lengthOf(yield* transcript(bob), 3)
     }).pipe(withScript(slowly)))
 
-  it.scoped("counts restored conversations", () =>
+  it.scoped("includes restored conversations", () =>
     Effect.gen(function*() {
       const { manager } = yield* make({ capacity: 1 })
       const ada = yield* manager.getChat("ada")
@@ -347,7 +347,7 @@ describe("the capacity", () => {
 })
 
 describe("removeChat", () => {
-  it.scoped("returns whether there was a conversation, and removes it", () =>
+  it.scoped("removes a conversation, and returns whether it existed", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
       const chat = yield* manager.getChat("ada")
@@ -362,7 +362,7 @@ describe("removeChat", () => {
       assert.deepStrictEqual(yield* events, ["Created ada", "Removed ada", "Created ada"])
     }).pipe(withScript(echo())))
 
-  it.scoped("stops the running turn, which ends interrupted and is not stored", () =>
+  it.scoped("interrupts the running turn, which is not stored", () =>
     Effect.gen(function*() {
       const { manager } = yield* make()
       const chat = yield* manager.getChat("ada")
@@ -377,7 +377,7 @@ describe("removeChat", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["system: S"])
     }).pipe(withScript([tokens(["one", "two", "three"], { delay: "1 second" })])))
 
-  it.scoped("leaves the waiting turns to the next conversation", () =>
+  it.scoped("runs the waiting turns in a new conversation", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make()
       const chat = yield* manager.getChat("ada")
@@ -455,7 +455,7 @@ describe("the scope of a manager", () => {
 })
 
 describe("the eviction", () => {
-  /** A manager whose sleeps are counted. */
+  /** A manager, and the durations of its sleeps. */
   const makeCounting = (more?: Partial<ChatManager.Options>) =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock
@@ -472,7 +472,7 @@ describe("the eviction", () => {
       return { manager, slept }
     })
 
-  it.scoped("sleeps until the next deadline, however many conversations there are", () =>
+  it.scoped("sleeps until the next timeout, with any number of conversations", () =>
     Effect.gen(function*() {
       const { manager, slept } = yield* makeCounting({ timeout: "1 minute" })
       for (let n = 0; n < 100; n++) yield* manager.getChat(`${n}`)
@@ -505,7 +505,7 @@ describe("the eviction", () => {
       assert.deepStrictEqual(slept, [60_000, 60_000])
     }).pipe(withScript([])))
 
-  it.scoped("wakes in an empty manager, every time", () =>
+  it.scoped("wakes when an empty manager creates a conversation, each time", () =>
     Effect.gen(function*() {
       const { events, manager } = yield* make({ timeout: "1 second" })
 
@@ -518,7 +518,7 @@ describe("the eviction", () => {
       assert.lengthOf(yield* events, 40)
     }).pipe(withScript([])))
 
-  it.scoped("never sleeps longer than a timer can", () =>
+  it.scoped("never sleeps longer than the maximum of a timer", () =>
     Effect.gen(function*() {
       const { manager, slept } = yield* makeCounting({ timeout: "60 days" })
       yield* manager.getChat("ada")
@@ -564,18 +564,18 @@ describe("ChatManager.layerConfig", () => {
     }).pipe(withScript([])))
 })
 
-describe("bad settings of a manager", () => {
+describe("the settings of a manager", () => {
   for (
     const [name, bad, field, value] of [
       ["a capacity of 0", { capacity: 0 }, "capacity", "0"],
-      ["half a conversation", { capacity: 1.5 }, "capacity", "1.5"],
-      ["a capacity that is no number", { capacity: NaN }, "capacity", "NaN"],
-      ["no time at all", { timeout: 0 }, "timeout", "0"],
-      ["a negative time", { timeout: -5 }, "timeout", "0"],
-      ["a config with a bad field", { config: options({ topP: 7 }) }, "topP", "7"]
+      ["a fractional capacity", { capacity: 1.5 }, "capacity", "1.5"],
+      ["a capacity of NaN", { capacity: NaN }, "capacity", "NaN"],
+      ["a timeout of 0", { timeout: 0 }, "timeout", "0"],
+      ["a negative timeout", { timeout: -5 }, "timeout", "0"],
+      ["a config with an invalid field", { config: options({ topP: 7 }) }, "topP", "7"]
     ] as const
   ) {
-    it.scoped(`are refused with the field and the value: ${name}`, () =>
+    it.scoped(`are refused with the field and the value if they are invalid: ${name}`, () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(ChatManager.make({ config, ...bad }))
 
@@ -585,7 +585,7 @@ describe("bad settings of a manager", () => {
       }).pipe(withScript([])))
   }
 
-  it.scoped("are all refused in one error", () =>
+  it.scoped("are all named in the error if several are invalid", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(ChatManager.make({ config, capacity: 0, timeout: 0, storeTimeout: 0 }))
 
@@ -597,7 +597,7 @@ describe("bad settings of a manager", () => {
       )
     }).pipe(withScript([])))
 
-  it.scoped("are accepted: an infinite timeout and an infinite capacity", () =>
+  it.scoped("can have an infinite timeout and an infinite capacity", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config, timeout: Duration.infinity, capacity: Infinity })
 
@@ -606,7 +606,7 @@ describe("bad settings of a manager", () => {
       assert.strictEqual(yield* manager.size, 1)
     }).pipe(withScript([])))
 
-  it.effect("fail the layer", () =>
+  it.effect("fail the layer if they are invalid", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(
         Effect.provide(ChatManager.ChatManager, ChatManager.layer({ config, capacity: -1 }))
@@ -617,7 +617,7 @@ describe("bad settings of a manager", () => {
 })
 
 describe("the events of a manager", () => {
-  it.scoped("are emitted to each subscriber from its subscription on", () =>
+  it.scoped("are emitted to each subscriber after its subscription", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.getChat("before")

@@ -1,5 +1,5 @@
 /**
- * Every store, by the suite that is shipped for others' stores.
+ * Runs the published `HistoryStoreSuite` on every store, and on broken stores.
  */
 import { FileSystem, KeyValueStore } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -12,7 +12,7 @@ import * as Sqlite from "effect-chat/sql/Sqlite"
 import { HistoryStoreSuite } from "effect-chat/testing"
 import * as Postgres from "./support/postgres.ts"
 
-/** A layer of a temporary folder. */
+/** A store in a temporary folder. */
 const inFolder = <A, E, R>(f: (directory: string) => Layer.Layer<A, E, R>) =>
   Layer.unwrapScoped(
     Effect.gen(function*() {
@@ -57,7 +57,7 @@ for (const [name, store] of Object.entries(stores)) {
 }
 
 describe("HistoryStoreSuite", () => {
-  /** How many cases fail on a store that is memory with something else in it. */
+  /** The names of the cases that fail on a memory store with these operations replaced. */
   const failures = (broken: (store: HistoryStore.Service) => Partial<HistoryStore.Service>) =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
@@ -68,7 +68,7 @@ describe("HistoryStoreSuite", () => {
       ).map(({ name }) => name)
     }).pipe(Effect.provide(HistoryStore.layerMemory))
 
-  it.live("passes on a store that holds conversations already, and leaves them alone", () =>
+  it.live("passes on a store with conversations, and does not change them", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const turn = {
@@ -85,7 +85,7 @@ describe("HistoryStoreSuite", () => {
       assert.deepStrictEqual(Array.from(yield* Stream.runCollect(store.list)), ["mine"])
     }).pipe(Effect.provide(HistoryStore.layerMemory)))
 
-  it.live("has the expected and the actual value", () =>
+  it.live("reports the expected and the actual value", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const [, first] = HistoryStoreSuite.cases
@@ -98,7 +98,7 @@ describe("HistoryStoreSuite", () => {
     }).pipe(Effect.provide(HistoryStore.layerMemory)))
 
   it.live.each<[string, (store: HistoryStore.Service) => Partial<HistoryStore.Service>]>([
-    ["forgets to check versions", (store) => ({
+    ["does not check versions", (store) => ({
       append: (turn) =>
         Effect.flatMap(
           store.load(turn.id),
@@ -109,17 +109,17 @@ describe("HistoryStoreSuite", () => {
             })
         )
     })],
-    ["cuts texts at NUL", (store) => ({
+    ["truncates texts at NUL", (store) => ({
       append: (turn) => store.append({ ...turn, systemPrompt: turn.systemPrompt.replace(/\0[^]*/, "") })
     })],
-    ["lists twice", (store) => ({
+    ["lists each conversation twice", (store) => ({
       list: Stream.concat(store.list, store.list)
     })],
-    ["takes ids for the same that differ in case", (store) => ({
+    ["treats ids that differ in case as equal", (store) => ({
       append: (turn) => store.append({ ...turn, id: turn.id.toLowerCase() }),
       load: (id) => store.load(id.toLowerCase())
     })],
-    ["says that it removed what was not there", (store) => ({
+    ["reports that it removed a conversation that did not exist", (store) => ({
       remove: (id) => Effect.as(store.remove(id), true)
     })],
     ["loses the last message of a turn", (store) => ({

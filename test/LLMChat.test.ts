@@ -7,7 +7,7 @@ import { path, spansOf } from "./support/spans.ts"
 
 const { connectionError, delayed, json, never, reset, sse, tokens } = ScriptedHttpClient
 
-/** A stream of three words, a second before each. */
+/** A stream of three words, each after one second. */
 const slow = (more?: ScriptedHttpClient.TokensOptions) =>
   tokens(["one ", "two ", "three"], { delay: "1 second", ...more })
 
@@ -15,7 +15,7 @@ const collect = <A, E>(stream: Stream.Stream<A, E>) => Effect.map(Stream.runColl
 
 const tags = (events: ReadonlyArray<ChatEvent.ChatEvent>) => events.map((event) => event._tag)
 
-/** Runs the effect in a fiber until it has run for the duration. */
+/** Forks the effect, and advances the clock by the duration. */
 const forkFor = <A, E, R>(effect: Effect.Effect<A, E, R>, duration: Duration.DurationInput) =>
   Effect.zipLeft(Effect.fork(effect), TestClock.adjust(duration))
 
@@ -24,14 +24,14 @@ const assertNothingHeld = Effect.map(held, (now) => assert.deepStrictEqual(now, 
 const only = ["system: S"]
 
 describe("the history of a conversation", () => {
-  it.effect("begins with the system message alone", () =>
+  it.effect("contains only the system message at first", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
       assert.deepStrictEqual(yield* transcript(chat), only)
     }).pipe(withScript([])))
 
-  it.effect("is empty if the system prompt is", () =>
+  it.effect("is empty if the system prompt is empty", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ systemPrompt: "" }))
 
@@ -41,7 +41,7 @@ describe("the history of a conversation", () => {
       assert.deepStrictEqual((yield* requests).map(sent), [["user: hi"]])
     }).pipe(withScript(echo())))
 
-  it.effect("is a copy: a history that was read does not change", () =>
+  it.effect("is returned as a copy, which later turns do not change", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const before = yield* chat.history
@@ -52,7 +52,7 @@ describe("the history of a conversation", () => {
       assert.lengthOf(yield* chat.history, 3)
     }).pipe(withScript(echo())))
 
-  it.effect("has the turn after a complete answer, and sends it with the next", () =>
+  it.effect("contains a turn after its complete answer, and the next turn sends it", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -72,7 +72,7 @@ describe("the history of a conversation", () => {
       yield* assertNothingHeld
     }).pipe(withScript(echo())))
 
-  it.effect("has the turn after an answer that was streamed", () =>
+  it.effect("contains a turn after its streamed answer", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -83,7 +83,7 @@ describe("the history of a conversation", () => {
       yield* assertNothingHeld
     }).pipe(withScript(echo())))
 
-  it.effect("has the model, finish reason and usage of the answer", () =>
+  it.effect("contains the model, the finish reason and the usage of an answer", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -108,7 +108,7 @@ describe("the history of a conversation", () => {
         ]),
         "ServerError"
       ],
-      ["an event that is no JSON", sse(["{"]), "MalformedResponseError"],
+      ["an event that is not JSON", sse(["{"]), "MalformedResponseError"],
       ["silence", tokens(["one"], { ending: never }), "TimeoutError"],
       ["no answer at all", delayed(Duration.infinity, tokens([])), "TimeoutError"]
     ] as const
@@ -131,7 +131,7 @@ describe("the history of a conversation", () => {
       }).pipe(withScript((request, index) => index === 1 ? response : echo()(request))))
   }
 
-  it.effect("is unchanged after a call without a stream that failed", () =>
+  it.effect("is unchanged after a call without a stream fails", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -141,7 +141,7 @@ describe("the history of a conversation", () => {
       assert.deepStrictEqual(yield* transcript(chat), only)
     }).pipe(withScript([json({ error: { message: "no" } }, { status: 401 })])))
 
-  it.effect("has the question of a turn whose answer is blank", () =>
+  it.effect("contains the prompt of a turn with a blank answer", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -153,7 +153,7 @@ describe("the history of a conversation", () => {
       assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: ", "user: a", "assistant: "])
     }).pipe(withScript([answer(""), tokens([" \n"])])))
 
-  it.effect("has the tool calls of an answer, and the results that the next turn brings", () =>
+  it.effect("contains the tool calls of an answer, and the results in the prompt of the next turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -183,7 +183,7 @@ describe("the history of a conversation", () => {
       answer("It is sunny")
     ])))
 
-  it.effect("keeps its turns and gets the new system prompt when that is updated", () =>
+  it.effect("keeps its turns when the system prompt is updated", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* chat.chat("a")
@@ -195,7 +195,7 @@ describe("the history of a conversation", () => {
       assert.strictEqual((yield* transcript(chat))[0], "system: T")
     }).pipe(withScript(echo())))
 
-  it.effect("keeps the system prompt in force when it is cleared", () =>
+  it.effect("keeps the current system prompt when it is cleared", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* chat.updateSystemPrompt("T")
@@ -210,11 +210,11 @@ describe("the history of a conversation", () => {
 describe("the prompt of a turn", () => {
   const turns: Record<string, (chat: LLMChat.Service, prompt: ChatMessage.Prompt) => Effect.Effect<unknown, unknown>> =
     {
-      "whole": (chat, prompt) => chat.chat(prompt),
-      "streamed": (chat, prompt) => Stream.runDrain(chat.chatStream(prompt))
+      "chat": (chat, prompt) => chat.chat(prompt),
+      "chatStream": (chat, prompt) => Stream.runDrain(chat.chatStream(prompt))
     }
   for (const [how, turn] of Object.entries(turns)) {
-    it.effect(`is read when the turn is made, not when it runs, if the answer is ${how}`, () =>
+    it.effect(`is read when the Effect or Stream is created, not when it runs (${how})`, () =>
       Effect.gen(function*() {
         const chat = yield* LLMChat.make(options())
         const prompt = [ChatMessage.user("one")]
@@ -228,8 +228,8 @@ describe("the prompt of a turn", () => {
   }
 })
 
-describe("a turn that is interrupted", () => {
-  it.effect("keeps what a consumer received that takes three tokens and stops reading", () =>
+describe("an interrupted turn", () => {
+  it.effect("keeps the text that the consumer received before it stopped reading", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -240,7 +240,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([tokens(["1 ", "2 ", "3 ", "4 ", "5 "], { delay: "1 second" })])))
 
-  it.effect("keeps what was emitted before its fiber was interrupted", () =>
+  it.effect("keeps the text that was emitted before the interruption", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -251,7 +251,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow()])))
 
-  it.effect("keeps the question when that is before the first token", () =>
+  it.effect("keeps its prompt if it is interrupted before the first token", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -262,7 +262,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow()])))
 
-  it.effect("keeps the question when its answer was to come as one response", () =>
+  it.effect("keeps its prompt if it does not stream", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -273,7 +273,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([delayed("5 seconds", answer("late"))])))
 
-  it.effect("leaves nothing with rollback", () =>
+  it.effect("leaves the history unchanged with rollback", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ onInterrupt: "rollback" }))
 
@@ -288,7 +288,7 @@ describe("a turn that is interrupted", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow(), slow(), slow()])))
 
-  it.effect("keeps the text of an answer that continued with tool calls, without the calls", () =>
+  it.effect("keeps the text of an answer without the tool calls after it", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -309,7 +309,7 @@ describe("a turn that is interrupted", () => {
       never
     ])])))
 
-  it.effect("keeps the question when all that came is a tool call", () =>
+  it.effect("keeps its prompt if the answer has only a tool call so far", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -324,7 +324,7 @@ describe("a turn that is interrupted", () => {
       never
     ])])))
 
-  it.effect("is free for the next when its consumer fails", () =>
+  it.effect("ends when its consumer fails, and the next turn can run", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -340,7 +340,7 @@ describe("a turn that is interrupted", () => {
 })
 
 describe("stop", () => {
-  it.effect("ends the stream with Finish, and keeps what was emitted", () =>
+  it.effect("ends the stream with Finish, and the history keeps the emitted text", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -356,7 +356,7 @@ describe("stop", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow()])))
 
-  it.effect("ends a turn without a stream with an interrupted response", () =>
+  it.effect("makes a turn without a stream return an interrupted response", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -370,7 +370,7 @@ describe("stop", () => {
       yield* assertNothingHeld
     }).pipe(withScript([delayed("5 seconds", answer("late"))])))
 
-  it.effect("is done when the history has the turn and the connection is closed", () =>
+  it.effect("returns after the history contains the turn and the connection is closed", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -381,7 +381,7 @@ describe("stop", () => {
       yield* assertNothingHeld
     }).pipe(withScript([slow()])))
 
-  it.effect("ends a turn whose consumer does not pull, which finds the end with its next pull", () =>
+  it.effect("ends a turn while its consumer is not pulling, and the next pull returns Finish", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const events = chat.chatEvents("a").pipe(Stream.tap(() => Effect.sleep("1 minute")))
@@ -397,7 +397,7 @@ describe("stop", () => {
       assert.deepStrictEqual(yield* transcript(chat), history)
     }).pipe(withScript([slow()])))
 
-  it.effect("does nothing when no turn runs", () =>
+  it.effect("does nothing if no turn is running", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -408,7 +408,7 @@ describe("stop", () => {
       assert.deepStrictEqual(yield* transcript(chat), [...only, "user: a", "assistant: re a"])
     }).pipe(withScript(echo())))
 
-  it.effect("may be called twice, at once or one after the other", () =>
+  it.effect("can be called twice, concurrently or in sequence", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -420,7 +420,7 @@ describe("stop", () => {
       assert.lengthOf(yield* transcript(chat), 3)
     }).pipe(withScript([slow()])))
 
-  it.effect("ends the turn that runs, and not the ones that wait", () =>
+  it.effect("ends the running turn, and no waiting turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -434,7 +434,7 @@ describe("stop", () => {
       assert.deepStrictEqual(sent((yield* requests)[1]), ["system: S", "user: a", "assistant: one ", "user: b"])
     }).pipe(withScript([slow(), answer("done")])))
 
-  it.effect("sends nothing when it comes while a retry waits", () =>
+  it.effect("ends the wait before a retry, and no further request is sent", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(
         options({ maxRetries: 2, retryBaseDelay: "10 seconds", retryMaxDelay: "1 minute" })
@@ -461,7 +461,7 @@ describe("stop", () => {
 })
 
 describe("the events of a turn", () => {
-  it.effect("end with Finish, exactly once, with the complete answer", () =>
+  it.effect("end with exactly one Finish, which has the complete answer", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -472,7 +472,7 @@ describe("the events of a turn", () => {
       assert.deepInclude(last?._tag === "Finish" ? last.response : {}, { text: "one two", finishReason: "stop" })
     }).pipe(withScript([tokens(["one ", "two"], { usage: usage(1, 2) })])))
 
-  it.effect("emit Finish only when the history has the turn", () =>
+  it.effect("contain Finish only after the history contains the turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -483,7 +483,7 @@ describe("the events of a turn", () => {
       assert.deepStrictEqual(seen, [["Begin", 1], ["TextDelta", 1], ["TextDelta", 1], ["Finish", 3]])
     }).pipe(withScript([tokens(["one ", "two"], { delay: 0 })])))
 
-  it.effect("may be followed by another turn within the consumer after Finish", () =>
+  it.effect("allow the consumer to run another turn when it receives Finish", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -497,7 +497,7 @@ describe("the events of a turn", () => {
 })
 
 describe("the stream of a turn", () => {
-  it.effect("does nothing before it is run", () =>
+  it.effect("does nothing until it is run", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -508,7 +508,7 @@ describe("the stream of a turn", () => {
       assert.lengthOf(yield* requests, 1)
     }).pipe(withScript(echo())))
 
-  it.effect("makes a turn each time that it is run", () =>
+  it.effect("runs a new turn each time it is run", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const stream = chat.chatStream("a")
@@ -525,7 +525,7 @@ describe("the stream of a turn", () => {
       ])
     }).pipe(withScript(echo())))
 
-  it.effect("is a new turn if it is retried after a failure", () =>
+  it.effect("runs a new turn when it is retried after a failure", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -548,7 +548,7 @@ describe("the stream of a turn", () => {
     "mapEffect": Stream.mapEffect((text) => Effect.delay(Effect.succeed(text), "3 seconds"))
   }
   for (const [name, combine] of Object.entries(combined)) {
-    it.effect(`may be used with ${name}`, () =>
+    it.effect(`works with ${name}`, () =>
       Effect.gen(function*() {
         const chat = yield* LLMChat.make(options())
 
@@ -560,7 +560,7 @@ describe("the stream of a turn", () => {
       }).pipe(withScript([slow()])))
   }
 
-  it.effect("keeps what was emitted when Stream.timeout ends it, and is free at once", () =>
+  it.effect("keeps the emitted text when Stream.timeout ends it, and releases the conversation immediately", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -571,7 +571,7 @@ describe("the stream of a turn", () => {
       yield* assertNothingHeld
     }).pipe(withScript([tokens(["one"], { ending: never })])))
 
-  it.scoped("goes to every consumer of a broadcast as one turn", () =>
+  it.scoped("runs one turn for all consumers of a broadcast", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -595,7 +595,7 @@ describe("the stream of a turn", () => {
       assert.deepStrictEqual(yield* Fiber.join(turn), ["one ", "one ", "two ", "three"])
     }).pipe(withScript([slow(), slow()])))
 
-  it.effect("waits for a slow consumer without counting its time as the server's silence", () =>
+  it.effect("does not count the time of a slow consumer as idle time of the server", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ idleTimeout: "10 seconds" }))
 
@@ -607,7 +607,7 @@ describe("the stream of a turn", () => {
       assert.deepStrictEqual(yield* Fiber.join(turn), ["one ", "two ", "three"])
     }).pipe(withScript([slow()])))
 
-  it.effect("is not disturbed by reads that bring nothing", () =>
+  it.effect("ignores empty network chunks", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -624,7 +624,7 @@ describe("the stream of a turn", () => {
       ])
     ])))
 
-  it.effect("is complete in an uninterruptible region", () =>
+  it.effect("completes in an uninterruptible region", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -635,8 +635,8 @@ describe("the stream of a turn", () => {
     }).pipe(withScript([slow()])))
 })
 
-describe("a question outside the history", () => {
-  it.effect("is sent with the system prompt only and is not in the history, by every method", () =>
+describe("an ask call", () => {
+  it.effect("sends the system prompt but not the history, and does not change the history (all methods)", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* chat.chat("a")
@@ -657,7 +657,7 @@ describe("a question outside the history", () => {
       yield* assertNothingHeld
     }).pipe(withScript(echo())))
 
-  it.effect("is answered while a turn runs, and not ended by stop", () =>
+  it.effect("completes while a turn is running, and stop does not end it", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -685,7 +685,7 @@ describe("a question outside the history", () => {
 })
 
 describe("the usage of a conversation", () => {
-  it.effect("is the sum of its turns: those that ended, failed and were interrupted", () =>
+  it.effect("is the sum of its completed, failed and interrupted turns", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -709,7 +709,7 @@ describe("the usage of a conversation", () => {
       sse([{ choices: [{ index: 0, delta: { content: "some" } }], usage: usage(1, 4000) }, never])
     ])))
 
-  it.effect("outlives clearHistory", () =>
+  it.effect("does not change with clearHistory", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* chat.chat("a")
@@ -747,7 +747,7 @@ describe("LLMChat.make", () => {
       assert.include(error.message, "between 0 and 2")
     }).pipe(withScript([])))
 
-  it.effect("makes separate conversations, as layers do", () =>
+  it.effect("makes a separate conversation each time, like the layers", () =>
     Effect.gen(function*() {
       const make = LLMChat.make(options())
       const [one, two] = yield* Effect.all([make, make])
@@ -762,7 +762,7 @@ describe("LLMChat.make", () => {
 })
 
 describe("spans", () => {
-  it.effect("are those of the method, the call and its requests, and end with them", () =>
+  it.effect("cover the method, the call and each request", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -785,7 +785,7 @@ describe("spans", () => {
       assert.deepStrictEqual(spans.map((span) => span.status._tag), spans.map(() => "Ended"))
     }).pipe(withScript(echo())))
 
-  it.effect("of a stream say when and how it ended, without a time if the program measures none", () =>
+  it.effect("of a stream record when and how it ended, and no times if the tracer does not record them", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const ends = (spans: ReadonlyArray<Tracer.Span>) =>

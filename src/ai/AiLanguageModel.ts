@@ -1,17 +1,18 @@
 /**
- * A `LanguageModel` of `@effect/ai` on any OpenAI-compatible server.
+ * A `LanguageModel` of `@effect/ai` for any OpenAI-compatible server.
  *
- * `generateText`, `streamText`, `generateObject`, `Chat` and its persistence run unchanged. Requests are those of
- * `ChatCompletions`: its retries, time limits, presets and quirks of servers apply, and with {@link fromCompletions}
- * `Limits` and `Fallback`.
+ * `generateText`, `streamText`, `generateObject`, `Chat` and its persistence run unchanged. Requests are sent by
+ * `ChatCompletions`, with its retries, time limits and adjustments to servers. {@link fromCompletions} adds `Limits` and
+ * `Fallback`.
  *
- * - Errors are those of `@effect/ai`. Their `cause` is the `ChatError`.
- * - The system messages are those of the prompt. `systemPrompt` of the config is not sent.
- * - A stream begins with `response-metadata`. All tool calls of an answer come together when it is complete, then their
- *   results, then `finish`. The calls of an answer that was cut are not run.
- * - The metadata of `finish` has under `effect-chat` what the server sent beside the text, and what it wants back. An
- *   assistant message with these members in `options["effect-chat"]` is sent with them. A model also remembers the last
- *   1000 answers whose server wants something back, because `Chat` drops metadata.
+ * - Errors are errors of `@effect/ai`. Their `cause` is the `ChatError`.
+ * - The prompt contains the system messages. `systemPrompt` of the config is not sent.
+ * - A stream begins with `response-metadata`. All tool calls of an answer are emitted together when the answer is complete,
+ *   then their results, then `finish`. The calls of a truncated answer are not run.
+ * - The metadata of `finish` has a member `effect-chat`. It contains further data of the answer, and the data that the
+ *   server requires in later requests, such as encrypted reasoning. An assistant message with that data in
+ *   `options["effect-chat"]` sends it back. Because `Chat` drops metadata, a model also remembers this data for the last
+ *   1000 answers that have it.
  *
  * @since 0.1.0
  */
@@ -26,7 +27,7 @@ import * as Layer from "effect/Layer"
 import type * as ParseResult from "effect/ParseResult"
 import * as ChatCompletions from "../ChatCompletions.ts"
 import * as Model from "../internal/ai/languageModel.ts"
-import { key } from "../internal/ai/metadata.ts"
+import { metadataKey } from "../internal/ai/metadata.ts"
 import * as LLMConfig from "../LLMConfig.ts"
 
 /**
@@ -37,7 +38,7 @@ import * as LLMConfig from "../LLMConfig.ts"
 export * from "./AiSettings.ts"
 
 /**
- * A model on the server of a config. Fails with the field, the value and the rule where a setting is bad.
+ * Makes a model for the server of a config. Fails if a setting is invalid: the error names the field, the value and the rule.
  *
  * @example
  * import { AiLanguageModel } from "effect-chat/ai"
@@ -58,7 +59,7 @@ export const make = (
   Effect.flatMap(ChatCompletions.make, (completions) => fromCompletions(completions, config))
 
 /**
- * Like {@link make}, over a completions service of the program: one that is limited, has fallbacks, or is replaced.
+ * Like {@link make}, with a completions service of the program, for example one with limits or fallbacks.
  *
  * @example
  * import { Limits } from "effect-chat"
@@ -112,7 +113,7 @@ export const layer = (
   Layer.effect(LanguageModel.LanguageModel, make(config))
 
 /**
- * A model with the settings of the environment; see `LLMConfig.config` for their names.
+ * A layer with the settings of the environment. `LLMConfig.config` documents their names.
  *
  * @since 0.1.0
  * @category layers
@@ -124,7 +125,7 @@ export const layerConfig: Layer.Layer<
 > = Layer.effect(LanguageModel.LanguageModel, Effect.flatMap(LLMConfig.config, make))
 
 /**
- * A `Model` of `@effect/ai`: a layer that also says the provider's name.
+ * Makes a `Model` of `@effect/ai`: a layer with the name of the provider.
  *
  * @example
  * import { LLMConfig, Provider } from "effect-chat"
@@ -143,10 +144,11 @@ export const model = (
   AiModel.make(config.provider, Layer.orDie(layer(config)))
 
 /**
- * The messages that an answer becomes in a history, like `Prompt.fromResponseParts`, with what its server wants back.
+ * Converts the parts of an answer to prompt messages, like `Prompt.fromResponseParts`. It keeps the data that the server
+ * requires in later requests.
  *
- * `Chat` uses the function of `@effect/ai`, and the model remembers what that drops. Programs that store prompts, and
- * send them after a restart, use this one.
+ * Use it in programs that store prompts and send them after a restart. `Chat` does not need it, because the model remembers
+ * this data in memory.
  *
  * @example
  * import * as Response from "@effect/ai/Response"
@@ -159,10 +161,10 @@ export const model = (
  * @category conversions
  */
 export const fromResponseParts = (parts: ReadonlyArray<AiResponse.AnyPart>): Prompt.Prompt => {
-  const own = parts.find((part) => part.type === "finish")?.metadata[key]
+  const echo = parts.find((part) => part.type === "finish")?.metadata[metadataKey]
   const prompt = Prompt.fromResponseParts(parts)
-  if (own === undefined || !("opaque" in own || "toolCalls" in own)) return prompt
-  const options = { [key]: { opaque: own["opaque"], toolCalls: own["toolCalls"] } }
+  if (echo === undefined || !("opaque" in echo || "toolCalls" in echo)) return prompt
+  const options = { [metadataKey]: { opaque: echo["opaque"], toolCalls: echo["toolCalls"] } }
   return Prompt.fromMessages(
     prompt.content.map((message) => message.role === "assistant" ? { ...message, options } : message)
   )

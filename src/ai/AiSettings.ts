@@ -10,15 +10,15 @@ import type * as CallOptions from "../CallOptions.ts"
 import type { ChatRequest } from "../ChatRequest.ts"
 
 /**
- * The settings of a call. What is absent comes from the config of the model.
+ * The settings of a call. Absent settings come from the config of the model.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Settings extends Omit<CallOptions.CallOptions, "tools" | "toolChoice" | "responseFormat"> {
   /**
-   * Whether tools without {@link Strict} are strict. Default: not sent. `true` applies to tools whose parameters have no
-   * optional members, and is sent as `false` for others, because servers refuse (400) those.
+   * Whether tools without {@link Strict} are strict. Default: not sent. `true` is sent as `false` for parameters that strict
+   * mode does not support, such as optional ones, because servers refuse those (400).
    */
   readonly strict?: boolean | undefined
   /** The fairness key for `Limits`; see `ChatRequest.conversation`. */
@@ -26,7 +26,7 @@ export interface Settings extends Omit<CallOptions.CallOptions, "tools" | "toolC
 }
 
 /**
- * The settings of all calls in a context.
+ * The settings that apply to all calls in a context.
  *
  * @since 0.1.0
  * @category services
@@ -34,7 +34,7 @@ export interface Settings extends Omit<CallOptions.CallOptions, "tools" | "toolC
 export class Config extends Context.Tag("effect-chat/ai/AiSettings/Config")<Config, Settings>() {}
 
 /**
- * Runs calls with other settings. Where one is absent, that of an outer `withSettings` applies.
+ * Runs calls with other settings. Absent settings come from an outer `withSettings`.
  *
  * @example
  * import { AiLanguageModel } from "effect-chat/ai"
@@ -55,8 +55,8 @@ export const withSettings =
     )
 
 /**
- * The annotation of a tool that says whether the model must keep to the form of its parameters exactly:
- * `Tool.make(…).annotate(AiLanguageModel.Strict, true)`. It wins over {@link Settings}`.strict`.
+ * The annotation of a tool for strict mode, in which the model must follow the schema of the parameters exactly:
+ * `Tool.make(…).annotate(AiLanguageModel.Strict, true)`. It overrides {@link Settings}`.strict`.
  *
  * @since 0.1.0
  * @category annotations
@@ -75,7 +75,7 @@ export interface ToolCall {
 }
 
 /**
- * The call that a handler runs for. Its `id` and `name` are empty outside of handlers.
+ * The tool call of the running handler. `id` and `name` are empty outside of handlers.
  *
  * @since 0.1.0
  * @category services

@@ -1,5 +1,5 @@
 /**
- * Tokenizers of `@effect/ai` for the windows of this library.
+ * Counts the tokens of messages with tokenizers of `@effect/ai`, for `HistoryWindow`.
  *
  * @since 0.1.0
  */
@@ -9,11 +9,10 @@ import type { ChatMessage } from "../ChatMessage.ts"
 import * as TokenCounter from "../tokens/TokenCounter.ts"
 
 /**
- * A counter that counts the texts of a message with a tokenizer of `@effect/ai`.
+ * Makes a counter that counts the texts of a message with a tokenizer of `@effect/ai`.
  *
- * The rest is counted as by `TokenCounter.make`: 4 tokens for each message and call, and a number that depends on the
- * kind for images, recordings and files, which tokenizers do not know. If the tokenizer fails, the count is the estimate
- * of `TokenCounter.estimate`.
+ * It counts everything else like `TokenCounter.make`: 4 tokens for each message and call, and an estimate for images,
+ * recordings and files. If the tokenizer fails, the count is the one of `TokenCounter.estimate`.
  *
  * @example
  * import { ChatMessage, HistoryWindow } from "effect-chat"
@@ -35,14 +34,14 @@ import * as TokenCounter from "../tokens/TokenCounter.ts"
 export const fromTokenizer = (tokenizer: Tokenizer.Service): Asynchronous => ({
   count: (message) => {
     const texts: Array<string> = []
-    const others = TokenCounter.make({
+    const otherTokens = TokenCounter.make({
       text: (text) => {
         texts.push(text)
         return 0
       }
     }).count(message)
     return tokenizer.tokenize(texts.join("\n")).pipe(
-      Effect.map((tokens) => tokens.length + others),
+      Effect.map((tokens) => tokens.length + otherTokens),
       Effect.orElseSucceed(() => TokenCounter.estimate.count(message))
     )
   }

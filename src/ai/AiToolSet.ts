@@ -1,5 +1,5 @@
 /**
- * Toolkits of `@effect/ai` in the turns of this library.
+ * Makes tool sets of this library from toolkits of `@effect/ai`.
  *
  * @since 0.1.0
  */
@@ -14,22 +14,23 @@ import * as ToolSet from "../ToolSet.ts"
 import { CurrentToolCall } from "./AiSettings.ts"
 
 /**
- * How a set is made from a toolkit.
+ * The options of {@link fromToolkit}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options extends ToolSet.Options {
-  /** Whether a call waits for an approval. It gets the name of the tool and the encoded parameters. Default: none waits. */
+  /** Whether a call of the tool with this name and these encoded parameters needs an approval. Default: no call needs one. */
   readonly needsApproval?: ((name: string, params: Readonly<Record<string, unknown>>) => boolean) | undefined
 }
 
 /**
- * A set with the tools of a toolkit, and its handlers with their services.
+ * Makes a tool set from a toolkit and its handlers. It captures the services of the handlers.
  *
- * A handler that fails fails the turn if its tool has the `failureMode` `error`, the default of `@effect/ai`; with `return`
- * the model gets the encoded failure. Parameters that do not decode are sent back to the model in both. Handlers know
- * their call by `AiLanguageModel.CurrentToolCall`. The turn decides how many run at once.
+ * If a handler fails, the `failureMode` of its tool decides. With `error`, the default of `@effect/ai`, the turn fails. With
+ * `return`, the model receives the encoded failure. Parameters that do not decode are always reported to the model. Handlers
+ * can read their call from `AiLanguageModel.CurrentToolCall`. `toolConcurrency` of the turn limits how many of them run at
+ * the same time.
  *
  * @example
  * import * as Tool from "@effect/ai/Tool"
@@ -60,9 +61,9 @@ export const fromToolkit = <Tools extends Record<string, AiTool.Any>>(
 > =>
   Effect.flatMap(toolkit, (handled) => {
     type R = AiTool.Requirements<Tools[keyof Tools]>
-    // The types of `@effect/ai` do not let a tool be called by its name alone.
-    const any = handled as unknown as AnyToolkit<R>
-    return ToolSet.make<R>(Object.values(any.tools).map((tool) => toTool(tool, any, options)), options)
+    // The types of `@effect/ai` do not allow a call by a name of type string.
+    const untyped = handled as unknown as AnyToolkit<R>
+    return ToolSet.make<R>(Object.values(untyped.tools).map((tool) => toTool(tool, untyped, options)), options)
   })
 
 const toTool = <R>(
@@ -71,7 +72,7 @@ const toTool = <R>(
   { needsApproval }: Options = {}
 ): Tool.Tool<never, unknown, unknown, R> => {
   const { name, parameters = {}, ...definition } = toDefinition(tool, undefined)
-  const own = Tool.fromJsonSchema({
+  const converted = Tool.fromJsonSchema({
     ...definition,
     name,
     parameters,
@@ -88,5 +89,5 @@ const toTool = <R>(
       )
   })
   const check = decoder<unknown, unknown, R>(Schema.make(tool.parametersSchema.ast))
-  return { ...own, prepare: (args) => Effect.zipRight(check(args), own.prepare(args)) }
+  return { ...converted, prepare: (args) => Effect.zipRight(check(args), converted.prepare(args)) }
 }

@@ -1,5 +1,5 @@
 /**
- * This library as a provider of `@effect/ai`: its programs run on any OpenAI-compatible server.
+ * Integrates this library with `@effect/ai`: a `LanguageModel` for OpenAI-compatible servers, token counters and tool sets.
  *
  * @since 0.1.0
  */
@@ -12,14 +12,14 @@
 export * as AiLanguageModel from "./AiLanguageModel.ts"
 
 /**
- * Tokenizers of `@effect/ai` for windows.
+ * Token counters from tokenizers of `@effect/ai`.
  *
  * @since 0.1.0
  */
 export * as AiTokenCounter from "./AiTokenCounter.ts"
 
 /**
- * Toolkits of `@effect/ai` in turns.
+ * Tool sets from toolkits of `@effect/ai`.
  *
  * @since 0.1.0
  */

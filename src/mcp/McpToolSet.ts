@@ -1,15 +1,15 @@
 /**
- * The tools of MCP servers, for the turns of a conversation. Needs `@modelcontextprotocol/sdk` 1.
+ * Makes tool sets from the tools of MCP servers. Requires `@modelcontextprotocol/sdk` 1.
  *
  * **Details**
  *
- * Every call needs an approval, unless the program says otherwise: what a server says of its tools is not trusted. Tools
- * that a server adds or removes are offered from the next step on. A server that is slow or gone costs its own calls, and
- * no turn: its failures are results that the model reads.
+ * By default every call needs an approval, because the annotations of a server are not trusted. Changes of the tools of a
+ * server apply from the next step of a turn. If a server fails or is too slow, the turn continues: the model receives the
+ * failure as the result of the call.
  *
  * **Gotchas**
  *
- * Start servers without a wrapper such as `npx`: closing a connection over stdio ends its direct child only.
+ * Start servers without a wrapper such as `npx`: closing a connection over stdio ends only its child process.
  *
  * @since 0.1.0
  */
@@ -23,7 +23,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { legalName, visible } from "../internal/mcp/names.ts"
+import { toDescription, toToolName } from "../internal/mcp/names.ts"
 import { withProgress } from "../internal/mcp/progress.ts"
 import { textOf, toParts } from "../internal/mcp/results.ts"
 import { Server } from "../internal/mcp/server.ts"
@@ -31,74 +31,74 @@ import * as Tool from "../Tool.ts"
 import * as ToolSet from "../ToolSet.ts"
 
 /**
- * What a server says of the progress of a running call.
+ * A progress message of a running call.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Progress extends Tool.Context {
-  /** The tool's name in the turn, with the prefix. */
+  /** The name of the tool in the turn, with the prefix. */
   readonly name: string
-  /** Grows with each message, also if `total` is not known. */
+  /** Increases with each message, even if `total` is unknown. */
   readonly progress: number
   readonly total?: number | undefined
-  /** What the server does now, for people. */
+  /** A text for people. */
   readonly message?: string | undefined
 }
 
 /**
- * How the tools of a server are used.
+ * The options of {@link fromClient}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** Stands before the name of each tool, with `_` between: for several servers whose tools have the same names. */
+  /** Added before the name of each tool, followed by `_`. It distinguishes tools of several servers with the same name. */
   readonly prefix?: string | undefined
-  /** Which tools are offered, by the server's names for them. Default all. */
+  /** Which tools are offered, by their names on the server. Default all. */
   readonly include?: ReadonlyArray<string> | ((tool: McpTool) => boolean) | undefined
   /**
-   * Which calls need an approval: all or none, or those for which a function says so. Default all, but those of tools that
-   * a trusted server marks as read-only. A tool that the server changed after its first listing needs one in any case but
-   * `false`.
+   * Which calls need an approval: all, none, or those for which the function returns true. Default: all, except calls of
+   * tools that a trusted server marks as read-only. If a tool has changed since it was first listed, all its calls need an
+   * approval, unless this is `false`.
    */
   readonly needsApproval?:
     | boolean
     | ((tool: McpTool, input: Readonly<Record<string, unknown>>) => boolean | Effect.Effect<boolean>)
     | undefined
-  /** Whether the program believes the server's mark of read-only tools. Default false. */
+  /** Whether the program trusts the read-only annotations of the server. Default false. */
   readonly isTrusted?: boolean | undefined
-  /** Makes a transport for a new connection after the old one was lost. Without it the tools fail from then on. */
+  /** Makes a new transport after the connection was lost. If absent, all later calls fail. */
   readonly reconnect?: Effect.Effect<Transport, unknown> | undefined
   /**
-   * Receives the progress of calls, one message after the other. The result of a call waits until its last message was
-   * received. Servers send progress for long calls, or not at all. A message that arrives together with the result is lost
-   * in the SDK ({@link https://github.com/modelcontextprotocol/typescript-sdk/issues/2580 | typescript-sdk#2580}).
+   * Receives the progress messages of a call, one after another. The call completes after this has processed the last one. Many
+   * servers send no progress. The SDK loses a message that arrives together with the result
+   * ({@link https://github.com/modelcontextprotocol/typescript-sdk/issues/2580 | typescript-sdk#2580}).
    */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
   /** How long a call may take without progress. Default 1 minute. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** How long a call may take in all. Default 10 minutes. */
+  /** How long a call may take in total. Default 10 minutes. */
   readonly maxTotalTimeout?: Duration.DurationInput | undefined
-  /** How long connecting again, and listing all tools, may take each. Default 10 seconds. */
+  /** How long a reconnection may take, and how long the listing of all tools may take. Default 10 seconds. */
   readonly listTimeout?: Duration.DurationInput | undefined
-  /** The most characters of a result. Default 50 000. */
+  /** The maximum number of characters of a result. Default 50,000. */
   readonly maxResultLength?: number | undefined
 }
 
 /**
- * The tools of one server.
+ * A tool set with the tools of one server.
  *
  * @since 0.1.0
  * @category models
  */
 export interface McpToolSet extends ToolSet.ToolSet {
-  /** Why the tools could not be listed when they were listed last, undefined if they were. The next step tries again. */
+  /** The error of the last listing of the tools, undefined if it succeeded. After an error, the next step lists them again. */
   readonly failure: Effect.Effect<unknown>
 }
 
 /**
- * The tools of the server that a client is connected to. The scope closes the client.
+ * Makes a tool set for a connected client. The client is closed when the scope closes.
  *
  * @example
  * import { Client } from "@modelcontextprotocol/sdk/client/index.js"
@@ -128,12 +128,13 @@ export const fromClient = (client: Client, options: Options = {}): Effect.Effect
       listTimeout: Duration.decode(options.listTimeout ?? "10 seconds")
     })
     yield* Effect.addFinalizer(() => server.close)
-    const known = new Map<string, string>()
+    const fingerprints = new Map<string, string>()
     const tools = Effect.map(
       server.tools,
-      (tools) => tools.filter(includes(options)).map((tool) => toTool(server, tool, isChanged(known, tool), options))
+      (tools) =>
+        tools.filter(includes(options)).map((tool) => toTool(server, tool, isChanged(fingerprints, tool), options))
     )
-    // Listed now: what they are when the program starts is what it approves of.
+    // Lists the tools now, so that a later change of a tool is detected.
     yield* tools
     const set = yield* ToolSet.dynamic(tools, { name: options.prefix })
     return { ...set, failure: Effect.sync(() => server.failure) }
@@ -144,21 +145,21 @@ const includes = ({ include }: Options) => (tool: McpTool): boolean => {
   return typeof include === "function" ? include(tool) : include.includes(tool.name)
 }
 
-/** Whether a tool is another one than the program knew by this name. */
-const isChanged = (known: Map<string, string>, { description, inputSchema, name }: McpTool): boolean => {
+/** Whether a tool differs from the first one that was listed with this name. */
+const isChanged = (fingerprints: Map<string, string>, { description, inputSchema, name }: McpTool): boolean => {
   const fingerprint = JSON.stringify([description, inputSchema])
-  const first = known.get(name)
-  if (first === undefined) known.set(name, fingerprint)
+  const first = fingerprints.get(name)
+  if (first === undefined) fingerprints.set(name, fingerprint)
   return first !== undefined && first !== fingerprint
 }
 
 const toTool = (server: Server, tool: McpTool, isChanged: boolean, options: Options) => {
-  const invalid = validator(tool)
-  const name = legalName(options.prefix, tool.name)
+  const validate = makeValidator(tool)
+  const name = toToolName(options.prefix, tool.name)
   const { onProgress } = options
   return Tool.fromJsonSchema({
     name,
-    description: tool.description === undefined ? undefined : visible(tool.description),
+    description: tool.description === undefined ? undefined : toDescription(tool.description),
     parameters: tool.inputSchema,
     maxResultLength: options.maxResultLength,
     needsApproval: (input) => needsApproval(tool, input, isChanged, options),
@@ -167,12 +168,12 @@ const toTool = (server: Server, tool: McpTool, isChanged: boolean, options: Opti
       Effect.flatMap(
         withProgress(
           onProgress && (({ message, progress, total }) => onProgress({ ...context, name, progress, total, message })),
-          (report) => server.call(tool.name, input, report)
+          (onProgress) => server.call(tool.name, input, onProgress)
         ),
         (result): Effect.Effect<Tool.Content, string> => {
           const parts = toParts(result)
           if (result["isError"] === true) return Effect.fail(textOf(parts))
-          const problem = invalid(result["structuredContent"])
+          const problem = validate(result["structuredContent"])
           return problem === undefined
             ? Effect.succeed(Tool.content(parts))
             : Effect.fail(`The call was made. ${problem} It returned:\n${textOf(parts)}`)
@@ -194,8 +195,8 @@ const needsApproval = (
     : needsApproval(tool, input)
 }
 
-/** Says what is wrong with structured content. A schema that cannot be compiled accepts everything. */
-const validator = ({ outputSchema }: McpTool): (value: unknown) => string | undefined => {
+/** Makes a function that returns the problem of structured content. A schema that cannot be compiled accepts everything. */
+const makeValidator = ({ outputSchema }: McpTool): (value: unknown) => string | undefined => {
   if (outputSchema === undefined) return () => undefined
   const schema: JsonSchemaType = JSON.parse(JSON.stringify(outputSchema))
   const compiled = Either.try(() => new AjvJsonSchemaValidator().getValidator(schema))

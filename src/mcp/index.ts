@@ -1,5 +1,5 @@
 /**
- * Tools of MCP servers in the turns of a conversation.
+ * Tool sets from the tools of MCP servers.
  *
  * @since 0.1.0
  */

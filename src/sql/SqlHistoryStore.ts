@@ -3,7 +3,7 @@
  *
  * **Details**
  *
- * - `effect_chat_conversations` has a row for each conversation, `effect_chat_messages` one for each message, and
+ * - `effect_chat_conversations` has a row for each conversation, `effect_chat_messages` has a row for each message, and
  *   `effect_chat_migrations` has the version of the tables. The layer creates and migrates the tables when it is built;
  *   programs that start at the same time wait for each other.
  * - A turn is one transaction. Programs can share a database: if two write to one conversation at the same time, the second
@@ -11,7 +11,7 @@
  *   seconds. Within a transaction of the program, a turn is stored when that transaction commits.
  * - Messages, summaries, usage and settings are JSON. Ids and system prompts are stored as text. `\`, NUL and lone surrogates
  *   are escaped as `\\`, `\0` and `\ud800`, because not every database can store them. An id of more than 255 characters is
- *   stored in `long_id`, and `id` has its hash.
+ *   stored in `long_id`, and its hash in `id`.
  *
  * @since 0.1.0
  */

@@ -29,8 +29,8 @@ export interface Options {
 /**
  * A store in a SQLite file. Programs on one machine can share the file.
  *
- * The file is in WAL mode, and a stored turn is on the disk. SQLite runs in the thread of the program, so a write blocks it
- * until the disk is done. See {@link SqlHistoryStore} for the tables.
+ * The file is in WAL mode, and a stored turn is on the disk. SQLite runs in the thread of the program, so a write blocks the
+ * thread until the data is on the disk. See {@link SqlHistoryStore} for the tables.
  *
  * @example
  * import { Effect, Layer } from "effect"
@@ -41,7 +41,7 @@ export interface Options {
  * const program = Effect.gen(function*() {
  *   const manager = yield* ChatManager.ChatManager
  *   const chat = yield* manager.getChat("ada")
- *   yield* chat.chat("Hi") // done when it is stored
+ *   yield* chat.chat("Hi") // returns after the turn is stored
  *   const { turns } = yield* manager.export("ada")
  *   assert.strictEqual(turns.length, 1)
  * })
@@ -61,12 +61,12 @@ export const layer = (options: Options): Layer.Layer<HistoryStore.HistoryStore, 
     HistoryStore.HistoryStore,
     LibsqlClient.make(options.filename).pipe(
       Effect.flatMap((client) => Effect.provideService(SqlHistoryStore.make, SqlClient, client)),
-      Effect.map(apart)
+      Effect.map(outsideTransactions)
     )
   ).pipe(Layer.provide(Reactivity.layer))
 
-/** `@effect/sql` has one tag for the transactions of all clients. This store must not join a transaction of another client. */
-const apart = (store: HistoryStore.Service): HistoryStore.Service => {
+/** Prevents the store from joining a transaction of another client. `@effect/sql` has one tag for transactions of all clients. */
+const outsideTransactions = (store: HistoryStore.Service): HistoryStore.Service => {
   const outside = Effect.mapInputContext(withoutTransaction)
   return {
     isShared: store.isShared,

@@ -1,7 +1,7 @@
 /**
- * Conversations in a SQL database: SQLite or PostgreSQL, through any client of `@effect/sql`.
+ * Stores conversations in a SQLite or PostgreSQL database, through any client of `@effect/sql`.
  *
- * For a SQLite file without a client of your own there is `effect-chat/sql/Sqlite`.
+ * `effect-chat/sql/Sqlite` stores them in a SQLite file and needs no client.
  *
  * @since 0.1.0
  */

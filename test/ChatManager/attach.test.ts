@@ -18,7 +18,7 @@ const make = (more?: Partial<LLMConfig.Options>) =>
 const tagsOf = (events: Iterable<Turn.NumberedEvent>) => Array.from(events, ({ event }) => event._tag)
 
 describe("start", () => {
-  it.scoped("joins the turn that runs under its id, also where the policy refuses another turn", () =>
+  it.scoped("joins the running turn with its id, even if the policy is reject", () =>
     Effect.gen(function*() {
       const chat = yield* make({ turnPolicy: "reject" })
       yield* chat.start("a", { turnId: "m1" })
@@ -29,7 +29,7 @@ describe("start", () => {
       assert.lengthOf(yield* requests, 1)
     }).pipe(slowly))
 
-  it.scoped("refuses to join a turn that answers another turn again", () =>
+  it.scoped("refuses an id with which another turn is being regenerated", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       yield* chat.start("a", { turnId: "m1" })
@@ -43,7 +43,7 @@ describe("start", () => {
       yield* TestClock.adjust("10 seconds")
     }).pipe(slowly))
 
-  it.scoped("is known by its id while it waits for a conversation that is removed, and in the next one", () =>
+  it.scoped("starts a turn that can be attached to after its conversation is removed, while it waits and while it runs", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: config() })
       const chat = yield* manager.getChat("ada")
@@ -65,7 +65,7 @@ describe("start", () => {
 })
 
 describe("attach", () => {
-  it.scoped("gives what was kept of a turn whose callers left", () =>
+  it.scoped("emits the stored part of a turn that was interrupted", () =>
     Effect.gen(function*() {
       const chat = yield* make({ onInterrupt: "keep" })
       const caller = yield* Effect.fork(Stream.runDrain(chat.chatStream("a b c", { turnId: "m1" })))
@@ -78,7 +78,7 @@ describe("attach", () => {
       assert.strictEqual(last._tag === "Finish" ? last.reason : "", "interrupted")
     }).pipe(slowly))
 
-  it.scoped("refuses the id of a turn of which nothing was kept", () =>
+  it.scoped("fails for a turn that was not stored", () =>
     Effect.gen(function*() {
       const chat = yield* make({ onInterrupt: "rollback" })
       const caller = yield* Effect.fork(Stream.runDrain(chat.chatStream("a b c", { turnId: "m1" })))
@@ -88,7 +88,7 @@ describe("attach", () => {
       assert.strictEqual((yield* Effect.flip(Stream.runDrain(chat.attach("m1"))))._tag, "InvalidRequestError")
     }).pipe(slowly))
 
-  it.scoped("gives the answer that another program stored after the turn failed here", () =>
+  it.scoped("emits the answer that another program stored after the turn failed in this one", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const program = Effect.provideService(make(), HistoryStore.HistoryStore, { ...store, isShared: true })
@@ -99,7 +99,7 @@ describe("attach", () => {
       assert.deepStrictEqual(tagsOf(yield* Stream.runCollect(one.attach("m1"))), ["Begin", "TextDelta", "Finish"])
     }).pipe(scripted([ScriptedHttpClient.text("no", { status: 500 }), answer("yes")])))
 
-  it.scoped("reads from the beginning for a number that is none, and from whole numbers only", () =>
+  it.scoped("starts at the first event for NaN and negative numbers, and rounds fractions down", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       yield* chat.start("a b", { turnId: "m1" })
@@ -114,7 +114,7 @@ describe("attach", () => {
       assert.strictEqual(Chunk.unsafeHead(stored).seq, 1)
     }).pipe(slowly))
 
-  it.scoped("gives Finish to a reader that has read more of a turn than there is now", () =>
+  it.scoped("emits Finish if `after` is larger than the number of events", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       yield* chat.start("a b", { turnId: "m1" })

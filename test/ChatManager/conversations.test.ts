@@ -21,7 +21,7 @@ const questions = (manager: ChatManager.Service, id: string) =>
 const load = (id: string) => Effect.flatMap(HistoryStore.HistoryStore, (store) => store.load(id))
 
 describe("fork", () => {
-  it.scoped("copies a conversation, and both continue independently", () =>
+  it.scoped("copies a conversation, and both can continue independently", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* chatIn(manager, "ada", ["1", "2"])
@@ -34,7 +34,7 @@ describe("fork", () => {
       assert.deepStrictEqual(yield* questions(manager, "copy"), ["1", "2", "4"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("copies the turns up to and including the given one", () =>
+  it.scoped("copies the turns up to and including `upTo`", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* chatIn(manager, "ada", ["1", "2", "3"])
@@ -45,7 +45,7 @@ describe("fork", () => {
       assert.deepStrictEqual(yield* questions(manager, "copy"), ["1", "2"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is seen by a chat that was in memory before", () =>
+  it.scoped("is visible to a chat that was already in memory", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* chatIn(manager, "ada", ["1"])
@@ -59,7 +59,7 @@ describe("fork", () => {
       assert.deepStrictEqual(yield* questions(manager, "copy"), ["1", "2"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("fails for a target that is stored, a source that is not, and a turn that is not", () =>
+  it.scoped("fails if the target exists, or if the source or the turn does not exist", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* chatIn(manager, "ada", ["1"])
@@ -78,7 +78,7 @@ describe("fork", () => {
       assert.isTrue(Option.isNone(yield* load("copy")))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("makes an earlier turn of the target conflict", () =>
+  it.scoped("causes a conflict for a running turn of the target", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* chatIn(manager, "ada", ["1"])
@@ -122,7 +122,7 @@ describe("conversations", () => {
 })
 
 describe("removeOlderThan", () => {
-  it.scoped("removes conversations whose last write is older, and returns how many", () =>
+  it.scoped("removes conversations with an older last write, and returns their number", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 minute")
       const manager = yield* ChatManager.make({ config })
@@ -140,7 +140,7 @@ describe("removeOlderThan", () => {
       assert.strictEqual(yield* manager.removeOlderThan("1 day"), 0)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("keeps a conversation that has a turn running", () =>
+  it.scoped("keeps a conversation with a running turn", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 minute")
       const manager = yield* ChatManager.make({ config })
@@ -163,7 +163,7 @@ describe("removeOlderThan", () => {
       ))
     ))
 
-  it.scoped("removes more than a page", () =>
+  it.scoped("removes more conversations than a page contains", () =>
     Effect.gen(function*() {
       yield* TestClock.adjust("1 minute")
       const manager = yield* ChatManager.make({ config })
@@ -179,7 +179,7 @@ describe("removeOlderThan", () => {
 })
 
 describe("The layer of a manager", () => {
-  it.effect("provides the sessions of this machine as their own service", () =>
+  it.effect("provides LocalSessions as a separate service", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.ChatManager
       const sessions = yield* LocalSessions.LocalSessions

@@ -27,7 +27,7 @@ const two = (window: HistoryWindow.HistoryWindow = HistoryWindow.all) =>
   })
 
 describe("append", () => {
-  it.scoped("comes behind what another program appended or removed, without a conflict", () =>
+  it.scoped("adds messages after changes of another program, without a conflict", () =>
     Effect.gen(function*() {
       const [one, another] = yield* two()
       yield* one.append(question)
@@ -41,8 +41,8 @@ describe("append", () => {
     }).pipe(scripted(echo())))
 })
 
-describe("A turn that is answered again", () => {
-  it.scoped("keeps what the program appended meanwhile", () =>
+describe("A regenerated turn", () => {
+  it.scoped("keeps messages that were appended meanwhile", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       const chat = yield* manager.getChat("ada")
@@ -57,7 +57,7 @@ describe("A turn that is answered again", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["assistant: reminder", "user: a", "assistant: re a"])
     }).pipe(slowly))
 
-  it.scoped("keeps what another program stored while a smaller window was tried", () =>
+  it.scoped("keeps messages that another program stored during the retry with a smaller window", () =>
     Effect.gen(function*() {
       const [one, another] = yield* two(HistoryWindow.withShrink(HistoryWindow.all))
       yield* one.append(question)
@@ -83,7 +83,7 @@ describe("A turn that is answered again", () => {
       answer("again")
     ])))
 
-  it.scoped("gets a conflict if another program removed turns while a smaller window was tried", () =>
+  it.scoped("fails with a conflict if another program removed turns during the retry with a smaller window", () =>
     Effect.gen(function*() {
       const [one, another] = yield* two(HistoryWindow.withShrink(HistoryWindow.all))
       yield* one.append(question)
@@ -105,7 +105,7 @@ describe("A turn that is answered again", () => {
       answer("again")
     ])))
 
-  it.scoped("can be saved after a conflict behind what another program stored", () =>
+  it.scoped("can be saved after a conflict, after the messages of another program", () =>
     Effect.gen(function*() {
       const [one, another] = yield* two()
       yield* one.append(question)
@@ -122,7 +122,7 @@ describe("A turn that is answered again", () => {
       assert.deepStrictEqual(yield* transcript(one), ["user: x", "assistant: y", "user: a", "assistant: re a"])
     }).pipe(slowly))
 
-  it.scoped("has its own prompt only, if the turn after it begins with a prompt too", () =>
+  it.scoped("sends only its own prompt if the next turn also begins with a prompt", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       const chat = yield* manager.getChat("ada")
@@ -138,7 +138,7 @@ describe("A turn that is answered again", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["user: note", "assistant: re note"])
     }).pipe(scripted(echo())))
 
-  it.scoped("is refused if it has no prompt, such as a greeting, and stays", () =>
+  it.scoped("is refused if it has no prompt, and stays unchanged", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       const chat = yield* manager.getChat("ada")
@@ -151,7 +151,7 @@ describe("A turn that is answered again", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["assistant: Hello!"])
     }).pipe(scripted(echo())))
 
-  it.scoped("ends at once when it is stopped while its store is read", () =>
+  it.scoped("ends immediately when it is stopped while the store is read", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const delay = yield* Ref.make(0)

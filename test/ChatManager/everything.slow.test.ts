@@ -1,6 +1,6 @@
 /**
- * What happens when a turn is disturbed on its way through all that a manager can have: a store, a window that has the
- * oldest turns summarized, limits, and a second server whose context is smaller.
+ * Disturbs a turn of a manager with all features: a store, a window with summaries, limits, and a fallback server with a
+ * smaller context.
  */
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
@@ -24,7 +24,7 @@ const settings: ChatManager.Options = {
   fallback: Fallback.make({ configs: [options({ baseUrl: "http://second.test/v1" })] })
 }
 
-/** The first server is too busy for the fourth turn, and the second one takes no more than one turn before it. */
+/** The first server refuses the fourth turn as too busy. The context of the second one holds one earlier turn. */
 const script: ScriptedHttpClient.Script = (request) => {
   const messages = sent(request)
   const last = messages.at(-1)
@@ -46,7 +46,7 @@ interface Scene {
   readonly turn: Fiber.RuntimeFiber<unknown, unknown>
 }
 
-/** A manager on the stage, and a conversation of it whose next turn is due for a summary. */
+/** Makes a manager on the stage, and a conversation that is summarized in its next turn. */
 const begin = (stage: Stage) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -58,7 +58,7 @@ const begin = (stage: Stage) =>
     return { scope, manager, chat }
   })
 
-/** The history is whole, what was spent is counted once, and what is stored is what is in memory. */
+/** Asserts that the history has complete turns, that usage is counted once, and that the store equals the memory. */
 const assertSound = ({ chat, manager, stage, turn }: Scene) =>
   Effect.gen(function*() {
     assert.isNotNull(turn.unsafePoll(), "the turn hangs")
@@ -75,7 +75,7 @@ const assertSound = ({ chat, manager, stage, turn }: Scene) =>
     return spent.totalTokens
   })
 
-/** Plays the scene with a disturbance between operations, of which there are thousands: a sample of them. */
+/** Plays the scene with a disturbance at every 37th of its thousands of operations. */
 const atEach = (
   say: (chat: LLMChat.Service) => Effect.Effect<unknown, ChatError.ChatError>,
   disturb: (scene: Scene) => void,
@@ -98,8 +98,8 @@ const atEach = (
 }
 
 const turns: Record<string, (chat: LLMChat.Service) => Effect.Effect<unknown, ChatError.ChatError>> = {
-  "a turn whose answer comes whole": (chat) => chat.chat("four"),
-  "a turn whose answer is streamed": (chat) => Stream.runDrain(chat.chatStream("four"))
+  "a turn with chat": (chat) => chat.chat("four"),
+  "a turn with chatStream": (chat) => Stream.runDrain(chat.chatStream("four"))
 }
 
 const disturbances: Record<string, (scene: Scene) => void> = {
@@ -109,7 +109,7 @@ const disturbances: Record<string, (scene: Scene) => void> = {
   "its history is cleared": ({ chat, stage }) => void stage.start(chat.clearHistory)
 }
 
-describe.each(Object.entries(turns))("%s leaves all sound", (_, say) => {
+describe.each(Object.entries(turns))("%s leaves the manager consistent", (_, say) => {
   for (const [what, disturb] of Object.entries(disturbances)) {
     it.effect(`when ${what}`, () => atEach(say, disturb, what.includes("removed")), 120_000)
   }

@@ -1,5 +1,5 @@
 /**
- * Limits and further servers that all conversations of a manager share.
+ * Limits and fallback servers that all conversations of a manager share.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Exit, FastCheck, Fiber, Redacted, Scope, Stream, TestClock } from "effect"
@@ -25,18 +25,18 @@ const manager = (more?: Partial<ChatManager.Options>) => ChatManager.make({ conf
 const slow = (duration: number): ScriptedHttpClient.Script => (request) =>
   ScriptedHttpClient.delayed(duration, echo()(request))
 
-/** Lets all fibers run as far as they can. */
+/** Runs all fibers until they wait. */
 const settled = TestClock.adjust(0)
 
 const fork = <A, E>(effect: Effect.Effect<A, E>) => Effect.tap(Effect.fork(effect), () => settled)
 
-/** What was said so far, in its order. */
+/** The prompts of all requests so far, in order. */
 const said = Effect.map(requests, (all) => all.map((request) => sent(request).at(-1)?.replace("user: ", "")))
 
 const together = { concurrency: "unbounded", discard: true } as const
 
 describe("The limits of a manager", () => {
-  it.scoped("are shared by all of its conversations, whatever they call", () =>
+  it.scoped("are shared by all methods of all its conversations", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 2 }) })
       const [ada, bob, cy, di] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy"), getChat("di")])
@@ -50,7 +50,7 @@ describe("The limits of a manager", () => {
       assert.deepStrictEqual(yield* said, ["1", "2", "3", "4"])
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("serve conversations in turn, however many calls another one queues", () =>
+  it.scoped("serve the conversations in turn, even if one queues many calls", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
@@ -63,7 +63,7 @@ describe("The limits of a manager", () => {
       assert.strictEqual((yield* said).at(-1), "c1")
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("delay requests and tokens of all conversations by the real usage of turns", () =>
+  it.scoped("delay requests of all conversations according to the actual usage", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ tokensPerMinute: 100, reserve: () => 60 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
@@ -81,7 +81,7 @@ describe("The limits of a manager", () => {
       answer("c", { usage: usage(20, 20) })
     ])))
 
-  it.scoped("let a waiting turn be stopped: it keeps its question, and the next one runs", () =>
+  it.scoped("allow a waiting turn to be stopped, which keeps its prompt, and the next one runs", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ limits: Limits.make({ concurrency: 1 }) })
       const [ada, bob, cy] = yield* Effect.all([getChat("ada"), getChat("bob"), getChat("cy")])
@@ -98,7 +98,7 @@ describe("The limits of a manager", () => {
       assert.deepStrictEqual(yield* said, ["a", "c"])
     }).pipe(withScript(slow(1000))))
 
-  it.scoped("let waiting turns continue within the grace of a manager that closes, and none after it", () =>
+  it.scoped("allow waiting turns to continue during the grace of a closing manager, but not after it", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { getChat } = yield* Scope.extend(
@@ -124,7 +124,7 @@ describe("The limits of a manager", () => {
       tokensPerMinute: { tokensPerMinute: -3 }
     })
   ) {
-    it.scoped(`are refused with the field, the value and the rule: ${field}`, () =>
+    it.scoped(`are refused with the field, the value and the rule if they are invalid: ${field}`, () =>
       Effect.gen(function*() {
         const error = yield* Effect.flip(manager({ limits: Limits.make(limits) }))
 
@@ -149,10 +149,10 @@ describe("The limits of a manager", () => {
     }).pipe(withScript(slow(1000))))
 })
 
-describe("The limits of a manager, for any calls at any time", () => {
+describe("The limits of a manager, with random calls", () => {
   const minute = 60_000
 
-  /** What one user does after a pause: turns, streams and questions, some of which the user leaves. */
+  /** A call of one user after a pause. The user interrupts it after `patience`. */
   const arrival = FastCheck.record({
     pause: FastCheck.integer({ min: 0, max: 15_000 }),
     user: FastCheck.constantFrom("ada", "bob", "cy", "di"),
@@ -171,7 +171,7 @@ describe("The limits of a manager, for any calls at any time", () => {
     return how === "chat" ? chat.chat(prompt) : Stream.runDrain(chat.chatStream(prompt))
   }
 
-  /** The most of anything within a minute. */
+  /** The largest sum of the amounts within a minute. */
   const most = (begun: ReadonlyArray<Begun>, amount: (call: Begun) => number): number =>
     Math.max(
       0,
@@ -181,7 +181,7 @@ describe("The limits of a manager, for any calls at any time", () => {
     )
 
   it.effect.prop(
-    "apply in any minute, and every call is served",
+    "apply in every minute, and every call that is not interrupted completes",
     [
       FastCheck.integer({ min: 1, max: 3 }),
       FastCheck.integer({ min: 1, max: 6 }),
@@ -192,9 +192,9 @@ describe("The limits of a manager, for any calls at any time", () => {
       const begun: Array<Begun> = []
       let running = 0
       let mostRunning = 0
-      // A call says in its prompt how many tokens it will take, and never takes more than it reserved.
+      // The prompt contains the number of tokens that the call uses. It never uses more than it reserved.
       const tokensOf = (text: string | undefined): number => Number(text?.replace(/\D/g, ""))
-      // The questions of interrupted turns stand before it in the same message.
+      // The prompts of interrupted turns come first in the same message.
       const lastPrompt = (text: string | undefined) => text?.split("\n\n").at(-1)
       const script: ScriptedHttpClient.Script = (request) =>
         Effect.gen(function*() {
@@ -260,7 +260,7 @@ describe("The limits of a manager, for any calls at any time", () => {
           const user = nameOf((sent(request).at(-1) ?? "").replace("user: ", ""))
           const since = waiting.get(user)?.shift() ?? 0
           begun.push(user)
-          // Since this call came, or its conversation was last served, each other one was served once at most.
+          // Each other conversation was served at most once since this call began to wait or its conversation was last served.
           const earlier = begun.slice(Math.max(since, begun.lastIndexOf(user, -2) + 1), -1)
           if (new Set(earlier).size < earlier.length) unfair.push(earlier.join(" "))
           yield* Effect.sleep(2_000)
@@ -293,7 +293,7 @@ describe("The fallback of a manager", () => {
 
   const second = { baseUrl: "http://second.test/v1", provider: "second", model: "m2" }
 
-  it.scoped("answers for every conversation, with each turn once in its history, and names the server", () =>
+  it.scoped("answers for every conversation, stores each turn once, and names the server", () =>
     Effect.gen(function*() {
       const { getChat } = yield* manager({ fallback: Fallback.make({ configs: [second] }) })
       const [ada, bob] = yield* Effect.all([getChat("ada"), getChat("bob")])
@@ -320,7 +320,7 @@ describe("The fallback of a manager", () => {
       assert.lengthOf(yield* bob.history, 3)
     }).pipe(withScript(fails)))
 
-  it.scoped("is refused with its place, the field and the rule, and without its key", () =>
+  it.scoped("is refused with its index, the field and the rule if it is invalid, and without its key", () =>
     Effect.gen(function*() {
       const bad = { ...second, apiKey: Redacted.make("sk-secret"), temperature: 3 }
       const error = yield* Effect.flip(manager({ fallback: Fallback.make({ configs: [LLMConfig.make(second), bad] }) }))

@@ -18,7 +18,7 @@ const turnsOf = (count: number) =>
     messages: [ChatMessage.user(`q${n}`), ChatMessage.assistant(`a${n}`)]
   }))
 
-/** A conversation of 200 turns in a database, and a manager that notes what it reads of it. */
+/** A conversation of 200 turns in a database, and a manager with a store that records its reads. */
 const make = (window: HistoryWindow.HistoryWindow, options: { readonly isShared?: boolean } = {}) =>
   Effect.gen(function*() {
     const store = yield* HistoryStore.HistoryStore
@@ -49,8 +49,8 @@ const make = (window: HistoryWindow.HistoryWindow, options: { readonly isShared?
 
 const lastSent = Effect.map(requests, (all) => sent(all.at(-1)))
 
-describe("A conversation whose window uses the end of its history", () => {
-  it.scoped("reads its last turns only, and sends the same as with all of them", () =>
+describe("A conversation with a window that uses only the end of the history", () => {
+  it.scoped("reads only its last turns, and sends the same messages as with the complete history", () =>
     Effect.gen(function*() {
       const { chat, reads } = yield* make(HistoryWindow.lastTurns(5, { exact: true }))
 
@@ -64,7 +64,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual((yield* lastSent).slice(-3), ["user: one", "assistant: re one", "user: two"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("reads more until there is enough for the tokens of its window", () =>
+  it.scoped("reads more turns until they exceed the tokens of its window", () =>
     Effect.gen(function*() {
       const { chat, reads } = yield* make(HistoryWindow.tokens(600, { exact: true }))
 
@@ -76,7 +76,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.isAbove(some.length, 40)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("starts where the window starts that has the whole history, also when it moves in steps", () =>
+  it.scoped("starts at the same turn as with the complete history, even if the window moves in steps", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.lastTurns(40)
       const { chat, store } = yield* make(window)
@@ -92,7 +92,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(yield* lastSent, lines(whole))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("reads all of it if its end has fewer turns than it should", () =>
+  it.scoped("reads the complete history if the store returns fewer turns than requested", () =>
     Effect.gen(function*() {
       const { reads, store } = yield* make(HistoryWindow.lastTurns(50))
       const counted = yield* Ref.make(0)
@@ -116,7 +116,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(yield* reads, [])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("moves on in the same steps where some turns have no prompt, however much of it was read", () =>
+  it.scoped("moves in the same steps if some turns have no prompt, whatever part of the history was read", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const turns = turnsOf(120).map((turn, n) => n % 3 === 0 ? { ...turn, messages: turn.messages.slice(1) } : turn)
@@ -135,7 +135,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(some, yield* ask("one", true))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("has its whole history, its tokens and its turns all the same", () =>
+  it.scoped("returns its complete history, its usage and its turns", () =>
     Effect.gen(function*() {
       const { chat, reads } = yield* make(HistoryWindow.lastTurns(5))
       yield* chat.chat("one")
@@ -149,7 +149,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(yield* reads, ["last 16", "whole"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("regenerates, replaces and rewinds turns that it has not read", () =>
+  it.scoped("can regenerate, replace and rewind turns that it has not read", () =>
     Effect.gen(function*() {
       const { chat, store } = yield* make(HistoryWindow.lastTurns(5))
       yield* chat.chat("one")
@@ -164,7 +164,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(lines(yield* chat.history), ["user: q0", "assistant: a0"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("finds a stored turn by its id that it has not read", () =>
+  it.scoped("finds a turn by its id that it has not read", () =>
     Effect.gen(function*() {
       const { chat, reads } = yield* make(HistoryWindow.lastTurns(5))
 
@@ -175,7 +175,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.deepStrictEqual(yield* reads, ["last 16", "t3"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("sees what another program stored", () =>
+  it.scoped("sees turns that another program stored", () =>
     Effect.gen(function*() {
       const { chat, store } = yield* make(HistoryWindow.lastTurns(5, { exact: true }), { isShared: true })
       yield* chat.chat("one")
@@ -192,7 +192,7 @@ describe("A conversation whose window uses the end of its history", () => {
       assert.lengthOf(yield* chat.history, 406)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("reads the whole history where the conversation's own window needs it", () =>
+  it.scoped("reads the complete history if its own window limits need it", () =>
     Effect.gen(function*() {
       const { chat, reads } = yield* make(HistoryWindow.all)
 

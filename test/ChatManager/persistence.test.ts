@@ -10,7 +10,7 @@ const echo = ScriptedHttpClient.layer((_request, index) => ScriptedHttpClient.to
 
 const TestLayer = Layer.merge(HistoryStore.layerMemory, echo)
 
-/** A store whose writes fail while the flag is up. `afterwards` fails them when they are done. */
+/** A store that fails writes while the flag is true. With `afterwards`, the write succeeds and then an error is returned. */
 const failing = Effect.gen(function*() {
   const store = yield* HistoryStore.HistoryStore
   const mode = yield* Ref.make<"works" | "fails" | "fails afterwards" | "reads fail">("works")
@@ -29,7 +29,7 @@ const failing = Effect.gen(function*() {
   return { mode, service }
 })
 
-/** A store that takes a second for each write. */
+/** A store with writes that take a second. */
 const slow = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => {
   const late = Effect.delay("1 second")
   return {
@@ -45,7 +45,7 @@ const slow = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service
 const roles = (messages: ReadonlyArray<{ readonly role: string }>): string => messages.map((m) => m.role).join(" ")
 
 describe("A conversation with a store", () => {
-  it.scoped("is revived after an eviction with its history and usage", () =>
+  it.scoped("is restored after an eviction with its history and usage", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config, timeout: "1 minute" })
       const chat = yield* manager.getChat("ada")
@@ -61,7 +61,7 @@ describe("A conversation with a store", () => {
       assert.isTrue(yield* manager.has("ada"))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is continued by another manager with the settings that it chose, and without its key", () =>
+  it.scoped("continues in another manager with its chosen settings and without its key", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const first = yield* ChatManager.make({ config })
@@ -82,7 +82,7 @@ describe("A conversation with a store", () => {
       )
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("uses the server, the key and the default model of the manager that revives it", () =>
+  it.scoped("uses the server, the key and the default model of the manager that restores it", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const first = yield* ChatManager.make({ config })
@@ -130,7 +130,7 @@ describe("A conversation with a store", () => {
       assert.notProperty(requests[0]?.body, "secret")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("stores the settings that it chose, and none of a config with another server", () =>
+  it.scoped("stores its chosen settings, and none of a config with another server", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const manager = yield* ChatManager.make({ config })
@@ -143,7 +143,7 @@ describe("A conversation with a store", () => {
       assert.deepStrictEqual((yield* Effect.flatten(store.load("bob"))).settings, {})
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("fails the second of two writers with a conflict that has its answer, and loses no turn", () =>
+  it.scoped("fails the second of two writers with a conflict that contains its answer, and loses no turn", () =>
     Effect.gen(function*() {
       const first = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
       const second = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
@@ -168,7 +168,7 @@ describe("A conversation with a store", () => {
       )
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("fails a turn whose write fails, keeps the answer, and can save it later", () =>
+  it.scoped("fails a turn if its write fails, keeps the answer, and can save it later", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
@@ -186,7 +186,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("releases the connection of an interrupted turn even if its store dies", () =>
+  it.scoped("releases the connection of an interrupted turn even if the store dies", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const service: HistoryStore.Service = { ...store, append: () => Effect.die("the disk is gone") }
@@ -199,7 +199,7 @@ describe("A conversation with a store", () => {
 
       const exit = yield* Effect.exit(Stream.runDrain(Stream.take(chat.chatStream("one"), 1)))
 
-      // The write is not awaited by whoever left the stream, so that its defect is logged.
+      // The interrupted fiber does not wait for the write, so its defect is logged.
       assert.isTrue(Exit.isSuccess(exit))
       assert.deepStrictEqual(yield* held, nothing)
     }).pipe(Effect.provide(Layer.merge(
@@ -207,7 +207,7 @@ describe("A conversation with a store", () => {
       ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["a"], { ending: ScriptedHttpClient.never })])
     ))))
 
-  it.scoped("does not store a turn twice whose write was done although it failed", () =>
+  it.scoped("does not store a turn twice if its write succeeded despite an error", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
@@ -221,7 +221,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("stays in memory with the turn whose write failed until that is saved or discarded", () =>
+  it.scoped("stays in memory after a failed write until the turn is saved or discarded", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(
@@ -243,7 +243,7 @@ describe("A conversation with a store", () => {
       assert.deepStrictEqual(yield* manager.ids, [])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("saves no turn from before it was cleared", () =>
+  it.scoped("does not save a turn from before clearHistory", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
@@ -258,7 +258,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("can save a turn later even if reading the store failed at its end", () =>
+  it.scoped("can save a turn later even if a read of the store failed at its end", () =>
     Effect.gen(function*() {
       const { mode, service } = yield* failing
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, service)
@@ -279,7 +279,7 @@ describe("A conversation with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is deleted when it is removed, and is listed until then", () =>
+  it.scoped("is listed until it is removed", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config, timeout: "1 minute" })
       const chat = yield* manager.getChat("ada")
@@ -295,7 +295,7 @@ describe("A conversation with a store", () => {
 })
 
 describe("removeChat with a store", () => {
-  it.scoped("lets waiting turns begin when the conversation is removed, and not before", () =>
+  it.scoped("runs waiting turns after the conversation is removed, and not before", () =>
     Effect.gen(function*() {
       const manager = yield* Effect.provideServiceEffect(ChatManager.make({ config }), HistoryStore.HistoryStore, slow)
       const chat = yield* manager.getChat("ada")
@@ -312,7 +312,7 @@ describe("removeChat with a store", () => {
       assert.strictEqual(roles(yield* chat.history), "system user assistant")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is not followed by a write that was running", () =>
+  it.scoped("waits for a running write", () =>
     Effect.gen(function*() {
       const store = yield* slow
       const manager = yield* Effect.provideService(ChatManager.make({ config }), HistoryStore.HistoryStore, {
@@ -333,8 +333,8 @@ describe("removeChat with a store", () => {
     }).pipe(Effect.provide(TestLayer)))
 })
 
-describe("A conversation with a store that other programs write", () => {
-  /** The store in memory, as several programs have it. */
+describe("A conversation with a shared store", () => {
+  /** The memory store, shared by several programs. */
   const shared = Effect.map(HistoryStore.HistoryStore, (store): HistoryStore.Service => ({ ...store, isShared: true }))
 
   const managers = Effect.gen(function*() {
@@ -342,7 +342,7 @@ describe("A conversation with a store that other programs write", () => {
     return [yield* make, yield* make] as const
   })
 
-  it.scoped("alternates with another program without a conflict", () =>
+  it.scoped("can alternate with another program without a conflict", () =>
     Effect.gen(function*() {
       const [first, second] = yield* managers
       const [one, two] = [yield* first.getChat("ada"), yield* second.getChat("ada")]
@@ -359,7 +359,7 @@ describe("A conversation with a store that other programs write", () => {
       assert.strictEqual(roles(history.slice(1)), "user assistant ".repeat(6).trim())
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is another conversation after another program removed and created it", () =>
+  it.scoped("is reloaded after another program removed and created it again", () =>
     Effect.gen(function*() {
       const [first, second] = yield* managers
       const [one, two] = [yield* first.getChat("ada"), yield* second.getChat("ada")]
@@ -377,7 +377,7 @@ describe("A conversation with a store that other programs write", () => {
       assert.strictEqual(stored.turns.length, 2)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("gets a conflict if another program writes during its turn, also when its history is read meanwhile", () =>
+  it.scoped("fails with a conflict if another program writes during its turn, even if its history is read meanwhile", () =>
     Effect.gen(function*() {
       const store = yield* shared
       const slow = ScriptedHttpClient.layer(() => ScriptedHttpClient.delayed("1 second", answer("slow")))

@@ -1,5 +1,5 @@
 /**
- * What builders of chat backends report of others, each with where it was reported.
+ * Bugs that were reported for other chat backends. Each title names the report.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Fiber, Layer, Option, Stream, TestClock } from "effect"
@@ -11,13 +11,13 @@ import { echo, held, nothing, requests, sent, streams, transcript } from "../sup
 const config = (more?: Partial<LLMConfig.Options>) =>
   LLMConfig.make({ baseUrl: "http://server/v1", systemPrompt: "", maxRetries: 0, onInterrupt: "keep", ...more })
 
-/** A server whose streams take a second for each word. */
+/** A server that streams one word each second. */
 const TestLayer = Layer.merge(
   Sqlite.layer({ filename: ":memory:" }),
   ScriptedHttpClient.layer((request) => echo(streams(request) ? { delay: "1 second" } : {})(request))
 )
 
-/** A program that begins: it has nothing in memory. */
+/** A new program, which has nothing in memory. */
 const program = (options?: Partial<ChatManager.Options>) => ChatManager.make({ config: config(), ...options })
 
 describe("A stored conversation", () => {
@@ -31,7 +31,7 @@ describe("A stored conversation", () => {
       assert.strictEqual((yield* after.settings).temperature, 0)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("has no turn twice and no old one after an edit, also when it is read again (generative-ai-use-cases#1653)", () =>
+  it.scoped("contains no duplicate and no replaced turn after an edit, even if it is loaded again (generative-ai-use-cases#1653)", () =>
     Effect.gen(function*() {
       const before = yield* (yield* program()).getChat("ada")
       for (const [prompt, turnId] of [["a", "m1"], ["b", "m2"], ["c", "m3"]] as const) {
@@ -51,7 +51,7 @@ describe("A stored conversation", () => {
       assert.lengthOf(yield* requests, 4)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is edited in its copy alone, where the old prompt is gone (langgraph#7593)", () =>
+  it.scoped("does not change when its copy is edited, which no longer contains the old prompt (langgraph#7593)", () =>
     Effect.gen(function*() {
       const manager = yield* program()
       const chat = yield* manager.getChat("ada")
@@ -68,7 +68,7 @@ describe("A stored conversation", () => {
 })
 
 describe("A started turn", () => {
-  it.scoped("gives its own events only, while the history has the turns before it only (vercel/ai#18457)", () =>
+  it.scoped("emits only its own events while the history contains only earlier turns (vercel/ai#18457)", () =>
     Effect.gen(function*() {
       const chat = yield* (yield* program()).getChat("ada")
       yield* chat.chat("first")
@@ -87,7 +87,7 @@ describe("A started turn", () => {
       assert.strictEqual(text, "re second")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("is not evicted while it runs or waits, however full its manager is (breeze#4406)", () =>
+  it.scoped("is not evicted while it runs or waits, even above the capacity (breeze#4406)", () =>
     Effect.gen(function*() {
       const manager = yield* program({ capacity: 1, timeout: "1 second" })
       const chat = yield* manager.getChat("ada")
@@ -108,7 +108,7 @@ describe("A started turn", () => {
       assert.strictEqual(yield* manager.size, 0)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("does not bring back a conversation that is removed (voipms-sms-client#175)", () =>
+  it.scoped("does not recreate a removed conversation (voipms-sms-client#175)", () =>
     Effect.gen(function*() {
       const manager = yield* program()
       const chat = yield* manager.getChat("ada")
@@ -127,7 +127,7 @@ describe("A started turn", () => {
 })
 
 describe("Pages of conversations", () => {
-  it.scoped("skip none and repeat none, at one time and while some are written (LibreChat#11242)", () =>
+  it.scoped("contain each conversation once, even with equal times and during writes (LibreChat#11242)", () =>
     Effect.gen(function*() {
       const manager = yield* program()
       const ids = ["a", "b", "c", "d", "e", "f", "g"]
@@ -140,7 +140,7 @@ describe("Pages of conversations", () => {
         seen.push(...page.map(({ id }) => id))
         before = page.at(-1)
         if (before === undefined) break
-        // A conversation that was seen moves to the front.
+        // A write moves a listed conversation to the front.
         yield* (yield* manager.getChat(seen[0] ?? "")).append([ChatMessage.user("again")])
       }
 

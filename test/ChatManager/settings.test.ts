@@ -16,7 +16,7 @@ const override = (overrides: LLMConfig.Overrides) => Effect.orDie(LLMConfig.over
 
 const TestLayer = Layer.merge(HistoryStore.layerMemory, ScriptedHttpClient.layer(() => answer("ok")))
 
-/** A program that uses one conversation of a new manager. */
+/** Runs a function on one conversation of a new manager. */
 const withChat = <A, E>(
   config: LLMConfig.LLMConfig,
   f: (chat: Effect.Effect.Success<ReturnType<ChatManager.Service["getChat"]>>) => Effect.Effect<A, E>,
@@ -40,7 +40,7 @@ const stored = Effect.flatMap(
 )
 
 describe("The settings of a conversation", () => {
-  it.effect("come from the manager's current config if the conversation chose none", () =>
+  it.effect("come from the current config of the manager if the conversation chose none", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) => chat.chat("hi"))
       const today = LLMConfig.make({ baseUrl: "http://moved/v1", model: "b", systemPrompt: "T" })
@@ -56,7 +56,7 @@ describe("The settings of a conversation", () => {
       assert.strictEqual((yield* stored).systemPrompt, "")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("come from the manager's current config again after resetSettings", () =>
+  it.effect("come from the current config of the manager after resetSettings", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) =>
         chat.updateSettings({ model: "x", temperature: 0, systemPrompt: "Mine", window: { turns: 4 } }))
@@ -76,7 +76,7 @@ describe("The settings of a conversation", () => {
       assert.strictEqual(sent(yield* lastRequest)[0], "system: T")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("lose an empty prompt that was chosen after resetSettings", () =>
+  it.effect("do not keep a chosen empty system prompt after resetSettings", () =>
     Effect.gen(function*() {
       const settings = yield* withChat(base, (chat) =>
         chat.updateSettings({ systemPrompt: "" }).pipe(
@@ -87,7 +87,7 @@ describe("The settings of a conversation", () => {
       assert.strictEqual(settings.systemPrompt, "S")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("of a config of another server are those of that config again after resetSettings", () =>
+  it.effect("come from the config of another server after resetSettings, if getChat had one", () =>
     Effect.gen(function*() {
       const config = LLMConfig.make({ baseUrl: "http://other/v1", model: "o", temperature: 0.5 })
 
@@ -100,7 +100,7 @@ describe("The settings of a conversation", () => {
       assert.deepInclude(settings, { model: "p", temperature: 0.5 })
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("are stored if updateSettings chose them, also if they equal the defaults", () =>
+  it.effect("are stored if updateSettings chose them, even if they equal the defaults", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) => chat.updateSettings({ model: "a", temperature: null, systemPrompt: "Mine" }))
       const today = yield* override({ model: "b", systemPrompt: "T" })
@@ -121,7 +121,7 @@ describe("The settings of a conversation", () => {
       assert.deepStrictEqual(sent(yield* lastRequest), ["user: hi", "assistant: ok", "user: again"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("are stored without the address, the key, headers, the body and the wire of a config", () =>
+  it.effect("are stored without the URL, the key, headers, the body and the wire of a config", () =>
     Effect.gen(function*() {
       const config = yield* override({
         model: "b",
@@ -157,7 +157,7 @@ describe("The settings of a conversation", () => {
       assert.deepInclude(yield* first.settings, { model: "c", temperature: 0.1 })
     })).pipe(Effect.provide(TestLayer)))
 
-  it.effect("are completely those of a config with another address, and none of them are stored", () =>
+  it.effect("all come from a config with another URL, and none of them are stored", () =>
     Effect.gen(function*() {
       const config = LLMConfig.make({ baseUrl: "http://other/v1", model: "x", temperature: 1, systemPrompt: "X" })
 
@@ -187,7 +187,7 @@ describe("The settings of a conversation", () => {
       assert.deepStrictEqual(sent(yield* lastRequest), ["system: S", "user: 3", "assistant: ok", "user: 4"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("are refused if one is invalid, and stay unchanged", () =>
+  it.effect("do not change if one of the new values is invalid", () =>
     Effect.scoped(Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: base })
       const chat = yield* manager.getChat("ada")
@@ -200,7 +200,7 @@ describe("The settings of a conversation", () => {
       assert.deepInclude(yield* chat.settings, { temperature: 0.7 })
     })).pipe(Effect.provide(TestLayer)))
 
-  it.effect("hold no secret", () =>
+  it.effect("contain no secret", () =>
     Effect.gen(function*() {
       const settings = yield* withChat(base, (chat) => chat.settings)
 
@@ -216,7 +216,7 @@ describe("The settings of a conversation", () => {
       })
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("that an imported conversation does not have are filled from the defaults", () =>
+  it.effect("that an imported conversation does not have come from the defaults", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       yield* store.append({
@@ -234,7 +234,7 @@ describe("The settings of a conversation", () => {
       assert.strictEqual(sent(yield* lastRequest)[0], "system: S")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("include the title and the owner of a getChat with the next turn", () =>
+  it.effect("include the title and the owner of getChat, which are stored with the next turn", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) => chat.chat("hi"), { owner: "u1", title: "Greeting" })
       yield* withChat(base, (chat) => chat.chat("hi"), { title: "Greetings" })

@@ -27,7 +27,7 @@ const closing = (grace: string) =>
     return last?._tag === "Finish" ? last : undefined
   })
 
-describe("The end of a manager's scope", () => {
+describe("Closing the scope of a manager", () => {
   it.effect("interrupts the running turns", () =>
     Effect.gen(function*() {
       const finish = yield* closing("none")
@@ -35,7 +35,7 @@ describe("The end of a manager's scope", () => {
       assert.strictEqual(finish?.reason, "interrupted")
     }).pipe(Effect.provide(slow)))
 
-  it.effect("lets the running turns end within the grace", () =>
+  it.effect("lets running turns complete within the grace", () =>
     Effect.gen(function*() {
       const finish = yield* closing("ten seconds")
 

@@ -11,7 +11,7 @@ const TestLayer = Layer.merge(
   ScriptedHttpClient.layer((_request, index) => ScriptedHttpClient.tokens([`answer ${index + 1}`]))
 )
 
-/** A manager whose store waits before each operation of this kind while `delay` is set, and counts those that began. */
+/** A manager with a store that waits for `delay` before its operations. */
 const slow = (options: { readonly storeTimeout?: Duration.DurationInput; readonly uninterruptible?: boolean } = {}) =>
   Effect.gen(function*() {
     const store = yield* HistoryStore.HistoryStore
@@ -34,8 +34,8 @@ const slow = (options: { readonly storeTimeout?: Duration.DurationInput; readonl
     return { delay, manager, store }
   })
 
-describe("A store that answers late", () => {
-  it.scoped("delays no interruption, and has the turn in the end", () =>
+describe("A slow store", () => {
+  it.scoped("does not delay an interruption, and stores the turn later", () =>
     Effect.gen(function*() {
       const { delay, manager, store } = yield* slow()
       const chat = yield* manager.getChat("ada")
@@ -53,7 +53,7 @@ describe("A store that answers late", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["user: one", "assistant: answer 1"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("lets Effect.timeout end a turn in time", () =>
+  it.scoped("does not delay Effect.timeout", () =>
     Effect.gen(function*() {
       const { delay, manager } = yield* slow({ uninterruptible: true })
       const chat = yield* manager.getChat("ada")
@@ -65,7 +65,7 @@ describe("A store that answers late", () => {
       assert.isTrue(Option.isNone(yield* Fiber.join(turn)))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("lets the next turn wait until the turn before it is stored", () =>
+  it.scoped("delays the next turn until the previous turn is stored", () =>
     Effect.gen(function*() {
       const { delay, manager } = yield* slow()
       const chat = yield* manager.getChat("ada")
@@ -90,7 +90,7 @@ describe("A store that answers late", () => {
       ])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("delays neither stop nor the end of a stopped stream's request", () =>
+  it.scoped("does not delay stop", () =>
     Effect.gen(function*() {
       const { delay, manager } = yield* slow()
       const chat = yield* manager.getChat("ada")
@@ -106,7 +106,7 @@ describe("A store that answers late", () => {
       yield* TestClock.adjust("8 seconds")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("delays no reader that leaves while the history is read", () =>
+  it.scoped("does not fail later reads after a read was interrupted", () =>
     Effect.gen(function*() {
       const { delay, manager } = yield* slow({ uninterruptible: true })
       const chat = yield* manager.getChat("ada")
@@ -121,7 +121,7 @@ describe("A store that answers late", () => {
       assert.deepStrictEqual(yield* chat.history, [])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("keeps its conversation in memory until the write is over", () =>
+  it.scoped("keeps a conversation in memory until its write is done", () =>
     Effect.gen(function*() {
       const { delay, manager } = yield* slow()
       const chat = yield* manager.getChat("ada")
@@ -139,8 +139,8 @@ describe("A store that answers late", () => {
     }).pipe(Effect.provide(TestLayer)))
 })
 
-describe("A store that throws", () => {
-  it.scoped("costs its turn, and neither what the conversation chose nor its tokens", () =>
+describe("A store that dies", () => {
+  it.scoped("fails the turn, but keeps the chosen settings and the usage", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const isBroken = yield* Ref.make(true)
@@ -170,7 +170,7 @@ describe("A store that does not answer", () => {
   for (const uninterruptible of [false, true]) {
     const which = uninterruptible ? "and cannot be interrupted" : "and can be interrupted"
 
-    it.scoped(`fails a turn after ten seconds with a typed error (${which})`, () =>
+    it.scoped(`fails a turn after ten seconds with HistoryStoreError (${which})`, () =>
       Effect.gen(function*() {
         const { delay, manager } = yield* slow({ uninterruptible })
         const chat = yield* manager.getChat("ada")
@@ -189,7 +189,7 @@ describe("A store that does not answer", () => {
       }).pipe(Effect.provide(TestLayer)))
   }
 
-  it.scoped("has a turn that it did not take once it answers again", () =>
+  it.scoped("stores the unsaved turn with save after it recovers", () =>
     Effect.gen(function*() {
       const { delay, manager } = yield* slow({ storeTimeout: "2 seconds" })
       const chat = yield* manager.getChat("ada")
@@ -204,7 +204,7 @@ describe("A store that does not answer", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["user: one", "assistant: answer 1"])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("delays the end of the manager's scope by at most ten seconds", () =>
+  it.effect("delays closing the scope of the manager by at most ten seconds", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { delay, manager } = yield* Scope.extend(slow({ uninterruptible: true }), scope)
@@ -223,7 +223,7 @@ describe("A store that does not answer", () => {
       assert.isTrue(Option.isSome(yield* Fiber.poll(close)))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("fails the other operations of a chat and of the manager", () =>
+  it.scoped("fails other operations of a chat and of the manager with HistoryStoreError", () =>
     Effect.gen(function*() {
       const { delay, manager } = yield* slow({ storeTimeout: "2 seconds" })
       const chat = yield* manager.getChat("ada")
@@ -238,7 +238,7 @@ describe("A store that does not answer", () => {
       }
     }).pipe(Effect.provide(TestLayer)))
 
-  it.effect("is given 10 seconds unless the options say otherwise, and refuses a time that is none", () =>
+  it.effect("cannot have a storeTimeout that is not a number", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.scoped(ChatManager.make({ config, storeTimeout: Number.NaN })))
 

@@ -1,5 +1,5 @@
 /**
- * What happens when the calls of a started turn are disturbed between any two of their operations.
+ * Interrupts calls that belong to started turns between any two of their operations.
  */
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
@@ -22,7 +22,7 @@ const make = (stage: Stage) =>
 
 type Scene = Effect.Effect.Success<ReturnType<typeof make>> & { readonly stage: Stage; readonly after: number }
 
-/** Plays the scene with a disturbance between operations. The conversation takes a turn afterwards. */
+/** Plays the scene with a disturbance between operations. Then asserts that the conversation can run another turn. */
 const atEach = (step: number, scene: (scene: Scene) => Effect.Effect<void, unknown>) =>
   atOperations(someOf(step), (stage, after) =>
     Effect.gen(function*() {
@@ -40,7 +40,7 @@ const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => (): void => {
   fiber.unsafeInterruptAsFork(FiberId.none)
 }
 
-describe("A call that is interrupted between any two operations leaves its conversation sound:", () => {
+describe("An interruption between any two operations leaves the conversation consistent:", () => {
   const calls = {
     start: ({ chat }: Scene) => chat.start("a", { turnId: "m1" }),
     "a turn with an id": ({ chat }: Scene) => chat.chat("a", { turnId: "m1" }),

@@ -18,8 +18,8 @@ const make = (options?: Partial<ChatManager.Options>) =>
 const textOf = (events: Iterable<Turn.NumberedEvent>): string =>
   Array.from(events, ({ event }) => event._tag === "TextDelta" ? event.text : "").join("")
 
-describe("A turn that was started", () => {
-  it.scoped("goes on without listeners, and is stored", () =>
+describe("A started turn", () => {
+  it.scoped("continues without readers, and is stored", () =>
     Effect.gen(function*() {
       const chat = yield* make()
 
@@ -33,7 +33,7 @@ describe("A turn that was started", () => {
       assert.isTrue(Option.isNone(yield* chat.running))
     }).pipe(slowly))
 
-  it.scoped("is told by `running` from the start on, with the number of its last event", () =>
+  it.scoped("is returned by `running` while it runs, with the number of its last event", () =>
     Effect.gen(function*() {
       const chat = yield* make()
 
@@ -47,7 +47,7 @@ describe("A turn that was started", () => {
       yield* TestClock.adjust("10 seconds")
     }).pipe(slowly))
 
-  it.scoped("is read from its beginning, or behind a number, and then live", () =>
+  it.scoped("can be attached to from its beginning or after a number while it runs", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       yield* chat.start("a b c")
@@ -64,7 +64,7 @@ describe("A turn that was started", () => {
       assert.deepStrictEqual(later, all.slice(2))
     }).pipe(slowly))
 
-  it.scoped("is read from the store when it is over, and behind its numbers has Finish", () =>
+  it.scoped("is read from the store after its end, and emits Finish after any number", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       const turnId = yield* chat.start("a b c")
@@ -78,7 +78,7 @@ describe("A turn that was started", () => {
       assert.isAbove(rest[0]?.seq ?? 0, 6)
     }).pipe(slowly))
 
-  it.scoped("is read with its stored id only: another one is refused, and without one there are no events", () =>
+  it.scoped("that does not exist is refused by attach, and attach without an id is empty if no turn is running", () =>
     Effect.gen(function*() {
       const chat = yield* make()
 
@@ -88,7 +88,7 @@ describe("A turn that was started", () => {
       assert.isTrue(Chunk.isEmpty(yield* Stream.runCollect(chat.attach())))
     }).pipe(slowly))
 
-  it.scoped("fails its readers as it failed, also those that come late", () =>
+  it.scoped("fails readers with its error, even after its end", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       const turnId = yield* chat.start("a")
@@ -99,7 +99,7 @@ describe("A turn that was started", () => {
       assert.strictEqual(error._tag, "ServerError")
     }).pipe(scripted([ScriptedHttpClient.text("no", { status: 500 })])))
 
-  it.scoped("is started once for each id, and its answer is stored under it", () =>
+  it.scoped("is started once for each id, and is stored with this id", () =>
     Effect.gen(function*() {
       const chat = yield* make()
 
@@ -114,7 +114,7 @@ describe("A turn that was started", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["user: a", "assistant: re a"])
     }).pipe(slowly))
 
-  it.scoped("ends by stop, and its readers have Finish", () =>
+  it.scoped("ends with stop, and its readers receive Finish", () =>
     Effect.gen(function*() {
       const chat = yield* make({ config: config({ onInterrupt: "keep" }) })
       yield* chat.start("a b c")
@@ -128,7 +128,7 @@ describe("A turn that was started", () => {
       assert.deepStrictEqual(yield* held, nothing)
     }).pipe(slowly))
 
-  it.scoped("is refused by the policy at once, and with a blank prompt", () =>
+  it.scoped("is refused immediately by the policy or for a blank prompt", () =>
     Effect.gen(function*() {
       const chat = yield* make({ config: config({ turnPolicy: "reject" }) })
       yield* chat.start("a")
@@ -138,7 +138,7 @@ describe("A turn that was started", () => {
       yield* TestClock.adjust("10 seconds")
     }).pipe(slowly))
 
-  it.scoped("waits for the turn before it, and keeps its conversation in memory", () =>
+  it.scoped("waits for the previous turn, and keeps its conversation in memory", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: config(), timeout: "1 second" })
       const chat = yield* manager.getChat("ada")
@@ -155,7 +155,7 @@ describe("A turn that was started", () => {
     }).pipe(slowly))
 
   for (const [grace, kept] of [[0, "re  [interrupted]"], ["10 seconds", "re a b c"]] as const) {
-    it.effect(`has ${grace === 0 ? "no time" : "the grace"} when the manager's scope closes`, () =>
+    it.effect(`${grace === 0 ? "is interrupted" : "continues for the grace"} when the scope of the manager closes`, () =>
       Effect.gen(function*() {
         const store = yield* HistoryStore.HistoryStore
         const scope = yield* Scope.make()
@@ -179,9 +179,9 @@ describe("A turn that was started", () => {
       ["20 seconds", ["user: a b c", "assistant: re a b c", "user: d", "assistant: re d"]]
     ] as const
   ) {
-    const what = grace === 0 ? "keeps its question" : "comes to its end within the grace"
+    const what = grace === 0 ? "keeps its prompt" : "completes within the grace"
 
-    it.effect(`${what} if it waits when the manager's scope closes`, () =>
+    it.effect(`${what} if it waits when the scope of the manager closes`, () =>
       Effect.gen(function*() {
         const store = yield* HistoryStore.HistoryStore
         const scope = yield* Scope.make()
@@ -201,7 +201,7 @@ describe("A turn that was started", () => {
       }).pipe(slowly))
   }
 
-  it.scoped("is not what a turn with an id is: that ends with its caller, at whatever moment the caller leaves", () =>
+  it.scoped("differs from a chat call with an id, which ends when its caller is interrupted at any time", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       for (let steps = 0; steps < 40; steps++) {
@@ -215,7 +215,7 @@ describe("A turn that was started", () => {
       }
     }).pipe(slowly))
 
-  it.scoped("serves a thousand readers, who leave when they like", () =>
+  it.scoped("supports a thousand readers that end at different times", () =>
     Effect.gen(function*() {
       const chat = yield* make()
       yield* chat.start("a b c")
@@ -242,7 +242,7 @@ describe("Two programs on one store", () => {
     return yield* Effect.all([one.getChat("ada"), other.getChat("ada")])
   })
 
-  it.scoped("ask a turn with an id once if they come one after another", () =>
+  it.scoped("send one request for a turn with an id if they run one after another", () =>
     Effect.gen(function*() {
       const [one, other] = yield* shared
       const first = yield* Effect.fork(one.chat("a", { turnId: "m1" }))
@@ -253,7 +253,7 @@ describe("Two programs on one store", () => {
       assert.lengthOf(yield* requests, 1)
     }).pipe(slowly))
 
-  it.scoped("store a turn with an id once if they ask it at the same time, and both have the stored answer", () =>
+  it.scoped("store a turn with an id once if they run at the same time, and both return the stored answer", () =>
     Effect.gen(function*() {
       const [one, other] = yield* shared
       const turns = yield* Effect.fork(Effect.all([

@@ -1,5 +1,5 @@
 /**
- * What happens when the calls of a manager are disturbed between any two of their operations.
+ * Interrupts the calls of a manager between any two of their operations.
  */
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
@@ -17,13 +17,13 @@ const config = LLMConfig.make(options())
 const atEveryOperation = (scene: (stage: Stage, after: number) => Effect.Effect<void, unknown, Scripted>) =>
   atOperations(mostly, (stage, after) => withScript(answers)(scene(stage, after)))
 
-/** Echoes, but for a prompt that is never answered to its end. */
+/** Echoes prompts, except for one prompt with an answer that never ends. */
 const answers: ScriptedHttpClient.Script = (request) =>
   sent(request).at(-1)?.endsWith("endless") === true
     ? ScriptedHttpClient.tokens(["endless"], { ending: ScriptedHttpClient.never })
     : echo()(request)
 
-/** A manager that lives on the stage. */
+/** Makes a manager on the stage. */
 const make = (stage: Stage, more?: Partial<ChatManager.Options>) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -32,7 +32,7 @@ const make = (stage: Stage, more?: Partial<ChatManager.Options>) =>
     return { scope, manager: run(stage, made, "the manager") }
   })
 
-/** The conversation takes a turn, and the manager ends without leaving anything open. */
+/** Asserts that the conversation can run a turn, and that the manager closes without holding resources. */
 const assertSound = (stage: Stage, manager: ChatManager.LocalManager, scope: Scope.CloseableScope) =>
   Effect.gen(function*() {
     const ada = run(stage, manager.getChat("ada"), "getChat")
@@ -47,7 +47,7 @@ const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => (): void => {
   fiber.unsafeInterruptAsFork(FiberId.none)
 }
 
-describe("a call that is interrupted between any two operations leaves the manager consistent:", () => {
+describe("an interruption between any two operations leaves the manager consistent:", () => {
   const calls: Record<string, (manager: ChatManager.LocalManager) => Effect.Effect<unknown, unknown>> = {
     getChat: (manager) => manager.getChat("ada"),
     size: (manager) => manager.size,
@@ -73,9 +73,9 @@ describe("a call that is interrupted between any two operations leaves the manag
   }
 })
 
-describe("removeChat that is interrupted between any two operations", () => {
+describe("an interruption between any two operations of removeChat", () => {
   it.effect(
-    "has stopped the running turn, or has not begun",
+    "leaves the turn running only if the conversation is still there",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {
@@ -97,9 +97,9 @@ describe("removeChat that is interrupted between any two operations", () => {
   )
 })
 
-describe("a turn whose conversation is removed between any two of its operations", () => {
+describe("removeChat between any two operations of a turn", () => {
   it.effect(
-    "ends, stored by no conversation or completely by the next one",
+    "ends the turn, which is then not stored, or stored completely in the next conversation",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {

@@ -20,7 +20,7 @@ const lastRequest = Effect.map(
 )
 
 describe("export and import", () => {
-  it.scoped("move a conversation through JSON without a loss", () =>
+  it.scoped("preserve a conversation through JSON", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       const chat = yield* manager.getChat("ada", {
@@ -42,7 +42,7 @@ describe("export and import", () => {
       assert.notInclude(JSON.stringify(data), "secret")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("take messages as OpenAI's API has them", () =>
+  it.scoped("accept messages in the format of OpenAI's API", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.import("ada", [
@@ -78,7 +78,7 @@ describe("export and import", () => {
       ])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("take messages of the older functions API, of the Responses API, and arguments that are no text", () =>
+  it.scoped("accept messages of the older functions API and of the Responses API, and arguments that are not text", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.import("ada", [
@@ -112,7 +112,7 @@ describe("export and import", () => {
       ])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("get absent settings from the defaults", () =>
+  it.scoped("use the defaults for absent settings", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.import("ada", {
@@ -125,7 +125,7 @@ describe("export and import", () => {
       assert.deepInclude((yield* lastRequest)?.body, { model: "a" })
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("keep an empty system prompt that was chosen", () =>
+  it.scoped("preserve a chosen empty system prompt", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       const chat = yield* manager.getChat("ada", { settings: { systemPrompt: "" } })
@@ -136,7 +136,7 @@ describe("export and import", () => {
       assert.strictEqual((yield* Effect.flatMap(manager.getChat("bob"), (chat) => chat.settings)).systemPrompt, "")
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("read no address and no key from the data", () =>
+  it.scoped("ignore the URL and the key in the data", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.import("ada", { turns: [], settings: { baseUrl: "http://evil/v1", apiKey: "x", model: "b" } })
@@ -147,7 +147,7 @@ describe("export and import", () => {
       assert.deepStrictEqual((yield* manager.export("ada")).settings, { model: "b" })
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("refuse data of another shape, settings that break a rule, and an id that is stored", () =>
+  it.scoped("refuse data of another shape, invalid settings, and an id that exists", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config })
       yield* manager.import("ada", { turns: [] })

@@ -15,7 +15,7 @@ const slowly = scripted((request) => ScriptedHttpClient.delayed("1 second", echo
 
 const lost = new HistoryStoreError({ conversationId: "ada", message: "The connection is lost" })
 
-/** A store whose second look at a version, from `disturb` on, does something else first. */
+/** A chat with a store. The second read of a version after `disturb` runs an effect first. */
 const disturbed = Effect.gen(function*() {
   const store = yield* HistoryStore.HistoryStore
   const looks = yield* Ref.make<ReadonlyArray<Effect.Effect<void, HistoryStoreError>>>([])
@@ -32,10 +32,10 @@ const disturbed = Effect.gen(function*() {
   return { chat: yield* manager.getChat("ada"), disturb, store }
 })
 
-describe("A turn that is asked again under its id", () => {
+describe("A turn that is called again with its id", () => {
   const interrupted = ["user: a", "assistant:  [interrupted]"]
 
-  /** A chat whose turn `m1` was interrupted, and the second call of it, which waits for its store. */
+  /** Interrupts the turn `m1`, and forks a second call of it, which waits for the store. */
   const begin = (look: Effect.Effect<void, HistoryStoreError>) =>
     Effect.gen(function*() {
       const { chat, disturb } = yield* disturbed
@@ -49,7 +49,7 @@ describe("A turn that is asked again under its id", () => {
       return { chat, second }
     })
 
-  it.scoped("is there once if it is interrupted before its store answers", () =>
+  it.scoped("is stored once if it is interrupted before the store answers", () =>
     Effect.gen(function*() {
       const { chat, second } = yield* begin(Effect.sleep("5 seconds"))
 
@@ -59,7 +59,7 @@ describe("A turn that is asked again under its id", () => {
       assert.deepStrictEqual(yield* transcript(chat), interrupted)
     }).pipe(slowly))
 
-  it.scoped("is there once if it is stopped before its store answers", () =>
+  it.scoped("is stored once if it is stopped before the store answers", () =>
     Effect.gen(function*() {
       const { chat, second } = yield* begin(Effect.sleep("5 seconds"))
 
@@ -70,7 +70,7 @@ describe("A turn that is asked again under its id", () => {
       assert.deepStrictEqual(yield* transcript(chat), interrupted)
     }).pipe(slowly))
 
-  it.scoped("is there once if its store fails", () =>
+  it.scoped("is stored once if the store fails", () =>
     Effect.gen(function*() {
       const { chat, second } = yield* begin(lost)
 
@@ -78,7 +78,7 @@ describe("A turn that is asked again under its id", () => {
       assert.deepStrictEqual(yield* transcript(chat), interrupted)
     }).pipe(slowly))
 
-  it.scoped("is refused with another prompt, and stays as it was", () =>
+  it.scoped("is refused with another prompt, and stays unchanged", () =>
     Effect.gen(function*() {
       const { chat } = yield* disturbed
       const first = yield* Effect.fork(chat.chat("a", { turnId: "m1" }))
@@ -92,8 +92,8 @@ describe("A turn that is asked again under its id", () => {
     }).pipe(slowly))
 })
 
-describe("A turn that answers another one again", () => {
-  it.scoped("is refused under the id of an interrupted turn before that one", () =>
+describe("A regenerated turn", () => {
+  it.scoped("is refused with the id of an earlier interrupted turn", () =>
     Effect.gen(function*() {
       const chat = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
       const first = yield* Effect.fork(chat.chat("a", { turnId: "m1" }))
@@ -111,7 +111,7 @@ describe("A turn that answers another one again", () => {
       assert.deepStrictEqual(yield* transcript(chat), before)
     }).pipe(slowly))
 
-  it.scoped("may have the id of the interrupted turn that it answers", () =>
+  it.scoped("can have the id of the interrupted turn that it regenerates", () =>
     Effect.gen(function*() {
       const chat = yield* Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("ada"))
       const first = yield* Effect.fork(chat.chat("a", { turnId: "m1" }))
@@ -126,8 +126,8 @@ describe("A turn that answers another one again", () => {
     }).pipe(slowly))
 })
 
-describe("A turn with an id that is new", () => {
-  it.scoped("keeps its question if it is interrupted before its store answers", () =>
+describe("A turn with a new id", () => {
+  it.scoped("keeps its prompt if it is interrupted before the store answers", () =>
     Effect.gen(function*() {
       const { chat, disturb } = yield* disturbed
       yield* disturb(Effect.sleep("5 seconds"))
@@ -142,7 +142,7 @@ describe("A turn with an id that is new", () => {
 })
 
 describe("A stored turn", () => {
-  it.scoped("is known whatever the order of its prompt's members is", () =>
+  it.scoped("is found for an equal prompt with another order of members", () =>
     Effect.gen(function*() {
       const prompt: ReadonlyArray<ChatMessage.UserMessage> = [{
         content: [{ text: "Look!", type: "text" }, { detail: undefined, url: "http://x/y.png", type: "image" }],
@@ -158,7 +158,7 @@ describe("A stored turn", () => {
       assert.lengthOf(yield* requests, 1)
     }).pipe(Effect.provide(Layer.merge(Sqlite.layer({ filename: ":memory:" }), ScriptedHttpClient.layer(echo())))))
 
-  it.scoped("is not saved twice if its write was done although it failed, and another program wrote since", () =>
+  it.scoped("is not saved twice if its write succeeded despite an error and another program wrote since", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const isLost = yield* Ref.make(false)

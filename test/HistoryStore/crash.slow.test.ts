@@ -24,7 +24,7 @@ const inFolder = (kind: Stores.Kind) =>
   })
 
 layer(Killing.layer, { excludeTestServices: true, timeout: "1 minute" })(
-  "After SIGKILL at any moment there are whole turns only, and all that were told to be done,",
+  "After SIGKILL at any time, the store contains only complete turns, and every turn that was reported as done,",
   (it) => {
     it.scoped("in files", () => inFolder("file"), 120_000)
 

@@ -2,33 +2,33 @@ import { assert, describe, it } from "@effect/vitest"
 import { ChatMessage } from "effect-chat"
 import * as Turns from "../support/crash/turns.ts"
 
-describe("What is found after a kill", () => {
+describe("The check of a store after a kill", () => {
   const turn = (prompt: string) => [ChatMessage.user(prompt), ChatMessage.assistant(Turns.answerTo(prompt))]
   const [one, two] = [Turns.promptOf("ada", 0, 0), Turns.promptOf("ada", 0, 1)]
 
   const judge = (id: string, messages: ReadonlyArray<ChatMessage.ChatMessage>, done: ReadonlyArray<string>) =>
     Turns.judge(messages, { ...Turns.nothingExpected(id), done: new Set(done) })
 
-  it("is correct if a turn is stored that was not reported as done yet", () => {
+  it("accepts a stored turn that was not reported as done yet", () => {
     const verdict = judge("ada", [...turn(one), ...turn(two)], [one])
 
     assert.deepStrictEqual(verdict, { reported: 1, found: 2, incomplete: 0, duplicated: 0, lost: 0 })
   })
 
-  it("is not correct if a turn is missing", () => {
+  it("refuses a missing turn", () => {
     assert.strictEqual(judge("ada", turn(two), [one, two]).lost, 1)
   })
 
-  it("is not correct if a turn is stored twice", () => {
+  it("refuses a turn that is stored twice", () => {
     assert.strictEqual(judge("ada", [...turn(one), ...turn(one)], [one]).duplicated, 1)
   })
 
-  it("is not correct if half a turn is stored", () => {
+  it("refuses an incomplete turn", () => {
     assert.strictEqual(judge("ada", [...turn(one), ChatMessage.user(two)], [one]).incomplete, 1)
     assert.strictEqual(judge("ada", turn(one).slice(1), []).incomplete, 1)
   })
 
-  it("is not correct if an answer is cut off, or belongs to another prompt or conversation", () => {
+  it("refuses an answer that is truncated, or belongs to another prompt or conversation", () => {
     const cut = ChatMessage.assistant(Turns.answerTo(one).slice(0, -1))
 
     assert.strictEqual(judge("ada", [ChatMessage.user(one), cut], []).incomplete, 2)
@@ -39,7 +39,7 @@ describe("What is found after a kill", () => {
     assert.strictEqual(judge("bob", turn(one), []).incomplete, 2)
   })
 
-  it("is not correct if a removed turn is stored, and correct if it may have been removed", () => {
+  it("refuses a removed turn, and accepts a turn with an unfinished removal", () => {
     const reports = [
       { _tag: "Done", count: 1, id: "ada", prompt: one },
       { _tag: "Removing", count: 1, id: "ada", prompt: one }
@@ -55,7 +55,7 @@ describe("What is found after a kill", () => {
     assert.strictEqual(verdict(removed, turn(one)).duplicated, 1)
   })
 
-  it("is not correct if a copy lacks a turn of its conversation", () => {
+  it("refuses a copy without a turn of its conversation", () => {
     const id = Turns.copyOf("ada", 0, 9)
     const told = Turns.expectedAfter(new Map(), { _tag: "Copied", count: 1, id, prompts: [one, two] })
     const verdict = (messages: ReadonlyArray<ChatMessage.ChatMessage>) =>
@@ -65,7 +65,7 @@ describe("What is found after a kill", () => {
     assert.strictEqual(verdict(turn(one)).lost, 1)
   })
 
-  it("is sound where a turn has calls with their results, or waits at the end, and not where a result is missing", () => {
+  it("accepts a turn with calls and results or with open calls at the end, and refuses a missing result", () => {
     const call = { id: "c", name: "note", arguments: "{}" }
     const calls: ChatMessage.ChatMessage = { role: "assistant", content: "", toolCalls: [call] }
     const asked = [ChatMessage.user(one), calls]

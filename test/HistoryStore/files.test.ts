@@ -1,5 +1,5 @@
 /**
- * Stores on files and on key-value stores after a crash, on a disk that fails, and with what others left there.
+ * Stores in files and in a `KeyValueStore` after a crash, after errors of the disk, and with files of other programs.
  */
 import { Error as PlatformError, FileSystem, KeyValueStore, Path } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
@@ -8,7 +8,7 @@ import { Effect, Fiber, Layer, Logger, Option, Stream, TestClock } from "effect"
 import { HistoryStore } from "effect-chat"
 import { turn } from "../support/databases.ts"
 
-/** A folder with a store in it, on a file system that may be one's own. */
+/** A store in a temporary folder, optionally with changes to the file system. */
 const inFolder = <A, E>(
   test: (options: {
     readonly store: HistoryStore.Service
@@ -36,11 +36,11 @@ const full = (method: string) =>
 const ids = (store: HistoryStore.Service) =>
   Effect.map(Stream.runCollect(store.list), (listed) => Array.from(listed).sort())
 
-/** An id that its file's name does not tell. */
+/** An id that its file name does not contain. */
 const hashed = "Not a plain name"
 
 describe("HistoryStore.layerFileSystem", () => {
-  it.effect("ignores files that a crash left behind, and removes them with the conversation", () =>
+  it.effect("ignores temporary files of a crash, and removes them with the conversation", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         yield* store.append(turn("a", 0))
@@ -58,7 +58,7 @@ describe("HistoryStore.layerFileSystem", () => {
       })
     ))
 
-  it.effect("names the conversation of a file that does not decode, and continues with the others", () =>
+  it.effect("reports the conversation of a file that does not decode, and can read the others", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         for (const id of ["good", "torn", "wrong", hashed]) yield* store.append(turn(id, 0))
@@ -89,7 +89,7 @@ describe("HistoryStore.layerFileSystem", () => {
       })
     ))
 
-  it.effect("fails typed for a document that is nested too deeply for the stack", () =>
+  it.effect("fails with a typed error for a document that is nested too deeply for the stack", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         const deep = "[".repeat(6_000) + "]".repeat(6_000)
@@ -100,7 +100,7 @@ describe("HistoryStore.layerFileSystem", () => {
       })
     ))
 
-  it.effect("keeps files and folders for their owner", () =>
+  it.effect("creates files and folders that only their owner can read", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         yield* store.append(turn("a", 0))
@@ -109,7 +109,7 @@ describe("HistoryStore.layerFileSystem", () => {
       })
     ))
 
-  it.live("refuses one of two stores on a folder that write at the same time, and tears nothing", () =>
+  it.live("refuses one of two concurrent writes of two stores in a folder, and damages no file", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         const other = yield* Effect.provide(
@@ -135,7 +135,7 @@ describe("HistoryStore.layerFileSystem", () => {
     ))
 
   it.effect(
-    "removes a lock that a crash left behind, after five seconds",
+    "removes the lock of a crash after five seconds",
     () =>
       inFolder(({ fs, path, store }) =>
         Effect.gen(function*() {
@@ -154,7 +154,7 @@ describe("HistoryStore.layerFileSystem", () => {
     20_000
   )
 
-  it.live("leaves no lock behind if a write is interrupted at any moment", () =>
+  it.live("leaves no lock file if a write is interrupted at any time", () =>
     inFolder(({ fs, path, store }) =>
       Effect.gen(function*() {
         for (let looks = 0; looks < 40; looks++) {
@@ -174,7 +174,7 @@ describe("HistoryStore.layerFileSystem", () => {
         yield* store.append(turn("a", 0))
         yield* fs.copyFile(path("id-a.json"), path("id-b.json"))
         const error = yield* Effect.flip(store.load("b"))
-        assert.include(error.message, "is another conversation")
+        assert.include(error.message, "contains another conversation")
         assert.isTrue(Option.isSome(yield* store.load("a")))
       })
     ))
@@ -191,10 +191,10 @@ describe("HistoryStore.layerFileSystem", () => {
             writeAll: () => Effect.fail(full("writeAll"))
           }))
       }),
-      "move it into its place": () => ({ rename: () => Effect.fail(full("rename")) })
+      "rename the file": () => ({ rename: () => Effect.fail(full("rename")) })
     })
   ) {
-    it.effect(`changes nothing if the disk does not ${what}`, () => {
+    it.effect(`changes nothing if the disk fails to ${what}`, () => {
       let isFull = false
       return inFolder(
         ({ fs, path, store }) =>
@@ -222,7 +222,7 @@ describe("HistoryStore.layerFileSystem", () => {
 })
 
 describe("HistoryStore.layerKeyValueStore", () => {
-  /** A store on a map, some of whose entries cannot be written. */
+  /** A store in a map. Some entries cannot be written. */
   const onMap = (crash: (key: string) => boolean = () => false) => {
     const entries = new Map<string, string>()
     const keyValue = KeyValueStore.makeStringOnly({
@@ -240,7 +240,7 @@ describe("HistoryStore.layerKeyValueStore", () => {
     return { entries, store: Effect.provide(HistoryStore.HistoryStore, layer) }
   }
 
-  it.effect("lists nothing that a crash kept from being written", () =>
+  it.effect("does not list a conversation that a crash did not write", () =>
     Effect.gen(function*() {
       let isDown = false
       const { entries, store } = onMap((key) => isDown && !key.includes("list"))
@@ -257,7 +257,7 @@ describe("HistoryStore.layerKeyValueStore", () => {
       assert.sameMembers(Array.from(yield* Stream.runCollect(list)), ["a", "b"])
     }))
 
-  it.effect("continues if a list of its entries is damaged", () =>
+  it.effect("can read conversations if a list of names is damaged", () =>
     Effect.gen(function*() {
       const { entries, store } = onMap()
       const { append, list, load } = yield* store
@@ -272,7 +272,7 @@ describe("HistoryStore.layerKeyValueStore", () => {
       assert.isAtLeast((yield* Stream.runCollect(list)).length, 602)
     }).pipe(Effect.provide(quiet)))
 
-  it.effect("names the conversation of an entry that does not decode", () =>
+  it.effect("reports the conversation of an entry that does not decode", () =>
     Effect.gen(function*() {
       const { entries, store } = onMap()
       const { append, list, load, remove } = yield* store

@@ -14,7 +14,7 @@ import { Job, Outcome, storeOf } from "../support/storeWorker.ts"
 
 const program = new URL("../support/storeWorker.ts", import.meta.url).pathname
 
-/** A process that does one job after another. */
+/** A process that runs jobs one after another. */
 const worker = Effect.acquireRelease(
   Effect.promise(async () => {
     const child = spawn(process.execPath, ["--import", "tsx", program, "--work"], {
@@ -66,7 +66,7 @@ class Programs extends Effect.Service<Programs>()("effect-chat/test/HistoryStore
   scoped: Effect.gen(function*() {
     const workers = yield* Effect.replicateEffect(worker, 2, { concurrency: 2 })
     return {
-      /** The same job for both at once, each under its own name. */
+      /** Runs the same job in both processes at the same time, with different names. */
       both: (job: Omit<typeof Job.Type, "writer">) =>
         Effect.forEach(
           workers,
@@ -93,14 +93,14 @@ for (const [kind, databases] of kinds) {
     `Programs that share ${kind}`,
     (it) => {
       it.effect(
-        "two programs that write to one conversation lose no turn and double none",
+        "two programs that write to one conversation store each turn once",
         () =>
           Effect.gen(function*() {
             const { create } = yield* Databases
             const { both } = yield* Programs
             const database = yield* create
 
-            // Both find the tables there, so that they write at the same time.
+            // The tables exist already, so both programs write at the same time.
             yield* Effect.provide(HistoryStore.HistoryStore, storeOf(database))
             const outcomes = yield* both({ database, conversation: "shared", turns })
 
@@ -127,7 +127,7 @@ for (const [kind, databases] of kinds) {
       )
 
       it.effect(
-        "two programs that start at once on an empty database both find their tables",
+        "two programs can start at the same time with an empty database",
         () =>
           Effect.gen(function*() {
             const { create } = yield* Databases

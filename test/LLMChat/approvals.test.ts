@@ -1,5 +1,5 @@
 /**
- * Calls that need an approval: asked in the turn, or left open for an answer in another turn, process or machine.
+ * Approvals of tool calls: by `approve` during the turn, or by a later turn, possibly in another process.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Option, Schema, Stream, TestClock } from "effect"
@@ -18,7 +18,7 @@ import { ScriptedHttpClient } from "effect-chat/testing"
 import { lines, options, requests, sent, withScript } from "../support/chats.ts"
 import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
 
-const forms = ["whole", "streamed"] as const
+const forms = ["complete", "streamed"] as const
 
 const twoPayments = calls(
   { name: "pay", arguments: { amount: 1 } },
@@ -26,7 +26,7 @@ const twoPayments = calls(
   { name: "pay", arguments: { amount: 2 } }
 )
 
-/** A payment that never ends. */
+/** A payment tool with a handler that never completes. */
 const waits = Tool.make({
   name: "pay",
   parameters: { amount: Schema.Number },
@@ -34,13 +34,13 @@ const waits = Tool.make({
   handler: () => Effect.never
 })
 
-/** The outcomes of a history's results. */
+/** The outcomes of the tool results in a history. */
 const outcomes = (history: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<string | undefined> =>
   history.flatMap((message) => message.role === "tool" ? [message.outcome] : [])
 
 describe("approve", () => {
   for (const approved of [true, { approved: false, reason: "too much" }] as const) {
-    it.effect(`decides about a call while the turn waits (${JSON.stringify(approved)}, B10, B11)`, () =>
+    it.effect(`decides whether a call runs (${JSON.stringify(approved)}, B10, B11)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const paid: Array<string> = []
@@ -64,7 +64,7 @@ describe("approve", () => {
       }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
   }
 
-  it.effect("has a time limit of its own, and a timeout is no denial (B12)", () =>
+  it.effect("has its own time limit, and its timeout is not a denial (B12)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ totalTimeout: "1 minute" })
       const paid: Array<string> = []
@@ -78,7 +78,7 @@ describe("approve", () => {
       assert.lengthOf(paid, 0)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
 
-  it.effect("runs nothing after a stop, also what is approved then", () =>
+  it.effect("runs no call after a stop, even if the call is approved then", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -96,7 +96,7 @@ describe("approve", () => {
       calls({ name: "pay", arguments: { amount: 1 } }, { name: "pay", arguments: { amount: 2 } })
     ])))
 
-  it.effect("is not asked again for a call that was denied in the turn (B11)", () =>
+  it.effect("is not called again in the same turn for a call that it denied (B11)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       let asked = 0
@@ -111,8 +111,8 @@ describe("approve", () => {
     )))
 })
 
-describe("a single question", () => {
-  it.effect("denies calls that need an approval without approve, because nobody can answer them later", () =>
+describe("an ask call", () => {
+  it.effect("denies calls that need an approval if approve is absent", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -143,7 +143,7 @@ describe("a single question", () => {
       withScript([twoPayments, says("done"), twoPayments, says("done"), twoPayments, says("{\"paid\":false}")])
     ))
 
-  it.effect("asks approve about them if it is given", () =>
+  it.effect("runs calls that approve allows", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -153,9 +153,9 @@ describe("a single question", () => {
     }).pipe(withScript([twoPayments, says("done")])))
 })
 
-describe("a turn with calls that wait", () => {
+describe("a turn with open calls", () => {
   for (const form of forms) {
-    it.effect(`runs the others, is stored before it asks, and goes on under its id (${form}, B3, B7)`, () =>
+    it.effect(`runs its other calls, is stored, and continues with the same id after the answers (${form}, B3, B7)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const paid: Array<string> = []
@@ -193,7 +193,7 @@ describe("a turn with calls that wait", () => {
       }).pipe(withScript([twoPayments, says("done")])))
   }
 
-  it.effect("emits its requests for approval once they are stored (B3)", () =>
+  it.effect("emits ApprovalRequest after it is stored (B3)", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const manager = yield* ChatManager.make({ config: LLMConfig.make(options()) })
@@ -211,7 +211,7 @@ describe("a turn with calls that wait", () => {
       Effect.scoped
     ))
 
-  it.effect("has the sum of its tokens when it is over, and the conversation counts each once (A14)", () =>
+  it.effect("returns the total usage at its end, and the conversation counts each request once (A14)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(pay())
@@ -229,7 +229,7 @@ describe("a turn with calls that wait", () => {
       })
     ])))
 
-  it.effect("goes on with the last of its answers, which come in any order and parts (B5)", () =>
+  it.effect("continues after the last answer, and accepts answers in any order and separately (B5)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -255,7 +255,7 @@ describe("a turn with calls that wait", () => {
       assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: by hand", "tool: echo ", "tool: paid 2"])
     }).pipe(withScript([twoPayments, says("done")])))
 
-  it.effect("can wait again, and sends each result once", () =>
+  it.effect("can have open calls again after a continuation, and sends each result once", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -304,7 +304,7 @@ describe("a turn with calls that wait", () => {
       assert.lengthOf(paid, 1)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
 
-  it.effect("refuses an approval of a call that waits for its result, and takes a denial", () =>
+  it.effect("refuses to approve a call that needs a result, and accepts its denial", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(echo())
@@ -320,7 +320,7 @@ describe("a turn with calls that wait", () => {
       assert.include(sent((yield* requests)[1]).at(-1), "denied (no user)")
     }).pipe(withScript([calls({ name: "ask_user" }), says("done")])))
 
-  it.effect("runs a call once if two answer at once (B6)", () =>
+  it.effect("runs a call once if it is answered twice concurrently (B6)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -335,7 +335,7 @@ describe("a turn with calls that wait", () => {
       assert.lengthOf(paid, 1)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
 
-  it.effect("tells the model that a tool is gone, and goes on (B8)", () =>
+  it.effect("reports a removed tool to the model, and continues (B8)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       yield* chat.chat("Go", { toolSet: yield* setOf(pay()) })
@@ -346,7 +346,7 @@ describe("a turn with calls that wait", () => {
       assert.include(sent((yield* requests)[1]).at(-1), "does not exist")
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
 
-  it.effect("decodes its arguments again before the handler runs (B1)", () =>
+  it.effect("decodes the arguments again before a handler runs (B1)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       yield* chat.chat("Go", { toolSet: yield* setOf(pay()) })
@@ -364,7 +364,7 @@ describe("a turn with calls that wait", () => {
       assert.strictEqual(runs, 0)
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), says("done")])))
 
-  it.effect("keeps its results if the next request fails, and goes on without answers", () =>
+  it.effect("keeps its results if the next request fails, and can then continue without answers", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -384,7 +384,7 @@ describe("a turn with calls that wait", () => {
       says("done")
     ])))
 
-  it.effect("asks again with the same results if onFailure keeps an empty answer", () =>
+  it.effect("sends the same results again after onFailure kept an empty answer", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ onFailure: "keep" })
       const paid: Array<string> = []
@@ -405,7 +405,7 @@ describe("a turn with calls that wait", () => {
       says("done")
     ])))
 
-  it.effect("knows of denials and repetitions before it waited", () =>
+  it.effect("denies an equal call after the denial of an open call", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const paid: Array<string> = []
@@ -422,9 +422,9 @@ describe("a turn with calls that wait", () => {
     ])))
 })
 
-describe("calls that wait are settled", () => {
+describe("open calls are settled", () => {
   for (const form of forms) {
-    it.effect(`as superseded by a new question, in its own write (${form}, B9)`, () =>
+    it.effect(`as superseded by a new turn, in a write of their own (${form}, B9)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const paid: Array<string> = []
@@ -450,7 +450,7 @@ describe("calls that wait are settled", () => {
       }).pipe(withScript([twoPayments, says("fine"), says("done")])))
   }
 
-  it.effect("not if the new turn begins with their results", () =>
+  it.effect("with the results at the beginning of a new prompt, and the others as superseded", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(pay(), echo())
@@ -462,7 +462,7 @@ describe("calls that wait are settled", () => {
       assert.deepStrictEqual(outcomes(history), ["success", "superseded", undefined])
     }).pipe(withScript([twoPayments, says("done")])))
 
-  it.effect("also if the new turn calls tools under the ids that they have (B9)", () =>
+  it.effect("if the new turn has calls with the same ids (B9)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(pay(), echo())
@@ -471,7 +471,7 @@ describe("calls that wait are settled", () => {
       assert.isTrue(isPaired(yield* chat.history))
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), calls({ name: "echo" }), says("fine")])))
 
-  it.effect("with events before Finish, and not if the new question fails (B9)", () =>
+  it.effect("with events before Finish, but not if the new turn fails (B9)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(pay(), echo())
@@ -502,7 +502,7 @@ describe("calls that wait are settled", () => {
       }).pipe(withScript([twoPayments, says("done")])))
   }
 
-  it.effect("by a stop while they run: what finished is kept (B13)", () =>
+  it.effect("by a stop while they run, and finished results are kept (B13)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const go = yield* Deferred.make<void>()
@@ -526,7 +526,7 @@ describe("calls that wait are settled", () => {
     }).pipe(withScript([twoPayments])))
 
   for (const onInterrupt of ["keep", "rollback"] as const) {
-    it.effect(`by a stop while others run (${onInterrupt}, B13)`, () =>
+    it.effect(`by a stop while other calls run (${onInterrupt}, B13)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat({ onInterrupt })
         const toolSet = yield* setOf(waits, echo())
@@ -543,7 +543,7 @@ describe("calls that wait are settled", () => {
         assert.strictEqual((yield* chat.chat("Next")).text, "done")
       }).pipe(withScript([twoPayments, says("done")])))
 
-    it.effect(`by a stop while another question is answered (${onInterrupt}, B13)`, () =>
+    it.effect(`by a stop of a new turn (${onInterrupt}, B13)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat({ onInterrupt })
         yield* chat.chat("Go", { toolSet: yield* setOf(pay(), echo()) })
@@ -556,7 +556,7 @@ describe("calls that wait are settled", () => {
       }).pipe(withScript([twoPayments, ScriptedHttpClient.delayed("1 hour", says("late"))])))
   }
 
-  it.effect("by a stop before the answers that wait for the stopped turn are given (B13)", () =>
+  it.effect("by a stop, before queued answers to them are applied (B13)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ onInterrupt: "rollback" })
       const paid: Array<string> = []
@@ -576,7 +576,7 @@ describe("calls that wait are settled", () => {
       assert.lengthOf(paid, 0)
     }).pipe(withScript([twoPayments, ScriptedHttpClient.delayed("1 hour", says("late"))])))
 
-  it.effect("keeps what finished with onInterrupt rollback, and leaves the others open if nobody stops them", () =>
+  it.effect("if they were answered when the turn is interrupted with rollback, and the others stay open", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ onInterrupt: "rollback" })
       const slow = Tool.make({
@@ -598,7 +598,7 @@ describe("calls that wait are settled", () => {
       assert.strictEqual(done.text, "done")
     }).pipe(withScript([twoPayments, says("done")])))
 
-  it.effect("keeps what finished if the handler of another call fails the turn", () =>
+  it.effect("if they were answered when a handler fails the turn, and the others stay open", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const bad = Tool.make({
@@ -618,8 +618,8 @@ describe("calls that wait are settled", () => {
     }).pipe(withScript([twoPayments])))
 })
 
-describe("calls that wait in a store", () => {
-  /** A store that other processes write to as well. */
+describe("open calls in a store", () => {
+  /** A store to which other processes also write. */
   const Shared = Layer.effect(
     HistoryStore.HistoryStore,
     Effect.map(HistoryStore.HistoryStore, (store) => ({ ...store, isShared: true }))
@@ -630,7 +630,7 @@ describe("calls that wait in a store", () => {
     (manager) => ({ manager, chat: manager.getChat("ada") })
   )
 
-  it.scoped("are answered in another process, under the same turn (B3, B8)", () =>
+  it.scoped("can be answered in another process, which continues the turn (B3, B8)", () =>
     Effect.gen(function*() {
       const paid: Array<string> = []
       const toolSet = yield* setOf(pay(paid), echo())
@@ -649,7 +649,7 @@ describe("calls that wait in a store", () => {
     }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
 
   for (const how of ["a question", "stop", "answers"] as const) {
-    it.scoped(`are settled by ${how} without the loss of a summary, if only the end of the history is read`, () =>
+    it.scoped(`are settled by ${how} without losing the summary if only the end of the history is loaded`, () =>
       Effect.gen(function*() {
         const store = yield* HistoryStore.HistoryStore
         const greetings = Array.from({ length: 40 }, (_, index) => ({
@@ -675,7 +675,7 @@ describe("calls that wait in a store", () => {
       }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
   }
 
-  it.scoped("run once if two processes answer at once (B6)", () =>
+  it.scoped("run once if two processes answer them concurrently (B6)", () =>
     Effect.gen(function*() {
       const paid: Array<string> = []
       const toolSet = yield* setOf(pay(paid), echo())
@@ -717,7 +717,7 @@ describe("calls that wait in a store", () => {
       assert.strictEqual((yield* second.chat("Next")).text, "done")
     }).pipe(Effect.provide(Shared), withScript([twoPayments, says("done")])))
 
-  it.scoped("go on in a turn that is started, under its id", () =>
+  it.scoped("can be answered with start, which continues the turn", () =>
     Effect.gen(function*() {
       const toolSet = yield* setOf(pay(), echo())
       const { chat: get } = yield* process

@@ -1,5 +1,5 @@
 /**
- * What a program can do with a history beside asking: answer again, edit, rewind, append, and send context.
+ * Changes of a history: regenerate, replace, rewind and append, and prompts with context.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream, TestClock } from "effect"
@@ -7,7 +7,7 @@ import { ChatManager, ChatMessage, HistoryStore, LLMChat, Turn } from "effect-ch
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, held, nothing, options, requests, sent, transcript, withScript } from "../support/chats.ts"
 
-/** Answers that are numbered. */
+/** Answers with increasing numbers. */
 const numbered = (): ScriptedHttpClient.Script => {
   let number = 0
   return () => answer(`answer ${++number}`)
@@ -21,7 +21,7 @@ const kinds = {
 }
 
 describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
-  it.scoped("answers its last turn again, with the history before it", () =>
+  it.scoped("regenerates its last turn with the history before it", () =>
     Effect.gen(function*() {
       const chat = yield* make
       yield* chat.chat("a")
@@ -40,7 +40,7 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
       ])
     }).pipe(withScript(numbered())))
 
-  it.scoped("replaces the prompt of a turn, and the turns after it", () =>
+  it.scoped("replaces a prompt, and removes the turns after it", () =>
     Effect.gen(function*() {
       const chat = yield* make
       const first = yield* chat.chat("a")
@@ -72,7 +72,7 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
       ScriptedHttpClient.delayed("1 hour", answer("late"))
     ])))
 
-  it.scoped("fails to answer a turn again that it does not have", () =>
+  it.scoped("fails to regenerate a turn that does not exist", () =>
     Effect.gen(function*() {
       const chat = yield* make
       for (const input of [Turn.regenerate(), Turn.regenerate("turn_x"), Turn.replace("turn_x", "a")]) {
@@ -81,7 +81,7 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
       assert.strictEqual((yield* chat.chat("a")).text, "re a")
     }).pipe(withScript(echo())))
 
-  it.scoped("removes its last turns", () =>
+  it.scoped("removes its last turns with rewind", () =>
     Effect.gen(function*() {
       const chat = yield* make
       for (const prompt of ["a", "b", "c"]) yield* chat.chat(prompt)
@@ -99,7 +99,7 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
       assert.strictEqual((yield* chat.chat("d")).text, "re d")
     }).pipe(withScript(echo())))
 
-  it.scoped("removes no turn before the one that runs is over", () =>
+  it.scoped("removes no turn while another turn is running", () =>
     Effect.gen(function*() {
       const chat = yield* make
       const turn = yield* Effect.fork(chat.chat("a"))
@@ -111,7 +111,7 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
       assert.deepStrictEqual(yield* transcript(chat), ["system: S"])
     }).pipe(withScript([ScriptedHttpClient.delayed("10 seconds", answer("one"))])))
 
-  it.scoped("has messages that the program appends", () =>
+  it.scoped("contains appended messages", () =>
     Effect.gen(function*() {
       const chat = yield* make
       yield* chat.append([ChatMessage.assistant("Good morning!")])
@@ -125,7 +125,7 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
       assert.strictEqual((yield* Effect.flip(chat.append([])))._tag, "InvalidRequestError")
     }).pipe(withScript(echo())))
 
-  it.scoped("sends the context of a turn before its prompt, and does not keep it", () =>
+  it.scoped("sends the context of a turn before its prompt, and does not store it", () =>
     Effect.gen(function*() {
       const chat = yield* make
       yield* chat.chat("What do they say?", { context: [ChatMessage.text("DOCUMENTS")] })
@@ -137,8 +137,8 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
     }).pipe(withScript(echo())))
 })
 
-describe("a conversation that comes back from its store", () => {
-  it.scoped("still has its turns, to answer again, to replace and to remove", () =>
+describe("a conversation that is loaded from its store", () => {
+  it.scoped("can regenerate, replace and remove its turns", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: options(), capacity: 1 })
       const chat = yield* manager.getChat("ada")
@@ -181,7 +181,7 @@ describe("a blank prompt", () => {
       assert.lengthOf(yield* chat.history, 1)
     }).pipe(withScript([])))
 
-  it.effect("is not a tool's empty result", () =>
+  it.effect("is not an empty tool result", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* chat.chat(ChatMessage.toolResult("c", ""))
@@ -192,7 +192,7 @@ describe("a blank prompt", () => {
 describe("onFailure", () => {
   const broken = ScriptedHttpClient.tokens(["Half ", "of it"], { ending: ScriptedHttpClient.reset() })
 
-  it.effect("keeps the question and the part that arrived if it is keep", () =>
+  it.effect("keeps the prompt and the partial answer if it is keep", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ onFailure: "keep" }))
       const error = yield* Effect.flip(Stream.runDrain(chat.chatStream("a")))
@@ -202,7 +202,7 @@ describe("onFailure", () => {
       assert.strictEqual(last?.role === "assistant" ? last.finishReason : "", "error")
     }).pipe(withScript([broken])))
 
-  it.effect("keeps the question of a turn that a server refuses, if it is keep", () =>
+  it.effect("keeps the prompt of a turn that the server refuses if it is keep", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ onFailure: "keep" }))
       yield* Effect.flip(chat.chat("a"))
@@ -218,7 +218,7 @@ describe("onFailure", () => {
 })
 
 describe("a burst of messages", () => {
-  it.effect("is answered as one where newer turns replace older ones", () =>
+  it.effect("is answered once if newer turns replace older ones", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options({ turnPolicy: "replace" }))
       const turns = yield* Effect.forEach(["I am Ada.", "I live in London.", "Where do I live?"], (prompt) =>
@@ -235,7 +235,7 @@ describe("a burst of messages", () => {
 })
 
 describe("stopAll", () => {
-  it.effect("ends the turn that runs and those that wait, and leaves the conversation free", () =>
+  it.effect("ends the running turn and the waiting turns, and later turns can run", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const turns = yield* Effect.forEach(["a", "b", "c"], (prompt) => Effect.fork(chat.chat(prompt)))
@@ -258,8 +258,8 @@ describe("stopAll", () => {
     ))
 })
 
-describe("a turn whose answer is only reasoning", () => {
-  it.effect("has its question, its reasoning and its finish reason in the history", () =>
+describe("a turn with only reasoning in its answer", () => {
+  it.effect("stores its prompt, its reasoning and its finish reason", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* chat.chat("a")

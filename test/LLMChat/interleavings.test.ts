@@ -1,5 +1,5 @@
 /**
- * Laws of a conversation, whatever happens to its turns and when.
+ * Properties of a conversation under any interleaving of turns, stops, interruptions and failures.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, FastCheck, type Fiber, FiberId, Stream } from "effect"
@@ -11,23 +11,24 @@ import { makeStage } from "../support/stage.ts"
 
 const { delay, delayed, json, never, reset, sse, tokens } = ScriptedHttpClient
 
-const endings = ["whole", "truncated", "reset", "refused", "blank", "silent", "tools"] as const
+const endings = ["complete", "truncated", "reset", "refused", "blank", "silent", "tools"] as const
 
 interface Act {
   readonly what: "chat" | "stream" | "leave" | "stop" | "interrupt"
-  /** How the server answers. */
+  /** How the answer of the server ends. */
   readonly ending: (typeof endings)[number]
-  /** Seconds before each token, and before the next act. */
+  /** Seconds before each token. */
   readonly pace: number
+  /** Seconds before the next act. */
   readonly wait: number
-  /** Which of the turns so far an interruption meets. */
+  /** The index of the turn that is interrupted. */
   readonly which: number
 }
 
 const acts: FastCheck.Arbitrary<ReadonlyArray<Act>> = FastCheck.array(
   FastCheck.record({
     what: FastCheck.constantFrom("chat", "chat", "stream", "stream", "stream", "leave", "stop", "interrupt"),
-    ending: FastCheck.constantFrom("whole", "whole", "whole", ...endings),
+    ending: FastCheck.constantFrom("complete", "complete", "complete", ...endings),
     pace: FastCheck.nat({ max: 3 }),
     wait: FastCheck.nat({ max: 4 }),
     which: FastCheck.nat({ max: 11 })
@@ -63,26 +64,26 @@ const respond = (act: Act, prompt: string, isStream: boolean): ScriptedHttpClien
   })
 }
 
-type Told = ChatResponse.ChatResponse | undefined
+type Returned = ChatResponse.ChatResponse | undefined
 
-const last = <E>(chat: LLMChat.Service, prompt: string): Effect.Effect<Told, ChatError.ChatError | E> =>
+const last = <E>(chat: LLMChat.Service, prompt: string): Effect.Effect<Returned, ChatError.ChatError | E> =>
   Effect.map(
     Stream.runLast(chat.chatEvents(prompt)),
     (event) => event._tag === "Some" && event.value._tag === "Finish" ? event.value.response : undefined
   )
 
-const begin = (chat: LLMChat.Service, act: Act, prompt: string): Effect.Effect<Told, ChatError.ChatError> => {
+const begin = (chat: LLMChat.Service, act: Act, prompt: string): Effect.Effect<Returned, ChatError.ChatError> => {
   if (act.what === "chat") return chat.chat(prompt)
   if (act.what === "stream") return last(chat, prompt)
   return Effect.as(Stream.runDrain(Stream.take(chat.chatStream(prompt), 2)), undefined)
 }
 
-/** Plays the acts, and gives the history and how each turn ended. */
+/** Runs the acts. Returns the history and the exit of each turn. */
 const play = (config: LLMConfig.LLMConfig, all: ReadonlyArray<Act>) =>
   Effect.gen(function*() {
     const stage = yield* makeStage
     const chat = yield* LLMChat.make(config)
-    const turns: Array<Fiber.RuntimeFiber<Told, ChatError.ChatError>> = []
+    const turns: Array<Fiber.RuntimeFiber<Returned, ChatError.ChatError>> = []
     all.forEach((act, n) => {
       if (act.what === "stop") stage.fork(chat.stop)
       else if (act.what === "interrupt") turns[act.which % turns.length]?.unsafeInterruptAsFork(FiberId.none)
@@ -101,7 +102,7 @@ const play = (config: LLMConfig.LLMConfig, all: ReadonlyArray<Act>) =>
   })
 
 const script = (all: ReadonlyArray<Act>): ScriptedHttpClient.Script => (request) => {
-  // The questions of interrupted turns stand before it in the same message.
+  // The prompts of interrupted turns come first in the same message.
   const prompt = (sent(request).at(-1) ?? "").replace("user: ", "").split("\n\n").at(-1) ?? ""
   const act = all[Number(prompt)]
   return act === undefined ? json({}, { status: 500 }) : respond(act, prompt, streams(request))
@@ -137,7 +138,7 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
             })
             assert.strictEqual(new Set(asked).size, asked.length)
             if (turnPolicy === "queue") assert.deepStrictEqual(asked, [...asked].sort((a, b) => a - b))
-            assertTold(exits, lines(history))
+            assertReturned(exits, lines(history))
           }).pipe(withScript(script(all))),
         { timeout: 60_000, fastCheck: { numRuns: runs(8, 20) } }
       )
@@ -145,8 +146,11 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
   }
 })
 
-/** Who was told of an answer finds it in the history, and who was told of a failure does not. */
-const assertTold = (exits: ReadonlyArray<Exit.Exit<Told, ChatError.ChatError>>, history: ReadonlyArray<string>) => {
+/** Asserts that the history contains every complete answer that a turn returned. */
+const assertReturned = (
+  exits: ReadonlyArray<Exit.Exit<Returned, ChatError.ChatError>>,
+  history: ReadonlyArray<string>
+) => {
   for (const exit of exits) {
     if (Exit.isFailure(exit) || exit.value === undefined || exit.value.text.trim() === "") continue
     const { finishReason, text } = exit.value

@@ -21,20 +21,20 @@ const called = (args: string, finish: string, id = "call_a") => ({
   }]
 })
 
-describe("An answer that is to be a value", () => {
+describe("An answer with a Schema", () => {
   const born = Schema.Struct({ born: Schema.Int })
 
   for (
     const [where, text] of [
       [
-        "behind reasoning in tags",
+        "after reasoning in tags",
         "<think>\nIt wants {\"born\": <int>}, so {born: 1815}.\n</think>\n\n{\"born\": 1815}"
       ],
-      ["behind reasoning whose opening tag is missing", "So {born: 1815}.</think>{\"born\": 1815}"],
-      ["behind an example that does not decode", "Not {\"born\": \"when\"}, but {\"born\": 1815}."],
-      ["in a fence", "Here:\n```json\n{\"born\": 1815}\n```\nDone."],
-      ["alone in a list", "[{\"born\": 1815}]"],
-      ["as a JSON text", "\"{\\\"born\\\": 1815}\""],
+      ["after reasoning without an opening tag", "So {born: 1815}.</think>{\"born\": 1815}"],
+      ["after an example that does not decode", "Not {\"born\": \"when\"}, but {\"born\": 1815}."],
+      ["in a code fence", "Here:\n```json\n{\"born\": 1815}\n```\nDone."],
+      ["as the only item of a list", "[{\"born\": 1815}]"],
+      ["in a JSON string", "\"{\\\"born\\\": 1815}\""],
       ["before a sentence with braces", "{\"born\": 1815} is in {braces}."]
     ] as const
   ) {
@@ -59,14 +59,14 @@ describe("An answer that is to be a value", () => {
       })
     ])))
 
-  it.effect("can have line breaks within its texts", () =>
+  it.effect("can have line breaks in its strings", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
       const named = Schema.Struct({ name: Schema.String })
       assert.deepStrictEqual(yield* chat.askObject("who?", named), { name: "Ada\n\tLovelace" })
     }).pipe(withScript([answer("{\n\t\"name\": \"Ada\n\tLovelace\"\n}")])))
 
-  it.effect("fails if it is nested too deeply, also if its Schema is recursive", () =>
+  it.effect("fails if it is nested too deeply, even if its Schema is recursive", () =>
     Effect.gen(function*() {
       interface Tree {
         readonly c: ReadonlyArray<Tree>
@@ -86,7 +86,7 @@ describe("An answer that is to be a value", () => {
       }
     }).pipe(withScript(() => answer("{\"c\":[".repeat(1500) + "]}".repeat(1500)))))
 
-  it.effect("fails if it is too long or has too many values for its limit", () =>
+  it.effect("fails if it is too long or has too many values", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make({ baseUrl: "http://scripted.test/v1", maxRetries: 0, maxBodySize: 400_000 })
       const Numbers = Schema.Struct({ a: Schema.Array(Schema.Number) })
@@ -103,7 +103,7 @@ describe("An answer that is to be a value", () => {
       ])
     ))
 
-  it.effect("is not requested if its Schema has no JSON Schema", () =>
+  it.effect("is not requested if its Schema cannot be converted to JSON Schema", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
       const error = yield* Effect.flip(chat.askObject("who?", Schema.Struct({ a: Schema.BigIntFromSelf })))
@@ -111,7 +111,7 @@ describe("An answer that is to be a value", () => {
       assert.lengthOf(yield* requests, 0)
     }).pipe(withScript([])))
 
-  it.effect("is requested with the strict JSON Schema of the Schema, and decoded", () =>
+  it.effect("is requested with a strict JSON Schema, and is decoded", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -126,7 +126,7 @@ describe("An answer that is to be a value", () => {
       })
     }).pipe(withScript([answer(ada)])))
 
-  it.effect("is not requested strictly if the Schema has optional members", () =>
+  it.effect("is not requested in strict mode if the Schema has optional members", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -144,18 +144,18 @@ describe("An answer that is to be a value", () => {
       Schema.Struct({ a: Schema.Union(Schema.Struct({ b: Schema.String }), Schema.Struct({ c: Schema.Number })) }),
       true
     ],
-    "a member that has the name of a keyword": [Schema.Struct({ oneOf: Schema.String, not: Schema.Number }), true],
-    "a limit to a text's length": [Schema.Struct({ a: Schema.NonEmptyString }), false],
-    "a member that may be anything": [Schema.Struct({ a: Schema.Unknown }), false],
+    "members with the names of keywords": [Schema.Struct({ oneOf: Schema.String, not: Schema.Number }), true],
+    "a length limit": [Schema.Struct({ a: Schema.NonEmptyString }), false],
+    "a member of type unknown": [Schema.Struct({ a: Schema.Unknown }), false],
     "a tuple": [Schema.Struct({ a: Schema.Tuple(Schema.String, Schema.Number) }), false],
     "a record": [Schema.Struct({ a: Schema.Record({ key: Schema.String, value: Schema.Number }) }), false],
-    "a member that may be absent within a list": [
+    "an optional member in a list": [
       Schema.Struct({ a: Schema.Array(Schema.Struct({ b: Schema.optional(Schema.String) })) }),
       false
     ]
   }
   for (const [name, [schema, strict]] of Object.entries(strictness)) {
-    it.effect(`is ${strict ? "" : "not "}requested strictly if it has ${name}`, () =>
+    it.effect(`is ${strict ? "" : "not "}requested in strict mode if it has ${name}`, () =>
       Effect.gen(function*() {
         const chat = yield* LLMChat.make(config)
 
@@ -165,7 +165,7 @@ describe("An answer that is to be a value", () => {
       }).pipe(withScript([answer("{}")])))
   }
 
-  it.effect("is wrapped in an object if the Schema has another shape", () =>
+  it.effect("is wrapped in an object if the Schema is not one", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -175,7 +175,7 @@ describe("An answer that is to be a value", () => {
       assert.deepStrictEqual(lines(yield* chat.history).slice(1), ["user: count", "assistant: {\"value\":[1,2]}"])
     }).pipe(withScript([answer("{\"value\":[1,2]}")])))
 
-  it.effect("is requested in a text if the server accepts no schema, and the text is not stored", () =>
+  it.effect("is requested by an instruction if the server accepts no schema, and the instruction is not stored", () =>
     Effect.gen(function*() {
       const { structuredOutput } = Provider.deepseek.wire
       const chat = yield* LLMChat.make(yield* LLMConfig.override(config, { wire: { structuredOutput } }))
@@ -188,7 +188,7 @@ describe("An answer that is to be a value", () => {
       assert.strictEqual(lines(yield* chat.history)[0], "system: S")
     }).pipe(withScript([answer(`Sure:\n\`\`\`json\n${ada}\n\`\`\``)])))
 
-  it.effect("is found between sentences, and not found if no bracket closes", () =>
+  it.effect("is found between sentences, but not if a bracket is not closed", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -197,7 +197,7 @@ describe("An answer that is to be a value", () => {
       assert.deepInclude(error, { message: "The answer is not JSON", body: "} she is { 36" })
     }).pipe(withScript([answer(`Here she is: ${ada} (36).`), answer("} she is { 36")])))
 
-  it.effect("that does not decode fails with the raw text and the place, and leaves the history as it was", () =>
+  it.effect("that does not decode fails with the text and the path, and leaves the history unchanged", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -209,7 +209,7 @@ describe("An answer that is to be a value", () => {
       assert.deepStrictEqual(lines(yield* chat.history), ["system: S"])
     }).pipe(withScript([answer("{\"name\":\"Ada\",\"age\":\"old\"}")])))
 
-  it.effect("that does not decode is sent back once with repair, and the history has one turn", () =>
+  it.effect("that does not decode is repaired once with repair, and the history contains one turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -220,7 +220,7 @@ describe("An answer that is to be a value", () => {
       assert.deepStrictEqual(lines(yield* chat.history), ["system: S", "user: who?", `assistant: ${ada}`])
     }).pipe(withScript([answer("Ada, 36"), answer(ada)])))
 
-  it.effect("that the model refuses is a clear error", () =>
+  it.effect("that the model refuses fails with a clear error", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -237,7 +237,7 @@ describe("An answer that is to be a value", () => {
 describe("A turn with tool calls", () => {
   const tools = [CallOptions.tool({ name: "weather", parameters: Schema.Struct({ city: Schema.String }) })]
 
-  it.effect("keeps the call, its result and the answer in their order", () =>
+  it.effect("stores the call, the result and the answer in order", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -263,7 +263,7 @@ describe("A turn with tool calls", () => {
       assert.strictEqual(response.toolCalls[0]?.id, "call_0")
     }).pipe(withScript([ScriptedHttpClient.json(called("{}", "tool_calls", ""))])))
 
-  it.effect("fails if the answer was cut at the limit of tokens, and is not in the history", () =>
+  it.effect("fails if the answer was truncated at the token limit, and is not stored", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config)
 
@@ -296,7 +296,7 @@ describe("null in a value", () => {
       return yield* Effect.either(chat.askObject("cats", Search))
     }).pipe(withScript([answer(JSON.stringify(value))]))
 
-  it.effect("stands for an optional member that is absent (mastra#17655)", () =>
+  it.effect("is decoded as an absent optional member (mastra#17655)", () =>
     Effect.map(
       search({ query: "cats", limit: null, tag: null, page: null, filters: [{ by: "age" }, { by: null }] }),
       (value) =>
@@ -306,7 +306,7 @@ describe("null in a value", () => {
         )
     ))
 
-  it.effect("fails if the member is required, as null", () =>
+  it.effect("fails if the member is required", () =>
     Effect.map(search({ query: null, tag: null, page: 1, filters: [] }), (value) => {
       if (Either.isRight(value)) return assert.fail("it was accepted")
       assert.match(value.left.message, /at query: Expected string, actual null/)

@@ -1,5 +1,5 @@
 /**
- * Turns over every kind of completions service: they stream, stop, fail and release what they hold in the same way.
+ * Turns behave the same with every completions service: streaming, stops, failures and the release of resources.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Stream, TestClock } from "effect"
@@ -22,16 +22,16 @@ const { tokens } = ScriptedHttpClient
 
 const hosts = Effect.map(requests, (all) => all.map(({ url }) => new URL(url).host))
 
-/** A word a second, twenty of them. */
+/** Twenty words, one each second. */
 const slow = () => tokens(Array.from({ length: 20 }, (_, n) => `w${n} `), { delay: "1 second" })
 
 const silent = () => ScriptedHttpClient.sse([ScriptedHttpClient.never])
 
-/** Slow on the first server, quick on the second. */
+/** The first server is slow, and the second one is fast. */
 const servers = (first: () => ScriptedHttpClient.ScriptedResponse): ScriptedHttpClient.Script => (request) =>
   request.url.includes("second") ? echo()(request) : first()
 
-/** Forks an effect, and runs it as far as it can go. */
+/** Forks an effect, and runs it until it waits for the clock. */
 const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.zipLeft(Effect.fork(effect), TestClock.adjust(0))
 
 const assertNothingHeld = Effect.flatMap(held, (now) => Effect.sync(() => assert.deepStrictEqual(now, nothing)))
@@ -44,7 +44,7 @@ const lastOf = (events: Chunk.Chunk<ChatEvent.ChatEvent>) => {
 for (const name of kindNames) {
   const makeChat = Effect.flatMap(kinds[name], (completions) => LLMChat.fromCompletions(completions, options()))
 
-  // What a program's stream holds in the middle of a pull is released in the background.
+  // A program's stream that is interrupted during a pull releases its resources in the background.
   const assertReleased = name.startsWith("of a program")
     ? Effect.zipRight(TestClock.adjust(0), assertNothingHeld)
     : assertNothingHeld
@@ -68,7 +68,7 @@ for (const name of kindNames) {
         assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: hi", "assistant: re hi"])
       }).pipe(withScript(echo())))
 
-    it.scoped("ends with what has arrived when it is stopped", () =>
+    it.scoped("ends with the partial answer when it is stopped", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         const turn = yield* start(Stream.runCollect(chat.chatEvents("hi")))
@@ -86,7 +86,7 @@ for (const name of kindNames) {
         assert.lengthOf(yield* requests, 1)
       }).pipe(withScript(slow)))
 
-    it.scoped("keeps the question when it is stopped before its first event, and the next turn runs", () =>
+    it.scoped("keeps its prompt when it is stopped before its first event, and the next turn runs", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         const turn = yield* start(Stream.runCollect(chat.chatEvents("hi")))
@@ -99,7 +99,7 @@ for (const name of kindNames) {
         assert.strictEqual((yield* chat.chat("again")).text, "re hi\n\nagain")
       }).pipe(withScript((request) => streams(request) ? silent() : echo()(request))))
 
-    it.scoped("is interrupted as one response when it is stopped", () =>
+    it.scoped("returns an interrupted response when it is stopped", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         const turn = yield* start(chat.chat("hi"))
@@ -112,7 +112,7 @@ for (const name of kindNames) {
         assert.lengthOf(yield* requests, 1)
       }).pipe(withScript(() => ScriptedHttpClient.delayed("1 hour", answer("late")))))
 
-    it.scoped("releases everything when its fiber is interrupted", () =>
+    it.scoped("releases all resources when its fiber is interrupted", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         const turn = yield* start(Stream.runDrain(chat.chatStream("hi")))
@@ -124,7 +124,7 @@ for (const name of kindNames) {
         assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: hi", "assistant: w0 w1  [interrupted]"])
       }).pipe(withScript(slow)))
 
-    it.scoped("releases everything when its consumer leaves", () =>
+    it.scoped("releases all resources when its consumer stops reading", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         const turn = yield* start(Stream.runDrain(Stream.take(chat.chatStream("hi"), 2)))
@@ -135,7 +135,7 @@ for (const name of kindNames) {
         assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: hi", "assistant: w0 w1  [interrupted]"])
       }).pipe(withScript(slow)))
 
-    it.scoped("releases everything when it is stopped while its consumer is busy", () =>
+    it.scoped("releases all resources when it is stopped while its consumer is busy", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         const gate = yield* Deferred.make<void>()
@@ -150,7 +150,7 @@ for (const name of kindNames) {
         assert.isTrue(Exit.isSuccess(yield* Fiber.await(turn)))
       }).pipe(withScript(slow)))
 
-    it.scoped("fails with what has arrived if the answer breaks off", () =>
+    it.scoped("fails with the partial answer if the connection breaks", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         const error = yield* Effect.flip(Stream.runDrain(chat.chatStream("hi")))
@@ -162,7 +162,7 @@ for (const name of kindNames) {
         yield* assertReleased
       }).pipe(withScript(servers(() => tokens(["some "], { ending: ScriptedHttpClient.reset() })))))
 
-    it.scoped("runs again after each of twenty turns that were stopped at different moments", () =>
+    it.scoped("runs after each of twenty turns that were stopped at different times", () =>
       Effect.gen(function*() {
         const chat = yield* makeChat
         for (let n = 0; n < 20; n++) {
@@ -178,7 +178,7 @@ for (const name of kindNames) {
 }
 
 describe("a stop", () => {
-  it.scoped("leaves the queue of limits, and the next turn is admitted in its place", () =>
+  it.scoped("removes the turn from the queue of limits, and the next turn is admitted", () =>
     Effect.gen(function*() {
       const completions = yield* kinds["with limits"]
       const [one, two, three] = yield* Effect.all(
@@ -202,7 +202,7 @@ describe("a stop", () => {
 
   const failing: ScriptedHttpClient.Script = servers(() => ScriptedHttpClient.json({}, { status: 500 }))
 
-  it.scoped("between two servers tries no other", () =>
+  it.scoped("between two attempts prevents a request to the second server", () =>
     Effect.gen(function*() {
       const limits = yield* kinds["with limits"]
       const fallback = Fallback.make({ configs: [second], onFallback: () => Effect.sleep("1 minute") })
@@ -217,7 +217,7 @@ describe("a stop", () => {
       assert.deepStrictEqual(yield* hosts, ["scripted.test", "scripted.test"])
     }).pipe(withScript(failing)))
 
-  it.scoped("in the wait before a retry tries no other server", () =>
+  it.scoped("in the wait before a retry prevents a request to another server", () =>
     Effect.gen(function*() {
       const completions = yield* kinds["with limits and a fallback"]
       const settings = options({ maxRetries: 5, retryBaseDelay: "1 minute", retryMaxDelay: "1 minute" })
@@ -230,7 +230,7 @@ describe("a stop", () => {
     }).pipe(withScript(failing)))
 
   for (const name of ["over HTTP", "with limits", "with a fallback", "with limits and a fallback"] as const) {
-    it.scoped(`of a call before it began sends nothing (${name})`, () =>
+    it.scoped(`before a call begins prevents its request (${name})`, () =>
       Effect.gen(function*() {
         const completions = yield* kinds[name]
         const signal = AbortSignal.abort()
@@ -244,7 +244,7 @@ describe("a stop", () => {
         assert.lengthOf(yield* requests, 0)
       }).pipe(withScript(echo())))
 
-    it.scoped(`of a call interrupts its response and ends its stream without a failure (${name})`, () =>
+    it.scoped(`of a call interrupts a response, and ends a stream without an error (${name})`, () =>
       Effect.gen(function*() {
         const completions = yield* kinds[name]
         const controller = new AbortController()
@@ -267,7 +267,7 @@ describe("a stop", () => {
       ))
   }
 
-  it.scoped("leaves no listener at a signal that lives on", () =>
+  it.scoped("leaves no listener on a signal that is used again", () =>
     Effect.gen(function*() {
       const { signal } = new AbortController()
       for (const name of kindNames) {
@@ -281,7 +281,7 @@ describe("a stop", () => {
     }).pipe(withScript(echo())))
 })
 
-describe("a stream that a program made", () => {
+describe("a custom stream", () => {
   const delta = (text: string): ChatEvent.ChatEvent => ({ _tag: "TextDelta", text })
   const finish: ChatEvent.ChatEvent = {
     _tag: "Finish",
@@ -316,7 +316,7 @@ describe("a stream that a program made", () => {
       )
 
     describe(name, () => {
-      it.scoped("may have empty chunks, and need emit nothing but text and Finish", () =>
+      it.scoped("can have empty chunks, and needs only text and Finish", () =>
         Effect.gen(function*() {
           const chat = yield* chatOver(() =>
             Stream.fromChunks(
@@ -338,7 +338,7 @@ describe("a stream that a program made", () => {
           assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: hi", "assistant: ab"])
         }))
 
-      it.scoped("fails the turn with its part of the answer if it ends without Finish", () =>
+      it.scoped("fails the turn with the partial answer if it ends without Finish", () =>
         Effect.gen(function*() {
           const chat = yield* chatOver(() => Stream.make(delta("a"), delta("b")))
           const error = yield* Effect.flip(Stream.runDrain(chat.chatEvents("hi")))
@@ -356,7 +356,7 @@ describe("a stream that a program made", () => {
           assert.isUndefined(error.partial)
         }))
 
-      it.scoped("is left behind when the turn is stopped and it cannot be interrupted", () =>
+      it.scoped("does not delay a stop if it cannot be interrupted", () =>
         Effect.gen(function*() {
           const chat = yield* chatOver(() =>
             Stream.concat(Stream.make(delta("a")), Stream.fromEffect(Effect.uninterruptible(Effect.never)))
@@ -366,7 +366,7 @@ describe("a stream that a program made", () => {
           assert.strictEqual(lastOf(yield* Fiber.join(turn)), "interrupted: a")
         }))
 
-      it.scoped("passes its defects to the turn's consumer", () =>
+      it.scoped("passes its defects to the consumer of the turn", () =>
         Effect.gen(function*() {
           const chat = yield* chatOver(() => Stream.concat(Stream.make(delta("a")), Stream.die("a bug")))
           const exit = yield* Effect.exit(Stream.runDrain(chat.chatEvents("hi")))
@@ -410,7 +410,7 @@ describe("a stream that a program made", () => {
     })
   }
 
-  it.scoped("that drops the signal of the library's own stream still ends when the turn is stopped", () =>
+  it.scoped("that does not pass the signal to the library's stream still ends when the turn is stopped", () =>
     Effect.gen(function*() {
       const http = yield* ChatCompletions.make
       const completions: ChatCompletions.Service = {

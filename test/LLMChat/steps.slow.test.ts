@@ -1,5 +1,5 @@
 /**
- * What happens when a turn is disturbed between any two of its operations.
+ * Interrupts or stops a turn between any two of its operations.
  */
 import { type HttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
@@ -11,7 +11,7 @@ import { atOperations, ended, mostly, type Stage, value } from "../support/stage
 
 type Scripted = HttpClient.HttpClient | ScriptedHttpClient.ScriptedHttpClient
 
-/** Plays the scene with a disturbance between any two operations, of which there are many. */
+/** Plays the scene with a disturbance between any two operations. */
 const atEveryOperation = (scene: (stage: Stage, after: number) => Effect.Effect<void, unknown, Scripted>) =>
   Effect.map(
     atOperations(mostly, (stage, after) => withScript(echo())(scene(stage, after))),
@@ -23,14 +23,14 @@ const configs = {
   replace: LLMConfig.make(options({ turnPolicy: "replace" }))
 }
 
-/** The history, read on the stage: a read that hangs must not hang the test. */
+/** Reads the history on the stage, so that a read that hangs does not hang the test. */
 const read = (chat: LLMChat.Service, stage: Stage): ReadonlyArray<string> => {
   const fiber = stage.fork(transcript(chat))
   stage.settle()
   return value(fiber, "the history")
 }
 
-/** The history is whole, the conversation can take another turn, and nothing is open. */
+/** Asserts that the history has complete turns, that another turn can run, and that no resource is held. */
 const assertSound = (chat: LLMChat.Service, stage: Stage) =>
   Effect.gen(function*() {
     assert.deepStrictEqual(yield* held, nothing)
@@ -47,9 +47,9 @@ const interrupt = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => (): void => {
   fiber.unsafeInterruptAsFork(FiberId.none)
 }
 
-describe("a turn that is interrupted between any two operations", () => {
-  const leavesAllFree = (what: string, run: (chat: LLMChat.Service) => Effect.Effect<unknown, unknown>) =>
-    it.effect(`leaves the conversation free ${what}`, () =>
+describe("an interruption between any two operations of a turn", () => {
+  const letsNextTurnRun = (what: string, run: (chat: LLMChat.Service) => Effect.Effect<unknown, unknown>) =>
+    it.effect(`lets the next turn run (${what})`, () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {
           const chat = yield* LLMChat.make(configs.queue)
@@ -62,13 +62,13 @@ describe("a turn that is interrupted between any two operations", () => {
         })
       ), 60_000)
 
-  leavesAllFree("when its answer comes whole", (chat) => chat.chat("a"))
-  leavesAllFree("when its answer is streamed", (chat) => Stream.runDrain(chat.chatStream("a")))
-  leavesAllFree("when it is a question outside the history", (chat) => Stream.runDrain(chat.askStream("a")))
+  letsNextTurnRun("chat", (chat) => chat.chat("a"))
+  letsNextTurnRun("chatStream", (chat) => Stream.runDrain(chat.chatStream("a")))
+  letsNextTurnRun("askStream", (chat) => Stream.runDrain(chat.askStream("a")))
 
   for (const policy of ["queue", "replace"] as const) {
     it.effect(
-      `leaves the queue if it waits (${policy})`,
+      `removes a waiting turn from the queue (${policy})`,
       () =>
         atEveryOperation((stage, after) =>
           Effect.gen(function*() {
@@ -100,7 +100,7 @@ describe("stop between any two operations", () => {
   }
 
   it.effect(
-    "ends a streamed turn, whose events agree with the history",
+    "ends a streamed turn, and its events agree with the history",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {
@@ -117,7 +117,7 @@ describe("stop between any two operations", () => {
   )
 
   it.effect(
-    "ends a turn without a stream, and the answer agrees with the history",
+    "ends a turn without a stream, and its response agrees with the history",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {
@@ -138,7 +138,7 @@ describe("stop between any two operations", () => {
   )
 
   it.effect(
-    "blocks no turn when it is interrupted itself",
+    "blocks no turn if the stop is interrupted",
     () =>
       atEveryOperation((stage, after) =>
         Effect.gen(function*() {

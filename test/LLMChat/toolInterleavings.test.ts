@@ -1,5 +1,5 @@
 /**
- * Laws of turns with tools, whatever happens to their handlers, approvals and fibers, and when.
+ * Properties of turns with tools under any interleaving of handlers, approvals, stops, interruptions and restarts.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, FastCheck, type Fiber, FiberId, Layer, Option, Schema, Stream } from "effect"
@@ -12,16 +12,16 @@ import { isPaired, member } from "../support/tools.ts"
 
 interface Call {
   readonly outcome: "succeeds" | "fails" | "waits"
-  /** How many seconds its handler takes. */
+  /** The duration of the handler. */
   readonly seconds: number
   readonly needsApproval: boolean
 }
 
 interface Act {
   readonly what: "chat" | "stream" | "respond" | "stop" | "interrupt" | "restart"
-  /** What the model calls in each step. */
+  /** The calls of the model in each step. */
   readonly steps: ReadonlyArray<ReadonlyArray<Call>>
-  /** Which of the open calls are answered, and which of the turns is interrupted. */
+  /** Selects the open calls that are answered, or the turn that is interrupted. */
   readonly which: number
   readonly approved: boolean
   readonly seconds: number
@@ -54,7 +54,7 @@ const acts = FastCheck.array(
   { minLength: 2, maxLength: 9 }
 )
 
-/** A server that makes the calls of the act which the last question names, and refuses what OpenAI refuses. */
+/** A server that responds with the calls of the act in the last prompt, and refuses the requests that OpenAI refuses. */
 const script = (all: ReadonlyArray<Act>, refused: Array<unknown>): ScriptedHttpClient.Script => (request) => {
   const messages = member(request, "messages")
   const list = Array.isArray(messages) ? messages : []
@@ -88,7 +88,7 @@ const isAcceptable = (messages: ReadonlyArray<Record<string, unknown>>): boolean
   return open.length === 0
 }
 
-/** Tools that count how often each call ran. */
+/** Tools that count the runs of each call. */
 const toolsOf = (ran: Map<string, number>) => {
   const parameters = {
     outcome: Schema.Literal("succeeds", "fails", "waits"),
@@ -126,7 +126,7 @@ const begin = (chat: LLMChat.Service, act: Act, prompt: string, toolSet: ToolSet
 const play = (config: LLMConfig.LLMConfig, all: ReadonlyArray<Act>, ran: Map<string, number>, stage: Stage) =>
   Effect.gen(function*() {
     const toolSet = yield* toolsOf(ran)
-    // Each process has a manager of its own over the same store. One that is left behind goes on.
+    // Each process has its own manager on the shared store. After a restart, the turns of the previous manager continue.
     const open = Effect.flatMap(ChatManager.make({ config }), (manager) => manager.getChat("c"))
     let chat = yield* open
     const turns: Array<Fiber.RuntimeFiber<unknown, unknown>> = []
@@ -148,7 +148,7 @@ describe("any interleaving of turns, handler failures, approvals, stops, interru
   for (const onInterrupt of ["keep", "rollback"] as const) {
     for (const onFailure of ["keep", "rollback"] as const) {
       it.effect.prop(
-        `leaves whole turns, runs each call once, and sends only what is acceptable (${onInterrupt}, ${onFailure})`,
+        `stores complete turns, runs each call at most once, and sends valid requests (${onInterrupt}, ${onFailure})`,
         [acts],
         ([all]) => {
           const refused: Array<unknown> = []

@@ -1,5 +1,5 @@
 /**
- * Turns with tools: steps follow until the model answers without calls. The letters name rows of a list of pitfalls.
+ * Turns with tools, which have steps until the model answers without calls. Marks such as `A5` and `B3` number the cases.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Chunk, Deferred, Effect, Exit, Fiber, Schema, Stream, TestClock } from "effect"
@@ -34,11 +34,11 @@ import {
 
 const { delayed, error, toolCalls, tokens } = ScriptedHttpClient
 
-const forms = ["whole", "streamed"] as const
+const forms = ["complete", "streamed"] as const
 
 describe("a turn with tools", () => {
   for (const form of forms) {
-    it.effect(`runs the calls of each answer until the model answers, and is one turn (${form})`, () =>
+    it.effect(`runs the calls of each step until an answer has none, and is one turn (${form})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const toolSet = yield* setOf(tool("one", Effect.succeed("1")), tool("two", Effect.succeed({ two: 2 })))
@@ -61,7 +61,7 @@ describe("a turn with tools", () => {
         assert.deepStrictEqual(yield* Effect.zipRight(TestClock.adjust(0), held), nothing)
       }).pipe(withScript([calls({ name: "one" }, { name: "two" }), calls({ name: "one" }), says("done")])))
 
-    it.effect(`reports each step, with the sum of their tokens (${form}, A14)`, () =>
+    it.effect(`reports each step and the total usage (${form}, A14)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const toolSet = yield* setOf(echo())
@@ -86,7 +86,7 @@ describe("a turn with tools", () => {
         tokens(["done"], { usage: usage(18, 2) })
       ])))
 
-    it.effect(`gives every handler its conversation, turn, step and call (${form})`, () =>
+    it.effect(`passes the conversation, turn, step and call to each handler (${form})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const seen: Array<Tool.Context> = []
@@ -178,7 +178,7 @@ describe("a turn with tools", () => {
 })
 
 describe("the requests of a turn with tools", () => {
-  it.effect("have a forced choice in the first step of each turn only (A1)", () =>
+  it.effect("have a forced tool choice only in the first step (A1)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(echo())
@@ -192,7 +192,7 @@ describe("the requests of a turn with tools", () => {
       ])
     }).pipe(withScript([calls({ name: "echo" }), says("done"), calls({ name: "echo" }), says("done")])))
 
-  it.effect("list the tools in the last one, which demands an answer, and the response says so (A1, A3)", () =>
+  it.effect("have tool_choice none in the last step, and the response reports the limit (A1, A3)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const seen: Array<string> = []
@@ -211,7 +211,7 @@ describe("the requests of a turn with tools", () => {
       says("enough")
     ])))
 
-  it.effect("are at most eleven by default, also if the model calls tools in the last one", () =>
+  it.effect("are at most eleven by default, even if the model calls tools in the last one", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const seen: Array<string> = []
@@ -223,7 +223,7 @@ describe("the requests of a turn with tools", () => {
       assert.isTrue(isPaired(yield* chat.history))
     }).pipe(withScript((_request, index) => calls({ name: "echo", arguments: { text: `${index}` } }))))
 
-  it.effect("have the finished steps in the error if the last one fails (A3)", () =>
+  it.effect("add the finished steps to the error if the last one fails (A3)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(echo())
@@ -233,7 +233,7 @@ describe("the requests of a turn with tools", () => {
       assert.lengthOf(yield* chat.history, 1)
     }).pipe(withScript([calls({ name: "echo" }), error(500, "down")])))
 
-  it.effect("offer tools that are only described beside those of the set, and end the turn with their calls", () =>
+  it.effect("offer tools without handlers in addition to the set, and calls of them end the turn", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(echo())
@@ -251,7 +251,7 @@ describe("the requests of a turn with tools", () => {
     }).pipe(withScript([calls({ name: "echo" }, { name: "ask_user" }), says("done")])))
 
   for (const form of forms) {
-    it.effect(`follow calls, not the finish reason that the server reports (${form})`, () =>
+    it.effect(`continue after calls, whatever finish reason the server reports (${form})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const runs: Array<string> = []
@@ -267,7 +267,7 @@ describe("the requests of a turn with tools", () => {
       ])))
   }
 
-  it.effect("read a set that changes once a step", () =>
+  it.effect("read a dynamic set once in each step", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       let reads = 0
@@ -277,7 +277,7 @@ describe("the requests of a turn with tools", () => {
       assert.strictEqual(response.steps?.[0]?.toolCalls[0]?.outcome, "success")
     }).pipe(withScript([calls({ name: "tool_1" }), says("done")])))
 
-  it.effect("are chosen by the window before each step, and are retried with less after an overflow (A9)", () =>
+  it.effect("have the messages that the window selects before each step, and fewer after a context overflow (A9)", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.withShrink(HistoryWindow.lastTurns(5))
       const chat = yield* makeChat({}, { window })
@@ -299,7 +299,7 @@ describe("the requests of a turn with tools", () => {
       says("done")
     ])))
 
-  it.effect("retry and fall back without running a handler again (A8)", () =>
+  it.effect("are retried and sent to a fallback without running a handler again (A8)", () =>
     Effect.gen(function*() {
       const fallback = Fallback.make({ configs: [options({ baseUrl: "http://other.test/v1" })] })
       const chat = yield* makeChat({ maxRetries: 1 }, { fallback })
@@ -312,7 +312,7 @@ describe("the requests of a turn with tools", () => {
       assert.lengthOf(yield* requests, 4)
     }).pipe(withScript([calls({ name: "echo" }), error(500, "down"), error(500, "down"), says("done")])))
 
-  it.effect("send reasoning back between the steps where the preset wants it (A14)", () =>
+  it.effect("contain the reasoning of earlier steps if the config requires it (A14)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ wire: { toolHistory: "calls", reasoningEcho: "reasoning_content" } })
       const toolSet = yield* setOf(echo())
@@ -335,7 +335,7 @@ describe("the requests of a turn with tools", () => {
       says("done")
     ])))
 
-  it.effect("keep a total time limit for the turn", () =>
+  it.effect("share the total time limit of the turn", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ totalTimeout: "5 seconds" })
       const toolSet = yield* setOf(tool("slow", Effect.sleep("4 seconds")))
@@ -345,8 +345,8 @@ describe("the requests of a turn with tools", () => {
     }).pipe(withScript([calls({ name: "slow" }), delayed("4 seconds", says("done"))])))
 })
 
-describe("the total time limit of a turn whose calls can wait", () => {
-  it.effect("counts handlers, and fails the next request", () =>
+describe("the total time limit of a turn with approvals", () => {
+  it.effect("includes the time of handlers, and fails the next request", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ totalTimeout: "1 minute" })
       const toolSet = yield* setOf(tool("slow", Effect.sleep("2 minutes")))
@@ -359,7 +359,7 @@ describe("the total time limit of a turn whose calls can wait", () => {
 })
 
 describe("the results of a turn's tools", () => {
-  it.effect("tell the model what is wrong with a call, and the turn continues (A11, A13)", () =>
+  it.effect("report an invalid call to the model, and the turn continues (A11, A13)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(echo())
@@ -384,7 +384,7 @@ describe("the results of a turn's tools", () => {
       says("done")
     ])))
 
-  it.effect("have images as parts after all results, and never as text (A10)", () =>
+  it.effect("send images as parts after all results, and never as text (A10)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const image = ChatMessage.imageData(new Uint8Array(3000).fill(7), "image/png")
@@ -400,7 +400,7 @@ describe("the results of a turn's tools", () => {
       assert.strictEqual((yield* chat.history).filter(({ role }) => role === "user").length, 1)
     }).pipe(withScript([calls({ name: "look" }, { name: "echo" }), says("done")])))
 
-  it.effect("are bounded in the event, the history and the request alike (A9)", () =>
+  it.effect("are truncated in the event, the history and the request (A9)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(Tool.make({
@@ -417,7 +417,7 @@ describe("the results of a turn's tools", () => {
       assert.strictEqual(sent((yield* requests)[1]).at(-1), `tool: ${text}`)
     }).pipe(withScript([calls({ name: "big" }), says("done")])))
 
-  it.effect("leave out the call that the token limit cut, and what is stored is JSON (A12)", () =>
+  it.effect("have the outcome cutOff for a call that the token limit truncated, and the stored arguments are JSON (A12)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const runs: Array<string> = []
@@ -450,7 +450,7 @@ describe("the results of a turn's tools", () => {
       says("done")
     ])))
 
-  it.effect("leave out a cut call also if the server reports tool calls at the limit (A12)", () =>
+  it.effect("have the outcome cutOff even if the server reports tool_calls for a truncated call (A12)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ maxTokens: 8 })
       const toolSet = yield* setOf(echo())
@@ -461,7 +461,7 @@ describe("the results of a turn's tools", () => {
       says("done")
     ])))
 
-  it.effect("end the steps with the third equal call in a row with an equal result (A2)", () =>
+  it.effect("end the steps at the third equal call in a row after equal results (A2)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const runs: Array<string> = []
@@ -478,7 +478,7 @@ describe("the results of a turn's tools", () => {
       says("I am stuck")
     ])))
 
-  it.effect("may be polled for as long as they differ (A2)", () =>
+  it.effect("do not end the steps while they differ (A2)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       let polls = 0
@@ -488,7 +488,7 @@ describe("the results of a turn's tools", () => {
       assert.strictEqual(response.stepLimit, undefined)
     }).pipe(withScript((_request, index) => index < 5 ? calls({ name: "poll" }) : says("done"))))
 
-  it.effect("hide what a handler failed with, unless the tool has a Schema for it (A4)", () =>
+  it.effect("hide the failure of a handler if the tool has no Schema for it (A4)", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(tool("bad", Effect.fail("/etc/passwd")), echo())
@@ -506,7 +506,7 @@ describe("the timeout of a tool", () => {
     "does not finish its finalizers": Effect.onInterrupt(Effect.never, () => Effect.never)
   }
   for (const [what, handler] of Object.entries(hung)) {
-    it.effect(`goes on without a handler that ${what}, after five seconds`, () =>
+    it.effect(`does not wait longer than five seconds for a handler that ${what}`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const toolSet = yield* setOf(
@@ -540,7 +540,7 @@ describe("the timeout of a tool", () => {
     }).pipe(withScript([calls({ name: "f" }), says("done")])))
 })
 
-describe("a turn whose tools fail", () => {
+describe("a turn with failing tools", () => {
   const failing = Tool.make({
     name: "bad",
     parameters: {},
@@ -549,7 +549,7 @@ describe("a turn whose tools fail", () => {
   })
 
   for (const form of forms) {
-    it.effect(`fails with the failure of a tool that says so, and leaves the history (${form})`, () =>
+    it.effect(`fails with the failure of a tool with failureMode error, and leaves the history unchanged (${form})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const toolSet = yield* setOf(failing)
@@ -561,7 +561,7 @@ describe("a turn whose tools fail", () => {
         assert.deepStrictEqual(yield* Effect.zipRight(TestClock.adjust(0), held), nothing)
       }).pipe(withScript([calls({ name: "bad" }), says("done")])))
 
-    it.effect(`keeps whole steps with onFailure keep (${form}, A6)`, () =>
+    it.effect(`keeps complete steps with onFailure keep (${form}, A6)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat({ onFailure: "keep" })
         const toolSet = yield* setOf(failing, tool("slow", Effect.never))
@@ -576,7 +576,7 @@ describe("a turn whose tools fail", () => {
         assert.strictEqual(last?.role === "assistant" ? last.finishReason : "", "error")
       }).pipe(withScript([calls({ name: "bad" }, { name: "slow" })])))
 
-    it.effect(`dies with a defect and leaves the history, whatever onInterrupt says (${form})`, () =>
+    it.effect(`dies with the defect of a handler and leaves the history unchanged, with any onInterrupt (${form})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat({ onInterrupt: "keep", onFailure: "keep" })
         const toolSet = yield* setOf(tool("bug", Effect.die("bug")))
@@ -589,7 +589,7 @@ describe("a turn whose tools fail", () => {
   }
 })
 
-describe("a turn with tools that is stopped", () => {
+describe("a stopped turn with tools", () => {
   const slow = (log: Array<string>) =>
     setOf(
       tool("fast", Effect.succeed("fast")),
@@ -600,7 +600,7 @@ describe("a turn with tools that is stopped", () => {
 
   for (const form of forms) {
     for (const how of ["stop", "interrupt"] as const) {
-      it.effect(`tells calls that finished, may have happened and never started apart (${form}, ${how}, A6, A7)`, () =>
+      it.effect(`distinguishes calls that finished, were interrupted and did not start (${form}, ${how}, A6, A7)`, () =>
         Effect.gen(function*() {
           const chat = yield* makeChat()
           const log: Array<string> = []
@@ -631,7 +631,7 @@ describe("a turn with tools that is stopped", () => {
         }).pipe(withScript(script)))
     }
 
-    it.effect(`keeps the result of a handler that finishes at the stop (${form}, A7)`, () =>
+    it.effect(`keeps the result of a handler that finishes during the stop (${form}, A7)`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const go = yield* Deferred.make<string>()
@@ -657,7 +657,7 @@ describe("a turn with tools that is stopped", () => {
       }).pipe(withScript([calls({ name: "f" })])))
   }
 
-  it.effect("emits the calls that did not end before Finish", () =>
+  it.effect("emits a result for each unfinished call before Finish", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const turn = yield* Effect.fork(eventsOf(chat, "Go", { toolSet: yield* slow([]), toolConcurrency: 1 }))
@@ -695,7 +695,7 @@ describe("a turn with tools that is stopped", () => {
       ])
     }).pipe(withScript([calls({ name: "fast" }, { name: "slow" })])))
 
-  it.effect("ends its handlers when the consumer leaves the stream", () =>
+  it.effect("interrupts its handlers when the consumer stops reading", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       const log: Array<string> = []
@@ -717,11 +717,11 @@ describe("a turn with tools that is stopped", () => {
     }).pipe(withScript(script)))
 })
 
-describe("a value with tools", () => {
+describe("a Schema with tools", () => {
   const City = Schema.Struct({ city: Schema.String })
 
   for (const ask of ["chatObject", "askObject"] as const) {
-    it.effect(`is decoded from the answer after the calls (${ask})`, () =>
+    it.effect(`decodes the answer after the calls (${ask})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const value = yield* chat[ask]("Go", City, { toolSet: yield* setOf(echo()) })
@@ -731,7 +731,7 @@ describe("a value with tools", () => {
       }).pipe(withScript([calls({ name: "echo" }), says("{\"city\":\"Paris\"}")])))
   }
 
-  it.effect("is asked for in a last request without tools where the preset does not take both", () =>
+  it.effect("is sent in a last request without tools if the preset does not support both", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat({ wire: { toolHistory: "calls", toolsWithFormat: false } })
       const value = yield* chat.chatObject("Go", City, { toolSet: yield* setOf(echo()) })
@@ -743,13 +743,13 @@ describe("a value with tools", () => {
       assert.deepStrictEqual(bodies, [[true, false], [true, false], [false, true]])
     }).pipe(withScript([calls({ name: "echo" }), says("It is Paris."), says("{\"city\":\"Paris\"}")])))
 
-  it("is such a preset for Groq and Gemini", () => {
+  it("is not supported with tools by the presets of Groq and Gemini", () => {
     assert.deepStrictEqual([Provider.groq, Provider.gemini].map(({ wire }) => wire.toolsWithFormat), [false, false])
   })
 })
 
-describe("a single question with tools", () => {
-  it.effect("takes several requests, and neither reads nor writes the history", () =>
+describe("an ask call with tools", () => {
+  it.effect("sends several requests, and neither reads nor writes the history", () =>
     Effect.gen(function*() {
       const chat = yield* makeChat()
       yield* chat.chat("Hello")
@@ -770,9 +770,9 @@ describe("a single question with tools", () => {
     }).pipe(withScript([says("Hi"), calls({ name: "echo" }), says("done"), calls({ name: "echo" }), says("done")])))
 })
 
-describe("a turn with tools whose id the program chose", () => {
+describe("a turn with tools and a turnId", () => {
   for (const form of forms) {
-    it.effect(`runs its handlers once if it is asked twice, under ids that come from its own (${form})`, () =>
+    it.effect(`runs its handlers once if it is called twice, and derives the call ids from its id (${form})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const runs: Array<string> = []
@@ -784,7 +784,7 @@ describe("a turn with tools whose id the program chose", () => {
         assert.lengthOf(yield* requests, 2)
       }).pipe(withScript([calls({ name: "echo" }), says("done")])))
 
-    it.effect(`has the same events for those who join while it runs (${form})`, () =>
+    it.effect(`emits the same events to callers that join while it runs (${form})`, () =>
       Effect.gen(function*() {
         const chat = yield* makeChat()
         const go = yield* Deferred.make<void>()
@@ -828,8 +828,8 @@ describe("a turn with tools whose id the program chose", () => {
   }
 })
 
-describe("a service of a program", () => {
-  it.effect("is asked for each step as the library's own is", () =>
+describe("a custom ChatCompletions service", () => {
+  it.effect("can run the steps of a turn with tools", () =>
     Effect.gen(function*() {
       const completions = yield* ChatCompletions.make
       const chat = yield* LLMChat.fromCompletions(

@@ -11,14 +11,14 @@ const make = (turnPolicy: LLMConfig.LLMConfig["turnPolicy"]) => LLMChat.make(opt
 /** Answers that take ten seconds. */
 const slowly: ScriptedHttpClient.Script = (request) => delayed("10 seconds", echo()(request))
 
-/** Forks effects one after the other, each as far as it can go. */
+/** Forks effects one after another. Each runs until it waits. */
 const forkInOrder = <A, E>(...effects: ReadonlyArray<Effect.Effect<A, E>>) =>
   Effect.forEach(effects, (effect) => Effect.zipLeft(Effect.fork(effect), TestClock.adjust(0)))
 
 const assertNothingHeld = Effect.map(held, (now) => assert.deepStrictEqual(now, nothing))
 
-describe("turns that queue", () => {
-  it.effect("run in the order of their calls, and each is sent with the turns before it", () =>
+describe("turns with the policy queue", () => {
+  it.effect("run in the order of the calls, and each sends the turns before it", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -41,7 +41,7 @@ describe("turns that queue", () => {
       ])
     }).pipe(withScript(slowly)))
 
-  it.effect("continue after one that failed, which leaves nothing", () =>
+  it.effect("continue after a failed turn, which is not in the history", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -51,7 +51,7 @@ describe("turns that queue", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: b", "assistant: fine"])
     }).pipe(withScript([delayed("1 second", ScriptedHttpClient.json({}, { status: 400 })), answer("fine")])))
 
-  it.effect("leave their place free when they are interrupted while they wait", () =>
+  it.effect("leave the queue when they are interrupted while they wait", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -69,7 +69,7 @@ describe("turns that queue", () => {
       ])
     }).pipe(withScript(slowly)))
 
-  it.effect("begin at once when the one before them is interrupted", () =>
+  it.effect("begin immediately when the running turn is interrupted", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -83,7 +83,7 @@ describe("turns that queue", () => {
       yield* assertNothingHeld
     }).pipe(withScript(slowly)))
 
-  it.effect("continue when one is interrupted at the moment when it gets the lock", () =>
+  it.effect("continue when a turn is interrupted at the moment it acquires the lock", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -95,7 +95,7 @@ describe("turns that queue", () => {
       assert.strictEqual(third === undefined ? "" : (yield* Fiber.join(third)).text, "re a\n\nb\n\nc")
     }).pipe(withScript(slowly)))
 
-  it.effect("may race: the loser leaves its question", () =>
+  it.effect("can race, and the history keeps the prompt of the loser", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -118,7 +118,7 @@ describe("turns that queue", () => {
       yield* assertNothingHeld
     }).pipe(withScript(slowly)))
 
-  it.effect("are all kept, a hundred of them", () =>
+  it.effect("are all stored, even a hundred of them", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -131,8 +131,8 @@ describe("turns that queue", () => {
     }).pipe(withScript(() => answer("ok"))))
 })
 
-describe("a turn that meets another with the policy reject", () => {
-  it.effect("fails with BusyError, sends nothing, and leaves the other alone", () =>
+describe("a turn with the policy reject", () => {
+  it.effect("fails with BusyError while another turn is running, and sends nothing", () =>
     Effect.gen(function*() {
       const chat = yield* make("reject")
 
@@ -149,7 +149,7 @@ describe("a turn that meets another with the policy reject", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["system: S", "user: a", "assistant: re a"])
     }).pipe(withScript(slowly)))
 
-  it.effect("runs when it comes after the other", () =>
+  it.effect("runs after the other turn", () =>
     Effect.gen(function*() {
       const chat = yield* make("reject")
 
@@ -160,10 +160,10 @@ describe("a turn that meets another with the policy reject", () => {
     }).pipe(withScript(echo())))
 })
 
-describe("a turn that meets another with the policy replace", () => {
+describe("a turn with the policy replace", () => {
   const words = { delay: "1 second" } as const
 
-  it.effect("stops it, keeps what it emitted, and runs", () =>
+  it.effect("stops the running turn, which keeps its emitted text, and runs", () =>
     Effect.gen(function*() {
       const chat = yield* make("replace")
 
@@ -185,7 +185,7 @@ describe("a turn that meets another with the policy replace", () => {
       yield* assertNothingHeld
     }).pipe(withScript(echo(words))))
 
-  it.effect("wins over all that came before it, at whatever moment they came", () =>
+  it.effect("replaces all earlier turns, whenever they began", () =>
     Effect.gen(function*() {
       const chat = yield* make("replace")
 
@@ -204,7 +204,7 @@ describe("a turn that meets another with the policy replace", () => {
       assert.strictEqual(said.at(-1), "assistant: re a\n\nb\n\nc\n\nd\n\ne")
     }).pipe(withScript(slowly)))
 
-  it.effect("may be interrupted as it stops the other, and leaves the conversation free", () =>
+  it.effect("can be interrupted while it stops the other turn, and the next turn runs", () =>
     Effect.gen(function*() {
       const chat = yield* make("replace")
 
@@ -236,7 +236,7 @@ describe("while a turn runs", () => {
       assert.deepStrictEqual(yield* transcript(chat), ["system: S"])
     }).pipe(withScript(slowly)))
 
-  it.effect("updateSystemPrompt counts from the next request on, and the turn is added to it", () =>
+  it.effect("updateSystemPrompt applies from the next request, and the running turn is added to the history", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 
@@ -254,7 +254,7 @@ describe("while a turn runs", () => {
       ])
     }).pipe(withScript(slowly)))
 
-  it.effect("the history has complete turns only", () =>
+  it.effect("the history contains only complete turns", () =>
     Effect.gen(function*() {
       const chat = yield* make("queue")
 

@@ -1,5 +1,5 @@
 /**
- * What turns take: per turn, per conversation, per manager; told by the server, or estimated.
+ * The usage of turns, conversations and managers: sent by the server or estimated.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, Ref, Schema, Stream, TestClock } from "effect"
@@ -20,7 +20,7 @@ const lastAnswer = (chat: LLMChat.Service) =>
     return last?.role === "assistant" ? last : undefined
   })
 
-/** Forks a turn, lets a second pass, and interrupts it. */
+/** Forks a turn, and interrupts it after a second. */
 const cutAfterASecond = <A, E>(turn: Effect.Effect<A, E>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(turn)
@@ -28,7 +28,7 @@ const cutAfterASecond = <A, E>(turn: Effect.Effect<A, E>) =>
     yield* Fiber.interrupt(fiber)
   })
 
-/** What an answer of this text takes where the server tells no usage. 4 tokens are the message's own. */
+/** The estimated tokens of an answer with this text. Each message has 4 tokens in addition to its text. */
 const estimated = (sent: ReadonlyArray<ChatMessage.ChatMessage>, text: string) => {
   const inputTokens = estimateInput(sent)
   const outputTokens = estimateText(text) + 4
@@ -36,7 +36,7 @@ const estimated = (sent: ReadonlyArray<ChatMessage.ChatMessage>, text: string) =
 }
 
 describe("The usage of a turn", () => {
-  it.effect("is what the server sent, unchanged", () =>
+  it.effect("is the usage of the server, unchanged", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -47,7 +47,7 @@ describe("The usage of a turn", () => {
       assert.isFalse((yield* chat.usage).estimated)
     }).pipe(withScript([answer("b", { usage: usage(3, 4) })])))
 
-  it.effect("is estimated and marked so if the server sends none, in the response and in the history", () =>
+  it.effect("is estimated if the server sends none, and marked as estimated in the response and the history", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -68,14 +68,14 @@ describe("The usage of a turn", () => {
       assert.isTrue(total.estimated)
     }).pipe(withScript([answer(words(100)), tokens([words(3), words(4)])])))
 
-  it.effect("is not estimated for a single question, whose response has what the server sent", () =>
+  it.effect("is not estimated for an ask call, which returns the usage of the server", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
       assert.isUndefined((yield* chat.ask("a")).usage)
     }).pipe(withScript([answer("b")])))
 
-  it.effect("is estimated from the part that arrived if the turn was interrupted", () =>
+  it.effect("is estimated from the partial answer if the turn was interrupted", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
 
@@ -101,7 +101,7 @@ describe("The usage of a turn", () => {
       assert.deepStrictEqual((yield* lastAnswer(chat))?.usage, part?.usage)
     }).pipe(withScript([tokens([words(20)], { ending: never })])))
 
-  it.effect("counts though the turn left nothing behind: undone, or failed", () =>
+  it.effect("is counted even if the turn failed or was rolled back", () =>
     Effect.gen(function*() {
       const undone = yield* LLMChat.make(options({ onInterrupt: "rollback" }))
       yield* cutAfterASecond(Stream.runDrain(undone.chatStream("a")))
@@ -130,7 +130,7 @@ describe("The usage of a turn", () => {
       ScriptedHttpClient.delayed("1 hour", answer("late"))
     ])))
 
-  it.effect("is that of all calls of a turn that was repaired", () =>
+  it.effect("includes all requests of a repaired turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       const Age = Schema.Struct({ age: Schema.Number })
@@ -160,7 +160,7 @@ describe("The usage of a conversation with a store", () => {
   )
   const TestLayer = Layer.merge(HistoryStore.layerMemory, script)
 
-  it.scoped("is stored with its turns, those that failed before included, and comes back after an eviction", () =>
+  it.scoped("is stored with its turns, includes failed ones, and is restored after an eviction", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: options(), timeout: "1 minute" })
       const chat = yield* manager.getChat("ada")
@@ -175,7 +175,7 @@ describe("The usage of a conversation with a store", () => {
       assert.strictEqual((yield* lastAnswer(other))?.usage?.totalTokens, 11)
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("counts a turn once whose write was saved later, or was done although it failed", () =>
+  it.scoped("counts a turn once if its failed write is saved later, or succeeded despite its error", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const mode = yield* Ref.make<"works" | "fails" | "fails afterwards">("works")
@@ -211,79 +211,82 @@ describe("The usage of a conversation with a store", () => {
     }).pipe(Effect.provide(TestLayer)))
 })
 
-describe.each([["was done", true], ["was not done", false]])("A write that failed and %s", (_, isDone) => {
-  const TestLayer = Layer.merge(
-    HistoryStore.layerMemory,
-    ScriptedHttpClient.layer((request) =>
-      answer("a", { usage: request.text.includes("Sum up.") ? usage(100, 10) : usage(1, 10) })
-    )
-  )
-
-  /** A conversation whose writes fail while the flag is up. */
-  const make = Effect.gen(function*() {
-    const store = yield* HistoryStore.HistoryStore
-    const fails = yield* Ref.make(false)
-    const broken = new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: "ada" })
-    const write = <A>(done: Effect.Effect<A, ChatError.HistoryStoreError | ChatError.ConflictError>) =>
-      Effect.flatMap(
-        Ref.get(fails),
-        (fails) => fails ? Effect.zipRight(isDone ? done : Effect.void, Effect.fail(broken)) : done
+describe.each([["succeeded", true], ["did not succeed", false]])(
+  "A write that returned an error and %s",
+  (_, isDone) => {
+    const TestLayer = Layer.merge(
+      HistoryStore.layerMemory,
+      ScriptedHttpClient.layer((request) =>
+        answer("a", { usage: request.text.includes("Sum up.") ? usage(100, 10) : usage(1, 10) })
       )
-    const service: HistoryStore.Service = {
-      ...store,
-      append: (turn) => write(store.append(turn)),
-      setSystemPrompt: (target) => write(store.setSystemPrompt(target)),
-      setSummary: (target) => write(store.setSummary(target))
-    }
-    const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction: "Sum up." })
-    const manager = yield* Effect.provideService(
-      ChatManager.make({ config: options(), window }),
-      HistoryStore.HistoryStore,
-      service
     )
-    const chat = yield* manager.getChat("ada")
-    const totals = Effect.map(
-      Effect.all([chat.usage, manager.usage, Effect.map(store.load("ada"), Option.getOrThrow)]),
-      ([ofChat, ofManager, { usage }]) => [ofChat.totalTokens, ofManager.totalTokens, usage.totalTokens]
-    )
-    return { chat, fails, totals }
-  })
 
-  it.scoped("is not a conflict for the next turn, and its discarded tokens count once", () =>
-    Effect.gen(function*() {
-      const { chat, fails, totals } = yield* make
-      yield* chat.chat("one")
-      yield* Ref.set(fails, true)
-      yield* Effect.flip(chat.updateSystemPrompt("P"))
-      yield* Effect.flip(chat.chat("two"))
-      assert.strictEqual((yield* chat.usage).totalTokens, 22)
-      yield* Ref.set(fails, false)
+    /** A conversation with a store that fails writes while the flag is true. */
+    const make = Effect.gen(function*() {
+      const store = yield* HistoryStore.HistoryStore
+      const fails = yield* Ref.make(false)
+      const broken = new ChatError.HistoryStoreError({ message: "the disk is full", conversationId: "ada" })
+      const write = <A>(done: Effect.Effect<A, ChatError.HistoryStoreError | ChatError.ConflictError>) =>
+        Effect.flatMap(
+          Ref.get(fails),
+          (fails) => fails ? Effect.zipRight(isDone ? done : Effect.void, Effect.fail(broken)) : done
+        )
+      const service: HistoryStore.Service = {
+        ...store,
+        append: (turn) => write(store.append(turn)),
+        setSystemPrompt: (target) => write(store.setSystemPrompt(target)),
+        setSummary: (target) => write(store.setSummary(target))
+      }
+      const window = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruction: "Sum up." })
+      const manager = yield* Effect.provideService(
+        ChatManager.make({ config: options(), window }),
+        HistoryStore.HistoryStore,
+        service
+      )
+      const chat = yield* manager.getChat("ada")
+      const totals = Effect.map(
+        Effect.all([chat.usage, manager.usage, Effect.map(store.load("ada"), Option.getOrThrow)]),
+        ([ofChat, ofManager, { usage }]) => [ofChat.totalTokens, ofManager.totalTokens, usage.totalTokens]
+      )
+      return { chat, fails, totals }
+    })
 
-      yield* chat.chat("three")
+    it.scoped("causes no conflict for the next turn, and the tokens of the discarded turn are counted once", () =>
+      Effect.gen(function*() {
+        const { chat, fails, totals } = yield* make
+        yield* chat.chat("one")
+        yield* Ref.set(fails, true)
+        yield* Effect.flip(chat.updateSystemPrompt("P"))
+        yield* Effect.flip(chat.chat("two"))
+        assert.strictEqual((yield* chat.usage).totalTokens, 22)
+        yield* Ref.set(fails, false)
 
-      assert.deepStrictEqual(yield* totals, [33, 33, 33])
-      assert.strictEqual((yield* chat.history)[0]?.content, isDone ? "P" : "S")
-      assert.lengthOf(yield* chat.history, isDone ? 7 : 5)
-    }).pipe(Effect.provide(TestLayer)))
+        yield* chat.chat("three")
 
-  it.scoped("counts a summary once for each time that it was made", () =>
-    Effect.gen(function*() {
-      const { chat, fails, totals } = yield* make
-      for (const prompt of ["one", "two", "three"]) yield* chat.chat(prompt)
-      yield* Ref.set(fails, true)
-      yield* Effect.flip(chat.chat("four"))
-      assert.strictEqual((yield* chat.usage).totalTokens, 44 + 110)
-      yield* Ref.set(fails, false)
+        assert.deepStrictEqual(yield* totals, [33, 33, 33])
+        assert.strictEqual((yield* chat.history)[0]?.content, isDone ? "P" : "S")
+        assert.lengthOf(yield* chat.history, isDone ? 7 : 5)
+      }).pipe(Effect.provide(TestLayer)))
 
-      yield* chat.chat("four")
+    it.scoped("counts the tokens of each summary request once", () =>
+      Effect.gen(function*() {
+        const { chat, fails, totals } = yield* make
+        for (const prompt of ["one", "two", "three"]) yield* chat.chat(prompt)
+        yield* Ref.set(fails, true)
+        yield* Effect.flip(chat.chat("four"))
+        assert.strictEqual((yield* chat.usage).totalTokens, 44 + 110)
+        yield* Ref.set(fails, false)
 
-      const made = isDone ? 1 : 2
-      assert.deepStrictEqual(yield* totals, [55 + made * 110, 55 + made * 110, 55 + made * 110])
-    }).pipe(Effect.provide(TestLayer)))
-})
+        yield* chat.chat("four")
+
+        const made = isDone ? 1 : 2
+        assert.deepStrictEqual(yield* totals, [55 + made * 110, 55 + made * 110, 55 + made * 110])
+      }).pipe(Effect.provide(TestLayer)))
+  }
+)
 
 describe("The usage of a manager", () => {
-  it.scoped("is that of all conversations, the evicted and the removed ones included", () =>
+  it.scoped("includes evicted and removed conversations", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: options(), timeout: "1 minute" })
       assert.deepStrictEqual(yield* manager.usage, ChatResponse.emptyUsage)
@@ -307,7 +310,7 @@ describe("The usage of a manager", () => {
       answer("4")
     ])))
 
-  it.scoped("has the tokens of a turn that its removal stopped, and not those of single questions", () =>
+  it.scoped("includes a turn that removeChat stopped, but no ask calls", () =>
     Effect.gen(function*() {
       const manager = yield* ChatManager.make({ config: options() })
       const chat = yield* manager.getChat("ada")
@@ -328,12 +331,12 @@ describe("The usage of a manager", () => {
 describe("The cost of a usage", () => {
   const used = { ...ChatResponse.emptyUsage, inputTokens: 1_000_000, outputTokens: 500_000, totalTokens: 1_500_000 }
 
-  it("is that of its input and its output, by prices for a million tokens", () => {
+  it("is computed from input and output with prices per million tokens", () => {
     assert.strictEqual(ChatResponse.cost(used, { input: 2, output: 8 }), 6)
     assert.strictEqual(ChatResponse.cost(ChatResponse.emptyUsage, { input: 2, output: 8 }), 0)
   })
 
-  it("has its own price for cached input", () => {
+  it("uses a separate price for cached input", () => {
     const cached = { ...used, cachedTokens: 750_000 }
     assert.strictEqual(ChatResponse.cost(cached, { input: 2, output: 8, cached: 0.5 }), 0.5 + 0.375 + 4)
     assert.strictEqual(ChatResponse.cost(cached, { input: 2, output: 8, cached: 0 }), 4.5)
@@ -341,7 +344,7 @@ describe("The cost of a usage", () => {
     assert.strictEqual(ChatResponse.cost({ ...used, cachedTokens: 9e9 }, { input: 2, output: 8, cached: 1 }), 5)
   })
 
-  it("has all reasoning once, whether the server counts it as output or beside it", () => {
+  it("includes reasoning once, whether or not the server counts it as output", () => {
     const within = { ...used, reasoningTokens: 100_000 }
     const beside = { ...used, outputTokens: 400_000, reasoningTokens: 100_000 }
     assert.strictEqual(ChatResponse.cost(within, { input: 2, output: 8 }), 6)

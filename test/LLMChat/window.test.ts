@@ -1,5 +1,5 @@
 /**
- * What the turns of a conversation send where it has a window.
+ * The messages that the turns of a conversation with a window send.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Stream, TestClock } from "effect"
@@ -7,7 +7,7 @@ import { ChatError, ChatManager, type ChatMessage, HistoryStore, HistoryWindow, 
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, echo, options, requests, sent, streams, transcript, usage, withScript } from "../support/chats.ts"
 
-/** Answers that repeat the last message, to requests of at most `most` messages. */
+/** Answers that repeat the last message. Requests with more than `most` messages exceed the context. */
 const short = (most: number) => (request: ScriptedHttpClient.CapturedRequest): ScriptedHttpClient.ScriptedResponse =>
   sent(request).length > most
     ? ScriptedHttpClient.json({
@@ -15,7 +15,7 @@ const short = (most: number) => (request: ScriptedHttpClient.CapturedRequest): S
     }, { status: 400 })
     : echo()(request)
 
-/** Summaries that count themselves, and answers that repeat the last message. */
+/** Numbered summaries, and answers that repeat the last message. */
 const summarizing: ScriptedHttpClient.Script = (request, index) =>
   sent(request).at(-1) === `user: ${instruction}` && !streams(request)
     ? answer(`summary at ${index}`, { usage: usage(100, 10) })
@@ -29,7 +29,7 @@ const summarize = HistoryWindow.summarize({ when: { turns: 2 }, keep: 1, instruc
 const ofTurns = (messages: ReadonlyArray<ChatMessage.ChatMessage>): number =>
   messages.reduce((sum, message) => sum + (message.role === "assistant" ? message.usage?.totalTokens ?? 0 : 0), 0)
 
-/** The ways to have a turn. */
+/** The methods that run a turn. */
 const ways: ReadonlyArray<
   readonly [string, (chat: LLMChat.Service, prompt: string) => Effect.Effect<string, ChatError.ChatError>]
 > = [
@@ -38,7 +38,7 @@ const ways: ReadonlyArray<
 ]
 
 describe.each(ways)("A conversation with a window, by %s", (_, say) => {
-  it.effect("sends the selection of the window, and stores everything", () =>
+  it.effect("sends the messages that the window selects, and stores all messages", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: HistoryWindow.lastTurns(1) })
       for (const prompt of ["one", "two", "three"]) yield* say(chat, prompt)
@@ -52,7 +52,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.lengthOf(yield* chat.history, 7)
     }).pipe(withScript(echo())))
 
-  it.effect("retries with the smaller window if the server finds the context too long", () =>
+  it.effect("retries with the smaller window if the server reports that the context is too long", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.withShrink(HistoryWindow.all, HistoryWindow.lastTurns(1))
       const chat = yield* LLMChat.make(options(), { window })
@@ -64,7 +64,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.deepStrictEqual((yield* transcript(chat)).slice(-2), ["user: three", "assistant: re three"])
     }).pipe(withScript(short(4))))
 
-  it.effect("fails and keeps the history if the smaller window is too large as well", () =>
+  it.effect("fails and keeps the history if the smaller window is also too large", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.withShrink(HistoryWindow.all, HistoryWindow.lastTurns(1))
       const chat = yield* LLMChat.make(options(), { window })
@@ -77,7 +77,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.lengthOf(yield* chat.history, 3)
     }).pipe(withScript(short(3))))
 
-  it.effect("sends half of the history, then half of that, until the server accepts it", () =>
+  it.effect("halves the history until the server accepts it", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: HistoryWindow.withShrink(HistoryWindow.all) })
       for (let turn = 0; turn < 9; turn++) yield* say(chat, `turn ${turn}`)
@@ -100,7 +100,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.lengthOf(yield* chat.history, 7)
     }).pipe(withScript((request) => sent(request).at(-1) === "user: long" ? short(1)(request) : echo()(request))))
 
-  it.effect("fails at once if it has no smaller window", () =>
+  it.effect("fails immediately if there is no smaller window", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options())
       yield* say(chat, "one")
@@ -138,7 +138,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
       assert.strictEqual((yield* chat.usage).totalTokens - ofTurns(yield* chat.history), 110)
     }).pipe(withScript(summarizing)))
 
-  it.effect("summarizes nothing of a history that was cleared", () =>
+  it.effect("does not summarize a history that was cleared", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: summarize })
       for (const prompt of ["one", "two", "three", "four"]) yield* say(chat, prompt)
@@ -176,7 +176,7 @@ describe.each(ways)("A conversation with a window, by %s", (_, say) => {
 describe("A summary", () => {
   const config = LLMConfig.make(options())
 
-  it.effect("counts in the usage of its conversation, by an estimate if the server sends none", () =>
+  it.effect("is counted in the usage of its conversation, and estimated if the server sends no usage", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(config, { window: summarize })
       for (const prompt of ["one", "two"]) yield* chat.chat(prompt)
@@ -188,7 +188,7 @@ describe("A summary", () => {
       assert.isAbove(spent.totalTokens, ofTurns(yield* chat.history) + 10)
     }).pipe(withScript(echo())))
 
-  it.scoped("is stored at once, and is there after an eviction and for another program", () =>
+  it.scoped("is stored immediately, and available after an eviction and to another program", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const manager = yield* ChatManager.make({ config, window: summarize, timeout: "1 minute" })
@@ -222,7 +222,7 @@ describe("A summary", () => {
       )
     ))
 
-  it.scoped("that another program's turn overtook is discarded, and the turn continues", () =>
+  it.scoped("is discarded after a turn of another program, and the turn continues", () =>
     Effect.gen(function*() {
       const store = yield* HistoryStore.HistoryStore
       const overtaken: HistoryStore.Service = {
@@ -251,7 +251,7 @@ describe("A summary", () => {
       assert.lengthOf(yield* chat.history, 9)
     }).pipe(Effect.provide(Layer.merge(HistoryStore.layerMemory, ScriptedHttpClient.layer(summarizing)))))
 
-  it.effect("that is under way ends when the turn is stopped, and is not kept", () =>
+  it.effect("ends when its turn is stopped, and is not stored", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make(options(), { window: summarize })
       for (const prompt of ["one", "two", "three"]) yield* chat.chat(prompt)

@@ -20,7 +20,7 @@ import { spansOf } from "../support/spans.ts"
 const finishOf = (content: ReadonlyArray<Part>) => content.find((part) => part.type === "finish")
 
 describe("generateText", () => {
-  it.effect("sends the prompt alone, and neither the system prompt of the config nor tool fields", () =>
+  it.effect("sends only the prompt, without the system prompt of the config and without tool fields", () =>
     Effect.gen(function*() {
       const { text } = yield* LanguageModel.generateText({ prompt: "Hello" })
 
@@ -30,7 +30,7 @@ describe("generateText", () => {
       assert.doesNotHaveAnyKeys(request?.body, ["tools", "tool_choice", "response_format"])
     }).pipe(withModel([answer("Hi!")], { systemPrompt: "not sent" })))
 
-  it.effect("returns metadata, reasoning, text and finish in this order", () =>
+  it.effect("returns metadata, reasoning, text and finish, in this order", () =>
     Effect.gen(function*() {
       const { content, finishReason, reasoningText, text } = yield* LanguageModel.generateText({ prompt: "?" })
 
@@ -51,7 +51,7 @@ describe("generateText", () => {
       })
     ])))
 
-  it.effect("counts cached and reasoning tokens", () =>
+  it.effect("returns cached and reasoning tokens", () =>
     Effect.gen(function*() {
       const { usage } = yield* LanguageModel.generateText({ prompt: "?" })
 
@@ -72,7 +72,7 @@ describe("generateText", () => {
       })
     ])))
 
-  it.effect("counts nothing where the server did not say", () =>
+  it.effect("returns no usage if the server sends none", () =>
     Effect.gen(function*() {
       const { usage } = yield* LanguageModel.generateText({ prompt: "?" })
       assert.isUndefined(usage.inputTokens)
@@ -87,7 +87,7 @@ describe("generateText", () => {
       ["something_new", "other"]
     ]
   ) {
-    it.effect(`ends with the reason ${reason} if the server says ${raw}, and keeps the server's word`, () =>
+    it.effect(`returns the finish reason ${reason} for ${raw}, and the original reason in the metadata`, () =>
       Effect.gen(function*() {
         const { content, finishReason } = yield* LanguageModel.generateText({ prompt: "?" })
         assert.strictEqual(finishReason, reason)
@@ -97,7 +97,7 @@ describe("generateText", () => {
       ])))
   }
 
-  it.effect("returns a refusal as a text that is marked", () =>
+  it.effect("returns a refusal as a marked text", () =>
     Effect.gen(function*() {
       const { content, text } = yield* LanguageModel.generateText({ prompt: "?" })
       assert.strictEqual(text, "I will not.")
@@ -108,7 +108,7 @@ describe("generateText", () => {
       })
     ])))
 
-  it.effect("returns cited addresses as sources and images as files", () =>
+  it.effect("returns cited URLs as sources, and images as files", () =>
     Effect.gen(function*() {
       const { content } = yield* LanguageModel.generateText({ prompt: "?" })
 
@@ -141,7 +141,7 @@ describe("generateText", () => {
 })
 
 describe("streamText", () => {
-  it.effect("begins with the id and the model of the response, and ends each part that it starts", () =>
+  it.effect("begins with the id and the model of the response, and ends each part", () =>
     Effect.gen(function*() {
       const all = yield* parts({ prompt: "?" })
 
@@ -183,19 +183,19 @@ describe("streamText", () => {
       assert.deepStrictEqual(Chunk.toReadonlyArray(sizes), [3, 1, 1, 1, 1])
     }).pipe(withModel([ScriptedHttpClient.tokens(["a", "b", "c"])])))
 
-  it.effect("has metadata and finish alone for an empty answer", () =>
+  it.effect("emits only metadata and finish for an empty answer", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(types(yield* parts({ prompt: "?" })), ["response-metadata", "finish"])
     }).pipe(withModel([ScriptedHttpClient.tokens([])])))
 
-  it.effect("counts the tokens in its finish", () =>
+  it.effect("emits the usage with finish", () =>
     Effect.gen(function*() {
       const all = yield* parts({ prompt: "?" })
       const finish = all.find((part) => part.type === "finish")
       assert.strictEqual(finish?.usage.totalTokens, 3)
     }).pipe(withModel([ScriptedHttpClient.tokens(["a"], { usage: usage(1, 2) })])))
 
-  it.effect("closes the connection when its consumer leaves", () =>
+  it.effect("closes the connection when its consumer stops reading", () =>
     Effect.gen(function*() {
       yield* LanguageModel.streamText({ prompt: "?" }).pipe(Stream.take(2), Stream.runDrain)
       assert.deepStrictEqual(yield* held, nothing)
@@ -226,7 +226,7 @@ describe("streamText", () => {
 describe("generateObject", () => {
   const Person = Schema.Struct({ name: Schema.String, age: Schema.NumberFromString })
 
-  it.effect("asks with the JSON Schema, and decodes", () =>
+  it.effect("sends the JSON Schema, and decodes the answer", () =>
     Effect.gen(function*() {
       const { value } = yield* LanguageModel.generateObject({ prompt: "who?", schema: Person, objectName: "person" })
 
@@ -238,13 +238,13 @@ describe("generateObject", () => {
       })
     }).pipe(withModel([answer("{\"name\":\"Ada\",\"age\":\"36\"}")])))
 
-  it.effect("finds the value in a fence or between sentences", () =>
+  it.effect("finds the value in a code fence or between sentences", () =>
     Effect.gen(function*() {
       const { value } = yield* LanguageModel.generateObject({ prompt: "who?", schema: Person })
       assert.deepStrictEqual(value, { name: "Ada", age: 36 })
     }).pipe(withModel([answer("Here it is:\n```json\n{\"name\":\"Ada\",\"age\":\"36\"}\n```\nDone.")])))
 
-  it.effect("puts the Schema into words for servers that take none", () =>
+  it.effect("sends the Schema as an instruction to servers that accept no schema", () =>
     Effect.gen(function*() {
       const { value } = yield* LanguageModel.generateObject({
         prompt: [{ role: "system", content: "Be brief." }, { role: "user", content: "who?" }],
@@ -259,13 +259,13 @@ describe("generateObject", () => {
       wire: Provider.Wire.make({ structuredOutput: "json_object" })
     })))
 
-  it.effect("fails with MalformedOutput for a value of another form", () =>
+  it.effect("fails with MalformedOutput if the value does not decode", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateObject({ prompt: "who?", schema: Person }))
       assert.strictEqual(error._tag, "MalformedOutput")
     }).pipe(withModel([answer("{\"name\":\"Ada\"}")])))
 
-  it.effect("fails before a request if its Schema has no JSON Schema", () =>
+  it.effect("fails before a request if the Schema cannot be converted to JSON Schema", () =>
     Effect.gen(function*() {
       const schema = Schema.Struct({ a: Schema.BigIntFromSelf })
       const error = yield* Effect.flip(LanguageModel.generateObject({ prompt: "who?", schema }))
@@ -284,7 +284,7 @@ describe("an error", () => {
     [503, "ServerError"]
   ] as const
   for (const [status, tag] of all) {
-    it.effect(`of the status ${status} is HttpResponseError, caused by ${tag}`, () =>
+    it.effect(`with status ${status} is HttpResponseError, caused by ${tag}`, () =>
       Effect.gen(function*() {
         for (const call of [LanguageModel.generateText({ prompt: "?" }), parts({ prompt: "?" })]) {
           const error = yield* Effect.flip<unknown, AiError.AiError, LanguageModel.LanguageModel>(call)
@@ -306,7 +306,7 @@ describe("an error", () => {
       assert.strictEqual(error.request.url, "http://scripted.test/v1/chat/completions")
     }).pipe(withModel(failing(ScriptedHttpClient.connectionError()))))
 
-  it.effect("of a stream that is cut is MalformedOutput, after the parts that arrived, with the partial answer", () =>
+  it.effect("of a truncated stream is MalformedOutput with the partial answer, after the received parts", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       const error = yield* LanguageModel.streamText({ prompt: "?" }).pipe(
@@ -332,7 +332,7 @@ describe("an error", () => {
       { error: { message: "overloaded", type: "server_error" } }
     ])))))
 
-  it.effect("never shows the key", () =>
+  it.effect("never contains the key", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "?" }))
       assert.notInclude(Cause.pretty(Cause.fail(error)) + JSON.stringify(error), "sk-secret-0123456789")
@@ -341,7 +341,7 @@ describe("an error", () => {
       { apiKey: "sk-secret-0123456789" }
     )))
 
-  it.effect("of a bad setting names the setting when the layer is built", () =>
+  it.effect("of an invalid setting names the setting when the layer is built", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Layer.build(AiLanguageModel.layer({ baseUrl: "ftp://x", model: "m" })))
       assert.include(error.message, "baseUrl")
@@ -349,7 +349,7 @@ describe("an error", () => {
 })
 
 describe("settings", () => {
-  it.effect("of a context apply to its calls, the inner ones first", () =>
+  it.effect("apply to calls in their context, and inner settings override outer ones", () =>
     Effect.gen(function*() {
       yield* LanguageModel.generateText({ prompt: "?" }).pipe(
         AiLanguageModel.withSettings({ temperature: 0, seed: 2 }),
@@ -363,7 +363,7 @@ describe("settings", () => {
       assert.doesNotHaveAnyKeys(plain?.body, ["seed", "top_k"])
     }).pipe(withModel(() => answer("yes"))))
 
-  it.effect("reach streams too", () =>
+  it.effect("also apply to streams", () =>
     Effect.gen(function*() {
       yield* parts({ prompt: "?" }).pipe(AiLanguageModel.withSettings({ seed: 7 }))
       assert.deepInclude((yield* requests)[0]?.body, { seed: 7, stream: true })
@@ -373,7 +373,7 @@ describe("settings", () => {
 describe("fromCompletions", () => {
   const config = LLMConfig.make({ baseUrl: "http://scripted.test/v1", model: "m", maxRetries: 0 })
 
-  it.effect("keeps limits", () =>
+  it.effect("applies the limits of the service", () =>
     Effect.gen(function*() {
       const completions = yield* Limits.make({ concurrency: 1 }).over(yield* ChatCompletions.make)
       const model = yield* AiLanguageModel.fromCompletions(completions, config)
@@ -391,7 +391,7 @@ describe("fromCompletions", () => {
       Effect.provide(ScriptedHttpClient.layer(() => ScriptedHttpClient.delayed("1 hour", answer("yes"))))
     ))
 
-  it.effect("completes the parts of a service that emits no Begin, and names a tool late", () =>
+  it.effect("emits complete parts if the service emits no Begin and sends the name of a tool late", () =>
     Effect.gen(function*() {
       const toolCalls = [{ id: "1", name: "Now", arguments: "{}" }]
       const response = new ChatResponse.ChatResponse({
@@ -430,7 +430,7 @@ describe("fromCompletions", () => {
       assert.strictEqual(finish?.type, "finish")
     }))
 
-  it.effect("falls back to another server", () =>
+  it.effect("uses the fallback of the service", () =>
     Effect.gen(function*() {
       const other = LLMConfig.make({ baseUrl: "http://other.test/v1", model: "m2", maxRetries: 0 })
       const completions = yield* Fallback.make({ configs: [other] }).over(yield* ChatCompletions.make)
@@ -466,7 +466,7 @@ describe("files", () => {
         type: "image_url",
         image_url: { url: "data:image/jpeg;base64,AQID" }
       }],
-      ["the address of an image", file("image/png", new URL("https://images.test/1.png")), {
+      ["the URL of an image", file("image/png", new URL("https://images.test/1.png")), {
         type: "image_url",
         image_url: { url: "https://images.test/1.png" }
       }],
@@ -496,7 +496,7 @@ describe("files", () => {
   for (
     const [title, part] of [
       ["audio of another type", file("audio/ogg", bytes)],
-      ["the address of a recording", file("audio/wav", new URL("https://audio.test/1.wav"))]
+      ["the URL of a recording", file("audio/wav", new URL("https://audio.test/1.wav"))]
     ] as const
   ) {
     it.effect(`are refused before a request: ${title}`, () =>
@@ -509,7 +509,7 @@ describe("files", () => {
 })
 
 describe("a span", () => {
-  it.effect("has the attributes of generative AI, of answers and of streams", () =>
+  it.effect("has the generative AI attributes for answers and streams", () =>
     Effect.gen(function*() {
       const spans = yield* spansOf(Effect.zipRight(
         LanguageModel.generateText({ prompt: "?" }).pipe(
@@ -539,10 +539,10 @@ describe("a span", () => {
     ])))
 })
 
-describe("the other ways to a model", () => {
+describe("other constructors", () => {
   const script = ScriptedHttpClient.layer([answer("yes")])
 
-  it.effect("are the settings of the environment", () =>
+  it.effect("include layerConfig, which reads the environment", () =>
     Effect.gen(function*() {
       const { text } = yield* LanguageModel.generateText({ prompt: "?" })
       assert.strictEqual(text, "yes")
@@ -553,7 +553,7 @@ describe("the other ways to a model", () => {
       ))
     ))
 
-  it.effect("are a Model of @effect/ai that says the provider's name", () =>
+  it.effect("include model, which has the name of the provider", () =>
     Effect.gen(function*() {
       const { text } = yield* LanguageModel.generateText({ prompt: "?" })
       assert.strictEqual(text, "yes")

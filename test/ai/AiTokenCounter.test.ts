@@ -33,13 +33,13 @@ describe("fromTokenizer", () => {
       assert.strictEqual(yield* words.count(message), 4 + 1 + 2 + 4 + 2)
     }))
 
-  it.effect("counts images as an estimate does, and never their bytes", () =>
+  it.effect("counts images like the estimate, and never their bytes", () =>
     Effect.gen(function*() {
       const image = ChatMessage.imageData(new Uint8Array(100_000), "image/png")
       assert.strictEqual(yield* words.count(ChatMessage.user([ChatMessage.text("a cat"), image])), 4 + 2 + 765)
     }))
 
-  it.effect("estimates where the tokenizer fails", () =>
+  it.effect("estimates if the tokenizer fails", () =>
     Effect.gen(function*() {
       const failing = AiTokenCounter.fromTokenizer(Tokenizer.make({
         tokenize: () => new AiError.UnknownError({ module: "Tokenizer", method: "tokenize" })
@@ -48,7 +48,7 @@ describe("fromTokenizer", () => {
       assert.strictEqual(yield* failing.count(message), estimate.count(message))
     }))
 
-  it.effect("serves a window", () =>
+  it.effect("can be used in a window", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.tokens(20, words)
       const turns = [1, 2, 3, 4].flatMap((

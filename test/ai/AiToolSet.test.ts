@@ -45,32 +45,32 @@ const run = (set: ToolSet.ToolSet, name: string, args: string) =>
     }))
 
 describe("fromToolkit", () => {
-  it.effect("runs the handlers of a toolkit with their services, and knows their calls", () =>
+  it.effect("runs the handlers of a toolkit with their services and CurrentToolCall", () =>
     Effect.gen(function*() {
       const { results } = yield* run(yield* make, "Times", "{\"number\":\"14\"}")
       assert.strictEqual(results[0]?.content, "{\"result\":\"42\"}")
     }))
 
-  it.effect("reports a failure that the tool returns", () =>
+  it.effect("reports a failure to the model if the failure mode is return", () =>
     Effect.gen(function*() {
       const { results } = yield* run(yield* make, "Times", "{\"number\":\"0\"}")
       assert.include(results[0]?.content, "{\"why\":\"zero\"}")
     }))
 
-  it.effect("fails the turn with a failure that the tool does not return", () =>
+  it.effect("fails the turn with the failure if the failure mode is error", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(run(yield* make, "Fails", "{}"))
       assert.strictEqual(error._tag, "ToolError")
       assert.strictEqual(error.cause, "broken")
     }))
 
-  it.effect("reports parameters that do not decode, whatever the failure mode", () =>
+  it.effect("reports parameters that do not decode to the model, with any failure mode", () =>
     Effect.gen(function*() {
       const { results } = yield* run(yield* make, "Times", "{\"number\":\"many\"}")
       assert.include(results[0]?.content, "number")
     }))
 
-  it.effect("describes tools as a model of @effect/ai does", () =>
+  it.effect("defines tools like the LanguageModel", () =>
     Effect.gen(function*() {
       const tools = yield* (yield* make).current
       assert.deepNestedInclude(tools[0], {

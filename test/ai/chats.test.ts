@@ -8,7 +8,7 @@ import { ScriptedHttpClient } from "effect-chat/testing"
 import { parts, withModel } from "../support/ai.ts"
 import { answer, echo, requests, sent } from "../support/chats.ts"
 
-/** The members of a request's message, read loosely. */
+/** The members of a message in a request, which may be absent. */
 const messagesOf = (request: ScriptedHttpClient.CapturedRequest | undefined) =>
   Schema.decodeUnknownSync(
     Schema.Struct({ messages: Schema.Array(Schema.Record({ key: Schema.String, value: Schema.Any })) })
@@ -29,7 +29,7 @@ const call = {
   function: { name: "Weather", arguments: JSON.stringify({ city: "Paris", day, hours: "12" }) }
 }
 
-/** An answer whose server wants its signatures back, beside the message and at the call. */
+/** An answer with signatures in the message and in the call, which the server requires in later requests. */
 const signed = ScriptedHttpClient.json({
   choices: [{
     finish_reason: "tool_calls",
@@ -42,7 +42,7 @@ const signed = ScriptedHttpClient.json({
   }]
 })
 
-/** The same as a stream. */
+/** The same answer as a stream. */
 const signedStream = ScriptedHttpClient.sse([
   {
     choices: [{
@@ -71,7 +71,7 @@ const assertEchoed = (message: Record<string, unknown> | undefined) => {
 }
 
 describe("Chat", () => {
-  it.effect("sends the history with each prompt, of answers and of streams", () =>
+  it.effect("sends the history with each prompt, after answers and streams", () =>
     Effect.gen(function*() {
       const chat = yield* Chat.empty
       yield* chat.generateText({ prompt: "one" })
@@ -87,7 +87,7 @@ describe("Chat", () => {
       ])
     }).pipe(withModel(echo())))
 
-  it.effect("#5944: enters calls and results into its history, and sends them as calls and results", () =>
+  it.effect("#5944: adds calls and results to its history, and sends them as calls and results", () =>
     Effect.gen(function*() {
       const chat = yield* Chat.fromPrompt([{ role: "system", content: "Be brief." }])
       yield* chat.generateText({ prompt: "weather?", toolkit })
@@ -96,12 +96,12 @@ describe("Chat", () => {
       assert.strictEqual(text, "It rains.")
       const messages = messagesOf((yield* requests)[1])
       assert.deepStrictEqual(messages.map(({ role }) => role), ["system", "user", "assistant", "tool"])
-      // The handler got a Date and a number, the model wrote texts.
+      // The handler received a Date and a number, but the model wrote strings.
       assert.deepNestedPropertyVal(messages[2], "tool_calls[0].function.arguments", call.function.arguments)
       assert.deepInclude(messages[3], { tool_call_id: "call_1", content: "{\"sky\":\"rain in Paris\"}" })
     }).pipe(Effect.provide(handlers), withModel([signed, answer("It rains.")])))
 
-  it.effect("#5944: sends the calls that a provider has executed with their results", () =>
+  it.effect("#5944: sends calls that a provider executed with their results", () =>
     Effect.gen(function*() {
       yield* LanguageModel.generateText({
         prompt: [
@@ -132,7 +132,7 @@ describe("Chat", () => {
     }).pipe(withModel([answer("yes")])))
 
   for (const [kind, first] of [["an answer", signed], ["a stream", signedStream]] as const) {
-    it.effect(`gives the server back what it wants of ${kind}, which the history of @effect/ai drops`, () =>
+    it.effect(`sends the required data of ${kind} back to the server, although the history of @effect/ai drops it`, () =>
       Effect.gen(function*() {
         const chat = yield* Chat.empty
         yield* kind === "an answer"
@@ -145,7 +145,7 @@ describe("Chat", () => {
       }).pipe(Effect.provide(handlers), withModel([first, answer("It rains.")])))
   }
 
-  it.effect("gives reasoning back to servers that demand it", () =>
+  it.effect("sends reasoning back to servers that require it", () =>
     Effect.gen(function*() {
       const chat = yield* Chat.empty
       yield* chat.generateText({ prompt: "weather?", toolkit })
@@ -158,7 +158,7 @@ describe("Chat", () => {
       })
     ))
 
-  it.effect("asks for objects with its history", () =>
+  it.effect("sends its history with generateObject", () =>
     Effect.gen(function*() {
       const chat = yield* Chat.fromPrompt("I am Ada.")
       const { value } = yield* chat.generateObject({ prompt: "Who?", schema: Schema.Struct({ name: Schema.String }) })
@@ -176,7 +176,7 @@ describe("Chat", () => {
 describe("a persisted chat", () => {
   const Persisted = Chat.layerPersisted({ storeId: "chats" }).pipe(Layer.provide(Persistence.layerMemory))
 
-  it.effect("goes on after it is loaded again, from answers and streams", () =>
+  it.effect("continues after it is loaded again, after answers and streams", () =>
     Effect.gen(function*() {
       const persistence = yield* Chat.Persistence
       const chat = yield* persistence.getOrCreate("ada")
@@ -195,7 +195,7 @@ describe("a persisted chat", () => {
       ])
     }).pipe(Effect.provide(Persisted), withModel(echo())))
 
-  it.effect("sends parameters as it stored them: what a handler got, as JSON", () =>
+  it.effect("sends the parameters that it stored: the decoded ones, as JSON", () =>
     Effect.gen(function*() {
       const persistence = yield* Chat.Persistence
       const chat = yield* persistence.getOrCreate("ada")
@@ -213,26 +213,26 @@ describe("a persisted chat", () => {
 })
 
 describe("fromResponseParts", () => {
-  it.effect("keeps what the server wants back, also through JSON and in another model", () =>
+  it.effect("keeps the data that the server requires, through JSON and in another model", () =>
     Effect.gen(function*() {
       const { content } = yield* LanguageModel.generateText({ prompt: "weather?", toolkit })
       const history = AiLanguageModel.fromResponseParts(content)
       const stored = yield* Schema.encode(Prompt.FromJson)(Prompt.merge(Prompt.make("weather?"), history))
 
-      // Another model, as after a restart: it remembers nothing.
+      // A new model, as after a restart, remembers nothing.
       const model = yield* AiLanguageModel.make({ baseUrl: "http://scripted.test/v1", model: "m", maxRetries: 0 })
       yield* model.generateText({ prompt: yield* Schema.decode(Prompt.FromJson)(stored), toolkit })
 
       assertEchoed(messagesOf((yield* requests)[1])[1])
     }).pipe(Effect.provide(handlers), withModel([signed, answer("It rains.")])))
 
-  it.effect("is that of @effect/ai for an answer whose server wants nothing back", () =>
+  it.effect("equals the function of @effect/ai for an answer without required data", () =>
     Effect.gen(function*() {
       const content = yield* parts({ prompt: "?" })
       assert.deepStrictEqual(AiLanguageModel.fromResponseParts(content), Prompt.fromResponseParts(content))
     }).pipe(withModel([ScriptedHttpClient.tokens(["a"])])))
 
-  it.effect("gives nothing back to another server", () =>
+  it.effect("does not send the data to another server", () =>
     Effect.gen(function*() {
       const { content } = yield* LanguageModel.generateText({ prompt: "weather?", toolkit })
       const model = yield* AiLanguageModel.make({ baseUrl: "http://other.test/v1", model: "m", maxRetries: 0 })

@@ -6,7 +6,7 @@ import { AiToolSet } from "effect-chat/ai"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { withModel } from "../support/ai.ts"
 
-/** The Schema of successes accepts every failure, and would drop its member. */
+/** The success Schema accepts every failure, and would drop its member. */
 const Find = Tool.make("Find", {
   parameters: {},
   success: Schema.Struct({ found: Schema.optional(Schema.String) }),
@@ -20,8 +20,8 @@ const FindsLive = Finds.toLayer({ Find: () => Effect.fail({ code: 404 }) })
 
 const call = ScriptedHttpClient.toolCalls([{ name: "Find", arguments: {} }])
 
-describe("A failure that the Schema of successes accepts too (effect#7748)", () => {
-  it.effect("is encoded by its own Schema in an answer", () =>
+describe("A failure that the success Schema also accepts (effect#7748)", () => {
+  it.effect("is encoded with the failure Schema in an answer", () =>
     Effect.gen(function*() {
       const { toolResults } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Finds })
 
@@ -31,7 +31,7 @@ describe("A failure that the Schema of successes accepts too (effect#7748)", () 
       )
     }).pipe(Effect.provide(FindsLive), withModel([call])))
 
-  it.effect("is encoded by its own Schema in a turn", () =>
+  it.effect("is encoded with the failure Schema in a turn", () =>
     Effect.gen(function*() {
       const chat = yield* LLMChat.make({ baseUrl: "http://server/v1", model: "m" })
       yield* chat.chat("?", { toolSet: yield* AiToolSet.fromToolkit(Finds) })

@@ -22,8 +22,8 @@ const Shells = Toolkit.make(Shell({}))
 
 const ShellsLive = Shells.toLayer({ Shell: ({ command }) => Effect.succeed(`ran ${command}`) })
 
-describe("A tool of another provider", () => {
-  it.effect("that this provider runs is refused before a request", () =>
+describe("A provider-defined tool", () => {
+  it.effect("without a handler is refused before a request", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "?", toolkit: Toolkit.make(Search({})) }))
 
@@ -31,7 +31,7 @@ describe("A tool of another provider", () => {
       assert.lengthOf(yield* requests, 0)
     }).pipe(withModel([])))
 
-  it.effect("that the program runs is a function like any other", () =>
+  it.effect("with a handler is called like any other tool", () =>
     Effect.gen(function*() {
       const { toolResults } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Shells })
 
@@ -41,7 +41,7 @@ describe("A tool of another provider", () => {
       withModel([ScriptedHttpClient.toolCalls([{ name: "Shell", arguments: { command: "pwd" } }])])
     ))
 
-  it.effect("that the program runs can be in the set of a turn", () =>
+  it.effect("with a handler can be in a tool set", () =>
     Effect.gen(function*() {
       const set = yield* AiToolSet.fromToolkit(Shells)
 

@@ -24,7 +24,7 @@ const calling = (calls: ReadonlyArray<Called>, finish_reason = "tool_calls") =>
     }]
   })
 
-/** The same as a stream, with each call in pieces, of which the first alone has the name. */
+/** The same answer as a stream, with each call in several deltas. Only the first one has the name. */
 const streaming = (calls: ReadonlyArray<Called>, finish_reason = "tool_calls") => {
   const delta = (delta: object, finish_reason: string | null = null) => ({
     id: "c1",
@@ -58,7 +58,7 @@ const DoublesLive = Doubles.toLayer({ Double: ({ number }) => Effect.succeed(num
 const once = [{ id: "call_1", name: "Double", arguments: "{\"number\":\"21\"}" }]
 
 describe("a toolkit", () => {
-  it.effect("is offered with the JSON Schema of its parameters, and answers the calls", () =>
+  it.effect("is offered with the JSON Schema of its parameters, and runs the calls", () =>
     Effect.gen(function*() {
       const { content, finishReason } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Doubles })
 
@@ -102,7 +102,7 @@ describe("a toolkit", () => {
       }).pipe(withModel([answer("yes")])))
   }
 
-  it.effect("runs no call of an answer that was cut", () =>
+  it.effect("runs no call of a truncated answer", () =>
     Effect.gen(function*() {
       const { content, finishReason } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Doubles })
       assert.strictEqual(finishReason, "length")
@@ -113,7 +113,7 @@ describe("a toolkit", () => {
       assert.include(types(streamed), "tool-params-end")
     }).pipe(Effect.provide(DoublesLive), withModel([calling(once, "length"), streaming(once, "length")])))
 
-  it.effect("fails with MalformedOutput that names a tool that does not exist", () =>
+  it.effect("fails with MalformedOutput for a call of an unknown tool, and names the tool", () =>
     Effect.gen(function*() {
       const asked = { prompt: "?", toolkit: Doubles }
       const calls = [
@@ -137,7 +137,7 @@ describe("a toolkit", () => {
       )
     ))
 
-  it.effect("is named in the failure of a model that calls tools although the request offers none", () =>
+  it.effect("fails for a call if the request offers no tools, and names the tool", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "?" }))
       assert(error._tag === "MalformedOutput")
@@ -145,7 +145,7 @@ describe("a toolkit", () => {
       assert.include(error.description, "none")
     }).pipe(withModel([calling(once)])))
 
-  it.effect("gets ids for calls without one, and for those with the same one", () =>
+  it.effect("adds ids to calls without one or with the same one", () =>
     Effect.gen(function*() {
       const { toolCalls, toolResults } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Doubles })
       const ids = toolCalls.map(({ id }) => id)
@@ -160,8 +160,8 @@ describe("a toolkit", () => {
     ))
 })
 
-describe("the reports of @effect/ai", () => {
-  it.effect("#6119: parameters reach the handler decoded once, and manual handling gets what the model wrote", () =>
+describe("issues of @effect/ai", () => {
+  it.effect("#6119: a handler receives parameters that are decoded once, and a manual handler receives them undecoded", () =>
     Effect.gen(function*() {
       const toolkit = yield* Doubles
       const { toolCalls } = yield* LanguageModel.generateText({
@@ -192,7 +192,7 @@ describe("the reports of @effect/ai", () => {
     { id: "good", name: "Double", arguments: "{\"number\":4}" }
   ]
 
-  it.effect("#6335: bad parameters are a failed result in a stream whose tool returns failures", () =>
+  it.effect("#6335: invalid parameters are a failed result in a stream if the failure mode is return", () =>
     Effect.gen(function*() {
       const all = yield* collect(LanguageModel.streamText({ prompt: "?", toolkit: Returning }))
 
@@ -207,13 +207,13 @@ describe("the reports of @effect/ai", () => {
       assert.strictEqual(types(all).at(-1), "finish")
     }).pipe(Effect.provide(ReturningLive), withModel([streaming(mixed)])))
 
-  it.effect("#6335: bad parameters are a failed result in an answer whose tool returns failures", () =>
+  it.effect("#6335: invalid parameters are a failed result in an answer if the failure mode is return", () =>
     Effect.gen(function*() {
       const { toolResults } = yield* LanguageModel.generateText({ prompt: "?", toolkit: Returning })
       assert.deepStrictEqual(toolResults.map(({ isFailure }) => isFailure), [true, true, false])
     }).pipe(Effect.provide(ReturningLive), withModel([calling(mixed)])))
 
-  it.effect("#6335: bad parameters of a tool that fails are MalformedOutput, which names the tool", () =>
+  it.effect("#6335: invalid parameters are MalformedOutput with the name of the tool if the failure mode is error", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "?", toolkit: Doubles }))
       assert(error._tag === "MalformedOutput")
@@ -227,7 +227,7 @@ describe("the reports of @effect/ai", () => {
   const Waits = Toolkit.make(Wait)
   const two = [0, 1].map((n) => ({ id: `call_${n}`, name: "Wait", arguments: JSON.stringify({ n }) }))
 
-  it.effect("#6596: the calls of a stream run as concurrently as the option says", () =>
+  it.effect("#6596: the calls of a stream run with the concurrency of the option", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       const run = (concurrency: number) =>
@@ -249,14 +249,14 @@ describe("the reports of @effect/ai", () => {
             Effect.provide(handlers)
           )
         })
-      // Would wait for ever if the second call did not start beside the first one.
+      // This waits forever unless both calls run concurrently.
       yield* run(2)
       assert.deepStrictEqual(seen.splice(0).slice(0, 2), ["start 0", "start 1"])
       yield* run(1)
       assert.deepStrictEqual(seen, ["start 0", "end 0", "start 1", "end 1"])
     }).pipe(withModel(() => streaming(two))))
 
-  it.effect("#6128: a stream with a toolkit has its calls in pieces, whose first alone has the name", () =>
+  it.effect("#6128: a stream with a toolkit emits calls in deltas, and only the first one has the name", () =>
     Effect.gen(function*() {
       const GetUser = Tool.make("GetUser", { success: Schema.Struct({ name: Schema.String }) })
       const toolkit = Toolkit.make(GetUser)
@@ -280,7 +280,7 @@ describe("the reports of @effect/ai", () => {
       assert.deepInclude(resultsOf(all)[0], { id: "call_u", result: { name: "Ada" } })
     }).pipe(withModel([streaming([{ id: "call_u", name: "GetUser", arguments: "{}" }])])))
 
-  it.effect("#6059: each piece of reasoning is emitted once, and enters a history once", () =>
+  it.effect("#6059: each reasoning delta is emitted once, and added to the history once", () =>
     Effect.gen(function*() {
       const all = yield* collect(LanguageModel.streamText({ prompt: "?" }))
 
@@ -294,7 +294,7 @@ describe("the reports of @effect/ai", () => {
       )
     }).pipe(withModel([
       ScriptedHttpClient.sse([
-        // OpenRouter sends reasoning in two places.
+        // OpenRouter sends the same reasoning in two members.
         ...["a", "b"].map((text) => ({
           choices: [{ delta: { reasoning: text, reasoning_details: [{ type: "reasoning.text", text, index: 0 }] } }]
         })),
@@ -306,7 +306,7 @@ describe("the reports of @effect/ai", () => {
       ])
     ])))
 
-  it.effect("#6615: a handler knows the id of its call, also among calls with the same parameters", () =>
+  it.effect("#6615: a handler can read the id of its call, even if several calls have the same parameters", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       const handlers = Waits.toLayer({
@@ -330,7 +330,7 @@ describe("the reports of @effect/ai", () => {
       assert.deepStrictEqual(yield* AiLanguageModel.CurrentToolCall, { id: "", name: "" })
     }))
 
-  it.effect("#6174: strict is said for each tool, and only true where the parameters allow it", () =>
+  it.effect("#6174: strict is sent for each tool, and is true only if the parameters allow it", () =>
     Effect.gen(function*() {
       const open = { name: Schema.String, nick: Schema.optional(Schema.String) }
       const closed = { name: Schema.String }
@@ -356,7 +356,7 @@ describe("the reports of @effect/ai", () => {
     }).pipe(withModel(() => answer("yes"))))
 
   for (const written of ["", "{}", "null"]) {
-    it.effect(`#6260: a tool without parameters is an object without members, and is called with ${JSON.stringify(written)}`, () =>
+    it.effect(`#6260: a tool without parameters has an empty object schema, and can be called with ${JSON.stringify(written)}`, () =>
       Effect.gen(function*() {
         const toolkit = Toolkit.make(Tool.make("Now", { success: Schema.String }))
         const handlers = toolkit.toLayer({ Now: () => Effect.succeed("noon") })

@@ -5,14 +5,14 @@ import { ScriptedHttpClient } from "effect-chat/testing"
 import { call, make, names, resultOf, settle, textOf, tool } from "../support/mcp/fakeServer.ts"
 
 describe("The tools of an MCP server", () => {
-  it.scopedLive("are all listed, page by page", () =>
+  it.scopedLive("are listed from all pages", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* make(["a", "b", "c", "d", "e"].map((name) => tool(name)))
 
       assert.deepStrictEqual(yield* names(toolSet), ["a", "b", "c", "d", "e"])
     }))
 
-  it.scopedLive("are listed to an end by a server whose cursor repeats", () =>
+  it.scopedLive("are listed once if the cursor of the server repeats", () =>
     Effect.gen(function*() {
       const { fake, server, toolSet } = yield* make([tool("a"), tool("b"), tool("c")])
       fake.pageSize = 0
@@ -22,7 +22,7 @@ describe("The tools of an MCP server", () => {
       assert.deepStrictEqual(yield* names(toolSet), [])
     }))
 
-  it.scopedLive("run in a turn, and the model has their result", () =>
+  it.scopedLive("run in a turn, and the model receives their results", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("look")])
 
@@ -30,7 +30,7 @@ describe("The tools of an MCP server", () => {
       assert.deepStrictEqual(fake.calls, ["look"])
     }))
 
-  it.scopedLive("have legal names that differ, the same in every run", () =>
+  it.scopedLive("have valid and different names, which are the same in every run", () =>
     Effect.gen(function*() {
       const long = "a-very-long-name-of-a-tool-that-is-far-beyond-the-limit-of-models-"
       const tools = [tool("read file"), tool("read.file"), tool(`${long}1`), tool(`${long}2`), tool("plain")]
@@ -45,7 +45,7 @@ describe("The tools of an MCP server", () => {
       assert.deepStrictEqual(one.fake.calls, ["read.file"])
     }))
 
-  it.scopedLive("of several servers merge, and one that cannot list costs only itself", () =>
+  it.scopedLive("of several servers can be merged, and a server that cannot list affects only its own tools", () =>
     Effect.gen(function*() {
       const [one, other] = yield* Effect.all([
         make([tool("a")], { prefix: "one" }),
@@ -58,14 +58,14 @@ describe("The tools of an MCP server", () => {
       assert.include(yield* names(set), "one_a")
     }))
 
-  it.scopedLive("are those that the program includes", () =>
+  it.scopedLive("are only the included ones", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* make([tool("a"), tool("b")], { include: ["b"] })
 
       assert.deepStrictEqual(yield* names(toolSet), ["b"])
     }))
 
-  it.scopedLive("change from the next step on when the server says so", () =>
+  it.scopedLive("change in the next step after a notification of the server", () =>
     Effect.gen(function*() {
       const { fake, server, toolSet } = yield* make([tool("a")])
       fake.tools = [tool("b"), tool("c"), tool("d")]
@@ -77,7 +77,7 @@ describe("The tools of an MCP server", () => {
       assert.deepStrictEqual(fake.calls, [])
     }))
 
-  it.scopedLive("have descriptions without invisible characters, and of a bounded length", () =>
+  it.scopedLive("have truncated descriptions without invisible characters", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* make([tool("a", { description: `Look\u200b\u{E0041}\u0000s${"x".repeat(5000)}` })])
       const [first] = yield* toolSet.current
@@ -87,8 +87,8 @@ describe("The tools of an MCP server", () => {
     }))
 })
 
-describe("A call of an MCP server's tool", () => {
-  it.scopedLive("needs an approval by default, but for read-only tools of a trusted server", () =>
+describe("A call of an MCP tool", () => {
+  it.scopedLive("needs an approval by default, except for read-only tools of a trusted server", () =>
     Effect.gen(function*() {
       const readOnly = tool("read", { annotations: { readOnlyHint: true } })
       const asked: Array<string> = []
@@ -125,7 +125,7 @@ describe("A call of an MCP server's tool", () => {
       assert.deepStrictEqual(fake.calls, [])
     }))
 
-  it.scopedLive("is cancelled once when its turn is stopped, and the next one works", () =>
+  it.scopedLive("is cancelled once when its turn is stopped, and the next call works", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("a"), tool("slow")])
       const chat = yield* LLMChat.make({ baseUrl: "http://server/v1", model: "m" }).pipe(
@@ -150,7 +150,7 @@ describe("A call of an MCP server's tool", () => {
       assert.deepStrictEqual(fake.calls, ["a", "slow", "a"])
     }))
 
-  it.scopedLive("that the server reports as failed is told with its text and its structured content", () =>
+  it.scopedLive("that the server reports as an error returns its text and its structured content", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("a")])
       fake.answer = () =>
@@ -165,7 +165,7 @@ describe("A call of an MCP server's tool", () => {
       assert.include(told, "ENOENT")
     }))
 
-  it.scopedLive("gives structured content without text as JSON, and nothing as a sentence", () =>
+  it.scopedLive("returns structured content without text as JSON, and an empty result as a sentence", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("a")])
       fake.answer = () => Promise.resolve({ content: [], structuredContent: { degrees: 21 } })
@@ -174,7 +174,7 @@ describe("A call of an MCP server's tool", () => {
       assert.strictEqual(textOf(yield* resultOf(toolSet, "a")), "The tool returned nothing.")
     }))
 
-  it.scopedLive("whose structured content breaks the tool's schema is a failure, also of a tool of the second page", () =>
+  it.scopedLive("fails if the structured content violates the output schema, even for a tool of the second page", () =>
     Effect.gen(function*() {
       const outputSchema = {
         type: "object" as const,
@@ -193,7 +193,7 @@ describe("A call of an MCP server's tool", () => {
       }
     }))
 
-  it.scopedLive("gives images as parts, and no base64 in the text", () =>
+  it.scopedLive("returns images as parts, and no base64 in the text", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("a")])
       fake.answer = () =>
@@ -211,7 +211,7 @@ describe("A call of an MCP server's tool", () => {
       assert.deepStrictEqual(message?.role === "tool" ? message.media?.map(({ type }) => type) : [], ["image"])
     }))
 
-  it.scopedLive("on a connection that is gone connects again, and is not made again", () =>
+  it.scopedLive("on a lost connection reconnects, and is not retried", () =>
     Effect.gen(function*() {
       const { client, fake, toolSet } = yield* make([tool("a")])
       fake.answer = async () => {
@@ -228,7 +228,7 @@ describe("A call of an MCP server's tool", () => {
       assert.deepStrictEqual(fake.calls, ["a", "a"])
     }))
 
-  it.scopedLive("that takes too long is a result, and no failed turn", () =>
+  it.scopedLive("that takes too long has a failure as its result, and the turn continues", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("a")], { timeout: "50 millis" })
       fake.answer = () => new Promise(() => {})
@@ -236,7 +236,7 @@ describe("A call of an MCP server's tool", () => {
       assert.include(textOf(yield* resultOf(toolSet, "a")), "did not answer in time")
     }))
 
-  it.scopedLive("tells nothing of the connection", () =>
+  it.scopedLive("on a closed connection without reconnect reports the lost connection", () =>
     Effect.gen(function*() {
       const { client, toolSet } = yield* make([tool("a")], { reconnect: undefined })
       yield* Effect.promise(() => client.close())
@@ -247,7 +247,7 @@ describe("A call of an MCP server's tool", () => {
     }))
 })
 
-describe("The scope of an MCP server's tools", () => {
+describe("Closing the scope of an MCP tool set", () => {
   it.live("closes the client", () =>
     Effect.gen(function*() {
       const client = yield* Effect.scoped(Effect.map(make([tool("a")]), ({ client }) => client))
@@ -255,7 +255,7 @@ describe("The scope of an MCP server's tools", () => {
       assert.isUndefined(client.transport)
     }).pipe(Effect.provide(Layer.empty)))
 
-  it.scopedLive("cancels none of a thousand finished calls", () =>
+  it.scopedLive("sends no cancellation for a thousand finished calls", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("a")])
       const script = Array.from({ length: 20 }, () => [

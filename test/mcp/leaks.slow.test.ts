@@ -16,7 +16,7 @@ const turns = 1000
 setFlagsFromString("--expose_gc")
 const collectGarbage: () => void = runInNewContext("gc")
 
-/** The signals of a client's requests that are not garbage: the SDK never removes its listeners from them. */
+/** The signals of requests that are not garbage-collected. The SDK never removes its listeners from them. */
 const signalsOf = (client: Client) => {
   const signals: Array<WeakRef<AbortSignal>> = []
   const request = client.request.bind(client)
@@ -27,7 +27,7 @@ const signalsOf = (client: Client) => {
   return { all: signals, kept: () => signals.filter((signal) => signal.deref() !== undefined).length }
 }
 
-/** What the SDK's client keeps of requests that it has not finished. */
+/** The state of unfinished requests in the client of the SDK. */
 const unfinished = (client: Client): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     ["_responseHandlers", "_progressHandlers", "_timeoutInfo"].map((name) => {
@@ -40,7 +40,7 @@ const none = { _responseHandlers: 0, _progressHandlers: 0, _timeoutInfo: 0 }
 
 const resources = (kind: string) => process.getActiveResourcesInfo().filter((name) => name === kind).length
 
-/** Runs turns with one call each, and counts how the calls ended. Returns what the turns leave behind. */
+/** Runs turns with one call each, and counts the outcomes. Returns the resources that remain afterwards. */
 const run = (
   toolSet: ToolSet.ToolSet,
   kinds: ReadonlyArray<string>,
@@ -117,7 +117,7 @@ describe("A thousand turns with the tools of a client", () => {
       assert.deepStrictEqual(left, { fibers: 0, roots: 0, timers: 0 })
       assert.deepStrictEqual(unfinished(client), none)
       assert.lengthOf(signals.all, turns)
-      // The last one can still be on the stack.
+      // The last signal can still be on the stack.
       assert.isAtMost(signals.kept(), 1)
     }), 120_000)
 
@@ -157,7 +157,7 @@ describe("A thousand turns with the tools of a client", () => {
 
       assert.deepStrictEqual(listeners.after, listeners.before)
       assert.deepStrictEqual(unfinished(client), none)
-      // The handle of a child that has ended closes a little later.
+      // The handle of an exited child closes a little later.
       yield* settle
       assert.strictEqual(resources("ProcessWrap"), children)
     }), 120_000)

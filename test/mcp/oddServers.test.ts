@@ -6,32 +6,32 @@ const listing = (...tools: ReadonlyArray<unknown>) => ({ "tools/list": { result:
 
 const object = { type: "object", properties: {} }
 
-/** What the model is told of a result of this form. */
+/** The result that the model receives for a result of the server. */
 const told = (result: Record<string, unknown>) =>
   Effect.gen(function*() {
     const { toolSet } = yield* odd({ ...listing(tool("a")), "tools/call": { result } })
     return textOf(yield* resultOf(toolSet, "a"))
   })
 
-describe("A tool that breaks the protocol does not hide the others", () => {
+describe("A tool list that violates the protocol", () => {
   const cases: ReadonlyArray<readonly [title: string, tool: object]> = [
     ["an output schema that does not compile", {
       outputSchema: { ...object, properties: { at: { $ref: "#/$defs/X" } } }
     }],
-    ["an output schema of a type that does not exist", {
+    ["an output schema with an unknown type", {
       outputSchema: { ...object, properties: { at: { type: "any" } } }
     }],
     ["an output schema without a type", { outputSchema: { anyOf: [object, object] } }],
-    ["a property whose schema is true", { inputSchema: { type: "object", properties: { at: true } } }],
+    ["a property with the schema true", { inputSchema: { type: "object", properties: { at: true } } }],
     ["no type at the root of its input schema", { inputSchema: { properties: {} } }],
     ["a list of types at the root of its input schema", { inputSchema: { type: ["object", "null"] } }],
     ["no input schema", { inputSchema: undefined }],
-    ["required members that are no list", { inputSchema: { ...object, required: true } }],
-    ["a description that is null", { description: null }],
-    ["annotations and icons of other forms", { annotations: ["read"], icons: "x", title: 1 }]
+    ["required members that are not a list", { inputSchema: { ...object, required: true } }],
+    ["the description null", { description: null }],
+    ["annotations and icons of another type", { annotations: ["read"], icons: "x", title: 1 }]
   ]
   for (const [title, more] of cases) {
-    it.scopedLive(title, () =>
+    it.scopedLive(`is read completely despite ${title}`, () =>
       Effect.gen(function*() {
         const odder = { name: "odd", description: "Odd.", inputSchema: object, ...more }
         const { toolSet } = yield* odd({
@@ -44,7 +44,7 @@ describe("A tool that breaks the protocol does not hide the others", () => {
       }))
   }
 
-  it.scopedLive("and keeps what is right in it, such as its annotations", () =>
+  it.scopedLive("keeps the valid members of a tool, such as its annotations", () =>
     Effect.gen(function*() {
       const readOnly = tool("a", { annotations: { readOnlyHint: true } })
       const { toolSet } = yield* odd(listing({ ...readOnly, outputSchema: { anyOf: [] } }, tool("b")), {
@@ -54,14 +54,14 @@ describe("A tool that breaks the protocol does not hide the others", () => {
       assert.deepStrictEqual(yield* names(toolSet), ["a"])
     }))
 
-  it.scopedLive("one without a name is left out", () =>
+  it.scopedLive("omits a tool without a name", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* odd(listing(tool("a"), { inputSchema: object }, null, tool("")))
 
       assert.deepStrictEqual(yield* names(toolSet), ["a"])
     }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
 
-  it.scopedLive("one that runs as a task only is left out: a call would always fail", () =>
+  it.scopedLive("omits a tool that can only run as a task", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* make([
         tool("a"),
@@ -72,7 +72,7 @@ describe("A tool that breaks the protocol does not hide the others", () => {
       assert.deepStrictEqual(yield* names(toolSet), ["a", "b"])
     }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
 
-  it.scopedLive("one without parameters is offered with an empty object", () =>
+  it.scopedLive("contains tools without parameters, which have an empty object schema", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* odd(listing({ name: "a", inputSchema: { type: "object" } }))
 
@@ -81,7 +81,7 @@ describe("A tool that breaks the protocol does not hide the others", () => {
 })
 
 describe("A server without tools", () => {
-  it.scopedLive("has none, and no failure", () =>
+  it.scopedLive("has an empty list and no failure", () =>
     Effect.gen(function*() {
       const { requests, toolSet } = yield* odd({})
 
@@ -91,8 +91,8 @@ describe("A server without tools", () => {
     }))
 })
 
-describe("A result that breaks the protocol reaches the model", () => {
-  it.scopedLive("with blocks of unknown kinds as JSON, without their data", () =>
+describe("A result that violates the protocol is sent to the model", () => {
+  it.scopedLive("with blocks of unknown types as JSON, without base64 data", () =>
     Effect.gen(function*() {
       const data = "QUJD".repeat(100)
       const text = yield* told({
@@ -104,19 +104,19 @@ describe("A result that breaks the protocol reaches the model", () => {
       assert.notInclude(text, "QUJD")
     }))
 
-  it.scopedLive("with a text in place of a list", () =>
+  it.scopedLive("with a text instead of a list", () =>
     Effect.map(told({ content: "Hello" }), (text) => assert.strictEqual(text, "Hello")))
 
-  it.scopedLive("with one block in place of a list", () =>
+  it.scopedLive("with one block instead of a list", () =>
     Effect.map(told({ content: { type: "text", text: "Hello" } }), (text) => assert.strictEqual(text, "Hello")))
 
-  it.scopedLive("in the form of the first version", () =>
+  it.scopedLive("in the format of the first protocol version", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* told({ toolResult: { content: [{ type: "text", text: "Hello" }] } }), "Hello")
       assert.strictEqual(yield* told({ toolResult: "Hello" }), "Hello")
     }))
 
-  it.scopedLive("as members of the result itself", () =>
+  it.scopedLive("with its content in other members", () =>
     Effect.map(
       told({ success: true, rows: [1], _meta: {} }),
       (text) => assert.strictEqual(text, "{\"success\":true,\"rows\":[1]}")
@@ -125,7 +125,7 @@ describe("A result that breaks the protocol reaches the model", () => {
   it.scopedLive("with structured content that is a list", () =>
     Effect.map(told({ structuredContent: [1, 2] }), (text) => assert.strictEqual(text, "[1,2]")))
 
-  it.scopedLive("with its text also where the structured content breaks the tool's schema", () =>
+  it.scopedLive("with its text, even if the structured content violates the output schema", () =>
     Effect.gen(function*() {
       const strict = tool("a", { outputSchema: { type: "object", properties: {}, additionalProperties: false } })
       const { fake, toolSet } = yield* make([strict])
@@ -139,7 +139,7 @@ describe("A result that breaks the protocol reaches the model", () => {
 })
 
 describe("A resource in a result", () => {
-  it.scopedLive("keeps its address, kind and description", () =>
+  it.scopedLive("keeps its URI, type and description", () =>
     Effect.gen(function*() {
       const text = yield* told({
         content: [

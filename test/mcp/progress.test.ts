@@ -8,7 +8,7 @@ import { call, make, resultOf, settle, textOf, tool } from "../support/mcp/fakeS
 
 const done = { content: [{ type: "text" as const, text: "done" }] }
 
-/** A server whose tool sends progress some times, with a pause before each. */
+/** A server with a tool that sends progress several times, each after a pause. */
 const working = (times: number, pause: number, options: McpToolSet.Options) =>
   Effect.tap(make([tool("work")], options), ({ fake }) => {
     fake.answer = async (_name, { progress, signal }) => {
@@ -21,7 +21,7 @@ const working = (times: number, pause: number, options: McpToolSet.Options) =>
   })
 
 describe("The progress of a call", () => {
-  it.scopedLive("is received in order, with the tool and the call, before the result", () =>
+  it.scopedLive("is received in order and before the result, with the tool and the call", () =>
     Effect.gen(function*() {
       const received: Array<McpToolSet.Progress> = []
       const { toolSet } = yield* working(3, 0, {
@@ -48,7 +48,7 @@ describe("The progress of a call", () => {
       assert.deepStrictEqual(new Set(received.map(({ callId }) => callId)), new Set([start?.callId]))
     }))
 
-  it.scopedLive("of a receiver that fails is logged, and costs neither the call nor the next message", () =>
+  it.scopedLive("is received after a defect of onProgress, which is logged and does not fail the call", () =>
     Effect.gen(function*() {
       const received: Array<number> = []
       const { toolSet } = yield* working(2, 0, {
@@ -62,7 +62,7 @@ describe("The progress of a call", () => {
       assert.deepStrictEqual(received, [1, 2])
     }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
 
-  it.scopedLive("ends with a stop, also within a receiver", () =>
+  it.scopedLive("ends when the turn is stopped, even during onProgress", () =>
     Effect.gen(function*() {
       let interrupted = 0
       const { fake, toolSet } = yield* working(2, 0, {
@@ -80,14 +80,14 @@ describe("The progress of a call", () => {
       assert.strictEqual(interrupted, 1)
     }))
 
-  it.scopedLive("restarts the time limit of the call, also if the program does not receive it", () =>
+  it.scopedLive("restarts the timeout of the call, even without onProgress", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* working(5, 100, { timeout: "300 millis" })
 
       assert.strictEqual(textOf(yield* resultOf(toolSet, "work")), "done")
     }))
 
-  it.scopedLive("does not restart the limit of the whole call, at whose end the server is told", () =>
+  it.scopedLive("does not restart maxTotalTimeout, after which the call is cancelled", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* working(1000, 20, { timeout: "10 seconds", maxTotalTimeout: "200 millis" })
 
@@ -96,7 +96,7 @@ describe("The progress of a call", () => {
       assert.deepStrictEqual(fake.cancelled, ["The call was stopped"])
     }))
 
-  it.scopedLive("that ends leaves the limit of the whole call", () =>
+  it.scopedLive("is not required for maxTotalTimeout", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("work")], { timeout: "10 seconds", maxTotalTimeout: "100 millis" })
       fake.answer = () => new Promise(() => {})
@@ -104,7 +104,7 @@ describe("The progress of a call", () => {
       assert.include(textOf(yield* resultOf(toolSet, "work")), "did not answer in time")
     }))
 
-  it.scopedLive("is not needed where the limits are infinite", () =>
+  it.scopedLive("is not required if the timeouts are infinite", () =>
     Effect.gen(function*() {
       const { toolSet } = yield* working(1, 50, {
         timeout: Duration.infinity,

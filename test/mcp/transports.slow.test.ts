@@ -34,10 +34,10 @@ const filesystem = (directory: string) => published("@modelcontextprotocol/serve
 
 const everything = () => published("@modelcontextprotocol/server-everything/dist/index.js", "stdio")
 
-/** By other authors, and with a version of the SDK from a year before ours. */
+/** Servers of other authors, one with an SDK that is a year older. */
 const thinking = () => published("mcp-sequentialthinking-tools/dist/index.js")
 
-/** What the model is told of a call. */
+/** The result that the model receives for a call. */
 const resultOf = (toolSet: ToolSet.ToolSet, name: string, args: object = {}) =>
   Effect.gen(function*() {
     const chat = yield* LLMChat.make({ baseUrl: "http://server/v1", model: "m" })
@@ -71,7 +71,7 @@ describe("A server over stdio", () => {
       assert.isFalse(isRunning(pid))
     }), 60_000)
 
-  it.scopedLive("that dies is started again at the next call", () =>
+  it.scopedLive("is restarted by the next call after it exits", () =>
     Effect.gen(function*() {
       const toolSet = yield* McpToolSet.fromClient(yield* connected(own()), {
         needsApproval: false,
@@ -86,7 +86,7 @@ describe("A server over stdio", () => {
       assert.notStrictEqual(second, first)
     }), 60_000)
 
-  it.scopedLive("of another author serves its files, and refuses others", () =>
+  it.scopedLive("of another author reads files in its folder, and refuses others", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* fs.makeTempDirectoryScoped({ prefix: "effect-chat-mcp-" })
@@ -104,14 +104,14 @@ describe("A server over stdio", () => {
     }).pipe(Effect.provide(NodeContext.layer)), 60_000)
 })
 
-describe("The server with everything that the protocol has", () => {
+describe("The reference server with all features", () => {
   const make = (options?: McpToolSet.Options) =>
     Effect.flatMap(
       connected(everything()),
       (client) => McpToolSet.fromClient(client, { needsApproval: false, ...options })
     )
 
-  it.scopedLive("offers its tools, but those that run as tasks only", () =>
+  it.scopedLive("offers its tools, except those that can only run as a task", () =>
     Effect.gen(function*() {
       const toolSet = yield* make()
       const names = (yield* toolSet.current).map(({ name }) => name)
@@ -120,7 +120,7 @@ describe("The server with everything that the protocol has", () => {
       assert.notInclude(names, "simulate-research-query")
     }), 60_000)
 
-  it.scopedLive("gives each kind of content", () =>
+  it.scopedLive("returns each type of content", () =>
     Effect.gen(function*() {
       const toolSet = yield* make()
       const results = yield* Effect.forEach(
@@ -147,7 +147,7 @@ describe("The server with everything that the protocol has", () => {
     }), 60_000)
 
   it.scopedLive(
-    "gives the progress of a long call, and outlives the limit without progress",
+    "sends the progress of a long call, which may exceed the timeout without progress",
     () =>
       Effect.gen(function*() {
         const received: Array<McpToolSet.Progress> = []
@@ -158,7 +158,7 @@ describe("The server with everything that the protocol has", () => {
         const result = yield* resultOf(toolSet, "trigger-long-running-operation", { duration: 2, steps: 4 })
 
         assert.include(result, "completed")
-        // The last one comes with the result: the SDK loses it or not.
+        // The SDK may lose the last one, which arrives together with the result.
         assert.deepStrictEqual(received.slice(0, 3).map(({ progress, total }) => [progress, total]), [[1, 4], [2, 4], [
           3,
           4
@@ -185,7 +185,7 @@ describe("A server of another author with an older SDK", () => {
     }), 60_000)
 })
 
-/** A server whose sessions can be forgotten. Requests of those get a status. */
+/** A server that can forget its sessions. Requests of forgotten sessions receive a status. */
 const httpServer = (status = 404, body = "") =>
   Effect.acquireRelease(
     Effect.promise(async () => {
@@ -203,7 +203,7 @@ const httpServer = (status = 404, body = "") =>
           calls.push("look")
           return { content: [{ type: "text", text: "seen" }] }
         })
-        // The types of the SDK do not agree under `exactOptionalPropertyTypes`.
+        // The types of the SDK are incompatible with `exactOptionalPropertyTypes`.
         await server.connect(transport as Transport)
         return transport
       }
@@ -239,7 +239,7 @@ describe("A server over streamable HTTP", () => {
     [503, "Unknown mcp-session-id"]
   ]
   it.scopedLive.each(forgetful)(
-    "that forgot the session gets a new one, and the call is not made again (%s)",
+    "that forgot the session gets a new session, and the call is not retried (%s)",
     ([status, body]) =>
       Effect.gen(function*() {
         const server = yield* httpServer(status, body)
@@ -261,7 +261,7 @@ describe("A server over streamable HTTP", () => {
     60_000
   )
 
-  it.live("is told of the session's end when the scope closes", () =>
+  it.live("receives the end of the session when the scope closes", () =>
     Effect.scoped(Effect.gen(function*() {
       const server = yield* httpServer()
       yield* Effect.scoped(Effect.gen(function*() {

@@ -1,6 +1,6 @@
 /**
- * What the store does in a database that is not as it left it, or not free. The suite in `HistoryStore.test.ts` has the
- * rest.
+ * The SQL store with damaged rows, missing tables, broken connections and transactions of the program. `HistoryStore.test.ts`
+ * runs the suite of all stores.
  */
 import { Reactivity } from "@effect/experimental"
 import { Migrator, SqlClient, Statement } from "@effect/sql"
@@ -12,13 +12,13 @@ import { SqlHistoryStore } from "effect-chat/sql"
 import { file, turn } from "../support/databases.ts"
 import * as Postgres from "../support/postgres.ts"
 
-/** A store, and its database by hand. */
+/** A store, and a direct connection to its database. */
 class Stored extends Context.Tag("effect-chat/test/sql/SqlHistoryStore.test/Stored")<Stored, {
   readonly store: HistoryStore.Service
   readonly query: (statement: string) => Effect.Effect<ReadonlyArray<unknown>>
 }>() {}
 
-/** A time for rows by hand. */
+/** A time for rows that tests insert. */
 const time = "CURRENT_TIMESTAMP"
 
 const sqlite = Layer.scoped(
@@ -50,14 +50,15 @@ const databases: Record<string, Layer.Layer<Stored, unknown>> = {
 for (const [name, stored] of Object.entries(databases)) {
   layer(Layer.orDie(stored), { excludeTestServices: true, timeout: 60_000 })(`The store in ${name}`, (it) => {
     const damages = {
-      "a message that is no JSON":
+      "a message that is not JSON":
         `UPDATE effect_chat_messages SET message = '{"role":"us' WHERE conversation = 'bad 0'`,
-      "a message of no role": `UPDATE effect_chat_messages SET message = '{"role":"x"}' WHERE conversation = 'bad 1'`,
-      "usage that is none": `UPDATE effect_chat_conversations SET usage = '[]' WHERE id = 'bad 2'`,
-      "settings that are none": `UPDATE effect_chat_conversations SET settings = '' WHERE id = 'bad 3'`
+      "a message with an unknown role":
+        `UPDATE effect_chat_messages SET message = '{"role":"x"}' WHERE conversation = 'bad 1'`,
+      "invalid usage": `UPDATE effect_chat_conversations SET usage = '[]' WHERE id = 'bad 2'`,
+      "invalid settings": `UPDATE effect_chat_conversations SET settings = '' WHERE id = 'bad 3'`
     }
 
-    it.effect("names the conversation of rows that do not decode, and continues with the others", () =>
+    it.effect("reports the conversation of rows that do not decode, and can read the others", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         const ids = Object.keys(damages).map((_, index) => `bad ${index}`)
@@ -76,7 +77,7 @@ for (const [name, stored] of Object.entries(databases)) {
         for (const id of ids) assert.isTrue(yield* store.remove(id))
       }))
 
-    it.effect("fails with the conversation's id if the stored version is not an integer", () =>
+    it.effect("fails with the id of the conversation if the stored version is not an integer", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         yield* store.append(turn("versionless", 0))
@@ -88,7 +89,7 @@ for (const [name, stored] of Object.entries(databases)) {
         yield* store.remove("versionless")
       }))
 
-    it.effect("keeps ids and prompts as people write them", () =>
+    it.effect("stores ids and prompts as readable text", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         yield* store.append({ ...turn("user/42: 'Ada'", 0), systemPrompt: "Sois bref, s'il te plaît." })
@@ -98,7 +99,7 @@ for (const [name, stored] of Object.entries(databases)) {
         )
       }))
 
-    it.effect("leaves no message of a conversation that is removed or cleared", () =>
+    it.effect("deletes all messages of a conversation that is removed or cleared", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         for (const id of ["removed", "cleared"]) yield* store.append(turn(id, 0))
@@ -110,7 +111,7 @@ for (const [name, stored] of Object.entries(databases)) {
         )
       }))
 
-    it.effect("lists more conversations than a page has, each once", () =>
+    it.effect("lists more conversations than a page contains, each once", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         yield* query(`
@@ -123,7 +124,7 @@ for (const [name, stored] of Object.entries(databases)) {
         assert.strictEqual(new Set(listed).size, 1_201)
       }))
 
-    it.effect("fails with the conversation's id if the tables do not exist", () =>
+    it.effect("fails with the id of the conversation if the tables do not exist", () =>
       Effect.gen(function*() {
         const { query, store } = yield* Stored
         yield* query("ALTER TABLE effect_chat_messages RENAME TO elsewhere")
@@ -138,7 +139,7 @@ for (const [name, stored] of Object.entries(databases)) {
           assert(error._tag === "HistoryStoreError")
           assert.strictEqual(error.conversationId, "lost")
         }
-        // Nothing of the turn that failed is there, and it can be stored again.
+        // No part of the failed turn is stored, and it can be stored again.
         assert.isTrue(Option.isNone(yield* store.load("lost")))
         assert.strictEqual(yield* store.append(turn("lost", 0)), 1)
       }))
@@ -146,10 +147,10 @@ for (const [name, stored] of Object.entries(databases)) {
 }
 
 describe("SqlHistoryStore.layer", () => {
-  it.effect("refuses a database that it has no tables for", () =>
+  it.effect("refuses a database that is not supported", () =>
     Effect.gen(function*() {
       const client = yield* SqlClient.make({
-        acquirer: Effect.dieMessage("nothing is asked of it"),
+        acquirer: Effect.dieMessage("the connection is not used"),
         compiler: Statement.makeCompiler({
           dialect: "mysql",
           placeholder: () => "?",
@@ -170,7 +171,7 @@ else {
   layer(Postgres.layerShared, { excludeTestServices: true, timeout: 60_000 })(
     "SqlHistoryStore.layer on PostgreSQL",
     (it) => {
-      /** A new database with its store. */
+      /** A new database with a store. */
       const fresh = (config?: PgClient.PgClientConfig) =>
         Effect.gen(function*() {
           const { createDatabase } = yield* Postgres.Postgres
@@ -179,7 +180,7 @@ else {
           return { client, store: yield* Effect.provideService(SqlHistoryStore.make, SqlClient.SqlClient, client), url }
         })
 
-      it.scoped("ignores the names that a client gives to columns", () =>
+      it.scoped("ignores name transformations of the client", () =>
         Effect.gen(function*() {
           const { store } = yield* fresh({
             transformQueryNames: (name) => name.toUpperCase(),
@@ -191,7 +192,7 @@ else {
           assert.strictEqual(stored.messages.length, 4)
         }))
 
-      it.scoped("stores a turn within the program's own transaction, with it or not at all", () =>
+      it.scoped("stores a turn in a transaction of the program, only if the transaction commits", () =>
         Effect.gen(function*() {
           const { client, store } = yield* fresh()
           yield* Effect.flip(client.withTransaction(Effect.zipRight(store.append(turn("a", 0)), Effect.fail("no"))))
@@ -200,7 +201,7 @@ else {
           assert.isTrue(Option.isSome(yield* store.load("a")))
         }))
 
-      it.scoped("keeps a SQLite file out of the transaction of another client", () =>
+      it.scoped("does not use the transaction of another client for a SQLite file", () =>
         Effect.gen(function*() {
           const { client } = yield* fresh()
           const { store } = yield* file
@@ -214,7 +215,7 @@ else {
           assert.isTrue(Option.isSome(yield* store.load("a")))
         }))
 
-      it.scoped("fails with a typed error if the connection breaks within a turn, and continues with another one", () =>
+      it.scoped("fails with a typed error if the connection breaks during a write, and continues with another connection", () =>
         Effect.gen(function*() {
           const { client, store } = yield* fresh()
           yield* client.unsafe(`
@@ -229,7 +230,7 @@ else {
           assert.strictEqual(yield* store.append(turn("a", 0)), 1)
         }))
 
-      it.scoped("fails with a typed error if a commit does", () =>
+      it.scoped("fails with a typed error if COMMIT fails", () =>
         Effect.gen(function*() {
           const { client, store } = yield* fresh()
           yield* client.unsafe(`
@@ -242,7 +243,7 @@ else {
           assert.isTrue(Option.isNone(yield* store.load("a")))
         }))
 
-      it.scoped("keeps its guarantees if the database is serializable", () =>
+      it.scoped("never loses a turn if the isolation level is serializable", () =>
         Effect.gen(function*() {
           const { client, url } = yield* fresh()
           const [{ name } = { name: "" }] = yield* client<{ name: string }>`SELECT current_database() AS name`
@@ -259,7 +260,7 @@ else {
           assert.deepStrictEqual(lost, Array.from({ length: 19 }, () => "ConflictError" as const))
         }), 30_000)
 
-      it.scoped("starts without the right to create if the tables exist", () =>
+      it.scoped("starts without the CREATE privilege if the tables exist", () =>
         Effect.gen(function*() {
           const { client, url } = yield* fresh()
           yield* client.unsafe(`
@@ -273,7 +274,7 @@ else {
           assert.strictEqual(version, 1)
         }))
 
-      it.scoped("lets many programs start at once on an empty database", () =>
+      it.scoped("allows many programs to start at the same time with an empty database", () =>
         Effect.gen(function*() {
           const { createDatabase } = yield* Postgres.Postgres
           const url = yield* createDatabase

@@ -1,5 +1,5 @@
 /**
- * What the store does with a file that other programs use too.
+ * The SQLite store with a file that other programs also use.
  */
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
@@ -11,7 +11,7 @@ import { copyFileSync } from "node:fs"
 import { file, folder, turn } from "../support/databases.ts"
 
 describe("Sqlite.layer", () => {
-  it.scopedLive("waits for another program that writes, without blocking this one, and continues", () =>
+  it.scopedLive("waits for a writing program without blocking its own program, and continues", () =>
     Effect.gen(function*() {
       const { other, store } = yield* file
       other.exec("BEGIN IMMEDIATE")
@@ -25,13 +25,13 @@ describe("Sqlite.layer", () => {
       other.exec("COMMIT")
 
       assert.strictEqual(yield* Fiber.join(write), 1)
-      // Neither keeps a lock.
+      // Neither program holds a lock.
       other.exec("BEGIN IMMEDIATE")
       other.exec("ROLLBACK")
       assert.strictEqual(yield* store.append(turn("a", 1)), 2)
     }))
 
-  it.scoped("fails after ten seconds with a typed error, and works again as soon as the file is free", () =>
+  it.scoped("fails with a typed error after ten seconds, and works again as soon as the file is unlocked", () =>
     Effect.gen(function*() {
       const { other, store } = yield* file
       other.exec("BEGIN IMMEDIATE")
@@ -46,7 +46,7 @@ describe("Sqlite.layer", () => {
       assert.strictEqual(yield* store.append(turn("a", 0)), 1)
     }))
 
-  it.scopedLive("fails typed after its scope is closed", () =>
+  it.scopedLive("fails with a typed error after its scope is closed", () =>
     Effect.gen(function*() {
       const filename = `${yield* folder}/chats.db`
       const store = yield* Effect.provide(HistoryStore.HistoryStore, Sqlite.layer({ filename }))
@@ -54,7 +54,7 @@ describe("Sqlite.layer", () => {
       assert.strictEqual((yield* Effect.flip(store.append(turn("a", 0))))._tag, "HistoryStoreError")
     }))
 
-  it.scoped("writes times of the Clock", () =>
+  it.scoped("stores times of the Clock", () =>
     Effect.gen(function*() {
       const { other, store } = yield* file
       yield* TestClock.setTime(Duration.toMillis("1 day"))
@@ -66,7 +66,7 @@ describe("Sqlite.layer", () => {
       ])
     }))
 
-  it.scoped("finds after a restart what it stored, and the file in WAL mode", () =>
+  it.scoped("reads the stored conversations after a restart, and uses WAL mode", () =>
     Effect.gen(function*() {
       const filename = `${yield* folder}/chats.db`
       const store = Effect.provide(
@@ -84,7 +84,7 @@ describe("Sqlite.layer", () => {
       other.close()
     }))
 
-  it.scoped("leaves everything in the file itself when its scope closes, so that a copy of the file is a backup", () =>
+  it.scoped("stores everything in the file itself when its scope closes, so that a copy of the file is a backup", () =>
     Effect.gen(function*() {
       const filename = `${yield* folder}/chats.db`
       const copy = `${yield* folder}/copy.db`
@@ -96,7 +96,7 @@ describe("Sqlite.layer", () => {
       assert.isTrue(Option.isSome(yield* use(copy, (store) => store.load("a"))))
     }))
 
-  it.scopedLive("closes without a wait while another program reads", () =>
+  it.scopedLive("closes immediately while another program reads", () =>
     Effect.gen(function*() {
       const filename = `${yield* folder}/chats.db`
       const store = Effect.flatMap(HistoryStore.HistoryStore, (store) => store.append(turn("a", 0)))

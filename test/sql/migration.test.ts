@@ -1,6 +1,6 @@
 /**
- * What the release before stored turns wrote, read by this one. That release itself wrote the data in
- * `test/support/olderRelease`: a SQLite database, as SQL, and a folder of files, both of the same conversations.
+ * Reads data of the last release without stored turns. That release wrote the data in `test/support/olderRelease`: a SQLite
+ * database as SQL and a folder of files, with the same conversations.
  */
 import { NodeContext } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
@@ -68,7 +68,7 @@ const check = Effect.gen(function*() {
   assert.strictEqual((yield* load("tools")).messages.length, 4)
 })
 
-/** Continues the conversations with another server and prompt than they had. */
+/** Continues the conversations with another server and system prompt. */
 const goOn = Effect.gen(function*() {
   const manager = yield* ChatManager.make({ config })
   for (const id of ["ada", "own", "cleared"]) yield* Effect.flatMap(manager.getChat(id), (chat) => chat.chat("next"))
@@ -86,7 +86,7 @@ const goOn = Effect.gen(function*() {
 
 const all = Effect.zipRight(check, goOn)
 
-describe("Data that the release before stored turns wrote", () => {
+describe("Data of the release before turns were stored", () => {
   it.scoped("is migrated in a SQLite file", () =>
     Effect.gen(function*() {
       const filename = `${yield* folder}/chats.db`

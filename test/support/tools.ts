@@ -75,11 +75,11 @@ export const eventsOf = (
 /** The response of a turn, with or without a stream. */
 export const respond = (
   chat: LLMChat.Service,
-  form: "whole" | "streamed",
+  form: "complete" | "streamed",
   input: Turn.Input,
   options: Turn.Options
 ): Effect.Effect<ChatResponse.ChatResponse, ChatError.ChatError> =>
-  form === "whole" ? chat.chat(input, options) : Effect.flatMap(
+  form === "complete" ? chat.chat(input, options) : Effect.flatMap(
     Stream.runLast(chat.chatEvents(input, options)),
     (last) =>
       Option.isSome(last) && last.value._tag === "Finish"

@@ -1,21 +1,20 @@
 /**
- * This library's errors as those of `@effect/ai`. The error that is converted is always the `cause`.
+ * Converts errors of this library to errors of `@effect/ai`. The original error is the `cause`.
  */
 import * as AiError from "@effect/ai/AiError"
 import * as Option from "effect/Option"
 import type { ChatError } from "../../ChatError.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 
-/** The module that errors name. */
+/** The `module` of the errors. */
 export const module = "AiLanguageModel"
 
-/** Where a call went, and which method made it. */
+/** The server and the method of a call. */
 export interface Call {
   readonly method: "generateText" | "streamText"
   readonly config: Pick<LLMConfig, "baseUrl">
 }
 
-/** The error that `@effect/ai` has for it. */
 export const toAiError = ({ config, method }: Call) => (cause: ChatError): AiError.AiError => {
   const description = cause.message
   const common = { module, method, description, cause }
@@ -36,7 +35,7 @@ export const toAiError = ({ config, method }: Call) => (cause: ChatError): AiErr
     response: { status: cause.status, headers: {} },
     ...(cause.body === undefined ? {} : { body: cause.body })
   }
-  // The Schema of this error has no `cause`, and validation would remove it.
+  // The Schema of this error has no `cause`, so validation would remove it.
   return new AiError.HttpResponseError(details, { disableValidation: true })
 }
 

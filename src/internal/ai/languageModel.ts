@@ -1,5 +1,5 @@
 /**
- * A model of `@effect/ai` over a completions service.
+ * Implements the `LanguageModel` of `@effect/ai` with a completions service.
  */
 import type * as AiError from "@effect/ai/AiError"
 import * as IdGenerator from "@effect/ai/IdGenerator"
@@ -91,7 +91,10 @@ const toRequest = (
     return { config, conversation, ...format, options: { ...settings, ...tools, ...format.options } }
   })
 
-/** What asks for an answer by a Schema: a form, or words for servers that take no form. */
+/**
+ * The messages and the response format that ask for an answer in a Schema. Without the format `json_schema`, the messages
+ * also contain the JSON Schema as an instruction.
+ */
 const toFormat = (
   { responseFormat }: LanguageModel.ProviderOptions,
   messages: ReadonlyArray<ChatMessage>,
@@ -101,19 +104,22 @@ const toFormat = (
   return Either.map(
     Either.try({
       try: () => shapeOf(responseFormat.schema),
-      catch: (cause) => new InvalidRequestError({ message: "The Schema of the answer has no JSON Schema", cause })
+      catch: (cause) =>
+        new InvalidRequestError({ message: "The Schema of the answer cannot be converted to JSON Schema", cause })
     }),
     ({ schema }) => {
-      const form = formatOf(config.wire.structuredOutput, responseFormat.objectName, schema)
-      const asked = form?.type === "json_schema" ? messages : withInstruction(messages, schema)
-      return { messages: asked, options: { responseFormat: form } }
+      const format = formatOf(config.wire.structuredOutput, responseFormat.objectName, schema)
+      return {
+        messages: format?.type === "json_schema" ? messages : withInstruction(messages, schema),
+        options: { responseFormat: format }
+      }
     }
   )
 }
 
 /**
- * The text of an answer. Of one that is to be a value, the JSON in it: models put it into a fence, or between sentences.
- * Where there is none, `@effect/ai` says what is wrong with the text.
+ * The text of an answer. If the request has a Schema, this is only the JSON in the text, because models write code fences
+ * and sentences around it. Without valid JSON it is the complete text, and `@effect/ai` reports what is wrong with it.
  */
 const textOf = (
   response: ChatResponse,

@@ -1,5 +1,5 @@
 /**
- * Prompts of `@effect/ai` → messages.
+ * Converts prompts of `@effect/ai` to messages.
  */
 import * as AiError from "@effect/ai/AiError"
 import type * as Prompt from "@effect/ai/Prompt"
@@ -9,17 +9,16 @@ import type { AssistantMessage, ChatMessage, ContentPart, ToolMessage } from "..
 import type { ToolCall } from "../../ChatResponse.ts"
 import { asText, defined } from "../json.ts"
 import { type Call, module } from "./errors.ts"
-import { type Echo, echoIn, type EchoMemory, key } from "./metadata.ts"
+import { type Echo, echoIn, type EchoMemory, metadataKey } from "./metadata.ts"
 
-/** What else decides how a prompt is sent. */
 export interface Options {
   readonly method: Call["method"]
   readonly memory: EchoMemory
-  /** The parameters of a call as the model gave them, from those that a handler gets. */
+  /** Encodes the parameters of a call. Prompts contain them decoded. */
   readonly encode: (name: string, params: unknown) => unknown
 }
 
-/** The messages of a prompt. Fails for a file that no server reads. */
+/** Converts a prompt. Fails if no server can read one of its files. */
 export const toMessages = (
   prompt: Prompt.Prompt,
   options: Options
@@ -44,7 +43,7 @@ export const toMessages = (
     return messages
   })
 
-/** A text where there is nothing else: some servers read no parts. */
+/** Converts a single text to a string instead of a part, because some servers do not accept parts. */
 const toContent = (
   parts: ReadonlyArray<Prompt.UserMessagePart>,
   method: Call["method"]
@@ -64,8 +63,8 @@ const toFile = (
 ): Either.Either<ContentPart, AiError.MalformedInput> => {
   const type = mediaType.toLowerCase()
   if (type.startsWith("image/")) {
-    const detail = options[key]?.["detail"]
-    const url = addressOf(data, type === "image/*" ? "image/jpeg" : type)
+    const detail = options[metadataKey]?.["detail"]
+    const url = urlOf(data, type === "image/*" ? "image/jpeg" : type)
     return Either.right(
       detail === "low" || detail === "high" || detail === "auto"
         ? { type: "image", url, detail }
@@ -74,7 +73,7 @@ const toFile = (
   }
   if (type.startsWith("audio/")) return toAudio(data, type, method)
   if (typeof data === "string" && data.startsWith("file-")) return Either.right({ type: "file", fileId: data })
-  return Either.right(defined<ContentPart>({ type: "file", filename: fileName, data: addressOf(data, type) }))
+  return Either.right(defined<ContentPart>({ type: "file", filename: fileName, data: urlOf(data, type) }))
 }
 
 const toAudio = (
@@ -86,8 +85,8 @@ const toAudio = (
   const base64 = typeof data === "string" ? data.replace(/^data:[^,]*,/, "") : data instanceof URL ? undefined : data
   if (format === undefined || base64 === undefined) {
     const description = format === undefined
-      ? `No server reads audio of the type ${type}: give audio/wav or audio/mpeg`
-      : "Servers read audio from its bytes only: give no address"
+      ? `Audio of the type ${type} is not supported: use audio/wav or audio/mpeg`
+      : "Audio from a URL is not supported: use the bytes of the file"
     return Either.left(new AiError.MalformedInput({ module, method, description }))
   }
   return Either.right({
@@ -105,8 +104,8 @@ const audioFormats: ReadonlyMap<string, "wav" | "mp3"> = new Map([
   ["audio/mpeg", "mp3"]
 ])
 
-/** An address, or a `data:` URL. A text that is neither is base64. */
-const addressOf = (data: Prompt.FilePart["data"], mediaType: string): string => {
+/** The URL of the data. A text that is not an `http:`, `https:` or `data:` URL is base64. */
+const urlOf = (data: Prompt.FilePart["data"], mediaType: string): string => {
   if (data instanceof URL) return data.href
   if (typeof data !== "string") return `data:${mediaType};base64,${Encoding.encodeBase64(data)}`
   return /^(?:https?|data):/i.test(data) ? data : `data:${mediaType};base64,${data}`
@@ -144,5 +143,5 @@ const resultsIn = (parts: ReadonlyArray<Prompt.AssistantMessagePart>): ReadonlyA
     part.type === "tool-result" ? [{ role: "tool", toolCallId: part.id, content: toText(part.result) }] : []
   )
 
-/** A text as it is, and any other value as JSON. */
+/** Returns a text unchanged, and any other value as JSON. */
 const toText = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value) ?? "null"

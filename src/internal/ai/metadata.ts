@@ -1,18 +1,19 @@
 /**
- * What the metadata of `@effect/ai`'s parts has under this library's name, and what of it a server wants back.
+ * Metadata of parts and options of messages under the key `effect-chat`. They contain echoes: data of an answer, such as
+ * encrypted reasoning, that its server requires in later requests.
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type ChatResponse, Opaque, type ToolCall } from "../../ChatResponse.ts"
 import { defined, type JsonRecord } from "../json.ts"
 
-/** The name in the metadata of parts and the options of messages. */
-export const key = "effect-chat"
+/** The key in the metadata of parts and in the options of messages. */
+export const metadataKey = "effect-chat"
 
-/** What a server wants back with its answer. */
+/** The data of an answer that its server requires in later requests. */
 export interface Echo {
   readonly opaque?: Opaque | undefined
-  /** Further members of calls, by the id of the call. */
+  /** The additional members of tool calls, by call id. */
   readonly toolCalls?: Readonly<Record<string, JsonRecord>> | undefined
 }
 
@@ -25,7 +26,7 @@ const Echo: Schema.Schema<Echo> = Schema.Struct({
 
 const decode = Schema.decodeUnknownOption(Echo)
 
-/** What a server wants back, undefined if that is nothing. */
+/** The echo of an answer, undefined if there is none. */
 export const echoOf = (
   { opaque }: ChatResponse,
   calls: ReadonlyArray<Pick<ToolCall, "id" | "extra">>
@@ -35,20 +36,18 @@ export const echoOf = (
   return defined<Echo>({ opaque, toolCalls: extras.length === 0 ? undefined : Object.fromEntries(extras) })
 }
 
-/** What the options of a message or part say that a server wants back. */
+/** The echo in the options of a message or part, undefined if there is none. */
 export const echoIn = (options: Readonly<Record<string, JsonRecord | undefined>>): Echo | undefined => {
-  const own = options[key]
-  if (own === undefined || !("opaque" in own || "toolCalls" in own)) return undefined
-  return Option.getOrUndefined(decode(own))
+  const json = options[metadataKey]
+  if (json === undefined || !("opaque" in json || "toolCalls" in json)) return undefined
+  return Option.getOrUndefined(decode(json))
 }
 
 /**
- * Remembers what servers want back. `Prompt.fromResponseParts`, which chats of `@effect/ai` use, drops all metadata.
- *
- * It holds the last answers that have something to send back, and no others.
+ * Remembers the last echoes in memory, because `Prompt.fromResponseParts` drops metadata and `Chat` of `@effect/ai` uses it.
  */
 export class EchoMemory {
-  readonly #byAnswer = new Map<string, Echo>()
+  readonly #echoes = new Map<string, Echo>()
   readonly #capacity: number
 
   constructor(capacity = 1000) {
@@ -56,28 +55,28 @@ export class EchoMemory {
   }
 
   remember(answer: Answer, echo: Echo): void {
-    const name = nameOf(answer)
-    this.#byAnswer.delete(name)
-    this.#byAnswer.set(name, echo)
-    for (const oldest of this.#byAnswer.keys()) {
-      if (this.#byAnswer.size <= this.#capacity) break
-      this.#byAnswer.delete(oldest)
+    const key = keyOf(answer)
+    this.#echoes.delete(key)
+    this.#echoes.set(key, echo)
+    for (const oldest of this.#echoes.keys()) {
+      if (this.#echoes.size <= this.#capacity) break
+      this.#echoes.delete(oldest)
     }
   }
 
   recall(answer: Answer): Echo | undefined {
-    const name = nameOf(answer)
-    const echo = this.#byAnswer.get(name)
+    const key = keyOf(answer)
+    const echo = this.#echoes.get(key)
     if (echo !== undefined) this.remember(answer, echo)
     return echo
   }
 }
 
-/** How an answer is known again in a history. */
+/** What identifies an answer in a prompt. */
 export interface Answer {
   readonly text: string
   readonly reasoning: string
   readonly callIds: ReadonlyArray<string>
 }
 
-const nameOf = ({ callIds, reasoning, text }: Answer): string => JSON.stringify([callIds, text, reasoning])
+const keyOf = ({ callIds, reasoning, text }: Answer): string => JSON.stringify([callIds, text, reasoning])

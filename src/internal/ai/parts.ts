@@ -1,5 +1,5 @@
 /**
- * Answers → parts of `@effect/ai`.
+ * Converts responses to parts of `@effect/ai`.
  */
 import * as AiError from "@effect/ai/AiError"
 import type * as LanguageModel from "@effect/ai/LanguageModel"
@@ -8,46 +8,44 @@ import * as Either from "effect/Either"
 import type { ChatResponse, FinishReason, ToolCall } from "../../ChatResponse.ts"
 import { asRecord, asString, asText, defined, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { type Call, module } from "./errors.ts"
-import { type EchoMemory, echoOf, key } from "./metadata.ts"
-import { identify } from "./tools.ts"
+import { type EchoMemory, echoOf, metadataKey } from "./metadata.ts"
+import { setToolCall } from "./tools.ts"
 
-/** What else decides what the parts of an answer are. */
 export interface Options {
   readonly method: Call["method"]
   readonly provider: LanguageModel.ProviderOptions
   readonly memory: EchoMemory
-  /** Begins the ids that this answer needs and the server gave none of. Unique. */
+  /** A unique prefix for ids that the server does not send. */
   readonly id: string
-  /** When the answer began, as ISO text. */
+  /** The time of the request in ISO format. */
   readonly timestamp: string
 }
 
-/** Metadata under this library's name. */
-export const metadata = (members: JsonRecord): { readonly metadata: { readonly [key]: JsonRecord } } => ({
-  metadata: { [key]: defined(members) }
+/** Makes metadata under this library's key. */
+export const metadata = (members: JsonRecord): { readonly metadata: { readonly [metadataKey]: JsonRecord } } => ({
+  metadata: { [metadataKey]: defined(members) }
 })
 
-/** The parts of a complete answer. `text` stands for its text where that is a value. */
+/** Converts a complete response. `text` replaces its text if the request has a Schema. */
 export const fromResponse = (
   response: ChatResponse,
   options: Options,
   text: string = response.text
 ): Either.Either<Array<Response.PartEncoded>, AiError.MalformedOutput> =>
   Either.map(callsOf(response, options, new CallIds(options.id)), (calls) => [
-    begin(response, options.timestamp),
+    toMetadataPart(response, options.timestamp),
     ...(response.reasoning === "" ? [] : [{ type: "reasoning", text: response.reasoning } as const]),
     ...(text === "" ? [] : [{ type: "text", text } as const]),
-    ...(response.refusal === "" ? [] : [{ type: "text", text: response.refusal, ...refusal } as const]),
-    ...attachments(response, options.id),
+    ...(response.refusal === "" ? [] : [{ type: "text", text: response.refusal, ...refusalMetadata } as const]),
+    ...toAttachmentParts(response, options.id),
     ...calls.map(toCallPart),
-    finish(response, calls, options.memory)
+    toFinishPart(response, calls, options.memory)
   ])
 
-/** Marks a text that says why the model would not answer. */
-export const refusal = metadata({ refusal: true })
+/** The metadata of a text part that contains a refusal. */
+export const refusalMetadata = metadata({ refusal: true })
 
-/** What is known when an answer begins. */
-export const begin = (
+export const toMetadataPart = (
   { id, model }: Pick<ChatResponse, "id" | "model">,
   timestamp: string
 ): Response.ResponseMetadataPartEncoded =>
@@ -58,12 +56,12 @@ export const begin = (
     timestamp
   })
 
-/** A call with an id, and its parameters. */
+/** A call with an id and with parsed arguments. */
 export interface IdentifiedCall extends ToolCall {
   readonly params: unknown
 }
 
-/** The ids of an answer's calls, of which servers can give none. */
+/** Makes ids for the calls of one answer that have none from the server. */
 export class CallIds {
   readonly #prefix: string
   readonly #byIndex = new Map<number, string>()
@@ -72,19 +70,19 @@ export class CallIds {
     this.#prefix = prefix
   }
 
-  /** The id of a call. It stays the same, also where the server gives one later. */
-  get(index: number, given: string): string {
-    const known = this.#byIndex.get(index)
-    if (known !== undefined) return known
-    const id = given === "" ? `${this.#prefix}_call_${index}` : given
+  /** The id of the call at this index. It does not change if the server sends an id later. */
+  get(index: number, serverId: string): string {
+    const existing = this.#byIndex.get(index)
+    if (existing !== undefined) return existing
+    const id = serverId === "" ? `${this.#prefix}_call_${index}` : serverId
     this.#byIndex.set(index, id)
     return id
   }
 }
 
 /**
- * The calls to run: none of an answer that was cut, whose arguments can be incomplete. Fails for calls of tools that the
- * request did not offer, which no toolkit can run.
+ * The calls that the toolkit runs. A truncated answer has none, because its arguments can be incomplete. Fails if the model
+ * called a tool that the request did not offer, because no toolkit can run that call.
  */
 export const callsOf = (
   { finishReason, toolCalls }: ChatResponse,
@@ -105,19 +103,19 @@ export const callsOf = (
   return Either.right(toolCalls.map((call, index): IdentifiedCall => {
     const id = ids.get(index, call.id)
     const params = paramsOf(call.arguments)
-    identify(params, { id, name: call.name })
+    setToolCall(params, { id, name: call.name })
     return { ...call, id, params }
   }))
 }
 
-/** Models leave the arguments of a call without parameters empty. A text that is no JSON stays as it is. */
+/** Parses arguments. Models send an empty text for a call without parameters. Text that is not JSON is returned unchanged. */
 const paramsOf = (text: string): unknown => {
   if (text.trim() === "") return {}
   const parsed = parseJson(text)
   return parsed === undefined ? text : parsed.value ?? {}
 }
 
-/** The part of a call. Its metadata has the arguments as the model wrote them. */
+/** Converts a call. The metadata contains the arguments exactly as the model wrote them. */
 export const toCallPart = ({ arguments: text, id, name, params }: IdentifiedCall): Response.ToolCallPartEncoded => ({
   type: "tool-call",
   id,
@@ -126,8 +124,8 @@ export const toCallPart = ({ arguments: text, id, name, params }: IdentifiedCall
   ...metadata({ arguments: text })
 })
 
-/** The end of an answer. Remembers what its server wants back. */
-export const finish = (
+/** Makes the `finish` part, and remembers the echo of the answer. */
+export const toFinishPart = (
   response: ChatResponse,
   calls: ReadonlyArray<IdentifiedCall>,
   memory: EchoMemory
@@ -154,8 +152,8 @@ export const finish = (
 
 const toReason = (reason: FinishReason): Response.FinishReason => reason === "interrupted" ? "other" : reason
 
-/** The addresses that an answer cites, and the images that it has. */
-export const attachments = (
+/** The parts of the cited URLs and of the images of an answer. */
+export const toAttachmentParts = (
   { annotations, extra }: ChatResponse,
   id: string
 ): ReadonlyArray<Response.UrlSourcePartEncoded | Response.FilePartEncoded> => [

@@ -1,5 +1,5 @@
 /**
- * The events of an answer's stream → parts of `@effect/ai`.
+ * Converts the events of a streamed answer to stream parts of `@effect/ai`.
  */
 import type * as AiError from "@effect/ai/AiError"
 import type * as Response from "@effect/ai/Response"
@@ -8,11 +8,20 @@ import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import type { ChatEvent, Finish, ToolCallDelta } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { attachments, begin, CallIds, callsOf, finish, type Options, refusal, toCallPart } from "./parts.ts"
+import {
+  CallIds,
+  callsOf,
+  type Options,
+  refusalMetadata,
+  toAttachmentParts,
+  toCallPart,
+  toFinishPart,
+  toMetadataPart
+} from "./parts.ts"
 
 type Part = Response.StreamPartEncoded
 
-/** The parts of a stream. A network chunk of events is a chunk of parts. */
+/** Converts a stream of events. Each chunk of events becomes one chunk of parts. */
 export const fromEvents = <E>(
   events: Stream.Stream<ChatEvent, E>,
   options: Options,
@@ -22,44 +31,44 @@ export const fromEvents = <E>(
     const parts = new StreamParts(options, onResponse)
     return Stream.concat(
       Stream.mapChunksEffect(events, (chunk) => Either.map(parts.add(chunk), Chunk.unsafeFromArray)),
-      // `@effect/ai` runs the calls of a chunk before it reads the next one: the end comes after their results.
-      Stream.suspend(() => Stream.fromIterable(parts.end))
+      // `@effect/ai` runs the calls of a chunk before it reads the next chunk, so `finish` follows the results.
+      Stream.suspend(() => Stream.fromIterable(parts.finish))
     )
   })
 
 type Kind = "text" | "reasoning" | "refusal"
 
-/** The parts of one answer. Mutable: one answer has one reader. */
+/** The state of one answer. Mutable, because an answer has only one reader. */
 class StreamParts {
   readonly #options: Options
   readonly #onResponse: (response: ChatResponse) => void
   #hasBegun = false
-  #end: ReadonlyArray<Part> = []
-  /** The text or reasoning that deltas go on with. */
-  #open: { readonly kind: Kind; readonly id: string } | undefined
-  #count = 0
-  readonly #ids: CallIds
-  /** The ids of the calls whose parameters have begun, by index. */
-  readonly #begun = new Map<number, string>()
-  /** The parameters of calls whose tool is not known yet, by index. */
-  readonly #early = new Map<number, string>()
+  #finish: ReadonlyArray<Part> = []
+  /** The text or reasoning part to which deltas are added. */
+  #openPart: { readonly kind: Kind; readonly id: string } | undefined
+  #partCount = 0
+  readonly #callIds: CallIds
+  /** The ids of the calls with a `tool-params-start`, by index. */
+  readonly #startedCalls = new Map<number, string>()
+  /** The parameters of calls without a name so far, by index. */
+  readonly #pendingParams = new Map<number, string>()
 
   constructor(options: Options, onResponse: (response: ChatResponse) => void) {
     this.#options = options
     this.#onResponse = onResponse
-    this.#ids = new CallIds(options.id)
+    this.#callIds = new CallIds(options.id)
   }
 
-  /** What comes after the content. */
-  get end(): ReadonlyArray<Part> {
-    return this.#end
+  /** The `finish` part, after all events were added. */
+  get finish(): ReadonlyArray<Part> {
+    return this.#finish
   }
 
-  /** The parts of some events. Those of the calls are together, so that they run as concurrently as they may. */
+  /** Converts events. The parts of all calls are in one chunk, so that `@effect/ai` can run the calls concurrently. */
   add(events: Iterable<ChatEvent>): Either.Either<ReadonlyArray<Part>, AiError.MalformedOutput> {
     const parts: Array<Part> = []
     for (const event of events) {
-      if (event._tag === "Finish") return this.#finish(event, parts)
+      if (event._tag === "Finish") return this.#addFinish(event, parts)
       this.#add(event, parts)
     }
     return Either.right(parts)
@@ -69,7 +78,7 @@ class StreamParts {
     switch (event._tag) {
       case "Begin":
         this.#hasBegun = true
-        out.push(begin(event, this.#options.timestamp))
+        out.push(toMetadataPart(event, this.#options.timestamp))
         break
       case "TextDelta":
         this.#addDelta("text", event.text, out)
@@ -88,49 +97,49 @@ class StreamParts {
   }
 
   #addDelta(kind: Kind, delta: string, out: Array<Part>): void {
-    if (this.#open?.kind !== kind) {
-      this.#close(out)
-      this.#open = { kind, id: `${this.#options.id}_${this.#count++}` }
-      out.push(startOf(this.#open))
+    if (this.#openPart?.kind !== kind) {
+      this.#closePart(out)
+      this.#openPart = { kind, id: `${this.#options.id}_${this.#partCount++}` }
+      out.push(startOf(this.#openPart))
     }
-    out.push({ type: kind === "reasoning" ? "reasoning-delta" : "text-delta", id: this.#open.id, delta })
+    out.push({ type: kind === "reasoning" ? "reasoning-delta" : "text-delta", id: this.#openPart.id, delta })
   }
 
-  #close(out: Array<Part>): void {
-    if (this.#open === undefined) return
-    out.push({ type: this.#open.kind === "reasoning" ? "reasoning-end" : "text-end", id: this.#open.id })
-    this.#open = undefined
+  #closePart(out: Array<Part>): void {
+    if (this.#openPart === undefined) return
+    out.push({ type: this.#openPart.kind === "reasoning" ? "reasoning-end" : "text-end", id: this.#openPart.id })
+    this.#openPart = undefined
   }
 
-  #addCall({ arguments: piece, id, index, name }: ToolCallDelta, out: Array<Part>): void {
-    const delta = `${this.#early.get(index) ?? ""}${piece}`
+  #addCall({ arguments: params, id, index, name }: ToolCallDelta, out: Array<Part>): void {
+    const delta = `${this.#pendingParams.get(index) ?? ""}${params}`
     if (name === "") {
-      this.#early.set(index, delta)
+      this.#pendingParams.set(index, delta)
       return
     }
-    this.#early.delete(index)
-    const callId = this.#ids.get(index, id)
-    if (!this.#begun.has(index)) {
-      this.#close(out)
-      this.#begun.set(index, callId)
+    this.#pendingParams.delete(index)
+    const callId = this.#callIds.get(index, id)
+    if (!this.#startedCalls.has(index)) {
+      this.#closePart(out)
+      this.#startedCalls.set(index, callId)
       out.push({ type: "tool-params-start", id: callId, name })
     }
     if (delta !== "") out.push({ type: "tool-params-delta", id: callId, delta })
   }
 
-  #finish(
+  #addFinish(
     { response }: Finish,
     out: Array<Part>
   ): Either.Either<ReadonlyArray<Part>, AiError.MalformedOutput> {
     const { id, memory, timestamp } = this.#options
     this.#onResponse(response)
-    if (!this.#hasBegun) out.push(begin(response, timestamp))
-    this.#close(out)
-    for (const call of this.#begun.values()) out.push({ type: "tool-params-end", id: call })
-    out.push(...attachments(response, id))
-    return Either.map(callsOf(response, this.#options, this.#ids), (calls) => {
+    if (!this.#hasBegun) out.push(toMetadataPart(response, timestamp))
+    this.#closePart(out)
+    for (const call of this.#startedCalls.values()) out.push({ type: "tool-params-end", id: call })
+    out.push(...toAttachmentParts(response, id))
+    return Either.map(callsOf(response, this.#options, this.#callIds), (calls) => {
       out.push(...calls.map(toCallPart))
-      this.#end = [finish(response, calls, memory)]
+      this.#finish = [toFinishPart(response, calls, memory)]
       return out
     })
   }
@@ -138,5 +147,5 @@ class StreamParts {
 
 const startOf = ({ id, kind }: { readonly id: string; readonly kind: Kind }): Part => {
   if (kind === "reasoning") return { type: "reasoning-start", id }
-  return kind === "text" ? { type: "text-start", id } : { type: "text-start", id, ...refusal }
+  return kind === "text" ? { type: "text-start", id } : { type: "text-start", id, ...refusalMetadata }
 }

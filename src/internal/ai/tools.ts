@@ -1,5 +1,6 @@
 /**
- * Tools and toolkits of `@effect/ai`: what a request says of them, and how their calls are run.
+ * Converts tools of `@effect/ai` to tool definitions of requests, and adapts toolkits to run calls with ids and with
+ * invalid parameters.
  */
 import * as AiError from "@effect/ai/AiError"
 import type * as LanguageModel from "@effect/ai/LanguageModel"
@@ -15,33 +16,33 @@ import { defined, isRecord } from "../json.ts"
 import { isStrict } from "../turn/structuredOutput.ts"
 import { type Call, module } from "./errors.ts"
 
-/** The tools of a request, and the choice between them. */
+/** Converts the tools and the tool choice of a request. */
 export const toolOptions = (
   { toolChoice, tools }: LanguageModel.ProviderOptions,
   strict: boolean | undefined,
   method: Call["method"]
 ): Either.Either<Pick<CallOptions.CallOptions, "tools" | "toolChoice">, AiError.MalformedInput> => {
-  // One with a handler is a function like any other: its provider does not run it either.
-  const foreign = tools.find((tool) => Tool.isProviderDefined(tool) && !tool.requiresHandler)
-  if (foreign !== undefined) {
-    const description = `The tool ${foreign.name} is another provider's own`
+  // A provider-defined tool with a handler runs in the program, like any other tool.
+  const providerTool = tools.find((tool) => Tool.isProviderDefined(tool) && !tool.requiresHandler)
+  if (providerTool !== undefined) {
+    const description = `The tool ${providerTool.name} can only run at its own provider`
     return Either.left(new AiError.MalformedInput({ module, method, description }))
   }
   return Either.right({ tools: tools.map((tool) => toDefinition(tool, strict)), toolChoice: toChoice(toolChoice) })
 }
 
-/** What a request says of a tool. */
-export const toDefinition = (given: Tool.Any, strictByDefault: boolean | undefined): CallOptions.Tool => {
-  const tool = originals.get(given) ?? given
+/** Converts a tool to the definition in a request. */
+export const toDefinition = (input: Tool.Any, strictByDefault: boolean | undefined): CallOptions.Tool => {
+  const tool = originals.get(input) ?? input
   const parameters = { ...Tool.getJsonSchemaFromSchemaAst(tool.parametersSchema.ast) }
-  // A tool that a provider defined has no annotations, whatever its type says.
+  // A provider-defined tool has no annotations at runtime, although its type has them.
   const annotations = Tool.isProviderDefined(tool) ? Context.empty() : tool.annotations
   const strict = Option.getOrElse(Context.getOption(annotations, Strict), () => strictByDefault)
   return defined<CallOptions.Tool>({
     name: tool.name,
     description: tool.description ?? Tool.getDescriptionFromSchemaAst(tool.parametersSchema.ast),
     parameters,
-    // A server refuses (400) a strict schema with optional members.
+    // Servers refuse a strict schema that strict mode does not support, for example with optional members (400).
     strict: strict === true ? isStrict(parameters) : strict
   })
 }
@@ -54,12 +55,12 @@ const toChoice = (
   return choice.mode === "required" ? "required" : undefined
 }
 
-/** The parameters of a call as the model gave them. What the Schema of its tool does not encode stays as it is. */
+/** Encodes the parameters of a call. Returns them unchanged if the Schema of the tool cannot encode them. */
 export const encodeParams = (tools: ReadonlyArray<Tool.Any>) => (name: string, params: unknown): unknown => {
   const tool = tools.find((tool) => tool.name === name)
   if (tool === undefined || !isRecord(params)) return params
   const { parametersSchema } = originals.get(tool) ?? tool
-  // A Schema of the program can need services, or be asynchronous.
+  // `encodeUnknownSync` throws if the Schema requires services or is asynchronous.
   return Either.try(() => Schema.encodeUnknownSync(toSchema(parametersSchema))(params)).pipe(
     Either.getOrElse(() => params)
   )
@@ -67,30 +68,30 @@ export const encodeParams = (tools: ReadonlyArray<Tool.Any>) => (name: string, p
 
 const toSchema = ({ ast }: Tool.AnyParametersSchema): Schema.Schema<unknown> => Schema.make(ast)
 
-/** The calls that this library made, by their parameters: a toolkit's `handle` gets no id. */
+/** The call of a parameters object. `handle` of a toolkit receives the parameters, but no id. */
 const calls = new WeakMap<object, ToolCall>()
 
-/** Says of which call these are the parameters. */
-export const identify = (params: unknown, call: ToolCall): void => {
+/** Records the call to which these parameters belong. */
+export const setToolCall = (params: unknown, call: ToolCall): void => {
   if (typeof params === "object" && params !== null) calls.set(params, call)
 }
 
-/** The tools behind those that accept any parameters. */
+/** The original of each tolerant tool. */
 const originals = new WeakMap<Tool.Any, Tool.Any>()
 
 /**
- * The same options with a toolkit that decides alone about the parameters of a call, by its failure mode. Without this,
- * parameters that do not decode fail the whole answer. Handlers learn the id of their call.
+ * Replaces the toolkit by one that handles invalid parameters of a call by the failure mode of its tool. Without this,
+ * invalid parameters fail the whole answer. Also provides `CurrentToolCall` to the handlers.
  */
 export const withTolerantToolkit = <Options extends { readonly toolkit?: unknown }>(options: Options): Options => {
   const { toolkit } = options
   if (toolkit === undefined) return options
-  // The types of `@effect/ai` do not let one toolkit stand for another with the same tools.
-  const given = toolkit as AnyToolkit | Effect.Effect<AnyToolkit>
-  return { ...options, toolkit: Effect.isEffect(given) ? Effect.map(given, tolerant) : tolerant(given) }
+  // The types of `@effect/ai` do not allow replacing a toolkit by another one with the same tools.
+  const original = toolkit as AnyToolkit | Effect.Effect<AnyToolkit>
+  return { ...options, toolkit: Effect.isEffect(original) ? Effect.map(original, toTolerant) : toTolerant(original) }
 }
 
-/** A toolkit with its handlers, whatever its tools are. */
+/** A toolkit with handlers, without the types of its tools. */
 export interface AnyToolkit<R = never> {
   readonly tools: Readonly<Record<string, Tool.Any>>
   readonly handle: (name: string, params: unknown) => Effect.Effect<Handled, unknown, R>
@@ -102,15 +103,15 @@ interface Handled {
   readonly encodedResult: unknown
 }
 
-const tolerant = (toolkit: AnyToolkit): AnyToolkit => ({
-  tools: Object.fromEntries(Object.entries(toolkit.tools).map(([name, tool]) => [name, tolerantTool(tool)])),
+const toTolerant = (toolkit: AnyToolkit): AnyToolkit => ({
+  tools: Object.fromEntries(Object.entries(toolkit.tools).map(([name, tool]) => [name, toTolerantTool(tool)])),
   handle: (name, params) => {
     const call = isRecord(params) ? calls.get(params) : undefined
     const handled = toolkit.handle(name, params)
     const identified = call === undefined ? handled : Effect.provideService(handled, CurrentToolCall, call)
     const tool = toolkit.tools[name]
     if (tool?.failureMode !== "return") return identified
-    // In this mode nothing but parameters that do not decode fails with MalformedOutput.
+    // With this failure mode, only invalid parameters fail with MalformedOutput.
     return Effect.catchIf(identified, isMalformedOutput, (error) => Effect.succeed(failureOf(error))).pipe(
       Effect.map((handled) => withEncodedFailure(tool, handled))
     )
@@ -118,13 +119,13 @@ const tolerant = (toolkit: AnyToolkit): AnyToolkit => ({
 })
 
 /**
- * The same result with a failure encoded by the tool's Schema of failures. A toolkit encodes it by the Schema of successes
- * if that accepts it, such as one whose members are optional
+ * Encodes a failure with the failure Schema of the tool. A toolkit encodes it with the success Schema if that Schema accepts
+ * the failure, for example because all its members are optional
  * ({@link https://github.com/Effect-TS/effect/pull/7748 | effect#7748}).
  */
 export const withEncodedFailure = ({ failureSchema }: Tool.Any, handled: Handled): Handled => {
   if (!handled.isFailure || handled.result instanceof AiError.MalformedOutput) return handled
-  // A Schema of the program can need services, or be asynchronous.
+  // `encodeUnknownSync` throws if the Schema requires services or is asynchronous.
   return Either.try(() => Schema.encodeUnknownSync(Schema.make(failureSchema.ast))(handled.result)).pipe(
     Either.match({ onLeft: () => handled, onRight: (encodedResult) => ({ ...handled, encodedResult }) })
   )
@@ -134,18 +135,18 @@ const isMalformedOutput = (error: unknown): error is AiError.MalformedOutput =>
   error instanceof AiError.MalformedOutput && error.module === "Toolkit"
 
 const failureOf = (error: AiError.MalformedOutput): Handled => {
-  const why = error.cause instanceof Error ? error.cause.message : ""
+  const reason = error.cause instanceof Error ? error.cause.message : ""
   return {
     isFailure: true,
     result: error,
     encodedResult: {
-      error: why === "" ? error.description : `The parameters do not have the form that was asked for: ${why}`
+      error: reason === "" ? error.description : `The parameters are not valid: ${reason}`
     }
   }
 }
 
-/** Decodes parameters where they decode, and leaves them as they are where they do not. */
-const tolerantTool = (tool: Tool.Any): Tool.Any => {
+/** Makes a tool that decodes valid parameters and accepts invalid ones unchanged. */
+const toTolerantTool = (tool: Tool.Any): Tool.Any => {
   const parametersSchema = Schema.Union(toSchema(tool.parametersSchema), Schema.Unknown)
   const copy: Tool.Any = Object.create(tool, { parametersSchema: { value: parametersSchema, enumerable: true } })
   originals.set(copy, tool)

@@ -1,5 +1,6 @@
 /**
- * Commits and copies as functions of the stored conversation, for stores that write conversations completely.
+ * Pure functions on stored conversations: they apply commits, select turns and list pages. Stores that write each
+ * conversation completely are built on them.
  */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -15,11 +16,11 @@ import type {
   Turn,
   Version
 } from "../../StoredConversation.ts"
-import type { Fresh } from "./commits.ts"
+import type { CommitContext } from "./commits.ts"
 import { conflict } from "./errors.ts"
 import { messagesOf } from "./turns.ts"
 
-const blank = (id: string, { incarnation, now }: Fresh): StoredConversation => ({
+const emptyConversation = (id: string, { incarnation, now }: CommitContext): StoredConversation => ({
   id,
   incarnation,
   version: 0,
@@ -38,51 +39,56 @@ export const versionOf = (stored: StoredConversation | undefined): Version =>
     ? { incarnation: "", version: 0 }
     : { incarnation: stored.incarnation, version: stored.version }
 
-/** Whether the stored version is the one that a write expects. */
 const isExpected = ({ expected }: Commit, { incarnation, version }: Version): boolean =>
   version === expected.version &&
   (version === 0 || expected.incarnation === undefined || expected.incarnation === incarnation)
 
-/** The conversation after a commit, or the conflict. */
-export const commit = (
+/** Returns the conversation after the commit. Fails if another version is stored. */
+export const applyCommit = (
   stored: StoredConversation | undefined,
-  given: Commit,
-  fresh: Fresh
+  commit: Commit,
+  context: CommitContext
 ): Either.Either<StoredConversation, ConflictError> => {
-  const found = versionOf(stored)
-  if (!isExpected(given, found)) return Either.left(conflict(given.id, given.expected.version, found.version))
-  const before = stored ?? blank(given.id, fresh)
-  const keep = given.keepTurns ?? before.turns.length
-  const messages = messagesOf(before, keep).slice()
-  const turns = before.turns.slice(0, keep)
-  for (const turn of given.turns) {
-    turns.push(toTurn(turn, found.version + 1, turns.length, messages.length, fresh))
+  const actual = versionOf(stored)
+  if (!isExpected(commit, actual)) return Either.left(conflict(commit.id, commit.expected.version, actual.version))
+  const previous = stored ?? emptyConversation(commit.id, context)
+  const keepTurns = commit.keepTurns ?? previous.turns.length
+  const messages = messagesOf(previous, keepTurns).slice()
+  const turns = previous.turns.slice(0, keepTurns)
+  for (const turn of commit.turns) {
+    turns.push(toTurn(turn, actual.version + 1, turns.length, messages.length, context))
     messages.push(...turn.messages)
   }
   return Either.right({
-    ...before,
-    version: found.version + 1,
+    ...previous,
+    version: actual.version + 1,
     messages,
     turns,
-    usage: given.usage ?? before.usage,
-    systemPrompt: given.systemPrompt ?? before.systemPrompt,
-    settings: given.settings ?? before.settings,
-    summary: given.summary ?? (given.keepTurns === undefined ? before.summary : undefined),
-    title: given.title ?? before.title,
-    owner: given.owner ?? before.owner,
-    updatedAt: fresh.now
+    usage: commit.usage ?? previous.usage,
+    systemPrompt: commit.systemPrompt ?? previous.systemPrompt,
+    settings: commit.settings ?? previous.settings,
+    summary: commit.summary ?? (commit.keepTurns === undefined ? previous.summary : undefined),
+    title: commit.title ?? previous.title,
+    owner: commit.owner ?? previous.owner,
+    updatedAt: context.now
   })
 }
 
-/** A turn that brings no id is named by the version that it made, and by its place. */
-export const toTurn = (turn: Turn, version: number, index: number, start: number, { now }: Fresh): StoredTurn => ({
+/** Converts a turn. A turn without an id gets an id from the version of its commit and its index. */
+export const toTurn = (
+  turn: Turn,
+  version: number,
+  index: number,
+  start: number,
+  { now }: CommitContext
+): StoredTurn => ({
   index,
   turnId: turn.turnId ?? `turn-${version}-${index}`,
   createdAt: turn.createdAt ?? now,
   start
 })
 
-/** The commit that begins a copy of a conversation. */
+/** The commit that creates the copy `to`. */
 export const toCopy = (stored: StoredConversation, to: string, keepTurns: number | undefined): Commit => {
   const { id: _id, messages, turns, summary, ...head } = stored
   return {
@@ -118,7 +124,7 @@ export const findTurn = (stored: StoredConversation, turnId: string) =>
     messages: stored.messages.slice(start, stored.turns[turn.index + 1]?.start)
   }))
 
-/** How much of the last message a preview shows. */
+/** The maximum number of characters in a preview. */
 export const previewLength = 200
 
 export const toInfo = (stored: StoredConversation): ConversationInfo => {
@@ -134,7 +140,7 @@ export const toInfo = (stored: StoredConversation): ConversationInfo => {
   }
 }
 
-/** The beginning of a message's text. */
+/** The first characters of the message's text. */
 export const previewOf = (content: StoredConversation["messages"][number]["content"]): string => {
   const text = typeof content === "string"
     ? content
@@ -142,19 +148,19 @@ export const previewOf = (content: StoredConversation["messages"][number]["conte
   return text.slice(0, previewLength)
 }
 
-/** How many conversations a page has by default. */
+/** The default number of conversations in a page. */
 export const pageSize = 50
 
-/** Newest first, and by id among those of one time. */
-const isBefore = (a: ConversationInfo, b: { readonly updatedAt: number; readonly id: string }): boolean =>
+/** Whether `a` was updated before `b`. The id decides between equal times. */
+const isOlder = (a: ConversationInfo, b: { readonly updatedAt: number; readonly id: string }): boolean =>
   a.updatedAt < b.updatedAt || (a.updatedAt === b.updatedAt && a.id < b.id)
 
-/** A page of all conversations. */
+/** Selects one page of these conversations, newest first. */
 export const pageOf = (
   all: ReadonlyArray<ConversationInfo>,
   { before, limit = pageSize, owner }: ConversationQuery
 ): ReadonlyArray<ConversationInfo> =>
   all
-    .filter((info) => (owner === undefined || info.owner === owner) && (before === undefined || isBefore(info, before)))
-    .sort((a, b) => isBefore(a, b) ? 1 : -1)
+    .filter((info) => (owner === undefined || info.owner === owner) && (before === undefined || isOlder(info, before)))
+    .sort((a, b) => isOlder(a, b) ? 1 : -1)
     .slice(0, limit)

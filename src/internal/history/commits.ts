@@ -1,5 +1,5 @@
 /**
- * The other writes of a store as commits, and the preparation of every commit.
+ * Builds the complete service of a store from its basic operations: `append`, `clear` and other writes become commits.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,63 +10,66 @@ import type { Commit, Service, Version } from "../../StoredConversation.ts"
 import { conflict } from "./errors.ts"
 import { make as makeIncarnation } from "./incarnation.ts"
 
-/** The operations that a store implements. */
-export type Core = Omit<Service, "append" | "setSystemPrompt" | "setSummary" | "clear" | "commit"> & {
-  readonly commit: (commit: Commit, fresh: Fresh) => Effect.Effect<Version, HistoryStoreError | ConflictError>
+/** The basic operations, which each store implements. */
+export type BasicOperations = Omit<Service, "append" | "setSystemPrompt" | "setSummary" | "clear" | "commit"> & {
+  readonly commit: (commit: Commit, context: CommitContext) => Effect.Effect<Version, HistoryStoreError | ConflictError>
 }
 
-/** New values that a commit may need. */
-export interface Fresh {
+/** Values that a commit needs from outside. */
+export interface CommitContext {
   readonly now: number
-  /** The incarnation, if the commit begins a conversation. */
+  /** The incarnation if the commit creates the conversation. */
   readonly incarnation: string
 }
 
-export const fresh: Effect.Effect<Fresh> = Effect.all({ now: Clock.currentTimeMillis, incarnation: makeIncarnation })
+export const makeContext: Effect.Effect<CommitContext> = Effect.all({
+  now: Clock.currentTimeMillis,
+  incarnation: makeIncarnation
+})
 
-/** The largest number of tokens that a store keeps: JSON has no infinity. */
-const finite = (tokens: number): number => Number.isFinite(tokens) ? tokens : Number.MAX_SAFE_INTEGER
+/** Replaces infinity, which JSON cannot represent. */
+const toFinite = (tokens: number): number => Number.isFinite(tokens) ? tokens : Number.MAX_SAFE_INTEGER
 
-/** Drops the parts of the server's usage object that JSON cannot represent. */
+/** Replaces a usage object that JSON cannot represent by null. */
 const jsonOrNull = (raw: unknown): unknown =>
   Option.getOrElse(Option.liftThrowable(() => JSON.stringify(raw) === undefined ? null : raw)(), () => null)
 
-const storable = (usage: Usage): Usage => ({
+const toStorable = (usage: Usage): Usage => ({
   ...usage,
-  inputTokens: finite(usage.inputTokens),
-  outputTokens: finite(usage.outputTokens),
-  totalTokens: finite(usage.totalTokens),
-  reasoningTokens: finite(usage.reasoningTokens),
-  cachedTokens: finite(usage.cachedTokens),
+  inputTokens: toFinite(usage.inputTokens),
+  outputTokens: toFinite(usage.outputTokens),
+  totalTokens: toFinite(usage.totalTokens),
+  reasoningTokens: toFinite(usage.reasoningTokens),
+  cachedTokens: toFinite(usage.cachedTokens),
   raw: jsonOrNull(usage.raw)
 })
 
-/** The complete service over the operations that a store implements. */
-export const toService = (core: Core): Service => {
-  const commit: Service["commit"] = (given) =>
+/** Adds the other operations of the service to the basic ones. */
+export const toService = (basic: BasicOperations): Service => {
+  const commit: Service["commit"] = (commit) =>
     Effect.flatMap(
-      fresh,
-      (fresh) =>
-        core.commit(
-          given.usage === undefined ? given : { ...given, usage: storable(given.usage) },
-          { ...fresh, incarnation: given.expected.incarnation || fresh.incarnation }
+      makeContext,
+      (context) =>
+        basic.commit(
+          commit.usage === undefined ? commit : { ...commit, usage: toStorable(commit.usage) },
+          { ...context, incarnation: commit.expected.incarnation || context.incarnation }
         )
     )
 
-  const write = (given: Commit): Effect.Effect<number, HistoryStoreError | ConflictError> =>
-    Effect.map(commit(given), ({ version }) => version)
+  const write = (change: Commit): Effect.Effect<number, HistoryStoreError | ConflictError> =>
+    Effect.map(commit(change), ({ version }) => version)
 
-  /** Writes nothing if the conversation is not stored and was not expected to be. */
-  const ofStored = (given: Commit): Effect.Effect<number, HistoryStoreError | ConflictError> =>
-    given.expected.version > 0
-      ? write(given)
+  /** Writes nothing if the expected version is 0 and the conversation is not stored. */
+  const writeIfStored = (change: Commit): Effect.Effect<number, HistoryStoreError | ConflictError> =>
+    change.expected.version > 0
+      ? write(change)
       : Effect.flatMap(
-        core.version(given.id),
-        ({ version }) => version === 0 ? Effect.succeed(0) : Effect.fail(conflict(given.id, 0, version))
+        basic.version(change.id),
+        ({ version }) => version === 0 ? Effect.succeed(0) : Effect.fail(conflict(change.id, 0, version))
       )
 
   return {
-    ...core,
+    ...basic,
     commit,
     append: ({ expectedVersion, incarnation, messages, settings, systemPrompt, turnId, usage, id }) =>
       write({
@@ -86,8 +89,8 @@ export const toService = (core: Core): Service => {
         ...(expectedVersion === 0 ? { settings } : {})
       }),
     setSummary: ({ expectedVersion, id, incarnation, summary, usage }) =>
-      ofStored({ id, expected: { incarnation, version: expectedVersion }, turns: [], summary, usage }),
+      writeIfStored({ id, expected: { incarnation, version: expectedVersion }, turns: [], summary, usage }),
     clear: ({ expectedVersion, id, incarnation }) =>
-      ofStored({ id, expected: { incarnation, version: expectedVersion }, keepTurns: 0, turns: [] })
+      writeIfStored({ id, expected: { incarnation, version: expectedVersion }, keepTurns: 0, turns: [] })
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The history store on documents: one text by name for each conversation.
+ * A history store that writes each conversation as one JSON document, to files or to a `KeyValueStore`.
  */
 import * as Effect from "effect/Effect"
 import * as Hash from "effect/Hash"
@@ -19,24 +19,24 @@ import type {
 import * as Change from "./change.ts"
 import * as Commits from "./commits.ts"
 import { fromName, toName } from "./documentName.ts"
-import { listFailed, notDecodable, notOf, notStored, storeFailed } from "./errors.ts"
+import { listFailed, notDecodable, notStored, storeFailed, wrongConversation } from "./errors.ts"
 
-/** Texts by name. Names are lower case, short, and safe in a file system. */
+/** A storage of documents by name. Names are short, lower case and safe as file names. */
 export interface Documents {
   readonly read: (name: string) => Effect.Effect<Option.Option<string>, Error>
-  /** Replaces the text completely. `isNew` if there is none. */
+  /** Replaces the document completely. `isNew` says that it does not exist yet. */
   readonly write: (name: string, text: string, isNew: boolean) => Effect.Effect<void, Error>
-  /** Whether there was one. */
+  /** Returns whether the document existed. */
   readonly remove: (name: string) => Effect.Effect<boolean, Error>
   readonly names: Stream.Stream<string, Error>
-  /** Runs an effect while no other program does so for this name. Without it, no other program may write. */
+  /** Runs the effect while it holds the lock of this document. If this is absent, programs must not share the documents. */
   readonly exclusive?: <A>(name: string, effect: Effect.Effect<A>) => Effect.Effect<A, Error>
 }
 
-/** Conversations are locked by their hash: enough locks that two of them seldom meet, and few enough to keep. */
-const stripes = 256
+/** The number of locks. A document uses the lock of its hash, so memory use does not grow with the documents. */
+const lockCount = 256
 
-/** A store on these documents. */
+/** Makes a store of these documents. */
 export const make = (
   schema: Schema.Schema<StoredConversation, StoredConversation.Encoded>,
   documents: Documents
@@ -50,7 +50,7 @@ export const make = (
       loadTail: (id, options) =>
         Effect.map(store.load(id), Option.map((stored) => Change.tail(stored, options?.turns))),
       findTurn: (id, turnId) => Effect.map(store.load(id), Option.flatMap((stored) => Change.findTurn(stored, turnId))),
-      commit: (commit, fresh) => store.commit(commit, fresh),
+      commit: (commit, context) => store.commit(commit, context),
       copy: (from, to, options) => store.copy(from, to, options?.keepTurns),
       conversations: (query) => store.conversations(query ?? {}),
       remove: (id) => store.remove(id),
@@ -62,7 +62,7 @@ class DocumentStore {
   readonly #documents: Documents
   readonly #decode: (text: string) => Effect.Effect<StoredConversation, ParseResult.ParseError>
   readonly #encode: (conversation: StoredConversation) => Effect.Effect<string, ParseResult.ParseError>
-  readonly #locks = Array.from({ length: stripes }, () => Effect.unsafeMakeSemaphore(1))
+  readonly #locks = Array.from({ length: lockCount }, () => Effect.unsafeMakeSemaphore(1))
 
   constructor(schema: Schema.Schema<StoredConversation, StoredConversation.Encoded>, documents: Documents) {
     this.#documents = documents
@@ -70,20 +70,23 @@ class DocumentStore {
     this.#encode = Schema.encode(Schema.parseJson(schema))
   }
 
-  /** Under the lock, since documents may be written in place. */
+  /** Takes the lock, because a storage may overwrite a document in place. */
   load(id: string): Effect.Effect<Option.Option<StoredConversation>, HistoryStoreError> {
     return Effect.flatMap(toName(id), (name) => this.#locked(name, this.#read(id, name)))
   }
 
-  commit(commit: Commit, fresh: Commits.Fresh): Effect.Effect<Version, HistoryStoreError | ConflictError> {
+  commit(commit: Commit, context: Commits.CommitContext): Effect.Effect<Version, HistoryStoreError | ConflictError> {
     return this.#write(commit.id, (name) =>
       Effect.gen(this, function*() {
         const stored = Option.getOrUndefined(yield* this.#read(commit.id, name))
-        return yield* this.#put(yield* Change.commit(stored, commit, fresh), name, stored === undefined)
+        return yield* this.#writeDocument(
+          yield* Change.applyCommit(stored, commit, context),
+          name,
+          stored === undefined
+        )
       }))
   }
 
-  /** The read is complete, and the copy is one write. */
   copy(
     from: string,
     to: string,
@@ -92,7 +95,7 @@ class DocumentStore {
     return Effect.gen(this, function*() {
       const stored = yield* this.load(from)
       if (Option.isNone(stored)) return yield* notStored(from)
-      return yield* this.commit(Change.toCopy(stored.value, to, keepTurns), yield* Commits.fresh)
+      return yield* this.commit(Change.toCopy(stored.value, to, keepTurns), yield* Commits.makeContext)
     })
   }
 
@@ -120,9 +123,9 @@ class DocumentStore {
     )
   }
 
-  /** Whoever had the lock lets the next one have it: a semaphore gives it to who asks first after it is free. */
+  /** Yields after the release. Otherwise this fiber could take the lock again before the fibers that wait for it. */
   #locked<A, E>(name: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    const lock = this.#locks[Math.abs(Hash.string(name)) % stripes]
+    const lock = this.#locks[Math.abs(Hash.string(name)) % lockCount]
     return lock === undefined ? effect : Effect.ensuring(lock.withPermits(1)(effect), Effect.yieldNow())
   }
 
@@ -135,12 +138,12 @@ class DocumentStore {
       })),
       Effect.filterOrFail(
         Option.match({ onNone: () => true, onSome: (stored) => stored.id === id }),
-        () => notOf(id)
+        () => wrongConversation(id)
       )
     )
   }
 
-  /** Waiting can be interrupted, writing cannot. */
+  /** The wait for the lock can be interrupted. The write cannot. */
   #write<A, E>(
     id: string,
     f: (name: string) => Effect.Effect<A, E | HistoryStoreError>
@@ -149,12 +152,12 @@ class DocumentStore {
       const effect = Effect.uninterruptible(f(name))
       const { exclusive } = this.#documents
       if (exclusive === undefined) return this.#locked(name, effect)
-      const alone = exclusive(name, Effect.exit(effect))
-      return this.#locked(name, Effect.flatten(Effect.mapError(alone, (cause) => storeFailed(id, "locked", cause))))
+      const exit = exclusive(name, Effect.exit(effect))
+      return this.#locked(name, Effect.flatten(Effect.mapError(exit, (cause) => storeFailed(id, "locked", cause))))
     })
   }
 
-  #put(next: StoredConversation, name: string, isNew: boolean): Effect.Effect<Version, HistoryStoreError> {
+  #writeDocument(next: StoredConversation, name: string, isNew: boolean): Effect.Effect<Version, HistoryStoreError> {
     return this.#encode(next).pipe(
       Effect.flatMap((text) => this.#documents.write(name, text, isNew)),
       Effect.mapBoth({
@@ -164,7 +167,7 @@ class DocumentStore {
     )
   }
 
-  /** The entry of this conversation in a page. A conversation that cannot be read does not hide others. */
+  /** Logs a conversation that cannot be read, so that the others are still listed. */
   #infoOf(id: string): Effect.Effect<ReadonlyArray<ConversationInfo>> {
     return this.load(id).pipe(
       Effect.map((stored) => Option.toArray(Option.map(stored, Change.toInfo))),
@@ -173,21 +176,21 @@ class DocumentStore {
   }
 }
 
-const Id = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ id: Schema.String })))
+const decodeId = Schema.decodeUnknownOption(Schema.parseJson(Schema.Struct({ id: Schema.String })))
 
-/** The id is in the name, else in the document. A document that cannot be read hides no others. */
+/** The id from the name, or else from the document. Logs a document without an id, so that the others are still listed. */
 const idOf = (documents: Documents, name: string): Effect.Effect<Option.Option<string>, Error> => {
-  const named = fromName(name)
-  if (Option.isSome(named)) return Effect.succeed(named)
+  const id = fromName(name)
+  if (Option.isSome(id)) return Effect.succeed(id)
   return Effect.gen(function*() {
     const text = yield* Effect.catchAll(
       documents.read(name),
       (cause) => Effect.as(Effect.logWarning(`The document ${name} cannot be read`, cause), Option.none<string>())
     )
     if (Option.isNone(text)) return Option.none()
-    const document = Id(text.value)
+    const document = decodeId(text.value)
     if (Option.isSome(document) && (yield* toName(document.value.id)) === name) return Option.some(document.value.id)
-    yield* Effect.logWarning(`The document ${name} is no conversation`)
+    yield* Effect.logWarning(`The document ${name} is not a conversation`)
     return Option.none()
   })
 }

@@ -1,90 +1,91 @@
 /**
- * What can go wrong with a stored conversation.
+ * Constructors of the errors of history stores.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type * as ParseResult from "effect/ParseResult"
 import { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 
-/** An id as an error shows it: whatever text it is, and never pages of it. */
-const shown = (id: string): string => JSON.stringify(clipped(id, 64))
+/** Quotes an id for a message. Ids can have any text and any length. */
+const quote = (id: string): string => JSON.stringify(truncate(id, 64))
 
-/** A ParseError computes its message from the value, whose nesting can exceed the stack. */
+/** A `ParseError` computes its message from the value. Deep nesting of the value can overflow the stack. */
 const messageOf = Option.liftThrowable((error: Error): string => error.message)
 
-/** What an error says, and what the one beneath it does. Never pages of either: they can quote what is stored. */
-const told = (cause: unknown): string => {
+/** The message of the error and of its cause. Truncated, because it can contain the stored text. */
+const describe = (cause: unknown): string => {
   const message = cause instanceof Error
-    ? Option.getOrElse(messageOf(cause), () => "it is nested too deeply")
+    ? Option.getOrElse(messageOf(cause), () => "the value is nested too deeply")
     : String(cause)
-  const beneath = cause instanceof Error && cause.cause instanceof Error ? `: ${cause.cause.message}` : ""
-  return clipped(message + beneath, 512)
+  const inner = cause instanceof Error && cause.cause instanceof Error ? `: ${cause.cause.message}` : ""
+  return truncate(message + inner, 512)
 }
 
-const clipped = (text: string, length: number): string => text.length > length ? `${text.slice(0, length)}…` : text
+const truncate = (text: string, length: number): string => text.length > length ? `${text.slice(0, length)}…` : text
 
-/** The store did not do its part. */
-export const storeFailed = (conversationId: string, what: string, cause: unknown): HistoryStoreError =>
+/** An operation failed. `done` is its past participle, such as `written`. */
+export const storeFailed = (conversationId: string, done: string, cause: unknown): HistoryStoreError =>
   new HistoryStoreError({
-    message: `The conversation ${shown(conversationId)} could not be ${what}: ${told(cause)}`,
+    message: `The conversation ${quote(conversationId)} could not be ${done}: ${describe(cause)}`,
     conversationId,
     cause
   })
 
-/** The store did not answer in time. */
-export const noAnswer = (conversationId: string, timeout: Duration.Duration): HistoryStoreError =>
+export const storeTimedOut = (conversationId: string, timeout: Duration.Duration): HistoryStoreError =>
   new HistoryStoreError({
-    message: `The store of the conversation ${shown(conversationId)} did not answer within ${Duration.format(timeout)}`,
+    message: `The store of the conversation ${quote(conversationId)} did not answer within ${Duration.format(timeout)}`,
     conversationId
   })
 
-/** The store could not tell its conversations. */
 export const listFailed = (cause: unknown): HistoryStoreError =>
   new HistoryStoreError({
-    message: `The conversations could not be listed: ${told(cause)}`,
+    message: `The conversations could not be listed: ${describe(cause)}`,
     conversationId: "",
     cause
   })
 
-/** What is stored is no conversation. */
 export const notDecodable = (conversationId: string, cause: ParseResult.ParseError): HistoryStoreError =>
   new HistoryStoreError({
-    message: `What is stored of the conversation ${shown(conversationId)} does not decode: ${told(cause)}`,
+    message: `The stored conversation ${quote(conversationId)} does not decode: ${describe(cause)}`,
     conversationId,
     cause
   })
 
-/** The stored version is not a whole number. */
 export const notVersion = (conversationId: string): HistoryStoreError =>
   new HistoryStoreError({
-    message: `The stored version of the conversation ${shown(conversationId)} is not a whole number`,
+    message: `The stored version of the conversation ${quote(conversationId)} is not a whole number`,
     conversationId
   })
 
-/** What is stored under the conversation's name is another one, such as a file that was renamed by hand. */
-export const notOf = (conversationId: string): HistoryStoreError =>
+/** The document with the name of this conversation contains another one, for example because a file was renamed. */
+export const wrongConversation = (conversationId: string): HistoryStoreError =>
   new HistoryStoreError({
-    message: `What is stored of the conversation ${shown(conversationId)} is another conversation`,
+    message: `The document of the conversation ${quote(conversationId)} contains another conversation`,
     conversationId
   })
 
-/** The write was made for another version than the stored one. */
 export const conflict = (conversationId: string, expectedVersion: number, actualVersion: number): ConflictError =>
   new ConflictError({
     message: `The conversation ${
-      shown(conversationId)
-    } was changed by somebody else: version ${expectedVersion} was expected, ${actualVersion} is stored`,
+      quote(conversationId)
+    } was changed by another writer: the write expected version ${expectedVersion}, but version ${actualVersion} is stored`,
     conversationId,
     expectedVersion,
     actualVersion
   })
 
-/** There is no such conversation to copy. */
 export const notStored = (conversationId: string): HistoryStoreError =>
-  new HistoryStoreError({ message: `The conversation ${shown(conversationId)} is not stored`, conversationId })
+  new HistoryStoreError({ message: `The conversation ${quote(conversationId)} is not stored`, conversationId })
+
+export const folderNotCreated = (directory: string, cause: unknown): HistoryStoreError =>
+  new HistoryStoreError({
+    message: `The folder ${quote(directory)} could not be created: ${describe(cause)}`,
+    conversationId: directory,
+    cause
+  })
 
 export const turnNotStored = (conversationId: string, turnId: string): HistoryStoreError =>
   new HistoryStoreError({
-    message: `The conversation ${shown(conversationId)} has no turn with the id ${shown(turnId)}`,
+    message: `The conversation ${quote(conversationId)} has no turn with the id ${quote(turnId)}`,
     conversationId
   })

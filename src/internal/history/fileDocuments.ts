@@ -1,9 +1,9 @@
 /**
- * Documents as files of a folder, each replaced whole: written beside, synced, and moved into its place.
+ * Stores documents as files in a folder. A write creates a temporary file, syncs it and renames it, so that a reader never
+ * sees a partial document.
  *
- * Programs that share the folder write a document one after another: a writer holds `NAME.json.lock`, which only one can
- * create. A crash leaves the lock behind. The next writer waits until it has seen the same lock for some time, and then
- * removes it.
+ * Programs can share the folder. A writer creates the lock file `NAME.json.lock` first and removes it afterwards. A crash
+ * can leave a lock file. The next writer removes a lock file that it has seen unchanged for `maxHoldMillis`.
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -13,12 +13,12 @@ import * as Stream from "effect/Stream"
 import type { HistoryStoreError } from "../../ChatError.ts"
 import { monotonicNow } from "../time.ts"
 import type { Documents } from "./documentStore.ts"
-import { storeFailed } from "./errors.ts"
+import { folderNotCreated } from "./errors.ts"
 import { make as makeIncarnation } from "./incarnation.ts"
 
 const suffix = ".json"
 
-/** The documents of this folder. */
+/** Creates the folder if it does not exist. */
 export const make = (
   directory: string
 ): Effect.Effect<Documents, HistoryStoreError, FileSystem.FileSystem | Path.Path> =>
@@ -26,14 +26,14 @@ export const make = (
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const fileOf = (name: string): string => path.join(directory, `${name}${suffix}`)
-    const besideOf = (name: string): string => `${fileOf(name)}.new`
+    const temporaryFileOf = (name: string): string => `${fileOf(name)}.new`
     yield* fs.makeDirectory(directory, { recursive: true, mode: 0o700 }).pipe(
-      Effect.mapError((cause) => storeFailed(directory, "given a folder", cause))
+      Effect.mapError((cause) => folderNotCreated(directory, cause))
     )
-    const bytes = new TextEncoder()
+    const encoder = new TextEncoder()
 
-    // A name is on the disk when its folder is. Not every system can sync one.
-    const sync = fs.open(directory).pipe(
+    // A rename is durable once its folder is synced. Errors are ignored, because some systems cannot sync a folder.
+    const syncFolder = fs.open(directory).pipe(
       Effect.flatMap((folder) => folder.sync),
       Effect.scoped,
       Effect.ignore
@@ -51,24 +51,24 @@ export const make = (
           )
         ),
       write: (name, text) => {
-        const beside = besideOf(name)
-        return fs.open(beside, { flag: "w", mode: 0o600 }).pipe(
-          Effect.flatMap((handle) => Effect.zipRight(handle.writeAll(bytes.encode(text)), handle.sync)),
+        const temporaryFile = temporaryFileOf(name)
+        return fs.open(temporaryFile, { flag: "w", mode: 0o600 }).pipe(
+          Effect.flatMap((handle) => Effect.zipRight(handle.writeAll(encoder.encode(text)), handle.sync)),
           Effect.scoped,
-          Effect.zipRight(fs.rename(beside, fileOf(name))),
-          Effect.tapError(() => Effect.ignore(fs.remove(beside, { force: true }))),
-          Effect.zipRight(sync)
+          Effect.zipRight(fs.rename(temporaryFile, fileOf(name))),
+          Effect.tapError(() => Effect.ignore(fs.remove(temporaryFile, { force: true }))),
+          Effect.zipRight(syncFolder)
         )
       },
-      // With what a crash may have left beside it.
+      // A crash during a write can leave a temporary file.
       remove: (name) =>
         Effect.gen(function*() {
           const file = fileOf(name)
-          const isThere = yield* fs.exists(file)
-          yield* fs.remove(besideOf(name), { force: true })
-          if (!isThere) return false
+          const exists = yield* fs.exists(file)
+          yield* fs.remove(temporaryFileOf(name), { force: true })
+          if (!exists) return false
           yield* fs.remove(file)
-          yield* sync
+          yield* syncFolder
           return true
         }),
       exclusive: (name, effect) => withLock(`${fileOf(name)}.lock`, effect),
@@ -81,57 +81,57 @@ export const make = (
     }
   })
 
-/** How long a lock may be held, in milliseconds. A write takes some of them. */
-const longestHold = 5_000
+/** A lock file that exists for longer is from a crash. A write takes a few milliseconds. */
+const maxHoldMillis = 5_000
 
-/** Holds a lock file during an effect. Its content names the writer and the write. */
+/** Makes a function that runs an effect while it holds a lock file. The content of the file identifies the lock. */
 const makeLocks = (fs: FileSystem.FileSystem, owner: string) => {
   let count = 0
 
-  const release = (file: string, mark: string) =>
+  const release = (file: string, lockId: string) =>
     fs.readFileString(file).pipe(
-      Effect.flatMap((held) => held === mark ? fs.remove(file) : Effect.void),
+      Effect.flatMap((content) => content === lockId ? fs.remove(file) : Effect.void),
       Effect.ignore
     )
 
-  const create = (file: string, mark: string) =>
-    fs.writeFileString(file, mark, { flag: "wx", mode: 0o600 }).pipe(
+  const create = (file: string, lockId: string) =>
+    fs.writeFileString(file, lockId, { flag: "wx", mode: 0o600 }).pipe(
       Effect.as(true),
       Effect.catchTag("SystemError", (error) =>
         error.reason === "AlreadyExists" ? Effect.succeed(false) : Effect.fail(error))
     )
 
-  /** Removes the lock if it is the one that was seen `longestHold` ago. */
-  const breakLock = (file: string, seen: string) =>
+  /** Removes the lock file if its content is still the expected one. */
+  const breakLock = (file: string, expected: string) =>
     Effect.gen(function*() {
-      const aside = `${file}.${owner}`
-      yield* fs.rename(file, aside)
-      // Another writer may have been faster: its new lock is put back.
-      if ((yield* fs.readFileString(aside)) !== seen) yield* Effect.ignore(fs.link(aside, file))
-      yield* fs.remove(aside, { force: true })
+      const movedFile = `${file}.${owner}`
+      yield* fs.rename(file, movedFile)
+      // If another writer has replaced the lock meanwhile, the new lock is restored.
+      if ((yield* fs.readFileString(movedFile)) !== expected) yield* Effect.ignore(fs.link(movedFile, file))
+      yield* fs.remove(movedFile, { force: true })
     }).pipe(Effect.ignore)
 
-  /** Only the time between attempts can be interrupted, so that no lock is left behind that nobody releases. */
-  const acquire = (file: string, mark: string): Effect.Effect<void, PlatformError> =>
+  /** Only the sleep can be interrupted. Otherwise an interruption could leave a lock file that nothing releases. */
+  const acquire = (file: string, lockId: string): Effect.Effect<void, PlatformError> =>
     Effect.gen(function*() {
-      if (yield* create(file, mark)) return
+      if (yield* create(file, lockId)) return
       const seen = yield* Effect.orElseSucceed(fs.readFileString(file), () => "")
-      const end = (yield* monotonicNow) + longestHold
+      const end = (yield* monotonicNow) + maxHoldMillis
       while ((yield* monotonicNow) < end) {
         yield* Effect.interruptible(Effect.sleep("5 millis"))
-        if (yield* create(file, mark)) return
+        if (yield* create(file, lockId)) return
       }
       yield* breakLock(file, seen)
-      yield* acquire(file, mark)
+      yield* acquire(file, lockId)
     })
 
   return <A>(file: string, effect: Effect.Effect<A>): Effect.Effect<A, PlatformError> =>
     Effect.suspend(() => {
-      const mark = `${owner}-${++count}`
+      const lockId = `${owner}-${++count}`
       return Effect.acquireUseRelease(
-        acquire(file, mark),
+        acquire(file, lockId),
         () => effect,
-        () => release(file, mark)
+        () => release(file, lockId)
       )
     })
 }

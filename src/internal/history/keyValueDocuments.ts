@@ -1,8 +1,9 @@
 /**
- * Documents as entries of a KeyValueStore, which cannot list its keys: further entries do.
+ * Stores documents as entries of a `KeyValueStore`. A `KeyValueStore` cannot list its keys, so further entries contain the
+ * names of the documents.
  *
- * A document is listed before it is there and until it is gone, so that a crash between the two leaves a name without a
- * document, which a listing passes over, and never a document without its name.
+ * A name is added before its document is created, and removed after its document is removed. A crash can therefore leave a
+ * name without a document, which `names` skips, but no document without a name.
  */
 import type * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
@@ -12,20 +13,19 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Documents } from "./documentStore.ts"
 
-/** The number of entries that list the others. Each is read and written completely. */
-const lists = 256
+/** The number of entries with names. A change reads and writes one of them completely. */
+const listCount = 256
 
 const Names = Schema.parseJson(Schema.Array(Schema.String))
 const decode = Schema.decodeUnknown(Names)
 const encode = Schema.encode(Names)
 
-/** The documents of this store. */
 export const make = (store: KeyValueStore.KeyValueStore): Documents => {
   const lock = Effect.unsafeMakeSemaphore(1)
   const keyOf = (name: string): string => `conversation-${name}`
   const listKey = (list: number): string => `conversation-list-${list}`
 
-  /** A list that a crash has torn lists none: its conversations are still there, and others can be listed. */
+  /** A crash can damage a list. It is then logged and treated as empty, so that the others can still be read. */
   const namesIn = (list: number): Effect.Effect<ReadonlyArray<string>, Error> =>
     Effect.flatMap(
       store.get(listKey(list)),
@@ -34,17 +34,17 @@ export const make = (store: KeyValueStore.KeyValueStore): Documents => {
         onSome: (text) =>
           Effect.catchAll(decode(text), () =>
             Effect.as(
-              Effect.logWarning(`The entry ${listKey(list)} does not decode: its conversations are not listed`),
+              Effect.logWarning(`The entry ${listKey(list)} does not decode, so its conversations are not listed`),
               []
             ))
       })
     )
 
-  const change = (
+  const updateList = (
     name: string,
     f: (names: ReadonlyArray<string>) => ReadonlyArray<string>
   ): Effect.Effect<void, Error> => {
-    const list = Math.abs(Hash.string(name)) % lists
+    const list = Math.abs(Hash.string(name)) % listCount
     return namesIn(list).pipe(
       Effect.flatMap((names) => encode(f(names.filter((other) => other !== name)))),
       Effect.flatMap((text) => store.set(listKey(list), text)),
@@ -56,15 +56,15 @@ export const make = (store: KeyValueStore.KeyValueStore): Documents => {
     read: (name) => store.get(keyOf(name)),
     write: (name, text, isNew) =>
       Effect.zipRight(
-        isNew ? change(name, (others) => [...others, name]) : Effect.void,
+        isNew ? updateList(name, (others) => [...others, name]) : Effect.void,
         store.set(keyOf(name), text)
       ),
     remove: (name) =>
-      Effect.flatMap(store.has(keyOf(name)), (isThere) =>
-        isThere
-          ? store.remove(keyOf(name)).pipe(Effect.zipRight(change(name, (others) => others)), Effect.as(true))
+      Effect.flatMap(store.has(keyOf(name)), (exists) =>
+        exists
+          ? store.remove(keyOf(name)).pipe(Effect.zipRight(updateList(name, (others) => others)), Effect.as(true))
           : Effect.succeed(false)),
-    names: Stream.range(0, lists - 1).pipe(
+    names: Stream.range(0, listCount - 1).pipe(
       Stream.mapEffect((list) => lock.withPermits(1)(namesIn(list))),
       Stream.flattenIterables,
       Stream.filterEffect((name) => store.has(keyOf(name)))

@@ -1,5 +1,5 @@
 /**
- * The history store in this program's memory.
+ * A history store in memory.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,14 +10,13 @@ import * as Change from "./change.ts"
 import * as Commits from "./commits.ts"
 import { notStored } from "./errors.ts"
 
-/** Makes an empty store. */
 export const make: Effect.Effect<Service> = Effect.sync((): Service => {
   const conversations = new Map<string, StoredConversation>()
   const find = (id: string) => Effect.sync(() => Option.fromNullable(conversations.get(id)))
-  // Synchronous: no other fiber writes between the comparison and the write.
-  const commit = (commit: Commit, fresh: Commits.Fresh): Effect.Effect<Version, ConflictError> =>
+  // The comparison and the write are synchronous, so no other fiber writes between them.
+  const commit = (commit: Commit, context: Commits.CommitContext): Effect.Effect<Version, ConflictError> =>
     Effect.suspend(() =>
-      Effect.map(Change.commit(conversations.get(commit.id), commit, fresh), (next) => {
+      Effect.map(Change.applyCommit(conversations.get(commit.id), commit, context), (next) => {
         conversations.set(commit.id, next)
         return Change.versionOf(next)
       })
@@ -32,12 +31,12 @@ export const make: Effect.Effect<Service> = Effect.sync((): Service => {
     commit,
     copy: (from, to, options) =>
       Effect.flatMap(
-        Commits.fresh,
-        (fresh) =>
+        Commits.makeContext,
+        (context) =>
           Effect.suspend((): Effect.Effect<Version, ConflictError | HistoryStoreError> => {
             const stored = conversations.get(from)
             if (stored === undefined) return Effect.fail(notStored(from))
-            return commit(Change.toCopy(stored, to, options?.keepTurns), fresh)
+            return commit(Change.toCopy(stored, to, options?.keepTurns), context)
           })
       ),
     conversations: (query) =>

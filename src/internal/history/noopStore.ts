@@ -1,5 +1,5 @@
 /**
- * The history store of conversations without a store: it accepts every write and reads nothing.
+ * A history store that stores nothing: writes succeed, and no conversation is found.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

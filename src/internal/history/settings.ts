@@ -1,5 +1,5 @@
 /**
- * The settings of a conversation: those that it chose, which are stored, over those of its manager.
+ * Resolves the settings of a conversation. Chosen settings are stored, and override the config of the manager.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -13,130 +13,131 @@ import { issueOf } from "../issue.ts"
 import { defined } from "../json.ts"
 import { notDecodable } from "./errors.ts"
 
-/** The settings that are stored. An empty prompt is a choice if the settings have it as well. */
-export interface Choices {
+/** The chosen settings, as they are stored. An empty `prompt` is chosen only if `settings` has an empty `systemPrompt`. */
+export interface StoredSettings {
   readonly settings: Settings
   readonly prompt: string
 }
 
-/** The settings that are in force. */
-export interface InForce {
+/** The settings that a turn uses. */
+export interface EffectiveSettings {
   readonly config: LLMConfig.LLMConfig
   readonly systemPrompt: string
   readonly limits: WindowLimits | undefined
 }
 
-/** The config that a conversation has, and the manager's. They differ if a config was given to the conversation. */
 export interface Configs {
+  /** The config of the conversation. It is the manager's config if the program passed none for the conversation. */
   readonly base: LLMConfig.LLMConfig
+  /** The config of the manager. */
   readonly defaults: LLMConfig.LLMConfig
 }
 
-/** The settings of a config that a conversation can choose. Its system prompt is stored apart. */
+/** The config fields that a conversation can choose. The system prompt is stored separately. */
 const fields = new Set(["model", "temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty"])
 
 const encode = Schema.encodeSync(LLMConfig.LLMConfig)
 const decode = Schema.decodeUnknownEither(LLMConfig.LLMConfig)
 const decodeLimits = Schema.decodeUnknownEither(Schema.UndefinedOr(WindowLimits))
 
-const ofFields = (settings: Settings): Settings =>
+const pickFields = (settings: Settings): Settings =>
   Object.fromEntries(Object.entries(settings).filter(([key]) => fields.has(key)))
 
-const withoutFields = (settings: Settings): Settings =>
+const omitFields = (settings: Settings): Settings =>
   Object.fromEntries(Object.entries(settings).filter(([key]) => !fields.has(key)))
 
-/** Whether a config is for another server than the manager's. Such a config is used completely. */
+/** Whether the conversation uses another server than the manager. Its config then replaces the manager's completely. */
 export const isForeign = ({ base, defaults }: Configs): boolean => base.baseUrl !== defaults.baseUrl
 
-/** The choices in stored settings, without other settings of older releases. */
+/** Reads the chosen settings. Omits other settings, which older releases stored. */
 export const fromStored = (
   { settings, systemPrompt }: { readonly settings: Settings; readonly systemPrompt: string }
-): Choices => {
-  const own = defined({ ...ofFields(settings), window: settings["window"] })
-  // An older release stored the config's prompt as well. A prompt that is the same was not chosen.
+): StoredSettings => {
+  const chosen = defined({ ...pickFields(settings), window: settings["window"] })
+  // Older releases also stored the complete config. A prompt that equals the config's was not chosen.
   if ("baseUrl" in settings) {
-    return { settings: own, prompt: systemPrompt === settings["systemPrompt"] ? "" : systemPrompt }
+    return { settings: chosen, prompt: systemPrompt === settings["systemPrompt"] ? "" : systemPrompt }
   }
   const isEmpty = systemPrompt === "" && settings["systemPrompt"] === ""
-  return { settings: isEmpty ? { ...own, systemPrompt: "" } : own, prompt: systemPrompt }
+  return { settings: isEmpty ? { ...chosen, systemPrompt: "" } : chosen, prompt: systemPrompt }
 }
 
-/** The config that is the base of a conversation's settings, if the program gave it this config. */
+/** The base config of a conversation for which the program passed `config`. */
 export const toBase = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMConfig): LLMConfig.LLMConfig => {
   if (isForeign({ base: config, defaults })) return config
-  const own = { ...withoutFields(encode(config)), ...ofFields(LLMConfig.encodeChosen(defaults)) }
-  return Either.getOrElse(decode(own), () => config)
+  const base = { ...omitFields(encode(config)), ...pickFields(LLMConfig.encodeChosen(defaults)) }
+  return Either.getOrElse(decode(base), () => config)
 }
 
-/** The config with these settings of another one. */
+/** Replaces the named fields of the config by those of `other`. */
 export const withFieldsOf = (
   config: LLMConfig.LLMConfig,
   other: LLMConfig.LLMConfig,
   names: ReadonlyArray<string>
 ): LLMConfig.LLMConfig => {
-  const isOf = ([name]: readonly [string, unknown]) => fields.has(name) && names.includes(name)
-  const own = Object.entries(LLMConfig.encodeChosen(config)).filter((entry) => !isOf(entry))
-  const others = Object.entries(LLMConfig.encodeChosen(other)).filter(isOf)
-  return Either.getOrElse(decode(Object.fromEntries([...own, ...others])), () => config)
+  const isNamed = ([name]: readonly [string, unknown]) => fields.has(name) && names.includes(name)
+  const unchanged = Object.entries(LLMConfig.encodeChosen(config)).filter((entry) => !isNamed(entry))
+  const replaced = Object.entries(LLMConfig.encodeChosen(other)).filter(isNamed)
+  return Either.getOrElse(decode(Object.fromEntries([...unchanged, ...replaced])), () => config)
 }
 
-/**
- * Changes of a conversation's choices. One that is undefined drops the choice. `isReset` first drops the choices that a
- * config has.
- */
+/** A change of the chosen settings. */
 export interface Update {
+  /** Whether the chosen config fields are removed before `changes` are applied. */
   readonly isReset: boolean
+  /** The new values. An undefined value removes the setting. */
   readonly changes: Settings
 }
 
 export const noUpdate: Update = { isReset: false, changes: {} }
 
 /**
- * What a config of the program chooses: its differences from the manager's, in place of what was chosen before. A prompt
- * is chosen if it differs. A config of another server chooses nothing.
+ * Chooses the fields of the config that differ from the manager's config, and resets the others. Chooses the system prompt
+ * if it differs. Changes nothing if the config is for another server.
  */
 export const fromConfig = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMConfig): Update => {
   if (isForeign({ base: config, defaults })) return noUpdate
-  const others: Settings = encode(defaults)
-  const own = Object.entries(ofFields(LLMConfig.encodeChosen(config))).filter(([key, value]) => value !== others[key])
+  const defaultValues: Settings = encode(defaults)
+  const different = Object.entries(pickFields(LLMConfig.encodeChosen(config)))
+    .filter(([key, value]) => value !== defaultValues[key])
   const { systemPrompt } = config
   const prompt = systemPrompt === defaults.systemPrompt ? {} : { systemPrompt }
-  return { isReset: true, changes: { ...Object.fromEntries(own), ...prompt } }
+  return { isReset: true, changes: { ...Object.fromEntries(different), ...prompt } }
 }
 
 export const fromChanges = (changes: Changes): Update => ({ isReset: false, changes: defined({ ...changes }) })
 
-/** Drops the choices of these settings. */
+/** Removes these settings. */
 export const fromNames = (names: ReadonlyArray<keyof ChatSettings>): Update => ({
   isReset: false,
   changes: Object.fromEntries(names.map((name) => [name, undefined]))
 })
 
-/** Both updates as one. */
-export const combine = (first: Update, then: Update): Update => ({
-  isReset: first.isReset || then.isReset,
-  changes: { ...(then.isReset ? withoutFields(first.changes) : first.changes), ...then.changes }
+/** Combines two updates into one. */
+export const combine = (first: Update, second: Update): Update => ({
+  isReset: first.isReset || second.isReset,
+  changes: { ...(second.isReset ? omitFields(first.changes) : first.changes), ...second.changes }
 })
 
-/** The choices of the conversation after an update. */
-export const update = ({ changes, isReset }: Update, before: Choices): Choices => {
+/** Applies an update to the chosen settings. */
+export const update = ({ changes, isReset }: Update, previous: StoredSettings): StoredSettings => {
   const { systemPrompt, ...rest } = changes
-  const settings = defined({ ...(isReset ? withoutFields(before.settings) : before.settings), ...rest })
-  if (!("systemPrompt" in changes)) return { settings, prompt: before.prompt }
+  const settings = defined({ ...(isReset ? omitFields(previous.settings) : previous.settings), ...rest })
+  if (!("systemPrompt" in changes)) return { settings, prompt: previous.prompt }
   const prompt = typeof systemPrompt === "string" ? systemPrompt : ""
   return { settings: defined({ ...settings, systemPrompt: systemPrompt === "" ? "" : undefined }), prompt }
 }
 
-/** The settings that are in force by these choices. */
+/** Computes the settings that a turn uses. */
 export const resolve = (
   id: string,
-  { prompt, settings }: Choices,
+  { prompt, settings }: StoredSettings,
   configs: Configs
-): Either.Either<InForce, HistoryStoreError> => {
-  const own = isForeign(configs) ? {} : ofFields(settings)
-  const config = Object.keys(own).length === 0
+): Either.Either<EffectiveSettings, HistoryStoreError> => {
+  const chosen = isForeign(configs) ? {} : pickFields(settings)
+  const config = Object.keys(chosen).length === 0
     ? Either.right(configs.base)
-    : decode({ ...LLMConfig.encodeChosen(configs.base), ...own })
+    : decode({ ...LLMConfig.encodeChosen(configs.base), ...chosen })
   const { systemPrompt } = isForeign(configs) ? configs.base : configs.defaults
   return Either.all({ config, limits: decodeLimits(settings["window"]) }).pipe(
     Either.mapBoth({
@@ -150,7 +151,7 @@ export const resolve = (
   )
 }
 
-/** Fails with the setting and its rule if a change breaks one. */
+/** Fails if a change is invalid. The error names the setting and its rule. */
 export const validate = (
   { window, ...changes }: Changes,
   config: LLMConfig.LLMConfig
@@ -164,8 +165,8 @@ export const validate = (
     })
   )
 
-/** The settings that are in force, as a program sees them. */
-export const toSettings = ({ config, limits, systemPrompt }: InForce): ChatSettings => ({
+/** Converts the settings for the program, without secrets. */
+export const toSettings = ({ config, limits, systemPrompt }: EffectiveSettings): ChatSettings => ({
   model: config.model,
   temperature: config.temperature,
   topP: config.topP,
@@ -176,7 +177,7 @@ export const toSettings = ({ config, limits, systemPrompt }: InForce): ChatSetti
   ...(limits === undefined ? {} : { window: limits })
 })
 
-/** The window of a conversation with its own limits. It shrinks if the shared one does. */
+/** The window for the limits of one conversation. It can shrink if the shared window can. */
 export const toWindow = (
   { tokens, turns }: WindowLimits,
   shared: HistoryWindow.HistoryWindow
@@ -186,7 +187,7 @@ export const toWindow = (
     ...(tokens === undefined ? [] : [HistoryWindow.tokens(tokens)])
   ]
   if (windows.length === 0) return shared
-  const own: HistoryWindow.HistoryWindow = {
+  const window: HistoryWindow.HistoryWindow = {
     atMost: { turns, tokens },
     select: (input) =>
       Effect.map(
@@ -194,5 +195,5 @@ export const toWindow = (
         (selections) => ({ start: Math.max(...selections.map(({ start }) => start)) })
       )
   }
-  return shared.shrink === undefined ? own : HistoryWindow.withShrink(own)
+  return shared.shrink === undefined ? window : HistoryWindow.withShrink(window)
 }

@@ -1,5 +1,5 @@
 /**
- * SHA-256 (FIPS 180-4). Browsers offer `crypto.subtle` on secure origins only, and ids need the same names everywhere.
+ * Computes SHA-256 (FIPS 180-4). Browsers have `crypto.subtle` on secure origins only.
  */
 
 const primes = (count: number): ReadonlyArray<number> => {
@@ -8,7 +8,7 @@ const primes = (count: number): ReadonlyArray<number> => {
   return found
 }
 
-/** The first 32 bits of the fractional part. */
+/** The first 32 bits of the fractional part of `x`. */
 const fraction = (x: number): number => ((x - Math.floor(x)) * 2 ** 32) | 0
 
 const constants = Int32Array.from(primes(64), (prime) => fraction(Math.cbrt(prime)))
@@ -16,8 +16,8 @@ const initial = Int32Array.from(primes(8), (prime) => fraction(Math.sqrt(prime))
 
 const rotate = (word: number, by: number): number => (word >>> by) | (word << (32 - by))
 
-/** The message, a one bit, zeros, and the length in bits: a multiple of 64 bytes. */
-const padded = (bytes: Uint8Array): DataView => {
+/** Adds a one bit, zeros and the length in bits. The result is a multiple of 64 bytes long. */
+const pad = (bytes: Uint8Array): DataView => {
   const length = Math.ceil((bytes.length + 9) / 64) * 64
   const all = new Uint8Array(length)
   all.set(bytes)
@@ -28,7 +28,7 @@ const padded = (bytes: Uint8Array): DataView => {
   return view
 }
 
-/** Fills the 64 words of a block's schedule. */
+/** Computes the message schedule of a block. */
 const schedule = (view: DataView, offset: number, words: Int32Array): void => {
   for (let i = 0; i < 16; i++) words[i] = view.getInt32(offset + 4 * i)
   for (let i = 16; i < 64; i++) {
@@ -40,7 +40,7 @@ const schedule = (view: DataView, offset: number, words: Int32Array): void => {
   }
 }
 
-/** Adds a block, whose words are these, to the state. */
+/** Updates the state with the message schedule of a block. */
 const compress = (state: Int32Array, words: Int32Array): void => {
   let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state
   for (let i = 0; i < 64; i++) {
@@ -53,9 +53,9 @@ const compress = (state: Int32Array, words: Int32Array): void => {
   for (const [i, word] of [a, b, c, d, e, f, g, h].entries()) state[i] = (state[i] ?? 0) + word
 }
 
-/** The digest, 64 digits of lower case. */
+/** The digest as 64 hexadecimal digits. */
 export const digest = (bytes: Uint8Array): string => {
-  const view = padded(bytes)
+  const view = pad(bytes)
   const state = Int32Array.from(initial)
   const words = new Int32Array(64)
   for (let offset = 0; offset < view.byteLength; offset += 64) {

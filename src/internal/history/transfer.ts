@@ -1,5 +1,5 @@
 /**
- * Conversations in and out of a store: this library's JSON, and messages as OpenAI's API has them.
+ * Imports and exports conversations. Imports read this library's JSON and messages in the formats of OpenAI's APIs.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -19,7 +19,7 @@ import { fromMessages } from "./turns.ts"
 const decodeData = Schema.decodeUnknown(ConversationData)
 const decodeMessages = Schema.decodeUnknown(Schema.Array(ChatMessage))
 
-/** A part of OpenAI's as this library has it. Other parts stay as they are. */
+/** Converts a content part of OpenAI's APIs. Returns other parts unchanged. */
 const toPart = (part: unknown): unknown => {
   const json = fieldsOf(part)
   const image = fieldsOf(json["image_url"])
@@ -43,7 +43,7 @@ const toPart = (part: unknown): unknown => {
   }
 }
 
-/** The texts of parts: only a user's message has others. */
+/** Joins the texts of parts. Only user messages can have parts that are not text. */
 const toText = (content: unknown): unknown =>
   Array.isArray(content)
     ? content.map((part) => asString(fieldsOf(part)["text"]) ?? "").join("")
@@ -55,13 +55,13 @@ const toCall = (call: unknown): unknown => {
   return { id: json["id"] ?? "", name, arguments: isRecord(args) ? JSON.stringify(args) : args ?? "" }
 }
 
-/** The calls of a message. The older API had one call, whose result named the function. */
+/** The calls of a message. In OpenAI's older format, a message has one call without an id: the function name is the id. */
 const toCalls = (calls: unknown, call: unknown): unknown => {
   if (Array.isArray(calls)) return calls.map(toCall)
   return isRecord(call) ? [toCall({ id: call["name"], function: call })] : undefined
 }
 
-/** A message of OpenAI's as this library has it. One that has this library's members already keeps them. */
+/** Converts a message of OpenAI's APIs. Keeps members that are already in this library's format. */
 const toMessage = (message: unknown): unknown => {
   if (!isRecord(message)) return message
   const { content, function_call, reasoning_content, role, tool_call_id, tool_calls, ...rest } = message
@@ -91,11 +91,11 @@ const toMessage = (message: unknown): unknown => {
 const withoutNulls = (json: JsonRecord): JsonRecord =>
   Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null && value !== undefined))
 
-/** A conversation of these messages. The system messages in front are its prompt. */
-const ofMessages = (json: ReadonlyArray<unknown>) =>
+/** Makes a conversation of messages. The system messages at the beginning become the system prompt. */
+const conversationOf = (json: ReadonlyArray<unknown>) =>
   Effect.map(decodeMessages(json.map(toMessage)), (all): ConversationData => {
-    const found = all.findIndex(({ role }) => role !== "system")
-    const count = found === -1 ? all.length : found
+    const index = all.findIndex(({ role }) => role !== "system")
+    const count = index === -1 ? all.length : index
     const prompt = all.slice(0, count).flatMap((message) => message.role === "system" ? [message.content] : []).join(
       "\n\n"
     )
@@ -107,14 +107,14 @@ const ofMessages = (json: ReadonlyArray<unknown>) =>
     }
   })
 
-/** This library's JSON, a list of messages, or an object that has one. */
+/** Accepts this library's JSON, a list of messages, or an object with `messages`. */
 const toData = (data: unknown) => {
-  if (Array.isArray(data)) return ofMessages(data)
+  if (Array.isArray(data)) return conversationOf(data)
   const { messages } = fieldsOf(data)
-  return Array.isArray(messages) ? ofMessages(messages) : decodeData(data)
+  return Array.isArray(messages) ? conversationOf(messages) : decodeData(data)
 }
 
-/** Creates a conversation from the data of another program or store. Fails with `ConflictError` if it is stored. */
+/** Creates a conversation from imported data. Fails with `ConflictError` if the conversation exists. */
 export const importData = (
   store: Service,
   id: string,
@@ -124,19 +124,19 @@ export const importData = (
   Effect.gen(function*() {
     const data = yield* Effect.mapError(toData(json), (cause) => {
       const { message, path } = issueOf(cause)
-      return refused(`${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${message}`, cause)
+      return notImported(`${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${message}`, cause)
     })
-    const { settings: given = {}, systemPrompt = "", turns, ...rest } = data
-    const known = new Set<string>()
-    const twice = turns.find(({ turnId }) => turnId !== undefined && known.size === known.add(turnId).size)?.turnId
-    if (twice !== undefined) {
-      return yield* refused(`turns: ${JSON.stringify(twice)} is the id of more than one turn`, undefined)
+    const { settings: imported = {}, systemPrompt = "", turns, ...rest } = data
+    const seen = new Set<string>()
+    const duplicate = turns.find(({ turnId }) => turnId !== undefined && seen.size === seen.add(turnId).size)?.turnId
+    if (duplicate !== undefined) {
+      return yield* notImported(`turns: ${JSON.stringify(duplicate)} is the id of more than one turn`, undefined)
     }
     const isEmpty = systemPrompt === "" && data.systemPrompt !== undefined
-    const choices = Settings.fromStored({ settings: isEmpty ? { ...given, systemPrompt } : given, systemPrompt })
+    const choices = Settings.fromStored({ settings: isEmpty ? { ...imported, systemPrompt } : imported, systemPrompt })
     yield* Either.mapLeft(
       Settings.resolve(id, choices, { base: defaults, defaults }),
-      (cause) => refused("the settings break their rules", cause)
+      (cause) => notImported("the settings are invalid", cause)
     )
     yield* store.commit({
       ...rest,
@@ -148,10 +148,9 @@ export const importData = (
     })
   })
 
-const refused = (message: string, cause: unknown): InvalidRequestError =>
+const notImported = (message: string, cause: unknown): InvalidRequestError =>
   new InvalidRequestError({ message: `The conversation cannot be imported: ${message}`, cause })
 
-/** The stored conversation as JSON. */
 export const exportData = (store: Service, id: string): Effect.Effect<ConversationData, HistoryStoreError> =>
   Effect.flatMap(store.load(id), (found) => {
     if (Option.isNone(found)) return Effect.fail(notStored(id))

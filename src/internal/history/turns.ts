@@ -1,16 +1,19 @@
 /**
- * The turns of stored messages.
+ * Finds the turns of stored messages.
  */
 
-/** A turn by the place of its first message. */
 interface StoredTurn {
   readonly index: number
   readonly turnId: string
   readonly createdAt: number
+  /** The index of the first message. */
   readonly start: number
 }
 
-/** The turns of messages that an older release stored: each begins with the first user message after another one. */
+/**
+ * The turns of messages that an older release stored without turns. A turn begins at the first
+ * message, and at the first of consecutive user messages.
+ */
 export const fromMessages = (messages: ReadonlyArray<{ readonly role: string }>): ReadonlyArray<StoredTurn> =>
   messages.flatMap(({ role }, start) =>
     start === 0 || (role === "user" && messages[start - 1]?.role !== "user") ? [start] : []
@@ -19,7 +22,7 @@ export const fromMessages = (messages: ReadonlyArray<{ readonly role: string }>)
 /** The id of a turn that an older release stored. */
 export const migratedId = (index: number): string => `turn-${index}`
 
-/** The messages of the first turns. */
+/** The messages of the first `count` turns. */
 export const messagesOf = <A>(
   { messages, turns }: { readonly messages: ReadonlyArray<A>; readonly turns: ReadonlyArray<StoredTurn> },
   count: number

@@ -1,47 +1,46 @@
 /**
- * What can go wrong between an MCP client and its server, as sentences for the model.
+ * Classifies errors of MCP clients and describes them for the model.
  */
 import * as Data from "effect/Data"
 import { fieldsOf } from "../json.ts"
 
-/** There is no connection, and no way to make one. */
+/** The client has no connection and `reconnect` is absent. */
 export class NotConnected extends Data.TaggedError("NotConnected") {
   override readonly message = "Not connected"
 }
 
-/** The server took too long. */
 export class TooSlow extends Data.TaggedError("TooSlow")<{ readonly message: string }> {}
 
-/** Whether the server forgot the session, or the connection is gone. */
-export const isLost = (error: unknown): boolean => {
+/** Whether the connection or its session no longer exists. */
+export const isConnectionLost = (error: unknown): boolean => {
   const { code, message } = fieldsOf(error)
-  return code === 404 || code === connectionClosed || message === "Not connected" || isOfSession(code, message)
+  return code === 404 || code === connectionClosed || message === "Not connected" || isSessionError(code, message)
 }
 
-/** The protocol wants 404 for a session that the server does not know. Many servers answer 400, some 503. */
-const isOfSession = (code: unknown, message: unknown): boolean =>
+/** The protocol requires 404 for an unknown session, but many servers send 400, and some 503. */
+const isSessionError = (code: unknown, message: unknown): boolean =>
   typeof code === "number" && code >= 400 && code !== 401 && code !== 403 && /session/i.test(String(message))
 
-/** Whether the server offers no tools at all, but prompts and resources. */
+/** Whether the server does not support tools. Servers can support only prompts and resources. */
 export const hasNoTools = (error: unknown): boolean => fieldsOf(error)["code"] === methodNotFound
 
 const connectionClosed = -32000
 const methodNotFound = -32601
 const requestTimeout = -32001
 
-/** The sentence for the model. It has nothing of the connection. */
-export const sentence = (error: unknown): string => {
+/** Describes the error for the model. Contains no details of the connection, which can be secret. */
+export const describe = (error: unknown): string => {
   const { code, message, name } = fieldsOf(error)
   if (code === 401 || name === "UnauthorizedError") {
-    return "The server of this tool needs an authorization that the program has not given. The call was not run."
+    return "The server of this tool requires an authorization that the program does not have. The call was not run."
   }
-  if (isLost(error)) {
-    return "The connection to the server of this tool was lost during the call. The call may have happened, or not."
+  if (isConnectionLost(error)) {
+    return "The connection to the server of this tool was lost during the call. Its effects may have happened: check before you repeat the call."
   }
   if (code === requestTimeout || error instanceof TooSlow) {
-    return "The server of this tool did not answer in time. The call may have happened, or not."
+    return "The server of this tool did not answer in time. The effects of the call may have happened: check before you repeat it."
   }
-  // Codes of JSON-RPC are below 0: the server refused the call itself.
+  // Negative codes are JSON-RPC errors: the server refused the call, and the message is for its caller.
   return typeof code === "number" && code < 0 && typeof message === "string"
     ? message
     : "The server of this tool could not be reached."

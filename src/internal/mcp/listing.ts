@@ -1,15 +1,15 @@
 /**
- * The tools in a server's list.
+ * Reads the tools in the tool list of an MCP server.
  */
 import { type Tool as McpTool, ToolSchema } from "@modelcontextprotocol/sdk/types.js"
 import { asText, defined, fieldsOf, isRecord, type JsonRecord } from "../json.ts"
 
 /**
- * A tool of a list, undefined if it has no name. What breaks the protocol's rules is repaired or dropped: the SDK refuses
- * the whole list for one member of one tool.
+ * Reads one tool. Returns undefined if it has no name. Repairs or drops members that violate the protocol, because the SDK
+ * refuses the complete list for one invalid member.
  */
-export const readTool = (listed: unknown): McpTool | undefined => {
-  const tool = fieldsOf(listed)
+export const readTool = (entry: unknown): McpTool | undefined => {
+  const tool = fieldsOf(entry)
   const required = defined({
     name: tool["name"],
     description: asText(tool["description"]),
@@ -22,15 +22,15 @@ export const readTool = (listed: unknown): McpTool | undefined => {
   return undefined
 }
 
-/** The same schema for an object: models send nothing else. */
+/** Makes the schema describe an object, because models send objects only. */
 const toObjectSchema = (schema: unknown): JsonRecord => {
   const { properties, required, ...rest } = fieldsOf(schema)
-  const named = Object.entries(fieldsOf(properties)).map(([name, property]) => [name, toSchema(property)])
+  const entries = Object.entries(fieldsOf(properties)).map(([name, property]) => [name, toSchema(property)])
   const names = Array.isArray(required) ? required.filter((name) => typeof name === "string") : undefined
-  return defined({ ...rest, type: "object", properties: Object.fromEntries(named), required: names })
+  return defined({ ...rest, type: "object", properties: Object.fromEntries(entries), required: names })
 }
 
-/** `true` and `false` are schemas too, which the SDK does not know. */
+/** Converts the schemas `true` and `false`, which the SDK does not accept. */
 const toSchema = (schema: unknown): JsonRecord => {
   if (isRecord(schema)) return schema
   return schema === false ? { not: {} } : {}

@@ -1,17 +1,17 @@
 /**
- * The progress of a call, given to the program while the call runs.
+ * Passes the progress messages of a running call to the program.
  */
 import type { Progress } from "@modelcontextprotocol/sdk/types.js"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Mailbox from "effect/Mailbox"
 
-/** Of a program that is slower than the server, the oldest messages are dropped. */
+/** The maximum number of buffered messages. If the program is slower than the server, the oldest ones are dropped. */
 const capacity = 100
 
 /**
- * Runs a call, and a program that receives its progress, one message after the other. The call ends after the last one
- * was received. A defect of the program is logged.
+ * Runs a call and passes its progress messages to `receive`, one after another. Completes after `receive` has processed the
+ * last message. A defect of `receive` is logged.
  */
 export const withProgress = <A, E>(
   receive: ((progress: Progress) => Effect.Effect<void>) | undefined,
@@ -24,7 +24,7 @@ export const withProgress = <A, E>(
       Effect.flatMap(messages.take, (progress) =>
         Effect.catchAllDefect(
           Effect.suspend(() => receive(progress)),
-          (defect) => Effect.logWarning("onProgress of an MCP server failed", defect)
+          (defect) => Effect.logWarning("onProgress of an MCP tool set failed", defect)
         ))
     )))
     const exit = yield* Effect.exit(call((progress) => void messages.unsafeOffer(progress)))

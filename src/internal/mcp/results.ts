@@ -1,8 +1,8 @@
 /**
- * What an MCP server returns, as the result of a tool.
+ * Converts results of MCP servers to content parts for the model.
  *
- * Servers break the protocol's rules for results more often than those for anything else. A call that has happened is
- * never a failure for that: the model gets what there is.
+ * Results of many servers violate the protocol. Such a result is not an error, because the call was run: the model receives
+ * the data of the result in whatever form it has.
  */
 import { type CallToolResult, ContentBlockSchema } from "@modelcontextprotocol/sdk/types.js"
 import type { ContentPart } from "../../ChatMessage.ts"
@@ -12,7 +12,7 @@ type Block = CallToolResult["content"][number]
 
 const text = (text: string): ContentPart => ({ type: "text", text })
 
-/** A block as parts. What no model takes becomes a short note. */
+/** Converts a block. A block that models do not accept becomes a short text. */
 const toPart = (block: Block): ContentPart => {
   switch (block.type) {
     case "text":
@@ -20,7 +20,7 @@ const toPart = (block: Block): ContentPart => {
     case "image":
       return { type: "image", url: `data:${block.mimeType};base64,${block.data}` }
     case "audio": {
-      const format = formats.get(block.mimeType)
+      const format = audioFormats.get(block.mimeType)
       return format === undefined
         ? text(`[audio, ${block.mimeType}, left out]`)
         : { type: "audio", data: block.data, format }
@@ -36,14 +36,14 @@ const toPart = (block: Block): ContentPart => {
   }
 }
 
-const formats = new Map<string, "mp3" | "wav">([
+const audioFormats = new Map<string, "mp3" | "wav">([
   ["audio/mpeg", "mp3"],
   ["audio/mp3", "mp3"],
   ["audio/wav", "wav"],
   ["audio/x-wav", "wav"]
 ])
 
-/** A block of a kind that the SDK knows, any other as its JSON. */
+/** Reads a block. A block of an unknown kind becomes a text with its JSON. */
 const readBlock = (block: unknown): ContentPart => {
   const known = ContentBlockSchema.safeParse(block)
   if (known.success) return toPart(known.data)
@@ -51,24 +51,24 @@ const readBlock = (block: unknown): ContentPart => {
 }
 
 const toJson = (value: unknown): string =>
-  JSON.stringify(value, (_key, member) => isData(member) ? "[left out]" : member)
+  JSON.stringify(value, (_key, member) => isBase64(member) ? "[left out]" : member)
 
-/** Whether it is data in base64, and long: a model cannot read it, and it costs as much as a book. */
-const isData = (value: unknown): boolean =>
+/** Whether the value is a long base64 text. A model cannot read it, and it has many tokens. */
+const isBase64 = (value: unknown): boolean =>
   typeof value === "string" && value.length > 200 && /^(?:data:[^,]*,)?[\w+/=-]+$/.test(value)
 
 const readContent = ({ _meta, content, isError: _isError, structuredContent, ...rest }: JsonRecord) => {
-  // A single block or a text in place of a list.
+  // Some servers send a single block or a text instead of a list.
   if (content !== undefined && content !== null) return Array.isArray(content) ? content : [content]
-  // The form of the protocol's first version, where any value could stand, and results without any form.
-  const bare = rest["toolResult"] ?? rest
-  if (isRecord(bare) && Array.isArray(bare["content"])) return bare["content"]
-  return structuredContent !== undefined || (isRecord(bare) && Object.keys(bare).length === 0) ? [] : [bare]
+  // `toolResult` of the first protocol version can be any value. Some servers send only that value, without the object.
+  const value = rest["toolResult"] ?? rest
+  if (isRecord(value) && Array.isArray(value["content"])) return value["content"]
+  return structuredContent !== undefined || (isRecord(value) && Object.keys(value).length === 0) ? [] : [value]
 }
 
 /**
- * The parts of a result. Structured content is sent as JSON if there is no text, and also with a failure, whose text often
- * says less.
+ * Converts a result. Structured content is added as JSON if there is no text, or if the result is an error, because the text
+ * of an error often has less information.
  */
 export const toParts = (result: JsonRecord): ReadonlyArray<ContentPart> => {
   const { isError, structuredContent } = result
@@ -79,6 +79,6 @@ export const toParts = (result: JsonRecord): ReadonlyArray<ContentPart> => {
     : [...parts, text(JSON.stringify(structuredContent))]
 }
 
-/** The text of parts. */
+/** The texts of the parts. Other parts become a short text. */
 export const textOf = (parts: ReadonlyArray<ContentPart>): string =>
   parts.map((part) => part.type === "text" ? part.text : `[${part.type}]`).join("\n")

@@ -1,5 +1,5 @@
 /**
- * One MCP server: its list of tools, its calls, and a new connection after the old one was lost.
+ * Lists and calls the tools of one MCP server, and reconnects after the connection was lost.
  */
 import type { Client } from "@modelcontextprotocol/sdk/client/index.js"
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js"
@@ -12,10 +12,9 @@ import {
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { asText, fieldsOf, itemsOf, type JsonRecord } from "../json.ts"
-import { hasNoTools, isLost, NotConnected, sentence, TooSlow } from "./errors.ts"
+import { describe, hasNoTools, isConnectionLost, NotConnected, TooSlow } from "./errors.ts"
 import { readTool } from "./listing.ts"
 
-/** How a server is used. */
 export interface Options {
   readonly reconnect?: Effect.Effect<Transport, unknown> | undefined
   readonly timeout: Duration.Duration
@@ -23,10 +22,10 @@ export interface Options {
   readonly listTimeout: Duration.Duration
 }
 
-/** More pages than any server needs: one that never ends does not list for ever. */
-const mostPages = 100
+/** Ends the listing of a server that sends a new cursor with every page. */
+const maxPages = 100
 
-/** A server and what is known of it. Mutable. */
+/** A connection to a server, and the tools that it listed last. Mutable. */
 export class Server {
   readonly #client: Client
   readonly #options: Options
@@ -34,19 +33,19 @@ export class Server {
   #tools: ReadonlyArray<McpTool> = []
   #isListed = false
   #isLost = false
-  /** Why the tools could not be listed, undefined if they were. */
+  /** The error of the last listing, undefined if it succeeded. */
   failure: unknown
 
   constructor(client: Client, options: Options) {
     this.#client = client
     this.#options = options
-    // The SDK's own handler reads the first page only, and only if the server announced changes.
+    // The handler of the SDK reads the first page only, and only if the server announces changes in its capabilities.
     client.setNotificationHandler(ToolListChangedNotificationSchema, () => {
       this.#isListed = false
     })
   }
 
-  /** The tools, listed again after a change. If that fails the tools of before stay, and the next use tries again. */
+  /** The tools. Lists them again after a change. If that fails, returns the previous tools, and the next use tries again. */
   get tools(): Effect.Effect<ReadonlyArray<McpTool>> {
     return Effect.suspend(() => this.#isListed ? Effect.succeed(this.#tools) : this.#list)
   }
@@ -65,7 +64,7 @@ export class Server {
           Effect.suspend(() => {
             this.#isListed = false
             this.failure = error
-            if (isLost(error)) this.#isLost = true
+            if (isConnectionLost(error)) this.#isLost = true
             return Effect.logWarning("The tools of an MCP server could not be listed", error)
           }),
         onSuccess: (tools) =>
@@ -82,15 +81,15 @@ export class Server {
     return Effect.gen(this, function*() {
       const tools: Array<McpTool> = []
       const seen = new Set<string>()
-      for (let page = 0, cursor: string | undefined; page < mostPages; page++) {
-        const read = yield* this.#page(cursor)
-        for (const listed of itemsOf(read["tools"])) {
-          const tool = readTool(listed)
-          if (tool === undefined) yield* leaveOut(fieldsOf(listed)["name"], "it breaks the protocol")
-          else if (tool.execution?.taskSupport === "required") yield* leaveOut(tool.name, "it can only run as a task")
+      for (let page = 0, cursor: string | undefined; page < maxPages; page++) {
+        const response = yield* this.#page(cursor)
+        for (const entry of itemsOf(response["tools"])) {
+          const tool = readTool(entry)
+          if (tool === undefined) yield* logSkipped(fieldsOf(entry)["name"], "it violates the protocol")
+          else if (tool.execution?.taskSupport === "required") yield* logSkipped(tool.name, "it can only run as a task")
           else tools.push(tool)
         }
-        cursor = asText(read["nextCursor"])
+        cursor = asText(response["nextCursor"])
         if (cursor === undefined || seen.has(cursor)) break
         seen.add(cursor)
       }
@@ -98,10 +97,10 @@ export class Server {
     })
   }
 
-  /** The SDK's `listTools` refuses a whole page for one tool whose schemas it cannot compile or does not expect. */
+  /** Does not use `listTools` of the SDK, which refuses a complete page for one tool with an unusual schema. */
   #page(cursor: string | undefined): Effect.Effect<JsonRecord, unknown> {
     const params = cursor === undefined ? {} : { cursor }
-    return untilStopped((signal) =>
+    return abortable((signal) =>
       this.#client.request({ method: "tools/list", params }, ResultSchema, {
         signal,
         timeout: toTimeout(this.#options.listTimeout)
@@ -109,38 +108,38 @@ export class Server {
     ).pipe(Effect.catchIf(hasNoTools, () => Effect.succeed({})))
   }
 
-  /** Calls a tool. It fails with a sentence for the model. A call that failed is not made again. */
+  /** Calls a tool. Fails with a description for the model. A failed call is not retried. */
   call(
     name: string,
     input: Readonly<Record<string, unknown>>,
     onProgress: (progress: Progress) => void
   ): Effect.Effect<JsonRecord, string> {
-    const request = untilStopped((signal) =>
+    const request = abortable((signal) =>
       this.#client.request({ method: "tools/call", params: { name, arguments: { ...input } } }, ResultSchema, {
         signal,
         timeout: toTimeout(this.#options.timeout),
-        // The SDK resets the time only if it has an `onprogress`.
+        // The SDK resets the timeout only if `onprogress` is present.
         resetTimeoutOnProgress: true,
         onprogress: onProgress
       })
     ).pipe(
-      // The SDK looks at its own `maxTotalTimeout` with the next progress only, and does not cancel the call then.
+      // The SDK checks its own `maxTotalTimeout` only when progress arrives, and does not cancel the call.
       Effect.timeoutFail({
         duration: this.#options.maxTotalTimeout,
         onTimeout: () => new TooSlow({ message: "The call took too long" })
       })
     )
     return Effect.catchAll(Effect.zipRight(this.#connect, request), (error) => {
-      if (!isLost(error)) return Effect.fail(sentence(error))
+      if (!isConnectionLost(error)) return Effect.fail(describe(error))
       this.#isLost = true
       return Effect.flatMap(
         Effect.isSuccess(this.#connect),
-        (isRenewed) => Effect.fail(isRenewed ? `${sentence(error)} The connection was renewed.` : sentence(error))
+        (isConnected) => Effect.fail(isConnected ? `${describe(error)} The connection was renewed.` : describe(error))
       )
     })
   }
 
-  /** Connects again if the connection was lost. Of several calls that find it lost, one connects. */
+  /** Reconnects if the connection was lost. Concurrent calls reconnect only once. */
   get #connect(): Effect.Effect<void, unknown> {
     return Effect.suspend(() => {
       if (!this.#isLost && this.#client.transport !== undefined) return Effect.void
@@ -166,7 +165,7 @@ export class Server {
     })
   }
 
-  /** Ends the session on the server, if it has one, and the connection. */
+  /** Ends the session on the server, if there is one, and closes the connection. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     const end = fieldsOf(this.#client.transport)["terminateSession"]
     const session = this.#isLost || typeof end !== "function"
@@ -179,16 +178,19 @@ export class Server {
   })
 }
 
-const leaveOut = (name: unknown, why: string) =>
-  Effect.logWarning(`The tool ${JSON.stringify(name)} of an MCP server is left out: ${why}`)
+const logSkipped = (name: unknown, reason: string) =>
+  Effect.logWarning(`The tool ${JSON.stringify(name)} of an MCP server is left out: ${reason}`)
 
-/** A timer of JavaScript that is longer fires at once. */
-const longestTimeout = 2 ** 31 - 1
+/** Longer timers of JavaScript fire immediately. */
+const maxTimeoutMillis = 2 ** 31 - 1
 
-const toTimeout = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), longestTimeout)
+const toTimeout = (duration: Duration.Duration): number => Math.min(Duration.toMillis(duration), maxTimeoutMillis)
 
-/** Every call has a signal of its own: the SDK keeps its listener on one for ever. Nobody waits for a cancelled call. */
-const untilStopped = <A>(request: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, unknown> =>
+/**
+ * Runs a request that an interruption aborts, without waiting for the abort. Each request has its own signal, because the SDK
+ * never removes its listener from a signal.
+ */
+const abortable = <A>(request: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, unknown> =>
   Effect.async((resume) => {
     const controller = new AbortController()
     request(controller.signal).then(

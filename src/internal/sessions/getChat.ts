@@ -1,5 +1,5 @@
 /**
- * Gets the conversation with an id, or creates it, and applies the options of the call to it.
+ * Implements `getChat`: it finds or creates a conversation, and applies the options of the call to it.
  */
 import * as Effect from "effect/Effect"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
@@ -8,39 +8,39 @@ import { validate } from "../history/settings.ts"
 import * as Chat from "../turn/chat.ts"
 import type { SettingsChoice, StoredFlag } from "../turn/chosenSettings.ts"
 import type { Conversation } from "../turn/conversation.ts"
-import type { Begin, Registry } from "./registry.ts"
+import type { MakeConversation, Registry } from "./registry.ts"
 
 interface Manager {
   readonly registry: Registry
   readonly completions: ChatCompletions.Service
-  /** The config of conversations that have no other one. */
+  /** The config of conversations for which the program passes none. */
   readonly defaults: LLMConfig
-  readonly make: (id: string, after: Parameters<Begin>[0]) => Conversation
+  readonly make: (id: string, pendingRemoval: Parameters<MakeConversation>[0]) => Conversation
 }
 
 export const makeGetChat =
   ({ completions, defaults, make, registry }: Manager) => (id: string, options: SettingsChoice = {}) => {
     const { config = defaults, settings } = options
-    const { begin, chooseIn } = withOptions(options, (after) => make(id, after))
-    const chat = Effect.map(registry.create(id, begin), (conversation) => {
-      chooseIn(conversation)
-      return Chat.makeManaged(completions, config, registry.lender(id, begin))
+    const { applyTo, makeConversation } = withOptions(options, (pendingRemoval) => make(id, pendingRemoval))
+    const chat = Effect.map(registry.create(id, makeConversation), (conversation) => {
+      applyTo(conversation)
+      return Chat.makeManaged(completions, config, registry.lender(id, makeConversation))
     })
     return settings === undefined ? chat : Effect.zipRight(validate(settings, config), chat)
   }
 
-/** Applies the options to the conversation that is created or found, and again after an eviction. */
-const withOptions = (options: SettingsChoice, begin: Begin) => {
+/** Applies the options to the existing or the new conversation, and again to the one that is created after an eviction. */
+const withOptions = (options: SettingsChoice, makeConversation: MakeConversation) => {
   let flag: StoredFlag | undefined
-  let isMade = false
-  const choose = (conversation: Conversation): Conversation => {
+  let isApplied = false
+  const apply = (conversation: Conversation): Conversation => {
     flag = conversation.chooseSettings(options, flag)
-    isMade = true
+    isApplied = true
     return conversation
   }
   return {
-    begin: (after: Parameters<Begin>[0]) => choose(begin(after)),
+    makeConversation: (pendingRemoval: Parameters<MakeConversation>[0]) => apply(makeConversation(pendingRemoval)),
     /** Applies the options to a conversation that another call created. */
-    chooseIn: (conversation: Conversation) => isMade ? conversation : choose(conversation)
+    applyTo: (conversation: Conversation) => isApplied ? conversation : apply(conversation)
   }
 }

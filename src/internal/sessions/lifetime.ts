@@ -1,5 +1,5 @@
 /**
- * The settings of a manager that say how long and how many sessions are in memory.
+ * Decodes the settings of a manager that limit how long and how many sessions stay in memory.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,6 @@
 /**
- * Who is in memory: creates sessions, lends them out, and evicts those that are idle for too long or too many.
+ * The registry of the sessions in memory. It creates sessions, counts their users, and evicts idle sessions after a timeout
+ * or above a capacity.
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -16,31 +17,33 @@ import type { Conversation } from "../turn/conversation.ts"
 import type { Lender } from "../turn/runner.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
-/** How many sessions are evicted before other fibers get their turn. */
+/** The number of sessions that are evicted before the fiber yields. */
 const evictionBatch = 256
 
-/** Makes the conversation that a new session is for. What is stored of it counts from when `after` is done. */
-export type Begin = (after: Effect.Effect<void> | undefined) => Conversation
+/** Makes the conversation of a new session. The conversation reads the store after `pendingRemoval`. */
+export type MakeConversation = (pendingRemoval: Effect.Effect<void> | undefined) => Conversation
 
-/** How long, and how many. */
-export interface Limits {
+/** When sessions end. */
+export interface Options {
+  /** How long a session stays idle before it is evicted. */
   readonly timeout: Duration.Duration
+  /** The number of sessions above which idle ones are evicted. */
   readonly capacity: number
-  /** How long the turns that run may go on when the scope closes. */
+  /** How long running turns may continue after the scope closes. */
   readonly grace: Duration.Duration
 }
 
-/** In milliseconds. What is longer than a timer can be, the live Clock takes for ever. */
-const longestSleep = 24 * 60 * 60 * 1000
+/** The live Clock never wakes a fiber that sleeps for longer than a timer can run. */
+const maxSleepMillis = 24 * 60 * 60 * 1000
 
-/** Sessions that live as long as the scope. */
-export const make = (limits: Limits): Effect.Effect<Registry, never, Scope.Scope> =>
+/** Makes a registry. Closing the scope ends its sessions. */
+export const make = (options: Options): Effect.Effect<Registry, never, Scope.Scope> =>
   Effect.gen(function*() {
     const sessions = yield* SynchronizedRef.make(new Sessions())
     const events = yield* PubSub.unbounded<SessionEvent>()
-    const someIdle = yield* Effect.makeLatch(false)
-    const registry = new Registry(limits, sessions, events, someIdle)
-    if (Duration.isFinite(limits.timeout)) yield* Effect.forkScoped(registry.evictForever)
+    const idleLatch = yield* Effect.makeLatch(false)
+    const registry = new Registry(options, sessions, events, idleLatch)
+    if (Duration.isFinite(options.timeout)) yield* Effect.forkScoped(registry.evictForever)
     yield* Effect.addFinalizer(() => registry.shutdown)
     return registry
   })
@@ -49,27 +52,27 @@ export const make = (limits: Limits): Effect.Effect<Registry, never, Scope.Scope
 export class Registry {
   readonly #sessions: SynchronizedRef.SynchronizedRef<Sessions>
   readonly #events: PubSub.PubSub<SessionEvent>
-  readonly #someIdle: Effect.Latch
+  readonly #idleLatch: Effect.Latch
   readonly #capacity: number
   readonly #grace: Duration.Duration
   readonly #idleMillis: number
   readonly #removals = new Removals()
-  readonly #leaving = new Background()
-  readonly #removing = new Background()
+  readonly #pendingReleases = new Background()
+  readonly #pendingRemovals = new Background()
   #isOpen = true
 
   constructor(
-    { capacity, grace, timeout }: Limits,
+    { capacity, grace, timeout }: Options,
     sessions: SynchronizedRef.SynchronizedRef<Sessions>,
     events: PubSub.PubSub<SessionEvent>,
-    someIdle: Effect.Latch
+    idleLatch: Effect.Latch
   ) {
     this.#capacity = capacity
     this.#grace = grace
     this.#idleMillis = Duration.toMillis(timeout)
     this.#sessions = sessions
     this.#events = events
-    this.#someIdle = someIdle
+    this.#idleLatch = idleLatch
   }
 
   has(id: string): Effect.Effect<boolean> {
@@ -88,94 +91,99 @@ export class Registry {
     return Stream.fromPubSub(this.#events)
   }
 
-  /** The conversation with this id, which is begun if there is none. */
-  create(id: string, begin: Begin): Effect.Effect<Conversation> {
+  /** Returns the conversation with this id. Makes it if no session has it. */
+  create(id: string, makeConversation: MakeConversation): Effect.Effect<Conversation> {
     return this.#withSessions((all, now) => {
-      const { conversation } = this.#getOrCreate(all, id, begin, now)
-      this.#shrink(all)
+      const { conversation } = this.#getOrCreate(all, id, makeConversation, now)
+      this.#evictAboveCapacity(all)
       return conversation
-    }).pipe(Effect.zipLeft(this.#someIdle.open), Effect.uninterruptible)
+    }).pipe(Effect.zipLeft(this.#idleLatch.open), Effect.uninterruptible)
   }
 
-  /** Lends the session out: it is created if need be, and not idle meanwhile. */
-  lender(id: string, begin: Begin): Lender {
+  /** Makes a `Lender` of the conversation with this id. It creates the session if necessary. A session in use is not idle. */
+  lender(id: string, makeConversation: MakeConversation): Lender {
     return {
-      // Suspended, because a chat has some 20 effects that most callers never run.
+      // Each chat builds about 20 effects, and most are never run: suspending makes building them cheap.
       with: (f) =>
         Effect.suspend(() =>
           Effect.acquireUseRelease(
-            this.#enter(id, begin),
+            this.#use(id, makeConversation),
             ({ conversation }) => f(conversation),
-            (session) => this.#leave(session)
+            (session) => this.#release(session)
           )
         ),
       acquire: (scope) =>
         Effect.uninterruptible(Effect.flatMap(
-          this.#enter(id, begin),
-          (session) => Effect.as(Scope.addFinalizer(scope, this.#leave(session)), session.conversation)
+          this.#use(id, makeConversation),
+          (session) => Effect.as(Scope.addFinalizer(scope, this.#release(session)), session.conversation)
         ))
     }
   }
 
-  /** Ends the session, and does `forget` then; whether there was one to end or to forget. */
+  /** Ends the session and runs `removeStored`. Returns whether there was a session or a stored conversation. */
   remove<E>(
     id: string,
-    forget: Effect.Effect<boolean, E>,
+    removeStored: Effect.Effect<boolean, E>,
     isAllowed: (session: Session) => boolean = () => true
   ): Effect.Effect<boolean, E> {
     return Effect.flatten(this.#withSessions((all) => {
       const session = all.get(id)
-      if (session === undefined) return this.#removals.add(id, forget)
+      if (session === undefined) return this.#removals.add(id, removeStored)
       if (!isAllowed(session)) return Effect.succeed(false)
       all.delete(session)
       this.#emit({ _tag: "Removed", id })
-      return this.#removals.add(id, Effect.as(Effect.zipRight(session.conversation.closeForRemoval, forget), true))
-    })).pipe((removal) => this.#removing.run(removal))
+      return this.#removals.add(
+        id,
+        Effect.as(Effect.zipRight(session.conversation.closeForRemoval, removeStored), true)
+      )
+    })).pipe((removal) => this.#pendingRemovals.run(removal))
   }
 
-  /** Like `remove`, but not while the session is in use, or has a turn that its store did not take. */
-  removeUnused<E>(id: string, forget: Effect.Effect<boolean, E>): Effect.Effect<boolean, E> {
-    return this.remove(id, forget, ({ conversation, users }) => users === 0 && !conversation.hasUnsavedTurn)
+  /** Like `remove`, but returns false if the session is in use or has an unsaved turn. */
+  removeUnused<E>(id: string, removeStored: Effect.Effect<boolean, E>): Effect.Effect<boolean, E> {
+    return this.remove(id, removeStored, ({ conversation, users }) => users === 0 && !conversation.hasUnsavedTurn)
   }
 
-  /** Runs a write of what is stored, after removals. The session reads it with its next use. */
+  /** Runs a write to the store, after the pending removals of this id. The next use of the session reads the store again. */
   write<A, E>(id: string, write: Effect.Effect<A, E>): Effect.Effect<A, E> {
     const reload = Effect.flatMap(
       this.#withSessions((all) => all.get(id)),
       (session) => session === undefined ? Effect.void : session.conversation.reload
     )
-    return Effect.suspend(() => this.#removals.last(id) ?? Effect.void).pipe(
+    return Effect.suspend(() => this.#removals.pending(id) ?? Effect.void).pipe(
       Effect.zipRight(write),
       Effect.ensuring(reload)
     )
   }
 
-  /** Evicts the sessions whose time is over, one after another. */
+  /** Evicts sessions when they have been idle for the timeout. */
   get evictForever(): Effect.Effect<never> {
-    // The latch is closed before the look, so that a session that becomes idle after it opens it again.
-    return this.#someIdle.close.pipe(
+    // The latch is closed first. A session that becomes idle during the eviction opens it again.
+    return this.#idleLatch.close.pipe(
       Effect.zipRight(this.#evictExpired),
-      Effect.flatMap((left) => {
-        if (left === undefined) return this.#someIdle.await
-        return left > 0 ? Effect.sleep(Math.min(Math.max(1, Math.ceil(left)), longestSleep)) : Effect.yieldNow()
+      Effect.flatMap((remaining) => {
+        if (remaining === undefined) return this.#idleLatch.await
+        return remaining > 0
+          ? Effect.sleep(Math.min(Math.max(1, Math.ceil(remaining)), maxSleepMillis))
+          : Effect.yieldNow()
       }),
       Effect.forever
     )
   }
 
-  /** Ends the sessions that are in use, and waits for the removals. No session is entered any more. */
+  /** Ends the sessions that are in use and waits for pending removals. Later uses of a session are interrupted. */
   get shutdown(): Effect.Effect<void> {
     return this.#withSessions((all) => {
       this.#isOpen = false
       return all.busy.map(({ conversation }) => conversation.shutdown(this.#grace))
     }).pipe(
-      Effect.flatMap((ends) => Effect.all(ends, { concurrency: "unbounded", discard: true })),
-      Effect.zipRight(this.#removing.settled),
+      Effect.flatMap((ended) => Effect.all(ended, { concurrency: "unbounded", discard: true })),
+      Effect.zipRight(this.#pendingRemovals.settled),
       Effect.zipRight(PubSub.shutdown(this.#events))
     )
   }
 
-  /** What is synchronous needs no lock. The map is mutable, so that there is nothing to set. */
+  /** Runs a synchronous function on the sessions. It needs no lock and no `set`, because `Sessions` is mutable. */
   #withSessions<A>(f: (sessions: Sessions, now: number) => A): Effect.Effect<A> {
     return Effect.clockWith((clock) =>
       Effect.map(SynchronizedRef.get(this.#sessions), (all) => f(all, monotonicMillis(clock)))
@@ -186,41 +194,41 @@ export class Registry {
     this.#events.unsafeOffer(event)
   }
 
-  #getOrCreate(all: Sessions, id: string, begin: Begin, now: number): Session {
+  #getOrCreate(all: Sessions, id: string, makeConversation: MakeConversation, now: number): Session {
     const existing = all.get(id)
     if (existing !== undefined) return existing
     this.#emit({ _tag: "Created", id })
-    return all.create(id, begin(this.#removals.last(id)), now)
+    return all.create(id, makeConversation(this.#removals.pending(id)), now)
   }
 
-  #enter(id: string, begin: Begin): Effect.Effect<Session> {
+  #use(id: string, makeConversation: MakeConversation): Effect.Effect<Session> {
     return Effect.flatten(this.#withSessions((all, now) => {
       if (!this.#isOpen) return Effect.interrupt
-      const session = this.#getOrCreate(all, id, begin, now)
-      all.enter(session)
-      this.#shrink(all)
+      const session = this.#getOrCreate(all, id, makeConversation, now)
+      all.use(session)
+      this.#evictAboveCapacity(all)
       return Effect.succeed(session)
     }))
   }
 
-  /** A session is in use until what its conversation writes is stored. */
-  #leave(session: Session): Effect.Effect<void> {
+  /** The session stays in use until the writes of its conversation are done. */
+  #release(session: Session): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { background } = session.conversation
       return background.isIdle
-        ? this.#leaveNow(session)
-        : this.#leaving.start(Effect.zipRight(background.settled, this.#leaveNow(session)))
+        ? this.#releaseNow(session)
+        : this.#pendingReleases.start(Effect.zipRight(background.settled, this.#releaseNow(session)))
     })
   }
 
-  #leaveNow(session: Session): Effect.Effect<void> {
+  #releaseNow(session: Session): Effect.Effect<void> {
     return this.#withSessions((all, now) => {
-      all.leave(session, now)
-      this.#shrink(all)
-    }).pipe(Effect.zipRight(this.#someIdle.open))
+      all.release(session, now)
+      this.#evictAboveCapacity(all)
+    }).pipe(Effect.zipRight(this.#idleLatch.open))
   }
 
-  #shrink(all: Sessions): void {
+  #evictAboveCapacity(all: Sessions): void {
     for (let idle = all.longestIdle; idle !== undefined && all.size > this.#capacity; idle = all.longestIdle) {
       this.#evict(all, idle, "capacity")
     }
@@ -231,7 +239,7 @@ export class Registry {
     this.#emit({ _tag: "Evicted", id: session.id, reason })
   }
 
-  /** Evicts a batch of those whose time is over, and gives the time that the next one has left. */
+  /** Evicts a batch of expired sessions. Returns the milliseconds until the next one expires. */
   get #evictExpired(): Effect.Effect<number | undefined> {
     return this.#withSessions((all, now) => {
       let idle = all.longestIdle
@@ -245,28 +253,27 @@ export class Registry {
 }
 
 /**
- * The removals that are in progress, by id, one after another of each. A conversation that begins meanwhile waits for
- * them. Mutable.
+ * The pending removals of each id, which run one after another. New conversations with the id wait for them. Mutable.
  */
 class Removals {
-  readonly #running = new Map<string, Deferred.Deferred<void>>()
+  readonly #last = new Map<string, Deferred.Deferred<void>>()
 
-  /** Waits for the removals of this id that were added so far. Undefined if there are none in progress. */
-  last(id: string): Effect.Effect<void> | undefined {
-    const gone = this.#running.get(id)
-    return gone === undefined ? undefined : Deferred.await(gone)
+  /** Waits for the pending removals of this id. Undefined if there are none. */
+  pending(id: string): Effect.Effect<void> | undefined {
+    const done = this.#last.get(id)
+    return done === undefined ? undefined : Deferred.await(done)
   }
 
-  /** Adds a removal at once. It is in progress until the effect that this returns has run. */
+  /** Adds a removal synchronously. It is pending until the returned effect has run. */
   add<A, E>(id: string, removal: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    const before = this.last(id) ?? Effect.void
-    const gone = makeDeferred<void>()
-    this.#running.set(id, gone)
+    const previous = this.pending(id) ?? Effect.void
+    const done = makeDeferred<void>()
+    this.#last.set(id, done)
     return Effect.ensuring(
-      Effect.zipRight(before, removal),
+      Effect.zipRight(previous, removal),
       Effect.suspend(() => {
-        if (this.#running.get(id) === gone) this.#running.delete(id)
-        return Deferred.succeed(gone, undefined)
+        if (this.#last.get(id) === done) this.#last.delete(id)
+        return Deferred.succeed(done, undefined)
       })
     )
   }

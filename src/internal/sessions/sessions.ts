@@ -1,17 +1,17 @@
 /**
- * The sessions of a manager: by id, and the idle ones in the order in which they became idle.
+ * The collection of the sessions of a manager: a map by id, and a linked list of the idle sessions in the order in which
+ * they became idle.
  *
- * All sessions of a manager may be idle for the same time, so that order is also the order of their deadlines, and of
- * their last use. Every operation takes constant time. Mutable: a map that is copied on write costs more the more
- * sessions there are.
+ * All sessions have the same idle timeout, so this is also the order in which they expire. It is mutable, so that every
+ * operation takes constant time.
  */
 import type { Conversation } from "../turn/conversation.ts"
 
-/** One conversation that is in memory. */
+/** A conversation in memory. */
 export interface Session {
   readonly id: string
   readonly conversation: Conversation
-  /** How many calls use it now. In use, it is in no idle order. */
+  /** The number of calls that use the session. The idle list contains no session in use. */
   users: number
   /** In monotonic milliseconds. */
   lastActivity: number
@@ -39,14 +39,14 @@ export class Sessions {
     return this.byId.get(id)
   }
 
-  /** Those that are in use, or have a turn that their store did not take. */
+  /** The sessions that are in use or have an unsaved turn. */
   get busy(): ReadonlyArray<Session> {
     const busy: Array<Session> = []
     for (const session of this.byId.values()) if (!session.isIdle) busy.push(session)
     return busy
   }
 
-  /** A new session, idle from now. */
+  /** Adds a session, which is idle at first. */
   create(id: string, conversation: Conversation, now: number): Session {
     const session: Session = {
       id,
@@ -62,14 +62,14 @@ export class Sessions {
     return session
   }
 
-  /** A call begins to use the session. */
-  enter(session: Session): void {
+  /** Marks the session as used by one more call. */
+  use(session: Session): void {
     session.users++
     this.unlink(session)
   }
 
-  /** A call no longer uses the session, which is idle if that was the last one. A session with an unsaved turn stays. */
-  leave(session: Session, now: number): void {
+  /** Marks the session as used by one call less. It becomes idle after the last call, unless it has an unsaved turn. */
+  release(session: Session, now: number): void {
     session.users--
     session.lastActivity = now
     if (session.users > 0 || session.conversation.hasUnsavedTurn) return
@@ -81,7 +81,7 @@ export class Sessions {
     this.unlink(session)
   }
 
-  /** The session that has been idle for longest. */
+  /** The session that has been idle for the longest time. */
   get longestIdle(): Session | undefined {
     return this.oldest
   }

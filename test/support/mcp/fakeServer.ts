@@ -23,7 +23,7 @@ export const tool = (name: string, more?: Partial<McpTool>): McpTool => ({
   ...more
 })
 
-/** What a call can do to its client. */
+/** The signal of a call, and a function that sends its progress. */
 export interface Call {
   readonly signal: AbortSignal
   readonly progress: (progress: Progress) => Promise<void>
@@ -37,7 +37,7 @@ export interface Fake {
   answer: (name: string, call: Call) => Promise<CallToolResult>
 }
 
-/** A server in memory that lists its tools in pages, and notes its calls. */
+/** A server in memory that lists its tools in pages, and records its calls. */
 export const make = (tools: ReadonlyArray<McpTool>, options?: McpToolSet.Options) =>
   Effect.gen(function*() {
     const fake: Fake = {
@@ -87,7 +87,7 @@ export type Answer =
   | { readonly result: Record<string, unknown> }
   | { readonly error: { readonly code: number; readonly message: string } }
 
-/** The tools of a server that answers a method with any JSON, whatever the protocol says. */
+/** The tools of a server with arbitrary JSON answers, which can violate the protocol. */
 export const odd = (answers: Readonly<Record<string, Answer>>, options?: McpToolSet.Options) =>
   Effect.gen(function*() {
     const [mine, other] = InMemoryTransport.createLinkedPair()
@@ -110,7 +110,7 @@ export const names = (set: ToolSet.ToolSet) => Effect.map(set.current, (tools) =
 
 export const call = (name: string, args: object = {}) => ScriptedHttpClient.toolCalls([{ name, arguments: args }])
 
-/** What the model is told of a call of this tool. */
+/** The result that the model receives for a call of this tool. */
 export const resultOf = (
   toolSet: ToolSet.ToolSet,
   name: string,

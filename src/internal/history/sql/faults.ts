@@ -1,5 +1,5 @@
 /**
- * What goes wrong between a program and its database: what a second try helps, and what `@effect/sql` throws.
+ * Handles errors of databases: retries when the database is in use, and converts defects of `@effect/sql` to errors.
  */
 import { MigrationError } from "@effect/sql/Migrator"
 import { SqlError } from "@effect/sql/SqlError"
@@ -8,35 +8,35 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 
-/** How long a write is retried while another program uses the same data. */
-const patience = "10 seconds"
+/** How long an operation is retried while another program uses the same data. */
+const retryDuration = "10 seconds"
 
 const retries = Schedule.exponential("1 millis", 1.5).pipe(
   Schedule.union(Schedule.spaced("50 millis")),
   Schedule.jittered,
-  Schedule.upTo(patience)
+  Schedule.upTo(retryDuration)
 )
 
-/** Waits until the database is free. Waiting in the driver would stop the whole program: SQLite's are synchronous. */
+/** Retries while the database is in use. A wait in a driver of SQLite would block the program, because it is synchronous. */
 export const whenFree = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.retry(effect, { schedule: retries, while: isInUse })
 
-/** PostgreSQL: serialization failure, deadlock. SQLite: BUSY and LOCKED, each with kinds of its own. */
-const inUse = /^(?:40001|40P01|SQLITE_BUSY\w*|SQLITE_LOCKED\w*)$/
+/** The codes of serialization failures and deadlocks of PostgreSQL, and of BUSY and LOCKED of SQLite with their variants. */
+const inUseCodes = /^(?:40001|40P01|SQLITE_BUSY\w*|SQLITE_LOCKED\w*)$/
 
-/** Whether a look that somebody else had at the same data is all that went wrong. */
+/** Whether the operation failed only because another transaction used the same data. */
 const isInUse = (error: unknown): boolean => {
   if (error instanceof MigrationError) return error.reason === "locked" || isInUse(error.cause)
-  return error instanceof SqlError && codesOf(error.cause).some((code) => inUse.test(code))
+  return error instanceof SqlError && codesOf(error.cause).some((code) => inUseCodes.test(code))
 }
 
 const codesOf = (cause: unknown): ReadonlyArray<string> => {
   if (!Predicate.isRecord(cause)) return []
-  const { cause: beneath, code } = cause
-  return typeof code === "string" ? [code, ...codesOf(beneath)] : codesOf(beneath)
+  const { cause: inner, code } = cause
+  return typeof code === "string" ? [code, ...codesOf(inner)] : codesOf(inner)
 }
 
-/** A BEGIN, COMMIT or ROLLBACK that fails, and a migration that does, are defects in `@effect/sql`: here they are not. */
+/** Converts defects to errors. `@effect/sql` dies if BEGIN, COMMIT, ROLLBACK or a migration fails. */
 export const withFaults = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SqlError | MigrationError, R> =>

@@ -1,11 +1,11 @@
 /**
- * A `SqlClient` on a SQLite file: one connection that stays, and transactions that begin with the right to write.
+ * A `SqlClient` for a SQLite file. It has one connection, and its transactions acquire the write lock when they begin.
  *
- * `@effect/sql-libsql` opens a connection for each transaction and leaves it open, and never recovers from a BEGIN that
- * fails because another program writes. Here it fails as it should, and the next try finds everything as it was.
+ * `@effect/sql-libsql` is not used: it opens a connection for each transaction without closing it, and does not recover if
+ * BEGIN fails because another program writes. In this client, a failed BEGIN can be retried.
  *
- * A prepared statement of libsql that fails because the file is busy stays unfinished, and keeps its locks with it. So
- * the locks are taken before, by statements that are not prepared.
+ * A prepared statement of libsql that fails because the file is busy is not finalized, and still holds its locks. Therefore
+ * statements that are not prepared acquire the locks first.
  */
 import type * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -18,21 +18,21 @@ import * as Stream from "effect/Stream"
 import Database from "libsql"
 import { whenFree } from "./faults.ts"
 
-/** A client of this file, which is created if it does not exist. */
+/** Makes a client. Creates the file if it does not exist. */
 export const make = (
   filename: string
 ): Effect.Effect<SqlClient.SqlClient, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
-    const turn = Effect.unsafeMakeSemaphore(1)
+    const semaphore = Effect.unsafeMakeSemaphore(1)
     const database = yield* Effect.acquireRelease(
       attempt(() => new Database(filename)),
-      (database) => turn.withPermits(1)(Effect.sync(() => close(database)))
+      (database) => semaphore.withPermits(1)(Effect.sync(() => close(database)))
     )
     yield* whenFree(attempt(() => database.exec("PRAGMA journal_mode = WAL")))
     yield* attempt(() => database.exec("PRAGMA foreign_keys = ON"))
 
     const connection = connectionOf(database)
-    const acquirer = Effect.as(Effect.acquireRelease(turn.take(1), () => turn.release(1)), connection)
+    const acquirer = Effect.as(Effect.acquireRelease(semaphore.take(1), () => semaphore.release(1)), connection)
     return yield* SqlClient.make({
       acquirer,
       compiler: Statement.makeCompilerSqlite(),
@@ -45,20 +45,20 @@ const attempt = <A>(f: () => A): Effect.Effect<A, SqlError> =>
   Effect.try({ try: f, catch: (cause) => new SqlError({ cause, message: "Failed to execute statement" }) })
 
 /**
- * Closes the file once it has everything that is in its write-ahead log, so that the file alone is a backup. libsql leaves
- * the log to the end of the process. The log stays if another program uses the file now.
+ * Closes the file after it contains the data of its write-ahead log, so that a copy of the file is a complete backup. libsql
+ * would write the log only at the end of the process. The log remains if another program uses the file.
  */
 const close = (database: Database.Database): void => {
   try {
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
   } catch {
-    // Nothing is lost: the next program that opens the file reads the log.
+    // No data is lost, because the next program that opens the file reads the log.
   } finally {
     database.close()
   }
 }
 
-/** libsql ends the process if a closed database is used. */
+/** libsql exits the process if a closed database is used. */
 const assertOpen = (database: Database.Database): void => {
   if (!database.open) throw new Error("The file is closed")
 }
@@ -73,7 +73,7 @@ const connectionOf = (database: Database.Database): Connection => {
     return []
   }
 
-  const locked = (query: string, parameters: Parameters): ReadonlyArray<unknown> => {
+  const runLocked = (query: string, parameters: Parameters): ReadonlyArray<unknown> => {
     assertOpen(database)
     if (database.inTransaction) return run(query, parameters)
     database.exec(/^\s*SELECT\b/i.test(query) ? "BEGIN; SELECT 1 FROM sqlite_master LIMIT 1" : "BEGIN IMMEDIATE")
@@ -87,7 +87,7 @@ const connectionOf = (database: Database.Database): Connection => {
   }
 
   const execute = (query: string, parameters: Parameters): Effect.Effect<ReadonlyArray<unknown>, SqlError> =>
-    attempt(() => locked(query, parameters))
+    attempt(() => runLocked(query, parameters))
 
   return {
     execute,
@@ -97,7 +97,7 @@ const connectionOf = (database: Database.Database): Connection => {
     executeUnprepared: (query) =>
       attempt(() => {
         assertOpen(database)
-        // A transaction that could not begin, or that SQLite has ended, is rolled back already.
+        // A transaction that could not begin or that SQLite has ended cannot be rolled back again.
         if (query !== "ROLLBACK" || database.inTransaction) database.exec(query)
         return []
       }),

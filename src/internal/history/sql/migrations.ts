@@ -1,5 +1,5 @@
 /**
- * The tables of conversations, and their migrations.
+ * Creates and migrates the tables of conversations.
  */
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -9,8 +9,8 @@ import { whenFree, withFaults } from "./faults.ts"
 
 const table = "effect_chat_migrations"
 
-/** Ids and prompts are escaped (see `text.ts`), usage, summaries, settings and messages are JSON. */
-const conversations = Effect.flatMap(SqlClient.SqlClient, (sql) => {
+/** Ids and prompts are escaped (see `text.ts`). Usage, summaries, settings and messages are JSON. */
+const createTables = Effect.flatMap(SqlClient.SqlClient, (sql) => {
   const time = sql.literal(sql.onDialectOrElse({ pg: () => "timestamptz", orElse: () => "text" }))
   return Effect.zipRight(
     sql`
@@ -36,12 +36,12 @@ const conversations = Effect.flatMap(SqlClient.SqlClient, (sql) => {
   )
 })
 
-/** Whether a message begins a turn: the first one, and a user message after one of another role. */
+/** Whether a message begins a turn: the first message, and a user message after a message with another role. */
 const begins = `CASE WHEN before IS NULL OR (message LIKE '{"role":"user"%' AND before NOT LIKE '{"role":"user"%')
   THEN 1 ELSE 0 END`
 
-/** Every message has the index of its turn, and the first one of a turn its id and time. */
-const turns = Effect.gen(function*() {
+/** Adds turns: each message has the index of its turn, and the first message of a turn has the id and the time of the turn. */
+const addTurns = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   const millis = sql.literal(sql.onDialectOrElse({
     pg: () => "CAST(EXTRACT(EPOCH FROM updated_at) * 1000 AS bigint)",
@@ -83,7 +83,7 @@ const turns = Effect.gen(function*() {
   yield* sql`CREATE INDEX effect_chat_conversations_owner ON effect_chat_conversations (owner, updated_millis, id)`
 })
 
-const migrations = { "0001_conversations": Effect.asVoid(conversations), "0002_turns": Effect.asVoid(turns) }
+const migrations = { "0001_conversations": Effect.asVoid(createTables), "0002_turns": Effect.asVoid(addTurns) }
 
 const latest = Object.keys(migrations).length
 
@@ -93,11 +93,11 @@ export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, Sq
     const sql = (yield* SqlClient.SqlClient).withoutTransforms()
     if (yield* isCurrent(sql)) return
     yield* sql.onDialectOrElse({
-      pg: () => oneByOne(sql),
+      pg: () => runWithLock(sql),
       sqlite: () => run,
       orElse: () => unsupported
     }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
-    // While another program migrates, the Migrator reports that all is done before it is.
+    // The Migrator succeeds without waiting if another program is migrating.
     if (!(yield* isCurrent(sql))) {
       return yield* new Migrator.MigrationError({ reason: "locked", message: "Another program is migrating" })
     }
@@ -107,11 +107,11 @@ export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, Sq
 const run = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
 
 const unsupported = Effect.fail(
-  new Migrator.MigrationError({ reason: "failed", message: "Conversations are kept in SQLite or PostgreSQL" })
+  new Migrator.MigrationError({ reason: "failed", message: "Conversations can only be stored in SQLite or PostgreSQL" })
 )
 
-/** The Migrator's own look for its table ends a transaction, so the table has to be there before. */
-const oneByOne = (sql: SqlClient.SqlClient) =>
+/** Creates the table of the Migrator first, because the Migrator's own check for the table would abort the transaction. */
+const runWithLock = (sql: SqlClient.SqlClient) =>
   sql`SELECT pg_advisory_xact_lock(hashtext(${table}))`.pipe(
     Effect.zipRight(sql`
       CREATE TABLE IF NOT EXISTS ${sql(table)} (
@@ -123,7 +123,7 @@ const oneByOne = (sql: SqlClient.SqlClient) =>
     sql.withTransaction
   )
 
-/** Whether there is nothing to do: with that, a program needs no right to create. */
+/** Whether all migrations are done. In this case, the program does not need the CREATE privilege. */
 const isCurrent = (sql: SqlClient.SqlClient): Effect.Effect<boolean, SqlError> =>
   Effect.gen(function*() {
     const tables = yield* sql.onDialectOrElse({
@@ -132,6 +132,6 @@ const isCurrent = (sql: SqlClient.SqlClient): Effect.Effect<boolean, SqlError> =
       orElse: () => Effect.succeed([])
     })
     if (tables.length === 0) return false
-    const done = yield* sql`SELECT 1 FROM ${sql(table)} WHERE migration_id >= ${latest} LIMIT 1`
-    return done.length > 0
+    const rows = yield* sql`SELECT 1 FROM ${sql(table)} WHERE migration_id >= ${latest} LIMIT 1`
+    return rows.length > 0
   })

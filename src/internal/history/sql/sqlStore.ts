@@ -1,8 +1,8 @@
 /**
- * The history store in tables of a database: a row for each conversation, and one for each message.
+ * A history store in SQL tables, with a row for each conversation and a row for each message.
  *
- * The first statement of a transaction always writes, and is the one that checks the version: of two writers the second
- * waits for the first, and then finds another version.
+ * The first statement of a transaction always writes the row of the conversation and checks its version. A concurrent writer
+ * therefore waits for the first one, and then finds another version.
  */
 import type { MigrationError } from "@effect/sql/Migrator"
 import type { SqlClient } from "@effect/sql/SqlClient"
@@ -29,7 +29,7 @@ import type {
 } from "../../../StoredConversation.ts"
 import { pageSize, previewOf, toCopy, toTurn } from "../change.ts"
 import * as Commits from "../commits.ts"
-import type { Fresh } from "../commits.ts"
+import type { CommitContext } from "../commits.ts"
 import { conflict, listFailed, notDecodable, notStored, notVersion, storeFailed } from "../errors.ts"
 import { whenFree, withFaults } from "./faults.ts"
 import { type Columns, type MessageRow, type Row, Statements } from "./statements.ts"
@@ -72,17 +72,17 @@ const toColumns = (commit: Commit): Effect.Effect<Columns, ParseResult.ParseErro
     }
   })
 
-/** The values of a first version that are not in its commit. */
-const blank: Effect.Effect<Columns, ParseResult.ParseError> = Effect.map(
+/** The values of a new conversation that its commit does not set. */
+const defaultColumns: Effect.Effect<Columns, ParseResult.ParseError> = Effect.map(
   encodeUsage(emptyUsage),
   (usage) => ({ system_prompt: "", usage, settings: "{}" })
 )
 
-/** A version that something else than a store wrote may be no number. */
-const whole = (id: string, found: Version): Effect.Effect<Version, HistoryStoreError> =>
-  Number.isSafeInteger(found.version) ? Effect.succeed(found) : Effect.fail(notVersion(id))
+/** Another program may have written a version that is not a whole number. */
+const checkVersion = (id: string, stored: Version): Effect.Effect<Version, HistoryStoreError> =>
+  Number.isSafeInteger(stored.version) ? Effect.succeed(stored) : Effect.fail(notVersion(id))
 
-/** The store in this database, whose tables are there. */
+/** Makes a store. The tables must exist. */
 export const make = (client: SqlClient): Service => {
   const store = new SqlStore(client.withoutTransforms())
   return Commits.toService({
@@ -91,7 +91,7 @@ export const make = (client: SqlClient): Service => {
     loadTail: (id, options) => store.loadTail(id, options?.turns),
     version: (id) => store.version(id),
     findTurn: (id, turnId) => store.findTurn(id, turnId),
-    commit: (commit, fresh) => store.commit(commit, fresh),
+    commit: (commit, context) => store.commit(commit, context),
     copy: (from, to, options) => store.copy(from, to, options?.keepTurns),
     conversations: (query) => store.conversations(query ?? {}),
     remove: (id) => store.remove(id),
@@ -126,7 +126,7 @@ class SqlStore {
   version(id: string): Effect.Effect<Version, HistoryStoreError> {
     return Effect.gen(this, function*() {
       const key = yield* toKey(id)
-      return yield* whole(id, yield* this.#read(id, this.#statements.version(key)))
+      return yield* checkVersion(id, yield* this.#read(id, this.#statements.version(key)))
     })
   }
 
@@ -144,11 +144,10 @@ class SqlStore {
     })
   }
 
-  commit(commit: Commit, fresh: Fresh): Effect.Effect<Version, HistoryStoreError | ConflictError> {
-    return this.#write(commit.id, "written", (key) => this.#commitWith(commit, fresh, key))
+  commit(commit: Commit, context: CommitContext): Effect.Effect<Version, HistoryStoreError | ConflictError> {
+    return this.#write(commit.id, "written", (key) => this.#commitWith(commit, context, key))
   }
 
-  /** The read sees one state, and the copy is one transaction. */
   copy(
     from: string,
     to: string,
@@ -157,7 +156,7 @@ class SqlStore {
     return Effect.gen(this, function*() {
       const stored = yield* this.loadTail(from, undefined)
       if (Option.isNone(stored)) return yield* notStored(from)
-      return yield* this.commit(toCopy(stored.value, to, keepTurns), yield* Commits.fresh)
+      return yield* this.commit(toCopy(stored.value, to, keepTurns), yield* Commits.makeContext)
     })
   }
 
@@ -177,7 +176,7 @@ class SqlStore {
     })
   }
 
-  /** The row of the conversation first: who writes a message holds it. */
+  /** Deletes the row of the conversation first, because every writer locks this row first. */
   remove(id: string): Effect.Effect<boolean, HistoryStoreError> {
     return this.#write(
       id,
@@ -200,15 +199,15 @@ class SqlStore {
     )
   }
 
-  /** Runs in a transaction, and again after a conflict with another program. */
+  /** Runs a transaction, and retries it while the database is in use. */
   #write<A>(
     id: string,
-    what: string,
+    done: string,
     f: (key: Key) => Effect.Effect<A, Fault | ConflictError | HistoryStoreError>
   ): Effect.Effect<A, HistoryStoreError | ConflictError> {
     return Effect.flatMap(toKey(id), (key) => whenFree(withFaults(this.#sql.withTransaction(f(key))))).pipe(
       Effect.mapError((error) =>
-        error instanceof ConflictError || error instanceof HistoryStoreError ? error : storeFailed(id, what, error)
+        error instanceof ConflictError || error instanceof HistoryStoreError ? error : storeFailed(id, done, error)
       )
     )
   }
@@ -217,10 +216,10 @@ class SqlStore {
     return Effect.mapError(whenFree(effect), (cause) => storeFailed(id, "read", cause))
   }
 
-  /** Writes the commit in the transaction that is open. */
+  /** Writes the commit in the current transaction. */
   #commitWith(
     commit: Commit,
-    fresh: Fresh,
+    context: CommitContext,
     key: Key
   ): Effect.Effect<Version, Fault | ConflictError | HistoryStoreError> {
     return Effect.gen(this, function*() {
@@ -230,18 +229,18 @@ class SqlStore {
       const encoded = yield* Effect.forEach(turns, ({ messages }) => encodeMessages(messages))
       const count = encoded.reduce((sum, messages) => sum + messages.length, 0)
       const written = expected.version === 0
-        ? yield* statements.insert(key, { ...yield* blank, ...columns }, fresh, turns.length, count)
-        : yield* statements.update(key, expected, columns, fresh.now, keepTurns, turns.length, count)
+        ? yield* statements.insert(key, { ...yield* defaultColumns, ...columns }, context, turns.length, count)
+        : yield* statements.update(key, expected, columns, context.now, keepTurns, turns.length, count)
       if (Option.isNone(written)) {
-        const found = yield* whole(id, yield* statements.version(key))
-        return yield* conflict(id, expected.version, found.version)
+        const actual = yield* checkVersion(id, yield* statements.version(key))
+        return yield* conflict(id, expected.version, actual.version)
       }
       const { incarnation, seq, turns: total } = written.value
       const first = total - turns.length
       if (keepTurns !== undefined) yield* statements.deleteTurns(key, first)
       const version = expected.version + 1
       const rows = turns.flatMap((turn, n) =>
-        toMessageRows(toTurn(turn, version, first + n, 0, fresh), encoded[n] ?? [])
+        toMessageRows(toTurn(turn, version, first + n, 0, context), encoded[n] ?? [])
       )
       yield* statements.insertMessages(key, seq, rows)
       return { incarnation, version }
@@ -254,43 +253,43 @@ const toMessageRows = (
   { createdAt, index, turnId }: StoredTurn,
   messages: ReadonlyArray<string>
 ): ReadonlyArray<MessageRow> =>
-  messages.map((message, place) => ({
+  messages.map((message, position) => ({
     turn: index,
-    turn_id: place === 0 ? escape(turnId) : null,
-    turn_millis: place === 0 ? createdAt : null,
+    turn_id: position === 0 ? escape(turnId) : null,
+    turn_millis: position === 0 ? createdAt : null,
     message
   }))
 
-/** The conversation of these rows, if there are any. */
+/** Converts rows to a conversation. None if there are no rows. */
 const toTail = (id: string, rows: ReadonlyArray<Row>): Effect.Effect<Option.Option<Tail>, HistoryStoreError> =>
   Effect.gen(function*() {
-    const [head] = rows
-    if (head === undefined) return Option.none()
+    const [row] = rows
+    if (row === undefined) return Option.none()
     const messages = rows.filter((row) => row.message !== null)
     const stored = yield* decode({
-      version: Number(head.version),
-      systemPrompt: unescape(head.system_prompt),
+      version: Number(row.version),
+      systemPrompt: unescape(row.system_prompt),
       messages: messages.map(({ message }) => message),
-      summary: head.summary,
-      usage: head.usage,
-      settings: head.settings
+      summary: row.summary,
+      usage: row.usage,
+      settings: row.settings
     }).pipe(Effect.mapError((cause) => notDecodable(id, cause)))
     const turns = messages.flatMap(({ turn, turn_id, turn_millis }, start): ReadonlyArray<StoredTurn> =>
       turn_id === null
         ? []
         : [{ index: Number(turn), turnId: unescape(turn_id), createdAt: Number(turn_millis), start }]
     )
-    const turnCount = Number(head.turns)
+    const turnCount = Number(row.turns)
     return Option.some({
       id,
       ...stored,
       summary: stored.summary ?? undefined,
-      incarnation: head.incarnation,
+      incarnation: row.incarnation,
       turns,
-      title: unescaped(head.title),
-      owner: unescaped(head.owner),
-      createdAt: Number(head.created_millis),
-      updatedAt: Number(head.updated_millis),
+      title: unescaped(row.title),
+      owner: unescaped(row.owner),
+      createdAt: Number(row.created_millis),
+      updatedAt: Number(row.updated_millis),
       firstTurn: turns[0]?.index ?? turnCount,
       turnCount
     })

@@ -1,5 +1,5 @@
 /**
- * The statements of the store. Each one that makes a version returns no row if another version is stored.
+ * The SQL statements of the store. Statements that write a version return no row if another version is stored.
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -7,7 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Commit, Version } from "../../../StoredConversation.ts"
-import type { Fresh } from "../commits.ts"
+import type { CommitContext } from "../commits.ts"
 import type { Key } from "./text.ts"
 
 /** The changed columns of a conversation. */
@@ -20,7 +20,7 @@ export interface Columns {
   readonly owner?: string
 }
 
-/** A message as its row has it. The first one of a turn has the turn's id and time. */
+/** The row of a message. Only the first message of a turn has `turn_id` and `turn_millis`. */
 export interface MessageRow {
   readonly turn: number
   readonly turn_id: string | null
@@ -28,8 +28,8 @@ export interface MessageRow {
   readonly message: string
 }
 
-/** The row of a conversation. Numbers have the types of the driver. */
-export interface Head {
+/** The row of a conversation. The driver determines the types of numbers. */
+export interface ConversationRow {
   readonly id: string
   readonly long_id: string | null
   readonly version: unknown
@@ -46,7 +46,7 @@ export interface Head {
 }
 
 /** A conversation with one of its messages, or with none. */
-export interface Row extends Head {
+export interface Row extends ConversationRow {
   readonly seq: unknown
   readonly turn: unknown
   readonly turn_id: string | null
@@ -57,27 +57,26 @@ export interface Row extends Head {
 /** The result of a write. */
 export interface Written {
   readonly incarnation: string
-  /** The `seq` of its first message. */
+  /** The `seq` of the first written message. */
   readonly seq: number
-  /** How many turns there are after the write. */
+  /** The number of turns after the write. */
   readonly turns: number
 }
 
-/** A row of a page of `list`. */
+/** A row of `list`. */
 export interface Listed {
   readonly id: string
   readonly long_id: string | null
 }
 
-/** Databases take some ten thousand parameters in a statement, and a message has six. */
+/** Databases accept tens of thousands of parameters in a statement, and a message has six. */
 const rowsPerInsert = 1_000
 
-/** How many ids are read at once. */
-const page = 500
+/** The number of ids in a page of `list`. */
+const pageSize = 500
 
 const timestamp = Effect.map(DateTime.now, DateTime.formatIso)
 
-/** The statements in one database. */
 export class Statements {
   readonly #sql: SqlClient
 
@@ -85,7 +84,7 @@ export class Statements {
     this.#sql = sql
   }
 
-  /** The stored version, 0 if there is none. */
+  /** The stored version, 0 if the conversation is not stored. */
   version({ key }: Key): Effect.Effect<Version, SqlError> {
     return Effect.map(
       this.#sql<{ version: unknown; incarnation: string }>`
@@ -97,11 +96,11 @@ export class Statements {
     )
   }
 
-  /** The first version of a conversation, with this many turns and messages. */
+  /** Writes the first version of a conversation. `turns` and `messages` are the numbers of its turns and messages. */
   insert(
     { key, longId }: Key,
     columns: Columns,
-    { incarnation, now: millis }: Fresh,
+    { incarnation, now: millis }: CommitContext,
     turns: number,
     messages: number
   ): Effect.Effect<Option.Option<Written>, SqlError> {
@@ -128,7 +127,7 @@ export class Statements {
     })
   }
 
-  /** The version after the expected one, with its first turns and this many more turns and messages. */
+  /** Writes the version after the expected one. `turns` and `messages` are the numbers of the added turns and messages. */
   update(
     { key }: Key,
     { incarnation, version }: Commit["expected"],
@@ -168,16 +167,18 @@ export class Statements {
     })
   }
 
-  /** Removes the messages of all turns but the first ones. */
-  deleteTurns({ key }: Key, keep: number): Effect.Effect<void, SqlError> {
-    return Effect.asVoid(this.#sql`DELETE FROM effect_chat_messages WHERE conversation = ${key} AND turn >= ${keep}`)
+  /** Deletes the messages of the turns after the first `keepTurns`. */
+  deleteTurns({ key }: Key, keepTurns: number): Effect.Effect<void, SqlError> {
+    return Effect.asVoid(
+      this.#sql`DELETE FROM effect_chat_messages WHERE conversation = ${key} AND turn >= ${keepTurns}`
+    )
   }
 
   deleteMessages({ key }: Key): Effect.Effect<void, SqlError> {
     return Effect.asVoid(this.#sql`DELETE FROM effect_chat_messages WHERE conversation = ${key}`)
   }
 
-  /** Whether there was one. */
+  /** Returns whether the conversation existed. */
   delete({ key }: Key): Effect.Effect<boolean, SqlError> {
     return Effect.map(
       this.#sql`DELETE FROM effect_chat_conversations WHERE id = ${key} RETURNING version`,
@@ -185,7 +186,7 @@ export class Statements {
     )
   }
 
-  /** A conversation and the messages of its last turns: in one statement, so that nobody writes between the two. */
+  /** A conversation and the messages of its last turns. It is one statement, so that both are of the same version. */
   select({ key }: Key, lastTurns: number | undefined): Effect.Effect<ReadonlyArray<Row>, SqlError> {
     const sql = this.#sql
     return sql<Row>`
@@ -224,12 +225,12 @@ export class Statements {
       ORDER BY updated_millis DESC, id DESC LIMIT ${limit}`
   }
 
-  /** The conversations after this one. */
+  /** The ids of the conversations after this key. */
   page(after: string | undefined): Effect.Effect<ReadonlyArray<Listed>, SqlError> {
     const sql = this.#sql
     return sql<Listed>`
       SELECT id, long_id FROM effect_chat_conversations
       ${after === undefined ? sql`` : sql`WHERE id > ${after}`}
-      ORDER BY id LIMIT ${sql.literal(String(page))}`
+      ORDER BY id LIMIT ${sql.literal(String(pageSize))}`
   }
 }

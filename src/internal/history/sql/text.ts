@@ -1,10 +1,10 @@
 /**
- * Any text as one that every database keeps: PostgreSQL refuses NUL and lone surrogates, SQLite's drivers cut at NUL.
+ * Escapes texts for databases. PostgreSQL refuses NUL and lone surrogates, and drivers of SQLite truncate texts at NUL.
  */
 import * as Effect from "effect/Effect"
 import { sha256 } from "../documentName.ts"
 
-/** Almost every text is unchanged, so stored texts can be read and searched. */
+/** Does not change most texts, so that stored texts can be read and searched. */
 export const escape = (text: string): string =>
   text.replace(/[\0\\]|\p{Surrogate}/gu, (unit) => {
     if (unit === "\\") return "\\\\"
@@ -18,20 +18,20 @@ export const unescape = (escaped: string): string =>
     return short === "0" ? "\0" : "\\"
   })
 
-/** PostgreSQL indexes up to 2 704 bytes, which is three for each of these, twice over. */
-const longest = 255
+/** The maximum number of characters of a key. PostgreSQL cannot index texts of more than 2,704 bytes. */
+const maxKeyLength = 255
 
-/** An id as a row has it. */
+/** An id as it is stored in a row. */
 export interface Key {
-  /** The escaped id, or what stands for one that is too long for an index. No escape begins like the latter. */
+  /** The escaped id, or `\#` and a hash if the id is too long for an index. No escaped id begins with `\#`. */
   readonly key: string
-  /** The escaped id, if the key does not have it. */
+  /** The escaped id if the key is a hash. */
   readonly longId: string | null
 }
 
 export const toKey = (id: string): Effect.Effect<Key> => {
   const escaped = escape(id)
-  if (escaped.length <= longest) return Effect.succeed({ key: escaped, longId: null })
+  if (escaped.length <= maxKeyLength) return Effect.succeed({ key: escaped, longId: null })
   return Effect.map(sha256(id), (digest) => ({ key: `\\#${digest}`, longId: escaped }))
 }
 

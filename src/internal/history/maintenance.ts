@@ -1,5 +1,5 @@
 /**
- * Operations of a manager on stored conversations.
+ * Forks stored conversations and removes old ones.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -9,7 +9,7 @@ import type { ConflictError, HistoryStoreError } from "../../ChatError.ts"
 import type { ConversationInfo, ConversationQuery, Service } from "../../StoredConversation.ts"
 import { turnNotStored } from "./errors.ts"
 
-/** Begins `to` as a copy of `from`, up to and including a turn if one is given. */
+/** Creates `to` as a copy of `from`. If `upTo` is present, its turn is the last one of the copy. */
 export const fork = (
   store: Service,
   from: string,
@@ -23,10 +23,13 @@ export const fork = (
     return yield* store.copy(from, to, { keepTurns: found.value.index + 1 })
   })
 
-/** How many conversations are looked at together. Stores that read every conversation do so once for each page. */
-const page = 500
+/** The number of conversations in a page. Some stores read every conversation for each page. */
+const pageSize = 500
 
-/** Removes the conversations that were last written before this long. Returns how many. */
+/**
+ * Removes the conversations that were not written for the duration `age`. Returns how many
+ * were removed. Conversations of older releases have no time, and are not removed.
+ */
 export const removeOlderThan = (
   store: Service,
   age: Duration.DurationInput,
@@ -37,11 +40,11 @@ export const removeOlderThan = (
     let removed = 0
     let before: ConversationQuery["before"] = { updatedAt: now - Duration.toMillis(age), id: "" }
     while (before !== undefined && before.updatedAt > 0) {
-      const old: ReadonlyArray<ConversationInfo> = yield* store.conversations({ before, limit: page })
+      const old: ReadonlyArray<ConversationInfo> = yield* store.conversations({ before, limit: pageSize })
       for (const { id, updatedAt } of old) {
         if (updatedAt > 0 && (yield* remove(id))) removed++
       }
-      before = old.length < page ? undefined : old.at(-1)
+      before = old.length < pageSize ? undefined : old.at(-1)
     }
     return removed
   })
