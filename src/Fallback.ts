@@ -25,7 +25,7 @@ import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
-import { saysNothing } from "./internal/decode/response.ts"
+import { isEmpty } from "./internal/decode/response.ts"
 import { change } from "./internal/errors/toChatError.ts"
 import { inOneLine } from "./internal/issue.ts"
 import { serverName } from "./internal/settings.ts"
@@ -105,7 +105,7 @@ export const isWorthAnother = (error: ChatError): boolean => {
     case "ServerError":
     case "TimeoutError":
     case "TransportError":
-      return error.partial === undefined || saysNothing(error.partial)
+      return error.partial === undefined || isEmpty(error.partial)
     default:
       return false
   }

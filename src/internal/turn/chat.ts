@@ -14,7 +14,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import { type Changes, type ChatSettings, names as settingNames } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
-import { change } from "../decode/response.ts"
+import { withFields } from "../decode/response.ts"
 import { turnIdOf } from "../tools/callId.ts"
 import { mapElements, toStream } from "../transport/stream.ts"
 import type { StoreError } from "./content.ts"
@@ -117,7 +117,7 @@ const questions = (completions: ChatCompletions.Service, lender: Lender) => {
 }
 
 /** A question is no turn of the conversation. */
-const withoutTurn = (response: ChatResponse): ChatResponse => change(response, { turnId: undefined })
+const withoutTurn = (response: ChatResponse): ChatResponse => withFields(response, { turnId: undefined })
 
 const withoutTurns: MapEvents<ChatEvent> = (events) =>
   events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurn(event.response) } : event)

@@ -10,7 +10,7 @@ import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import { fromPrompt } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Input, NumberedEvent } from "../../Turn.ts"
-import { finishOf } from "../decode/response.ts"
+import { finishEvent } from "../decode/response.ts"
 import { over, type Pull } from "../transport/stream.ts"
 import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
@@ -49,7 +49,7 @@ export const whole = <A>(runner: Runner, opening: Opening, ask: Ask<A>): Run => 
     log,
     Effect.map(
       moving(runner, running).whole(opening, logged, check),
-      ({ response }) => log.add([...turn?.ending ?? [], finishOf(response)])
+      ({ response }) => log.add([...turn?.ending ?? [], finishEvent(response)])
     )
   )
 }
@@ -211,7 +211,7 @@ const settled = (
           return Effect.map(
             answering(found, opening),
             () =>
-              log.add(log.last === 0 ? eventsOf(responseOf(found)) : [finishOf(responseOf(found))])
+              log.add(log.last === 0 ? eventsOf(responseOf(found)) : [finishEvent(responseOf(found))])
           )
         })
       ))

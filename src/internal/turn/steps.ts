@@ -16,7 +16,7 @@ import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Input } from "../../HistorySelection.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
-import { finishOf } from "../decode/response.ts"
+import { finishEvent } from "../decode/response.ts"
 import { estimateUsage } from "../request/estimate.ts"
 import { over, type Pull } from "../transport/stream.ts"
 import { type Stopped, stopped } from "../transport/wait.ts"
@@ -181,7 +181,9 @@ class TurnEvents<A> {
     const emit = Effect.suspend(() => Effect.succeed(this.#f(before)))
     if (Exit.isSuccess(exit)) {
       const response = exit.value
-      if (response !== undefined) return this.#finish(before, response === event?.response ? event : finishOf(response))
+      if (response !== undefined) {
+        return this.#finish(before, response === event?.response ? event : finishEvent(response))
+      }
       this.#answer = undefined
       return before.length === 0 ? restore(this.pull) : emit
     }
@@ -208,7 +210,7 @@ class TurnEvents<A> {
   }
 
   get #interrupted(): Pull<A, ChatError> {
-    return Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishOf(response)))
+    return Effect.flatMap(this.#turn.interrupted, (response) => this.#finish([], finishEvent(response)))
   }
 }
 

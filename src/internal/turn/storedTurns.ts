@@ -4,7 +4,7 @@
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { AssistantMessage } from "../../ChatMessage.ts"
 import { ChatResponse } from "../../ChatResponse.ts"
-import { finishOf } from "../decode/response.ts"
+import { finishEvent } from "../decode/response.ts"
 import { type FoundTurn, inputOf, isSame, type TurnInput } from "./content.ts"
 
 /** What the turn answered last. */
@@ -49,7 +49,9 @@ export const responseOf = (turn: FoundTurn): ChatResponse => {
 }
 
 /** A response as the events of a stream that had it in one piece. */
-export const eventsOf = (response: ChatResponse): ReadonlyArray<ChatEvent> => [...partsOf(response), finishOf(response)]
+export const eventsOf = (
+  response: ChatResponse
+): ReadonlyArray<ChatEvent> => [...partsOf(response), finishEvent(response)]
 
 /** The events before `Finish`. */
 export const partsOf = (response: ChatResponse): ReadonlyArray<ChatEvent> => {

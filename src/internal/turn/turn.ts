@@ -17,7 +17,7 @@ import type { ChatEvent, ToolEvent } from "../../ChatEvent.ts"
 import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMessage.ts"
 import type { ChatResponse, FinishReason, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { change, PartialResponse, saysNothing } from "../decode/response.ts"
+import { isEmpty, PartialResponse, withFields } from "../decode/response.ts"
 import { change as changeError } from "../errors/toChatError.ts"
 import type { Ran, TurnTools } from "../tools/turnTools.ts"
 import { type Stopped, stopped, untilAborted } from "../transport/wait.ts"
@@ -144,7 +144,7 @@ export class Turn implements Holder {
     if (error !== undefined) return this.fail(error, restore)
     const calls = this.#steps.begin(response, this.options.maxTokens ?? this.#maxTokens)
     if (calls !== undefined) return this.#settle(calls, restore)
-    const answer = this.tools === undefined ? withCallIds(response) : change(response, { toolCalls: [] })
+    const answer = this.tools === undefined ? withCallIds(response) : withFields(response, { toolCalls: [] })
     return this.#complete(answer, restore)
   }
 
@@ -177,7 +177,9 @@ export class Turn implements Holder {
     restore: Restore
   ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
     const events = this.#steps.end(answer, ran)
-    if (ran.isOpen) return this.#complete(change(answer, { toolCalls: ran.toolCalls }), restore, ran.messages, events)
+    if (ran.isOpen) {
+      return this.#complete(withFields(answer, { toolCalls: ran.toolCalls }), restore, ran.messages, events)
+    }
     this.#partial = new PartialResponse()
     return Effect.as(Effect.forEach(events, (event) => this.emit(event), { discard: true }), undefined)
   }
@@ -200,14 +202,14 @@ export class Turn implements Holder {
       const usage = this.meter.partial(error.partial)
       const partial = error.partial ?? this.#partial.response("error")
       const keep = this.#onFailure === "keep"
-        ? this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false)
+        ? this.#commit(withFields(partial, { usage, toolCalls: [], finishReason: "error" }), false)
         : this.#rollback(usage)
       const commit = Effect.catchAll(
         keep,
         (error) => Effect.logWarning("A turn that failed could not be stored", error)
       )
       const { report } = this.#steps
-      const reported = report?.steps?.length ? changeError(error, { partial: change(partial, report) }) : error
+      const reported = report?.steps?.length ? changeError(error, { partial: withFields(partial, report) }) : error
       const end = this.#end(commit)
       const close = Scope.close(this.scope, Exit.fail(error))
       return Effect.flatMap(
@@ -223,7 +225,7 @@ export class Turn implements Holder {
     const partial = this.#part("error")
     return new TruncatedError({
       message: "The stream of the answer ended without Finish",
-      partial: saysNothing(partial) && partial.usage === undefined ? undefined : partial
+      partial: isEmpty(partial) && partial.usage === undefined ? undefined : partial
     })
   }
 
@@ -291,9 +293,9 @@ export class Turn implements Holder {
   ): Effect.Effect<ChatResponse, ChatError | Stopped> {
     const ended = events ?? this.#steps.addToReport(response, { messages: results, toolCalls: [] })
     const usage = this.meter.total(response)
-    const answer = change(response, { usage: plus(this.#earlier, usage), turnId: this.id, ...this.#steps.report })
+    const answer = withFields(response, { usage: plus(this.#earlier, usage), turnId: this.id, ...this.#steps.report })
     let isLeft = false
-    const commit = this.#commit(change(response, { usage }), true, results).pipe(
+    const commit = this.#commit(withFields(response, { usage }), true, results).pipe(
       // The error has the answer that the store did not take.
       Effect.mapError((error) => changeError(error, { partial: answer })),
       Effect.tapErrorCause((cause) => isLeft ? Effect.logWarning("A turn could not be stored", cause) : Effect.void)
@@ -313,7 +315,7 @@ export class Turn implements Holder {
   #part(reason: FinishReason): ChatResponse {
     const response = this.#partial.response(reason)
     const usage = this.meter.partial(response)
-    return change(response, { usage, turnId: this.id, ...this.#steps.report })
+    return withFields(response, { usage, turnId: this.id, ...this.#steps.report })
   }
 
   get #isCleared(): boolean {
@@ -340,7 +342,7 @@ export class Turn implements Holder {
       ? isComplete || this.#steps.isClaimed
       : isComplete || place.keepTurns === undefined
     if (this.#isCleared || !isKept) return this.conversation.recordUsage(usage)
-    const total = change(response, { usage: plus(this.#earlier, usage) })
+    const total = withFields(response, { usage: plus(this.#earlier, usage) })
     const answer = fromResponse(total) ?? blank(total)
     const messages = [...input, ...this.steps, answer, ...results]
     const onSettled = (events: ReadonlyArray<ToolEvent>): void => {

@@ -5,7 +5,7 @@ import {
   contentOf,
   finishReasonOf,
   firstChoice,
-  laterUsage,
+  mergeUsage,
   reasoningOf,
   textOf,
   toFinishReason,
@@ -140,7 +140,7 @@ describe("the readers of a chunk", () => {
   it("keep earlier counts that a later usage lacks", () => {
     const read = (...usages: ReadonlyArray<object>) => {
       const [first, ...rest] = usages.flatMap((usage) => usageOf({ usage }, undefined) ?? [])
-      const usage = first && rest.reduce(laterUsage, first)
+      const usage = first && rest.reduce(mergeUsage, first)
       return [usage?.inputTokens, usage?.outputTokens, usage?.totalTokens]
     }
     const zeros = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }

@@ -57,9 +57,9 @@ describe("sse", () => {
   it("lines that are not fields are kept separately, up to a limit", () => {
     const parser = make(100_000)
     parser.push("upstream: resting\nwell\n: a comment\nid: 1\ndata: x\n\n")
-    assert.strictEqual(parser.stray(), "upstream: resting\nwell\n")
+    assert.strictEqual(parser.unparsedText(), "upstream: resting\nwell\n")
     for (let i = 0; i < 100; i++) parser.push(`${"x".repeat(1000)}\n`)
-    assert.isBelow(parser.stray().length, 40_000)
+    assert.isBelow(parser.unparsedText().length, 40_000)
   })
 
   it("an event that is too long is reported, and nothing after it is read", () => {

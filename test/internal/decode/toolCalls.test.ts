@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, FastCheck as fc, Order } from "effect"
-import type { ToolCallPiece } from "../../../src/internal/decode/chunk.ts"
+import type { ToolCallDelta } from "../../../src/internal/decode/chunk.ts"
 import { ToolCalls } from "../../../src/internal/decode/toolCalls.ts"
 
-const fold = (pieces: ReadonlyArray<ToolCallPiece>) => {
+const fold = (pieces: ReadonlyArray<ToolCallDelta>) => {
   const calls = new ToolCalls()
   for (const piece of pieces) calls.add(piece, false)
   return calls.complete
@@ -27,12 +27,12 @@ const cutCalls: fc.Arbitrary<Cut> = fc.record({
 /** The arguments of several calls in pieces of a few letters, interleaved. */
 const deal = (
   { calls, turns }: Cut,
-  piece: (place: number, first: boolean, text: string) => ToolCallPiece,
+  piece: (place: number, first: boolean, text: string) => ToolCallDelta,
   mixed: boolean
-): ReadonlyArray<ToolCallPiece> => {
+): ReadonlyArray<ToolCallDelta> => {
   const rest = calls.map(({ args }) => args)
   const begun = calls.map(() => false)
-  const pieces: Array<ToolCallPiece> = []
+  const pieces: Array<ToolCallDelta> = []
   for (let turn = 0; rest.some((text) => text !== ""); turn++) {
     const random = turns[turn % turns.length] ?? 0
     const open = rest.flatMap((text, place) => text === "" ? [] : [place])
@@ -51,7 +51,7 @@ const sorted = (texts: ReadonlyArray<string>): string => Arr.sort(texts, Order.s
 const names = (calls: ReadonlyArray<{ readonly name: string; readonly args: string }>) =>
   sorted(calls.map(({ args, name }) => `${name} ${args}`))
 
-const folded = (pieces: ReadonlyArray<ToolCallPiece>) =>
+const folded = (pieces: ReadonlyArray<ToolCallDelta>) =>
   sorted(fold(pieces).map((made) => `${made.name} ${made.arguments}`))
 
 describe("toolCalls", () => {
@@ -124,12 +124,12 @@ describe("toolCalls", () => {
     const calls = new ToolCalls()
     const open = new Set(pieces.map((piece) => calls.add(piece, false)))
     assert.strictEqual(
-      letters([...open].flatMap((call) => call?.pieces ?? [])),
+      letters([...open].flatMap((call) => call?.fragments ?? [])),
       letters(pieces.map((piece) => piece.arguments))
     )
   })
 
-  const piece = (text: string, more: Partial<ToolCallPiece> = {}): ToolCallPiece => ({
+  const piece = (text: string, more: Partial<ToolCallDelta> = {}): ToolCallDelta => ({
     index: 0,
     id: undefined,
     name: undefined,
@@ -137,7 +137,7 @@ describe("toolCalls", () => {
     ...more
   })
   const first = { id: "a", name: "f" }
-  const texts = (pieces: ReadonlyArray<ToolCallPiece>) => fold(pieces).map((call) => call.arguments)
+  const texts = (pieces: ReadonlyArray<ToolCallDelta>) => fold(pieces).map((call) => call.arguments)
 
   it("uses the last of cumulative arguments", () => {
     assert.deepStrictEqual(
