@@ -26,7 +26,7 @@ import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { isEmpty } from "./internal/decode/response.ts"
-import { change } from "./internal/errors/toChatError.ts"
+import { withErrorFields } from "./internal/errors/toChatError.ts"
 import { inOneLine } from "./internal/issue.ts"
 import { serverName } from "./internal/settings.ts"
 import { over as ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
@@ -286,7 +286,7 @@ const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => 
     `Earlier attempts: ${list.join("; ")}`,
     error.cause === undefined ? undefined : { cause: error.cause }
   )
-  return change(error, { cause })
+  return withErrorFields(error, { cause })
 }
 
 /**

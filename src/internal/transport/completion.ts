@@ -332,7 +332,7 @@ const delay = (
 ): Effect.Effect<Duration.Duration, ChatError> => {
   const asked = error.retryAfter ?? Duration.zero
   if (
-    !(Failure.saysToRetry(error) ?? isTransient(error)) || retries >= config.maxRetries ||
+    !(Failure.isRetryRequested(error) ?? isTransient(error)) || retries >= config.maxRetries ||
     Duration.greaterThan(asked, config.maxRetryAfter)
   ) {
     return Effect.fail(error)

@@ -54,7 +54,7 @@ export const withoutSecretsInSpans = (config: LLMConfig) => {
   const secrets = secretsOf(config)
   const names = [...Object.keys(config.headers).map((name) => name.toLowerCase()), config.wire.authHeader]
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    secrets.longest === 0 && Object.keys(config.headers).length === 0 ? effect : Effect.flatMap(
+    secrets.maxEncodedLength === 0 && Object.keys(config.headers).length === 0 ? effect : Effect.flatMap(
       Effect.tracer,
       (tracer) =>
         effect.pipe(

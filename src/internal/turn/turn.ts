@@ -18,7 +18,7 @@ import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMess
 import type { ChatResponse, FinishReason, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { isEmpty, PartialResponse, withFields } from "../decode/response.ts"
-import { change as changeError } from "../errors/toChatError.ts"
+import { withErrorFields } from "../errors/toChatError.ts"
 import type { Ran, TurnTools } from "../tools/turnTools.ts"
 import { type Stopped, stopped, untilAborted } from "../transport/wait.ts"
 import { blank, cutCall, withCallIds } from "./answers.ts"
@@ -209,7 +209,7 @@ export class Turn implements Holder {
         (error) => Effect.logWarning("A turn that failed could not be stored", error)
       )
       const { report } = this.#steps
-      const reported = report?.steps?.length ? changeError(error, { partial: withFields(partial, report) }) : error
+      const reported = report?.steps?.length ? withErrorFields(error, { partial: withFields(partial, report) }) : error
       const end = this.#end(commit)
       const close = Scope.close(this.scope, Exit.fail(error))
       return Effect.flatMap(
@@ -297,7 +297,7 @@ export class Turn implements Holder {
     let isLeft = false
     const commit = this.#commit(withFields(response, { usage }), true, results).pipe(
       // The error has the answer that the store did not take.
-      Effect.mapError((error) => changeError(error, { partial: answer })),
+      Effect.mapError((error) => withErrorFields(error, { partial: answer })),
       Effect.tapErrorCause((cause) => isLeft ? Effect.logWarning("A turn could not be stored", cause) : Effect.void)
     )
     const leave = Effect.sync(() => isLeft = true)

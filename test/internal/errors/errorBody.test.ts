@@ -2,12 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import { classify } from "../../../src/internal/errors/classify.ts"
 import {
+  displayMessage,
   fromBody,
   fromJson,
   fromStreamData,
   isReport,
-  statusText,
-  wordsOf
+  statusText
 } from "../../../src/internal/errors/errorBody.ts"
 import { retryAfterFromInfo } from "../../../src/internal/errors/retryAfter.ts"
 
@@ -211,7 +211,7 @@ describe("fromJson reads every shape of an error body", () => {
     it(`reads the message of ${name}`, () => {
       const info = fromJson(body)
 
-      assert.strictEqual(info && wordsOf(info), words)
+      assert.strictEqual(info && displayMessage(info), words)
     })
   }
 
@@ -220,7 +220,7 @@ describe("fromJson reads every shape of an error body", () => {
       "litellm.RateLimitError: OpenAIException - {\"error\":{\"message\":\"slow\",\"code\":\"rate_limit_exceeded\"}}"
     const info = fromJson({ error: { message } })
 
-    assert.strictEqual(info && wordsOf(info), message)
+    assert.strictEqual(info && displayMessage(info), message)
     assert.strictEqual(info?.upstream?.code, "rate_limit_exceeded")
   })
 
