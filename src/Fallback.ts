@@ -29,7 +29,7 @@ import { isEmpty } from "./internal/decode/response.ts"
 import { withErrorFields } from "./internal/errors/toChatError.ts"
 import { inOneLine } from "./internal/issue.ts"
 import { serverName } from "./internal/settings.ts"
-import { over as ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
+import { ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
 import { type Stopped, stopped, untilAborted } from "./internal/transport/wait.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 

@@ -11,7 +11,7 @@ import { fromPrompt } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Input, NumberedEvent } from "../../Turn.ts"
 import { finishEvent } from "../decode/response.ts"
-import { over, type Pull } from "../transport/stream.ts"
+import { ended, type Pull } from "../transport/stream.ts"
 import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
 import { replay, type TurnLog } from "./log.ts"
@@ -151,10 +151,10 @@ export const attach = (
     const { running } = conversation
     const live = yield* running.listen(turnId, seqOf(after), scope)
     if (live !== undefined) return live
-    if (turnId === undefined) return over
+    if (turnId === undefined) return ended
     const found = yield* conversation.find(turnId)
     const failure = found !== undefined && isComplete(found) ? undefined : running.failure(turnId)
-    if (failure !== undefined) return yield* Effect.as(failure, over)
+    if (failure !== undefined) return yield* Effect.as(failure, ended)
     if (found !== undefined) return replay(eventsOf(responseOf(found)), seqOf(after))
     return yield* new InvalidRequestError({
       message: `The conversation has no turn with the id ${JSON.stringify(turnId)}`

@@ -18,7 +18,7 @@ import type { Input } from "../../HistorySelection.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
 import { finishEvent } from "../decode/response.ts"
 import { estimateUsage } from "../request/estimate.ts"
-import { over, type Pull } from "../transport/stream.ts"
+import { ended, type Pull } from "../transport/stream.ts"
 import { type Stopped, stopped } from "../transport/wait.ts"
 import { type Batch, EventQueue } from "./eventQueue.ts"
 import type { Restore, Turn } from "./turn.ts"
@@ -196,7 +196,7 @@ class TurnEvents<A> {
   }
 
   #finish(before: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
-    this.#end = over
+    this.#end = ended
     return Effect.succeed(this.#f([...before, ...this.#turn.ending, event]))
   }
 

@@ -46,7 +46,7 @@ const next = (body: Body.Body, isTaken = true): Promise<string> =>
   )
 
 const ofResponse = (response: HttpClientResponse.HttpClientResponse): Body.Body =>
-  Body.of(response) ?? assert.fail("not known")
+  Body.fromResponse(response) ?? assert.fail("not known")
 
 describe("a body", () => {
   for (const [name, make] of Object.entries(makers)) {
@@ -117,12 +117,14 @@ describe("a body", () => {
 
   it("is unknown if the program replaced the stream of the response, or already reads it", () => {
     const response = HttpClientResponse.fromWeb(request, new Response("a"))
-    assert.isUndefined(Body.of(Object.create(response, { stream: { value: Stream.empty } })))
-    assert.isUndefined(Body.of(Object.defineProperty(sourced(new Response("a")), "stream", { value: Stream.empty })))
+    assert.isUndefined(Body.fromResponse(Object.create(response, { stream: { value: Stream.empty } })))
+    assert.isUndefined(
+      Body.fromResponse(Object.defineProperty(sourced(new Response("a")), "stream", { value: Stream.empty }))
+    )
     const read = new Response("a")
     read.body?.getReader()
-    assert.isUndefined(Body.of(HttpClientResponse.fromWeb(request, read)))
-    assert.isUndefined(Body.of(HttpClientResponse.fromWeb(request, new Response(null))))
-    assert.isUndefined(Body.of(sourced({ body: { read: () => null } })))
+    assert.isUndefined(Body.fromResponse(HttpClientResponse.fromWeb(request, read)))
+    assert.isUndefined(Body.fromResponse(HttpClientResponse.fromWeb(request, new Response(null))))
+    assert.isUndefined(Body.fromResponse(sourced({ body: { read: () => null } })))
   })
 })

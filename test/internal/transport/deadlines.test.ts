@@ -17,7 +17,7 @@ const make = Effect.flatMap(
 const waitFor = <A, E>(deadlines: Deadlines, effect: Effect.Effect<A, E>) =>
   Effect.suspend(() => {
     deadlines.touch()
-    return deadlines.waiting.for(effect)
+    return deadlines.wait.for(effect)
   })
 
 const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>

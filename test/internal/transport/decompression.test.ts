@@ -4,7 +4,7 @@ import * as Zlib from "node:zlib"
 import * as Body from "../../../src/internal/transport/byteReader.ts"
 import { decompressed } from "../../../src/internal/transport/decompression.ts"
 
-const failed: Body.Failed = (cause) => Option.some(cause as never)
+const failed: Body.ToFailure = (cause) => Option.some(cause as never)
 
 /** The complete text of a body, or the message of its failure. */
 const read = (body: Body.Body): Effect.Effect<string> =>
@@ -27,7 +27,7 @@ const read = (body: Body.Body): Effect.Effect<string> =>
   })
 
 const bodyOf = (...pieces: ReadonlyArray<Uint8Array>): Body.Body =>
-  Body.ofWeb(
+  Body.fromWeb(
     new ReadableStream<Uint8Array>({
       start: (controller) => {
         for (const piece of pieces) controller.enqueue(piece)
