@@ -13,15 +13,15 @@ const provideFetch = Effect.provide(ChatCompletions.layer.pipe(Layer.provide(Fet
 /** How long the server waits, in milliseconds. undici checks its timers every second. */
 const silence = 2_500
 
-const slowServer = (silent: "beforeHead" | "withinBody") =>
+const slowServer = (silentPart: "beforeHead" | "withinBody") =>
   Effect.acquireRelease(
     Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
       const http = createServer((request, response) => {
         const answer = async (): Promise<void> => {
-          if (silent === "beforeHead") await delay(silence)
+          if (silentPart === "beforeHead") await delay(silence)
           response.writeHead(200, { "content-type": "text/event-stream" })
           response.write(says("slow"))
-          if (silent === "withinBody") await delay(silence)
+          if (silentPart === "withinBody") await delay(silence)
           response.end(ends() + done)
         }
         request.resume().on("end", () => void answer())
@@ -48,11 +48,11 @@ const impatient = Effect.gen(function*() {
   return Reflect.construct(constructor, [{ headersTimeout: 500, bodyTimeout: 500 }])
 })
 
-const ask = (silent: "beforeHead" | "withinBody", asking: Asking) =>
+const ask = (silentPart: "beforeHead" | "withinBody", asking: Asking) =>
   Effect.gen(function*() {
-    const { url } = yield* slowServer(silent)
-    const none: RequestInit = {}
-    const init = Object.assign(none, { dispatcher: yield* impatient })
+    const { url } = yield* slowServer(silentPart)
+    const noInit: RequestInit = {}
+    const init = Object.assign(noInit, { dispatcher: yield* impatient })
     const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, init)
     )

@@ -32,9 +32,9 @@ describe("framing", () => {
     })
 
     it.effect("line ends may be mixed within a stream", () => {
-      const ends = ["\r\n", "\n", "\r"]
+      const lineEnds = ["\r\n", "\n", "\r"]
       let at = 0
-      return isHello(hello.replace(/\n/g, () => ends[at++ % 3] ?? "\n"))
+      return isHello(hello.replace(/\n/g, () => lineEnds[at++ % 3] ?? "\n"))
     })
 
     it.effect("a CRLF that is split between two chunks is one line end", () =>
@@ -145,8 +145,8 @@ describe("framing", () => {
     it.effect("text after a line with [DONE] is ignored, for any split", () => {
       const body = "word\n[DONE]\nother\n\n"
       return Effect.gen(function*() {
-        for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
-          const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(pieces)]), "ServerError")
+        for (const chunks of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
+          const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(chunks)]), "ServerError")
           assert.strictEqual(error.message, "word")
         }
       })

@@ -3,34 +3,37 @@ import { Effect } from "effect"
 import { answer, complete, type Received, stream } from "../support/wire/ask.ts"
 import { calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
-interface Piece {
+interface CallDelta {
   readonly index?: number | string | null
   readonly id?: string | null
   readonly name?: string | null
   readonly args?: unknown
 }
 
-const piece = ({ args, name, ...rest }: Piece): object => ({
+const callDelta = ({ args, name, ...rest }: CallDelta): object => ({
   ...rest,
   type: "function",
   function: { ...(name === undefined ? {} : { name }), ...(args === undefined ? {} : { arguments: args }) }
 })
 
 /** Each piece in its own chunk. */
-const streamed = (...pieces: ReadonlyArray<Piece>) =>
-  stream(pieces.map((one) => calls(piece(one))).join("") + ends("tool_calls") + done)
+const streamed = (...deltas: ReadonlyArray<CallDelta>) =>
+  stream(deltas.map((delta) => calls(callDelta(delta))).join("") + ends("tool_calls") + done)
 
 const become = (received: Effect.Effect<Received>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
   Effect.map(received, (received) => {
-    const whole = answer(received).toolCalls
-    assert.deepStrictEqual(whole.map((call) => [call.id, call.name, call.arguments]), expected.map((call) => [...call]))
-    const folded: Array<[string, string, string]> = []
+    const toolCalls = answer(received).toolCalls
+    assert.deepStrictEqual(
+      toolCalls.map((call) => [call.id, call.name, call.arguments]),
+      expected.map((call) => [...call])
+    )
+    const joined: Array<[string, string, string]> = []
     for (const event of received.events) {
       if (event._tag !== "ToolCallDelta") continue
-      const sofar = folded[event.index]?.[2] ?? ""
-      folded[event.index] = [event.id, event.name, sofar + event.arguments]
+      const argumentsSoFar = joined[event.index]?.[2] ?? ""
+      joined[event.index] = [event.id, event.name, argumentsSoFar + event.arguments]
     }
-    assert.deepStrictEqual(folded, expected.map((call) => [...call]), "the deltas fold to the same calls")
+    assert.deepStrictEqual(joined, expected.map((call) => [...call]), "the deltas fold to the same calls")
   })
 
 const f = ["t1", "f", "{\"a\":1}"] as const
@@ -55,8 +58,8 @@ describe("tool calls in a stream", () => {
     become(
       stream(
         calls(
-          piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }),
-          piece({ index: 1, id: "t2", name: "g", args: "{\"b\":2}" })
+          callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }),
+          callDelta({ index: 1, id: "t2", name: "g", args: "{\"b\":2}" })
         ) + ends("tool_calls")
       ),
       f,
@@ -249,7 +252,8 @@ describe("tool calls in a stream", () => {
   it.effect("calls after the finish reason belong to the answer", () =>
     become(
       stream(
-        ends("tool_calls") + calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })) + ends("tool_calls") +
+        ends("tool_calls") + calls(callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })) +
+          ends("tool_calls") +
           done
       ),
       f
@@ -259,7 +263,7 @@ describe("tool calls in a stream", () => {
     become(
       stream(
         data(choice({
-          delta: { tool_calls: [piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })] },
+          delta: { tool_calls: [callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })] },
           finish_reason: "tool_calls"
         }))
       ),
@@ -268,7 +272,9 @@ describe("tool calls in a stream", () => {
 
   it.effect("an answer may have calls and text", () =>
     Effect.map(
-      stream(says("Let me see") + calls(piece({ index: 0, id: "t1", name: "f", args: "{}" })) + ends("stop") + done),
+      stream(
+        says("Let me see") + calls(callDelta({ index: 0, id: "t1", name: "f", args: "{}" })) + ends("stop") + done
+      ),
       (received) => {
         assert.strictEqual(answer(received).text, "Let me see")
         assert.lengthOf(answer(received).toolCalls, 1)
@@ -278,7 +284,7 @@ describe("tool calls in a stream", () => {
 
   it.effect("the truncated arguments of an answer that ends with length are kept unchanged", () =>
     Effect.map(
-      stream(calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
+      stream(calls(callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
       (received) => {
         assert.strictEqual(answer(received).finishReason, "length")
         assert.strictEqual(answer(received).toolCalls[0]?.arguments, "{\"a\":")
@@ -323,9 +329,9 @@ describe("tool calls in a document", () => {
       complete(JSON.stringify(completion({
         content: null,
         tool_calls: [
-          piece({ id: "t1", name: "f", args: "{\"a\":1}" }),
-          piece({ index: 0, id: "t2", name: "g", args: { b: 2 } }),
-          piece({ id: "", name: "f", args: "{\"c\":3}" })
+          callDelta({ id: "t1", name: "f", args: "{\"a\":1}" }),
+          callDelta({ index: 0, id: "t2", name: "g", args: { b: 2 } }),
+          callDelta({ id: "", name: "f", args: "{\"c\":3}" })
         ]
       }))),
       (received) =>
@@ -354,7 +360,11 @@ describe("tool calls in a document", () => {
   it.effect("are separate calls even without ids and indexes", () =>
     Effect.map(
       complete(JSON.stringify(completion({
-        tool_calls: [piece({ name: "f", args: "" }), piece({ name: "f", args: "{}" }), piece({ name: "f", args: "{}" })]
+        tool_calls: [
+          callDelta({ name: "f", args: "" }),
+          callDelta({ name: "f", args: "{}" }),
+          callDelta({ name: "f", args: "{}" })
+        ]
       }))),
       (received) => assert.lengthOf(answer(received).toolCalls, 3)
     ))

@@ -10,22 +10,22 @@ const stateOf = ({ count, deepest, depth, hasValue, isClosed }: JsonScanner) => 
   isClosed
 })
 
-const long = (text: string): string => text + "x".repeat(200)
+const withLongEnd = (text: string): string => text + "x".repeat(200)
 
 describe("JsonScanner", () => {
   it.prop(
     "has the same result for any split of JSON",
     [fc.json(), fc.array(fc.nat({ max: 300 }))],
-    ([json, cuts]) => {
-      const text = JSON.stringify([JSON.parse(json), long("\\\""), long("[{"), { a: "}\\" }])
-      const pieces = new JsonScanner()
+    ([json, sizes]) => {
+      const text = JSON.stringify([JSON.parse(json), withLongEnd("\\\""), withLongEnd("[{"), { a: "}\\" }])
+      const scanner = new JsonScanner()
       let at = 0
-      for (const cut of [...cuts, text.length]) {
-        pieces.read(text.slice(at, at + cut))
-        at += cut
+      for (const size of [...sizes, text.length]) {
+        scanner.read(text.slice(at, at + size))
+        at += size
       }
-      assert.deepStrictEqual(stateOf(pieces), stateOf(scan(text, Infinity)))
-      assert.isTrue(pieces.isClosed)
+      assert.deepStrictEqual(stateOf(scanner), stateOf(scan(text, Infinity)))
+      assert.isTrue(scanner.isClosed)
     }
   )
 

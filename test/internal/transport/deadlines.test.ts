@@ -136,13 +136,13 @@ describe("the timer of deadlines", () => {
     return { clock, sleeps, state, timers, wake }
   }
 
-  const ofClock = (clock: Clock.Clock) =>
+  const withClock = (clock: Clock.Clock) =>
     Effect.map(Effect.runtime<never>(), (runtime) => new Deadlines(limits, clock, new Wait(runtime)))
 
   it.effect("ignores a jump of the date", () =>
     Effect.gen(function*() {
       const { clock, state, wake } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       const reader = yield* Effect.fork(Effect.flip(waitFor(deadlines, Effect.never)))
       state.date += 3_600_000
@@ -157,7 +157,7 @@ describe("the timer of deadlines", () => {
   it.effect("is set again for at least a millisecond if it fires early", () =>
     Effect.gen(function*() {
       const { clock, sleeps, state, wake } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       const reader = yield* Effect.fork(Effect.flip(waitFor(deadlines, Effect.never)))
       yield* wake
@@ -172,7 +172,7 @@ describe("the timer of deadlines", () => {
   it.effect("is set once, however often the server sends data", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       for (let n = 0; n < 100; n++) deadlines.touch(true)
       yield* Effect.yieldNow()
@@ -182,7 +182,7 @@ describe("the timer of deadlines", () => {
   it.effect("is never longer than the maximum of the platform", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.schedule(Infinity, () => {})
       yield* Effect.yieldNow()
       assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
@@ -191,7 +191,7 @@ describe("the timer of deadlines", () => {
   it.effect("is cancelled when the call ends", () =>
     Effect.gen(function*() {
       const { clock, timers } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       yield* Effect.yieldNow()
       assert.strictEqual(timers.size, 1)
@@ -203,7 +203,7 @@ describe("the timer of deadlines", () => {
   it.effect("is not set if the call ended before its first attempt", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.end()
       deadlines.attempt()
       yield* Effect.yieldNow()

@@ -7,13 +7,13 @@ const batchSize = 2 ** 16
 
 /** A body whose bytes are all available at once. */
 const bodyOf = (...sizes: ReadonlyArray<number>): Body.Body => {
-  const left = sizes.map((size, index) => new Uint8Array(size).fill(index))
-  let kept: Uint8Array | undefined
+  const rest = sizes.map((size, index) => new Uint8Array(size).fill(index))
+  let pending: Uint8Array | undefined
   return {
     read: (take) => {
-      const next = kept ?? left.shift() ?? Option.none()
-      kept = undefined
-      if (!take(next) && next instanceof Uint8Array) kept = next
+      const next = pending ?? rest.shift() ?? Option.none()
+      pending = undefined
+      if (!take(next) && next instanceof Uint8Array) pending = next
     },
     close: Effect.void
   }
@@ -65,8 +65,8 @@ describe("a paced body", () => {
     for (const size of [10, 3 * batchSize]) {
       const body = pacedBody(bodyOf(size))
       body.read(() => false)
-      const pieces = (await readAll(body)).filter((entry) => entry.endsWith("of 0"))
-      assert.strictEqual(pieces.reduce((sum, piece) => sum + parseInt(piece, 10), 0), size)
+      const reads = (await readAll(body)).filter((entry) => entry.endsWith("of 0"))
+      assert.strictEqual(reads.reduce((sum, read) => sum + parseInt(read, 10), 0), size)
     }
   })
 
