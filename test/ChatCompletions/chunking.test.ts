@@ -95,7 +95,7 @@ describe("chunking", () => {
     assert.deepStrictEqual(decode(splitAt(stream, positions)), decode([stream]))
   }, { fastCheck: { numRuns: runs(150, 400) } })
 
-  it.prop("a stream that arrives byte by byte gives the same events as in one piece", [body], ([stream]) => {
+  it.prop("a stream that arrives byte by byte gives the same events as in one chunk", [body], ([stream]) => {
     assert.deepStrictEqual(decode(Array.from(stream, (byte) => Uint8Array.of(byte))), decode([stream]))
   }, { fastCheck: { numRuns: runs(50, 150) } })
 

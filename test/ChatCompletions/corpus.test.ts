@@ -38,9 +38,9 @@ const table = (compared: ReadonlyArray<readonly [Case, Partial<Record<Aspect, bo
 
 describe.skipIf(!isPresent)(`Recorded answers${isPresent ? "" : " (skipped: ../shared/corpus is absent)"}`, () => {
   for (const recorded of cases) {
-    it.effect(`${recorded.id} is read as recorded in one piece`, () => agrees(recorded, [recorded.body]))
+    it.effect(`${recorded.id} is read as recorded in one chunk`, () => agrees(recorded, [recorded.body]))
 
-    it.effect(`${recorded.id} is read as recorded in random pieces`, () => agrees(recorded, randomChunks(recorded)))
+    it.effect(`${recorded.id} is read as recorded in random chunks`, () => agrees(recorded, randomChunks(recorded)))
   }
 
   it.effect("the recordings agree as docs/conformance.md says", () =>

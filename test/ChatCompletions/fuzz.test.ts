@@ -235,7 +235,10 @@ const neverInvents = ({ body, isTight, names, source, stream }: Trial, { result 
   assert.isTrue((complete?.text ?? "").startsWith(text), "text that was not sent")
   if (isResponse(result)) return
   const isComplete = read(body, source.contentType).verdict === "whole"
-  assert.isFalse(isComplete && result._tag === "MalformedResponseError", "a whole answer is refused for its cut end")
+  assert.isFalse(
+    isComplete && result._tag === "MalformedResponseError",
+    "a complete answer is refused for its truncated end"
+  )
 }
 
 const baseUrl = "http://server.test/v1"

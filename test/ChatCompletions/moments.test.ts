@@ -144,7 +144,7 @@ describe("a consumer that is interrupted while a delta arrives", () => {
     }))
 })
 
-describe("a body that is available at once, in many pieces", () => {
+describe("a body that is available at once, in many chunks", () => {
   const count = 20_000
   const read = (chunks: ReadonlyArray<string>) => Readable.from(chunks.map((chunk) => Buffer.from(chunk)))
   const keepAlives = Array.from({ length: count }, () => ": keep-alive\n\n")

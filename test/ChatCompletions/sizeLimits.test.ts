@@ -32,7 +32,7 @@ describe("size limits", () => {
         assert.strictEqual(emittedText(received), "a")
       }))
 
-    it.effect("an event that arrives in pieces fails before its end", () =>
+    it.effect("an event that arrives in several chunks fails before its end", () =>
       Effect.map(
         streamFrom([
           bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
@@ -119,7 +119,7 @@ describe("size limits", () => {
         )
       }))
 
-    it.effect("a few thousand tool calls are too many, but not as many pieces of arguments", () =>
+    it.effect("a few thousand tool calls are too many, but not as many deltas of arguments", () =>
       Effect.gen(function*() {
         const newCall = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
         const argumentsDelta = (n: number) =>
@@ -142,7 +142,7 @@ describe("size limits", () => {
   })
 
   describe("of errors", () => {
-    it.effect("the body and the message are kept up to 8192 characters", () =>
+    it.effect("the body and the message have at most 8192 characters", () =>
       Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (received) => {
         const error = failure(received, "ServerError")
         assert.strictEqual(error.body?.length, 8192)

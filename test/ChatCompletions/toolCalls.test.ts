@@ -16,7 +16,7 @@ const callDelta = ({ args, name, ...rest }: CallDelta): object => ({
   function: { ...(name === undefined ? {} : { name }), ...(args === undefined ? {} : { arguments: args }) }
 })
 
-/** Each piece in its own chunk. */
+/** Each delta in its own chunk. */
 const streamed = (...deltas: ReadonlyArray<CallDelta>) =>
   stream(deltas.map((delta) => calls(callDelta(delta))).join("") + ends("tool_calls") + done)
 
@@ -41,7 +41,7 @@ const g = ["t2", "g", "{\"b\":2}"] as const
 const f2 = ["t2", "f", "{\"b\":2}"] as const
 
 describe("tool calls in a stream", () => {
-  it.effect("arguments may arrive in pieces by index", () =>
+  it.effect("arguments may arrive in several deltas by index", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
@@ -105,7 +105,7 @@ describe("tool calls in a stream", () => {
       f2
     ))
 
-  it.effect("all indexes may be 0 with arguments in pieces and an empty id on continuations (lmdeploy, vLLM)", () =>
+  it.effect("all indexes may be 0 with arguments in several deltas and an empty id on continuations (lmdeploy, vLLM)", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
@@ -151,7 +151,7 @@ describe("tool calls in a stream", () => {
   it.effect("the id may come after the arguments without an index", () =>
     become(streamed({ name: "f", args: "{\"a\"" }, { id: "t1", args: ":1}" }), f))
 
-  it.effect("the id may be repeated on each piece", () =>
+  it.effect("the id may be repeated in each delta", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
@@ -191,7 +191,7 @@ describe("tool calls in a stream", () => {
         ])
     ))
 
-  it.effect("the name may be repeated on each piece", () =>
+  it.effect("the name may be repeated in each delta", () =>
     become(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
@@ -203,10 +203,10 @@ describe("tool calls in a stream", () => {
       ["", "g", "{\"b\":2}"]
     ))
 
-  it.effect("the name may be repeated on each piece without an index and an id", () =>
+  it.effect("the name may be repeated in each delta without an index and an id", () =>
     become(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
 
-  it.effect("the name may come in pieces before the arguments begin (Gemini)", () =>
+  it.effect("the name may arrive in fragments before the arguments (Gemini)", () =>
     Effect.zipRight(
       become(
         streamed({ index: 0, id: "t1", name: "edit_ex" }, { index: 0, name: "isting_file" }, { index: 0, args: "{}" }),
@@ -291,7 +291,7 @@ describe("tool calls in a stream", () => {
       }
     ))
 
-  it.effect("an empty piece is not a call", () =>
+  it.effect("an empty delta is not a call", () =>
     Effect.map(
       stream(says("a") + data(delta({ tool_calls: [{ index: 0 }, null, 1, {}] })) + ends() + done),
       (received) => assert.lengthOf(answer(received).toolCalls, 0)

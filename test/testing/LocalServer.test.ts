@@ -89,7 +89,7 @@ const activeAnswers = Effect.flatMap(server, (service) => service.activeAnswers)
 
 layer(base, { excludeTestServices: true })("LocalServer", (it) => {
   describe("driven by the openai package", () => {
-    it.effect("answers in one piece", () =>
+    it.effect("answers without a stream", () =>
       Effect.gen(function*() {
         const completion = yield* create({ model: "some-model" })
         const [choice] = completion.choices
@@ -566,7 +566,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }))
   })
 
-  it.effect("records the last hundred requests, with the key kept apart", () =>
+  it.effect("records the last hundred requests, with the key apart from the headers", () =>
     Effect.gen(function*() {
       const { requests, url } = yield* server
       yield* Effect.replicateEffect(post("{"), 120, { concurrency: 10, discard: true })

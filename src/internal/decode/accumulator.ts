@@ -295,7 +295,7 @@ export class Accumulator {
     }
   }
 
-  /** MiniMax sends its reasoning twice: in a field, and in tags within the text. Only the first source is emitted at once. */
+  /** MiniMax sends its reasoning twice: in a field, and in tags within the text. Only the first one is emitted at once. */
   #addReasoning(source: "field" | "tags", text: string, out: Array<ChatEvent>): void {
     this.#reasoningSource ??= source
     if (this.#reasoningSource === source) return this.#emitText("reasoning", text, out)

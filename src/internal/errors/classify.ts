@@ -85,7 +85,7 @@ const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boo
   if (matchesName(facts, quota.names) || /\bquota exceeded\b.*\blimit: 0\b(?![.,]?\d)/i.test(facts.text)) {
     return true
   }
-  // "Add a payment method to raise your rate limit" is advice. An error with a wait means that the account can be used later.
+  // "Add a payment method to raise your rate limit" is advice. If the error has a wait, the account can be used after it.
   const isThrottled = matchesName(facts, /ratelimit|throttl|limitrequests|(request|token)quotaexceeded/)
   return !isThrottled && matchesWords(facts, quota) && retryAfterFromInfo(info, 0) === undefined
 }

@@ -135,10 +135,10 @@ const detailsFrom = (
   return toDetails(context, message + causeMessages(cause), "", { cause: scrubCause(cause, context.secrets) })
 }
 
-/** The server is unreachable, the connection broke, or the body cannot be decompressed. `what` starts the message. */
+/** The server is unreachable, the connection broke, or the body cannot be decompressed. The message starts with `prefix`. */
 export const fromTransport = (
   context: Context,
-  what: string,
+  prefix: string,
   error: HttpClientError.HttpClientError
 ): ChatError.ChatError => {
   // `fetch` decompresses by the header alone, and fails without the bytes of a body that is not compressed.
@@ -149,7 +149,7 @@ export const fromTransport = (
   }
   return hasCode(error.cause, /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/)
     ? fromFetchTimeout(context, error)
-    : new ChatError.TransportError(detailsFrom(context, `${what} ${context.config.baseUrl}`, error))
+    : new ChatError.TransportError(detailsFrom(context, `${prefix} ${context.config.baseUrl}`, error))
 }
 
 /** Whether an error or one of its causes has a code that matches. */

@@ -18,7 +18,7 @@ export type Take = (result: Read) => boolean
 
 /** An open body. It has one reader, which does one read at a time. */
 export interface Body {
-  /** Passes the next result to `take`, now or later. `take` may read again. The next read gets a result that is not taken. */
+  /** Passes the next result to `take`, now or later. `take` may read again. A result not taken goes to the next read. */
   readonly read: (take: Take) => void
   /** Cancels the body at any point. */
   readonly close: Effect.Effect<void>

@@ -20,7 +20,7 @@ const nextTurn = (callback: () => void): void =>
 /** Suspends until the next turn of the event loop. */
 export const yieldToEventLoop: Effect.Effect<void> = Effect.async((resume) => nextTurn(() => resume(Effect.void)))
 
-/** The body in chunks of at most {@link batchSize} bytes. After every {@link batchSize} bytes, it yields to the event loop. */
+/** The body in chunks of at most {@link batchSize} bytes, which yields to the event loop after as many bytes. */
 export const pacedBody = (body: Body): Body => {
   let remaining = batchSize
   /** Bytes that were read and not taken. */

@@ -25,7 +25,7 @@ describe("accumulator", () => {
     assert.strictEqual(response.finishReason, "interrupted")
   })
 
-  it("holds back a high surrogate at the end of a call's arguments", () => {
+  it("buffers a high surrogate at the end of a call's arguments", () => {
     const accumulator = make()
     const out: Array<ChatEvent.ChatEvent> = []
     const callDelta = (text: string) => ({
@@ -61,7 +61,7 @@ describe("accumulator", () => {
     assert.strictEqual(accumulator.response().rawFinishReason, "stop")
   })
 
-  it("emits held-back text at the end", () => {
+  it("emits buffered text at the end", () => {
     const accumulator = make({ thinkTags: true })
     const out: Array<ChatEvent.ChatEvent> = []
     accumulator.add(delta("<thi"), false, out)

@@ -66,13 +66,13 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, { reasoning_details: [block] })
   })
 
-  it("appends equal pieces of audio", () => {
+  it("appends equal deltas of audio", () => {
     const { extra } = streamed({ audio: { id: "a1", data: "AAAA" } }, { audio: { data: "AAAA" } })
     assert.deepStrictEqual(extra, { audio: { id: "a1", data: "AAAAAAAA" } })
   })
 
   for (const name of ["thoughtSignature", "reasoning_encrypted_content", "reasoning_opaque", "thought_signatures"]) {
-    it(`keeps ${name}, which is marked as signed or encrypted, in pieces or repeated`, () => {
+    it(`keeps ${name}, which is marked as signed or encrypted, in several deltas or repeated`, () => {
       const fieldsAfter = (...values: ReadonlyArray<string>) =>
         streamed({ content: "a" }, ...values.map((value) => ({ [name]: value }))).opaque?.fields
       assert.deepStrictEqual(fieldsAfter("QUJD", "REVG", ""), { [name]: "QUJDREVG" })
@@ -125,7 +125,7 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, {})
   })
 
-  it("keeps the pieces of audio, and sends its id back", () => {
+  it("joins the deltas of audio, and sends its id back", () => {
     const { extra, opaque } = streamed(
       { audio: { id: "audio_1", data: "AAA" } },
       { audio: { data: "BBB", transcript: "Hel" } },

@@ -54,7 +54,7 @@ describe("sse", () => {
     assert.deepStrictEqual(parse("{\"a\":1}\n", "data: b\n\n", "{\"c\":3}"), data("{\"a\":1}", "b", "{\"c\":3}"))
   })
 
-  it("lines that are not fields are kept separately, up to a limit", () => {
+  it("lines that are not fields are collected separately, up to a limit", () => {
     const parser = make(100_000)
     parser.push("upstream: resting\nwell\n: a comment\nid: 1\ndata: x\n\n")
     assert.strictEqual(parser.unparsedText(), "upstream: resting\nwell\n")

@@ -55,7 +55,7 @@ const joined = (deltas: ReadonlyArray<ToolCallDelta>) =>
   sorted(join(deltas).map((call) => `${call.name} ${call.arguments}`))
 
 describe("toolCalls", () => {
-  it.prop("pieces with an index join to the calls, in any order of the calls", [splitCalls], ([split]) => {
+  it.prop("deltas with an index join to the calls, in any order of the calls", [splitCalls], ([split]) => {
     const deltas = interleave(split, (position, first, text) => ({
       index: position + 1,
       id: first ? `t${position}` : undefined,
@@ -65,7 +65,7 @@ describe("toolCalls", () => {
     assert.strictEqual(joined(deltas), names(split.calls))
   })
 
-  it.prop("pieces with an id join to the calls, in any order of the calls", [splitCalls], ([split]) => {
+  it.prop("deltas with an id join to the calls, in any order of the calls", [splitCalls], ([split]) => {
     const deltas = interleave(split, (position, first, text) => ({
       index: undefined,
       id: `t${position}`,
@@ -75,7 +75,7 @@ describe("toolCalls", () => {
     assert.strictEqual(joined(deltas), names(split.calls))
   })
 
-  it.prop("pieces with neither join to the calls if the calls arrive one after another", [splitCalls], ([split]) => {
+  it.prop("deltas with neither join to the calls if the calls arrive one after another", [splitCalls], ([split]) => {
     const deltas = interleave(split, (position, first, text) => ({
       index: undefined,
       id: undefined,
@@ -86,7 +86,7 @@ describe("toolCalls", () => {
   })
 
   it.prop(
-    "pieces with the index 0 join to the calls if the first piece of each call has its id",
+    "deltas with the index 0 join to the calls if the first delta of each call has its id",
     [splitCalls],
     ([split]) => {
       const deltas = interleave(split, (position, first, text) => ({
@@ -99,7 +99,7 @@ describe("toolCalls", () => {
     }
   )
 
-  it.prop("pieces that all have the name join to the calls", [splitCalls], ([split]) => {
+  it.prop("deltas that all have the name join to the calls", [splitCalls], ([split]) => {
     const deltas = interleave(split, (position, _first, text) => ({
       index: position,
       id: `t${position}`,

@@ -91,7 +91,7 @@ describe("scrub", () => {
 })
 
 describe("scrubAndCut", () => {
-  it("replaces secrets before it cuts, so that no part of one is kept", () => {
+  it("replaces secrets before it cuts, so that no part of one remains", () => {
     for (let before = 0; before < 60; before++) {
       const text = "x".repeat(before) + `\n${key}`.repeat(20_000)
       assert.notInclude(scrubAndCut(text, secrets, 8192).replaceAll("<redacted>", ""), "sk-")

@@ -18,7 +18,7 @@ describe("retryAfterMillis", () => {
     ["no wait", { "retry-after": "0" }, 0],
     ["milliseconds", { "retry-after-ms": "660" }, 660],
     ["milliseconds before seconds", { "retry-after-ms": "1500", "retry-after": "2" }, 1_500],
-    ["part of a millisecond as a whole one", { "retry-after-ms": "0.4" }, 1],
+    ["a part of a millisecond as one millisecond", { "retry-after-ms": "0.4" }, 1],
     ["seconds where the milliseconds are 0", { "retry-after-ms": "0", "retry-after": "1" }, 1_000],
     ["0 milliseconds on their own", { "retry-after-ms": "0" }, 0],
     ["seconds where the milliseconds are garbage", { "retry-after-ms": "soon", "retry-after": "3" }, 3_000],

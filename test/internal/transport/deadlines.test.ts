@@ -72,7 +72,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.effect("between two attempts, no idle time counts, even if an answer had begun", () =>
+  it.effect("between two attempts, no idle time counts, even if an answer had started", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -81,7 +81,7 @@ describe("deadlines", () => {
       assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.effect("the next attempt has the full time to its first token, even if an answer had begun", () =>
+  it.effect("the next attempt has the full time to its first token, even if an answer had started", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()

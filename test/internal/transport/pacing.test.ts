@@ -45,7 +45,7 @@ const readAll = (body: Body.Body): Promise<ReadonlyArray<string>> =>
   })
 
 describe("a paced body", () => {
-  it("yields to the event loop after each batch, and splits longer pieces", async () => {
+  it("yields to the event loop after each batch, and splits longer chunks", async () => {
     const log = await readAll(pacedBody(bodyOf(10, 20, batchSize, 2 * batchSize + 1)))
     assert.deepStrictEqual(log, [
       "10 of 0",
@@ -61,7 +61,7 @@ describe("a paced body", () => {
     ])
   })
 
-  it("keeps unread data, for long and short pieces", async () => {
+  it("keeps unread data, for long and short chunks", async () => {
     for (const size of [10, 3 * batchSize]) {
       const body = pacedBody(bodyOf(size))
       body.read(() => false)

@@ -27,11 +27,11 @@ export class Mismatch extends Data.TaggedError("HistoryStoreMismatch")<{
 /** The errors of a case. */
 export type Failure = Mismatch | HistoryStoreError | ConflictError
 
-export const equal = (what: string, actual: unknown, expected: unknown): Effect.Effect<void, Mismatch> =>
+export const equal = (subject: string, actual: unknown, expected: unknown): Effect.Effect<void, Mismatch> =>
   Effect.suspend(() => {
     const [actualJson, expectedJson] = [canonical(actual), canonical(expected)]
     if (actualJson === expectedJson) return Effect.void
-    const message = `${what} differs from the expected value`
+    const message = `${subject} differs from the expected value`
     if (actualJson.length + expectedJson.length < maxShownLength) {
       return Effect.fail(new Mismatch({ message, actual, expected }))
     }
