@@ -63,7 +63,7 @@ const modes: Record<
 }
 
 /** The start of an answer that never ends. */
-const unended = ScriptedHttpClient.sse([{ choices: [{ index: 0, delta: { content: "some" } }] }])
+const unfinished = ScriptedHttpClient.sse([{ choices: [{ index: 0, delta: { content: "some" } }] }])
 
 const breaksOff = (...parts: ReadonlyArray<string>): Script => () =>
   ScriptedHttpClient.tokens(parts, { ending: ScriptedHttpClient.reset() })
@@ -322,15 +322,15 @@ describe("the provider and model of a response", () => {
 
     it.effect(`have the server's origin as the provider if its config has none (${mode})`, () =>
       Effect.gen(function*() {
-        const nameless = LLMConfig.make({ baseUrl: "http://two.test:8080/v1/", maxRetries: 0 })
-        const service = yield* withFallback({ configs: [nameless] })
+        const unnamed = LLMConfig.make({ baseUrl: "http://two.test:8080/v1/", maxRetries: 0 })
+        const service = yield* withFallback({ configs: [unnamed] })
         assert.strictEqual((yield* run(service, request()))?.provider, "http://two.test:8080")
 
-        const error = yield* Effect.flip(run(service, request({ config: nameless })))
+        const error = yield* Effect.flip(run(service, request({ config: unnamed })))
         assert.strictEqual(error.partial?.provider, "http://two.test:8080")
       }).pipe(withScript((request, index) => {
         if (index === 0) return fails(500)(request)
-        return index === 1 ? replies("a")(request) : unended
+        return index === 1 ? replies("a")(request) : unfinished
       })))
   }
 

@@ -14,7 +14,7 @@ const refusal = (options: Record<string, unknown>): string => {
 /** The members of an instance, without its class. */
 const members = (instance: object): object => Object.assign({}, instance)
 
-/** What `String` makes of anything. */
+/** The string form of any value. */
 const shown = (value: unknown): string => String(value)
 
 describe("LLMConfig.make", () => {
@@ -553,11 +553,11 @@ describe("LLMConfig.config", () => {
   it.effect("accepts a preset by its name, whose address another may replace", () =>
     Effect.gen(function*() {
       const preset = yield* read({ LLM_PROVIDER: "ollama", LLM_MODEL: "qwen3" })
-      const moved = yield* read({ LLM_PROVIDER: "mistral", LLM_BASE_URL: baseUrl, LLM_MODEL: "large" })
+      const withOtherUrl = yield* read({ LLM_PROVIDER: "mistral", LLM_BASE_URL: baseUrl, LLM_MODEL: "large" })
 
       assert.deepStrictEqual(preset, LLMConfig.make({ ...Provider.ollama, model: "qwen3" }))
-      assert.strictEqual(moved.baseUrl, baseUrl)
-      assert.isFalse(moved.wire.streamOptions)
+      assert.strictEqual(withOtherUrl.baseUrl, baseUrl)
+      assert.isFalse(withOtherUrl.wire.streamOptions)
     }))
 
   it.effect("fails with the known names if a preset is unknown", () =>
@@ -672,14 +672,14 @@ describe("LLMConfig.config", () => {
   it.effect("reads the variables of a provider that cannot list them", () =>
     Effect.gen(function*() {
       const variables = new Map([["LLM_BASE_URL", baseUrl]])
-      const listless = ConfigProvider.fromFlat(
+      const provider = ConfigProvider.fromFlat(
         ConfigProvider.makeFlat({
           load: (path, primitive, split) => ConfigProvider.fromMap(variables).flattened.load(path, primitive, split),
           enumerateChildren: (path) => Effect.fail(ConfigError.Unsupported([...path], "no listing")),
           patch: { _tag: "Empty" }
         })
       )
-      const config = yield* Effect.withConfigProvider(LLMConfig.config, listless)
+      const config = yield* Effect.withConfigProvider(LLMConfig.config, provider)
 
       assert.deepStrictEqual(config, LLMConfig.make({ baseUrl }))
     }))

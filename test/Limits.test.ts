@@ -282,7 +282,7 @@ describe("a waiting call", () => {
   /** The number of operations from one tested interruption to the next. 1 takes minutes and finds no more. */
   const stride = isThorough ? 7 : 23
 
-  const atManyOperations = (
+  const testInterruptions = (
     name: string,
     run: (service: ChatCompletions.Service) => Effect.Effect<unknown, unknown>
   ) =>
@@ -321,8 +321,8 @@ describe("a waiting call", () => {
       60_000
     )
 
-  atManyOperations("a call", (service) => service.complete(call("a b", "b")))
-  atManyOperations("a stream", (service) => Stream.runDrain(service.stream(call("a b", "b"))))
+  testInterruptions("a call", (service) => service.complete(call("a b", "b")))
+  testInterruptions("a stream", (service) => Stream.runDrain(service.stream(call("a b", "b"))))
 
   it.scoped("uses up its total time", () =>
     Effect.gen(function*() {

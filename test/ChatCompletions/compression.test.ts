@@ -87,20 +87,20 @@ describe("a compressed answer", () => {
 
     it.live(`arrives at ${client} while the server writes it`, () =>
       Effect.gen(function*() {
-        let goOn = (): void => assert.fail("an answer before the request")
+        let sendRest = (): void => assert.fail("an answer before the request")
         const { url } = yield* serve((_, response) => {
           response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": "gzip" })
           const gzip = Zlib.createGzip()
           gzip.pipe(response)
           gzip.write(says("first"))
           gzip.flush()
-          goOn = () => void gzip.end(says("second") + ends() + done)
+          sendRest = () => void gzip.end(says("second") + ends() + done)
         })
         const completions = yield* ChatCompletions.ChatCompletions
         const texts = yield* completions.stream(requestOf({ config: { baseUrl: url } })).pipe(
           Stream.runFold("", (texts, event) => {
             if (event._tag !== "TextDelta") return texts
-            if (texts === "") goOn()
+            if (texts === "") sendRest()
             return `${texts}${event.text}|`
           })
         )

@@ -41,7 +41,7 @@ const slowServer = (silentPart: "beforeHead" | "withinBody") =>
   )
 
 /** A dispatcher for Node's `fetch` with much shorter limits than the default one. */
-const impatient = Effect.gen(function*() {
+const shortTimeouts = Effect.gen(function*() {
   yield* Effect.promise(() => fetch("data:,x"))
   const dispatcher = (version: number) => Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))
   const { constructor } = dispatcher(2) ?? dispatcher(1)
@@ -52,7 +52,7 @@ const ask = (silentPart: "beforeHead" | "withinBody", asking: Asking) =>
   Effect.gen(function*() {
     const { url } = yield* slowServer(silentPart)
     const noInit: RequestInit = {}
-    const init = Object.assign(noInit, { dispatcher: yield* impatient })
+    const init = Object.assign(noInit, { dispatcher: yield* shortTimeouts })
     const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, init)
     )
@@ -71,7 +71,8 @@ const inits = (asking: Asking) =>
   }).pipe(provideFetch)
 
 /** The error of a fetch that exceeded its own limit. */
-const gaveUp = (code: string) => new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
+const fetchTimeoutError = (code: string) =>
+  new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
 
 describe("the limits of fetch itself", () => {
   it.live("do not apply if those of the config are longer", () =>
@@ -115,7 +116,7 @@ describe("the limits of fetch itself", () => {
       const { outcome } = yield* collect({ config: { maxRetries: 2 } }).pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => {
           calls++
-          return Promise.reject(gaveUp("UND_ERR_HEADERS_TIMEOUT"))
+          return Promise.reject(fetchTimeoutError("UND_ERR_HEADERS_TIMEOUT"))
         })
       )
       if (outcome._tag === "Right" || outcome.left._tag !== "TimeoutError") return assert.fail("no TimeoutError")
@@ -132,7 +133,7 @@ describe("the limits of fetch itself", () => {
       const body = new ReadableStream<Uint8Array>({
         pull: (controller) => {
           if (isFirst) controller.enqueue(new TextEncoder().encode(says("half")))
-          else controller.error(gaveUp("UND_ERR_BODY_TIMEOUT"))
+          else controller.error(fetchTimeoutError("UND_ERR_BODY_TIMEOUT"))
           isFirst = false
         }
       })

@@ -72,7 +72,7 @@ interface Trial {
   readonly ending: Ending
   readonly stream: boolean
   /** Whether the config has small limits, which many bodies exceed. */
-  readonly isTight: boolean
+  readonly hasSmallLimits: boolean
 }
 
 const trial = (run: number): Trial => {
@@ -82,7 +82,15 @@ const trial = (run: number): Trial => {
   const maxSize = choose([body.length + 1, 4096, 100, 7, 1], random)
   const chunks = cut(body, Math.max(maxSize, Math.ceil(body.length / 400)), random)
   const stream = below(5, random) > 0
-  return { source, names, body, chunks, ending: choose(endings, random), stream, isTight: below(10, random) === 0 }
+  return {
+    source,
+    names,
+    body,
+    chunks,
+    ending: choose(endings, random),
+    stream,
+    hasSmallLimits: below(10, random) === 0
+  }
 }
 
 /** The events and the result of a call. */
@@ -105,12 +113,12 @@ const request = (limits: { readonly maxEventSize?: number; readonly maxBodySize?
 })
 
 const plain = request({})
-const tight = request({ maxEventSize: 300, maxBodySize: 1000 })
+const smallLimits = request({ maxEventSize: 300, maxBodySize: 1000 })
 
 /** The outcome of a trial. Fails the test if the call hangs or ends with neither a response nor a typed error. */
-const play = ({ chunks, ending, isTight, source, stream }: Trial): Effect.Effect<Outcome> =>
+const play = ({ chunks, ending, hasSmallLimits, source, stream }: Trial): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
-    const request = isTight ? tight : plain
+    const request = hasSmallLimits ? smallLimits : plain
     const completions = yield* ChatCompletions.ChatCompletions
     const events: Array<ChatEvent.ChatEvent> = []
     const call = stream
@@ -150,7 +158,7 @@ const play = ({ chunks, ending, isTight, source, stream }: Trial): Effect.Effect
   )
 
 /** Asserts that the events of a stream add up to its response, or to the partial response of its error. */
-const foldsTo = ({ events, result }: Outcome): void => {
+const eventsAddUp = ({ events, result }: Outcome): void => {
   const response = isResponse(result) ? result : result.partial
   const texts = { TextDelta: "", ReasoningDelta: "", RefusalDelta: "" }
   const calls: Array<{ id: string; name: string; arguments: string }> = []
@@ -212,22 +220,22 @@ const isJson = (text: string): boolean => {
 }
 
 /** Asserts that the result agrees with that of the reference reader. */
-const agreesWithReference = ({ body, ending, isTight, source }: Trial, { result }: Outcome): void => {
+const agreesWithReference = ({ body, ending, hasSmallLimits, source }: Trial, { result }: Outcome): void => {
   if (source.status !== 200) return assert.isFalse(isResponse(result), "an error status is no answer")
   const { text, verdict } = read(body, source.contentType)
   if (isResponse(result)) {
     assert.isTrue(hasEnd(body), "called complete without an end")
     assert.include(["whole", "unsure"], verdict, `called complete: ${result.text.slice(-200)}`)
     if (verdict === "whole") assert.strictEqual(result.text, text)
-  } else if (ending === "end" && !isTight) {
+  } else if (ending === "end" && !hasSmallLimits) {
     assert.notStrictEqual(verdict, "whole", `a lost answer: ${result._tag} ${result.message}`)
     if (verdict === "cut") assert.strictEqual(result._tag, "TruncatedError", result.message)
   }
 }
 
 /** Asserts that a truncated body has no text that the complete body lacks. */
-const neverInvents = ({ body, isTight, names, source, stream }: Trial, { result }: Outcome): void => {
-  if (names.join() !== "cut" || isTight || !stream || source.status !== 200) return
+const neverInvents = ({ body, hasSmallLimits, names, source, stream }: Trial, { result }: Outcome): void => {
+  if (names.join() !== "cut" || hasSmallLimits || !stream || source.status !== 200) return
   const complete = decodeAll([source.body], source.contentType, false).response
   const response = isResponse(result) ? result : result.partial
   // The last character may be incomplete.
@@ -265,7 +273,7 @@ const check = (run: number): Effect.Effect<void> => {
   return Effect.map(play(current), (outcome) => {
     const name = isResponse(outcome.result) ? "complete" : outcome.result._tag
     outcomes.set(name, (outcomes.get(name) ?? 0) + 1)
-    if (current.stream) foldsTo(outcome)
+    if (current.stream) eventsAddUp(outcome)
     agreesWithReference(current, outcome)
     neverInvents(current, outcome)
     const { contentType } = current.source

@@ -320,15 +320,15 @@ describe("Opaque fields", () => {
   })
 
   it.effect("keep an answer that has audio and no text", () => {
-    const spoken: ChatMessage.AssistantMessage = {
+    const audioAnswer: ChatMessage.AssistantMessage = {
       role: "assistant",
       content: "",
       opaque: { ...opaque, fields: { audio: { id: "audio_1" } } }
     }
     return Effect.gen(function*() {
-      const [, message] = yield* sentMessages([user("a"), spoken, user("b")], { config: { model: "m" } })
+      const [, message] = yield* sentMessages([user("a"), audioAnswer, user("b")], { config: { model: "m" } })
       assert.deepStrictEqual(message, { role: "assistant", content: null, audio: { id: "audio_1" } })
-      assert.lengthOf(yield* sentMessages([user("a"), spoken, user("b")], { config: { model: "m2" } }), 1)
+      assert.lengthOf(yield* sentMessages([user("a"), audioAnswer, user("b")], { config: { model: "m2" } }), 1)
     })
   })
 })

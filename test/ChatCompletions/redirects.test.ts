@@ -16,23 +16,23 @@ const clients = {
 
 const key = "sk-secret-1234"
 
-interface Seen {
+interface RecordingServer {
   readonly url: string
   readonly headers: () => ReadonlyArray<IncomingHttpHeaders>
 }
 
 /** A server that answers completely, or redirects all requests. It records the headers of its requests. */
-const server = (elsewhere?: { readonly status: number; readonly location: string }) =>
+const server = (redirect?: { readonly status: number; readonly location: string }) =>
   Effect.acquireRelease(
-    Effect.async<Seen & { readonly close: () => void }>((resume) => {
-      const seen: Array<IncomingHttpHeaders> = []
+    Effect.async<RecordingServer & { readonly close: () => void }>((resume) => {
+      const received: Array<IncomingHttpHeaders> = []
       const http = createServer((request, response) => {
-        seen.push(request.headers)
+        received.push(request.headers)
         request.resume().on("end", () => {
-          if (elsewhere === undefined) {
+          if (redirect === undefined) {
             response.writeHead(200, { "content-type": "text/event-stream" }).end(says("stolen") + done)
           } else {
-            response.writeHead(elsewhere.status, { location: elsewhere.location }).end()
+            response.writeHead(redirect.status, { location: redirect.location }).end()
           }
         })
       })
@@ -40,7 +40,7 @@ const server = (elsewhere?: { readonly status: number; readonly location: string
         const { port } = http.address() as AddressInfo
         resume(Effect.succeed({
           url: `http://127.0.0.1:${port}/v1`,
-          headers: () => seen,
+          headers: () => received,
           close: () => {
             http.closeAllConnections()
             http.close()
@@ -52,16 +52,16 @@ const server = (elsewhere?: { readonly status: number; readonly location: string
   )
 
 /** A server that redirects twice within its origin, and records its requests. */
-const moving = (status: number) =>
+const redirectingTwice = (status: number) =>
   Effect.acquireRelease(
     Effect.async<
-      Seen & {
+      RecordingServer & {
         readonly paths: () => ReadonlyArray<string | undefined>
         readonly bodies: () => ReadonlyArray<string>
         readonly close: () => void
       }
     >((resume) => {
-      const seen: Array<IncomingHttpHeaders> = []
+      const received: Array<IncomingHttpHeaders> = []
       const paths: Array<string | undefined> = []
       const bodies: Array<string> = []
       const targets: Readonly<Record<string, string>> = {
@@ -70,7 +70,7 @@ const moving = (status: number) =>
       }
       const http = createServer((request, response) => {
         let body = ""
-        seen.push(request.headers)
+        received.push(request.headers)
         paths.push(request.url)
         request.setEncoding("utf8").on("data", (text: string) => body += text).on("end", () => {
           bodies.push(body)
@@ -84,7 +84,7 @@ const moving = (status: number) =>
         const { port } = http.address() as AddressInfo
         resume(Effect.succeed({
           url: `http://127.0.0.1:${port}/v1`,
-          headers: () => seen,
+          headers: () => received,
           paths: () => paths,
           bodies: () => bodies,
           close: () => {
@@ -147,7 +147,7 @@ describe("redirects", () => {
       for (const status of [307, 308]) {
         it.live(`${client} follows a ${status} on the same origin with the body and ${name}`, () =>
           Effect.gen(function*() {
-            const redirecting = yield* moving(status)
+            const redirecting = yield* redirectingTwice(status)
             const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: redirecting.url } })
             assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "here")
             assert.deepStrictEqual(redirecting.paths(), ["/v1/chat/completions", "/moved?a=1&b=2", "/v2/chat/"])

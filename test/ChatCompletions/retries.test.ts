@@ -24,7 +24,7 @@ const busy = (status: number, headers: Readonly<Record<string, string>> = {}, me
   json({ error: { message } }, { status, headers })
 
 /** Random numbers without variation: each wait is exactly the doubled base. */
-const middle = Effect.withRandom(Random.fixed([0.5]))
+const withoutVariation = Effect.withRandom(Random.fixed([0.5]))
 
 /** Runs to the end in virtual time. */
 const run = (received: Effect.Effect<Received>): Effect.Effect<Received> =>
@@ -38,7 +38,7 @@ const run = (received: Effect.Effect<Received>): Effect.Effect<Received> =>
 const times = ({ requests }: Received): ReadonlyArray<number> => requests.map(({ at }) => at - (requests[0]?.at ?? 0))
 
 const retried = (first: ScriptedHttpClient.ScriptedResponse, config: Asking["config"] = {}) =>
-  run(streamFrom([first, success], { config: { maxRetries: 2, ...config } })).pipe(middle)
+  run(streamFrom([first, success], { config: { maxRetries: 2, ...config } })).pipe(withoutVariation)
 
 describe("retries", () => {
   describe("failures that are retried", () => {
@@ -98,7 +98,7 @@ describe("retries", () => {
             config: { maxRetries: 2 }
           })
         )
-          .pipe(middle),
+          .pipe(withoutVariation),
         (received) => {
           assert.strictEqual(answer(received).text, "Hi")
           assert.deepStrictEqual(times(received), [0, 500, 1500])
@@ -168,12 +168,14 @@ describe("retries", () => {
   })
 
   describe("the wait", () => {
-    const always = (config: Asking["config"], response = busy(503)) =>
+    const alwaysFailing = (config: Asking["config"], response = busy(503)) =>
       run(streamFrom(() => response, { config: { ...config } }))
 
     it.effect("doubles from retryBaseDelay with every attempt, up to retryMaxDelay", () =>
       Effect.map(
-        always({ maxRetries: 6, retryBaseDelay: "500 millis", retryMaxDelay: "8 seconds" }).pipe(middle),
+        alwaysFailing({ maxRetries: 6, retryBaseDelay: "500 millis", retryMaxDelay: "8 seconds" }).pipe(
+          withoutVariation
+        ),
         (received) => {
           failure(received, "ServerError")
           assert.deepStrictEqual(times(received), [0, 500, 1500, 3500, 7500, 15_500, 23_500])
@@ -182,13 +184,15 @@ describe("retries", () => {
 
     it.effect("varies by 20 % in both directions, by Random", () =>
       Effect.map(
-        always({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(Effect.withRandom(Random.fixed([0, 1, 0.25]))),
+        alwaysFailing({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(
+          Effect.withRandom(Random.fixed([0, 1, 0.25]))
+        ),
         (received) => assert.deepStrictEqual(times(received), [0, 800, 800 + 2400, 800 + 2400 + 3600])
       ))
 
     it.effect("is the same for the same seed, and always within 20 %", () =>
       Effect.gen(function*() {
-        const once = Effect.suspend(() => always({ maxRetries: 4 }).pipe(Effect.withRandom(Random.make("seed"))))
+        const once = Effect.suspend(() => alwaysFailing({ maxRetries: 4 }).pipe(Effect.withRandom(Random.make("seed"))))
         const waits = (at: ReadonlyArray<number>) => at.slice(1).map((time, i) => time - (at[i] ?? 0))
         const first = waits(times(yield* once))
         const second = waits(times(yield* once))

@@ -20,7 +20,10 @@ const callDelta = ({ args, name, ...rest }: CallDelta): object => ({
 const streamed = (...deltas: ReadonlyArray<CallDelta>) =>
   stream(deltas.map((delta) => calls(callDelta(delta))).join("") + ends("tool_calls") + done)
 
-const become = (received: Effect.Effect<Received>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
+const expectCalls = (
+  received: Effect.Effect<Received>,
+  ...expected: ReadonlyArray<readonly [string, string, string]>
+) =>
   Effect.map(received, (received) => {
     const toolCalls = answer(received).toolCalls
     assert.deepStrictEqual(
@@ -42,7 +45,7 @@ const f2 = ["t2", "f", "{\"b\":2}"] as const
 
 describe("tool calls in a stream", () => {
   it.effect("arguments may arrive in several deltas by index", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
         { index: 0, args: "{\"a\"" },
@@ -55,7 +58,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("several calls may arrive in one chunk", () =>
-    become(
+    expectCalls(
       stream(
         calls(
           callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }),
@@ -67,23 +70,27 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("without an index, a new id is a new call (Mistral, Gemini)", () =>
-    become(streamed({ id: "t1", name: "f", args: "{\"a\":1}" }, { id: "t2", name: "f", args: "{\"b\":2}" }), f, f2))
+    expectCalls(
+      streamed({ id: "t1", name: "f", args: "{\"a\":1}" }, { id: "t2", name: "f", args: "{\"b\":2}" }),
+      f,
+      f2
+    ))
 
   it.effect("without an index and an id, a name starts a call", () =>
-    become(
+    expectCalls(
       streamed({ name: "f", args: "{\"a\":1}" }, { name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "f", "{\"b\":2}"]
     ))
 
   it.effect("without an index, an id and a name, a delta continues the call", () =>
-    become(streamed({ id: "t1", name: "f" }, { args: "{\"a\"" }, { args: ":1}" }), f))
+    expectCalls(streamed({ id: "t1", name: "f" }, { args: "{\"a\"" }, { args: ":1}" }), f))
 
   it.effect("indexes may begin at 1", () =>
-    become(streamed({ index: 1, id: "t1", name: "f", args: "{\"a\"" }, { index: 1, args: ":1}" }), f))
+    expectCalls(streamed({ index: 1, id: "t1", name: "f", args: "{\"a\"" }, { index: 1, args: ":1}" }), f))
 
   it.effect("indexes may have gaps, be text or null", () =>
-    become(
+    expectCalls(
       streamed(
         { index: "4", id: "t1", name: "f", args: "{\"a\"" },
         { index: "4", args: ":1}" },
@@ -94,7 +101,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("all indexes may be 0: a different id is a different call (Ollama)", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }, {
         index: 0,
         id: "t2",
@@ -106,7 +113,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("all indexes may be 0 with arguments in several deltas and an empty id on continuations (lmdeploy, vLLM)", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
         { index: 0, id: "", name: null, args: "{\"a\"" },
@@ -120,39 +127,39 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("all indexes may be 0 without any id: a different name is a different call", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "g", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "g", "{\"b\":2}"]
     ))
 
   it.effect("all indexes may be 0 without any id: new arguments after complete ones are a different call", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "f", "{\"b\":2}"]
     ))
 
   it.effect("the name may come after the id", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1" }, { index: 0, name: "f" }, { index: 0, args: "{\"a\":1}" }),
       f
     ))
 
   it.effect("the name may come after the first arguments", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", args: "{\"a\"" }, { index: 0, id: "t1", name: "f", args: ":1}" }),
       f
     ))
 
   it.effect("the id may come after the name", () =>
-    become(streamed({ index: 0, name: "f", args: "{\"a\"" }, { index: 0, id: "t1", args: ":1}" }), f))
+    expectCalls(streamed({ index: 0, name: "f", args: "{\"a\"" }, { index: 0, id: "t1", args: ":1}" }), f))
 
   it.effect("the id may come after the arguments without an index", () =>
-    become(streamed({ name: "f", args: "{\"a\"" }, { id: "t1", args: ":1}" }), f))
+    expectCalls(streamed({ name: "f", args: "{\"a\"" }, { id: "t1", args: ":1}" }), f))
 
   it.effect("the id may be repeated in each delta", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
         { index: 0, id: "t1", args: ":1}" },
@@ -164,7 +171,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("the id may change with each continuation (Poolside)", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
         { index: 0, id: "x1", args: "{\"a\"" },
@@ -192,7 +199,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("the name may be repeated in each delta", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
         { index: 0, id: "t1", name: "f", args: ":1}" },
@@ -204,28 +211,28 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("the name may be repeated in each delta without an index and an id", () =>
-    become(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
+    expectCalls(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
 
   it.effect("the name may arrive in fragments before the arguments (Gemini)", () =>
     Effect.zipRight(
-      become(
+      expectCalls(
         streamed({ index: 0, id: "t1", name: "edit_ex" }, { index: 0, name: "isting_file" }, { index: 0, args: "{}" }),
         ["t1", "edit_existing_file", "{}"]
       ),
-      become(
+      expectCalls(
         streamed({ index: 0, id: "t1", name: "get_" }, { index: 0, id: "t1", name: "weather", args: "{}" }),
         ["t1", "get_weather", "{}"]
       )
     ))
 
   it.effect("the name may be repeated and longer each time", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", name: "get" }, { index: 0, name: "get_weather" }, { index: 0, args: "{}" }),
       ["t1", "get_weather", "{}"]
     ))
 
   it.effect("null and empty ids and names on continuations are ignored", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
         { index: 0, id: null, name: null, args: ":" },
@@ -235,22 +242,23 @@ describe("tool calls in a stream", () => {
       f
     ))
 
-  it.effect("arguments may be an object", () => become(streamed({ index: 0, id: "t1", name: "f", args: { a: 1 } }), f))
+  it.effect("arguments may be an object", () =>
+    expectCalls(streamed({ index: 0, id: "t1", name: "f", args: { a: 1 } }), f))
 
   it.effect("arguments may be null, absent or empty", () =>
     Effect.forEach(
       [null, undefined, ""],
-      (args) => become(streamed({ index: 0, id: "t1", name: "f", args }), ["t1", "f", ""])
+      (args) => expectCalls(streamed({ index: 0, id: "t1", name: "f", args }), ["t1", "f", ""])
     ))
 
   it.effect("arguments that are complete JSON may still continue", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", name: "f", args: "{}" }, { index: 0, args: " " }, { index: 0, args: "\n" }),
       ["t1", "f", "{} \n"]
     ))
 
   it.effect("calls after the finish reason belong to the answer", () =>
-    become(
+    expectCalls(
       stream(
         ends("tool_calls") + calls(callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })) +
           ends("tool_calls") +
@@ -260,7 +268,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("calls in the chunk with the finish reason belong to the answer", () =>
-    become(
+    expectCalls(
       stream(
         data(choice({
           delta: { tool_calls: [callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })] },

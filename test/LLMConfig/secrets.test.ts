@@ -45,7 +45,7 @@ const configs = {
   })
 }
 
-/** What a program's own printing shows of a value. */
+/** The texts that a program can print for a value. */
 const printed = (value: unknown): ReadonlyArray<string> =>
   [
     String(value),
@@ -83,7 +83,7 @@ const assertSecret = (texts: Iterable<string>, where: string): void => {
   }
 }
 
-/** Spans that keep all that they are given. */
+/** A tracer that records everything that its spans receive. */
 const makeTracer = () => {
   const spans: Array<unknown> = []
   const span = (name: string, attributes: Map<string, unknown>): Pick<Tracer.Span, "attribute" | "end" | "event"> => {
@@ -122,7 +122,7 @@ const makeTracer = () => {
 
 const loggers = [Logger.logfmtLogger, Logger.jsonLogger, Logger.stringLogger, Logger.prettyLogger({ colors: false })]
 
-/** A console that keeps what it is told. */
+/** A console that records its output. */
 const makeConsole = () => {
   const lines: Array<string> = []
   const write = (...args: ReadonlyArray<unknown>) => void lines.push(Util.format(...args))
@@ -170,7 +170,7 @@ const observe = <E, R>(effect: Effect.Effect<unknown, E, R>) =>
     return { exit, written: [...logged, ...lines], spans }
   })
 
-const leaky = new Error(`connect failed with Bearer ${key} and ${token}`, {
+const leakingError = new Error(`connect failed with Bearer ${key} and ${token}`, {
   cause: new Error(`deep: ${key}`, { cause: { headers: { authorization: `Bearer ${key}`, "x-token": token } } })
 })
 
@@ -195,7 +195,7 @@ const responses: Record<string, ScriptedHttpClient.ScriptedResponse> = {
   "echoes the key in what is no JSON": text(`{ ${key} ${token}`),
   "echoes the key in an event that is no JSON": sse([`{ ${key} ${token}`]),
   "cannot be reached": connectionError(),
-  "cannot be reached, with a cause that shows the key": connectionError({ cause: leaky }),
+  "cannot be reached, with a cause that shows the key": connectionError({ cause: leakingError }),
   "cannot be reached, with a cause that is no Error": connectionError({ cause: { headers: { key, token } } }),
   "resets": tokens(["one"], { ending: reset(`read ${key} ${token}`) }),
   "is cut": tokens(["one"], { ending: "truncated" })
@@ -204,7 +204,7 @@ const responses: Record<string, ScriptedHttpClient.ScriptedResponse> = {
 const scripted = (response: ScriptedHttpClient.ScriptedResponse) =>
   ScriptedHttpClient.layer([response], { repeatLast: true })
 
-/** Clients whose own errors hold the request, and with it the key, and no cause. */
+/** A client whose error contains the request, and with it the key, and has no cause. */
 const failing = (make: (request: HttpClientError.RequestError["request"]) => HttpClientError.HttpClientError) =>
   Layer.succeed(HttpClient.HttpClient, HttpClient.make((request) => Effect.fail(make(request))))
 
@@ -213,7 +213,7 @@ const clients: Record<string, Layer.Layer<HttpClient.HttpClient>> = {
   "fails without a cause": failing((request) => new HttpClientError.RequestError({ request, reason: "Transport" })),
   "cannot encode the request": failing((request) => new HttpClientError.RequestError({ request, reason: "Encode" })),
   "finds the address invalid": failing((request) =>
-    new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: leaky })
+    new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: leakingError })
   ),
   "dies": Layer.succeed(HttpClient.HttpClient, HttpClient.make(() => Effect.die(new Error("a bug"))))
 }

@@ -55,7 +55,7 @@ const joinedText = (all: ReadonlyArray<OpenAI.OpenAI.ChatCompletionChunk>) =>
 
 const hello = "You said: “hello”. This is turn 1. No model is inside this server."
 
-/** A request as it is on the wire: `body` is sent as it is. */
+/** Sends a request whose `body` is not changed. */
 const raw = (method: "GET" | "POST", path: string, body?: string) =>
   Effect.gen(function*() {
     const { url } = yield* server
@@ -261,8 +261,8 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
 
     it.effect("calls a tool by itself when the user names it, and reports its result", () =>
       Effect.gen(function*() {
-        const asked = yield* create({ tools, messages: [user("the weather, please")] })
-        const message = asked.choices[0]?.message
+        const response = yield* create({ tools, messages: [user("the weather, please")] })
+        const message = response.choices[0]?.message
         assert.lengthOf(message?.tool_calls ?? [], 1)
         const answered = yield* create({
           tools,
@@ -330,27 +330,27 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       it.effect(`are refused if a schema asks for ${name}`, () =>
         Effect.gen(function*() {
           const format = { type: "json_schema", json_schema: { name: "a", schema } }
-          const asked = yield* refusal({ model: "any", messages: [user("hi")], response_format: format })
+          const response = yield* refusal({ model: "any", messages: [user("hi")], response_format: format })
           const tools = [{ type: "function", function: { name: "f", parameters: schema } }]
           const called = yield* refusal({ model: "any", messages: [user("hi")], tools, tool_choice: "required" })
           const tooLarge = "Invalid schema: the smallest value that this schema accepts is too large."
-          for (const answer of [asked, called]) {
+          for (const answer of [response, called]) {
             assert.deepStrictEqual(answer, refused(null, "invalid_schema", tooLarge))
           }
         }))
     }
 
-    const formless = { toString: 1, valueOf: 1 }
-    const calling = { role: "assistant", content: "", tool_calls: [{ id: formless }] }
+    const unprintable = { toString: 1, valueOf: 1 }
+    const calling = { role: "assistant", content: "", tool_calls: [{ id: unprintable }] }
     const tool = { type: "function", function: { name: "a" } }
     const requests: Readonly<Record<string, object>> = {
-      "a role": { messages: [{ role: formless, content: "x" }] },
+      "a role": { messages: [{ role: unprintable, content: "x" }] },
       "the id of a call": { messages: [calling] },
-      "the id of a call's result": { messages: [{ role: "tool", content: "", tool_call_id: formless }] },
+      "the id of a call's result": { messages: [{ role: "tool", content: "", tool_call_id: unprintable }] },
       "the name of a chosen tool": {
         messages: [user("x")],
         tools: [tool],
-        tool_choice: { function: { name: formless } }
+        tool_choice: { function: { name: unprintable } }
       }
     }
     for (const [name, request] of Object.entries(requests)) {
@@ -618,8 +618,8 @@ layer(strict, { excludeTestServices: true })("LocalServer with a key and a list 
         assert.deepInclude(error, { status: 404, code: "model_not_found" })
         assert.include(String(error), "`three`")
       }
-      const cut = yield* fails(() => create("effect-chat-cut"))
-      assert.notInstanceOf(cut, OpenAI.NotFoundError)
+      const cutError = yield* fails(() => create("effect-chat-cut"))
+      assert.notInstanceOf(cutError, OpenAI.NotFoundError)
     }))
 })
 

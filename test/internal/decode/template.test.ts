@@ -13,10 +13,10 @@ const event = (content: unknown, members: object = {}, choice: object = {}): str
     JSON.stringify({ id: "c", model: "m", ...members, choices: [{ index: 0, delta: { content }, ...choice }] })
   }\n\n`
 
-const texts = (learned: ReadonlyArray<string>, text: string, maxEventSize = 1000) => {
+const texts = (patterns: ReadonlyArray<string>, text: string, maxEventSize = 1000) => {
   const template = Template.make(maxEventSize, plainTextOf)
   const emitted: Array<string> = []
-  for (const event of learned) template.learn(event)
+  for (const event of patterns) template.learn(event)
   const end = template.read(text, 0, (content) => emitted.push(content))
   return { emitted, rest: text.slice(end) }
 }
@@ -79,13 +79,13 @@ describe("template", () => {
   })
 
   it("is learned less and less often if no event matches", () => {
-    let tried = 0
+    let attempts = 0
     const template = Template.make(1000, (chunk) => {
-      tried++
+      attempts++
       return plainTextOf(chunk)
     })
     for (let n = 0; n < 1000; n++) template.learn(event("a", { nonce: n }))
-    assert.isBelow(tried, 15)
+    assert.isBelow(attempts, 15)
   })
 })
 

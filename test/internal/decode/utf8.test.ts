@@ -4,7 +4,7 @@ import { Utf8 } from "../../../src/internal/decode/sse.ts"
 
 const encode = (text: string) => new TextEncoder().encode(text)
 
-/** Splits bytes into chunks at these places. */
+/** Splits bytes into chunks at these positions. */
 const chunks = (bytes: Uint8Array, positions: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
   const ends = [...new Set([...positions.map((at) => at % (bytes.length + 1)), bytes.length])].sort((
     a,

@@ -55,7 +55,7 @@ const callsOf = (messages: ReadonlyArray<Sent>) => messages.flatMap((message) =>
 
 const forms = { any: /^[^]+$/, openai: /^[^]{1,40}$/, anthropic: /^[\w-]{1,64}$/, mistral: /^[A-Za-z0-9]{9}$/ }
 
-/** Assertions for each request, by their titles. */
+/** The properties of each request, by their titles. */
 const laws: Readonly<
   Record<string, (sent: ReturnType<typeof toRequest>, wire: Provider.Wire, hasTools: boolean) => void>
 > = {
@@ -172,7 +172,7 @@ describe("A request, for any history and every preset,", () => {
     assert.strictEqual(signatures(toRequest(wire, messages.filter((message) => !isOwn(message)), tools)), 0)
   })
 
-  /** The history with a different text at each place. */
+  /** The history with a different text in each message. */
   const marked = (messages: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<ChatMessage.ChatMessage> =>
     messages.map((message, index) => {
       // Long enough not to occur in arbitrary arguments by chance.

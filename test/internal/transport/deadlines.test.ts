@@ -20,7 +20,7 @@ const waitFor = <A, E>(deadlines: Deadlines, effect: Effect.Effect<A, E>) =>
     return deadlines.wait.for(effect)
   })
 
-const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
+const failsAfter = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(Effect.flip(effect))
     yield* TestClock.adjust(millis - 1)
@@ -34,7 +34,7 @@ describe("deadlines", () => {
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
-      const timedOut = yield* passes(waitFor(deadlines, Effect.never), 5000)
+      const timedOut = yield* failsAfter(waitFor(deadlines, Effect.never), 5000)
       assert.deepInclude(timedOut, { _tag: "TimedOut", phase: "firstToken", limit: limits.firstTokenTimeout })
     }))
 
@@ -43,7 +43,7 @@ describe("deadlines", () => {
       const deadlines = yield* make
       deadlines.attempt()
       yield* Effect.fork(Effect.repeatN(Effect.delay(Effect.sync(() => deadlines.touch()), "1 seconds"), 9))
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("after the first token, any data restarts the idle time", () =>
@@ -52,7 +52,7 @@ describe("deadlines", () => {
       deadlines.attempt()
       deadlines.touch(true)
       yield* Effect.fork(Effect.delay(Effect.sync(() => deadlines.touch()), "1500 millis"))
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 3500), { phase: "idle" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 3500), { phase: "idle" })
     }))
 
   it.effect("time between waits does not count as idle time", () =>
@@ -61,7 +61,7 @@ describe("deadlines", () => {
       deadlines.attempt()
       deadlines.touch(true)
       yield* TestClock.adjust("15 seconds")
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 2000), { phase: "idle" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 2000), { phase: "idle" })
     }))
 
   it.effect("between two attempts, only the total limit applies", () =>
@@ -69,7 +69,7 @@ describe("deadlines", () => {
       const deadlines = yield* make
       deadlines.attempt()
       deadlines.pause()
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
   it.effect("between two attempts, no idle time counts, even if an answer had started", () =>
@@ -78,7 +78,7 @@ describe("deadlines", () => {
       deadlines.attempt()
       deadlines.touch(true)
       deadlines.pause()
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
   it.effect("the next attempt has the full time to its first token, even if an answer had started", () =>
@@ -89,7 +89,7 @@ describe("deadlines", () => {
       deadlines.pause()
       yield* TestClock.adjust("4 seconds")
       deadlines.attempt()
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("a limit that expired between two waits ends the next one at once", () =>
@@ -105,11 +105,11 @@ describe("deadlines", () => {
       let interrupted = false
       const deadlines = yield* make
       deadlines.attempt()
-      const stubborn = Effect.never.pipe(Effect.onInterrupt(() => {
+      const hangsOnInterrupt = Effect.never.pipe(Effect.onInterrupt(() => {
         interrupted = true
         return Effect.never
       }))
-      assert.deepInclude(yield* passes(waitFor(deadlines, stubborn), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, hangsOnInterrupt), 5000), { phase: "firstToken" })
       yield* Effect.yieldNow()
       assert.isTrue(interrupted)
     }))
