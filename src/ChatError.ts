@@ -9,7 +9,7 @@
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import type { ChatResponse } from "./ChatResponse.ts"
-import { details, detailsAnd } from "./internal/errors/details.ts"
+import { details, withDetails } from "./internal/errors/details.ts"
 import { otherSentence, publicSentences } from "./internal/errors/publicSentences.ts"
 import { FiniteMillis } from "./internal/settings.ts"
 import { ToolError } from "./internal/tools/toolError.ts"
@@ -208,7 +208,7 @@ export class TimeoutError extends Schema.TaggedError<TimeoutError>(
   "effect-chat/ChatError/TimeoutError"
 )(
   "TimeoutError",
-  detailsAnd({
+  withDetails({
     phase: Schema.Literal("firstToken", "idle", "total"),
     /** The limit that was exceeded. */
     limit: FiniteMillis
@@ -245,7 +245,7 @@ export class MalformedResponseError extends Schema.TaggedError<MalformedResponse
   "effect-chat/ChatError/MalformedResponseError"
 )(
   "MalformedResponseError",
-  detailsAnd({
+  withDetails({
     /** The path of the member that does not match the Schema, in an answer that should be a value. */
     path: Schema.optional(Schema.Array(Schema.Union(Schema.String, Schema.Number)))
   })
@@ -264,7 +264,7 @@ export class MalformedResponseError extends Schema.TaggedError<MalformedResponse
  */
 export class HistoryStoreError extends Schema.TaggedError<HistoryStoreError>(
   "effect-chat/ChatError/HistoryStoreError"
-)("HistoryStoreError", detailsAnd({ conversationId: Schema.String })) {
+)("HistoryStoreError", withDetails({ conversationId: Schema.String })) {
   /** Whether the same call can succeed later, unchanged. */
   get isRetryable(): boolean {
     return true
@@ -281,7 +281,7 @@ export class ConflictError extends Schema.TaggedError<ConflictError>(
   "effect-chat/ChatError/ConflictError"
 )(
   "ConflictError",
-  detailsAnd({
+  withDetails({
     conversationId: Schema.String,
     /** The version that the write expected. */
     expectedVersion: Schema.Int,

@@ -25,11 +25,11 @@ import type { ChatError } from "./ChatError.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import type { ChatResponse } from "./ChatResponse.ts"
-import { saysNothing } from "./internal/decode/response.ts"
-import { change } from "./internal/errors/toChatError.ts"
+import { isEmpty } from "./internal/decode/response.ts"
+import { withErrorFields } from "./internal/errors/toChatError.ts"
 import { inOneLine } from "./internal/issue.ts"
 import { serverName } from "./internal/settings.ts"
-import { over as ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
+import { ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
 import { type Stopped, stopped, untilAborted } from "./internal/transport/wait.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
@@ -105,7 +105,7 @@ export const isWorthAnother = (error: ChatError): boolean => {
     case "ServerError":
     case "TimeoutError":
     case "TransportError":
-      return error.partial === undefined || saysNothing(error.partial)
+      return error.partial === undefined || isEmpty(error.partial)
     default:
       return false
   }
@@ -286,7 +286,7 @@ const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => 
     `Earlier attempts: ${list.join("; ")}`,
     error.cause === undefined ? undefined : { cause: error.cause }
   )
-  return change(error, { cause })
+  return withErrorFields(error, { cause })
 }
 
 /**

@@ -32,7 +32,7 @@ import { TokenUse } from "./internal/limits/tokenUse.ts"
 import { estimateInput } from "./internal/request/estimate.ts"
 import { WholeOrInfinite } from "./internal/settings.ts"
 import { monotonicMillis } from "./internal/time.ts"
-import { type Begin, over as ended, toPull, toStream } from "./internal/transport/stream.ts"
+import { ended, type Start, toPull, toStream } from "./internal/transport/stream.ts"
 import { type Stopped, untilAborted } from "./internal/transport/wait.ts"
 import * as LLMConfig from "./LLMConfig.ts"
 
@@ -186,7 +186,7 @@ const over = (
           Effect.mapError(mapError)
         ))
 
-    const begin = (request: ChatRequest, scope: Scope.Scope): ReturnType<Begin<ChatEvent, ChatError>> =>
+    const start = (request: ChatRequest, scope: Scope.Scope): ReturnType<Start<ChatEvent, ChatError>> =>
       enter(request).pipe(
         Scope.extend(scope),
         Effect.map(({ mapError, request, use }) => {
@@ -198,7 +198,7 @@ const over = (
 
     return {
       complete: (request) => Effect.catchTag(Effect.scoped(complete(request)), "Stopped", () => Effect.interrupt),
-      stream: (request) => toStream((scope) => begin(request, scope), request.signal)
+      stream: (request) => toStream((scope) => start(request, scope), request.signal)
     }
   })
 

@@ -7,7 +7,7 @@ import { spansOf } from "./support/spans.ts"
 import { answer, type Asking, failure, layer, reply, requestOf, stream, streamFrom } from "./support/wire/ask.ts"
 import { completion, data, delta, done, ends, says } from "./support/wire/say.ts"
 
-const sent = (asking: Asking) =>
+const sentBody = (asking: Asking) =>
   Effect.map(stream(says("a") + done, asking), (received) => {
     answer(received)
     return JSON.parse(received.requests[0]?.text ?? "")
@@ -16,7 +16,7 @@ const sent = (asking: Asking) =>
 describe("ChatCompletions", () => {
   describe("the request sends", () => {
     const content = (parts: ReadonlyArray<ChatMessage.ContentPart>) =>
-      Effect.map(sent({ messages: [ChatMessage.user(parts)] }), (body) => body.messages[0].content)
+      Effect.map(sentBody({ messages: [ChatMessage.user(parts)] }), (body) => body.messages[0].content)
 
     it.effect("a text part", () =>
       Effect.map(content([ChatMessage.text("look")]), (parts) => {
@@ -66,7 +66,7 @@ describe("ChatCompletions", () => {
     })
 
     it.effect("tools, which may have no parameters", () =>
-      Effect.map(sent({ options: { tools: [weather, { name: "now" }] } }), ({ tools }) => {
+      Effect.map(sentBody({ options: { tools: [weather, { name: "now" }] } }), ({ tools }) => {
         assert.lengthOf(tools, 2)
         assert.strictEqual(tools[0].type, "function")
         assert.strictEqual(tools[0].function.name, "weather")
@@ -80,28 +80,28 @@ describe("ChatCompletions", () => {
       }))
 
     it.effect("nothing for an empty list of tools", () =>
-      Effect.map(sent({ options: { tools: [] } }), (body) => assert.notProperty(body, "tools")))
+      Effect.map(sentBody({ options: { tools: [] } }), (body) => assert.notProperty(body, "tools")))
 
     it.effect("a choice of tools", () =>
       Effect.gen(function*() {
         for (const toolChoice of ["auto", "none", "required"] as const) {
-          assert.strictEqual((yield* sent({ options: { tools: [weather], toolChoice } })).tool_choice, toolChoice)
+          assert.strictEqual((yield* sentBody({ options: { tools: [weather], toolChoice } })).tool_choice, toolChoice)
         }
-        const body = yield* sent({ options: { tools: [weather], toolChoice: { name: "weather" } } })
+        const body = yield* sentBody({ options: { tools: [weather], toolChoice: { name: "weather" } } })
         assert.deepStrictEqual(body.tool_choice, { type: "function", function: { name: "weather" } })
       }))
 
     it.effect("parallel_tool_calls", () =>
-      Effect.map(sent({ options: { tools: [weather], parallelToolCalls: false } }), (body) => {
+      Effect.map(sentBody({ options: { tools: [weather], parallelToolCalls: false } }), (body) => {
         assert.isFalse(body.parallel_tool_calls)
       }))
 
     it.effect("a response format", () =>
       Effect.gen(function*() {
-        const json = yield* sent({ options: { responseFormat: { type: "json_object" } } })
+        const json = yield* sentBody({ options: { responseFormat: { type: "json_object" } } })
         assert.deepStrictEqual(json.response_format, { type: "json_object" })
         const schema = { type: "object", properties: {} }
-        const strict = yield* sent({
+        const strict = yield* sentBody({
           options: { responseFormat: { type: "json_schema", name: "city", schema, strict: true } }
         })
         assert.deepStrictEqual(strict.response_format, {
@@ -111,7 +111,7 @@ describe("ChatCompletions", () => {
       }))
 
     it.effect("stop, seed and user", () =>
-      Effect.map(sent({ options: { stop: ["a", "b"], seed: 0, user: "u" } }), (body) => {
+      Effect.map(sentBody({ options: { stop: ["a", "b"], seed: 0, user: "u" } }), (body) => {
         assert.deepStrictEqual(body.stop, ["a", "b"])
         assert.strictEqual(body.seed, 0)
         assert.strictEqual(body.user, "u")
@@ -119,7 +119,7 @@ describe("ChatCompletions", () => {
 
     it.effect("settings instead of those of the config, and nothing for null", () =>
       Effect.map(
-        sent({
+        sentBody({
           options: { model: "m2", temperature: 0, topP: null, maxTokens: 5, frequencyPenalty: -2, presencePenalty: 2 }
         }),
         (body) => {
@@ -134,7 +134,7 @@ describe("ChatCompletions", () => {
 
     it.effect("extraBody, which replaces the config's extraBody and the library's members; undefined removes a member", () =>
       Effect.map(
-        sent({
+        sentBody({
           config: { extraBody: { temperature: 1.5, top_k: 1, min_p: 0.1 } },
           options: { extraBody: { top_k: 2, model: "m3", presence_penalty: undefined } }
         }),
@@ -147,7 +147,7 @@ describe("ChatCompletions", () => {
         }
       ))
 
-    const bad: ReadonlyArray<readonly [keyof LLMConfig.Options, unknown, RegExp]> = [
+    const invalidOptions: ReadonlyArray<readonly [keyof LLMConfig.Options, unknown, RegExp]> = [
       ["temperature", 2.5, /0 and 2.*2\.5/],
       ["topP", -0.1, /0 and 1.*-0\.1/],
       ["maxTokens", 0, /integer greater than.*0/],
@@ -156,7 +156,7 @@ describe("ChatCompletions", () => {
       ["presencePenalty", Number.NaN, /NaN/],
       ["model", "", /non empty|""/i]
     ]
-    for (const [field, value, rule] of bad) {
+    for (const [field, value, rule] of invalidOptions) {
       it.effect(`nothing if ${field} is ${JSON.stringify(value)}, but fail with field, value and rule`, () =>
         Effect.map(
           streamFrom([reply(done)], {
@@ -229,7 +229,10 @@ describe("ChatCompletions", () => {
 
   describe("a request", () => {
     /** Runs calls with a client that answers with this body. Returns the signals of the requests. */
-    const signalOf = (body: string, use: (completions: ChatCompletions.Service) => Effect.Effect<unknown, unknown>) =>
+    const abortedSignals = (
+      body: string,
+      use: (completions: ChatCompletions.Service) => Effect.Effect<unknown, unknown>
+    ) =>
       Effect.gen(function*() {
         const signals: Array<AbortSignal> = []
         const client = HttpClient.make((request, _, signal) => {
@@ -244,21 +247,21 @@ describe("ChatCompletions", () => {
 
     it.live("is not aborted after the end of its body", () =>
       Effect.gen(function*() {
-        const whole = yield* signalOf(
+        const completeSignals = yield* abortedSignals(
           JSON.stringify(completion({ content: "a" })),
           (completions) => completions.complete(requestOf())
         )
-        assert.deepStrictEqual(whole, [false])
-        const told = yield* signalOf(
+        assert.deepStrictEqual(completeSignals, [false])
+        const streamSignals = yield* abortedSignals(
           says("a") + done,
           (completions) => Stream.runDrain(completions.stream(requestOf()))
         )
-        assert.deepStrictEqual(told, [false])
+        assert.deepStrictEqual(streamSignals, [false])
       }))
 
     it.live("is aborted if the consumer stops reading its answer", () =>
       Effect.map(
-        signalOf(
+        abortedSignals(
           says("a"),
           (completions) => Stream.runDrain(Stream.take(completions.stream(requestOf()), 1))
         ),

@@ -66,12 +66,12 @@ describe("an error", () => {
     })
 
     it(`is read back from JSON unchanged: ${error._tag}`, () => {
-      const back = viaJson(error)
+      const decoded = viaJson(error)
 
-      assert.strictEqual(back.constructor, error.constructor)
-      assert.deepStrictEqual(members(back), members(error))
-      assert.strictEqual(back.isRetryable, error.isRetryable)
-      assert.instanceOf(back.partial, ChatResponse.ChatResponse)
+      assert.strictEqual(decoded.constructor, error.constructor)
+      assert.deepStrictEqual(members(decoded), members(error))
+      assert.strictEqual(decoded.isRetryable, error.isRetryable)
+      assert.instanceOf(decoded.partial, ChatResponse.ChatResponse)
     })
   }
 
@@ -87,9 +87,9 @@ describe("an error", () => {
   })
 
   it("is read back with the message of its cause", () => {
-    const back = viaJson(new ChatError.TransportError({ message: "m", cause: new Error("ECONNREFUSED") }))
+    const decoded = viaJson(new ChatError.TransportError({ message: "m", cause: new Error("ECONNREFUSED") }))
 
-    assert.include(String(back.cause), "ECONNREFUSED")
+    assert.include(String(decoded.cause), "ECONNREFUSED")
   })
 
   it("needs nothing but a message", () => {

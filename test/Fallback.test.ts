@@ -19,8 +19,10 @@ import {
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { answer, held, nothing, options, requests, sent, streams, withScript } from "./support/chats.ts"
 
-const config = (name: string, more?: Partial<LLMConfig.Options>) =>
-  LLMConfig.make(options({ baseUrl: `http://${name}.test/v1`, model: `model-of-${name}`, provider: name, ...more }))
+const config = (name: string, overrides?: Partial<LLMConfig.Options>) =>
+  LLMConfig.make(
+    options({ baseUrl: `http://${name}.test/v1`, model: `model-of-${name}`, provider: name, ...overrides })
+  )
 
 const request = (more?: Partial<ChatCompletions.ChatRequest>): ChatCompletions.ChatRequest => ({
   config: config("one"),
@@ -40,15 +42,15 @@ const hostOf = (request: ScriptedHttpClient.CapturedRequest): string => new URL(
 /** The script of each server. A server without one answers with its name. */
 const servers = (scripts: Record<string, Script>): ScriptedHttpClient.Script => (request) => {
   const host = hostOf(request)
-  return scripts[host]?.(request) ?? says(`from ${host}`)(request)
+  return scripts[host]?.(request) ?? replies(`from ${host}`)(request)
 }
 
-const says = (text: string): Script => (request) =>
+const replies = (text: string): Script => (request) =>
   streams(request) ? ScriptedHttpClient.tokens(text.split(/(?<= )/)) : answer(text)
 
 const fails = (status: number, error: unknown = "no"): Script => () => ScriptedHttpClient.json({ error }, { status })
 
-const asked = Effect.map(requests, (all) => all.map(hostOf))
+const askedHosts = Effect.map(requests, (all) => all.map(hostOf))
 
 /** The text of an answer, with and without a stream. */
 const modes: Record<
@@ -61,9 +63,9 @@ const modes: Record<
 }
 
 /** The start of an answer that never ends. */
-const unended = ScriptedHttpClient.sse([{ choices: [{ index: 0, delta: { content: "some" } }] }])
+const unfinished = ScriptedHttpClient.sse([{ choices: [{ index: 0, delta: { content: "some" } }] }])
 
-const cut = (...parts: ReadonlyArray<string>): Script => () =>
+const breaksOff = (...parts: ReadonlyArray<string>): Script => () =>
   ScriptedHttpClient.tokens(parts, { ending: ScriptedHttpClient.reset() })
 
 for (const [mode, run] of Object.entries(modes)) {
@@ -78,8 +80,8 @@ for (const [mode, run] of Object.entries(modes)) {
       "breaks off before its first event": () => ScriptedHttpClient.bytes([ScriptedHttpClient.reset()]),
       "is too slow": () => ScriptedHttpClient.delayed("1 hour", answer("late"))
     }
-    for (const [what, script] of Object.entries(retriedElsewhere)) {
-      it.effect(`tries the next server if one ${what}`, () =>
+    for (const [situation, script] of Object.entries(retriedElsewhere)) {
+      it.effect(`tries the next server if one ${situation}`, () =>
         Effect.gen(function*() {
           const service = yield* withFallback()
           const fiber = yield* Effect.fork(
@@ -87,7 +89,7 @@ for (const [mode, run] of Object.entries(modes)) {
           )
           yield* TestClock.adjust("1 second")
           assert.strictEqual(yield* Fiber.join(fiber), "from two")
-          assert.deepStrictEqual(yield* asked, ["one", "two"])
+          assert.deepStrictEqual(yield* askedHosts, ["one", "two"])
           assert.deepStrictEqual(yield* held, nothing)
         }).pipe(withScript(servers({ one: script }))))
     }
@@ -101,12 +103,12 @@ for (const [mode, run] of Object.entries(modes)) {
       "refuses the prompt": fails(400, { message: "no", code: "content_filter" }),
       "uses another protocol": () => ScriptedHttpClient.json({ hello: "world" })
     }
-    for (const [what, script] of Object.entries(final)) {
-      it.effect(`tries no other server if one ${what}`, () =>
+    for (const [situation, script] of Object.entries(final)) {
+      it.effect(`tries no other server if one ${situation}`, () =>
         Effect.gen(function*() {
           const service = yield* withFallback()
           const error = yield* Effect.flip(run(service, request()))
-          assert.deepStrictEqual(yield* asked, ["one"])
+          assert.deepStrictEqual(yield* askedHosts, ["one"])
           assert.deepStrictEqual(Fallback.attempts(error), [error])
           assert.isUndefined(error.cause)
         }).pipe(withScript(servers({ one: script }))))
@@ -116,7 +118,7 @@ for (const [mode, run] of Object.entries(modes)) {
       Effect.gen(function*() {
         const service = yield* withFallback()
         assert.strictEqual(yield* run(service, request()), "from three")
-        assert.deepStrictEqual(yield* asked, ["one", "two", "three"])
+        assert.deepStrictEqual(yield* askedHosts, ["one", "two", "three"])
       }).pipe(withScript(servers({ one: fails(500), two: fails(429) }))))
 
     it.effect("fails with the last error if no server answers, with all errors as attempts", () =>
@@ -149,7 +151,7 @@ for (const [mode, run] of Object.entries(modes)) {
         const fiber = yield* Effect.fork(run(service, request({ config: config("one", { maxRetries: 2 }) })))
         yield* TestClock.adjust("1 minute")
         assert.strictEqual(yield* Fiber.join(fiber), "from two")
-        assert.deepStrictEqual(yield* asked, ["one", "one", "one", "two"])
+        assert.deepStrictEqual(yield* askedHosts, ["one", "one", "one", "two"])
       }).pipe(withScript(servers({ one: fails(500) }))))
 
     it.effect("sends the same messages and options to each server, with the model and sampling of its config", () =>
@@ -167,7 +169,7 @@ for (const [mode, run] of Object.entries(modes)) {
         const service = yield* withFallback({ shouldFallback: ({ _tag }) => _tag === "NotFoundError" })
         const error = yield* Effect.flip(run(service, request()))
         assert.strictEqual(error._tag, "ServerError")
-        assert.deepStrictEqual(yield* asked, ["one", "two"])
+        assert.deepStrictEqual(yield* askedHosts, ["one", "two"])
       }).pipe(withScript(servers({ one: fails(404), two: fails(500) }))))
 
     it.effect("can choose servers by the request", () =>
@@ -177,7 +179,7 @@ for (const [mode, run] of Object.entries(modes)) {
         })
         yield* Effect.flip(run(service, request()))
         assert.strictEqual(yield* run(service, request({ config: config("zero") })), "from two")
-        assert.deepStrictEqual(yield* asked, ["one", "zero", "two"])
+        assert.deepStrictEqual(yield* askedHosts, ["one", "zero", "two"])
       }).pipe(withScript(servers({ one: fails(500), zero: fails(500) }))))
 
     it.effect("reports the failed server and the next one", () =>
@@ -197,7 +199,7 @@ for (const [mode, run] of Object.entries(modes)) {
         const fiber = yield* Effect.fork(run(service, request()))
         yield* TestClock.adjust(0)
         assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
-        assert.deepStrictEqual(yield* asked, ["one"])
+        assert.deepStrictEqual(yield* askedHosts, ["one"])
         assert.deepStrictEqual(yield* held, nothing)
       }).pipe(withScript(servers({ one: () => ScriptedHttpClient.delayed("1 hour", answer("late")) }))))
 
@@ -225,8 +227,8 @@ describe("a fallback of a stream", () => {
       )
       assert.deepStrictEqual(reported, ["Begin", "TextDelta", "TextDelta"])
       assert.strictEqual(error.partial?.text, "Hello wor")
-      assert.deepStrictEqual(yield* asked, ["one"])
-    }).pipe(withScript(servers({ one: cut("Hello ", "wor") }))))
+      assert.deepStrictEqual(yield* askedHosts, ["one"])
+    }).pipe(withScript(servers({ one: breaksOff("Hello ", "wor") }))))
 
   it.effect("does not retry the second server if its answer breaks off", () =>
     Effect.gen(function*() {
@@ -239,8 +241,8 @@ describe("a fallback of a stream", () => {
       assert.deepStrictEqual(reported, ["Begin", "TextDelta"])
       assert.deepStrictEqual(Fallback.attempts(error).map(({ _tag }) => _tag), ["ServerError", "TransportError"])
       assert.strictEqual(error.partial?.text, "Hello")
-      assert.deepStrictEqual(yield* asked, ["one", "two"])
-    }).pipe(withScript(servers({ one: fails(500), two: cut("Hello") }))))
+      assert.deepStrictEqual(yield* askedHosts, ["one", "two"])
+    }).pipe(withScript(servers({ one: fails(500), two: breaksOff("Hello") }))))
 
   it.effect("closes the failed server's response before it tries the next server", () =>
     Effect.gen(function*() {
@@ -268,10 +270,10 @@ describe("a fallback of a stream", () => {
       const names = ["one", "two", "three"]
       const scripts = Object.fromEntries(names.map((name, index): [string, Script] => {
         const plan = outcomes[index]
-        if (plan === undefined) return [name, says(name)]
+        if (plan === undefined) return [name, replies(name)]
         if ("script" in plan) return [name, plan.script]
         const parts = Array.from({ length: plan.tokens }, (_, n) => `${name}${n} `)
-        return [name, plan.whole ? says(parts.join("")) : cut(...parts)]
+        return [name, plan.whole ? replies(parts.join("")) : breaksOff(...parts)]
       }))
       return Effect.gen(function*() {
         const service = yield* withFallback(always ? { shouldFallback: () => true } : {})
@@ -281,11 +283,11 @@ describe("a fallback of a stream", () => {
           Effect.exit
         )
         const text = events.map((event) => event._tag === "TextDelta" ? event.text : "").join("")
-        const last = (yield* asked).at(-1) ?? ""
+        const last = (yield* askedHosts).at(-1) ?? ""
         assert.isTrue(text.split(" ").every((word) => word === "" || word.startsWith(last)), text)
         const ends = events.filter(({ _tag }) => _tag === "Finish")
         assert.strictEqual(ends.length, Exit.isSuccess(exit) ? 1 : 0)
-        assert.deepStrictEqual(yield* asked, names.slice(0, names.indexOf(last) + 1))
+        assert.deepStrictEqual(yield* askedHosts, names.slice(0, names.indexOf(last) + 1))
         assert.deepStrictEqual(yield* held, nothing)
       }).pipe(withScript(servers(scripts)))
     },
@@ -320,15 +322,15 @@ describe("the provider and model of a response", () => {
 
     it.effect(`have the server's origin as the provider if its config has none (${mode})`, () =>
       Effect.gen(function*() {
-        const nameless = LLMConfig.make({ baseUrl: "http://two.test:8080/v1/", maxRetries: 0 })
-        const service = yield* withFallback({ configs: [nameless] })
+        const unnamed = LLMConfig.make({ baseUrl: "http://two.test:8080/v1/", maxRetries: 0 })
+        const service = yield* withFallback({ configs: [unnamed] })
         assert.strictEqual((yield* run(service, request()))?.provider, "http://two.test:8080")
 
-        const error = yield* Effect.flip(run(service, request({ config: nameless })))
+        const error = yield* Effect.flip(run(service, request({ config: unnamed })))
         assert.strictEqual(error.partial?.provider, "http://two.test:8080")
       }).pipe(withScript((request, index) => {
         if (index === 0) return fails(500)(request)
-        return index === 1 ? says("a")(request) : unended
+        return index === 1 ? replies("a")(request) : unfinished
       })))
   }
 
@@ -379,7 +381,7 @@ describe("a conversation with a fallback", () => {
       Effect.provide(HistoryStore.layerMemory),
       withScript(servers({
         one: fails(503),
-        two: (request) => sent(request).at(-1) === "user: nobody" ? fails(500)(request) : says("from two")(request),
+        two: (request) => sent(request).at(-1) === "user: nobody" ? fails(500)(request) : replies("from two")(request),
         three: fails(429)
       }))
     ))

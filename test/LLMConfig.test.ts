@@ -6,7 +6,7 @@ const baseUrl = "http://localhost:1234/v1"
 
 const secret = "sk-made-up-0123456789"
 
-const bad = (options: Record<string, unknown>): string => {
+const refusal = (options: Record<string, unknown>): string => {
   const decoded = LLMConfig.decode({ baseUrl, ...options })
   return Either.isLeft(decoded) ? decoded.left.message : assert.fail("it was accepted")
 }
@@ -14,7 +14,7 @@ const bad = (options: Record<string, unknown>): string => {
 /** The members of an instance, without its class. */
 const members = (instance: object): object => Object.assign({}, instance)
 
-/** What `String` makes of anything. */
+/** The string form of any value. */
 const shown = (value: unknown): string => String(value)
 
 describe("LLMConfig.make", () => {
@@ -58,9 +58,9 @@ describe("LLMConfig.make", () => {
   })
 
   it("accepts null for sampling fields, which are then not sent", () => {
-    const none = { temperature: null, topP: null, maxTokens: null, frequencyPenalty: null, presencePenalty: null }
+    const unset = { temperature: null, topP: null, maxTokens: null, frequencyPenalty: null, presencePenalty: null }
 
-    assert.deepInclude(members(LLMConfig.make({ baseUrl, ...none })), none)
+    assert.deepInclude(members(LLMConfig.make({ baseUrl, ...unset })), unset)
   })
 
   it("accepts a key and headers plain or redacted, and treats a blank key as none", () => {
@@ -124,13 +124,13 @@ describe("the range of a setting", () => {
       (field) => [field, [1, "1 second", "Infinity"], [0, -1, "soon"], /greater than|Expected/] as const
     )
   ]
-  rows.forEach(([field, good, bads, rule]) => {
-    it(`of ${field} is kept: ${bads.map(String).join(", ")}`, () => {
-      for (const value of good) {
+  rows.forEach(([field, valid, invalid, rule]) => {
+    it(`of ${field} is kept: ${invalid.map(String).join(", ")}`, () => {
+      for (const value of valid) {
         assert.isTrue(Either.isRight(LLMConfig.decode({ baseUrl, [field]: value })), String(value))
       }
-      for (const value of bads) {
-        const message = bad({ [field]: value, apiKey: secret })
+      for (const value of invalid) {
+        const message = refusal({ [field]: value, apiKey: secret })
         assert.include(message, field)
         assert.match(message, rule)
         assert.notInclude(message, "\n")
@@ -156,7 +156,7 @@ describe("a bad setting", () => {
     ] as const
   ) {
     it(`is refused in one line with its name, the range and the value: ${message}`, () => {
-      assert.strictEqual(bad(options), message)
+      assert.strictEqual(refusal(options), message)
       assert.throws(() => LLMConfig.make({ baseUrl, ...JSON.parse(JSON.stringify(options)) }), message)
     })
   }
@@ -165,7 +165,7 @@ describe("a bad setting", () => {
 describe("several bad settings", () => {
   it("are all named in one line", () => {
     assert.strictEqual(
-      bad({
+      refusal({
         temperature: 9,
         turnPolicy: "wait",
         wire: { systemRole: "bot" },
@@ -178,7 +178,7 @@ describe("several bad settings", () => {
         "turnPolicy: Expected \"queue\" or \"reject\" or \"replace\", actual \"wait\""
     )
     assert.strictEqual(
-      bad({ temprature: 1, apikey: secret, wire: { streamOption: true } }),
+      refusal({ temprature: 1, apikey: secret, wire: { streamOption: true } }),
       "temprature: There is no such setting. Did you mean temperature?; " +
         "apikey: There is no such setting. Did you mean apiKey?; " +
         "wire.streamOption: There is no such setting. Did you mean streamOptions?"
@@ -216,7 +216,7 @@ describe("a misspelled setting", () => {
     const wire = Object.assign({}, Provider.Wire.make({}), { streamOption: false })
 
     assert.strictEqual(
-      bad({ wire }),
+      refusal({ wire }),
       "wire.streamOption: There is no such setting. Did you mean streamOptions?"
     )
   })
@@ -231,7 +231,7 @@ describe("a misspelled setting", () => {
 
 describe("baseUrl", () => {
   for (
-    const [given, kept] of [
+    const [input, expected] of [
       ["http://localhost:11434/v1", "http://localhost:11434/v1"],
       ["http://localhost:11434/v1/", "http://localhost:11434/v1"],
       ["http://localhost:11434/v1///", "http://localhost:11434/v1"],
@@ -243,15 +243,15 @@ describe("baseUrl", () => {
       ["http://[::1]:8080/v1", "http://[::1]:8080/v1"]
     ] as const
   ) {
-    it(`${JSON.stringify(given)} is ${kept}, by every way in`, () => {
-      assert.strictEqual(LLMConfig.make({ baseUrl: given }).baseUrl, kept)
-      assert.strictEqual(new LLMConfig.LLMConfig({ baseUrl: given }).baseUrl, kept)
-      assert.strictEqual(Schema.decodeSync(LLMConfig.LLMConfig)({ baseUrl: given }).baseUrl, kept)
+    it(`${JSON.stringify(input)} is ${expected}, by every way in`, () => {
+      assert.strictEqual(LLMConfig.make({ baseUrl: input }).baseUrl, expected)
+      assert.strictEqual(new LLMConfig.LLMConfig({ baseUrl: input }).baseUrl, expected)
+      assert.strictEqual(Schema.decodeSync(LLMConfig.LLMConfig)({ baseUrl: input }).baseUrl, expected)
     })
   }
 
   for (
-    const [given, rule] of [
+    const [input, rule] of [
       ["", /http or https/],
       ["localhost:11434", /http or https/],
       ["api.openai.com/v1", /http or https/],
@@ -264,18 +264,18 @@ describe("baseUrl", () => {
       ["https://host/v1#pa55word", /fragment/]
     ] as const
   ) {
-    it(`${JSON.stringify(given)} is refused by a rule that names the field and shows no secret`, () => {
-      const message = bad({ baseUrl: given })
+    it(`${JSON.stringify(input)} is refused by a rule that names the field and shows no secret`, () => {
+      const message = refusal({ baseUrl: input })
 
       assert.include(message, "baseUrl")
       assert.match(message, rule)
       assert.notInclude(message, "pa55word")
-      assert.throws(() => new LLMConfig.LLMConfig({ baseUrl: given }))
+      assert.throws(() => new LLMConfig.LLMConfig({ baseUrl: input }))
     })
   }
 
   for (
-    const given of [
+    const input of [
       "https//ada:pa55word@host/v1",
       "https://ada:pa55word@",
       "https://ada:pa55word@host:99999/v1",
@@ -291,28 +291,28 @@ describe("baseUrl", () => {
       "mailto:pa55word@host"
     ]
   ) {
-    it(`${JSON.stringify(given)} is refused by every constructor, and no part of it that can be a secret is shown`, () => {
-      const result = LLMConfig.decode({ baseUrl: given })
+    it(`${JSON.stringify(input)} is refused by every constructor, and no part of it that can be a secret is shown`, () => {
+      const result = LLMConfig.decode({ baseUrl: input })
       if (Either.isRight(result)) return assert.fail("it was accepted")
       for (const text of [shown(result.left), JSON.stringify(result.left), Inspectable.format(result.left)]) {
         assert.include(text, "baseUrl")
         assert.notInclude(text, "pa55word")
         assert.notInclude(text, "ada")
       }
-      assert.throws(() => new LLMConfig.LLMConfig({ baseUrl: given }), /^(?!.*pa55word)/)
+      assert.throws(() => new LLMConfig.LLMConfig({ baseUrl: input }), /^(?!.*pa55word)/)
     })
   }
 
   it("is refused if it is not a text", () => {
-    assert.include(bad({ baseUrl: 5 }), "baseUrl")
-    assert.include(bad({ baseUrl: undefined }), "baseUrl")
+    assert.include(refusal({ baseUrl: 5 }), "baseUrl")
+    assert.include(refusal({ baseUrl: undefined }), "baseUrl")
   })
 })
 
 describe("apiKey", () => {
   for (const apiKey of [`${secret} x`, `${secret}\n${secret}`, `${secret}é`, `${secret}\u0000`]) {
     it(`is refused if no header can hold it, and not shown: ${JSON.stringify(apiKey.slice(secret.length))}`, () => {
-      const message = bad({ apiKey })
+      const message = refusal({ apiKey })
 
       assert.include(message, "apiKey")
       assert.include(message, "<redacted>")
@@ -321,7 +321,7 @@ describe("apiKey", () => {
   }
 
   it("is not shown if it is not a text", () => {
-    const message = bad({ apiKey: Redacted.make(secret), temperature: -1 })
+    const message = refusal({ apiKey: Redacted.make(secret), temperature: -1 })
 
     assert.notInclude(message, secret)
   })
@@ -364,7 +364,7 @@ describe("headers", () => {
   ) {
     it(`are refused by a rule that names the header and shows no value: ${JSON.stringify([name, value])}`, () => {
       for (const headers of [{ [name]: value }, { [name]: Redacted.make(value) }]) {
-        const message = bad({ headers })
+        const message = refusal({ headers })
         assert.match(message, rule)
         assert.include(message, "headers")
         assert.notInclude(message, secret)
@@ -374,11 +374,11 @@ describe("headers", () => {
   }
 
   it("are refused, as a key is, if they are not texts", () => {
-    assert.match(bad({ headers: { "x-a": 5 } }), /^headers\.x-a: Expected a text, actual <redacted>$/)
-    assert.notInclude(bad({ headers: { "x-a": [secret] } }), secret)
-    assert.strictEqual(bad({ headers: secret }), "headers: Expected texts by name, actual <redacted>")
-    assert.match(bad({ apiKey: 5 }), /apiKey[^]*actual <redacted>/)
-    assert.notInclude(bad({ apiKey: [secret] }), secret)
+    assert.match(refusal({ headers: { "x-a": 5 } }), /^headers\.x-a: Expected a text, actual <redacted>$/)
+    assert.notInclude(refusal({ headers: { "x-a": [secret] } }), secret)
+    assert.strictEqual(refusal({ headers: secret }), "headers: Expected texts by name, actual <redacted>")
+    assert.match(refusal({ apiKey: 5 }), /apiKey[^]*actual <redacted>/)
+    assert.notInclude(refusal({ apiKey: [secret] }), secret)
   })
 
   it("are accepted with any name and value that HTTP can carry", () => {
@@ -389,15 +389,15 @@ describe("headers", () => {
 })
 
 describe("settings that the program did not choose", () => {
-  const ofPreset = (preset: Provider.Preset, more: Partial<LLMConfig.Options> = {}) =>
-    LLMConfig.make({ ...preset, model: "m", ...more })
+  const withPreset = (preset: Provider.Preset, overrides: Partial<LLMConfig.Options> = {}) =>
+    LLMConfig.make({ ...preset, model: "m", ...overrides })
 
   const azure = Provider.azure({ resource: "r", deployment: "d" })
 
   it("are no temperature for OpenAI, Azure and Moonshot, or the program's own if it chose one", () => {
     for (const preset of [Provider.openai, azure, Provider.moonshot]) {
-      assert.isNull(ofPreset(preset).temperature)
-      assert.strictEqual(ofPreset(preset, { temperature: 0.7 }).temperature, 0.7)
+      assert.isNull(withPreset(preset).temperature)
+      assert.strictEqual(withPreset(preset, { temperature: 0.7 }).temperature, 0.7)
       assert.isNull(new LLMConfig.LLMConfig({ ...preset, model: "m" }).temperature)
     }
   })
@@ -415,15 +415,15 @@ describe("settings that the program did not choose", () => {
   it("follow the preset and the model when a config is changed", () => {
     const config = LLMConfig.make({ baseUrl })
     const chosen = LLMConfig.make({ baseUrl, temperature: 0.7, model: "deepseek-chat" })
-    const change = (self: LLMConfig.LLMConfig, overrides: LLMConfig.Overrides) =>
+    const overridden = (self: LLMConfig.LLMConfig, overrides: LLMConfig.Overrides) =>
       Either.getOrThrow(LLMConfig.override(self, overrides))
 
-    assert.isNull(change(config, { ...Provider.openai, model: "gpt-5" }).temperature)
+    assert.isNull(overridden(config, { ...Provider.openai, model: "gpt-5" }).temperature)
     assert.isTrue(Either.isLeft(LLMConfig.override(config, Provider.openai)))
-    assert.strictEqual(change(chosen, { ...Provider.openai, model: "gpt-5" }).temperature, 0.7)
-    assert.strictEqual(change(chosen, Provider.openai).model, "deepseek-chat")
-    assert.strictEqual(change(change(config, { maxTokens: 5 }), { topP: 0.5 }).temperature, 0.7)
-    assert.isNull(change(config, { model: "claude-opus-4-5", topP: 0.5 }).temperature)
+    assert.strictEqual(overridden(chosen, { ...Provider.openai, model: "gpt-5" }).temperature, 0.7)
+    assert.strictEqual(overridden(chosen, Provider.openai).model, "deepseek-chat")
+    assert.strictEqual(overridden(overridden(config, { maxTokens: 5 }), { topP: 0.5 }).temperature, 0.7)
+    assert.isNull(overridden(config, { model: "claude-opus-4-5", topP: 0.5 }).temperature)
   })
 
   it("leave Claude, which accepts one of temperature and topP, the one that the program chose", () => {
@@ -553,11 +553,11 @@ describe("LLMConfig.config", () => {
   it.effect("accepts a preset by its name, whose address another may replace", () =>
     Effect.gen(function*() {
       const preset = yield* read({ LLM_PROVIDER: "ollama", LLM_MODEL: "qwen3" })
-      const moved = yield* read({ LLM_PROVIDER: "mistral", LLM_BASE_URL: baseUrl, LLM_MODEL: "large" })
+      const withOtherUrl = yield* read({ LLM_PROVIDER: "mistral", LLM_BASE_URL: baseUrl, LLM_MODEL: "large" })
 
       assert.deepStrictEqual(preset, LLMConfig.make({ ...Provider.ollama, model: "qwen3" }))
-      assert.strictEqual(moved.baseUrl, baseUrl)
-      assert.isFalse(moved.wire.streamOptions)
+      assert.strictEqual(withOtherUrl.baseUrl, baseUrl)
+      assert.isFalse(withOtherUrl.wire.streamOptions)
     }))
 
   it.effect("fails with the missing variable if a preset has no default model", () =>
@@ -683,14 +683,14 @@ describe("LLMConfig.config", () => {
   it.effect("reads the variables of a provider that cannot list them", () =>
     Effect.gen(function*() {
       const variables = new Map([["LLM_BASE_URL", baseUrl]])
-      const listless = ConfigProvider.fromFlat(
+      const provider = ConfigProvider.fromFlat(
         ConfigProvider.makeFlat({
           load: (path, primitive, split) => ConfigProvider.fromMap(variables).flattened.load(path, primitive, split),
           enumerateChildren: (path) => Effect.fail(ConfigError.Unsupported([...path], "no listing")),
           patch: { _tag: "Empty" }
         })
       )
-      const config = yield* Effect.withConfigProvider(LLMConfig.config, listless)
+      const config = yield* Effect.withConfigProvider(LLMConfig.config, provider)
 
       assert.deepStrictEqual(config, LLMConfig.make({ baseUrl }))
     }))

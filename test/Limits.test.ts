@@ -19,7 +19,7 @@ const limited = (limits: Limits.Options) =>
   Effect.flatMap(ChatCompletions.make, (completions) => Limits.make(limits).over(completions))
 
 /** The prompts of all requests so far, in order. */
-const asked = Effect.map(requests, (all) => all.map((request) => sent(request)[0]?.replace("user: ", "")))
+const prompts = Effect.map(requests, (all) => all.map((request) => sent(request)[0]?.replace("user: ", "")))
 
 const slow = (duration: number): ScriptedHttpClient.Script => (request) =>
   ScriptedHttpClient.delayed(duration, echo()(request))
@@ -35,11 +35,11 @@ describe("a limit of concurrent calls", () => {
       const service = yield* limited({ concurrency: 2 })
       yield* fork(Effect.forEach([1, 2, 3, 4, 5], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
 
-      assert.deepStrictEqual(yield* asked, ["1", "2"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2"])
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2", "3", "4"])
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4", "5"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2", "3", "4", "5"])
     }).pipe(withScript(slow(1000))))
 
   it.scoped("serves conversations in turn, however many calls one of them queues", () =>
@@ -52,9 +52,9 @@ describe("a limit of concurrent calls", () => {
       yield* fork(service.complete(call("alone too")))
 
       yield* TestClock.adjust("5 seconds")
-      assert.deepStrictEqual(yield* asked, ["a0", "a1", "b", "alone", "alone too", "a2"])
+      assert.deepStrictEqual(yield* prompts, ["a0", "a1", "b", "alone", "alone too", "a2"])
       yield* TestClock.adjust("2 minutes")
-      assert.lengthOf(yield* asked, 103)
+      assert.lengthOf(yield* prompts, 103)
     }).pipe(withScript(slow(1000))))
 
   it.scoped("counts a stream until its last event, even if its consumer does not end", () =>
@@ -65,11 +65,11 @@ describe("a limit of concurrent calls", () => {
       const next = yield* Effect.fork(service.complete(call("next")))
       while (!Chunk.some(events, ChatEvent.isFinish)) {
         yield* settled
-        assert.deepStrictEqual(yield* asked, ["a b"])
+        assert.deepStrictEqual(yield* prompts, ["a b"])
         events = yield* pull
       }
       yield* Fiber.join(next)
-      assert.deepStrictEqual(yield* asked, ["a b", "next"])
+      assert.deepStrictEqual(yield* prompts, ["a b", "next"])
     }).pipe(withScript(echo())))
 
   it.scoped("counts a stream until its consumer stops reading", () =>
@@ -77,7 +77,7 @@ describe("a limit of concurrent calls", () => {
       const service = yield* limited({ concurrency: 1 })
       const reader = yield* fork(Stream.runDrain(service.stream(call("endless"))))
       const next = yield* fork(service.complete(call("next")))
-      assert.deepStrictEqual(yield* asked, ["endless"])
+      assert.deepStrictEqual(yield* prompts, ["endless"])
 
       yield* Fiber.interrupt(reader)
       yield* Fiber.join(next)
@@ -114,13 +114,13 @@ describe("a limit of requests per minute", () => {
       yield* TestClock.adjust("30 seconds")
       yield* fork(Effect.forEach([3, 4, 5, 6], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
 
-      assert.deepStrictEqual(yield* asked, ["1", "2", "3"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2", "3"])
       yield* TestClock.adjust("29999 millis")
-      assert.lengthOf(yield* asked, 3)
+      assert.lengthOf(yield* prompts, 3)
       yield* TestClock.adjust("1 millis")
-      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4", "5"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2", "3", "4", "5"])
       yield* TestClock.adjust("30 seconds")
-      assert.lengthOf(yield* asked, 6)
+      assert.lengthOf(yield* prompts, 6)
     }).pipe(withScript(echo())))
 
   it.effect.prop(
@@ -138,13 +138,13 @@ describe("a limit of requests per minute", () => {
       )
     ],
     ([concurrency, requestsPerMinute, calls]) => {
-      const begun: Array<number> = []
+      const startTimes: Array<number> = []
       let running = 0
-      let most = 0
+      let maxRunning = 0
       const script: ScriptedHttpClient.Script = (request) =>
         Effect.gen(function*() {
-          begun.push(yield* Clock.currentTimeMillis)
-          most = Math.max(most, ++running)
+          startTimes.push(yield* Clock.currentTimeMillis)
+          maxRunning = Math.max(maxRunning, ++running)
           yield* Effect.ensuring(Effect.sleep(7_000), Effect.sync(() => running--))
           return echo()(request)
         })
@@ -165,9 +165,9 @@ describe("a limit of requests per minute", () => {
         yield* TestClock.adjust("2 hours")
         assert.strictEqual(answered, patient)
         assert.strictEqual(running, 0)
-        assert.isAtMost(most, concurrency)
-        for (const [index, at] of begun.entries()) {
-          const first = begun[index - requestsPerMinute]
+        assert.isAtMost(maxRunning, concurrency)
+        for (const [index, at] of startTimes.entries()) {
+          const first = startTimes[index - requestsPerMinute]
           if (first !== undefined) assert.isAtLeast(at - first, 60_000)
         }
       }).pipe(Effect.scoped, withScript(script))
@@ -185,9 +185,9 @@ describe("a limit of tokens per minute", () => {
       const service = yield* reserving(1000, 400)
       yield* fork(Effect.forEach([1, 2, 3, 4], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
 
-      assert.deepStrictEqual(yield* asked, ["1", "2"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2"])
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* asked, ["1", "2", "3", "4"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2", "3", "4"])
     }).pipe(withScript(() => ScriptedHttpClient.delayed("1 second", answer("a", { usage: usage(60, 40) })))))
 
   it.scoped("counts tokens that a call uses beyond its reservation", () =>
@@ -197,9 +197,9 @@ describe("a limit of tokens per minute", () => {
       yield* fork(service.complete(call("2")))
 
       yield* TestClock.adjust("59 seconds")
-      assert.deepStrictEqual(yield* asked, ["1"])
+      assert.deepStrictEqual(yield* prompts, ["1"])
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* asked, ["1", "2"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2"])
     }).pipe(withScript([ScriptedHttpClient.tokens(["a"], { usage: usage(1000, 500) }), answer("b")])))
 
   it.scoped("admits a call that needs more than the limit if no other tokens count", () =>
@@ -207,9 +207,9 @@ describe("a limit of tokens per minute", () => {
       const service = yield* reserving(100, 5000)
       yield* fork(Effect.forEach([1, 2], (n) => service.complete(call(`${n}`)), { concurrency: "unbounded" }))
       yield* TestClock.adjust("59 seconds")
-      assert.deepStrictEqual(yield* asked, ["1"])
+      assert.deepStrictEqual(yield* prompts, ["1"])
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* asked, ["1", "2"])
+      assert.deepStrictEqual(yield* prompts, ["1", "2"])
     }).pipe(withScript(slow(10_000_000))))
 
   it.scoped("counts millions of tokens exactly", () =>
@@ -218,11 +218,11 @@ describe("a limit of tokens per minute", () => {
       yield* fork(
         Effect.forEach(Array.from({ length: 41 }), () => service.complete(call("x")), { concurrency: "unbounded" })
       )
-      assert.lengthOf(yield* asked, 20)
+      assert.lengthOf(yield* prompts, 20)
       yield* TestClock.adjust("1 minute")
-      assert.lengthOf(yield* asked, 40)
+      assert.lengthOf(yield* prompts, 40)
       yield* TestClock.adjust("1 minute")
-      assert.lengthOf(yield* asked, 41)
+      assert.lengthOf(yield* prompts, 41)
     }).pipe(withScript(slow(10_000_000))))
 })
 
@@ -239,7 +239,7 @@ describe("the token count of a failed call", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(reader)
       yield* fork(service.complete(call("next")))
-      return (yield* asked).length === 2
+      return (yield* prompts).length === 2
     }).pipe(Effect.scoped, withScript([first, answer("next")]))
 
   it.effect("is 0 if the server refused it", () =>
@@ -258,9 +258,9 @@ describe("the token count of a failed call", () => {
   it.effect("includes the request and the part that arrived if the consumer stopped reading", () =>
     Effect.gen(function*() {
       const text = "an answer of some words ".repeat(40)
-      const cut = ScriptedHttpClient.tokens([text], { ending: ScriptedHttpClient.never })
-      assert.isTrue(yield* fits(600, cut))
-      assert.isFalse(yield* fits(660, cut))
+      const unfinished = ScriptedHttpClient.tokens([text], { ending: ScriptedHttpClient.never })
+      assert.isTrue(yield* fits(600, unfinished))
+      assert.isFalse(yield* fits(660, unfinished))
     }))
 })
 
@@ -276,18 +276,18 @@ describe("a waiting call", () => {
       assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(reader)))
 
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* asked, ["first", "patient"])
+      assert.deepStrictEqual(yield* prompts, ["first", "patient"])
     }).pipe(withScript(slow(1000))))
 
   /** The number of operations from one tested interruption to the next. 1 takes minutes and finds no more. */
   const stride = isThorough ? 7 : 23
 
-  const atManyOperations = (
-    what: string,
+  const testInterruptions = (
+    name: string,
     run: (service: ChatCompletions.Service) => Effect.Effect<unknown, unknown>
   ) =>
     it.effect(
-      `releases every permit if ${what} is interrupted after any operation`,
+      `releases every permit if ${name} is interrupted after any operation`,
       () =>
         Effect.gen(function*() {
           let count = 0
@@ -321,8 +321,8 @@ describe("a waiting call", () => {
       60_000
     )
 
-  atManyOperations("a call", (service) => service.complete(call("a b", "b")))
-  atManyOperations("a stream", (service) => Stream.runDrain(service.stream(call("a b", "b"))))
+  testInterruptions("a call", (service) => service.complete(call("a b", "b")))
+  testInterruptions("a stream", (service) => Stream.runDrain(service.stream(call("a b", "b"))))
 
   it.scoped("uses up its total time", () =>
     Effect.gen(function*() {
@@ -342,10 +342,10 @@ describe("a waiting call", () => {
       const inside = yield* Fiber.join(second)
       assert.deepInclude(inside, { _tag: "TimeoutError", phase: "total" })
       assert.strictEqual(inside.message, "The server did not end its answer within 10s, 8s of them in the queue")
-      assert.deepStrictEqual(yield* asked, ["first", "second"])
+      assert.deepStrictEqual(yield* prompts, ["first", "second"])
 
       yield* fork(service.complete(call("fourth")))
-      assert.deepStrictEqual(yield* asked, ["first", "second", "fourth"])
+      assert.deepStrictEqual(yield* prompts, ["first", "second", "fourth"])
     }).pipe(withScript(slow(8000))))
 
   it.scoped("does not use up the time to its first token", () =>
@@ -392,7 +392,7 @@ describe("the settings of a limit", () => {
       yield* fork(
         Effect.forEach(Array.from({ length: 300 }), () => service.complete(call("x")), { concurrency: "unbounded" })
       )
-      assert.lengthOf(yield* asked, 300)
+      assert.lengthOf(yield* prompts, 300)
     }).pipe(withScript(slow(1000))))
 })
 
@@ -439,13 +439,13 @@ describe("limits of each conversation", () => {
       yield* fork(service.complete(call("b1", "b")))
       yield* fork(service.complete(call("alone")))
 
-      assert.deepStrictEqual(yield* asked, ["a1", "a2", "b1", "alone"])
+      assert.deepStrictEqual(yield* prompts, ["a1", "a2", "b1", "alone"])
       yield* TestClock.adjust("59 seconds")
-      assert.lengthOf(yield* asked, 4)
+      assert.lengthOf(yield* prompts, 4)
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual((yield* asked).slice(4), ["a3", "a4"])
+      assert.deepStrictEqual((yield* prompts).slice(4), ["a3", "a4"])
       yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual((yield* asked).slice(6), ["a5"])
+      assert.deepStrictEqual((yield* prompts).slice(6), ["a5"])
     }).pipe(withScript(echo())))
 
   it.scoped("count the tokens that a call used", () =>
@@ -453,32 +453,32 @@ describe("limits of each conversation", () => {
       const service = yield* limited({ perConversation: { tokensPerMinute: 100 }, reserve: () => 60 })
       yield* service.complete(call("a1", "a"))
       const second = yield* fork(service.complete(call("a2", "a")))
-      assert.deepStrictEqual(yield* asked, ["a1", "a2"])
+      assert.deepStrictEqual(yield* prompts, ["a1", "a2"])
       yield* Fiber.join(second)
       yield* fork(service.complete(call("a3", "a")))
       yield* fork(service.complete(call("a4", "a")))
-      assert.deepStrictEqual(yield* asked, ["a1", "a2"])
+      assert.deepStrictEqual(yield* prompts, ["a1", "a2"])
 
       yield* TestClock.adjust("1 minute")
 
-      assert.deepStrictEqual(yield* asked, ["a1", "a2", "a3", "a4"])
+      assert.deepStrictEqual(yield* prompts, ["a1", "a2", "a3", "a4"])
     }).pipe(withScript((_, index) => answer("ok", { usage: usage(1, index === 1 ? 97 : 1) }))))
 
   it.scoped("let a call wait no longer than its total time, and release everything if it is interrupted", () =>
     Effect.gen(function*() {
       const service = yield* limited({ perConversation: { requestsPerMinute: 1 } })
       yield* service.complete(call("a1", "a"))
-      const left = yield* Effect.fork(service.complete(call("a2", "a")))
+      const interrupted = yield* Effect.fork(service.complete(call("a2", "a")))
       const late = yield* fork(Effect.flip(service.complete(call("a3", "a", { totalTimeout: "10 seconds" }))))
       const next = yield* fork(service.complete(call("a4", "a")))
 
-      yield* Fiber.interrupt(left)
+      yield* Fiber.interrupt(interrupted)
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* Fiber.join(late))._tag, "TimeoutError")
       yield* TestClock.adjust("50 seconds")
       yield* Fiber.join(next)
 
-      assert.deepStrictEqual(yield* asked, ["a1", "a4"])
+      assert.deepStrictEqual(yield* prompts, ["a1", "a4"])
     }).pipe(withScript(echo())))
 
   it.effect("interrupt waiting calls when the scope closes", () =>
@@ -493,6 +493,6 @@ describe("limits of each conversation", () => {
       yield* Scope.close(scope, Exit.void)
 
       assert.isTrue(Exit.isInterrupted(yield* Fiber.await(waiting)))
-      assert.deepStrictEqual(yield* asked, ["a1"])
+      assert.deepStrictEqual(yield* prompts, ["a1"])
     }).pipe(withScript(echo())))
 })

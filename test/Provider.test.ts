@@ -281,8 +281,8 @@ describe("Provider", () => {
       }
     })
     for (const cell of Object.values(columns)) cell({ provider: "p", baseUrl: "b", wire })
-    const spoken = Object.keys(Provider.Wire.fields).filter((field) => !read.has(field))
-    assert.deepStrictEqual(spoken, ["thinkTags", "endOfStreamIsComplete"])
+    const unused = Object.keys(Provider.Wire.fields).filter((field) => !read.has(field))
+    assert.deepStrictEqual(unused, ["thinkTags", "endOfStreamIsComplete"])
     for (const { preset } of Object.values(expected)) {
       assert.isFalse(preset.wire.thinkTags || preset.wire.endOfStreamIsComplete)
     }

@@ -34,7 +34,7 @@ import * as Parse from "./internal/chatRequest.ts"
 import * as Completion from "./internal/completion.ts"
 import * as EventStream from "./internal/eventStream.ts"
 import { SampleError } from "./internal/jsonSample.ts"
-import { json } from "./internal/requestBody.ts"
+import { parseJson } from "./internal/requestBody.ts"
 import type { Answer, ChatRequest } from "./LocalRequest.ts"
 
 /**
@@ -107,9 +107,9 @@ export interface Options {
   readonly answer?: ((request: ChatRequest) => Answer) | undefined
 }
 
-/** The maximum number of recorded requests, and of the characters of their bodies. */
-const kept = 100
-const keptCharacters = 2 ** 26
+/** The maximum number of recorded requests, and of characters in their bodies together. */
+const maxRequests = 100
+const maxCharacters = 2 ** 26
 
 /**
  * Starts the server on the `HttpServer`. It runs until the scope closes, which also ends its streams. Fails with
@@ -245,9 +245,13 @@ const handle = (server: Server) =>
     const key = /^Bearer +(.*)$/i.exec(authorization ?? "")?.[1]
     const apiKey = key === undefined ? undefined : Redacted.make(key)
     const body = text._tag === "Some" ? text.value : ""
-    record(server, { id, method: request.method, path: request.url, headers, apiKey, body: json(body) }, body.length)
-    const refused = authenticate(server, apiKey)
-    const response = yield* refused ?? route(server, request.method, request.url, body, id)
+    record(
+      server,
+      { id, method: request.method, path: request.url, headers, apiKey, body: parseJson(body) },
+      body.length
+    )
+    const refusal = authenticate(server, apiKey)
+    const response = yield* refusal ?? route(server, request.method, request.url, body, id)
     return HttpServerResponse.setHeader(response, "x-request-id", id)
   })
 
@@ -255,8 +259,8 @@ const handle = (server: Server) =>
 const record = ({ requests, sizes }: Server, request: RecordedRequest, size: number): void => {
   requests.push(request)
   sizes.push(size)
-  let total = sizes.reduce((sum, one) => sum + one, 0)
-  while (requests.length > kept || (requests.length > 1 && total > keptCharacters)) {
+  let total = sizes.reduce((sum, size) => sum + size, 0)
+  while (requests.length > maxRequests || (requests.length > 1 && total > maxCharacters)) {
     requests.shift()
     total -= sizes.shift() ?? 0
   }
@@ -275,11 +279,12 @@ const authenticate = (server: Server, apiKey: Redacted.Redacted | undefined): Ha
 
 const route = (server: Server, method: string, url: string, body: string, id: string): Handler => {
   const path = url.split("?", 1)[0] ?? ""
-  const only = (allowed: string, handler: () => Handler) => method === allowed ? handler() : notAllowed(method, path)
-  if (path === "/v1/chat/completions") return only("POST", () => completions(server, body, id))
-  if (path === "/v1/models") return only("GET", () => listModels(server))
+  const forMethod = (allowed: string, handler: () => Handler) =>
+    method === allowed ? handler() : notAllowed(method, path)
+  if (path === "/v1/chat/completions") return forMethod("POST", () => completions(server, body, id))
+  if (path === "/v1/models") return forMethod("GET", () => listModels(server))
   const name = path.startsWith("/v1/models/") ? decode(path.slice("/v1/models/".length)) : ""
-  if (name !== "") return only("GET", () => exists(server, name) ? ok(model(name)) : unknownModel(name))
+  if (name !== "") return forMethod("GET", () => hasModel(server, name) ? ok(model(name)) : unknownModel(name))
   return error({ status: 404, message: `Invalid URL (${method} ${path})`, param: null, code: null })
 }
 
@@ -291,7 +296,7 @@ const notAllowed = (method: string, path: string): Handler => {
 
 const faults = ["effect-chat-silent", "effect-chat-stall", "effect-chat-cut"]
 
-const exists = ({ models }: Server, name: string): boolean =>
+const hasModel = ({ models }: Server, name: string): boolean =>
   models === undefined || models.includes(name) || faults.includes(name)
 
 const unknownModel = (name: string): Handler => {
@@ -307,7 +312,7 @@ const listModels = ({ models }: Server): Handler =>
 const completions = (server: Server, body: string, id: string): Handler => {
   const request = Parse.parse(body)
   if (Parse.isRefusal(request)) return error(request)
-  if (!exists(server, request.model)) return unknownModel(request.model)
+  if (!hasModel(server, request.model)) return unknownModel(request.model)
   return Effect.gen(function*() {
     const completion = yield* Effect.try(() => Completion.complete(request, server.answer))
     if ("error" in completion) {
@@ -333,23 +338,23 @@ const streamed = (
   envelope: Completion.Envelope
 ): HttpServerResponse.HttpServerResponse => {
   const { model } = request
-  const faulty = model === "effect-chat-stall" || model === "effect-chat-cut"
-  const endless = model === "effect-chat-stall" || model === "effect-chat-silent"
+  const isPartial = model === "effect-chat-stall" || model === "effect-chat-cut"
+  const isEndless = model === "effect-chat-stall" || model === "effect-chat-silent"
   const bytes = model === "effect-chat-silent" ? EventStream.silent(server.stop) : EventStream.make({
     events: Completion.toEvents(completion, envelope, request.includeUsage),
-    pieces: faulty ? completion.pieces.slice(0, 3) : completion.pieces,
+    tokens: isPartial ? completion.tokens.slice(0, 3) : completion.tokens,
     delay: server.delay,
-    ending: !faulty ? "tail" : endless ? "silence" : "nothing",
+    ending: !isPartial ? "tail" : isEndless ? "silence" : "nothing",
     stop: server.stop
   })
-  return HttpServerResponse.stream(Stream.flatMap(Stream.scoped(counted(server)), () => bytes), {
+  return HttpServerResponse.stream(Stream.flatMap(Stream.scoped(countActive(server)), () => bytes), {
     contentType: "text/event-stream; charset=utf-8",
     // An endless stream ends with the server, which would then wait until the connection closes.
-    headers: endless ? { "cache-control": "no-cache", connection: "close" } : { "cache-control": "no-cache" }
+    headers: isEndless ? { "cache-control": "no-cache", connection: "close" } : { "cache-control": "no-cache" }
   })
 }
 
-const counted = (server: Server): Effect.Effect<void, never, Scope.Scope> =>
+const countActive = (server: Server): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => void server.active++),
     () => Effect.sync(() => void server.active--)
@@ -366,7 +371,7 @@ const document = (
   if (request.model === "effect-chat-cut") return Effect.succeed(send(text.slice(0, text.length / 2)))
   // The platform runs handlers uninterruptibly, but this wait must end when the client disconnects.
   return request.model === "effect-chat-silent" || request.model === "effect-chat-stall"
-    ? counted(server).pipe(
+    ? countActive(server).pipe(
       Effect.zipRight(Effect.interruptible(server.stop.wait)),
       Effect.scoped,
       Effect.as(HttpServerResponse.empty({ status: 503 }))

@@ -220,13 +220,13 @@ export interface TokensOptions extends ResponseOptions {
  */
 export const tokens = (parts: Iterable<string>, options?: TokensOptions): ScriptedResponse => {
   const { delay: wait, ending = "complete", finishReason = "stop", usage } = options ?? {}
-  const chunk = (choices: ReadonlyArray<unknown>, more?: object): Readonly<Record<string, unknown>> => ({
+  const chunk = (choices: ReadonlyArray<unknown>, members?: object): Readonly<Record<string, unknown>> => ({
     id: "chatcmpl-scripted",
     object: "chat.completion.chunk",
     created: 0,
     model: options?.model ?? "scripted",
     choices,
-    ...more
+    ...members
   })
   const delta = (delta: object, finish_reason: string | null = null) => chunk([{ index: 0, delta, finish_reason }])
   const end = ending === "complete" ?
@@ -293,13 +293,13 @@ export const toolCalls = (
   })
   const list = Array.from(calls, (call, index) => ({ ...call, index, id: call.id ?? `call_${index}` }))
   const names = list.map(({ id, index, name }) => ({ index, id, type: "function", function: { name, arguments: "" } }))
-  const pieces = list.map(({ arguments: value = {}, index }) => {
+  const argumentChunks = list.map(({ arguments: value = {}, index }) => {
     const text = typeof value === "string" ? value : JSON.stringify(value)
     return chunk({ tool_calls: [{ index, function: { arguments: text } }] })
   })
   return sse([
     chunk({ role: "assistant", content: null, tool_calls: names }),
-    ...pieces,
+    ...argumentChunks,
     ...(finishReason === null ? [] : [chunk({}, finishReason)]),
     ...(usage === undefined ? [] : [{ ...envelope, choices: [], usage }]),
     "[DONE]"

@@ -81,14 +81,14 @@ const inBlocks = (f: (block: string) => number): (text: string) => number => (te
   if (text.length <= blockSize) return text === "" ? 0 : f(text)
   let sum = 0
   for (let from = 0; from < text.length;) {
-    const to = endOf(text, from)
+    const to = blockEnd(text, from)
     sum += f(text.slice(from, to))
     from = to
   }
   return sum
 }
 
-const endOf = (text: string, from: number): number => {
+const blockEnd = (text: string, from: number): number => {
   const limit = from + blockSize
   if (limit >= text.length) return text.length
   const middle = from + blockSize / 2

@@ -69,7 +69,7 @@ export const make = (options: Options): Synchronous => {
   const filePage = 1500
   const { image, reasoning = true, text = estimateText } = options
 
-  const part = (part: ContentPart): number => {
+  const partTokens = (part: ContentPart): number => {
     switch (part.type) {
       case "text":
         return text(part.text)
@@ -81,18 +81,18 @@ export const make = (options: Options): Synchronous => {
         return Math.max(filePage, Math.ceil((part.data?.length ?? 0) / 32))
     }
   }
-  const call = (call: ToolCall): number => overhead + text(call.name) + text(call.arguments)
-  const optional = (value: string | undefined): number => value === undefined ? 0 : text(value)
+  const callTokens = (call: ToolCall): number => overhead + text(call.name) + text(call.arguments)
+  const optionalTokens = (value: string | undefined): number => value === undefined ? 0 : text(value)
 
-  const contents = (message: ChatMessage): number => {
+  const contentTokens = (message: ChatMessage): number => {
     const { content } = message
-    const tokens = typeof content === "string" ? text(content) : total(content, part)
-    if (message.role === "tool") return tokens + total(message.media ?? [], part)
+    const tokens = typeof content === "string" ? text(content) : sumOf(content, partTokens)
+    if (message.role === "tool") return tokens + sumOf(message.media ?? [], partTokens)
     if (message.role !== "assistant") return tokens
-    return tokens + (reasoning ? optional(message.reasoning) : 0) + optional(message.refusal) +
-      total(message.toolCalls ?? [], call)
+    return tokens + (reasoning ? optionalTokens(message.reasoning) : 0) + optionalTokens(message.refusal) +
+      sumOf(message.toolCalls ?? [], callTokens)
   }
-  return { count: (message) => overhead + contents(message) }
+  return { count: (message) => overhead + contentTokens(message) }
 }
 
 /**
@@ -117,7 +117,7 @@ export const estimateText = (text: string): number => {
   return Math.ceil(quarters / 4)
 }
 
-const total = <A>(items: ReadonlyArray<A>, count: (item: A) => number): number =>
+const sumOf = <A>(items: ReadonlyArray<A>, count: (item: A) => number): number =>
   items.reduce((sum, item) => sum + count(item), 0)
 
 const quartersOf = (code: number): number => {

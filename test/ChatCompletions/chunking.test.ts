@@ -18,14 +18,14 @@ interface Decoded {
 }
 
 const decode = (
-  pieces: ReadonlyArray<Uint8Array>,
+  chunks: ReadonlyArray<Uint8Array>,
   contentType = "text/event-stream",
   settings = config
 ): Decoded => {
   const decoder = new Decoder(settings, () => contentType)
   const events: Array<ChatEvent.ChatEvent> = []
-  for (const piece of pieces) {
-    const problem = decoder.push(piece, events)
+  for (const chunk of chunks) {
+    const problem = decoder.push(chunk, events)
     if (problem !== undefined) return { events, problem }
     if (decoder.isDone) return { events, problem: undefined }
   }
@@ -34,17 +34,17 @@ const decode = (
 
 /** Joins neighbouring deltas of the same kind, to compare texts without the boundaries of deltas. */
 const joined = ({ events, problem }: Decoded): Decoded => {
-  const all: Array<ChatEvent.ChatEvent> = []
+  const merged: Array<ChatEvent.ChatEvent> = []
   for (const event of events) {
-    const last = all.at(-1)
+    const last = merged.at(-1)
     if (last !== undefined && last._tag === event._tag && "text" in last && "text" in event) {
-      all[all.length - 1] = { ...last, text: last.text + event.text }
-    } else all.push(event)
+      merged[merged.length - 1] = { ...last, text: last.text + event.text }
+    } else merged.push(event)
   }
-  return { events: all, problem }
+  return { events: merged, problem }
 }
 
-const pieceOf = fc.oneof(
+const eventText = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 12 }).map(says),
   fc.string({ unit: "binary", maxLength: 4 }).map(says),
   fc.string({ unit: "grapheme", maxLength: 6 }).map((text) => data(delta({ reasoning_content: text }))),
@@ -70,7 +70,7 @@ const lineEnds = fc.constantFrom("\n", "\r\n", "\r")
 
 const body = fc.tuple(
   fc.constantFrom("", "\uFEFF", "\n\n", " "),
-  fc.array(pieceOf, { maxLength: 12 }),
+  fc.array(eventText, { maxLength: 12 }),
   fc.constantFrom(
     done,
     ends() + done,
@@ -81,32 +81,40 @@ const body = fc.tuple(
     JSON.stringify(completion({}))
   ),
   lineEnds
-).map(([start, said, end, lineEnd]) => bytes(`${start}${said.join("")}${end}`.replaceAll("\n", lineEnd)))
+).map(([start, events, end, lineEnd]) => bytes(`${start}${events.join("")}${end}`.replaceAll("\n", lineEnd)))
 
-const cuts = fc.array(fc.nat(), { maxLength: 40 })
+const splitPositions = fc.array(fc.nat(), { maxLength: 40 })
 
-const cutAt = (whole: Uint8Array, places: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
-  const at = [...new Set(places.map((place) => place % (whole.length + 1)))].sort((a, b) => a - b)
-  return [...at, whole.length].map((end, i) => whole.subarray(i === 0 ? 0 : at[i - 1], end))
+const splitAt = (body: Uint8Array, positions: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
+  const at = [...new Set(positions.map((position) => position % (body.length + 1)))].sort((a, b) => a - b)
+  return [...at, body.length].map((end, i) => body.subarray(i === 0 ? 0 : at[i - 1], end))
 }
 
 describe("chunking", () => {
-  it.prop("any split of a stream gives the same events", [body, cuts], ([whole, places]) => {
-    assert.deepStrictEqual(decode(cutAt(whole, places)), decode([whole]))
+  it.prop("any split of a stream gives the same events", [body, splitPositions], ([stream, positions]) => {
+    assert.deepStrictEqual(decode(splitAt(stream, positions)), decode([stream]))
   }, { fastCheck: { numRuns: runs(150, 400) } })
 
-  it.prop("a stream that arrives byte by byte gives the same events as in one piece", [body], ([whole]) => {
-    assert.deepStrictEqual(decode(Array.from(whole, (byte) => Uint8Array.of(byte))), decode([whole]))
+  it.prop("a stream that arrives byte by byte gives the same events as in one chunk", [body], ([stream]) => {
+    assert.deepStrictEqual(decode(Array.from(stream, (byte) => Uint8Array.of(byte))), decode([stream]))
   }, { fastCheck: { numRuns: runs(50, 150) } })
 
-  it.prop("with reasoning in tags, a split changes only the boundaries of deltas", [body, cuts], ([whole, places]) => {
-    const pieces = cutAt(whole, places)
-    assert.deepStrictEqual(joined(decode(pieces, undefined, withTags)), joined(decode([whole], undefined, withTags)))
-  }, { fastCheck: { numRuns: runs(50, 150) } })
+  it.prop(
+    "with reasoning in tags, a split changes only the boundaries of deltas",
+    [body, splitPositions],
+    ([stream, positions]) => {
+      const chunks = splitAt(stream, positions)
+      assert.deepStrictEqual(
+        joined(decode(chunks, undefined, withTags)),
+        joined(decode([stream], undefined, withTags))
+      )
+    },
+    { fastCheck: { numRuns: runs(50, 150) } }
+  )
 
-  it.prop("a split gives the same events with a wrong content type", [body, cuts], ([whole, places]) => {
+  it.prop("a split gives the same events with a wrong content type", [body, splitPositions], ([stream, positions]) => {
     const contentType = "application/json"
-    assert.deepStrictEqual(decode(cutAt(whole, places), contentType), decode([whole], contentType))
+    assert.deepStrictEqual(decode(splitAt(stream, positions), contentType), decode([stream], contentType))
   }, { fastCheck: { numRuns: runs(50, 150) } })
 
   it.prop(
@@ -120,9 +128,9 @@ describe("chunking", () => {
 
   it.prop(
     "an error or Finish is the last event, and Finish is emitted once",
-    [body, cuts],
-    ([whole, places]) => {
-      const { events, problem } = decode(cutAt(whole, places))
+    [body, splitPositions],
+    ([stream, positions]) => {
+      const { events, problem } = decode(splitAt(stream, positions))
       const finishes = events.filter((event) => event._tag === "Finish")
       assert.lengthOf(finishes, problem === undefined ? 1 : 0)
       if (problem === undefined) assert.strictEqual(events.at(-1)?._tag, "Finish")
@@ -135,15 +143,15 @@ describe("chunking", () => {
       it(`${recorded.id} gives the same events for any split`, () => {
         const random = generator(recorded.body.length)
         const { contentType } = recorded
-        const whole = decode([recorded.body], contentType)
-        for (const most of [1, 3, 17, 400]) {
-          if (recorded.body.length / most > 60_000) continue
-          assert.deepStrictEqual(decode(cut(recorded.body, most, random), contentType), whole)
+        const expected = decode([recorded.body], contentType)
+        for (const maxSize of [1, 3, 17, 400]) {
+          if (recorded.body.length / maxSize > 60_000) continue
+          assert.deepStrictEqual(decode(cut(recorded.body, maxSize, random), contentType), expected)
         }
         // Each CRLF arrives in two reads.
         const text = new TextDecoder().decode(recorded.body).replaceAll("\r\n", "\n").replaceAll("\n", "\r\n")
-        const halves = decode(text.split(/(?<=\r)/).map(bytes), contentType)
-        assert.deepStrictEqual(halves.events, whole.events)
+        const splitCrlf = decode(text.split(/(?<=\r)/).map(bytes), contentType)
+        assert.deepStrictEqual(splitCrlf.events, expected.events)
       })
     }
   })
@@ -161,11 +169,11 @@ describe("accumulating", () => {
     })
   })
 
-  const pieces = (whole: string | null, random: () => number): ReadonlyArray<string> => {
-    const letters = Array.from(whole ?? "")
-    const parts: Array<string> = []
-    while (letters.length > 0) parts.push(letters.splice(0, 1 + Math.floor(random() * 4)).join(""))
-    return parts
+  const fragmentsOf = (text: string | null, random: () => number): ReadonlyArray<string> => {
+    const letters = Array.from(text ?? "")
+    const fragments: Array<string> = []
+    while (letters.length > 0) fragments.push(letters.splice(0, 1 + Math.floor(random() * 4)).join(""))
+    return fragments
   }
 
   it.effect.prop(
@@ -173,16 +181,19 @@ describe("accumulating", () => {
     [message, fc.nat()],
     ([said, seed]) => {
       const random = generator(seed)
-      const { calls: made, content, reasoning_content, refusal } = said
+      const { calls: answerCalls, content, reasoning_content, refusal } = said
       const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
-      const toolCalls = made.map(({ args, name }, index) => ({ id: `t${index}`, function: { name, arguments: args } }))
+      const toolCalls = answerCalls.map(({ args, name }, index) => ({
+        id: `t${index}`,
+        function: { name, arguments: args }
+      }))
       const streamed = [
-        ...pieces(reasoning_content, random).map((piece) => data(delta({ reasoning_content: piece }))),
-        ...pieces(content, random).map(says),
-        ...pieces(refusal, random).map((piece) => data(delta({ refusal: piece }))),
+        ...fragmentsOf(reasoning_content, random).map((text) => data(delta({ reasoning_content: text }))),
+        ...fragmentsOf(content, random).map(says),
+        ...fragmentsOf(refusal, random).map((text) => data(delta({ refusal: text }))),
         ...toolCalls.flatMap(({ function: { arguments: args, name }, id }, index) => [
           calls({ index, id, function: { name, arguments: "" } }),
-          ...pieces(args, random).map((piece) => calls({ index, function: { arguments: piece } }))
+          ...fragmentsOf(args, random).map((text) => calls({ index, function: { arguments: text } }))
         ]),
         ends(),
         data({ choices: [], usage }),
@@ -191,9 +202,9 @@ describe("accumulating", () => {
       const document = completion({ content, reasoning_content, refusal, tool_calls: toolCalls }, { usage })
       return Effect.gen(function*() {
         const folded = answer(yield* stream(streamed))
-        const whole = answer(yield* complete(JSON.stringify(document)))
+        const completed = answer(yield* complete(JSON.stringify(document)))
         const { id: _id, model: _model, ...rest } = folded
-        const { id: _, model: __, ...expected } = whole
+        const { id: _, model: __, ...expected } = completed
         assert.deepStrictEqual(rest, expected)
       })
     },

@@ -60,11 +60,16 @@ describe("chunks", () => {
       ))
 
     it.effect("with n above 1 the first choice is the answer, in any order of the chunks", () => {
-      const of = (index: number, content: string) => data({ choices: [{ index, delta: { content } }] })
-      const both = data({ choices: [{ index: 1, delta: { content: "y" } }, { index: 0, delta: { content: "b" } }] })
-      const end = (index: number, reason: string) => data({ choices: [{ index, delta: {}, finish_reason: reason }] })
+      const choiceText = (index: number, content: string) => data({ choices: [{ index, delta: { content } }] })
+      const bothChoices = data({
+        choices: [{ index: 1, delta: { content: "y" } }, { index: 0, delta: { content: "b" } }]
+      })
+      const choiceEnd = (index: number, reason: string) =>
+        data({ choices: [{ index, delta: {}, finish_reason: reason }] })
       return Effect.map(
-        stream(of(1, "x") + of(0, "a") + both + end(0, "stop") + end(1, "length") + done),
+        stream(
+          choiceText(1, "x") + choiceText(0, "a") + bothChoices + choiceEnd(0, "stop") + choiceEnd(1, "length") + done
+        ),
         (received) => {
           assert.strictEqual(answer(received).text, "ab")
           assert.strictEqual(answer(received).rawFinishReason, "stop")
@@ -161,9 +166,9 @@ describe("chunks", () => {
       }))
 
     it.effect("a message next to the delta repeats it and is ignored (Perplexity)", () => {
-      const piece = (content: string, all: string) =>
-        data(choice({ delta: { content }, message: { role: "assistant", content: all } }))
-      return Effect.map(stream(piece("a", "a") + piece("b", "ab") + ends()), (received) => {
+      const chunk = (content: string, textSoFar: string) =>
+        data(choice({ delta: { content }, message: { role: "assistant", content: textSoFar } }))
+      return Effect.map(stream(chunk("a", "a") + chunk("b", "ab") + ends()), (received) => {
         assert.strictEqual(emittedText(received), "ab")
       })
     })
@@ -359,11 +364,11 @@ describe("chunks", () => {
         (received) => assert.strictEqual(answer(received).usage?.totalTokens, 7)
       ))
 
-    const places: Readonly<Record<string, object>> = {
+    const positions: Readonly<Record<string, object>> = {
       "on the choice (Moonshot)": choice({ delta: {}, usage }),
       "under x_groq (Groq)": delta({}, { x_groq: { usage } })
     }
-    for (const [name, chunk] of Object.entries(places)) {
+    for (const [name, chunk] of Object.entries(positions)) {
       it.effect(`may be ${name}`, () =>
         Effect.map(stream(says("a") + data(chunk) + ends()), (received) => {
           assert.deepStrictEqual(answer(received).usage?.raw, usage)
@@ -376,8 +381,8 @@ describe("chunks", () => {
         { input_tokens_details: { cached_tokens: 2 }, output_tokens_details: { reasoning_tokens: 9 } },
         { prompt_cache_hit_tokens: 2, reasoning_tokens: 9 },
         { cached_tokens: "2", reasoning_tokens: "9" }
-      ], (more) =>
-        Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, ...more } })), (received) => {
+      ], (details) =>
+        Effect.map(stream(says("a") + ends() + data({ choices: [], usage: { ...usage, ...details } })), (received) => {
           assert.strictEqual(answer(received).usage?.cachedTokens, 2)
           // More reasoning than completion tokens (Baseten): nothing is subtracted, so no count is below 0.
           assert.strictEqual(answer(received).usage?.reasoningTokens, 9)

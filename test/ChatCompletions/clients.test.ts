@@ -23,8 +23,8 @@ const ask = (row: Row) =>
     return yield* Fiber.join(asking)
   })
 
-/** Asserts that exactly the meaning of the row was received. */
-const means = (row: Row, received: Received): void => {
+/** Asserts that the result of a call has the meaning of the row. */
+const expectMeaning = (row: Row, received: Received): void => {
   const { meaning } = row
   if (meaning._tag === "Answer") {
     const { reasoning, text, toolCalls } = answer(received)
@@ -35,11 +35,11 @@ const means = (row: Row, received: Received): void => {
   }
   const error = refused(received)
   assert.strictEqual(error.partial?.text ?? "", meaning.text ?? "")
-  if (meaning._tag === "Error") assert.strictEqual(withoutEnd(error.message), meaning.message)
+  if (meaning._tag === "Error") assert.strictEqual(withoutDetails(error.message), meaning.message)
 }
 
 /** A message without the redacted key and without the words around a finish reason. */
-const withoutEnd = (message: string): string =>
+const withoutDetails = (message: string): string =>
   message.replace(": <redacted>", "").replace(/^The server ended the answer with "(.*)"$/, "$1")
 
 const refused = ({ outcome }: Received): ChatError.ChatError =>
@@ -48,7 +48,7 @@ const refused = ({ outcome }: Received): ChatError.ChatError =>
 describe("bytes that clients read differently", () => {
   // Redirects are tested in redirects.test.ts.
   for (const row of Object.values<Row>(rows).filter(({ redirect }) => redirect === undefined)) {
-    it.effect(`${row.title} is read correctly`, () => Effect.map(ask(row), (received) => means(row, received)))
+    it.effect(`${row.title} is read correctly`, () => Effect.map(ask(row), (received) => expectMeaning(row, received)))
   }
 })
 

@@ -74,8 +74,8 @@ describe("a compressed answer", () => {
           const document = JSON.stringify(completion({ content: "Hello" }))
           const documents = yield* serve(bytesOf(encode(document), headers("application/json")))
           const completions = yield* ChatCompletions.ChatCompletions
-          const whole = yield* completions.complete(requestOf({ config: { baseUrl: documents.url } }))
-          assert.strictEqual(whole.text, "Hello")
+          const complete = yield* completions.complete(requestOf({ config: { baseUrl: documents.url } }))
+          assert.strictEqual(complete.text, "Hello")
 
           const refusal = encode(JSON.stringify({ error: { message: "no such thing" } }))
           const errors = yield* serve(bytesOf(refusal, headers("application/json"), 400))
@@ -87,21 +87,21 @@ describe("a compressed answer", () => {
 
     it.live(`arrives at ${client} while the server writes it`, () =>
       Effect.gen(function*() {
-        let goOn = (): void => assert.fail("an answer before the request")
+        let sendRest = (): void => assert.fail("an answer before the request")
         const { url } = yield* serve((_, response) => {
           response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": "gzip" })
           const gzip = Zlib.createGzip()
           gzip.pipe(response)
           gzip.write(says("first"))
           gzip.flush()
-          goOn = () => void gzip.end(says("second") + ends() + done)
+          sendRest = () => void gzip.end(says("second") + ends() + done)
         })
         const completions = yield* ChatCompletions.ChatCompletions
         const texts = yield* completions.stream(requestOf({ config: { baseUrl: url } })).pipe(
-          Stream.runFold("", (all, event) => {
-            if (event._tag !== "TextDelta") return all
-            if (all === "") goOn()
-            return `${all}${event.text}|`
+          Stream.runFold("", (texts, event) => {
+            if (event._tag !== "TextDelta") return texts
+            if (texts === "") sendRest()
+            return `${texts}${event.text}|`
           })
         )
         assert.strictEqual(texts, "first|second|")
@@ -157,10 +157,10 @@ describe("a text that is labelled compressed, with fetch, which decodes by the h
 })
 
 /** A response of an unknown client. */
-const sent = (pieces: ReadonlyArray<Uint8Array>, headers: Readonly<Record<string, string>> = {}) =>
-  ScriptedHttpClient.bytes(pieces, { headers: { "content-type": "text/event-stream", ...headers } })
+const response = (chunks: ReadonlyArray<Uint8Array>, headers: Readonly<Record<string, string>> = {}) =>
+  ScriptedHttpClient.bytes(chunks, { headers: { "content-type": "text/event-stream", ...headers } })
 
-const apart = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => Array.from(bytes, (byte) => Uint8Array.of(byte))
+const byteByByte = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => Array.from(bytes, (byte) => Uint8Array.of(byte))
 
 const text = (received: Received): string => answer(received).text
 
@@ -168,24 +168,24 @@ describe("compressed bytes", () => {
   it.effect("are decoded for any split, with and without a header", () =>
     Effect.gen(function*() {
       const gzip = Zlib.gzipSync(events)
-      assert.strictEqual(text(yield* streamFrom([sent(apart(gzip))])), "Hello")
-      assert.strictEqual(text(yield* streamFrom([sent([gzip], { "content-encoding": "gzip" })])), "Hello")
-      const br = apart(Zlib.brotliCompressSync(events))
-      assert.strictEqual(text(yield* streamFrom([sent(br, { "content-encoding": "br" })])), "Hello")
+      assert.strictEqual(text(yield* streamFrom([response(byteByByte(gzip))])), "Hello")
+      assert.strictEqual(text(yield* streamFrom([response([gzip], { "content-encoding": "gzip" })])), "Hello")
+      const br = byteByByte(Zlib.brotliCompressSync(events))
+      assert.strictEqual(text(yield* streamFrom([response(br, { "content-encoding": "br" })])), "Hello")
     }))
 
   it.effect("that end too early are a TruncatedError with the part that arrived", () =>
     Effect.gen(function*() {
-      const long = says("Hello") + says("x".repeat(50)).repeat(50)
-      const gzip = Zlib.gzipSync(long, { level: 0 })
-      const received = yield* streamFrom([sent([gzip.subarray(0, gzip.length / 2)])])
+      const longAnswer = says("Hello") + says("x".repeat(50)).repeat(50)
+      const gzip = Zlib.gzipSync(longAnswer, { level: 0 })
+      const received = yield* streamFrom([response([gzip.subarray(0, gzip.length / 2)])])
       assert.include(failure(received, "TruncatedError").partial?.text, "Hello")
     }))
 
   it.effect("that are invalid are a MalformedResponseError with the part that arrived", () =>
     Effect.gen(function*() {
       const gzip = Buffer.concat([Zlib.gzipSync("").subarray(0, 10), Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff])])
-      const error = failure(yield* streamFrom([sent([gzip])]), "MalformedResponseError")
+      const error = failure(yield* streamFrom([response([gzip])]), "MalformedResponseError")
       assert.include(error.message, "not valid gzip")
     }))
 
@@ -193,7 +193,7 @@ describe("compressed bytes", () => {
     Effect.gen(function*() {
       const bomb = Zlib.gzipSync(`{"a":"${"x".repeat(20_000_000)}`)
       assert.isBelow(bomb.length, 50_000)
-      const received = yield* completeFrom([sent([bomb])], { config: { maxBodySize: 100_000 } })
+      const received = yield* completeFrom([response([bomb])], { config: { maxBodySize: 100_000 } })
       assert.include(failure(received, "MalformedResponseError").message, "longer than 100000 bytes")
     }))
 

@@ -13,7 +13,7 @@ const refused = (status: number, body: unknown, sending: Sending = {}) =>
     status
   })
 
-const says = (status: number, body: unknown, tag: Tag, message: string) =>
+const expectError = (status: number, body: unknown, tag: Tag, message: string) =>
   Effect.map(refused(status, body), (received) => {
     const error = failure(received, tag)
     assert.strictEqual(error.message, message)
@@ -24,7 +24,7 @@ const says = (status: number, body: unknown, tag: Tag, message: string) =>
 describe("error bodies", () => {
   it.effect("{error: {message, type, code}}", () =>
     Effect.map(
-      says(
+      expectError(
         404,
         { error: { message: "no model", type: "invalid_request_error", code: "model_not_found" } },
         "NotFoundError",
@@ -51,7 +51,7 @@ describe("error bodies", () => {
   ]
   for (const [name, body] of shapes) {
     it.effect(`${name} is read, and the body is kept`, () =>
-      Effect.map(says(400, body, "InvalidRequestError", "no"), (error) => assert.include(error.body, "no")))
+      Effect.map(expectError(400, body, "InvalidRequestError", "no"), (error) => assert.include(error.body, "no")))
   }
 
   const upstream = JSON.stringify({ error: { message: "the key is invalid", code: "invalid_api_key" } })
@@ -120,14 +120,14 @@ describe("error bodies", () => {
     ]
   ]
   for (const [name, status, body, tag, message] of rows) {
-    it.effect(`${name} is ${tag}`, () => says(status, body, tag, message))
+    it.effect(`${name} is ${tag}`, () => expectError(status, body, tag, message))
   }
 
   it.effect("OpenRouter's metadata.raw, the error of the upstream server, decides the class of the error", () => {
     const raw = JSON.stringify({
       error: { message: "maximum context length is 8 tokens", code: "context_length_exceeded" }
     })
-    return says(
+    return expectError(
       400,
       { error: { message: "Provider returned error", code: 400, metadata: { raw, provider_name: "X" } } },
       "ContextLengthError",
@@ -136,10 +136,10 @@ describe("error bodies", () => {
   })
 
   it.effect("an empty body gives a message that describes the status", () =>
-    says(503, "", "ServerError", "Service unavailable (HTTP 503)"))
+    expectError(503, "", "ServerError", "Service unavailable (HTTP 503)"))
 
   it.effect("Cloudflare's page is reduced to its title", () =>
-    says(
+    expectError(
       502,
       "<!DOCTYPE html><html><head><title>api | 502: Bad gateway</title><style>x</style></head>",
       "ServerError",

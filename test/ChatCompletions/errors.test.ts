@@ -277,11 +277,11 @@ describe("JSON as the answer to a request for a stream", () => {
 })
 
 describe("events that are not part of the answer", () => {
-  const named = (event: string, value: unknown) => `event: ${event}\n${data(value)}`
+  const namedEvent = (event: string, value: unknown) => `event: ${event}\n${data(value)}`
   const reports = {
-    "progress with a message": named("x.progress", { message: "half of it" }),
-    "progress with a tool's error": named("hermes.tool.progress", { status: "failed", error: "no such file" }),
-    "a message in an event with an unknown name": named("gateway", { message: "cache miss" }),
+    "progress with a message": namedEvent("x.progress", { message: "half of it" }),
+    "progress with a tool's error": namedEvent("hermes.tool.progress", { status: "failed", error: "no such file" }),
+    "a message in an event with an unknown name": namedEvent("gateway", { message: "cache miss" }),
     "text in an event with an unknown name": "event: status\ndata: waiting for a free slot\n\n",
     "an object whose type is progress": data({ type: "tool.progress", message: "half of it" }),
     "an object whose status is a progress state": data({ status: "processing", message: "half of it" })
@@ -294,7 +294,7 @@ describe("events that are not part of the answer", () => {
   }
 
   it.effect("do not include an error in an event with an unknown name", () =>
-    Effect.map(stream(named("gateway", { error: { message: "it broke" } })), (received) => {
+    Effect.map(stream(namedEvent("gateway", { error: { message: "it broke" } })), (received) => {
       assert.strictEqual(failure(received, "ServerError").message, "it broke")
     }))
 })
@@ -320,10 +320,10 @@ describe("the error for llama.cpp's full cache", () => {
 describe("the texts of a server in an error", () => {
   it.effect("are bounded: message, body, code, type and request id", () =>
     Effect.gen(function*() {
-      const long = "l".repeat(1_000_000)
+      const longMessage = "l".repeat(1_000_000)
       const error = failure(
-        yield* stream(data({ error: { message: long, code: long, type: long } }), {
-          headers: { "x-request-id": long }
+        yield* stream(data({ error: { message: longMessage, code: longMessage, type: longMessage } }), {
+          headers: { "x-request-id": longMessage }
         }),
         "ServerError"
       )

@@ -13,15 +13,15 @@ const provideFetch = Effect.provide(ChatCompletions.layer.pipe(Layer.provide(Fet
 /** How long the server waits, in milliseconds. undici checks its timers every second. */
 const silence = 2_500
 
-const slowServer = (silent: "beforeHead" | "withinBody") =>
+const slowServer = (silentPart: "beforeHead" | "withinBody") =>
   Effect.acquireRelease(
     Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
       const http = createServer((request, response) => {
         const answer = async (): Promise<void> => {
-          if (silent === "beforeHead") await delay(silence)
+          if (silentPart === "beforeHead") await delay(silence)
           response.writeHead(200, { "content-type": "text/event-stream" })
           response.write(says("slow"))
-          if (silent === "withinBody") await delay(silence)
+          if (silentPart === "withinBody") await delay(silence)
           response.end(ends() + done)
         }
         request.resume().on("end", () => void answer())
@@ -41,18 +41,18 @@ const slowServer = (silent: "beforeHead" | "withinBody") =>
   )
 
 /** A dispatcher for Node's `fetch` with much shorter limits than the default one. */
-const impatient = Effect.gen(function*() {
+const shortTimeouts = Effect.gen(function*() {
   yield* Effect.promise(() => fetch("data:,x"))
   const dispatcher = (version: number) => Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))
   const { constructor } = dispatcher(2) ?? dispatcher(1)
   return Reflect.construct(constructor, [{ headersTimeout: 500, bodyTimeout: 500 }])
 })
 
-const ask = (silent: "beforeHead" | "withinBody", asking: Asking) =>
+const ask = (silentPart: "beforeHead" | "withinBody", asking: Asking) =>
   Effect.gen(function*() {
-    const { url } = yield* slowServer(silent)
-    const none: RequestInit = {}
-    const init = Object.assign(none, { dispatcher: yield* impatient })
+    const { url } = yield* slowServer(silentPart)
+    const noInit: RequestInit = {}
+    const init = Object.assign(noInit, { dispatcher: yield* shortTimeouts })
     const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: url } }).pipe(
       Effect.provideService(FetchHttpClient.RequestInit, init)
     )
@@ -71,7 +71,8 @@ const inits = (asking: Asking) =>
   }).pipe(provideFetch)
 
 /** The error of a fetch that exceeded its own limit. */
-const gaveUp = (code: string) => new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
+const fetchTimeoutError = (code: string) =>
+  new TypeError("fetch failed", { cause: Object.assign(new Error("Timeout"), { code }) })
 
 describe("the limits of fetch itself", () => {
   it.live("do not apply if those of the config are longer", () =>
@@ -115,7 +116,7 @@ describe("the limits of fetch itself", () => {
       const { outcome } = yield* collect({ config: { maxRetries: 2 } }).pipe(
         Effect.provideService(FetchHttpClient.Fetch, () => {
           calls++
-          return Promise.reject(gaveUp("UND_ERR_HEADERS_TIMEOUT"))
+          return Promise.reject(fetchTimeoutError("UND_ERR_HEADERS_TIMEOUT"))
         })
       )
       if (outcome._tag === "Right" || outcome.left._tag !== "TimeoutError") return assert.fail("no TimeoutError")
@@ -132,7 +133,7 @@ describe("the limits of fetch itself", () => {
       const body = new ReadableStream<Uint8Array>({
         pull: (controller) => {
           if (isFirst) controller.enqueue(new TextEncoder().encode(says("half")))
-          else controller.error(gaveUp("UND_ERR_BODY_TIMEOUT"))
+          else controller.error(fetchTimeoutError("UND_ERR_BODY_TIMEOUT"))
           isFirst = false
         }
       })

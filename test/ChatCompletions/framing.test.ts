@@ -32,9 +32,9 @@ describe("framing", () => {
     })
 
     it.effect("line ends may be mixed within a stream", () => {
-      const ends = ["\r\n", "\n", "\r"]
+      const lineEnds = ["\r\n", "\n", "\r"]
       let at = 0
-      return isHello(hello.replace(/\n/g, () => ends[at++ % 3] ?? "\n"))
+      return isHello(hello.replace(/\n/g, () => lineEnds[at++ % 3] ?? "\n"))
     })
 
     it.effect("a CRLF that is split between two chunks is one line end", () =>
@@ -145,8 +145,8 @@ describe("framing", () => {
     it.effect("text after a line with [DONE] is ignored, for any split", () => {
       const body = "word\n[DONE]\nother\n\n"
       return Effect.gen(function*() {
-        for (const pieces of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
-          const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(pieces)]), "ServerError")
+        for (const chunks of [[`data: {}\n\n${body}`], ["data: {}\n\n", ...body.split("")]]) {
+          const error = failure(yield* streamFrom([ScriptedHttpClient.bytes(chunks)]), "ServerError")
           assert.strictEqual(error.message, "word")
         }
       })
@@ -164,7 +164,7 @@ describe("framing", () => {
   })
 
   describe("keep-alives", () => {
-    const alive = {
+    const keepAlives = {
       "a comment as data": "data: : keepalive\n\n",
       "empty data": "data:\n\n",
       "blank data": "data:  \n\n",
@@ -177,14 +177,14 @@ describe("framing", () => {
       "an empty object": "data: {}\n\n",
       "a chunk without choices": "data: {\"choices\":[]}\n\n"
     }
-    for (const [name, event] of Object.entries(alive)) {
+    for (const [name, event] of Object.entries(keepAlives)) {
       it.effect(`${name} is skipped, at the start and within an answer`, () =>
         isHello(event + says("Hé") + event + says("llo") + event + ends() + event + done))
     }
   })
 
   describe("[DONE]", () => {
-    const marks = {
+    const doneEvents = {
       "without a space": "data:[DONE]\n\n",
       "with two spaces": "data:  [DONE]\n\n",
       "with a CR": "data: [DONE]\r\n\r\n",
@@ -192,9 +192,9 @@ describe("framing", () => {
       "as JSON text": "data: \"[DONE]\"\n\n",
       "without a blank line": "data: [DONE]"
     }
-    for (const [name, mark] of Object.entries(marks)) {
+    for (const [name, doneEvent] of Object.entries(doneEvents)) {
       it.effect(`${name} ends the answer`, () =>
-        Effect.map(stream(says("a") + mark), (received) => assert.strictEqual(answer(received).text, "a")))
+        Effect.map(stream(says("a") + doneEvent), (received) => assert.strictEqual(answer(received).text, "a")))
     }
 
     it.effect("makes data after it ignored", () => isHello(`${hello}data: {"error":"late"}\n\nnonsense\n\n`))

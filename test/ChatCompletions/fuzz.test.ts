@@ -22,8 +22,8 @@ interface Body {
   readonly body: Uint8Array
 }
 
-const chunk = (delta: object, more?: object): string =>
-  `data: ${JSON.stringify({ id: "c1", model: "m", choices: [{ index: 0, delta, finish_reason: null }], ...more })}\n\n`
+const chunk = (delta: object): string =>
+  `data: ${JSON.stringify({ id: "c1", model: "m", choices: [{ index: 0, delta, finish_reason: null }] })}\n\n`
 
 const finish = (reason: string): string =>
   `data: ${JSON.stringify({ id: "c1", model: "m", choices: [{ index: 0, delta: {}, finish_reason: reason }] })}\n\n`
@@ -68,21 +68,29 @@ interface Trial {
   readonly source: Body
   readonly names: ReadonlyArray<string>
   readonly body: Uint8Array
-  readonly pieces: ReadonlyArray<Uint8Array>
+  readonly chunks: ReadonlyArray<Uint8Array>
   readonly ending: Ending
   readonly stream: boolean
   /** Whether the config has small limits, which many bodies exceed. */
-  readonly isTight: boolean
+  readonly hasSmallLimits: boolean
 }
 
 const trial = (run: number): Trial => {
   const random = generator(seed + run * 7919)
   const source = choose(bodies, random)
   const { body, names } = mutate(source.body, random)
-  const most = choose([body.length + 1, 4096, 100, 7, 1], random)
-  const pieces = cut(body, Math.max(most, Math.ceil(body.length / 400)), random)
+  const maxSize = choose([body.length + 1, 4096, 100, 7, 1], random)
+  const chunks = cut(body, Math.max(maxSize, Math.ceil(body.length / 400)), random)
   const stream = below(5, random) > 0
-  return { source, names, body, pieces, ending: choose(endings, random), stream, isTight: below(10, random) === 0 }
+  return {
+    source,
+    names,
+    body,
+    chunks,
+    ending: choose(endings, random),
+    stream,
+    hasSmallLimits: below(10, random) === 0
+  }
 }
 
 /** The events and the result of a call. */
@@ -105,12 +113,12 @@ const request = (limits: { readonly maxEventSize?: number; readonly maxBodySize?
 })
 
 const plain = request({})
-const tight = request({ maxEventSize: 300, maxBodySize: 1000 })
+const smallLimits = request({ maxEventSize: 300, maxBodySize: 1000 })
 
 /** The outcome of a trial. Fails the test if the call hangs or ends with neither a response nor a typed error. */
-const play = ({ ending, isTight, pieces, source, stream }: Trial): Effect.Effect<Outcome> =>
+const play = ({ chunks, ending, hasSmallLimits, source, stream }: Trial): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
-    const request = isTight ? tight : plain
+    const request = hasSmallLimits ? smallLimits : plain
     const completions = yield* ChatCompletions.ChatCompletions
     const events: Array<ChatEvent.ChatEvent> = []
     const call = stream
@@ -140,7 +148,7 @@ const play = ({ ending, isTight, pieces, source, stream }: Trial): Effect.Effect
     Effect.provide(Layer.provideMerge(
       ChatCompletions.layer,
       ScriptedHttpClient.layer([
-        ScriptedHttpClient.bytes([...pieces, ...endOf(ending)], {
+        ScriptedHttpClient.bytes([...chunks, ...endOf(ending)], {
           status: source.status,
           headers: { "content-type": source.contentType }
         })
@@ -150,7 +158,7 @@ const play = ({ ending, isTight, pieces, source, stream }: Trial): Effect.Effect
   )
 
 /** Asserts that the events of a stream add up to its response, or to the partial response of its error. */
-const foldsTo = ({ events, result }: Outcome): void => {
+const eventsAddUp = ({ events, result }: Outcome): void => {
   const response = isResponse(result) ? result : result.partial
   const texts = { TextDelta: "", ReasoningDelta: "", RefusalDelta: "" }
   const calls: Array<{ id: string; name: string; arguments: string }> = []
@@ -193,13 +201,13 @@ const callsAgree = (
   deltas: ReadonlyArray<ChatResponse.ToolCall>,
   calls: ReadonlyArray<ChatResponse.ToolCall>
 ): void => {
-  const known = calls.map(({ arguments: text, id, name }) => ({ id, name, arguments: text }))
+  const actual = calls.map(({ arguments: text, id, name }) => ({ id, name, arguments: text }))
   const ids = deltas.flatMap(({ id }) => id === "" ? [] : [id])
   const append = deltas.every((call) => call.arguments === "" || isJson(call.arguments))
-  if (append && new Set(ids).size === ids.length) return assert.deepStrictEqual(deltas, known)
-  const all = deltas.map((call) => call.arguments).join("")
-  for (const call of known) assert.include(all, call.arguments)
-  assert.includeMembers(known.map(({ name }) => name), deltas.map(({ name }) => name))
+  if (append && new Set(ids).size === ids.length) return assert.deepStrictEqual(deltas, actual)
+  const joined = deltas.map((call) => call.arguments).join("")
+  for (const call of actual) assert.include(joined, call.arguments)
+  assert.includeMembers(actual.map(({ name }) => name), deltas.map(({ name }) => name))
 }
 
 const isJson = (text: string): boolean => {
@@ -212,42 +220,45 @@ const isJson = (text: string): boolean => {
 }
 
 /** Asserts that the result agrees with that of the reference reader. */
-const agreesWithReference = ({ body, ending, isTight, source }: Trial, { result }: Outcome): void => {
+const agreesWithReference = ({ body, ending, hasSmallLimits, source }: Trial, { result }: Outcome): void => {
   if (source.status !== 200) return assert.isFalse(isResponse(result), "an error status is no answer")
   const { text, verdict } = read(body, source.contentType)
   if (isResponse(result)) {
     assert.isTrue(hasEnd(body), "called complete without an end")
     assert.include(["whole", "unsure"], verdict, `called complete: ${result.text.slice(-200)}`)
     if (verdict === "whole") assert.strictEqual(result.text, text)
-  } else if (ending === "end" && !isTight) {
+  } else if (ending === "end" && !hasSmallLimits) {
     assert.notStrictEqual(verdict, "whole", `a lost answer: ${result._tag} ${result.message}`)
     if (verdict === "cut") assert.strictEqual(result._tag, "TruncatedError", result.message)
   }
 }
 
 /** Asserts that a truncated body has no text that the complete body lacks. */
-const neverInvents = ({ body, isTight, names, source, stream }: Trial, { result }: Outcome): void => {
-  if (names.join() !== "cut" || isTight || !stream || source.status !== 200) return
-  const whole = decodeAll([source.body], source.contentType, false).response
+const neverInvents = ({ body, hasSmallLimits, names, source, stream }: Trial, { result }: Outcome): void => {
+  if (names.join() !== "cut" || hasSmallLimits || !stream || source.status !== 200) return
+  const complete = decodeAll([source.body], source.contentType, false).response
   const response = isResponse(result) ? result : result.partial
   // The last character may be incomplete.
   const text = response?.text.replace(/\uFFFD$/, "") ?? ""
-  assert.isTrue((whole?.text ?? "").startsWith(text), "text that was not sent")
+  assert.isTrue((complete?.text ?? "").startsWith(text), "text that was not sent")
   if (isResponse(result)) return
-  const isWhole = read(body, source.contentType).verdict === "whole"
-  assert.isFalse(isWhole && result._tag === "MalformedResponseError", "a whole answer is refused for its cut end")
+  const isComplete = read(body, source.contentType).verdict === "whole"
+  assert.isFalse(
+    isComplete && result._tag === "MalformedResponseError",
+    "a complete answer is refused for its truncated end"
+  )
 }
 
 const baseUrl = "http://server.test/v1"
 const config = LLMConfig.make({ baseUrl })
 const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
 
-const decodeAll = (pieces: ReadonlyArray<Uint8Array>, contentType: string, thinkTags: boolean) => {
+const decodeAll = (chunks: ReadonlyArray<Uint8Array>, contentType: string, thinkTags: boolean) => {
   const decoder = new Decoder(thinkTags ? withTags : config, () => contentType)
   const events: Array<ChatEvent.ChatEvent> = []
   let problem: ReturnType<Decoder["push"]>
-  for (const piece of pieces) {
-    problem = decoder.push(piece, events)
+  for (const chunk of chunks) {
+    problem = decoder.push(chunk, events)
     if (problem !== undefined || decoder.isDone) break
   }
   if (problem === undefined && !decoder.isDone) problem = decoder.end(events)
@@ -258,24 +269,25 @@ const decodeAll = (pieces: ReadonlyArray<Uint8Array>, contentType: string, think
 const outcomes = new Map<string, number>()
 
 const check = (run: number): Effect.Effect<void> => {
-  const made = trial(run)
-  return Effect.map(play(made), (outcome) => {
+  const current = trial(run)
+  return Effect.map(play(current), (outcome) => {
     const name = isResponse(outcome.result) ? "complete" : outcome.result._tag
     outcomes.set(name, (outcomes.get(name) ?? 0) + 1)
-    if (made.stream) foldsTo(outcome)
-    agreesWithReference(made, outcome)
-    neverInvents(made, outcome)
-    const { contentType } = made.source
+    if (current.stream) eventsAddUp(outcome)
+    agreesWithReference(current, outcome)
+    neverInvents(current, outcome)
+    const { contentType } = current.source
     for (const thinkTags of [false, true]) {
-      const inPieces = decodeAll(made.pieces, contentType, thinkTags)
-      assert.deepStrictEqual(inPieces, decodeAll([made.body], contentType, thinkTags), "re-chunked")
+      const inChunks = decodeAll(current.chunks, contentType, thinkTags)
+      assert.deepStrictEqual(inChunks, decodeAll([current.body], contentType, thinkTags), "re-chunked")
     }
   }).pipe(Effect.catchAllDefect((defect) => {
-    const { body, ending, names, source, stream } = made
-    const what = `FUZZ_SEED=${seed} FUZZ_ONLY=${run}: ${source.id}, ${names.join(", ")}; ${ending}, stream ${stream}`
+    const { body, ending, names, source, stream } = current
+    const mutations = names.join(", ")
+    const label = `FUZZ_SEED=${seed} FUZZ_ONLY=${run}: ${source.id}, ${mutations}; ${ending}, stream ${stream}`
     const text = new TextDecoder().decode(body)
     const shown = process.env["FUZZ_SHOW"] === undefined ? text.slice(-1000) : text
-    return Effect.die(new Error(`${what}\n${String(defect)}\n${JSON.stringify(shown)}`, { cause: defect }))
+    return Effect.die(new Error(`${label}\n${String(defect)}\n${JSON.stringify(shown)}`, { cause: defect }))
   }))
 }
 

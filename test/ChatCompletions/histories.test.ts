@@ -12,7 +12,7 @@ import { done } from "../support/wire/say.ts"
 const tools = [{ name: "f" }, { name: "g" }]
 
 /** The messages of the request, with tools unless the options say otherwise. */
-const sent = (messages: ReadonlyArray<ChatMessage.ChatMessage>, asking: Asking = {}) =>
+const sentMessages = (messages: ReadonlyArray<ChatMessage.ChatMessage>, asking: Asking = {}) =>
   Effect.map(
     stream(done, { options: { tools }, ...asking, messages }),
     ({ requests: [request] }) => JSON.parse(request?.text ?? "").messages
@@ -28,7 +28,7 @@ const calling = (...toolCalls: ReadonlyArray<ChatResponse.ToolCall>): ChatMessag
 
 const { assistant, system, toolResult, user } = ChatMessage
 
-const ofPreset = (preset: Provider.Preset): Asking => ({ config: { ...preset, model: "m" } })
+const withPreset = (preset: Provider.Preset): Asking => ({ config: { ...preset, model: "m" } })
 
 interface SentMessage {
   readonly role: string
@@ -49,7 +49,7 @@ const outline = (messages: ReadonlyArray<SentMessage>) =>
 describe("The results of tools", () => {
   it.effect("are sent next to their calls in the order of the calls, wherever they are in the history", () =>
     Effect.gen(function*() {
-      const messages = yield* sent([
+      const messages = yield* sentMessages([
         user("a"),
         calling(call("1"), call("2", "g"), call("3")),
         toolResult("3", "three"),
@@ -71,7 +71,12 @@ describe("The results of tools", () => {
 
   it.effect("say that a call was not run if they are missing (crush#529, pi#3344)", () =>
     Effect.gen(function*() {
-      const messages = yield* sent([user("a"), calling(call("1"), call("2")), toolResult("2", "two"), user("b")])
+      const messages = yield* sentMessages([
+        user("a"),
+        calling(call("1"), call("2")),
+        toolResult("2", "two"),
+        user("b")
+      ])
       assert.deepStrictEqual(outline(messages), [
         "user: a",
         "assistant: 1 2",
@@ -83,7 +88,7 @@ describe("The results of tools", () => {
 
   it.effect("become one user message if their call is missing", () =>
     Effect.gen(function*() {
-      const messages = yield* sent([
+      const messages = yield* sentMessages([
         toolResult("0", "zero"),
         user("a"),
         calling(call("1")),
@@ -101,7 +106,7 @@ describe("The results of tools", () => {
 
   it.effect("belong to the last message with their id, and within it to the calls in order (nanobot#4059)", () =>
     Effect.gen(function*() {
-      const messages = yield* sent([
+      const messages = yield* sentMessages([
         user("a"),
         calling(call("call_0"), call("call_0", "g")),
         toolResult("call_0", "one"),
@@ -125,25 +130,28 @@ describe("The results of tools", () => {
 
   it.effect("are sent with a text if they are blank", () =>
     Effect.map(
-      sent([user("a"), calling(call("1")), toolResult("1", " \n")]),
+      sentMessages([user("a"), calling(call("1")), toolResult("1", " \n")]),
       (messages) => assert.deepStrictEqual(outline(messages).at(-1), "tool: 1: (no output)")
     ))
 
   it.effect("name their tool only for Gemini (hermes-agent#19728, #114713)", () =>
     Effect.gen(function*() {
       const history = [user("a"), calling(call("1", "g")), toolResult("1", "one")]
-      assert.deepStrictEqual((yield* sent(history, ofPreset(Provider.gemini))).at(-1), {
+      assert.deepStrictEqual((yield* sentMessages(history, withPreset(Provider.gemini))).at(-1), {
         role: "tool",
         tool_call_id: "1",
         name: "g",
         content: "one"
       })
-      assert.notProperty((yield* sent(history, ofPreset(Provider.openai))).at(-1), "name")
+      assert.notProperty((yield* sentMessages(history, withPreset(Provider.openai))).at(-1), "name")
     }))
 
   it.effect("are followed by an answer before a user message for Mistral", () =>
     Effect.gen(function*() {
-      const messages = yield* sent([user("a"), calling(call("123456789")), user("b")], ofPreset(Provider.mistral))
+      const messages = yield* sentMessages(
+        [user("a"), calling(call("123456789")), user("b")],
+        withPreset(Provider.mistral)
+      )
       assert.deepStrictEqual(messages.map(({ role }: { readonly role: string }) => role), [
         "user",
         "assistant",
@@ -163,13 +171,13 @@ describe("Tool calls", () => {
         toolResult("D681PevKs", "two"),
         toolResult("call_PTLP8xhu3uwZk4l3nlnrrJha", "one")
       ]
-      const [, { tool_calls: calls }, ...results] = yield* sent(history, ofPreset(Provider.mistral))
+      const [, { tool_calls: calls }, ...results] = yield* sentMessages(history, withPreset(Provider.mistral))
       const ids = calls.map(({ id }: { readonly id: string }) => id)
       assert.lengthOf(new Set(ids), 3)
       for (const id of ids) assert.match(id, /^[A-Za-z0-9]{9}$/)
       assert.strictEqual(ids[1], "D681PevKs")
       assert.deepStrictEqual(results.map((result: { readonly tool_call_id: string }) => result.tool_call_id), ids)
-      const [, later] = yield* sent([...history, assistant("x"), user("b")], ofPreset(Provider.mistral))
+      const [, later] = yield* sentMessages([...history, assistant("x"), user("b")], withPreset(Provider.mistral))
       assert.deepStrictEqual(later.tool_calls, calls)
     }))
 
@@ -182,14 +190,14 @@ describe("Tool calls", () => {
         user("b")
       ]
       const idsFor = (model: string) =>
-        Effect.map(sent(history, { config: { model } }), (messages) =>
+        Effect.map(sentMessages(history, { config: { model } }), (messages) =>
           messages.flatMap((message: SentMessage) =>
             message.tool_calls ?? []
           ).map(({ id }: { readonly id: string }) => id))
       assert.deepStrictEqual(yield* idsFor("kimi-k2"), ["functions.f:0", "call_1"])
-      const [changed, kept] = yield* idsFor("anthropic/claude-sonnet-4.5")
+      const [changed, unchanged] = yield* idsFor("anthropic/claude-sonnet-4.5")
       assert.match(changed, /^[\w-]{1,64}$/)
-      assert.strictEqual(kept, "call_1")
+      assert.strictEqual(unchanged, "call_1")
       for (const id of yield* idsFor("mistralai/Devstral-Small-2507")) {
         assert.match(id, /^[A-Za-z0-9]{9}$/)
       }
@@ -198,7 +206,7 @@ describe("Tool calls", () => {
   it.effect("have ids of at most 40 characters for OpenAI", () =>
     Effect.gen(function*() {
       const history = [user("a"), calling(call("x".repeat(41)), call("x".repeat(40)))]
-      const [, { tool_calls: [long, short] }] = yield* sent(history, ofPreset(Provider.openai))
+      const [, { tool_calls: [long, short] }] = yield* sentMessages(history, withPreset(Provider.openai))
       assert.match(long.id, /^call_[a-z0-9]{9}$/)
       assert.strictEqual(short.id, "x".repeat(40))
     }))
@@ -216,7 +224,7 @@ describe("Tool calls", () => {
   ) {
     it.effect(`have a JSON object as their arguments, even if the model sent ${text} (crush#3153)`, () =>
       Effect.map(
-        sent([user("a"), calling(call("1", "f", text))]),
+        sentMessages([user("a"), calling(call("1", "f", text))]),
         ([, { tool_calls: [sentCall] }]) => assert.deepStrictEqual(JSON.parse(sentCall.function.arguments), arguments_)
       ))
   }
@@ -231,7 +239,7 @@ describe("Tool calls", () => {
         user("b")
       ]
       for (const options of [undefined, { tools: [] }]) {
-        assert.deepStrictEqual(outline(yield* sent(history, { options })), [
+        assert.deepStrictEqual(outline(yield* sentMessages(history, { options })), [
           "user: a",
           "assistant: Let me see\n\nCalled the tool f with {\"x\":1}",
           "user: The result of the tool f: one",
@@ -239,22 +247,24 @@ describe("Tool calls", () => {
           "user: b"
         ])
       }
-      const [, { tool_calls }] = yield* sent(history, { ...ofPreset(Provider.openai), options: {} })
+      const [, { tool_calls }] = yield* sentMessages(history, { ...withPreset(Provider.openai), options: {} })
       assert.lengthOf(tool_calls, 1)
       const extraBody = { tools: [{ type: "function", function: { name: "f" } }] }
-      assert.lengthOf((yield* sent(history, { options: { extraBody } }))[1].tool_calls, 1)
+      assert.lengthOf((yield* sentMessages(history, { options: { extraBody } }))[1].tool_calls, 1)
     }))
 
   it.effect("have null as their content if the text is blank (hermes-agent#67978)", () =>
     Effect.map(
-      sent([user("a"), { ...calling(call("1")), content: "\n\n" }]),
+      sentMessages([user("a"), { ...calling(call("1")), content: "\n\n" }]),
       ([, message]) => assert.isNull(message.content)
     ))
 
   it.effect("have names that servers accept, and keep those of the request's tools", () =>
     Effect.gen(function*() {
       const history = [user("a"), calling(call("1", ""), call("2", "get time!"), call("3", "mcp.x/y"))]
-      const messages: ReadonlyArray<SentMessage> = yield* sent(history, { options: { tools: [{ name: "mcp.x/y" }] } })
+      const messages: ReadonlyArray<SentMessage> = yield* sentMessages(history, {
+        options: { tools: [{ name: "mcp.x/y" }] }
+      })
       const names = messages.flatMap((message) => message.tool_calls ?? []).map((one) => one.function.name)
       assert.deepStrictEqual(names, ["unknown", "get_time_", "mcp.x/y"])
     }))
@@ -273,7 +283,7 @@ describe("Opaque fields", () => {
   ]
 
   it.effect("are sent back unchanged to the origin and model that sent them (openclaude#76, rust-genai#298)", () =>
-    Effect.map(sent(history, { config: { model: "m" } }), ([, message]) => {
+    Effect.map(sentMessages(history, { config: { model: "m" } }), ([, message]) => {
       assert.deepStrictEqual(message.reasoning_details, opaque.fields.reasoning_details)
       assert.deepStrictEqual(message.tool_calls[0].extra_content, { google: { thought_signature: "EjQ" } })
     }))
@@ -285,7 +295,7 @@ describe("Opaque fields", () => {
         baseUrl: "http://server.test:81"
       }],
       (config) =>
-        Effect.map(sent(history, { config }), ([, message]) => {
+        Effect.map(sentMessages(history, { config }), ([, message]) => {
           assert.notProperty(message, "reasoning_details")
           assert.notProperty(message.tool_calls[0], "extra_content")
         })
@@ -293,7 +303,7 @@ describe("Opaque fields", () => {
 
   it.effect("depend on the model of the call, not of the config", () =>
     Effect.map(
-      sent(history, { config: { model: "m2" }, options: { tools, model: "m" } }),
+      sentMessages(history, { config: { model: "m2" }, options: { tools, model: "m" } }),
       ([, message]) => assert.property(message, "reasoning_details")
     ))
 
@@ -304,21 +314,21 @@ describe("Opaque fields", () => {
       content: "b",
       opaque: { ...opaque, fields: { content, role: "user", tool_calls: [] } }
     }
-    return Effect.map(sent([user("a"), message], { config: { model: "m" } }), (messages) => {
+    return Effect.map(sentMessages([user("a"), message], { config: { model: "m" } }), (messages) => {
       assert.deepStrictEqual(messages[1], { role: "assistant", content })
     })
   })
 
   it.effect("keep an answer that has audio and no text", () => {
-    const spoken: ChatMessage.AssistantMessage = {
+    const audioAnswer: ChatMessage.AssistantMessage = {
       role: "assistant",
       content: "",
       opaque: { ...opaque, fields: { audio: { id: "audio_1" } } }
     }
     return Effect.gen(function*() {
-      const [, message] = yield* sent([user("a"), spoken, user("b")], { config: { model: "m" } })
+      const [, message] = yield* sentMessages([user("a"), audioAnswer, user("b")], { config: { model: "m" } })
       assert.deepStrictEqual(message, { role: "assistant", content: null, audio: { id: "audio_1" } })
-      assert.lengthOf(yield* sent([user("a"), spoken, user("b")], { config: { model: "m2" } }), 1)
+      assert.lengthOf(yield* sentMessages([user("a"), audioAnswer, user("b")], { config: { model: "m2" } }), 1)
     })
   })
 })
@@ -327,7 +337,7 @@ describe("User and system messages", () => {
   it.effect("are merged with their neighbours, whatever the messages contain (mistral-vibe#255)", () =>
     Effect.gen(function*() {
       const image = ChatMessage.imageUrl("https://images.test/a.png")
-      const messages = yield* sent([
+      const messages = yield* sentMessages([
         user("a"),
         user(" "),
         user([image]),
@@ -355,12 +365,12 @@ describe("User and system messages", () => {
     Effect.gen(function*() {
       const ada: ChatMessage.UserMessage = { role: "user", content: "hi", name: "ada l" }
       const bob: ChatMessage.UserMessage = { role: "user", content: [ChatMessage.text("ho")], name: "bob" }
-      assert.deepStrictEqual(yield* sent([ada, { ...ada, content: "hey" }, assistant("x"), bob]), [
+      assert.deepStrictEqual(yield* sentMessages([ada, { ...ada, content: "hey" }, assistant("x"), bob]), [
         { role: "user", name: "ada_l", content: "hi\n\nhey" },
         { role: "assistant", content: "x" },
         { role: "user", name: "bob", content: [{ type: "text", text: "ho" }] }
       ])
-      assert.deepStrictEqual(yield* sent([ada, bob, user("and me")]), [
+      assert.deepStrictEqual(yield* sentMessages([ada, bob, user("and me")]), [
         {
           role: "user",
           content: [
@@ -370,12 +380,15 @@ describe("User and system messages", () => {
           ]
         }
       ])
-      assert.deepStrictEqual(yield* sent([ada], ofPreset(Provider.mistral)), [{ role: "user", content: "ada l: hi" }])
+      assert.deepStrictEqual(yield* sentMessages([ada], withPreset(Provider.mistral)), [{
+        role: "user",
+        content: "ada l: hi"
+      }])
     }))
 
   it.effect("are merged if there is no system role (lorax#215)", () =>
     Effect.map(
-      sent([system("be brief"), user("a"), assistant("b"), system("be long"), user("c")], {
+      sentMessages([system("be brief"), user("a"), assistant("b"), system("be long"), user("c")], {
         wire: { systemRole: "user" }
       }),
       (messages) =>
@@ -385,13 +398,13 @@ describe("User and system messages", () => {
   it.effect("start with one system message, or have several at any place if the server accepts them", () =>
     Effect.gen(function*() {
       const history = [system("be brief"), user("a"), assistant("b"), system("be long"), user("c")]
-      assert.deepStrictEqual(outline(yield* sent(history)), [
+      assert.deepStrictEqual(outline(yield* sentMessages(history)), [
         "system: be brief\n\nbe long",
         "user: a",
         "assistant: b",
         "user: c"
       ])
-      assert.lengthOf(yield* sent(history, ofPreset(Provider.openai)), 5)
+      assert.lengthOf(yield* sentMessages(history, withPreset(Provider.openai)), 5)
     }))
 })
 
@@ -401,7 +414,7 @@ describe("Reasoning", () => {
       [Provider.moonshot, Provider.deepseek],
       (preset) =>
         Effect.map(
-          sent([user("a"), calling(call("1"))], ofPreset(preset)),
+          sentMessages([user("a"), calling(call("1"))], withPreset(preset)),
           ([, message]) => assert.strictEqual(message.reasoning_content, "")
         )
     ))
@@ -409,23 +422,33 @@ describe("Reasoning", () => {
   it.effect("is not sent to Groq and Mistral, which refuse it (freellmapi#1070, crush#1590)", () =>
     Effect.forEach([Provider.groq, Provider.mistral], (preset) =>
       Effect.map(
-        sent([user("a"), { ...assistant("b"), reasoning: "hm" }, user("c")], ofPreset(preset)),
+        sentMessages([user("a"), { ...assistant("b"), reasoning: "hm" }, user("c")], withPreset(preset)),
         ([, message]) => assert.deepStrictEqual(message, { role: "assistant", content: "b" })
       )))
 })
 
 describe("Text that is not well-formed Unicode", () => {
   it.effect("is made well-formed in messages, tools, schemas and arguments (cherry-studio#20614, opencode#17758)", () => {
-    const cut = "🎉".slice(0, 1)
-    const schema = { type: "object", properties: { [cut]: { type: "string", description: cut } } }
+    const loneSurrogate = "🎉".slice(0, 1)
+    const schema = { type: "object", properties: { [loneSurrogate]: { type: "string", description: loneSurrogate } } }
     return Effect.map(
       stream(done, {
         messages: [
-          system(cut),
-          { role: "user", content: [ChatMessage.text(`${cut} \\ud83d 🎉`)], name: cut },
-          calling(call(cut, cut, `{"a":"${cut}","b":"\\ud83d","c":"\\ud83c\\udf89","d":"\\\\ud83d"}`))
+          system(loneSurrogate),
+          { role: "user", content: [ChatMessage.text(`${loneSurrogate} \\ud83d 🎉`)], name: loneSurrogate },
+          calling(
+            call(
+              loneSurrogate,
+              loneSurrogate,
+              `{"a":"${loneSurrogate}","b":"\\ud83d","c":"\\ud83c\\udf89","d":"\\\\ud83d"}`
+            )
+          )
         ],
-        options: { tools: [{ name: cut, description: cut, parameters: schema }], stop: cut, extraBody: { [cut]: cut } }
+        options: {
+          tools: [{ name: loneSurrogate, description: loneSurrogate, parameters: schema }],
+          stop: loneSurrogate,
+          extraBody: { [loneSurrogate]: loneSurrogate }
+        }
       }),
       ({ requests: [request] }) => {
         const text = request?.text ?? ""

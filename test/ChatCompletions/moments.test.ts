@@ -9,10 +9,10 @@ import { Readable } from "node:stream"
 import * as Completion from "../../src/internal/transport/completion.ts"
 import { toPull } from "../../src/internal/transport/stream.ts"
 
-const says = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`
-const ends = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`
+const textEvent = (content: string) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`
+const finishEvent = `data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\n`
 const done = "data: [DONE]\n\n"
-const whole = JSON.stringify({ choices: [{ index: 0, message: { content: "Hello" }, finish_reason: "stop" }] })
+const completion = JSON.stringify({ choices: [{ index: 0, message: { content: "Hello" }, finish_reason: "stop" }] })
 
 const request = {
   config: LLMConfig.make({ baseUrl: "http://127.0.0.1/v1", totalTimeout: "1 second" }),
@@ -20,7 +20,7 @@ const request = {
 }
 
 /** A completions service whose responses have this stream as their body, as those of `NodeHttpClient`. */
-const wireOf = (body: Readable) =>
+const completionsWith = (body: Readable) =>
   Completion.make(HttpClient.make((request) =>
     Effect.succeed(
       Object.assign(Object.create(HttpClientResponse.fromWeb(request, new Response())), { source: { body } })
@@ -59,12 +59,17 @@ describe("a limit that expires while a delta arrives", () => {
     [
       [
         "emits the complete answer if the delta was its end",
-        says("lo") + ends + done,
+        textEvent("lo") + finishEvent + done,
         ["Hel", "lo", "stop: Hello"],
         false
       ],
-      ["emits the complete answer also without [DONE]", says("lo") + ends, ["Hel", "lo", "stop: Hello"], false],
-      ["emits the delta, then the TimeoutError", says("lo"), ["Hel", "lo"], true]
+      [
+        "emits the complete answer also without [DONE]",
+        textEvent("lo") + finishEvent,
+        ["Hel", "lo", "stop: Hello"],
+        false
+      ],
+      ["emits the delta, then the TimeoutError", textEvent("lo"), ["Hel", "lo"], true]
     ]
   for (const [name, last, expected, failure] of cases) {
     it.live(name, () =>
@@ -72,9 +77,9 @@ describe("a limit that expires while a delta arrives", () => {
         const { clock, pass } = makeClock()
         const body = new Readable({ read: () => {} })
         const emitted: Array<string> = []
-        const fiber = yield* Effect.fork(Effect.withClock(collect(wireOf(body), emitted), clock))
+        const fiber = yield* Effect.fork(Effect.withClock(collect(completionsWith(body), emitted), clock))
         yield* settle
-        body.push(says("Hel"))
+        body.push(textEvent("Hel"))
         yield* settle
         body.prependListener("readable", () => pass(1000))
         body.push(last)
@@ -91,12 +96,12 @@ describe("a limit that expires while a delta arrives", () => {
     Effect.gen(function*() {
       const { clock, pass } = makeClock()
       const body = new Readable({ read: () => {} })
-      const fiber = yield* Effect.fork(Effect.withClock(wireOf(body).complete(request), clock))
+      const fiber = yield* Effect.fork(Effect.withClock(completionsWith(body).complete(request), clock))
       yield* settle
-      body.push(says("Hel"))
+      body.push(textEvent("Hel"))
       yield* settle
       body.prependListener("readable", () => pass(1000))
-      body.push(says("lo") + ends + done)
+      body.push(textEvent("lo") + finishEvent + done)
       assert.strictEqual((yield* Fiber.join(fiber)).text, "Hello")
     }))
 })
@@ -109,13 +114,13 @@ describe("a stop while the last delta arrives", () => {
       const { signal } = controller
       yield* Effect.scopedWith((scope) =>
         Effect.gen(function*() {
-          const pull = toPull(wireOf(body).stream({ ...request, signal }), scope, signal)
+          const pull = toPull(completionsWith(body).stream({ ...request, signal }), scope, signal)
           const reader = yield* Effect.fork(Effect.flip(Effect.forever(pull)))
           yield* settle
-          body.push(says("Hel"))
+          body.push(textEvent("Hel"))
           yield* settle
           body.on("readable", () => controller.abort())
-          body.push(says("lo") + ends + done)
+          body.push(textEvent("lo") + finishEvent + done)
           yield* Fiber.join(reader)
         })
       )
@@ -127,41 +132,41 @@ describe("a consumer that is interrupted while a delta arrives", () => {
   it.live("leaves no connection open", () =>
     Effect.gen(function*() {
       const body = new Readable({ read: () => {} })
-      const fiber = yield* Effect.fork(Stream.runDrain(wireOf(body).stream(request)))
+      const fiber = yield* Effect.fork(Stream.runDrain(completionsWith(body).stream(request)))
       yield* settle
-      body.push(says("Hel"))
+      body.push(textEvent("Hel"))
       yield* settle
       body.on("readable", () => fiber.unsafeInterruptAsFork(fiber.id()))
-      body.push(says("lo"))
+      body.push(textEvent("lo"))
       yield* Fiber.await(fiber)
       yield* settle
       assert.isTrue(body.destroyed)
     }))
 })
 
-describe("a body that is available at once, in many pieces", () => {
+describe("a body that is available at once, in many chunks", () => {
   const count = 20_000
-  const read = (pieces: ReadonlyArray<string>) => Readable.from(pieces.map((piece) => Buffer.from(piece)))
+  const read = (chunks: ReadonlyArray<string>) => Readable.from(chunks.map((chunk) => Buffer.from(chunk)))
   const keepAlives = Array.from({ length: count }, () => ": keep-alive\n\n")
 
   it.live("is read to its end if most of them are empty", () =>
     Effect.gen(function*() {
       const emitted: Array<string> = []
-      yield* collect(wireOf(read([...keepAlives, says("Hello"), ends, done])), emitted)
+      yield* collect(completionsWith(read([...keepAlives, textEvent("Hello"), finishEvent, done])), emitted)
       assert.deepStrictEqual(emitted, ["Hello", "stop: Hello"])
     }))
 
   it.live("is read to its end if they are parts of one document", () =>
     Effect.gen(function*() {
-      const spaced = whole.replace("Hello", " ".repeat(count) + "Hello")
-      const { text } = yield* wireOf(read(spaced.match(/.{1,2}/g) ?? [])).complete(request)
+      const spaced = completion.replace("Hello", " ".repeat(count) + "Hello")
+      const { text } = yield* completionsWith(read(spaced.match(/.{1,2}/g) ?? [])).complete(request)
       assert.strictEqual(text.trim(), "Hello")
     }))
 
   it.live("is released if they come after the end", () =>
     Effect.gen(function*() {
       const emitted: Array<string> = []
-      yield* collect(wireOf(read([says("Hello"), ends, done, ...keepAlives])), emitted)
+      yield* collect(completionsWith(read([textEvent("Hello"), finishEvent, done, ...keepAlives])), emitted)
       assert.deepStrictEqual(emitted, ["Hello", "stop: Hello"])
     }))
 })

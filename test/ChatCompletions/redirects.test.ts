@@ -16,23 +16,23 @@ const clients = {
 
 const key = "sk-secret-1234"
 
-interface Seen {
+interface RecordingServer {
   readonly url: string
   readonly headers: () => ReadonlyArray<IncomingHttpHeaders>
 }
 
 /** A server that answers completely, or redirects all requests. It records the headers of its requests. */
-const server = (elsewhere?: { readonly status: number; readonly location: string }) =>
+const server = (redirect?: { readonly status: number; readonly location: string }) =>
   Effect.acquireRelease(
-    Effect.async<Seen & { readonly close: () => void }>((resume) => {
-      const seen: Array<IncomingHttpHeaders> = []
+    Effect.async<RecordingServer & { readonly close: () => void }>((resume) => {
+      const received: Array<IncomingHttpHeaders> = []
       const http = createServer((request, response) => {
-        seen.push(request.headers)
+        received.push(request.headers)
         request.resume().on("end", () => {
-          if (elsewhere === undefined) {
+          if (redirect === undefined) {
             response.writeHead(200, { "content-type": "text/event-stream" }).end(says("stolen") + done)
           } else {
-            response.writeHead(elsewhere.status, { location: elsewhere.location }).end()
+            response.writeHead(redirect.status, { location: redirect.location }).end()
           }
         })
       })
@@ -40,7 +40,7 @@ const server = (elsewhere?: { readonly status: number; readonly location: string
         const { port } = http.address() as AddressInfo
         resume(Effect.succeed({
           url: `http://127.0.0.1:${port}/v1`,
-          headers: () => seen,
+          headers: () => received,
           close: () => {
             http.closeAllConnections()
             http.close()
@@ -52,16 +52,16 @@ const server = (elsewhere?: { readonly status: number; readonly location: string
   )
 
 /** A server that redirects twice within its origin, and records its requests. */
-const moving = (status: number) =>
+const redirectingTwice = (status: number) =>
   Effect.acquireRelease(
     Effect.async<
-      Seen & {
+      RecordingServer & {
         readonly paths: () => ReadonlyArray<string | undefined>
         readonly bodies: () => ReadonlyArray<string>
         readonly close: () => void
       }
     >((resume) => {
-      const seen: Array<IncomingHttpHeaders> = []
+      const received: Array<IncomingHttpHeaders> = []
       const paths: Array<string | undefined> = []
       const bodies: Array<string> = []
       const targets: Readonly<Record<string, string>> = {
@@ -70,7 +70,7 @@ const moving = (status: number) =>
       }
       const http = createServer((request, response) => {
         let body = ""
-        seen.push(request.headers)
+        received.push(request.headers)
         paths.push(request.url)
         request.setEncoding("utf8").on("data", (text: string) => body += text).on("end", () => {
           bodies.push(body)
@@ -84,7 +84,7 @@ const moving = (status: number) =>
         const { port } = http.address() as AddressInfo
         resume(Effect.succeed({
           url: `http://127.0.0.1:${port}/v1`,
-          headers: () => seen,
+          headers: () => received,
           paths: () => paths,
           bodies: () => bodies,
           close: () => {
@@ -111,13 +111,13 @@ describe("redirects", () => {
           Effect.gen(function*() {
             const other = yield* server()
             const target = `${other.url}/chat/completions`
-            const asked = yield* server({ status, location: target })
+            const redirecting = yield* server({ status, location: target })
             const { outcome } = yield* collect({
               ...asking,
-              config: { ...asking.config, baseUrl: asked.url }
+              config: { ...asking.config, baseUrl: redirecting.url }
             })
-            assert.lengthOf(asked.headers(), 1)
-            assert.include(JSON.stringify(asked.headers()), key, "the server that was asked has the key")
+            assert.lengthOf(redirecting.headers(), 1)
+            assert.include(JSON.stringify(redirecting.headers()), key, "the server that was asked has the key")
             assert.notInclude(JSON.stringify(other.headers()), key)
             if (outcome._tag === "Right") return assert.fail("the answer of another server")
             assert.notInclude(JSON.stringify(outcome.left), key)
@@ -133,9 +133,9 @@ describe("redirects", () => {
     Effect.forEach(Object.values(clients), (layer) =>
       Effect.gen(function*() {
         const other = yield* server()
-        const asked = yield* server({ status: 307, location: `${other.url}/chat/completions` })
+        const redirecting = yield* server({ status: 307, location: `${other.url}/chat/completions` })
         const { outcome } = yield* collect({
-          config: { baseUrl: asked.url, apiKey: key },
+          config: { baseUrl: redirecting.url, apiKey: key },
           wire: { authHeader: "api-key" }
         })
         assert.strictEqual(outcome._tag, "Left")
@@ -147,22 +147,22 @@ describe("redirects", () => {
       for (const status of [307, 308]) {
         it.live(`${client} follows a ${status} on the same origin with the body and ${name}`, () =>
           Effect.gen(function*() {
-            const asked = yield* moving(status)
-            const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: asked.url } })
+            const redirecting = yield* redirectingTwice(status)
+            const { outcome } = yield* collect({ ...asking, config: { ...asking.config, baseUrl: redirecting.url } })
             assert.strictEqual(outcome._tag === "Right" ? outcome.right.text : outcome.left.message, "here")
-            assert.deepStrictEqual(asked.paths(), ["/v1/chat/completions", "/moved?a=1&b=2", "/v2/chat/"])
-            assert.lengthOf(new Set(asked.bodies()), 1)
-            assert.include(asked.bodies()[0], "\"hi\"")
-            for (const headers of asked.headers()) assert.include(JSON.stringify(headers), key)
+            assert.deepStrictEqual(redirecting.paths(), ["/v1/chat/completions", "/moved?a=1&b=2", "/v2/chat/"])
+            assert.lengthOf(new Set(redirecting.bodies()), 1)
+            assert.include(redirecting.bodies()[0], "\"hi\"")
+            for (const headers of redirecting.headers()) assert.include(JSON.stringify(headers), key)
           }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
       }
     }
 
     it.live(`${client} follows at most five redirects and then fails with a clear error`, () =>
       Effect.gen(function*() {
-        const asked = yield* server({ status: 307, location: "/v1/round" })
-        const { outcome } = yield* collect({ config: { baseUrl: asked.url, apiKey: key, maxRetries: 2 } })
-        assert.lengthOf(asked.headers(), 6)
+        const redirecting = yield* server({ status: 307, location: "/v1/round" })
+        const { outcome } = yield* collect({ config: { baseUrl: redirecting.url, apiKey: key, maxRetries: 2 } })
+        assert.lengthOf(redirecting.headers(), 6)
         if (outcome._tag === "Right") return assert.fail("an answer")
         assert.strictEqual(outcome.left._tag, "InvalidRequestError")
         assert.include(outcome.left.message, "redirects too often, the last time to /v1/round")
@@ -172,10 +172,10 @@ describe("redirects", () => {
       it.live(`${client} does not follow to ${location}`, () =>
         Effect.gen(function*() {
           const target = { status: 308, location: "" }
-          const asked = yield* server(target)
-          target.location = location.replace("HOST", new URL(asked.url).host)
-          const { outcome } = yield* collect({ config: { baseUrl: asked.url, apiKey: key } })
-          assert.lengthOf(asked.headers(), 1)
+          const redirecting = yield* server(target)
+          target.location = location.replace("HOST", new URL(redirecting.url).host)
+          const { outcome } = yield* collect({ config: { baseUrl: redirecting.url, apiKey: key } })
+          assert.lengthOf(redirecting.headers(), 1)
           assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "InvalidRequestError")
         }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(layer)))))
     }
@@ -230,8 +230,8 @@ describe("redirects", () => {
 
   it.live("a redirect without a target is a clear error", () =>
     Effect.gen(function*() {
-      const asked = yield* server({ status: 308, location: "" })
-      const { outcome } = yield* collect({ config: { baseUrl: asked.url } })
+      const redirecting = yield* server({ status: 308, location: "" })
+      const { outcome } = yield* collect({ config: { baseUrl: redirecting.url } })
       const error: ChatError.ChatError | undefined = outcome._tag === "Left" ? outcome.left : undefined
       assert.strictEqual(error?._tag, "InvalidRequestError")
     }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(NodeHttpClient.layerUndici)))))

@@ -18,13 +18,13 @@ import { bytes as encode, completion, data, done, ends, says } from "../support/
 
 const { bytes, connectionError, json, reset } = ScriptedHttpClient
 
-const good = reply(says("Hi") + ends() + done)
+const success = reply(says("Hi") + ends() + done)
 
 const busy = (status: number, headers: Readonly<Record<string, string>> = {}, message = "busy") =>
   json({ error: { message } }, { status, headers })
 
 /** Random numbers without variation: each wait is exactly the doubled base. */
-const middle = Effect.withRandom(Random.fixed([0.5]))
+const withoutVariation = Effect.withRandom(Random.fixed([0.5]))
 
 /** Runs to the end in virtual time. */
 const run = (received: Effect.Effect<Received>): Effect.Effect<Received> =>
@@ -38,7 +38,7 @@ const run = (received: Effect.Effect<Received>): Effect.Effect<Received> =>
 const times = ({ requests }: Received): ReadonlyArray<number> => requests.map(({ at }) => at - (requests[0]?.at ?? 0))
 
 const retried = (first: ScriptedHttpClient.ScriptedResponse, config: Asking["config"] = {}) =>
-  run(streamFrom([first, good], { config: { maxRetries: 2, ...config } })).pipe(middle)
+  run(streamFrom([first, success], { config: { maxRetries: 2, ...config } })).pipe(withoutVariation)
 
 describe("retries", () => {
   describe("failures that are retried", () => {
@@ -70,9 +70,9 @@ describe("retries", () => {
       Effect.gen(function*() {
         const headers = { "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "30s" }
         assert.deepStrictEqual(times(yield* retried(busy(429, headers))), [0, 30_000])
-        const over = yield* retried(busy(429, { ...headers, "x-ratelimit-reset-requests": "6m0s" }))
-        assert.deepStrictEqual(failure(over, "RateLimitError").retryAfter, Duration.minutes(6))
-        assert.lengthOf(over.requests, 1)
+        const beyondLimit = yield* retried(busy(429, { ...headers, "x-ratelimit-reset-requests": "6m0s" }))
+        assert.deepStrictEqual(failure(beyondLimit, "RateLimitError").retryAfter, Duration.minutes(6))
+        assert.lengthOf(beyondLimit.requests, 1)
       }))
 
     it.effect("no invalid request, even if a limit is used up", () =>
@@ -98,7 +98,7 @@ describe("retries", () => {
             config: { maxRetries: 2 }
           })
         )
-          .pipe(middle),
+          .pipe(withoutVariation),
         (received) => {
           assert.strictEqual(answer(received).text, "Hi")
           assert.deepStrictEqual(times(received), [0, 500, 1500])
@@ -168,12 +168,14 @@ describe("retries", () => {
   })
 
   describe("the wait", () => {
-    const always = (config: Asking["config"], response = busy(503)) =>
+    const alwaysFailing = (config: Asking["config"], response = busy(503)) =>
       run(streamFrom(() => response, { config: { ...config } }))
 
     it.effect("doubles from retryBaseDelay with every attempt, up to retryMaxDelay", () =>
       Effect.map(
-        always({ maxRetries: 6, retryBaseDelay: "500 millis", retryMaxDelay: "8 seconds" }).pipe(middle),
+        alwaysFailing({ maxRetries: 6, retryBaseDelay: "500 millis", retryMaxDelay: "8 seconds" }).pipe(
+          withoutVariation
+        ),
         (received) => {
           failure(received, "ServerError")
           assert.deepStrictEqual(times(received), [0, 500, 1500, 3500, 7500, 15_500, 23_500])
@@ -182,13 +184,15 @@ describe("retries", () => {
 
     it.effect("varies by 20 % in both directions, by Random", () =>
       Effect.map(
-        always({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(Effect.withRandom(Random.fixed([0, 1, 0.25]))),
+        alwaysFailing({ maxRetries: 3, retryBaseDelay: "1 seconds" }).pipe(
+          Effect.withRandom(Random.fixed([0, 1, 0.25]))
+        ),
         (received) => assert.deepStrictEqual(times(received), [0, 800, 800 + 2400, 800 + 2400 + 3600])
       ))
 
     it.effect("is the same for the same seed, and always within 20 %", () =>
       Effect.gen(function*() {
-        const once = Effect.suspend(() => always({ maxRetries: 4 }).pipe(Effect.withRandom(Random.make("seed"))))
+        const once = Effect.suspend(() => alwaysFailing({ maxRetries: 4 }).pipe(Effect.withRandom(Random.make("seed"))))
         const waits = (at: ReadonlyArray<number>) => at.slice(1).map((time, i) => time - (at[i] ?? 0))
         const first = waits(times(yield* once))
         const second = waits(times(yield* once))
@@ -240,7 +244,7 @@ describe("retries", () => {
     it.effect("fails the call at once if it exceeds maxRetryAfter, and the error has it", () =>
       Effect.gen(function*() {
         const fiber = yield* Effect.fork(
-          streamFrom([busy(429, { "retry-after": "61" }), good], { config: { maxRetries: 2 } })
+          streamFrom([busy(429, { "retry-after": "61" }), success], { config: { maxRetries: 2 } })
         )
         yield* TestClock.adjust(0)
         const received = yield* Fiber.join(fiber)
@@ -263,7 +267,7 @@ describe("retries", () => {
 
   it.effect("the same request is sent each time, and a failed attempt leaves nothing open", () =>
     Effect.map(
-      run(streamFrom([busy(503), reply(data({ error: "x" })), good], { config: { maxRetries: 2 } })),
+      run(streamFrom([busy(503), reply(data({ error: "x" })), success], { config: { maxRetries: 2 } })),
       (received) => {
         const [first, ...rest] = received.requests.map((request) => request.text)
         assert.lengthOf(rest, 2)
@@ -275,7 +279,7 @@ describe("retries", () => {
   describe("with a real server", () => {
     const layer = ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer))
 
-    const asked = (respond: Parameters<typeof serve>[0], config: Asking["config"]) =>
+    const askServer = (respond: Parameters<typeof serve>[0], config: Asking["config"]) =>
       Effect.gen(function*() {
         const server = yield* serve(respond)
         const { outcome } = yield* collect({ config: { baseUrl: server.url, retryBaseDelay: "1 millis", ...config } })
@@ -289,14 +293,14 @@ describe("retries", () => {
     })
 
     it.live("a call that never succeeds is sent maxRetries + 1 times", () =>
-      Effect.map(asked(() => answered(503, "{}"), { maxRetries: 3 }), ({ outcome, requests }) => {
+      Effect.map(askServer(() => answered(503, "{}"), { maxRetries: 3 }), ({ outcome, requests }) => {
         assert.strictEqual(outcome._tag, "Left")
         assert.strictEqual(requests, 4)
       }))
 
     it.live("a call is sent until it succeeds", () =>
       Effect.map(
-        asked((_, count) => count < 2 ? answered(500, "{}") : answered(200, says("Hi") + done), { maxRetries: 5 }),
+        askServer((_, count) => count < 2 ? answered(500, "{}") : answered(200, says("Hi") + done), { maxRetries: 5 }),
         ({ outcome, requests }) => {
           assert.strictEqual(outcome._tag, "Right")
           assert.strictEqual(requests, 3)
@@ -305,7 +309,7 @@ describe("retries", () => {
 
     it.live("a call that exceeds the quota is sent once", () =>
       Effect.map(
-        asked(() => answered(429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"no\"}}"), {
+        askServer(() => answered(429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"no\"}}"), {
           maxRetries: 5
         }),
         ({ outcome, requests }) => {
@@ -316,7 +320,7 @@ describe("retries", () => {
 
     it.live("a stream that breaks after its first delta is sent once", () =>
       Effect.map(
-        asked(() => answered(200, says("Hi") + data({ error: { message: "overloaded", code: 503 } })), {
+        askServer(() => answered(200, says("Hi") + data({ error: { message: "overloaded", code: 503 } })), {
           maxRetries: 5
         }),
         ({ outcome, requests }) => {

@@ -22,17 +22,17 @@ const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth)
 
 describe("size limits", () => {
   describe("of events", () => {
-    const long = says("x".repeat(5000))
+    const longText = says("x".repeat(5000))
 
     it.effect("an event that is too long fails with the part that arrived", () =>
-      Effect.map(stream(says("a") + long + ends() + done, { config: { maxEventSize: 1000 } }), (received) => {
+      Effect.map(stream(says("a") + longText + ends() + done, { config: { maxEventSize: 1000 } }), (received) => {
         const error = failure(received, "MalformedResponseError")
         assert.strictEqual(error.partial?.text, "a")
         assert.include(error.message, "1000")
         assert.strictEqual(emittedText(received), "a")
       }))
 
-    it.effect("an event that arrives in pieces fails before its end", () =>
+    it.effect("an event that arrives in several chunks fails before its end", () =>
       Effect.map(
         streamFrom([
           bytes([says("a"), "data: ", ...Array.from({ length: 3000 }, () => "y"), ScriptedHttpClient.never])
@@ -119,12 +119,13 @@ describe("size limits", () => {
         )
       }))
 
-    it.effect("a few thousand tool calls are too many, but not as many pieces of arguments", () =>
+    it.effect("a few thousand tool calls are too many, but not as many deltas of arguments", () =>
       Effect.gen(function*() {
-        const piece = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
-        const short = (n: number) => calls({ index: 0, id: "c", function: { name: "f", arguments: `w${n % 10} ` } })
-        failure(yield* stream(Array.from({ length: 10_000 }, (_, n) => piece(n)).join("")), "MalformedResponseError")
-        const received = yield* stream(Array.from({ length: 50_000 }, (_, n) => short(n)).join("") + ends())
+        const newCall = (n: number) => calls({ index: n, id: `c${n}`, function: { name: "f", arguments: "{}" } })
+        const argumentsDelta = (n: number) =>
+          calls({ index: 0, id: "c", function: { name: "f", arguments: `w${n % 10} ` } })
+        failure(yield* stream(Array.from({ length: 10_000 }, (_, n) => newCall(n)).join("")), "MalformedResponseError")
+        const received = yield* stream(Array.from({ length: 50_000 }, (_, n) => argumentsDelta(n)).join("") + ends())
         assert.lengthOf(answer(received).toolCalls[0]?.arguments ?? "", 150_000)
       }))
 
@@ -141,7 +142,7 @@ describe("size limits", () => {
   })
 
   describe("of errors", () => {
-    it.effect("the body and the message are kept up to 8192 characters", () =>
+    it.effect("the body and the message have at most 8192 characters", () =>
       Effect.map(stream("no ".repeat(20_000), { status: 500, contentType: "text/plain" }), (received) => {
         const error = failure(received, "ServerError")
         assert.strictEqual(error.body?.length, 8192)
@@ -163,8 +164,8 @@ describe("size limits", () => {
 
     it.live("the connection of an endless error is closed", () =>
       Effect.gen(function*() {
-        const pieces = Array.from({ length: 40 }, () => encode("no ".repeat(1024)))
-        const server = yield* serve(() => ({ status: 500, headers: {}, pieces, ending: "stall" }))
+        const chunks = Array.from({ length: 40 }, () => encode("no ".repeat(1024)))
+        const server = yield* serve(() => ({ status: 500, headers: {}, pieces: chunks, ending: "stall" }))
         const { outcome } = yield* collect({ config: { baseUrl: server.url } })
         assert.strictEqual(outcome._tag === "Left" ? outcome.left._tag : "", "ServerError")
       }).pipe(Effect.scoped, Effect.provide(ChatCompletions.layer.pipe(Layer.provide(FetchHttpClient.layer)))))
@@ -205,14 +206,14 @@ describe("hostile answers", () => {
     ))
 
   it.effect("a field of a wrong type is ignored", () =>
-    Effect.forEach([null, 1, true, "x", [], {}, [[]], [null]], (odd) =>
+    Effect.forEach([null, 1, true, "x", [], {}, [[]], [null]], (value) =>
       Effect.map(
         stream(
           data({
-            choices: [{ delta: { role: odd, reasoning: {}, refusal: [], function_call: odd, tool_calls: [odd] } }]
+            choices: [{ delta: { role: value, reasoning: {}, refusal: [], function_call: value, tool_calls: [value] } }]
           }) +
-            data(choice({ delta: { content: "a" } }, { id: odd, model: odd, usage: odd, x_groq: odd })) +
-            data({ choices: [odd] }) + ends()
+            data(choice({ delta: { content: "a" } }, { id: value, model: value, usage: value, x_groq: value })) +
+            data({ choices: [value] }) + ends()
         ),
         (received) => assert.strictEqual(answer(received).text, "a")
       )))

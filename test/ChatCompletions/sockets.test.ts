@@ -13,10 +13,10 @@ const clients = {
   "node:http": NodeHttpClient.layerWithoutAgent.pipe(Layer.provide(NodeHttpClient.makeAgentLayer({ keepAlive: true })))
 }
 
-const events = (ending: Playback["ending"], ...said: ReadonlyArray<string>): Playback => ({
+const events = (ending: Playback["ending"], ...texts: ReadonlyArray<string>): Playback => ({
   status: 200,
   headers: { "content-type": "text/event-stream" },
-  pieces: said.map(bytes),
+  pieces: texts.map(bytes),
   ending
 })
 
@@ -29,7 +29,7 @@ const eventually = (test: () => boolean): Effect.Effect<void> =>
   )
 
 /** Waits until the client has closed all of its answers. */
-const letGo = (server: Server) => eventually(() => server.requests() > 0 && server.left() >= server.requests())
+const released = (server: Server) => eventually(() => server.requests() > 0 && server.left() >= server.requests())
 
 /**
  * Asserts that four requests, with a pause after each, use one connection. On a busy machine the connection may not be free
@@ -49,7 +49,7 @@ const onOneConnection = <E, R>(
     return true
   }).pipe(
     Effect.scoped,
-    Effect.flatMap((again) => again ? onOneConnection(respond, ask, Duration.times(pause, 4)) : Effect.void)
+    Effect.flatMap((isRepeated) => isRepeated ? onOneConnection(respond, ask, Duration.times(pause, 4)) : Effect.void)
   )
 
 /**
@@ -68,7 +68,7 @@ const timesOut = (
     const error = outcome.left
     assert.strictEqual(error._tag === "TimeoutError" ? error.phase : error._tag, phase)
     if (server.requests() === 0) return yield* timesOut(server, phase, config, Duration.times(limit, 4))
-    yield* letGo(server)
+    yield* released(server)
     return error
   })
 
@@ -137,7 +137,7 @@ describe("sockets", () => {
               Stream.runCollect
             )
             assert.strictEqual(Chunk.size(first), 1)
-            yield* letGo(server)
+            yield* released(server)
           }))
       )
 
@@ -155,7 +155,7 @@ describe("sockets", () => {
                 yield* eventually(() => server.requests() === 1)
                 yield* Effect.sleep("20 millis")
                 yield* Fiber.interrupt(fiber)
-                yield* letGo(server)
+                yield* released(server)
               }))
         ).pipe(Effect.asVoid)
       )
@@ -234,7 +234,7 @@ describe("sockets", () => {
             const received = yield* Effect.timeout(collect({ config: { baseUrl: server.url } }), "500 millis")
             assert.strictEqual(received.outcome._tag, "Right")
             assert.strictEqual(server.left(), 0)
-            yield* letGo(server)
+            yield* released(server)
           }))
       )
     })

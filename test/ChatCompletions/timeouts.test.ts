@@ -48,11 +48,11 @@ const streamed = (script: ScriptedHttpClient.Script, config: Asking["config"] = 
 const completed = (script: ScriptedHttpClient.Script, config: Asking["config"] = {}) =>
   completeFrom(script, { config: { ...limits, ...config } })
 
-const silent = delayed(Duration.infinity, bytes([]))
+const neverAnswers = delayed(Duration.infinity, bytes([]))
 
 describe("the time to the first token", () => {
   it.effect("counts the wait for the headers", () =>
-    Effect.map(endsAt(streamed([silent]), 5000), (received) => {
+    Effect.map(endsAt(streamed([neverAnswers]), 5000), (received) => {
       const error = timesOut(received, "firstToken", "5 seconds")
       assert.include(error.message, "5s")
       assert.isUndefined(error.partial)
@@ -110,7 +110,7 @@ describe("the time to the first token", () => {
   it.effect("starts again with each attempt", () =>
     Effect.map(
       endsAt(
-        streamed([delayed("4 seconds", json({}, { status: 500 })), silent], {
+        streamed([delayed("4 seconds", json({}, { status: 500 })), neverAnswers], {
           maxRetries: 1,
           retryBaseDelay: "1 seconds",
           retryMaxDelay: "1 millis"
@@ -261,7 +261,7 @@ describe("the total time", () => {
 
   it.effect("takes precedence over the time to the first token at the same moment", () =>
     Effect.map(
-      endsAt(streamed([silent], { totalTimeout: "5 seconds" }), 5000),
+      endsAt(streamed([neverAnswers], { totalTimeout: "5 seconds" }), 5000),
       (received) => timesOut(received, "total", "5 seconds")
     ))
 

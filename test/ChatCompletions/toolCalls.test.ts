@@ -3,34 +3,40 @@ import { Effect } from "effect"
 import { answer, complete, type Received, stream } from "../support/wire/ask.ts"
 import { calls, choice, completion, data, delta, done, ends, says } from "../support/wire/say.ts"
 
-interface Piece {
+interface CallDelta {
   readonly index?: number | string | null
   readonly id?: string | null
   readonly name?: string | null
   readonly args?: unknown
 }
 
-const piece = ({ args, name, ...rest }: Piece): object => ({
+const callDelta = ({ args, name, ...rest }: CallDelta): object => ({
   ...rest,
   type: "function",
   function: { ...(name === undefined ? {} : { name }), ...(args === undefined ? {} : { arguments: args }) }
 })
 
-/** Each piece in its own chunk. */
-const streamed = (...pieces: ReadonlyArray<Piece>) =>
-  stream(pieces.map((one) => calls(piece(one))).join("") + ends("tool_calls") + done)
+/** Each delta in its own chunk. */
+const streamed = (...deltas: ReadonlyArray<CallDelta>) =>
+  stream(deltas.map((delta) => calls(callDelta(delta))).join("") + ends("tool_calls") + done)
 
-const become = (received: Effect.Effect<Received>, ...expected: ReadonlyArray<readonly [string, string, string]>) =>
+const expectCalls = (
+  received: Effect.Effect<Received>,
+  ...expected: ReadonlyArray<readonly [string, string, string]>
+) =>
   Effect.map(received, (received) => {
-    const whole = answer(received).toolCalls
-    assert.deepStrictEqual(whole.map((call) => [call.id, call.name, call.arguments]), expected.map((call) => [...call]))
-    const folded: Array<[string, string, string]> = []
+    const toolCalls = answer(received).toolCalls
+    assert.deepStrictEqual(
+      toolCalls.map((call) => [call.id, call.name, call.arguments]),
+      expected.map((call) => [...call])
+    )
+    const joined: Array<[string, string, string]> = []
     for (const event of received.events) {
       if (event._tag !== "ToolCallDelta") continue
-      const sofar = folded[event.index]?.[2] ?? ""
-      folded[event.index] = [event.id, event.name, sofar + event.arguments]
+      const argumentsSoFar = joined[event.index]?.[2] ?? ""
+      joined[event.index] = [event.id, event.name, argumentsSoFar + event.arguments]
     }
-    assert.deepStrictEqual(folded, expected.map((call) => [...call]), "the deltas fold to the same calls")
+    assert.deepStrictEqual(joined, expected.map((call) => [...call]), "the deltas fold to the same calls")
   })
 
 const f = ["t1", "f", "{\"a\":1}"] as const
@@ -38,8 +44,8 @@ const g = ["t2", "g", "{\"b\":2}"] as const
 const f2 = ["t2", "f", "{\"b\":2}"] as const
 
 describe("tool calls in a stream", () => {
-  it.effect("arguments may arrive in pieces by index", () =>
-    become(
+  it.effect("arguments may arrive in several deltas by index", () =>
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
         { index: 0, args: "{\"a\"" },
@@ -52,11 +58,11 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("several calls may arrive in one chunk", () =>
-    become(
+    expectCalls(
       stream(
         calls(
-          piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }),
-          piece({ index: 1, id: "t2", name: "g", args: "{\"b\":2}" })
+          callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }),
+          callDelta({ index: 1, id: "t2", name: "g", args: "{\"b\":2}" })
         ) + ends("tool_calls")
       ),
       f,
@@ -64,23 +70,27 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("without an index, a new id is a new call (Mistral, Gemini)", () =>
-    become(streamed({ id: "t1", name: "f", args: "{\"a\":1}" }, { id: "t2", name: "f", args: "{\"b\":2}" }), f, f2))
+    expectCalls(
+      streamed({ id: "t1", name: "f", args: "{\"a\":1}" }, { id: "t2", name: "f", args: "{\"b\":2}" }),
+      f,
+      f2
+    ))
 
   it.effect("without an index and an id, a name starts a call", () =>
-    become(
+    expectCalls(
       streamed({ name: "f", args: "{\"a\":1}" }, { name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "f", "{\"b\":2}"]
     ))
 
   it.effect("without an index, an id and a name, a delta continues the call", () =>
-    become(streamed({ id: "t1", name: "f" }, { args: "{\"a\"" }, { args: ":1}" }), f))
+    expectCalls(streamed({ id: "t1", name: "f" }, { args: "{\"a\"" }, { args: ":1}" }), f))
 
   it.effect("indexes may begin at 1", () =>
-    become(streamed({ index: 1, id: "t1", name: "f", args: "{\"a\"" }, { index: 1, args: ":1}" }), f))
+    expectCalls(streamed({ index: 1, id: "t1", name: "f", args: "{\"a\"" }, { index: 1, args: ":1}" }), f))
 
   it.effect("indexes may have gaps, be text or null", () =>
-    become(
+    expectCalls(
       streamed(
         { index: "4", id: "t1", name: "f", args: "{\"a\"" },
         { index: "4", args: ":1}" },
@@ -91,7 +101,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("all indexes may be 0: a different id is a different call (Ollama)", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" }, {
         index: 0,
         id: "t2",
@@ -102,8 +112,8 @@ describe("tool calls in a stream", () => {
       f2
     ))
 
-  it.effect("all indexes may be 0 with arguments in pieces and an empty id on continuations (lmdeploy, vLLM)", () =>
-    become(
+  it.effect("all indexes may be 0 with arguments in several deltas and an empty id on continuations (lmdeploy, vLLM)", () =>
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
         { index: 0, id: "", name: null, args: "{\"a\"" },
@@ -117,39 +127,39 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("all indexes may be 0 without any id: a different name is a different call", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "g", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "g", "{\"b\":2}"]
     ))
 
   it.effect("all indexes may be 0 without any id: new arguments after complete ones are a different call", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, name: "f", args: "{\"a\":1}" }, { index: 0, name: "f", args: "{\"b\":2}" }),
       ["", "f", "{\"a\":1}"],
       ["", "f", "{\"b\":2}"]
     ))
 
   it.effect("the name may come after the id", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1" }, { index: 0, name: "f" }, { index: 0, args: "{\"a\":1}" }),
       f
     ))
 
   it.effect("the name may come after the first arguments", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", args: "{\"a\"" }, { index: 0, id: "t1", name: "f", args: ":1}" }),
       f
     ))
 
   it.effect("the id may come after the name", () =>
-    become(streamed({ index: 0, name: "f", args: "{\"a\"" }, { index: 0, id: "t1", args: ":1}" }), f))
+    expectCalls(streamed({ index: 0, name: "f", args: "{\"a\"" }, { index: 0, id: "t1", args: ":1}" }), f))
 
   it.effect("the id may come after the arguments without an index", () =>
-    become(streamed({ name: "f", args: "{\"a\"" }, { id: "t1", args: ":1}" }), f))
+    expectCalls(streamed({ name: "f", args: "{\"a\"" }, { id: "t1", args: ":1}" }), f))
 
-  it.effect("the id may be repeated on each piece", () =>
-    become(
+  it.effect("the id may be repeated in each delta", () =>
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
         { index: 0, id: "t1", args: ":1}" },
@@ -161,7 +171,7 @@ describe("tool calls in a stream", () => {
     ))
 
   it.effect("the id may change with each continuation (Poolside)", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "" },
         { index: 0, id: "x1", args: "{\"a\"" },
@@ -188,8 +198,8 @@ describe("tool calls in a stream", () => {
         ])
     ))
 
-  it.effect("the name may be repeated on each piece", () =>
-    become(
+  it.effect("the name may be repeated in each delta", () =>
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
         { index: 0, id: "t1", name: "f", args: ":1}" },
@@ -200,29 +210,29 @@ describe("tool calls in a stream", () => {
       ["", "g", "{\"b\":2}"]
     ))
 
-  it.effect("the name may be repeated on each piece without an index and an id", () =>
-    become(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
+  it.effect("the name may be repeated in each delta without an index and an id", () =>
+    expectCalls(streamed({ name: "f", args: "{\"a\"" }, { name: "f", args: ":1}" }), ["", "f", "{\"a\":1}"]))
 
-  it.effect("the name may come in pieces before the arguments begin (Gemini)", () =>
+  it.effect("the name may arrive in fragments before the arguments (Gemini)", () =>
     Effect.zipRight(
-      become(
+      expectCalls(
         streamed({ index: 0, id: "t1", name: "edit_ex" }, { index: 0, name: "isting_file" }, { index: 0, args: "{}" }),
         ["t1", "edit_existing_file", "{}"]
       ),
-      become(
+      expectCalls(
         streamed({ index: 0, id: "t1", name: "get_" }, { index: 0, id: "t1", name: "weather", args: "{}" }),
         ["t1", "get_weather", "{}"]
       )
     ))
 
   it.effect("the name may be repeated and longer each time", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", name: "get" }, { index: 0, name: "get_weather" }, { index: 0, args: "{}" }),
       ["t1", "get_weather", "{}"]
     ))
 
   it.effect("null and empty ids and names on continuations are ignored", () =>
-    become(
+    expectCalls(
       streamed(
         { index: 0, id: "t1", name: "f", args: "{\"a\"" },
         { index: 0, id: null, name: null, args: ":" },
@@ -232,34 +242,36 @@ describe("tool calls in a stream", () => {
       f
     ))
 
-  it.effect("arguments may be an object", () => become(streamed({ index: 0, id: "t1", name: "f", args: { a: 1 } }), f))
+  it.effect("arguments may be an object", () =>
+    expectCalls(streamed({ index: 0, id: "t1", name: "f", args: { a: 1 } }), f))
 
   it.effect("arguments may be null, absent or empty", () =>
     Effect.forEach(
       [null, undefined, ""],
-      (args) => become(streamed({ index: 0, id: "t1", name: "f", args }), ["t1", "f", ""])
+      (args) => expectCalls(streamed({ index: 0, id: "t1", name: "f", args }), ["t1", "f", ""])
     ))
 
   it.effect("arguments that are complete JSON may still continue", () =>
-    become(
+    expectCalls(
       streamed({ index: 0, id: "t1", name: "f", args: "{}" }, { index: 0, args: " " }, { index: 0, args: "\n" }),
       ["t1", "f", "{} \n"]
     ))
 
   it.effect("calls after the finish reason belong to the answer", () =>
-    become(
+    expectCalls(
       stream(
-        ends("tool_calls") + calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })) + ends("tool_calls") +
+        ends("tool_calls") + calls(callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })) +
+          ends("tool_calls") +
           done
       ),
       f
     ))
 
   it.effect("calls in the chunk with the finish reason belong to the answer", () =>
-    become(
+    expectCalls(
       stream(
         data(choice({
-          delta: { tool_calls: [piece({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })] },
+          delta: { tool_calls: [callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":1}" })] },
           finish_reason: "tool_calls"
         }))
       ),
@@ -268,7 +280,9 @@ describe("tool calls in a stream", () => {
 
   it.effect("an answer may have calls and text", () =>
     Effect.map(
-      stream(says("Let me see") + calls(piece({ index: 0, id: "t1", name: "f", args: "{}" })) + ends("stop") + done),
+      stream(
+        says("Let me see") + calls(callDelta({ index: 0, id: "t1", name: "f", args: "{}" })) + ends("stop") + done
+      ),
       (received) => {
         assert.strictEqual(answer(received).text, "Let me see")
         assert.lengthOf(answer(received).toolCalls, 1)
@@ -278,14 +292,14 @@ describe("tool calls in a stream", () => {
 
   it.effect("the truncated arguments of an answer that ends with length are kept unchanged", () =>
     Effect.map(
-      stream(calls(piece({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
+      stream(calls(callDelta({ index: 0, id: "t1", name: "f", args: "{\"a\":" })) + ends("length") + done),
       (received) => {
         assert.strictEqual(answer(received).finishReason, "length")
         assert.strictEqual(answer(received).toolCalls[0]?.arguments, "{\"a\":")
       }
     ))
 
-  it.effect("an empty piece is not a call", () =>
+  it.effect("an empty delta is not a call", () =>
     Effect.map(
       stream(says("a") + data(delta({ tool_calls: [{ index: 0 }, null, 1, {}] })) + ends() + done),
       (received) => assert.lengthOf(answer(received).toolCalls, 0)
@@ -323,9 +337,9 @@ describe("tool calls in a document", () => {
       complete(JSON.stringify(completion({
         content: null,
         tool_calls: [
-          piece({ id: "t1", name: "f", args: "{\"a\":1}" }),
-          piece({ index: 0, id: "t2", name: "g", args: { b: 2 } }),
-          piece({ id: "", name: "f", args: "{\"c\":3}" })
+          callDelta({ id: "t1", name: "f", args: "{\"a\":1}" }),
+          callDelta({ index: 0, id: "t2", name: "g", args: { b: 2 } }),
+          callDelta({ id: "", name: "f", args: "{\"c\":3}" })
         ]
       }))),
       (received) =>
@@ -354,7 +368,11 @@ describe("tool calls in a document", () => {
   it.effect("are separate calls even without ids and indexes", () =>
     Effect.map(
       complete(JSON.stringify(completion({
-        tool_calls: [piece({ name: "f", args: "" }), piece({ name: "f", args: "{}" }), piece({ name: "f", args: "{}" })]
+        tool_calls: [
+          callDelta({ name: "f", args: "" }),
+          callDelta({ name: "f", args: "{}" }),
+          callDelta({ name: "f", args: "{}" })
+        ]
       }))),
       (received) => assert.lengthOf(answer(received).toolCalls, 3)
     ))

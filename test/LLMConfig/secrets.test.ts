@@ -45,7 +45,7 @@ const configs = {
   })
 }
 
-/** What a program's own printing shows of a value. */
+/** The texts that a program can print for a value. */
 const printed = (value: unknown): ReadonlyArray<string> =>
   [
     String(value),
@@ -60,11 +60,11 @@ const printed = (value: unknown): ReadonlyArray<string> =>
 /** All texts that can be reached from a value, whether they are printed or not. */
 const reachable = (root: unknown): ReadonlyArray<string> => {
   const texts: Array<string> = []
-  const seen = new Set<unknown>()
+  const visited = new Set<unknown>()
   const visit = (value: unknown): void => {
     if (typeof value === "string") texts.push(value)
-    if ((typeof value !== "object" && typeof value !== "function") || value === null || seen.has(value)) return
-    seen.add(value)
+    if ((typeof value !== "object" && typeof value !== "function") || value === null || visited.has(value)) return
+    visited.add(value)
     for (const name of Reflect.ownKeys(value)) {
       texts.push(String(name))
       const property = Object.getOwnPropertyDescriptor(value, name)
@@ -83,14 +83,14 @@ const assertSecret = (texts: Iterable<string>, where: string): void => {
   }
 }
 
-/** Spans that keep all that they are given. */
+/** A tracer that records everything that its spans receive. */
 const makeTracer = () => {
   const spans: Array<unknown> = []
   const span = (name: string, attributes: Map<string, unknown>): Pick<Tracer.Span, "attribute" | "end" | "event"> => {
     spans.push([name, attributes])
     return {
       attribute: (key, value) => void attributes.set(key, value),
-      event: (key, _, more) => void spans.push([key, more]),
+      event: (key, _, attributes) => void spans.push([key, attributes]),
       end: (_, exit) => {
         if (Exit.isFailure(exit)) spans.push(Cause.pretty(exit.cause, { renderErrorCause: true }), exit)
       }
@@ -122,16 +122,16 @@ const makeTracer = () => {
 
 const loggers = [Logger.logfmtLogger, Logger.jsonLogger, Logger.stringLogger, Logger.prettyLogger({ colors: false })]
 
-/** A console that keeps what it is told. */
+/** A console that records its output. */
 const makeConsole = () => {
   const lines: Array<string> = []
-  const keep = (...args: ReadonlyArray<unknown>) => void lines.push(Util.format(...args))
+  const write = (...args: ReadonlyArray<unknown>) => void lines.push(Util.format(...args))
   const unsafe: Console.UnsafeConsole = Object.create(
     globalThis.console,
     Object.fromEntries(
       ["log", "info", "warn", "error", "debug", "trace", "group", "groupCollapsed", "dir"].map((name) => [
         name,
-        { value: keep }
+        { value: write }
       ])
     )
   )
@@ -140,7 +140,7 @@ const makeConsole = () => {
     ...Object.fromEntries(
       ["log", "info", "warn", "error", "debug", "trace"].map((name) => [
         name,
-        { value: (...args: ReadonlyArray<unknown>) => Effect.sync(() => keep(...args)) }
+        { value: (...args: ReadonlyArray<unknown>) => Effect.sync(() => write(...args)) }
       ])
     )
   })
@@ -148,29 +148,29 @@ const makeConsole = () => {
 }
 
 /** Everything that a program writes, at every level, while it runs the effect. */
-const watched = <E, R>(effect: Effect.Effect<unknown, E, R>) =>
+const observe = <E, R>(effect: Effect.Effect<unknown, E, R>) =>
   Effect.gen(function*() {
     const { spans, tracer } = makeTracer()
-    const kept: Array<string> = []
+    const logged: Array<string> = []
     const { effect: console, lines } = makeConsole()
-    const keeping = loggers.map((logger) =>
+    const logLayer = loggers.map((logger) =>
       Logger.add(Logger.map(logger, (output) => {
-        kept.push(Util.format(output))
+        logged.push(Util.format(output))
       }))
-    ).reduce((all, layer) => Layer.merge(all, layer))
+    ).reduce((merged, layer) => Layer.merge(merged, layer))
     const exit = yield* Effect.exit(effect).pipe(
       Effect.tap((exit) => Effect.log("ended", exit)),
       Effect.tap((exit) => Exit.isFailure(exit) ? Effect.logError("failed", exit.cause) : Effect.void),
       Effect.withSpan("program"),
       Effect.withTracer(tracer),
-      Effect.provide(keeping),
+      Effect.provide(logLayer),
       Logger.withMinimumLogLevel(LogLevel.All),
       Effect.withConsole(console)
     )
-    return { exit, written: [...kept, ...lines], spans }
+    return { exit, written: [...logged, ...lines], spans }
   })
 
-const leaky = new Error(`connect failed with Bearer ${key} and ${token}`, {
+const leakingError = new Error(`connect failed with Bearer ${key} and ${token}`, {
   cause: new Error(`deep: ${key}`, { cause: { headers: { authorization: `Bearer ${key}`, "x-token": token } } })
 })
 
@@ -195,7 +195,7 @@ const responses: Record<string, ScriptedHttpClient.ScriptedResponse> = {
   "echoes the key in what is no JSON": text(`{ ${key} ${token}`),
   "echoes the key in an event that is no JSON": sse([`{ ${key} ${token}`]),
   "cannot be reached": connectionError(),
-  "cannot be reached, with a cause that shows the key": connectionError({ cause: leaky }),
+  "cannot be reached, with a cause that shows the key": connectionError({ cause: leakingError }),
   "cannot be reached, with a cause that is no Error": connectionError({ cause: { headers: { key, token } } }),
   "resets": tokens(["one"], { ending: reset(`read ${key} ${token}`) }),
   "is cut": tokens(["one"], { ending: "truncated" })
@@ -204,7 +204,7 @@ const responses: Record<string, ScriptedHttpClient.ScriptedResponse> = {
 const scripted = (response: ScriptedHttpClient.ScriptedResponse) =>
   ScriptedHttpClient.layer([response], { repeatLast: true })
 
-/** Clients whose own errors hold the request, and with it the key, and no cause. */
+/** A client whose error contains the request, and with it the key, and has no cause. */
 const failing = (make: (request: HttpClientError.RequestError["request"]) => HttpClientError.HttpClientError) =>
   Layer.succeed(HttpClient.HttpClient, HttpClient.make((request) => Effect.fail(make(request))))
 
@@ -213,22 +213,22 @@ const clients: Record<string, Layer.Layer<HttpClient.HttpClient>> = {
   "fails without a cause": failing((request) => new HttpClientError.RequestError({ request, reason: "Transport" })),
   "cannot encode the request": failing((request) => new HttpClientError.RequestError({ request, reason: "Encode" })),
   "finds the address invalid": failing((request) =>
-    new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: leaky })
+    new HttpClientError.RequestError({ request, reason: "InvalidUrl", cause: leakingError })
   ),
   "dies": Layer.succeed(HttpClient.HttpClient, HttpClient.make(() => Effect.die(new Error("a bug"))))
 }
 
 describe("the key and the values of headers", () => {
   for (const [where, config] of Object.entries(configs)) {
-    for (const [what, client] of Object.entries(clients)) {
-      it.effect(`are shown by no error, log line or span: with ${where}, of a server that ${what}`, () =>
+    for (const [fault, client] of Object.entries(clients)) {
+      it.effect(`are shown by no error, log line or span: with ${where}, of a server that ${fault}`, () =>
         Effect.gen(function*() {
           const chat = yield* LLMChat.make(config)
 
-          const streamed = yield* watched(Stream.runCollect(chat.chatEvents("a")))
-          const whole = yield* watched(chat.chat("a"))
+          const streamed = yield* observe(Stream.runCollect(chat.chatEvents("a")))
+          const complete = yield* observe(chat.chat("a"))
 
-          for (const { exit, spans, written } of [streamed, whole]) {
+          for (const { exit, spans, written } of [streamed, complete]) {
             const error = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
             assertSecret(written, "a log line")
             assertSecret(reachable(spans), "a span")
@@ -256,7 +256,7 @@ describe("the key and the values of headers", () => {
         for (const value of [config, chat, manager, managed, context, yield* chat.history, yield* chat.usage]) {
           assertSecret(printed(value), "a value")
         }
-        const { written } = yield* watched(Effect.log(config, chat, manager, yield* chat.history))
+        const { written } = yield* observe(Effect.log(config, chat, manager, yield* chat.history))
         assertSecret(written, "a log line")
       }).pipe(Effect.scoped, Effect.provide(scripted(answer("hi")))))
   }
@@ -268,11 +268,11 @@ describe("the key and the values of headers", () => {
         (config) => Effect.flatMap(LLMChat.make(config), (chat) => chat.ask("a"))
       )
 
-      const [bearer, own] = yield* Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (script) => script.requests)
+      const [bearer, custom] = yield* Effect.flatMap(ScriptedHttpClient.ScriptedHttpClient, (script) => script.requests)
       assert.strictEqual(bearer?.headers.authorization, `Bearer ${key}`)
       assert.strictEqual(bearer?.headers["x-token"], token)
-      assert.strictEqual(own?.headers["api-key"], key)
-      assert.isUndefined(own?.headers.authorization)
+      assert.strictEqual(custom?.headers["api-key"], key)
+      assert.isUndefined(custom?.headers.authorization)
     }).pipe(Effect.provide(ScriptedHttpClient.layer([answer("hi")], { repeatLast: true }))))
 })
 
@@ -292,11 +292,11 @@ describe("the refusal of a setting", () => {
 
   for (const fields of wrong) {
     it(`shows no key and no header: ${Object.keys(fields).join()} ${JSON.stringify(fields).length}`, () => {
-      const given = { baseUrl: "http://host", apiKey: key, headers: { "x-token": token }, ...fields }
+      const input = { baseUrl: "http://host", apiKey: key, headers: { "x-token": token }, ...fields }
       const decode = Schema.decodeUnknownEither(LLMConfig.LLMConfig)
 
       for (const errors of ["first", "all"] as const) {
-        const decoded = decode(given, { errors })
+        const decoded = decode(input, { errors })
         assert.strictEqual(decoded._tag, "Left")
         if (decoded._tag === "Left") assertSecret([decoded.left.message, String(decoded.left)], "a refusal")
       }

@@ -50,12 +50,12 @@ const chunks = (params: Partial<Params>, options?: { readonly includeUsage?: boo
       return all
     }))
 
-const textOf = (all: ReadonlyArray<OpenAI.OpenAI.ChatCompletionChunk>) =>
+const joinedText = (all: ReadonlyArray<OpenAI.OpenAI.ChatCompletionChunk>) =>
   all.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("")
 
 const hello = "You said: “hello”. This is turn 1. No model is inside this server."
 
-/** A request as it is on the wire: `body` is sent as it is. */
+/** Sends a request whose `body` is not changed. */
 const raw = (method: "GET" | "POST", path: string, body?: string) =>
   Effect.gen(function*() {
     const { url } = yield* server
@@ -80,7 +80,7 @@ const refused = (param: string | null, code: string | null, message: string) =>
 
 type Refusal = [title: string, body: object | string, param: string | null, code: string | null, message: string]
 
-const streamOf = (model: string, content = "hello") => post({ model, messages: [user(content)], stream: true })
+const postStream = (model: string, content = "hello") => post({ model, messages: [user(content)], stream: true })
 
 const eventually = <E, R>(check: Effect.Effect<boolean, E, R>) =>
   Effect.repeat(check, { until: (ok) => ok, schedule: Schedule.spaced("10 millis") }).pipe(Effect.timeout("10 seconds"))
@@ -89,7 +89,7 @@ const activeAnswers = Effect.flatMap(server, (service) => service.activeAnswers)
 
 layer(base, { excludeTestServices: true })("LocalServer", (it) => {
   describe("driven by the openai package", () => {
-    it.effect("answers in one piece", () =>
+    it.effect("answers without a stream", () =>
       Effect.gen(function*() {
         const completion = yield* create({ model: "some-model" })
         const [choice] = completion.choices
@@ -106,7 +106,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
     it.effect("streams the same answer in a chunk for the role, one for each token, and one for the finish", () =>
       Effect.gen(function*() {
         const all = yield* chunks({})
-        assert.strictEqual(textOf(all), hello)
+        assert.strictEqual(joinedText(all), hello)
         assert.deepStrictEqual(all[0]?.choices[0]?.delta, { role: "assistant", content: "", refusal: null })
         assert.strictEqual(all[1]?.choices[0]?.delta.content, "You")
         assert.strictEqual(all[2]?.choices[0]?.delta.content, " said:")
@@ -132,7 +132,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
     it.effect("remembers the conversation", () =>
       Effect.gen(function*() {
         const messages = [user("my name is Ada"), assistant("Noted."), user("what is my name?")]
-        assert.strictEqual(textOf(yield* chunks({ messages })), "You told me that your name is Ada.")
+        assert.strictEqual(joinedText(yield* chunks({ messages })), "You told me that your name is Ada.")
       }))
 
     it.effect("understands text parts and the developer role", () =>
@@ -170,8 +170,8 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
 
     it.effect("stops before the first stop sequence", () =>
       Effect.gen(function*() {
-        const [one, many] = [yield* create({ stop: "hello" }), yield* create({ stop: ["turn", "said"] })]
-        assert.strictEqual(one.choices[0]?.message.content, "You said: “")
+        const [single, many] = [yield* create({ stop: "hello" }), yield* create({ stop: ["turn", "said"] })]
+        assert.strictEqual(single.choices[0]?.message.content, "You said: “")
         assert.strictEqual(many.choices[0]?.message.content, "You ")
         assert.strictEqual(many.choices[0]?.finish_reason, "stop")
       }))
@@ -186,7 +186,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         const typed = yield* chunks({
           response_format: { type: "json_schema", json_schema: { name: "Weather", schema, strict: true } }
         })
-        assert.deepStrictEqual(JSON.parse(textOf(typed)), { city: "city", level: "low" })
+        assert.deepStrictEqual(JSON.parse(joinedText(typed)), { city: "city", level: "low" })
         const free = yield* create({ response_format: { type: "json_object" } })
         assert.deepStrictEqual(JSON.parse(free.choices[0]?.message.content ?? ""), { answer: hello })
       }))
@@ -201,8 +201,8 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
         deltas.filter((call) => call.index === index).map((call) => call.function?.arguments ?? "").join("")
       )
       assert.deepStrictEqual([names, written], [["f", "g"], ["{\"a\":1}", "{}"]])
-      const whole = yield* create({})
-      assert.lengthOf(whole.choices[0]?.message.tool_calls ?? [], 2)
+      const unlimited = yield* create({})
+      assert.lengthOf(unlimited.choices[0]?.message.tool_calls ?? [], 2)
       const client = yield* openai()
       const failure = yield* fails(() => client.chat.completions.create({ model: "any", messages: [user("fail")] }))
       assert.include(String(failure), "429 slow down")
@@ -234,8 +234,8 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
     it.effect("calls the first tool when a call is required, and the named one when one is named", () =>
       Effect.gen(function*() {
         const first = yield* create({ tools, tool_choice: "required" })
-        const named = yield* create({ tools, tool_choice: { type: "function", function: { name: "news" } } })
-        const calls = [first, named].map((completion) => completion.choices[0]?.message.tool_calls?.[0])
+        const byName = yield* create({ tools, tool_choice: { type: "function", function: { name: "news" } } })
+        const calls = [first, byName].map((completion) => completion.choices[0]?.message.tool_calls?.[0])
         const names = calls.map((call) => call?.type === "function" && call.function.name)
         assert.deepStrictEqual(names, ["weather", "news"])
         assert.deepStrictEqual(
@@ -261,8 +261,8 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
 
     it.effect("calls a tool by itself when the user names it, and reports its result", () =>
       Effect.gen(function*() {
-        const asked = yield* create({ tools, messages: [user("the weather, please")] })
-        const message = asked.choices[0]?.message
+        const response = yield* create({ tools, messages: [user("the weather, please")] })
+        const message = response.choices[0]?.message
         assert.lengthOf(message?.tool_calls ?? [], 1)
         const answered = yield* create({
           tools,
@@ -330,27 +330,27 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       it.effect(`are refused if a schema asks for ${name}`, () =>
         Effect.gen(function*() {
           const format = { type: "json_schema", json_schema: { name: "a", schema } }
-          const asked = yield* refusal({ model: "any", messages: [user("hi")], response_format: format })
+          const response = yield* refusal({ model: "any", messages: [user("hi")], response_format: format })
           const tools = [{ type: "function", function: { name: "f", parameters: schema } }]
           const called = yield* refusal({ model: "any", messages: [user("hi")], tools, tool_choice: "required" })
           const tooLarge = "Invalid schema: the smallest value that this schema accepts is too large."
-          for (const answer of [asked, called]) {
+          for (const answer of [response, called]) {
             assert.deepStrictEqual(answer, refused(null, "invalid_schema", tooLarge))
           }
         }))
     }
 
-    const formless = { toString: 1, valueOf: 1 }
-    const calling = { role: "assistant", content: "", tool_calls: [{ id: formless }] }
+    const unprintable = { toString: 1, valueOf: 1 }
+    const calling = { role: "assistant", content: "", tool_calls: [{ id: unprintable }] }
     const tool = { type: "function", function: { name: "a" } }
     const requests: Readonly<Record<string, object>> = {
-      "a role": { messages: [{ role: formless, content: "x" }] },
+      "a role": { messages: [{ role: unprintable, content: "x" }] },
       "the id of a call": { messages: [calling] },
-      "the id of a call's result": { messages: [{ role: "tool", content: "", tool_call_id: formless }] },
+      "the id of a call's result": { messages: [{ role: "tool", content: "", tool_call_id: unprintable }] },
       "the name of a chosen tool": {
         messages: [user("x")],
         tools: [tool],
-        tool_choice: { function: { name: formless } }
+        tool_choice: { function: { name: unprintable } }
       }
     }
     for (const [name, request] of Object.entries(requests)) {
@@ -491,7 +491,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
   describe("faults", () => {
     it.effect("effect-chat-silent sends its headers and nothing else", () =>
       Effect.gen(function*() {
-        const response = yield* Effect.timeout(streamOf("effect-chat-silent"), "2 seconds")
+        const response = yield* Effect.timeout(postStream("effect-chat-silent"), "2 seconds")
         assert.strictEqual(response.status, 200)
         assert.include(response.headers["content-type"], "text/event-stream")
         const read = yield* Effect.exit(Effect.timeout(Stream.runDrain(response.stream), "200 millis"))
@@ -500,22 +500,22 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
 
     it.effect("effect-chat-stall streams three tokens and does not end", () =>
       Effect.gen(function*() {
-        const response = yield* streamOf("effect-chat-stall")
-        const seen: Array<string> = []
+        const response = yield* postStream("effect-chat-stall")
+        const received: Array<string> = []
         const read = yield* response.stream.pipe(
           Stream.decodeText(),
-          Stream.runForEach((text) => Effect.sync(() => seen.push(text))),
+          Stream.runForEach((text) => Effect.sync(() => received.push(text))),
           Effect.timeout("1 second"),
           Effect.exit
         )
         assert.isTrue(Exit.isFailure(read))
-        assert.lengthOf(seen.join("").match(/"content":"[^"]/g) ?? [], 3)
-        assert.notInclude(seen.join(""), "\"finish_reason\":\"")
+        assert.lengthOf(received.join("").match(/"content":"[^"]/g) ?? [], 3)
+        assert.notInclude(received.join(""), "\"finish_reason\":\"")
       }))
 
     it.effect("effect-chat-cut streams three tokens and ends without finish reason and without [DONE]", () =>
       Effect.gen(function*() {
-        const text = yield* Effect.flatMap(streamOf("effect-chat-cut"), (response) => response.text)
+        const text = yield* Effect.flatMap(postStream("effect-chat-cut"), (response) => response.text)
         assert.lengthOf(text.match(/"content":"[^"]/g) ?? [], 3)
         assert.notInclude(text, "[DONE]")
         assert.notInclude(text, "\"finish_reason\":\"")
@@ -542,7 +542,7 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
   describe("the wire", () => {
     it.effect("is server-sent events that end with [DONE]", () =>
       Effect.gen(function*() {
-        const response = yield* streamOf("any")
+        const response = yield* postStream("any")
         assert.include(response.headers["content-type"], "text/event-stream")
         assert.match(response.headers["x-request-id"] ?? "", /^req_\d+$/)
         const text = yield* response.text
@@ -552,21 +552,21 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
 
     it.effect("sends a batch of tokens in a read without a delay", () =>
       Effect.gen(function*() {
-        const response = yield* streamOf("any", "word ".repeat(20))
+        const response = yield* postStream("any", "word ".repeat(20))
         assert.isBelow(yield* Stream.runCount(response.stream), 4)
       }))
 
     it.effect("is left by the server when the client goes away", () =>
       Effect.gen(function*() {
         yield* eventually(Effect.map(activeAnswers, (count) => count === 0))
-        const reader = yield* Effect.fork(Effect.flatMap(streamOf("effect-chat-stall"), (response) => response.text))
+        const reader = yield* Effect.fork(Effect.flatMap(postStream("effect-chat-stall"), (response) => response.text))
         yield* eventually(Effect.map(activeAnswers, (count) => count === 1))
         yield* Fiber.interrupt(reader)
         yield* eventually(Effect.map(activeAnswers, (count) => count === 0))
       }))
   })
 
-  it.effect("records the last hundred requests, with the key kept apart", () =>
+  it.effect("records the last hundred requests, with the key apart from the headers", () =>
     Effect.gen(function*() {
       const { requests, url } = yield* server
       yield* Effect.replicateEffect(post("{"), 120, { concurrency: 10, discard: true })
@@ -618,8 +618,8 @@ layer(strict, { excludeTestServices: true })("LocalServer with a key and a list 
         assert.deepInclude(error, { status: 404, code: "model_not_found" })
         assert.include(String(error), "`three`")
       }
-      const cut = yield* fails(() => create("effect-chat-cut"))
-      assert.notInstanceOf(cut, OpenAI.NotFoundError)
+      const cutError = yield* fails(() => create("effect-chat-cut"))
+      assert.notInstanceOf(cutError, OpenAI.NotFoundError)
     }))
 })
 
@@ -633,7 +633,7 @@ describe("LocalServer with options", () => {
     live(
       { tokenDelay: "20 millis" },
       Effect.gen(function*() {
-        const response = yield* streamOf("any")
+        const response = yield* postStream("any")
         const [duration, reads] = yield* Effect.timed(Stream.runCount(response.stream))
         assert.isAtLeast(Duration.toMillis(duration), 12 * 20)
         assert.isAtLeast(reads, 8)
@@ -661,7 +661,7 @@ describe("LocalServer with options", () => {
     return live(
       { answer: () => long },
       Effect.gen(function*() {
-        assert.strictEqual(textOf(yield* chunks({})), long)
+        assert.strictEqual(joinedText(yield* chunks({})), long)
       })
     )
   })
@@ -670,7 +670,7 @@ describe("LocalServer with options", () => {
     live(
       { answer: () => "word ".repeat(200_000) },
       Effect.gen(function*() {
-        const response = yield* streamOf("any")
+        const response = yield* postStream("any")
         const reads = Stream.mapEffect(Stream.take(response.stream, 2), () => Effect.delay(activeAnswers, "500 millis"))
         assert.deepStrictEqual(Array.from(yield* Stream.runCollect(reads)), [1, 1])
         yield* eventually(Effect.map(activeAnswers, (count) => count === 0))
@@ -685,7 +685,7 @@ describe("LocalServer with options", () => {
       Effect.gen(function*() {
         const texts = yield* Effect.forEach(
           Array.from({ length: many }, (_, index) => index),
-          (index) => Effect.flatMap(streamOf("any", `number ${index}`), (response) => response.text),
+          (index) => Effect.flatMap(postStream("any", `number ${index}`), (response) => response.text),
           { concurrency: "unbounded" }
         )
         assert.isTrue(texts.every((text) => text.endsWith("data: [DONE]\n\n")))

@@ -265,17 +265,17 @@ describe("ScriptedHttpClient", () => {
 
     it.effect("wait on the Clock of the fiber that reads them", () =>
       Effect.gen(function*() {
-        const seen: Array<string> = []
+        const received: Array<string> = []
         const fiber = yield* HttpClient.get(url).pipe(
           Effect.flatMap((response) =>
-            Stream.runForEach(Stream.decodeText(response.stream), (text) => Effect.sync(() => seen.push(text)))
+            Stream.runForEach(Stream.decodeText(response.stream), (text) => Effect.sync(() => received.push(text)))
           ),
           Effect.fork
         )
         yield* TestClock.adjust("9 seconds")
-        assert.deepStrictEqual(seen, ["a"])
+        assert.deepStrictEqual(received, ["a"])
         yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual(seen, ["a", "b"])
+        assert.deepStrictEqual(received, ["a", "b"])
         yield* Fiber.join(fiber)
       }).pipe(Effect.provide(layer([bytes(["a", delay("10 seconds"), "b"])]))))
 
@@ -290,13 +290,13 @@ describe("ScriptedHttpClient", () => {
     it.effect("fail with the cause of the reset after the earlier bytes", () =>
       Effect.gen(function*() {
         const response = yield* HttpClient.get(url)
-        const seen: Array<string> = []
+        const received: Array<string> = []
         const error = yield* response.stream.pipe(
           Stream.decodeText(),
-          Stream.runForEach((text) => Effect.sync(() => seen.push(text))),
+          Stream.runForEach((text) => Effect.sync(() => received.push(text))),
           Effect.flip
         )
-        assert.deepStrictEqual(seen, ["a"])
+        assert.deepStrictEqual(received, ["a"])
         assert.strictEqual(error._tag, "ResponseError")
         assert.strictEqual(error.reason, "Decode")
         assert.deepInclude(error.cause, { code: "ECONNRESET", errno: -104, syscall: "read", message: "gone" })
@@ -383,7 +383,7 @@ describe("ScriptedHttpClient", () => {
 
     it.effect("fail with any code, message or cause, or as fetch reports it", () =>
       Effect.gen(function*() {
-        const [dns, fetch, own] = yield* Effect.all([
+        const [dns, fetch, custom] = yield* Effect.all([
           Effect.flip(readText),
           Effect.flip(readText),
           Effect.flip(readText)
@@ -391,7 +391,7 @@ describe("ScriptedHttpClient", () => {
         assert.deepInclude(dns.cause, { code: "ENOTFOUND", syscall: "getaddrinfo", message: "no such host" })
         assert.strictEqual(String(fetch.cause), "TypeError: fetch failed")
         assert.deepInclude(fetch.cause, { message: "fetch failed" })
-        assert.strictEqual(own.cause, "own")
+        assert.strictEqual(custom.cause, "own")
       }).pipe(Effect.provide(layer([
         ScriptedHttpClient.connectionError({ code: "ENOTFOUND", message: "no such host" }),
         ScriptedHttpClient.connectionError({ as: "fetch" }),

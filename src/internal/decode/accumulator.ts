@@ -7,25 +7,25 @@ import { ChatResponse, type FinishReason, type Opaque, type Usage } from "../../
 import { asCount, asText, defined, itemsOf, type JsonRecord } from "../json.ts"
 import {
   anyChoice,
-  callsChoice,
   contentOf,
   finishReasonOf,
   firstChoice,
   functionCallOf,
   hasContent,
-  laterUsage,
-  longestName,
+  maxNameLength,
+  mergeUsage,
   reasoningOf,
   refusalOf,
   textOf,
   toFinishReason,
+  toolCallsChoice,
   toolCallsOf,
   usageOf
 } from "./chunk.ts"
 import { Members, sizeOf } from "./members.ts"
-import { finishOf, saysNothing } from "./response.ts"
-import { splitHalf } from "./sse.ts"
-import { make as makeThinkTags, type Piece } from "./thinkTags.ts"
+import { finishEvent, isEmpty } from "./response.ts"
+import { splitSurrogate } from "./sse.ts"
+import { make as makeThinkTags, type Segment } from "./thinkTags.ts"
 import { type OpenCall, ToolCalls } from "./toolCalls.ts"
 
 /** The server and the model of the request, and how the answer is read. */
@@ -38,14 +38,14 @@ export interface Options {
   readonly thinkTags: boolean
 }
 
-type Text = "text" | "reasoning" | "refusal"
+type TextKind = "text" | "reasoning" | "refusal"
 
 /** The state of one answer. Mutable: one answer has one reader. */
 export class Accumulator {
   readonly #options: Options
-  readonly #texts: Record<Text, string> = { text: "", reasoning: "", refusal: "" }
-  /** High surrogates at the ends of texts, held until their low surrogates arrive. */
-  readonly #halves: Record<Text, string> = { text: "", reasoning: "", refusal: "" }
+  readonly #texts: Record<TextKind, string> = { text: "", reasoning: "", refusal: "" }
+  /** High surrogates at the ends of texts, which wait for their low surrogates. */
+  readonly #surrogates: Record<TextKind, string> = { text: "", reasoning: "", refusal: "" }
   readonly #calls = new ToolCalls()
   readonly #members = new Members()
   readonly #thinkTags: ReturnType<typeof makeThinkTags> | undefined
@@ -60,12 +60,12 @@ export class Accumulator {
   #hasDeltas = false
   #hasChoice = false
   #choiceIndex: number | undefined
-  #choices: "unknown" | "first" | "counting" = "unknown"
-  /** A first choice whose index is not 0, held until the next chunk shows whether it is the answer. */
-  #early: JsonRecord | undefined
-  #reasoningIn: "field" | "tags" | undefined
-  /** Reasoning from a second place (a field or tags), which usually repeats the first. */
-  #repeated = ""
+  #choiceMode: "unknown" | "first" | "counting" = "unknown"
+  /** A first choice whose index is not 0. The next chunk shows whether it is the answer. */
+  #pendingChoice: JsonRecord | undefined
+  #reasoningSource: "field" | "tags" | undefined
+  /** Reasoning from the other source (a field or tags), which usually repeats the reasoning of the first source. */
+  #repeatedReasoning = ""
   #size = 0
 
   constructor(options: Options) {
@@ -78,7 +78,7 @@ export class Accumulator {
     return Boolean(this.#rawFinishReason)
   }
 
-  /** Whether there was a choice, even an empty one. Without one there is no answer. */
+  /** Whether a choice has arrived, even an empty one. Without one there is no answer. */
   get hasChoice(): boolean {
     return this.#hasChoice
   }
@@ -96,25 +96,25 @@ export class Accumulator {
   /** The approximate size of the answer so far, in characters. */
   get size(): number {
     // A few members and calls are free, however small the limit is.
-    const free = 2 ** 14
-    return this.#size + Math.max(0, this.#members.size + this.#calls.contentSize - free)
+    const freeSize = 2 ** 14
+    return this.#size + Math.max(0, this.#members.size + this.#calls.contentSize - freeSize)
   }
 
   /** Adds a chunk or a document, and appends its events to `out`. */
   add(chunk: JsonRecord, isDocument: boolean, out: Array<ChatEvent>): void {
-    this.#id ||= asText(chunk["id"])?.slice(0, longestName) ?? ""
-    this.#model ||= asText(chunk["model"])?.slice(0, longestName) ?? ""
+    this.#id ||= asText(chunk["id"])?.slice(0, maxNameLength) ?? ""
+    this.#model ||= asText(chunk["model"])?.slice(0, maxNameLength) ?? ""
     this.#members.addChunk(chunk)
     const choice = this.#choose(chunk, isDocument, out)
     const usage = usageOf(chunk, choice)
     if (choice !== undefined) {
       this.#hasChoice = true
       this.#addChoice(choice, isDocument, out)
-      const more = isDocument && this.#calls.size === 0 ? callsChoice(chunk, choice) : undefined
-      if (more !== undefined) this.#addChoice(more, isDocument, out)
+      const callsChoice = isDocument && this.#calls.size === 0 ? toolCallsChoice(chunk, choice) : undefined
+      if (callsChoice !== undefined) this.#addChoice(callsChoice, isDocument, out)
     }
     if (usage !== undefined) {
-      this.#usage = this.#usage === undefined ? usage : laterUsage(this.#usage, usage)
+      this.#usage = this.#usage === undefined ? usage : mergeUsage(this.#usage, usage)
       if (this.#hasBegun) out.push({ _tag: "UsageUpdate", usage: this.#usage })
     }
   }
@@ -127,32 +127,32 @@ export class Accumulator {
     if (out.length > before) this.#hasDeltas = true
   }
 
-  /** Handles the end of the body: a choice that was held back is the answer. */
+  /** Handles the end of the body: a pending choice is the answer. */
   end(out: Array<ChatEvent>): void {
-    this.#addEarlyChoice(out)
+    this.#addPendingChoice(out)
   }
 
-  /** Emits text that was held back, such as an incomplete tag or a high surrogate. */
+  /** Emits buffered text, such as an incomplete tag or a high surrogate. */
   flush(out: Array<ChatEvent>): void {
-    if (this.#thinkTags !== undefined) this.#addPieces(this.#thinkTags.end(), out)
-    const more = moreOf(this.#texts.reasoning.trim(), this.#repeated.trim())
-    if (more !== "") this.#emitText("reasoning", more, out)
-    this.#repeated = ""
+    if (this.#thinkTags !== undefined) this.#addSegments(this.#thinkTags.end(), out)
+    const missing = missingPart(this.#texts.reasoning.trim(), this.#repeatedReasoning.trim())
+    if (missing !== "") this.#emitText("reasoning", missing, out)
+    this.#repeatedReasoning = ""
     for (const kind of ["reasoning", "text", "refusal"] as const) {
-      const half = this.#halves[kind]
-      this.#halves[kind] = ""
-      if (half !== "") this.#appendText(kind, half, out)
+      const surrogate = this.#surrogates[kind]
+      this.#surrogates[kind] = ""
+      if (surrogate !== "") this.#appendText(kind, surrogate, out)
     }
     for (const call of this.#calls.open) {
-      const half = call.takeHalf()
-      if (half !== "") this.#emitCall(call, half, out)
+      const surrogate = call.takeSurrogate()
+      if (surrogate !== "") this.#emitCall(call, surrogate, out)
     }
   }
 
-  /** Emits text that was held back, then `Finish`. */
+  /** Emits buffered text, then `Finish`. */
   finish(out: Array<ChatEvent>): void {
     this.flush(out)
-    this.#emit(finishOf(this.response()), out)
+    this.#emit(finishEvent(this.response()), out)
   }
 
   /** The answer so far. `reason` replaces the server's finish reason if the answer is incomplete. */
@@ -179,7 +179,7 @@ export class Accumulator {
   /** The answer so far. Undefined if nothing has arrived. */
   partial(): ChatResponse | undefined {
     const response = this.response("error")
-    return saysNothing(response) && response.usage === undefined ? undefined : response
+    return isEmpty(response) && response.usage === undefined ? undefined : response
   }
 
   #opaque(hasExtra: boolean): Opaque | undefined {
@@ -202,41 +202,41 @@ export class Accumulator {
     const first = firstChoice(chunk)
     if (isDocument) return first ?? anyChoice(chunk)
     if (first !== undefined) {
-      if (this.#choices === "counting") return undefined
-      if (this.#choiceIndex !== undefined) this.#choices = "first"
+      if (this.#choiceMode === "counting") return undefined
+      if (this.#choiceIndex !== undefined) this.#choiceMode = "first"
       this.#choiceIndex = 0
-      this.#early = undefined
+      this.#pendingChoice = undefined
       return first
     }
-    const other = itemsOf(chunk["choices"]).length === 1 ? anyChoice(chunk) : undefined
-    return other === undefined || this.#choices === "first" ? undefined : this.#count(other, out)
+    const candidate = itemsOf(chunk["choices"]).length === 1 ? anyChoice(chunk) : undefined
+    return candidate === undefined || this.#choiceMode === "first" ? undefined : this.#chooseByIndex(candidate, out)
   }
 
-  #count(choice: JsonRecord, out: Array<ChatEvent>): JsonRecord | undefined {
+  #chooseByIndex(choice: JsonRecord, out: Array<ChatEvent>): JsonRecord | undefined {
     const index = asCount(choice["index"]) ?? 0
     const last = this.#choiceIndex
     if (last === undefined) {
       // The next chunk shows whether this is the answer or an alternative that arrived first.
       this.#choiceIndex = index
-      this.#early = choice
+      this.#pendingChoice = choice
       return undefined
     }
     const content = contentOf(choice, false, false) ?? {}
     const isEmpty = textOf(content) === undefined && !hasContent(choice["finish_reason"])
     if ((index !== last + 1 && (index !== last || last === 0)) || (last === 0 && isEmpty)) {
-      if (last === 0) this.#choices = "first"
+      if (last === 0) this.#choiceMode = "first"
       return undefined
     }
-    this.#choices = "counting"
+    this.#choiceMode = "counting"
     this.#choiceIndex = index
-    this.#addEarlyChoice(out)
+    this.#addPendingChoice(out)
     return choice
   }
 
-  /** Adds the choice that was held back. */
-  #addEarlyChoice(out: Array<ChatEvent>): void {
-    const choice = this.#early
-    this.#early = undefined
+  /** Adds the pending choice, if there is one. */
+  #addPendingChoice(out: Array<ChatEvent>): void {
+    const choice = this.#pendingChoice
+    this.#pendingChoice = undefined
     if (choice === undefined) return
     this.#hasChoice = true
     this.#addChoice(choice, false, out)
@@ -269,10 +269,10 @@ export class Accumulator {
     const refusal = refusalOf(delta)
     this.#size += (reasoning ?? "").length + (text ?? "").length + (refusal ?? "").length
     if (refusal !== undefined) this.#emitText("refusal", refusal, out)
-    for (const piece of toolCallsOf(delta)) {
-      const call = this.#calls.add(piece, isDocument)
+    for (const callDelta of toolCallsOf(delta)) {
+      const call = this.#calls.add(callDelta, isDocument)
       if (call === undefined) continue
-      this.#emitCall(call, call.toEncodable(piece.arguments), out)
+      this.#emitCall(call, call.toEncodable(callDelta.arguments), out)
     }
     const call = functionCallOf(delta)
     if (call === undefined) return
@@ -285,38 +285,38 @@ export class Accumulator {
 
   #addContent(text: string, out: Array<ChatEvent>): void {
     if (this.#thinkTags === undefined) this.#emitText("text", text, out)
-    else this.#addPieces(this.#thinkTags.push(text), out)
+    else this.#addSegments(this.#thinkTags.push(text), out)
   }
 
-  #addPieces(pieces: ReadonlyArray<Piece>, out: Array<ChatEvent>): void {
-    for (const piece of pieces) {
-      if (piece.isReasoning) this.#addReasoning("tags", piece.text, out)
-      else this.#emitText("text", piece.text, out)
+  #addSegments(segments: ReadonlyArray<Segment>, out: Array<ChatEvent>): void {
+    for (const segment of segments) {
+      if (segment.isReasoning) this.#addReasoning("tags", segment.text, out)
+      else this.#emitText("text", segment.text, out)
     }
   }
 
-  /** MiniMax sends its reasoning twice: in a field, and in tags within the text. Only the first place is emitted at once. */
-  #addReasoning(where: "field" | "tags", text: string, out: Array<ChatEvent>): void {
-    this.#reasoningIn ??= where
-    if (this.#reasoningIn === where) return this.#emitText("reasoning", text, out)
-    this.#repeated += text
+  /** MiniMax sends its reasoning twice: in a field, and in tags within the text. Only the first one is emitted at once. */
+  #addReasoning(source: "field" | "tags", text: string, out: Array<ChatEvent>): void {
+    this.#reasoningSource ??= source
+    if (this.#reasoningSource === source) return this.#emitText("reasoning", text, out)
+    this.#repeatedReasoning += text
   }
 
   /** Emits a text without the high surrogate at its end, which a consumer could not encode alone. */
-  #emitText(kind: Text, text: string, out: Array<ChatEvent>): void {
-    const { complete, half } = splitHalf(this.#halves[kind] + text)
-    this.#halves[kind] = half
+  #emitText(kind: TextKind, text: string, out: Array<ChatEvent>): void {
+    const { complete, surrogate } = splitSurrogate(this.#surrogates[kind] + text)
+    this.#surrogates[kind] = surrogate
     this.#appendText(kind, complete, out)
   }
 
-  #appendText(kind: Text, text: string, out: Array<ChatEvent>): void {
+  #appendText(kind: TextKind, text: string, out: Array<ChatEvent>): void {
     if (text === "") return
     this.#texts[kind] += text
     this.#emit({ _tag: tags[kind], text }, out)
   }
 
-  #emitCall({ id, name, place }: OpenCall, text: string, out: Array<ChatEvent>): void {
-    this.#emit({ _tag: "ToolCallDelta", index: place, id, name, arguments: text }, out)
+  #emitCall({ id, name, position }: OpenCall, text: string, out: Array<ChatEvent>): void {
+    this.#emit({ _tag: "ToolCallDelta", index: position, id, name, arguments: text }, out)
   }
 
   /** Emits `Begin` before the first event, followed by the usage that arrived earlier. */
@@ -333,7 +333,7 @@ export class Accumulator {
 const tags = { text: "TextDelta", reasoning: "ReasoningDelta", refusal: "RefusalDelta" } as const
 
 /** The part of a repetition that the text lacks. Compares starts and ends only: a search could take quadratic time. */
-const moreOf = (text: string, repetition: string): string => {
+const missingPart = (text: string, repetition: string): string => {
   if (text.startsWith(repetition) || text.endsWith(repetition)) return ""
   return repetition.startsWith(text) ? repetition.slice(text.length) : repetition
 }

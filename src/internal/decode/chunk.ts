@@ -8,7 +8,7 @@ import type { FinishReason, Usage } from "../../ChatResponse.ts"
 import { asCount, asRecord, asString, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
 
 /** A delta of a tool call, with the server's index and id. */
-export interface ToolCallPiece {
+export interface ToolCallDelta {
   readonly index: number | undefined
   readonly id: string | undefined
   readonly name: string | undefined
@@ -30,7 +30,7 @@ export const firstChoice = (chunk: JsonRecord): JsonRecord | undefined =>
  * A second choice of a document with the tool calls of the same answer: Copilot splits Claude's answers this way. An
  * alternative answer (`n` above 1) has another index.
  */
-export const callsChoice = (document: JsonRecord, first: JsonRecord): JsonRecord | undefined =>
+export const toolCallsChoice = (document: JsonRecord, first: JsonRecord): JsonRecord | undefined =>
   itemsOf(document["choices"]).filter(isRecord).find((choice) =>
     choice !== first && isFirst(choice) && itemsOf(fieldsOf(choice["message"])["tool_calls"]).length > 0
   )
@@ -48,17 +48,18 @@ export const contentOf = (choice: JsonRecord, isDocument: boolean, hasDeltas: bo
   return text === undefined ? undefined : { content: text }
 }
 
-const envelopes = ["data", "result", "response", "output"]
+const envelopeNames = ["data", "result", "response", "output"]
 
 /** The completion in a document: some servers wrap it in a list, some gateways in an object. */
-export const documentOf = (value: unknown): unknown => {
+export const completionOf = (value: unknown): unknown => {
   const document: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value
   if (!isRecord(document) || Array.isArray(document["choices"])) return document
-  return envelopes.map((name) => fieldsOf(document[name])).find((inner) => Array.isArray(inner["choices"])) ?? document
+  return envelopeNames.map((name) => fieldsOf(document[name])).find((inner) => Array.isArray(inner["choices"])) ??
+    document
 }
 
 /** Joins the texts that `read` returns for the parts of a list. */
-const partsText = (parts: unknown, read: (part: JsonRecord) => string | undefined): string | undefined => {
+const joinParts = (parts: unknown, read: (part: JsonRecord) => string | undefined): string | undefined => {
   let text = ""
   for (const part of itemsOf(parts)) {
     if (isRecord(part)) text += read(part) ?? ""
@@ -66,26 +67,26 @@ const partsText = (parts: unknown, read: (part: JsonRecord) => string | undefine
   return asText(text)
 }
 
-const plainText = (part: JsonRecord): string | undefined => {
+const partText = (part: JsonRecord): string | undefined => {
   const type = part["type"]
   return type === "text" || type === "output_text" || type === undefined ? asText(part["text"]) : undefined
 }
 
 /** Mistral's `thinking` is a text or parts; Databricks' `reasoning` has a `summary` of parts. */
-const partThought = (part: JsonRecord): string | undefined => {
-  if (part["type"] === "thinking") return thoughtOf(part["thinking"])
+const partReasoning = (part: JsonRecord): string | undefined => {
+  if (part["type"] === "thinking") return reasoningText(part["thinking"])
   if (part["type"] !== "reasoning") return undefined
-  return thoughtOf(part["summary"]) ?? thoughtOf(part["reasoning"]) ?? asText(part["text"])
+  return reasoningText(part["summary"]) ?? reasoningText(part["reasoning"]) ?? asText(part["text"])
 }
 
-const thoughtMembers = ["text", "thinking", "content", "summary", "reasoning_text", "reasoningText"]
+const reasoningTextNames = ["text", "thinking", "content", "summary", "reasoning_text", "reasoningText"]
 
 /** Reasoning as a text, as an object with the text in it (Bedrock through gateways), or as a list of either. */
-const thoughtOf = (value: unknown, depth = 4): string | undefined => {
+const reasoningText = (value: unknown, depth = 4): string | undefined => {
   if (typeof value === "string") return asText(value)
   if (depth === 0) return undefined
-  if (isRecord(value)) return first(thoughtMembers, (name) => thoughtOf(value[name], depth - 1))
-  return asText(itemsOf(value).map((item) => thoughtOf(item, depth - 1) ?? "").join(""))
+  if (isRecord(value)) return first(reasoningTextNames, (name) => reasoningText(value[name], depth - 1))
+  return asText(itemsOf(value).map((item) => reasoningText(item, depth - 1) ?? "").join(""))
 }
 
 /** The text in a delta. */
@@ -93,11 +94,11 @@ export const textOf = (delta: JsonRecord): string | undefined => {
   const content = delta["content"]
   if (typeof content === "string") return asText(content)
   const parts = isRecord(content) ? [content] : itemsOf(content)
-  return partsText(parts.map((part) => typeof part === "string" ? { text: part } : part), plainText)
+  return joinParts(parts.map((part) => typeof part === "string" ? { text: part } : part), partText)
 }
 
 /** The text of an entry of OpenRouter's `reasoning_details`. Encrypted entries have none. */
-const detail = (part: JsonRecord): string | undefined => asText(part["text"]) ?? asText(part["summary"])
+const detailText = (part: JsonRecord): string | undefined => asText(part["text"]) ?? asText(part["summary"])
 
 /** The members that hold reasoning. */
 export const reasoningNames: ReadonlyArray<string> = [
@@ -111,38 +112,38 @@ export const reasoningNames: ReadonlyArray<string> = [
 
 /** The reasoning in a delta. Some servers repeat it under a second name, so only the first non-empty member is read. */
 export const reasoningOf = (delta: JsonRecord): string | undefined =>
-  first(reasoningNames, (name) => thoughtOf(delta[name])) ??
-    partsText(delta["content"], partThought) ??
-    partsText(delta["reasoning_details"], detail) ??
-    partsText(delta["thinking_blocks"], (block) => asText(block["thinking"]))
+  first(reasoningNames, (name) => reasoningText(delta[name])) ??
+    joinParts(delta["content"], partReasoning) ??
+    joinParts(delta["reasoning_details"], detailText) ??
+    joinParts(delta["thinking_blocks"], (block) => asText(block["thinking"]))
 
 /** The refusal in a delta. */
 export const refusalOf = (delta: JsonRecord): string | undefined =>
   asText(delta["refusal"]) ??
-    partsText(delta["content"], (part) => part["type"] === "refusal" ? asText(part["refusal"]) : undefined)
+    joinParts(delta["content"], (part) => part["type"] === "refusal" ? asText(part["refusal"]) : undefined)
 
 /** Text unchanged, other values as JSON. Throws for a value that is nested too deeply. */
-const argumentsOf = (value: unknown): string => {
+const toArgumentsText = (value: unknown): string => {
   if (typeof value === "string") return value
   return value === null || value === undefined ? "" : JSON.stringify(value)
 }
 
 const callMembers = new Set(["index", "id", "type", "function", "custom", "name", "arguments", "parameters", "input"])
 
-const pieceOf = (call: JsonRecord): ToolCallPiece => {
+const toToolCallDelta = (call: JsonRecord): ToolCallDelta => {
   const fn = asRecord(call["function"]) ?? asRecord(call["custom"]) ?? call
   const extra = Object.entries(call).filter(([name, value]) => !callMembers.has(name) && hasContent(value))
   return {
     index: asCount(call["index"]),
-    id: asText(typeof call["id"] === "number" ? String(call["id"]) : call["id"])?.slice(0, longestName),
-    name: asText(fn["name"])?.slice(0, longestName),
-    arguments: argumentsOf(fn["arguments"] ?? fn["parameters"] ?? fn["input"]),
+    id: asText(typeof call["id"] === "number" ? String(call["id"]) : call["id"])?.slice(0, maxNameLength),
+    name: asText(fn["name"])?.slice(0, maxNameLength),
+    arguments: toArgumentsText(fn["arguments"] ?? fn["parameters"] ?? fn["input"]),
     extra: extra.length === 0 ? undefined : Object.fromEntries(extra)
   }
 }
 
-/** The maximum number of characters that are kept of an id, a name or a finish reason. */
-export const longestName = 1024
+/** The maximum length of an id, a name or a finish reason, in characters. The rest is dropped. */
+export const maxNameLength = 1024
 
 /** Whether a value is more than null, an empty text, an empty list or an empty object. */
 export const hasContent = (value: unknown): boolean =>
@@ -151,17 +152,17 @@ export const hasContent = (value: unknown): boolean =>
     : value !== null && value !== undefined && value !== ""
 
 /** The tool calls in a delta: a list, or a single one. */
-export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallPiece> => {
+export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallDelta> => {
   const calls = delta["tool_calls"]
-  return (isRecord(calls) ? [calls] : itemsOf(calls)).filter(isRecord).map(pieceOf)
+  return (isRecord(calls) ? [calls] : itemsOf(calls)).filter(isRecord).map(toToolCallDelta)
 }
 
 /** The deprecated `function_call` in a delta. */
-export const functionCallOf = (delta: JsonRecord): ToolCallPiece | undefined => {
-  const call = asRecord(delta["function_call"])
+export const functionCallOf = (content: JsonRecord): ToolCallDelta | undefined => {
+  const call = asRecord(content["function_call"])
   if (call === undefined) return undefined
-  const piece = pieceOf(call)
-  return piece.name === undefined && piece.arguments === "" ? undefined : piece
+  const delta = toToolCallDelta(call)
+  return delta.name === undefined && delta.arguments === "" ? undefined : delta
 }
 
 /** The members of a chunk that contain usage. Some gateways to Gemini keep its names. */
@@ -175,24 +176,24 @@ export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usag
 }
 
 /** Combines an earlier and a later usage of one answer: some servers send input and output counts in separate chunks. */
-export const laterUsage = (before: Usage, usage: Usage): Usage => {
-  const { cachedTokens, inputTokens } = usage.inputTokens === 0 ? before : usage
-  const { outputTokens, reasoningTokens } = usage.outputTokens === 0 ? before : usage
-  if (inputTokens === usage.inputTokens && outputTokens === usage.outputTokens) return usage
+export const mergeUsage = (earlier: Usage, later: Usage): Usage => {
+  const { cachedTokens, inputTokens } = later.inputTokens === 0 ? earlier : later
+  const { outputTokens, reasoningTokens } = later.outputTokens === 0 ? earlier : later
+  if (inputTokens === later.inputTokens && outputTokens === later.outputTokens) return later
   return {
-    ...(usage.totalTokens === 0 ? before : usage),
+    ...(later.totalTokens === 0 ? earlier : later),
     inputTokens,
     cachedTokens,
     outputTokens,
     reasoningTokens,
-    totalTokens: Math.max(before.totalTokens, usage.totalTokens, inputTokens + outputTokens)
+    totalTokens: Math.max(earlier.totalTokens, later.totalTokens, inputTokens + outputTokens)
   }
 }
 
 /** The server's finish reason of a choice: a text, or an object with a `type` in SGLang's own protocol. */
 export const finishReasonOf = (choice: JsonRecord): string | undefined => {
   const reason = choice["finish_reason"]
-  return asString(isRecord(reason) ? reason["type"] : reason)?.slice(0, longestName)
+  return asString(isRecord(reason) ? reason["type"] : reason)?.slice(0, maxNameLength)
 }
 
 /**
@@ -204,12 +205,12 @@ export const plainTextOf = (chunk: JsonRecord): string | undefined => {
   const delta = asRecord(choice?.["delta"])
   const reason = choice && asText(finishReasonOf(choice))
   if (choice === undefined || delta === undefined || (reason !== undefined && reason !== "null")) return undefined
-  const hasMore =
+  const hasOtherContent =
     Object.entries(delta).some(([name, value]) =>
       name !== "content" && typeof value === "object" && hasContent(value)
     ) || hasContent(choice["logprobs"]) || usageOf(chunk, choice) !== undefined ||
     reasoningOf(delta) !== undefined || refusalOf(delta) !== undefined
-  return hasMore ? undefined : asText(delta["content"])
+  return hasOtherContent ? undefined : asText(delta["content"])
 }
 
 const countOf = (fields: unknown, ...names: ReadonlyArray<string>): number | undefined =>
@@ -218,20 +219,21 @@ const countOf = (fields: unknown, ...names: ReadonlyArray<string>): number | und
 const toUsage = (raw: JsonRecord): Usage => {
   const input = countOf(raw, "prompt_tokens", "input_tokens", "promptTokenCount") ?? 0
   // Gemini's count of candidate tokens does not include thoughts.
-  const thoughts = countOf(raw, "thoughtsTokenCount") ?? 0
+  const thoughtTokens = countOf(raw, "thoughtsTokenCount") ?? 0
   const outputTokens = countOf(raw, "completion_tokens", "output_tokens") ??
-    (countOf(raw, "candidatesTokenCount") ?? 0) + thoughts
+    (countOf(raw, "candidatesTokenCount") ?? 0) + thoughtTokens
   const total = countOf(raw, "total_tokens", "totalTokenCount")
   const inputDetails = asRecord(raw["prompt_tokens_details"]) ?? raw["input_tokens_details"]
   const outputDetails = asRecord(raw["completion_tokens_details"]) ?? raw["output_tokens_details"]
-  const reasoningTokens = countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ?? thoughts
-  const read = countOf(inputDetails, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens") ??
+  const reasoningTokens = countOf(outputDetails, "reasoning_tokens") ?? countOf(raw, "reasoning_tokens") ??
+    thoughtTokens
+  const cacheRead = countOf(inputDetails, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens") ??
     countOf(raw, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "cachedContentTokenCount") ?? 0
-  const cached = read + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
+  const cacheTotal = cacheRead + (countOf(raw, "cache_creation_input_tokens", "cache_write_input_tokens") ?? 0)
   // Anthropic's input tokens exclude cached ones, and some gateways forward that count. OpenAI's include them.
-  const isAnthropic = "cache_read_input_tokens" in raw && (read > input || !("prompt_tokens" in raw))
-  const excludesCached = cached > 0 && (isAnthropic || total === input + outputTokens + cached)
-  const inputTokens = excludesCached ? input + cached : input
+  const isAnthropic = "cache_read_input_tokens" in raw && (cacheRead > input || !("prompt_tokens" in raw))
+  const excludesCached = cacheTotal > 0 && (isAnthropic || total === input + outputTokens + cacheTotal)
+  const inputTokens = excludesCached ? input + cacheTotal : input
   // xAI's output tokens exclude reasoning.
   const sum = inputTokens + outputTokens + (reasoningTokens > outputTokens ? reasoningTokens : 0)
   return {
@@ -239,7 +241,7 @@ const toUsage = (raw: JsonRecord): Usage => {
     outputTokens,
     totalTokens: total === undefined ? sum : excludesCached ? Math.max(total, inputTokens + outputTokens) : total,
     reasoningTokens,
-    cachedTokens: read,
+    cachedTokens: cacheRead,
     estimated: false,
     raw
   }
@@ -272,18 +274,18 @@ const finishReasons: ReadonlyArray<readonly [FinishReason, string]> = [
 ]
 
 /** Other finish reasons that name a failure, by their first or last word. */
-const failure =
+const failureWord =
   /(?:^|_)(?:error|failure|failed|exception|exhausted|unavailable|overloaded|abort(?:ed)?|limited)$|^rate_limit/
 
 /** A reason in lower case with `_` between its words: `tool_use` for `toolUse`, `stop` for `FinishReason.STOP`. */
-const plainReason = (raw: string): string =>
+const normalizeReason = (raw: string): string =>
   // Gemini adds details after a colon: "content_filter: PROHIBITED_CONTENT".
   raw.replace(/:.*/s, "").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase().replace(/[^a-z\d]+/g, "_")
     .replace(/^_?(?:finish_reason_)?|_$/g, "")
 
 /** The {@link FinishReason} for a server's finish reason. */
 export const toFinishReason = (raw: string): FinishReason => {
-  const reason = plainReason(raw)
+  const reason = normalizeReason(raw)
   const known = finishReasons.find(([, names]) => names.split(/\s+/).includes(reason))?.[0]
-  return known ?? (failure.test(reason) ? "error" : "other")
+  return known ?? (failureWord.test(reason) ? "error" : "other")
 }

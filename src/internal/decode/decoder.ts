@@ -11,7 +11,7 @@ import { type ErrorInfo, fromBody, fromStreamData, isReport } from "../errors/er
 import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { serverName } from "../settings.ts"
 import { Accumulator } from "./accumulator.ts"
-import { documentOf, plainTextOf } from "./chunk.ts"
+import { completionOf, plainTextOf } from "./chunk.ts"
 import { JsonScanner, scan } from "./jsonScanner.ts"
 import * as Sse from "./sse.ts"
 import { Utf8 } from "./sse.ts"
@@ -40,10 +40,10 @@ export class Decoder {
   #isAtEventStart = false
   #document = ""
   /** Scans the document as it arrives. */
-  readonly #brackets: JsonScanner
-  #endsLine = false
+  readonly #scanner: JsonScanner
+  #endedWithLf = false
   /** Whether `#hasChunkPerLine` has decided. */
-  #linesChecked = false
+  #hasCheckedLines = false
   #size = 0
   #finished = false
 
@@ -57,7 +57,7 @@ export class Decoder {
       model: config.model,
       thinkTags: config.wire.thinkTags
     })
-    this.#brackets = new JsonScanner(config.maxBodySize, memberCount)
+    this.#scanner = new JsonScanner(config.maxBodySize, memberCount)
     this.#sse = Sse.make(config.maxEventSize)
     this.#template = Template.make(config.maxEventSize, (chunk) => mayBeError(chunk) ? undefined : plainTextOf(chunk))
   }
@@ -86,7 +86,7 @@ export class Decoder {
   push(bytes: Uint8Array, out: Array<ChatEvent>): Problem | undefined {
     this.#size += bytes.length
     if (this.#finished) return undefined
-    const problem = this.#text(this.#utf8.decode(bytes), out, false)
+    const problem = this.#readText(this.#utf8.decode(bytes), out, false)
     if (problem !== undefined || this.isDone || this.#answer.size <= this.#config.maxBodySize) return problem
     return malformed(`The answer is longer than ${this.#config.maxBodySize} characters`, "")
   }
@@ -94,20 +94,20 @@ export class Decoder {
   /** Handles the end of the body: emits `Finish`, or returns why the answer is incomplete. */
   end(out: Array<ChatEvent>): Problem | undefined {
     if (this.#finished) return undefined
-    const problem = this.#text(this.#utf8.end(), out, true)
+    const problem = this.#readText(this.#utf8.end(), out, true)
     if (problem !== undefined || this.isDone) return problem
     if (this.#mode === "document") return this.#readDocument(out) ?? this.finish(out)
     this.#mode = "events"
-    const last = this.#read(this.#sse.end(), out, true)
-    if (last !== undefined || this.isDone) return last
+    const lastProblem = this.#readEvents(this.#sse.end(), out, true)
+    if (lastProblem !== undefined || this.isDone) return lastProblem
     this.#answer.end(out)
     if (this.#answer.isFinished || (this.#config.wire.endOfStreamIsComplete && this.partial !== undefined)) {
       return this.finish(out)
     }
-    const outside = this.#stray(out, false)
-    if (outside !== undefined || this.#finished) return outside
+    const unparsedProblem = this.#readUnparsed(out, false)
+    if (unparsedProblem !== undefined || this.#finished) return unparsedProblem
     this.#answer.flush(out)
-    return this.partial === undefined ? empty : endless
+    return this.partial === undefined ? empty : unfinished
   }
 
   /** Ends the answer with `Finish`. A caller may do that if the answer {@link isComplete}. */
@@ -115,15 +115,17 @@ export class Decoder {
     this.#answer.end(out)
     const failure = this.#answer.failure
     if (failure !== undefined) return generationFailed(failure, this.#answer.failureMessage)
-    const outside = this.#mode === "events" && !this.#answer.isFinished ? this.#stray(out, true) : undefined
-    if (outside !== undefined || this.#finished) return outside
+    const unparsedProblem = this.#mode === "events" && !this.#answer.isFinished
+      ? this.#readUnparsed(out, true)
+      : undefined
+    if (unparsedProblem !== undefined || this.#finished) return unparsedProblem
     if (!this.#answer.hasChoice) return empty
     this.#finished = true
     this.#answer.finish(out)
     return undefined
   }
 
-  #text(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
+  #readText(text: string, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
     let rest = text
     if (this.#mode === "undecided") {
       // A byte order mark is white space as well.
@@ -131,13 +133,13 @@ export class Decoder {
       this.#document = ""
       this.#mode = this.#decide(rest, atEnd)
     }
-    if (this.#mode === "events") return this.#events(rest, out)
+    if (this.#mode === "events") return this.#decodeEvents(rest, out)
     this.#document += rest
     if (this.#mode === "document" && this.#hasChunkPerLine(rest)) {
       this.#mode = "events"
       const lines = this.#document
       this.#document = ""
-      return this.#events(lines, out)
+      return this.#decodeEvents(lines, out)
     }
     return this.#mode === "document" && this.#size > this.#config.maxBodySize
       ? malformed(`The answer is longer than ${this.#config.maxBodySize} bytes`, this.#document)
@@ -145,29 +147,29 @@ export class Decoder {
   }
 
   /** Whether the body has one chunk per line: its first line is an object, and another line starts like one. */
-  #hasChunkPerLine(more: string): boolean {
-    this.#brackets.read(more)
-    const isNext = more.includes("\n{") || (this.#endsLine && more.startsWith("{"))
-    if (more !== "") this.#endsLine = more.endsWith("\n")
-    if (!isNext || this.#linesChecked) return false
-    this.#linesChecked = true
+  #hasChunkPerLine(text: string): boolean {
+    this.#scanner.read(text)
+    const isNext = text.includes("\n{") || (this.#endedWithLf && text.startsWith("{"))
+    if (text !== "") this.#endedWithLf = text.endsWith("\n")
+    if (!isNext || this.#hasCheckedLines) return false
+    this.#hasCheckedLines = true
     const line = this.#document.slice(0, this.#document.indexOf("\n"))
-    return this.#brackets.excess === undefined && isRecord(parseJson(line)?.value)
+    return this.#scanner.excess === undefined && isRecord(parseJson(line)?.value)
   }
 
   #decide(text: string, atEnd: boolean): Mode {
     // Enough characters to tell a field's name from other text.
-    const longestField = 6
-    const start = text.slice(0, longestField)
+    const maxFieldLength = 6
+    const start = text.slice(0, maxFieldLength)
     if (start === "") return "undecided"
     if (/^[{["<]/.test(start)) return "document"
     if (this.#contentType()?.includes("event-stream") === true || Sse.fieldAtStart.test(start)) return "events"
-    return atEnd || start.length === longestField ? "document" : "undecided"
+    return atEnd || start.length === maxFieldLength ? "document" : "undecided"
   }
 
   /** Decodes events one by one: by the template if it matches, and otherwise in full. */
-  #events(text: string, out: Array<ChatEvent>): Problem | undefined {
-    const emit = (piece: string): void => this.#answer.addPlain(piece, out)
+  #decodeEvents(text: string, out: Array<ChatEvent>): Problem | undefined {
+    const emit = (content: string): void => this.#answer.addPlain(content, out)
     let at = 0
     while (at < text.length) {
       if (this.#isAtEventStart) at = this.#template.read(text, at, emit)
@@ -176,7 +178,7 @@ export class Decoder {
       const next = end === -1 ? text.length : end + 2
       const event = text.slice(at, next)
       const before = out.length
-      const problem = this.#read(this.#sse.push(event), out, false)
+      const problem = this.#readEvents(this.#sse.push(event), out, false)
       if (problem !== undefined || this.#finished) return problem
       if (this.#isAtEventStart && end !== -1 && out.length === before + 1) this.#template.learn(event)
       this.#isAtEventStart = end !== -1
@@ -185,13 +187,13 @@ export class Decoder {
     return undefined
   }
 
-  #read(
+  #readEvents(
     events: ReadonlyArray<Sse.ServerSentEvent>,
     out: Array<ChatEvent>,
     atEnd: boolean
   ): Problem | undefined {
     for (const event of events) {
-      const problem = this.#event(event, out, atEnd)
+      const problem = this.#readEvent(event, out, atEnd)
       if (problem !== undefined || this.#finished) return problem
     }
     return this.#sse.overflow()
@@ -199,31 +201,33 @@ export class Decoder {
       : undefined
   }
 
-  #event({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
+  #readEvent({ data, event }: Sse.ServerSentEvent, out: Array<ChatEvent>, atEnd: boolean): Problem | undefined {
     if (event !== undefined && errorName.test(event)) return reported(fromBody(data), data)
     if (isKeepAlive(data) || (event !== undefined && keepAliveName.test(event))) return undefined
     if (Sse.isDone(data)) return this.finish(out)
     // Gateways that wrap the events of another server can write `data: data: …`.
-    if (/^data: ?/.test(data)) return this.#event({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
+    if (/^data: ?/.test(data)) return this.#readEvent({ event, data: data.replace(/^(?:data: ?)+/, "") }, out, atEnd)
     // Shorter events cannot exceed a limit.
-    const shortest = 512
-    const excess = data.length > shortest ? scan(data, this.#config.maxEventSize, memberCount).excess : undefined
+    const minScannedLength = 512
+    const excess = data.length > minScannedLength
+      ? scan(data, this.#config.maxEventSize, memberCount).excess
+      : undefined
     if (excess !== undefined) return malformed(`An event of the answer ${excess}`, data)
     const parsed = parseJson(data)
     if (isReport(event, parsed?.value)) return undefined
-    if (parsed !== undefined) return this.#chunk(parsed.value, data, out)
+    if (parsed !== undefined) return this.#readChunk(parsed.value, data, out)
     const lines = data.split("\n")
-    return lines.length === 1 ? notJson(data, atEnd) : this.#eachLine(lines, event, out, atEnd)
+    return lines.length === 1 ? notJson(data, atEnd) : this.#readEachLine(lines, event, out, atEnd)
   }
 
   /** Some servers end events with one line break instead of two. Then each line is an event. */
-  #eachLine(
+  #readEachLine(
     lines: ReadonlyArray<string>,
     event: string | undefined,
     out: Array<ChatEvent>,
     atEnd: boolean
   ): Problem | undefined {
-    const problem = this.#read(lines.map((data) => ({ event, data })), out, atEnd)
+    const problem = this.#readEvents(lines.map((data) => ({ event, data })), out, atEnd)
     if (problem?._tag !== "Malformed") return problem
     // A gateway may write an error into an event that it could not complete.
     for (const line of lines) {
@@ -233,7 +237,7 @@ export class Decoder {
     return problem
   }
 
-  #chunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
+  #readChunk(value: unknown, data: string, out: Array<ChatEvent>): Problem | undefined {
     const text = value === null ? "" : asString(value)
     if (text !== undefined) {
       if (isKeepAlive(text)) return undefined
@@ -251,15 +255,15 @@ export class Decoder {
    * error. A document may also be a chunk that lost its `data:`, so it is a complete answer only if it has a finish reason
    * or the events have ended.
    */
-  #stray(out: Array<ChatEvent>, hasEnded: boolean): Problem | undefined {
-    const text = this.#sse.stray().trim()
-    if (text === "" || Sse.isCutField(text)) return undefined
+  #readUnparsed(out: Array<ChatEvent>, hasEnded: boolean): Problem | undefined {
+    const text = this.#sse.unparsedText().trim()
+    if (text === "" || Sse.isFieldPrefix(text)) return undefined
     if (this.partial === undefined) {
       this.#mode = "document"
       this.#document = text
-      this.#brackets.read(text)
+      this.#scanner.read(text)
       const isEnded = () => hasEnded || this.#answer.isFinished || this.#config.wire.endOfStreamIsComplete
-      return this.#readDocument(out) ?? (isEnded() ? this.finish(out) : endless)
+      return this.#readDocument(out) ?? (isEnded() ? this.finish(out) : unfinished)
     }
     const info = fromStreamData(parseJson(text)?.value)
     return info && reported(info, text)
@@ -268,7 +272,7 @@ export class Decoder {
   #readDocument(out: Array<ChatEvent>): Problem | undefined {
     const body = withoutDone(this.#document.trim())
     const isJson = /^[{[]/.test(body)
-    const excess = isJson ? this.#brackets.excess : undefined
+    const excess = isJson ? this.#scanner.excess : undefined
     if (excess !== undefined) return malformed(`The answer ${excess}`, body)
     const parsed = parseJson(body)
     if (parsed === undefined) {
@@ -276,21 +280,21 @@ export class Decoder {
         ? truncated("The answer is JSON that is cut off")
         : reported(fromBody(body, this.#contentType()), body)
     }
-    const value = documentOf(parsed.value)
+    const value = completionOf(parsed.value)
     if (itemsOf(fieldsOf(value)["choices"]).length === 0) {
       const info = fromStreamData(value) ?? fromBody(body, this.#contentType())
       return info.message === "" || !isRecord(value)
         ? malformed("The answer is not a completion", body)
         : reported(info, body)
     }
-    return this.#chunk(value, body, out)
+    return this.#readChunk(value, body, out)
   }
 }
 
 /** The document without a `[DONE]` after it. */
 const withoutDone = (body: string): string => {
-  const longestEnd = 64
-  const end = /\s*(?:data:\s*)?\[DONE\]\s*$/.exec(body.slice(-longestEnd))?.[0]
+  const maxEndLength = 64
+  const end = /\s*(?:data:\s*)?\[DONE\]\s*$/.exec(body.slice(-maxEndLength))?.[0]
   return end === undefined || !/^[{[]/.test(body) ? body : body.slice(0, -end.length).trimEnd()
 }
 
@@ -325,7 +329,7 @@ const originOf = (baseUrl: string): string => URL.canParse(baseUrl) ? new URL(ba
 
 const truncated = (message: string): Problem => ({ _tag: "Truncated", message, body: "" })
 
-const endless = truncated("The answer ended with neither a finish reason nor [DONE]")
+const unfinished = truncated("The answer ended with neither a finish reason nor [DONE]")
 
 const empty = truncated("The server sent an empty answer")
 

@@ -9,10 +9,10 @@ const backslash = 0x5c
 // Braces differ from brackets by one bit.
 const open = 0x7b
 const close = 0x7d
-const bit = 0x20
+const braceBit = 0x20
 
 /** The nesting of the members of a chunk, of its choice and of the message. */
-const outer = 4
+const memberDepth = 4
 
 /** The maximum nesting of the JSON of an answer. Parsers and Schemas recurse, and a stack is finite. */
 const maxDepth = 256
@@ -22,7 +22,7 @@ const indexOf = (text: string, character: string, from: number): number => {
   return at === -1 ? text.length : at
 }
 
-/** Scans one text. Takes linear time, however the text is split into pieces. */
+/** Scans one text, in one or more parts. Takes linear time, however the text is split. */
 export class JsonScanner {
   #isString = false
   #isEscaped = false
@@ -35,13 +35,13 @@ export class JsonScanner {
   /** Whether an object or a list has been opened and closed. */
   hasValue = false
 
-  readonly #most: number
+  readonly #maxCount: number
   readonly #memberCount: number
 
   /** `limit` is in characters. A key or a value costs a parser as much time as 100 characters. A few are always allowed. */
   constructor(limit = Infinity, memberCount = 1) {
     this.#memberCount = memberCount
-    this.#most = Math.max(2 ** 13, Math.floor(limit / 100))
+    this.#maxCount = Math.max(2 ** 13, Math.floor(limit / 100))
   }
 
   /** Reads from `from` to the end of a value or of the text. Returns the index after it. */
@@ -52,7 +52,7 @@ export class JsonScanner {
   /** Why the text should not be parsed: it is nested too deeply, or has too many values. Undefined if it may be parsed. */
   get excess(): string | undefined {
     if (this.deepest > maxDepth) return "is nested too deeply"
-    return this.count > this.#most ? `has more than ${this.#most} keys and values` : undefined
+    return this.count > this.#maxCount ? `has more than ${this.#maxCount} keys and values` : undefined
   }
 
   /** Reads the text until its end or until it exceeds a limit. */
@@ -71,14 +71,14 @@ export class JsonScanner {
   }
 
   /** Reads every character of an answer, so the state is in local variables, which are several times faster than members. */
-  #read(text: string, from: number, stops: boolean): number {
-    const most = this.#most
+  #read(text: string, from: number, stopsAfterValue: boolean): number {
+    const maxCount = this.#maxCount
     let isString = this.#isString
     let { count, deepest, depth, hasValue } = this
     let nextQuote = -1
     let nextBackslash = -1
     let at = this.#isEscaped && from < text.length ? from + 1 : from
-    for (; at < text.length && count <= most; at++) {
+    for (; at < text.length && count <= maxCount; at++) {
       const code = text.charCodeAt(at)
       if (isString) {
         if (code === quote) isString = false
@@ -91,15 +91,15 @@ export class JsonScanner {
         }
       } else if (code === quote) isString = true
       else if (code === comma) count++
-      else if (code === colon) count += depth > outer ? 1 : this.#memberCount
-      else if ((code | bit) === open) {
+      else if (code === colon) count += depth > memberDepth ? 1 : this.#memberCount
+      else if ((code | braceBit) === open) {
         count++
         hasValue = true
         if (++depth > deepest) deepest = depth
-        if (depth > maxDepth && !stops) break
-      } else if ((code | bit) === close) {
+        if (depth > maxDepth && !stopsAfterValue) break
+      } else if ((code | braceBit) === close) {
         depth--
-        if (stops && depth === 0) {
+        if (stopsAfterValue && depth === 0) {
           at++
           break
         }
@@ -126,44 +126,44 @@ export interface Values {
   /** The text before, between and after them. */
   readonly outside: string
   /** An object or a list at the end that is not closed. Empty if there is none. */
-  readonly open: string
+  readonly unclosed: string
 }
 
 /** Finds the objects and lists in a text, up to a maximum number. */
 export const valuesIn = (text: string): Values => {
-  const most = 2 ** 14
+  const maxValues = 2 ** 14
   const values: Array<string> = []
   let outside = ""
   let at = 0
   while (at < text.length) {
-    const start = firstBracket(text, at)
+    const start = indexOfBracket(text, at)
     outside += text.slice(at, start)
     if (start === text.length) break
     const scanner = new JsonScanner()
     at = scanner.readValue(text, start)
-    if (!scanner.isClosed || values.length === most) return { values, outside, open: text.slice(start) }
+    if (!scanner.isClosed || values.length === maxValues) return { values, outside, unclosed: text.slice(start) }
     values.push(text.slice(start, at))
   }
-  return { values, outside, open: "" }
+  return { values, outside, unclosed: "" }
 }
 
-/** The place of the first opening bracket, or the end of the text. */
-const firstBracket = (text: string, from: number): number => {
+/** The index of the first opening bracket, or the end of the text. */
+const indexOfBracket = (text: string, from: number): number => {
   let at = from
-  while (at < text.length && (text.charCodeAt(at) | bit) !== open) at++
+  while (at < text.length && (text.charCodeAt(at) | braceBit) !== open) at++
   return at
 }
 
 const escapes: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
 
 /** Escapes line breaks and tabs within strings, as JSON requires. Some models do not escape them. */
-export const withEscapes = (text: string): string => {
-  const longest = 2 ** 18
+export const escapeLineBreaks = (text: string): string => {
+  const maxLength = 2 ** 18
   const scanner = new JsonScanner()
   let at = 0
-  return text.length > longest ? text : text.replace(/[\n\r\t]/g, (character, place: number) => {
-    scanner.read(text.slice(at, place))
-    at = place
+  return text.length > maxLength ? text : text.replace(/[\n\r\t]/g, (character, index: number) => {
+    scanner.read(text.slice(at, index))
+    at = index
     return scanner.isInString ? escapes[character] ?? character : character
   })
 }

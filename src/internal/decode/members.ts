@@ -71,7 +71,7 @@ export class Members {
   }
 
   get extra(): JsonRecord | undefined {
-    return this.#extra.size === 0 ? undefined : recordOf(this.#extra)
+    return this.#extra.size === 0 ? undefined : toRecord(this.#extra)
   }
 
   /** The fields that must be sent back. Undefined if there are none. `text` is the text of the answer. */
@@ -82,7 +82,7 @@ export class Members {
     if (thinking.length > 0 && !fields.has("content")) {
       fields.set("content", [...thinking, ...(text === "" ? [] : [{ type: "text", text }])])
     }
-    return fields.size === 0 ? undefined : recordOf(fields)
+    return fields.size === 0 ? undefined : toRecord(fields)
   }
 
   /** Appends to a list, and replaces any other value. */
@@ -101,7 +101,7 @@ export class Members {
   #set(members: Map<string, unknown>, name: string, value: unknown): void {
     const before = members.get(name)
     if (value === before) return
-    this.size += sizeOf(value) - (before === undefined ? -name.length - newEntry : sizeOf(before))
+    this.size += sizeOf(value) - (before === undefined ? -name.length - entrySize : sizeOf(before))
     members.set(name, value)
   }
 
@@ -128,20 +128,20 @@ export class Members {
     if (isRecord(value)) this.#grow(this.#opaque, name, value)
   }
 
-  /** An opaque field may arrive in pieces, as objects or as text. */
+  /** An opaque field may arrive in deltas, as objects or as text. */
   #addOpaque(name: string, value: unknown): void {
     if (isRecord(value)) return this.#grow(this.#opaque, name, value)
     const before = this.#opaque.get(name)
     if (typeof value !== "string") this.#append(this.#opaque, name, value)
-    else this.#set(this.#opaque, name, typeof before === "string" ? extended(before, value) : value)
+    else this.#set(this.#opaque, name, typeof before === "string" ? joinOpaque(before, value) : value)
   }
 
-  /** Adds a piece of an object that arrives in pieces. */
-  #grow(members: Map<string, unknown>, name: string, piece: JsonRecord): void {
+  /** Adds a delta of an object that arrives in deltas. */
+  #grow(members: Map<string, unknown>, name: string, delta: JsonRecord): void {
     const before = members.get(name)
     const block = before instanceof Block ? before : new Block()
     members.set(name, block)
-    this.size += block.add(piece)
+    this.size += block.add(delta)
   }
 
   #addBlocks(name: string, value: unknown, isDocument: boolean): void {
@@ -163,8 +163,8 @@ export class Members {
   }
 }
 
-const recordOf = (members: ReadonlyMap<string, unknown>): JsonRecord =>
-  Object.fromEntries(Array.from(members, ([name, value]) => [name, valueOf(value)]))
+const toRecord = (members: ReadonlyMap<string, unknown>): JsonRecord =>
+  Object.fromEntries(Array.from(members, ([name, value]) => [name, plainValue(value)]))
 
 /** The blocks of a list that arrives in deltas. */
 class Blocks {
@@ -176,16 +176,16 @@ class Blocks {
    * Adds a delta, and returns by how many characters the list has grown. The delta continues the last block with its index
    * and type, or without an index the last block of the list; otherwise it starts a block.
    */
-  add(piece: JsonRecord): number {
-    const { index, type } = piece
+  add(delta: JsonRecord): number {
+    const { index, type } = delta
     const key = type === undefined ? index : JSON.stringify([index, type])
-    const open = index === undefined ? this.#list.at(-1) : this.#byIndex.get(key)
-    const block = open?.isContinuedBy(piece) === true ? open : new Block()
-    if (block !== open) {
+    const last = index === undefined ? this.#list.at(-1) : this.#byIndex.get(key)
+    const block = last?.isContinuedBy(delta) === true ? last : new Block()
+    if (block !== last) {
       this.#list.push(block)
       this.#byIndex.set(index, block).set(key, block)
     }
-    return block.add(piece) + (block === open ? 0 : newEntry)
+    return block.add(delta) + (block === last ? 0 : entrySize)
   }
 
   get value(): ReadonlyArray<JsonRecord> {
@@ -193,33 +193,33 @@ class Blocks {
   }
 }
 
-/** Members whose pieces are appended. Servers may repeat other members instead. */
-const readable = new Set(["text", "thinking", "summary", "transcript"])
+/** Members whose deltas are always appended. A text in another member may also be a repetition. */
+const appendedMembers = new Set(["text", "thinking", "summary", "transcript"])
 
-const isOpaquePiece = (name: string): boolean => name === "data" || opaqueName.test(name)
+const isOpaqueMember = (name: string): boolean => name === "data" || opaqueName.test(name)
 
-/** Appends a piece to an opaque text. A piece that repeats the text replaces it. */
-const extended = (before: string, piece: string): string =>
-  piece.length >= before.length && piece.startsWith(before) ? piece : before + piece
+/** Appends a delta to an opaque text. A delta that starts with the text so far replaces it. */
+const joinOpaque = (before: string, delta: string): string =>
+  delta.length >= before.length && delta.startsWith(before) ? delta : before + delta
 
-/** An object that arrives in pieces. It grows in place, so that a piece costs only its own length. */
+/** An object that arrives in deltas. It is mutable, so that adding a delta takes time in proportion to the delta alone. */
 export class Block {
   readonly #members = new Map<string, unknown>()
 
-  /** Whether a piece continues this object. */
-  isContinuedBy(piece: JsonRecord): boolean {
-    const { id: otherId, index, type } = piece
+  /** Whether a delta continues this object. */
+  isContinuedBy(delta: JsonRecord): boolean {
+    const { id: deltaId, index, type } = delta
     const id = this.#members.get("id")
-    return (type === undefined || this.#members.get("type") === type) && !(id && otherId && id !== otherId) &&
+    return (type === undefined || this.#members.get("type") === type) && !(id && deltaId && id !== deltaId) &&
       (index !== undefined || (!this.#members.get("signature") && this.#members.get("data") === undefined))
   }
 
-  /** Adds a piece, and returns by how much the object has grown, in characters. */
-  add(piece: JsonRecord): number {
+  /** Adds a delta, and returns by how many characters the object has grown. */
+  add(delta: JsonRecord): number {
     let growth = 0
-    for (const [name, value] of Object.entries(piece)) {
+    for (const [name, value] of Object.entries(delta)) {
       const before = this.#members.get(name)
-      if (before === undefined) growth += name.length + newEntry
+      if (before === undefined) growth += name.length + entrySize
       else if (!hasContent(value)) continue
       if (typeof before === "string" && typeof value === "string") {
         const joined = this.#joined(name, before, value)
@@ -230,27 +230,27 @@ export class Block {
       } else {
         growth += value === before ? 0 : sizeOf(value)
         const parts: Array<unknown> = Array.isArray(before) ? before : []
-        growth -= parts.length * newEntry
-        this.#members.set(name, Array.isArray(value) ? withParts(parts, value) : partOf(value))
-        growth += parts.length * newEntry
+        growth -= parts.length * entrySize
+        this.#members.set(name, Array.isArray(value) ? appendParts(parts, value) : toPart(value))
+        growth += parts.length * entrySize
       }
     }
     return growth
   }
 
-  #joined(name: string, before: string, piece: string): string {
-    // Equal pieces of audio are no repetition: they may be silence. Audio has no `type`, which blocks have.
+  #joined(name: string, before: string, delta: string): string {
+    // Equal deltas of audio are no repetition: they may be silence. Audio has no `type`, which blocks have.
     const isAudio = name === "data" && !this.#members.has("type")
-    if (readable.has(name) || isAudio) return before + piece
-    return isOpaquePiece(name) ? extended(before, piece) : piece
+    if (appendedMembers.has(name) || isAudio) return before + delta
+    return isOpaqueMember(name) ? joinOpaque(before, delta) : delta
   }
 
   get value(): JsonRecord {
-    return Object.fromEntries(Array.from(this.#members, ([name, value]) => [name, valueOf(value)]))
+    return Object.fromEntries(Array.from(this.#members, ([name, value]) => [name, plainValue(value)]))
   }
 }
 
-const partOf = (part: unknown): unknown => {
+const toPart = (part: unknown): unknown => {
   if (!isRecord(part)) return part
   const block = new Block()
   block.add(part)
@@ -258,28 +258,28 @@ const partOf = (part: unknown): unknown => {
 }
 
 /** Appends parts to a list. The first one may continue the last part of the list. */
-const withParts = (parts: Array<unknown>, more: ReadonlyArray<unknown>): Array<unknown> => {
+const appendParts = (parts: Array<unknown>, added: ReadonlyArray<unknown>): Array<unknown> => {
   const last = parts.at(-1)
-  more.forEach((part, at) => {
+  added.forEach((part, at) => {
     if (at === 0 && isRecord(part) && last instanceof Block && last.isContinuedBy(part)) last.add(part)
-    else parts.push(partOf(part))
+    else parts.push(toPart(part))
   })
   return parts
 }
 
-const valueOf = (value: unknown): unknown => {
+const plainValue = (value: unknown): unknown => {
   if (value instanceof Block) return value.value
-  return Array.isArray(value) ? value.map(valueOf) : value
+  return Array.isArray(value) ? value.map(plainValue) : value
 }
 
 /** The size that a member, block or call adds to its content, in characters: each takes time at the end of the answer. */
-export const newEntry = 256
+export const entrySize = 256
 
 /** The approximate memory of a value, in characters. */
 export const sizeOf = (value: unknown): number => {
-  const entry = 16
-  if (typeof value === "string") return entry + value.length
-  let size = entry
+  const valueSize = 16
+  if (typeof value === "string") return valueSize + value.length
+  let size = valueSize
   if (Array.isArray(value)) { for (const item of value) size += sizeOf(item) }
   else if (isRecord(value)) { for (const name in value) size += name.length + sizeOf(value[name]) }
   return size

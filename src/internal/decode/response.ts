@@ -52,17 +52,17 @@ export class PartialResponse {
 }
 
 /** Whether a response is empty. */
-export const saysNothing = ({ functionCall, reasoning, refusal, text, toolCalls }: ChatResponse): boolean =>
+export const isEmpty = ({ functionCall, reasoning, refusal, text, toolCalls }: ChatResponse): boolean =>
   text === "" && reasoning === "" && refusal === "" && toolCalls.length === 0 && functionCall === undefined
 
-/** The response with other values in some fields. */
-export const change = (
+/** A copy of the response with these fields replaced. */
+export const withFields = (
   response: ChatResponse,
   fields: Partial<ConstructorParameters<typeof ChatResponse>[0]>
 ): ChatResponse => ChatResponse.make(Object.assign({}, response, fields), true)
 
 /** The event that ends an answer, with the complete response. */
-export const finishOf = (response: ChatResponse): Finish => ({
+export const finishEvent = (response: ChatResponse): Finish => ({
   _tag: "Finish",
   reason: response.finishReason,
   rawReason: response.rawFinishReason,

@@ -11,57 +11,57 @@ import { asString, isRecord, type JsonRecord, parseJson } from "../json.ts"
 const probe = "effect-chat"
 
 /** Matches an event of one line. The group ends at the probable start of its text. */
-const opening = /^(data:[^\r\n]+?"content" *: *")[^\r\n]*\n\n$/
+const eventPattern = /^(data:[^\r\n]+?"content" *: *")[^\r\n]*\n\n$/
 
 /** The template of one answer. Mutable: one answer has one reader. */
 export interface Template {
   /** Emits the text of every matching event from `at` on, and returns the index of the first that does not match. */
-  readonly read: (text: string, at: number, emit: (piece: string) => void) => number
+  readonly read: (text: string, at: number, emit: (content: string) => void) => number
   /** Uses an event as the pattern for later ones. Patterns that never match are tried less and less often. */
   readonly learn: (event: string) => void
 }
 
 /** A template for one answer. `textOf` returns the text of a chunk that has only a text. */
 export const make = (maxEventSize: number, textOf: (chunk: JsonRecord) => string | undefined): Template => {
-  let before = ""
-  let after = ""
-  let hits = 0
-  let patience = 0
-  let pause = 0
+  let prefix = ""
+  let suffix = ""
+  let matchCount = 0
+  let pauseLength = 0
+  let pauseLeft = 0
 
   const read: Template["read"] = (text, at, emit) => {
-    if (before === "") return at
+    if (prefix === "") return at
     let next = at
-    while (isAt(text, next, before)) {
-      const begin = next + before.length
-      const end = text.indexOf("\"", begin)
-      if (end === -1 || end + after.length - next > maxEventSize || !isAt(text, end, after)) break
-      const piece = pieceOf(text, begin, end)
-      if (piece === undefined) break
-      if (piece !== "") emit(piece)
-      next = end + after.length
-      hits++
+    while (isAt(text, next, prefix)) {
+      const start = next + prefix.length
+      const end = text.indexOf("\"", start)
+      if (end === -1 || end + suffix.length - next > maxEventSize || !isAt(text, end, suffix)) break
+      const content = parseString(text, start, end)
+      if (content === undefined) break
+      if (content !== "") emit(content)
+      next = end + suffix.length
+      matchCount++
     }
     return next
   }
 
   const learn: Template["learn"] = (event) => {
-    const longestPattern = 4096
-    const longestPause = 1024
-    if (before !== "" && event.startsWith(before) && event.endsWith(after)) return
-    before = ""
-    if (pause-- > 0) return
-    patience = hits === 0 ? Math.min(longestPause, patience * 2 + 1) : 0
-    pause = patience
-    hits = 0
-    const start = event.length > longestPattern ? undefined : opening.exec(event)?.[1]
+    const maxPatternLength = 4096
+    const maxPause = 1024
+    if (prefix !== "" && event.startsWith(prefix) && event.endsWith(suffix)) return
+    prefix = ""
+    if (pauseLeft-- > 0) return
+    pauseLength = matchCount === 0 ? Math.min(maxPause, pauseLength * 2 + 1) : 0
+    pauseLeft = pauseLength
+    matchCount = 0
+    const start = event.length > maxPatternLength ? undefined : eventPattern.exec(event)?.[1]
     if (start === undefined) return
     const end = event.indexOf("\"", start.length)
     // This is the text of the chunk if `textOf` returns what replaces it.
     const chunk = parseJson(start.slice("data:".length) + probe + event.slice(end))?.value
     if (event.slice(start.length, end) === probe || !isRecord(chunk) || textOf(chunk) !== probe) return
-    before = copy(start)
-    after = copy(event.slice(end))
+    prefix = copy(start)
+    suffix = copy(event.slice(end))
   }
 
   return { read, learn }
@@ -74,16 +74,16 @@ const isAt = (text: string, at: number, part: string): boolean => text.slice(at,
 const copy = (text: string): string => asString(parseJson(JSON.stringify(text))?.value) ?? ""
 
 /** The text between two quotes of JSON. Undefined if it is not a JSON string. */
-const pieceOf = (text: string, begin: number, end: number): string | undefined => {
-  // Longer pieces are copied, because a slice of them keeps the complete chunk in memory.
-  const shortest = 13
-  return end - begin < shortest && isPlainText(text, begin, end)
-    ? text.slice(begin, end)
-    : asString(parseJson(text.slice(begin - 1, end + 1))?.value)
+const parseString = (text: string, start: number, end: number): string | undefined => {
+  // Longer strings are parsed, which copies them: a slice would keep the complete network chunk in memory.
+  const minParsedLength = 13
+  return end - start < minParsedLength && isPlainText(text, start, end)
+    ? text.slice(start, end)
+    : asString(parseJson(text.slice(start - 1, end + 1))?.value)
 }
 
-const isPlainText = (text: string, begin: number, end: number): boolean => {
-  for (let at = begin; at < end; at++) {
+const isPlainText = (text: string, start: number, end: number): boolean => {
+  for (let at = start; at < end; at++) {
     const code = text.charCodeAt(at)
     // A control character or a backslash.
     if (code < 0x20 || code === 0x5c) return false

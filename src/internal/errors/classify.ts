@@ -13,8 +13,8 @@ import {
   badRequest,
   contentFilter,
   contextLength,
-  modelIsNot,
   modelMissing,
+  modelNotFoundText,
   overloaded,
   permanentFault,
   permission,
@@ -39,7 +39,7 @@ export type ErrorClass =
   | typeof ChatError.QuotaError
   | typeof ChatError.ServerError
 
-/** What the rules match: the names and texts of the error and of its upstream errors. */
+/** The names and texts of an error and of its upstream errors, which the rules match. */
 interface Facts {
   readonly names: ReadonlyArray<string>
   readonly text: string
@@ -63,11 +63,11 @@ const factsOf = (info: ErrorInfo): Facts => {
   }
 }
 
-const named = (facts: Facts, pattern: RegExp): boolean => facts.names.some((name) => pattern.test(name))
+const matchesName = (facts: Facts, pattern: RegExp): boolean => facts.names.some((name) => pattern.test(name))
 
-const worded = (facts: Facts, rule: Rule): boolean => rule.words.test(facts.words)
+const matchesWords = (facts: Facts, rule: Rule): boolean => rule.words.test(facts.words)
 
-const says = (facts: Facts, rule: Rule): boolean => named(facts, rule.names) || worded(facts, rule)
+const matchesRule = (facts: Facts, rule: Rule): boolean => matchesName(facts, rule.names) || matchesWords(facts, rule)
 
 /** The HTTP status, or inside a 200 the status in the body. */
 const effectiveStatus = (status: number | undefined, info: ErrorInfo): number | undefined =>
@@ -78,37 +78,39 @@ const effectiveStatus = (status: number | undefined, info: ErrorInfo): number | 
 const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boolean => {
   if (status === 402) return true
   // Alibaba calls its tokens-per-minute limit `insufficient_quota` too; Google names the quota in a hint.
-  const perMinute = /(?<!free )allocated quota exceeded/i.test(facts.text) ||
-    (named(facts, /per(minute|second)/) && !named(facts, /perday/))
-  if (perMinute) return false
+  const isPerMinute = /(?<!free )allocated quota exceeded/i.test(facts.text) ||
+    (matchesName(facts, /per(minute|second)/) && !matchesName(facts, /perday/))
+  if (isPerMinute) return false
   // Google's free tier lists metrics whose limit is 0: a retry cannot help.
-  if (named(facts, quota.names) || /\bquota exceeded\b.*\blimit: 0\b(?![.,]?\d)/i.test(facts.text)) {
+  if (matchesName(facts, quota.names) || /\bquota exceeded\b.*\blimit: 0\b(?![.,]?\d)/i.test(facts.text)) {
     return true
   }
-  // "Add a payment method to raise your rate limit" is advice. A server that states a wait will accept the account later.
-  const passing = named(facts, /ratelimit|throttl|limitrequests|(request|token)quotaexceeded/)
-  return !passing && worded(facts, quota) && retryAfterFromInfo(info, 0) === undefined
+  // "Add a payment method to raise your rate limit" is advice. If the error has a wait, the account can be used after it.
+  const isThrottled = matchesName(facts, /ratelimit|throttl|limitrequests|(request|token)quotaexceeded/)
+  return !isThrottled && matchesWords(facts, quota) && retryAfterFromInfo(info, 0) === undefined
 }
 
 const isContextLength = (facts: Facts, status: number | undefined): boolean => {
-  if (named(facts, contextLength.names)) {
+  if (matchesName(facts, contextLength.names)) {
     return true
   }
   // A cache that the server's requests share is full: the same request can succeed later.
   if ((status === undefined || status >= 500) && sharedCacheFull.test(facts.words)) return false
   // A single request that exceeds a tokens-per-minute limit must be shorter: a retry cannot help.
-  const guarded = status === 413 ? false : throttling.test(facts.words) || named(facts, rateLimit.names)
-  return status !== 429 && !guarded && worded(facts, contextLength)
+  const isThrottled = status === 413 ? false : throttling.test(facts.words) || matchesName(facts, rateLimit.names)
+  return status !== 429 && !isThrottled && matchesWords(facts, contextLength)
 }
 
-const byStatus = (status: number | undefined, facts: Facts): ErrorClass => {
+const classOfStatus = (status: number | undefined, facts: Facts): ErrorClass => {
   if (status === undefined) {
-    return says(facts, badRequest) && !named(facts, serverFault) ? ChatError.InvalidRequestError : ChatError.ServerError
+    return matchesRule(facts, badRequest) && !matchesName(facts, serverFault)
+      ? ChatError.InvalidRequestError
+      : ChatError.ServerError
   }
   if (status === 408 || status === 409 || status === 425 || status >= 498) {
     return ChatError.ServerError
   }
-  return named(facts, overloaded) ? ChatError.ServerError : ChatError.InvalidRequestError
+  return matchesName(facts, overloaded) ? ChatError.ServerError : ChatError.InvalidRequestError
 }
 
 /**
@@ -119,20 +121,20 @@ const byStatus = (status: number | undefined, facts: Facts): ErrorClass => {
 export const classify = (httpStatus: number | undefined, info: ErrorInfo): ErrorClass => {
   const status = effectiveStatus(httpStatus, info)
   const facts = factsOf(info)
-  // A 5xx is retried unless a code, or the wording of a context overflow, shows that a retry cannot help.
-  const fault = status !== undefined && status >= 498
-  const clear = (rule: Rule) => fault ? named(facts, rule.names) : says(facts, rule)
+  // For a 5xx only codes count, and the words of a context overflow or a permanent fault: other 5xx errors are retried.
+  const isFault = status !== undefined && status >= 498
+  const applies = (rule: Rule) => isFault ? matchesName(facts, rule.names) : matchesRule(facts, rule)
 
-  if (status !== 429 && status !== 402 && clear(contentFilter)) {
+  if (status !== 429 && status !== 402 && applies(contentFilter)) {
     return ChatError.ContentFilterError
   }
-  if (fault ? named(facts, quota.names) : isQuota(facts, info, status)) {
+  if (isFault ? matchesName(facts, quota.names) : isQuota(facts, info, status)) {
     return ChatError.QuotaError
   }
   if (isContextLength(facts, status)) {
     return ChatError.ContextLengthError
   }
-  if ((fault || status === undefined) && permanentFault.test(facts.words)) {
+  if ((isFault || status === undefined) && permanentFault.test(facts.words)) {
     return ChatError.InvalidRequestError
   }
   if (status === 429) {
@@ -140,29 +142,31 @@ export const classify = (httpStatus: number | undefined, info: ErrorInfo): Error
   }
   if (status === 401 || status === 407) {
     // OpenCode's type is `ModelError`, which other servers use for a failure of the model.
-    return named(facts, modelMissing.names) || named(facts, /^modelerror$/)
+    return matchesName(facts, modelMissing.names) || matchesName(facts, /^modelerror$/)
       ? ChatError.NotFoundError
-      : worded(facts, permission)
+      : matchesWords(facts, permission)
       ? ChatError.PermissionError
       : ChatError.AuthenticationError
   }
   if (status === 404 || status === 410) {
     return ChatError.NotFoundError
   }
-  if (status === 451 || (status === 403 && worded(facts, permission))) {
+  if (status === 451 || (status === 403 && matchesWords(facts, permission))) {
     return ChatError.PermissionError
   }
-  if (status !== 413 && clear(rateLimit)) {
+  if (status !== 413 && applies(rateLimit)) {
     return ChatError.RateLimitError
   }
-  if ((clear(modelMissing) || (!fault && modelIsNot.test(facts.text))) && !worded(facts, permission)) {
+  if (
+    (applies(modelMissing) || (!isFault && modelNotFoundText.test(facts.text))) && !matchesWords(facts, permission)
+  ) {
     return ChatError.NotFoundError
   }
-  if (!fault && says(facts, permission) && !worded(facts, authentication)) {
+  if (!isFault && matchesRule(facts, permission) && !matchesWords(facts, authentication)) {
     return ChatError.PermissionError
   }
-  if (!fault && says(facts, authentication)) {
+  if (!isFault && matchesRule(facts, authentication)) {
     return ChatError.AuthenticationError
   }
-  return status === 403 ? ChatError.PermissionError : byStatus(status, facts)
+  return status === 403 ? ChatError.PermissionError : classOfStatus(status, facts)
 }

@@ -17,8 +17,8 @@ export const details = {
   cause: Schema.optional(Schema.Defect)
 }
 
-/** The fields of every error, and more. A function, so that bundlers can drop the errors that a program does not use. */
-export const detailsAnd = <Fields extends Schema.Struct.Fields>(fields: Fields): typeof details & Fields => ({
+/** These fields and those of every error. A function, so that bundlers can drop the errors that a program does not use. */
+export const withDetails = <Fields extends Schema.Struct.Fields>(fields: Fields): typeof details & Fields => ({
   ...details,
   ...fields
 })

@@ -7,7 +7,7 @@
  */
 import * as Sse from "../decode/sse.ts"
 import { asArray, fieldsOf, first, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
-import { firstOf, label, longestText, nonEmpty, recordsOf } from "./fields.ts"
+import { firstField, label, maxTextLength, nonEmpty, recordsOf } from "./fields.ts"
 import { textOfPage } from "./markup.ts"
 import { datesIn, retryDelayIn } from "./waitFields.ts"
 
@@ -34,16 +34,16 @@ export const layersOf = (info: ErrorInfo): ReadonlyArray<ErrorInfo> =>
   info.upstream === undefined ? [info] : [info, ...layersOf(info.upstream)]
 
 /** The remaining depth and number of values that may be read. Real errors stay below the limits. */
-interface Visit {
+interface ReadBudget {
   readonly depth: number
-  readonly values: { left: number }
+  readonly values: { remaining: number }
 }
 
-const begin = (): Visit => ({ depth: 6, values: { left: 2_000 } })
+const newBudget = (): ReadBudget => ({ depth: 6, values: { remaining: 2_000 } })
 
-const deeper = ({ depth, values }: Visit): Visit => ({ depth: depth - 1, values })
+const nested = ({ depth, values }: ReadBudget): ReadBudget => ({ depth: depth - 1, values })
 
-const isOver = ({ depth, values }: Visit): boolean => depth <= 0 || values.left-- <= 0
+const isExhausted = ({ depth, values }: ReadBudget): boolean => depth <= 0 || values.remaining-- <= 0
 
 // In order of precedence.
 const messageKeys =
@@ -58,15 +58,15 @@ const statusKeys = "status_code statusCode raw_status_code http_status http_stat
 // Gateways that answer { success, data } put their errors there as well.
 const wrapperKeys = ["data", "result", "response"]
 
-const isSomething = <A>(value: A | undefined): value is A => value !== undefined
+const isDefined = <A>(value: A | undefined): value is A => value !== undefined
 
-const messageIn = (value: unknown, visit: Visit = begin()): string | undefined => {
-  if (isOver(visit)) return undefined
-  if (Array.isArray(value)) return firstItem(value, visit, messageIn)
+const messageIn = (value: unknown, budget: ReadBudget = newBudget()): string | undefined => {
+  if (isExhausted(budget)) return undefined
+  if (Array.isArray(value)) return firstItem(value, budget, messageIn)
   if (!isRecord(value)) return nonEmpty(value)
   let phrase: string | undefined
-  const message = firstOf(value, messageKeys, (field) => {
-    const text = field === undefined ? undefined : messageIn(field, deeper(visit))
+  const message = firstField(value, messageKeys, (field) => {
+    const text = field === undefined ? undefined : messageIn(field, nested(budget))
     if (text === undefined || !isReasonPhrase(text)) return text
     phrase ??= text
     return undefined
@@ -74,24 +74,24 @@ const messageIn = (value: unknown, visit: Visit = begin()): string | undefined =
   return message ?? phrase
 }
 
-/** The first result of reading the items of a list, within the limits of the visit. */
+/** The first result of reading the items of a list, within the budget. */
 const firstItem = <A>(
   items: ReadonlyArray<unknown>,
-  visit: Visit,
-  read: (item: unknown, visit: Visit) => A | undefined
+  budget: ReadBudget,
+  read: (item: unknown, budget: ReadBudget) => A | undefined
 ): A | undefined => {
   for (const item of items) {
-    if (visit.values.left <= 0) return undefined
-    const found = read(item, deeper(visit))
+    if (budget.values.remaining <= 0) return undefined
+    const found = read(item, nested(budget))
     if (found !== undefined) return found
   }
   return undefined
 }
 
-const codeIn = (fields: JsonRecord): string | undefined => firstOf(fields, codeKeys, label)
+const codeIn = (fields: JsonRecord): string | undefined => firstField(fields, codeKeys, label)
 
 const statusIn = (fields: JsonRecord): number | undefined =>
-  firstOf(fields, statusKeys, (value) => {
+  firstField(fields, statusKeys, (value) => {
     const status = Number(label(value))
     return status >= 400 && status <= 599 ? status : undefined
   })
@@ -113,48 +113,48 @@ const hintsIn = (fields: JsonRecord): ReadonlyArray<string> => {
     metadata.error_type,
     // OpenRouter lists why its moderation refused the prompt.
     itemsOf(metadata.reasons).length > 0 && metadata.flagged_input !== undefined ? "moderation_blocked" : undefined
-  ].map(nonEmpty).filter(isSomething)
+  ].map(nonEmpty).filter(isDefined)
 }
 
 /** The error in the JSON of a text: gateways put complete responses of other servers into texts. */
-const fromText = (text: unknown, visit: Visit): ErrorInfo | undefined => {
-  if (typeof text !== "string" || text.length > longestText || !/[[{"]/.test(text)) return undefined
+const fromText = (text: unknown, budget: ReadBudget): ErrorInfo | undefined => {
+  if (typeof text !== "string" || text.length > maxTextLength || !/[[{"]/.test(text)) return undefined
   // 100 characters cost as much as one value.
-  visit.values.left -= text.length / 100
+  budget.values.remaining -= text.length / 100
   const json = parseJson(text)
-  return json === undefined ? fromEndOfText(text, visit) : fromJson(json.value, deeper(visit))
+  return json === undefined ? fromEndOfText(text, budget) : fromJson(json.value, nested(budget))
 }
 
-/** An error after some words: `OpenAIException - {"error": …}`. Other JSON may be an echo of the request. */
-const fromEndOfText = (text: string, visit: Visit): ErrorInfo | undefined => {
+/** The error in JSON after some words: `OpenAIException - {"error": …}`. JSON without `error` may be the echoed request. */
+const fromEndOfText = (text: string, budget: ReadBudget): ErrorInfo | undefined => {
   const value = parseJson(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1))?.value
-  return isRecord(value) && Boolean(value.error) ? fromJson(value, deeper(visit)) : undefined
+  return isRecord(value) && Boolean(value.error) ? fromJson(value, nested(budget)) : undefined
 }
 
-const upstreamIn = (fields: JsonRecord, visit: Visit): ErrorInfo | undefined => {
+const upstreamIn = (fields: JsonRecord, budget: ReadBudget): ErrorInfo | undefined => {
   const { raw } = fieldsOf(fields.metadata)
   const text = nonEmpty(raw)
-  if (text !== undefined) return fromBody(text, "", deeper(visit))
+  if (text !== undefined) return fromBody(text, "", nested(budget))
   // Vercel's gateway puts the other server's error into `value` if it could not read it.
   const inner = [raw, fields.value].find(isRecord)
-  if (inner !== undefined) return fromJson(inner, deeper(visit))
-  const said = nonEmpty(fields.message) ?? nonEmpty(fields.error_message)
-  if (said !== undefined) return fromText(said, visit)
+  if (inner !== undefined) return fromJson(inner, nested(budget))
+  const message = nonEmpty(fields.message) ?? nonEmpty(fields.error_message)
+  if (message !== undefined) return fromText(message, budget)
   // Serialized errors of HTTP clients contain the server's response.
-  return first([fields.data, fields.response], (answer) => fromJson(answer, deeper(visit)))
+  return first([fields.data, fields.response], (answer) => fromJson(answer, nested(budget)))
 }
 
 /** Reads an object with a message, code or type. */
-const read = (fields: JsonRecord, visit: Visit): ErrorInfo => {
-  const upstream = upstreamIn(fields, visit)
+const readError = (fields: JsonRecord, budget: ReadBudget): ErrorInfo => {
+  const upstream = upstreamIn(fields, budget)
   const dates = datesIn(fields)
-  const message = messageIn(fields, visit)
+  const message = messageIn(fields, budget)
   // An object without a message is an envelope.
   const inner = message === undefined ? upstream : undefined
   return {
     message: message ?? inner?.message ?? "",
     code: codeIn(fields) ?? nonEmpty(fields.__type) ?? inner?.code,
-    type: firstOf(fields, typeKeys, typeIn) ?? inner?.type,
+    type: firstField(fields, typeKeys, typeIn) ?? inner?.type,
     status: statusIn(fields) ?? inner?.status,
     hints: hintsIn(fields),
     retryDelay: retryDelayIn(fields),
@@ -163,47 +163,47 @@ const read = (fields: JsonRecord, visit: Visit): ErrorInfo => {
   }
 }
 
-const fromFields = (fields: JsonRecord, visit: Visit): ErrorInfo | undefined => {
-  const info = read(fields, visit)
+const fromFields = (fields: JsonRecord, budget: ReadBudget): ErrorInfo | undefined => {
+  const info = readError(fields, budget)
   return info.message === "" && info.code === undefined && info.hints?.length === 0 ? undefined : info
 }
 
-const fromErrorField = (error: unknown, outer: JsonRecord, visit: Visit): ErrorInfo | undefined => {
-  if (isOver(visit)) return undefined
-  if (Array.isArray(error)) return firstItem(error, visit, (item, inner) => fromErrorField(item, outer, inner))
+const fromErrorField = (error: unknown, parent: JsonRecord, budget: ReadBudget): ErrorInfo | undefined => {
+  if (isExhausted(budget)) return undefined
+  if (Array.isArray(error)) return firstItem(error, budget, (item, inner) => fromErrorField(item, parent, inner))
   if (isRecord(error)) {
-    const info = fromFields(error, visit) ?? fromJson(error, deeper(visit))
+    const info = fromFields(error, budget) ?? fromJson(error, nested(budget))
     if (info === undefined) return undefined
-    const around = info.message === "" || isReasonPhrase(info.message) ? messageIn(outer, visit) : undefined
-    const dates = info.resets ?? datesIn(outer)
+    const parentMessage = info.message === "" || isReasonPhrase(info.message) ? messageIn(parent, budget) : undefined
+    const dates = info.resets ?? datesIn(parent)
     return {
       ...info,
-      status: info.status ?? statusIn(outer),
-      retryDelay: info.retryDelay ?? retryDelayIn(outer),
+      status: info.status ?? statusIn(parent),
+      retryDelay: info.retryDelay ?? retryDelayIn(parent),
       resets: dates.length === 0 ? undefined : dates,
-      // LM Studio may put the message outside of the error object.
-      message: around ?? info.message
+      // LM Studio may put the message beside the error object instead of into it.
+      message: parentMessage ?? info.message
     }
   }
   const text = nonEmpty(error)
   if (text === undefined) return undefined
-  const around = read(outer, visit)
-  const upstream = fromText(text, visit) ?? around.upstream
+  const parentInfo = readError(parent, budget)
+  const upstream = fromText(text, budget) ?? parentInfo.upstream
   // Web frameworks put the name of the error, or the reason phrase, into `error` and the message into `message`.
   const isName = /^[a-z][\w.-]{0,63}$/i.test(text)
-  return around.message !== "" && (isName || isReasonPhrase(text))
-    ? { ...around, code: around.code ?? (isReasonPhrase(text) ? undefined : text), upstream }
-    : { ...around, message: text, upstream }
+  return parentInfo.message !== "" && (isName || isReasonPhrase(text))
+    ? { ...parentInfo, code: parentInfo.code ?? (isReasonPhrase(text) ? undefined : text), upstream }
+    : { ...parentInfo, message: text, upstream }
 }
 
 /** MiniMax answers 200 with `base_resp`, Tencent with `Response.Error`, Apigee with `fault`. */
-const fromEnvelope = (fields: JsonRecord, visit: Visit = begin()): ErrorInfo | undefined => {
+const fromEnvelope = (fields: JsonRecord, budget: ReadBudget = newBudget()): ErrorInfo | undefined => {
   const base = fieldsOf(fields.base_resp)
   const code = label(base.status_code) ?? "0"
   if (code !== "0") return { message: nonEmpty(base.status_msg) ?? "", code }
   const wrapped = fieldsOf(fields.Response).Error ?? fields.fault
-  if (!isRecord(wrapped)) return isRecord(fields.Output) ? fromFields(fields.Output, visit) : undefined
-  const info = fromFields(wrapped, visit)
+  if (!isRecord(wrapped)) return isRecord(fields.Output) ? fromFields(fields.Output, budget) : undefined
+  const info = fromFields(wrapped, budget)
   return info && { ...info, code: info.code ?? codeIn(fieldsOf(wrapped.detail)) }
 }
 
@@ -212,61 +212,61 @@ const fromEnvelope = (fields: JsonRecord, visit: Visit = begin()): ErrorInfo | u
  *
  * @internal
  */
-export const fromJson = (value: unknown, visit: Visit = begin()): ErrorInfo | undefined => {
-  if (isOver(visit)) return undefined
-  if (Array.isArray(value)) return firstItem(value, visit, fromJson)
+export const fromJson = (value: unknown, budget: ReadBudget = newBudget()): ErrorInfo | undefined => {
+  if (isExhausted(budget)) return undefined
+  if (Array.isArray(value)) return firstItem(value, budget, fromJson)
   if (!isRecord(value)) {
     const message = nonEmpty(value)?.trim()
-    return fromText(message, visit) ?? (message === undefined ? undefined : { message })
+    return fromText(message, budget) ?? (message === undefined ? undefined : { message })
   }
   const { detail, errors } = value
-  const isSilent = (nonEmpty(value.message) ?? nonEmpty(detail)) === undefined
-  return fromErrorField(value.error, value, visit) ??
-    fromErrorField(value.Error, value, visit) ??
-    fromEnvelope(value, visit) ??
-    (isSilent && isRecord(detail) ? fromJson(detail, deeper(visit)) : undefined) ??
-    (isSilent && Array.isArray(errors) ? fromErrorField(errors, value, visit) : undefined) ??
-    fromFields(value, visit) ??
-    firstOf(value, wrapperKeys, (inner) => isRecord(inner) ? fromJson(inner, deeper(visit)) : undefined)
+  const hasNoMessage = (nonEmpty(value.message) ?? nonEmpty(detail)) === undefined
+  return fromErrorField(value.error, value, budget) ??
+    fromErrorField(value.Error, value, budget) ??
+    fromEnvelope(value, budget) ??
+    (hasNoMessage && isRecord(detail) ? fromJson(detail, nested(budget)) : undefined) ??
+    (hasNoMessage && Array.isArray(errors) ? fromErrorField(errors, value, budget) : undefined) ??
+    fromFields(value, budget) ??
+    firstField(value, wrapperKeys, (inner) => isRecord(inner) ? fromJson(inner, nested(budget)) : undefined)
 }
 
-const fromServerSentEvents = (text: string, visit: Visit): ErrorInfo | undefined => {
+const fromServerSentEvents = (text: string, budget: ReadBudget): ErrorInfo | undefined => {
   if (!Sse.fieldAtStart.test(text)) return undefined
   const parser = Sse.make(Infinity)
   const data = parser.push(text).concat(parser.end()).map((event) => event.data)
   // Text that starts with "error:" need not be an event stream.
   const message = text.startsWith("error:") ? "" : data.join("\n").trim()
-  return first(data, (one) => fromText(one, visit)) ??
+  return first(data, (text) => fromText(text, budget)) ??
     (message === "" || message === "[DONE]" ? undefined : { message })
 }
 
 /**
- * The error in a body of any kind. The text decides the kind, because content types are often wrong. If the body has no
- * message, it is empty, and the caller describes the HTTP status in words.
+ * The error in a body of any kind. Its text shows the kind, because content types are often wrong. If the body has no
+ * message, the message of the error is empty, and the caller describes the HTTP status in words.
  *
  * @internal
  */
-export const fromBody = (body: string, contentType = "", visit: Visit = begin()): ErrorInfo => {
+export const fromBody = (body: string, contentType = "", budget: ReadBudget = newBudget()): ErrorInfo => {
   const text = body.trim()
   // Some gateways write one JSON object per line. The first one is the error.
   const json = parseJson(text) ?? (text.startsWith("{") ? parseJson(text.split("\n", 1).join()) : undefined)
   if (json !== undefined && /object|string/.test(typeof json.value)) {
-    return fromJson(json.value, visit) ?? withoutMessage
+    return fromJson(json.value, budget) ?? emptyInfo
   }
-  const start = text.slice(0, longestText)
-  return fromServerSentEvents(start, visit) ?? { message: textOfPage(start, contentType) ?? start }
+  const start = text.slice(0, maxTextLength)
+  return fromServerSentEvents(start, budget) ?? { message: textOfPage(start, contentType) ?? start }
 }
 
-const withoutMessage: ErrorInfo = { message: "" }
+const emptyInfo: ErrorInfo = { message: "" }
 
 /**
- * The message of an error for people: the upstream's if the message is its JSON, or the title of a page.
+ * The message to show: that of the upstream error if the message is JSON, the title if it is a page, else the message.
  *
  * @internal
  */
-export const wordsOf = ({ message, upstream }: ErrorInfo): string =>
+export const displayMessage = ({ message, upstream }: ErrorInfo): string =>
   upstream !== undefined && upstream.message !== "" && /^\s*[[{"]/.test(message)
-    ? wordsOf(upstream)
+    ? displayMessage(upstream)
     : textOfPage(message.trim(), "") ?? message
 
 /** Names of events, types and states that report progress. */
@@ -296,7 +296,7 @@ const isFlatError = (fields: JsonRecord): boolean => {
   if (progressName.test(`${label(type)} ${label(status)}`.slice(0, 200).replaceAll(" ", "."))) return false
   return code
     ? !/^(?:0|2\d\d|success|ok)$/i.test(label(code) ?? "0")
-    // The ambiguous names also occur in objects that are not errors.
+    // The ambiguous keys also occur in objects that are not errors.
     : Boolean(error_code) || messageIn(withoutAmbiguous(fields)) !== undefined
 }
 
@@ -325,7 +325,7 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
   const { error, object, type } = value
   const choices = asArray(value.choices)
   const isFilled = choices === undefined || !isRecord(error) || hasTruthyField(error)
-  if ((error && isFilled) || object === "error" || type === "error") return fromJson(value) ?? withoutMessage
+  if ((error && isFilled) || object === "error" || type === "error") return fromJson(value) ?? emptyInfo
   // OpenRouter may put the error into the failed choice. Groq reports in `x_groq` why it ended a stream early.
   const failed = first((choices ?? []).slice(0, 100), (choice) => {
     const { error } = fieldsOf(choice)
@@ -334,7 +334,7 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
   // OpenAI's Responses API has the error in `response`.
   return fromJson({ error: failed ?? (choices === undefined ? fieldsOf(value.response).error : undefined) }) ??
     fromEnvelope(value) ??
-    (choices === undefined && isFlatError(value) ? fromJson(value) ?? withoutMessage : undefined)
+    (choices === undefined && isFlatError(value) ? fromJson(value) ?? emptyInfo : undefined)
 }
 
 const hasTruthyField = (fields: JsonRecord): boolean => {

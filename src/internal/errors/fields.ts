@@ -3,18 +3,18 @@
  */
 import { fieldsOf, first, itemsOf, type JsonRecord } from "../json.ts"
 
-/** The maximum number of characters of a text that are read. */
-export const longestText = 2 ** 16
+/** The maximum number of characters that are read of a text. */
+export const maxTextLength = 2 ** 16
 
 export const nonEmpty = (value: unknown): string | undefined => {
-  const text = typeof value === "string" ? value.slice(0, longestText) : ""
+  const text = typeof value === "string" ? value.slice(0, maxTextLength) : ""
   return text.trim() === "" ? undefined : text
 }
 
 export const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
 
-/** The value of the first field that has one. */
-export const firstOf = <A>(
+/** The result of reading the first of these fields that has one. */
+export const firstField = <A>(
   fields: JsonRecord,
   keys: ReadonlyArray<string>,
   read: (value: unknown) => A | undefined

@@ -1,11 +1,11 @@
 /**
- * Reads the message of a page of HTML or XML, which proxies send as errors.
+ * Reads the message of a page of HTML or XML, as proxies send them for errors.
  */
 
 const entities = new Map([["amp", "&"], ["lt", "<"], ["gt", ">"], ["quot", "\""], ["#39", "'"], ["nbsp", " "]])
 
 const plainText = (html: string): string =>
-  html.replace(/<[^<>]*>/g, " ").replace(/&([\w#]{1,8});/g, (whole, name: string) => entities.get(name) ?? whole)
+  html.replace(/<[^<>]*>/g, " ").replace(/&([\w#]{1,8});/g, (entity, name: string) => entities.get(name) ?? entity)
     .replace(/\s+/g, " ").trim()
 
 /** At most `length` characters of the text, cut between words, because half a word could be a part of a secret. */
@@ -13,7 +13,7 @@ const cutBetweenWords = (text: string, length: number): string =>
   text.length <= length ? text : text.slice(0, length).replace(/[^\s<>]*$/, "")
 
 /** The text between the first opening tag of an element and its end. Undefined if it is empty. */
-const element = (html: string, lower: string, name: string): string | undefined => {
+const elementText = (html: string, lower: string, name: string): string | undefined => {
   const start = new RegExp(`<${name}(?:\\s[^<>]*)?>`).exec(lower)
   if (start === null) return undefined
   const from = start.index + start[0].length
@@ -52,7 +52,7 @@ export const textOfPage = (page: string, contentType: string): string | undefine
   const html = cutBetweenWords(page, 20_000)
   const lower = lowerCase(html)
   for (const name of ["message", "title", "h1"]) {
-    const text = element(html, lower, name)
+    const text = elementText(html, lower, name)
     if (text !== undefined) return text
   }
   return cutBetweenWords(plainText(withoutCode(html, lower)), 500)

@@ -19,5 +19,5 @@ export const publicSentences = {
   ToolError: "A tool that the answer needs failed."
 }
 
-/** What may be shown of every other error. */
+/** The sentence for every other error. */
 export const otherSentence = "Something went wrong. Try again later."

@@ -12,27 +12,29 @@ export interface Secrets {
   /** Secrets that are too long for a pattern: only their plain form is found. */
   readonly long: ReadonlyArray<string>
   /** The maximum number of characters of an encoded secret in a text. */
-  readonly longest: number
+  readonly maxEncodedLength: number
 }
 
 const replacement = "<redacted>"
 
-// A shorter text is not a secret, and replacing it would garble the text around it.
-const shortest = 4
+// A shorter text is not a secret, and replacing it would garble other text.
+const minSecretLength = 4
 
-/** Finds these texts. Those that are too short are no secrets. */
+/** The secrets with these texts. Texts that are too short are no secrets. */
 export const secretsFrom = (texts: Iterable<string>): Secrets => {
-  const secrets = [...new Set(texts)].filter((text) => text.length >= shortest)
+  const secrets = [...new Set(texts)].filter((text) => text.length >= minSecretLength)
   // A pattern has more than a hundred characters for each character of a secret, and its size is limited.
-  const most = 4_000
+  const maxPatternLength = 4_000
   let total = 0
-  const short = secrets.filter((secret) => total + secret.length <= most && (total += secret.length) > 0)
-  // The maximum number of characters for one character in an encoded text: `&amp;#x00002f;`.
-  const widest = 14
+  const patternSecrets = secrets.filter((secret) =>
+    total + secret.length <= maxPatternLength && (total += secret.length) > 0
+  )
+  // The maximum number of characters that encode one character: `&amp;#x00002f;`.
+  const maxEncodedWidth = 14
   return {
-    pattern: short.length === 0 ? undefined : patternOf(short),
-    long: secrets.filter((secret) => !short.includes(secret)),
-    longest: widest * Math.max(0, ...secrets.map((secret) => secret.length))
+    pattern: patternSecrets.length === 0 ? undefined : patternOf(patternSecrets),
+    long: secrets.filter((secret) => !patternSecrets.includes(secret)),
+    maxEncodedLength: maxEncodedWidth * Math.max(0, ...secrets.map((secret) => secret.length))
   }
 }
 
@@ -45,16 +47,20 @@ export const scrub = (text: string, { long, pattern }: Secrets): string => {
 }
 
 /**
- * The first `kept` characters of the text with every secret replaced. Secrets are replaced before the text is cut, because
- * a part of one would not be found. Only the start of a long text is searched; it may end within a secret, so its end is
- * dropped.
+ * The first `maxLength` characters of the text with every secret replaced. Secrets are replaced before the text is cut,
+ * because a part of one would not be found. Only the start of a long text is searched. It may end within a secret, so its
+ * end is dropped.
  */
-export const scrubAndCut = (text: string, secrets: Secrets, kept: number): string => {
-  const searched = 2 ** 16
-  const clean = scrub(text.slice(0, searched), secrets)
-  const whole = text.length < searched || !hasSecrets(secrets) ? clean : clean.slice(0, -secrets.longest)
+export const scrubAndCut = (text: string, secrets: Secrets, maxLength: number): string => {
+  const maxSearchedLength = 2 ** 16
+  const scrubbed = scrub(text.slice(0, maxSearchedLength), secrets)
+  const safe = text.length < maxSearchedLength || !hasSecrets(secrets)
+    ? scrubbed
+    : scrubbed.slice(0, -secrets.maxEncodedLength)
   // Copied, so that the short text does not keep the long one in memory.
-  return whole.length <= kept && text.length <= kept ? whole : whole.slice(0, kept).split("").join("")
+  return safe.length <= maxLength && text.length <= maxLength
+    ? safe
+    : safe.slice(0, maxLength).split("").join("")
 }
 
 /** Replaces every secret in all texts of a value. Returns the value itself if it has none. */
@@ -77,23 +83,23 @@ export const scrubAll = (value: unknown, secrets: Secrets, depth = 64): unknown 
   return isClean ? value : fields
 }
 
-/** All texts in which a cause may be shown: message, stack, string form and its own causes. */
-const shown = (cause: unknown, depth = 8): string => {
+/** All texts that show a cause: its message, its stack, its string form, and those of its own causes. */
+const shownText = (cause: unknown, depth = 8): string => {
   const text = Inspectable.toStringUnknown(cause, 0)
   if (!(cause instanceof Error) || depth === 0) return text
-  return `${cause.message}\n${cause.stack ?? ""}\n${text}\n${shown(cause.cause, depth - 1)}`
+  return `${cause.message}\n${cause.stack ?? ""}\n${text}\n${shownText(cause.cause, depth - 1)}`
 }
 
 /** The error itself if it shows no secret, or else its name and message without secrets. */
 export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
   if (!hasSecrets(secrets)) return cause
-  const text = shown(cause)
+  const text = shownText(cause)
   const clean = scrub(text, secrets)
   if (clean === text) return cause
   return cause instanceof Error ? new Error(`${cause.name}: ${scrub(cause.message, secrets)}`) : clean
 }
 
-/** Words that name a secret at any place in a name, and those that do only at its end: `x-api-key`, not `x-key-id`. */
+/** Words that mark the name of a secret anywhere in it, and those that do only at its end: `x-api-key`, not `x-key-id`. */
 const secretWord = /^(?:authorization|cookies?|credentials?|passwd|.*(?:secret|password))$/
 const secretEnd =
   /^(?:auth|authentication|jwt|bearer|pass|pwd|sig|signature|keys?|(?:api|access|auth|private|subscription|master)key|.*token)$/
@@ -110,41 +116,41 @@ const looksSecret = (value: string): boolean =>
     .test(value)
 
 /** A value and its parts that are secrets on their own: the token after a scheme, the values of cookies. */
-const partsOf = (value: string): ReadonlyArray<string> => {
-  const shortestPart = 8
+const secretParts = (value: string): ReadonlyArray<string> => {
+  const minPartLength = 8
   const token = /^(?:bearer|basic|token|key|apikey)\s+(.+)$/i.exec(value)?.[1]
   const cookies = value.split(/;\s*/).map((pair) => pair.slice(pair.indexOf("=") + 1))
-  return [value, ...token === undefined ? [] : [token], ...cookies.filter((part) => part.length >= shortestPart)]
+  return [value, ...token === undefined ? [] : [token], ...cookies.filter((part) => part.length >= minPartLength)]
 }
 
-const known = new WeakMap<LLMConfig["headers"], { readonly config: LLMConfig; readonly secrets: Secrets }>()
+const secretsCache = new WeakMap<LLMConfig["headers"], { readonly config: LLMConfig; readonly secrets: Secrets }>()
 
 /**
- * The secrets of a config: the key, and the values of headers and query parameters whose names are those of secrets. The
- * value of another header is no secret, because it may be a common word.
+ * The secrets of a config: the key, and the values of headers and query parameters that look like secrets by their name. A
+ * header with another name is a secret only if its value looks like one, because the value may be a common word.
  */
 export const secretsOf = (config: LLMConfig): Secrets => {
   const { apiKey, headers, wire } = config
-  const last = known.get(headers)
-  if (last?.config.apiKey === apiKey && last?.config.wire.query === wire.query) return last.secrets
+  const cached = secretsCache.get(headers)
+  if (cached?.config.apiKey === apiKey && cached?.config.wire.query === wire.query) return cached.secrets
   const values = [
     ...apiKey === undefined ? [] : [Redacted.value(apiKey).trim()],
     ...Object.entries(headers).flatMap(([name, header]) => {
       const value = Redacted.value(header).trim()
-      return isSecretName(name) || looksSecret(value) ? partsOf(value) : []
+      return isSecretName(name) || looksSecret(value) ? secretParts(value) : []
     }),
     ...Object.entries(wire.query).flatMap(([name, value]) => isSecretName(name) ? [value] : [])
   ]
   const secrets = secretsFrom(values)
-  known.set(headers, { config, secrets })
+  secretsCache.set(headers, { config, secrets })
   return secrets
 }
 
-const named = new Map([["&", "amp"], ["<", "lt"], [">", "gt"], ["\"", "quot"], ["'", "apos"]])
+const namedEntities = new Map([["&", "amp"], ["<", "lt"], [">", "gt"], ["\"", "quot"], ["'", "apos"]])
 
-const short = new Map([["\n", "n"], ["\r", "r"], ["\t", "t"], ["\b", "b"], ["\f", "f"]])
+const shortEscapes = new Map([["\n", "n"], ["\r", "r"], ["\t", "t"], ["\b", "b"], ["\f", "f"]])
 
-const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")
+const escapeForPattern = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")
 
 const anyCase = (hex: string): string =>
   hex.replace(/[a-f]/gi, (digit) => `[${digit.toLowerCase()}${digit.toUpperCase()}]`)
@@ -158,43 +164,47 @@ const formsOf = (character: string): string => {
     new TextEncoder().encode(character),
     (byte) => `%(?:25)?${anyCase(byte.toString(16).padStart(2, "0"))}`
   ).join("")
-  const entities = [`#0{0,5}${code}`, `#[xX]0{0,5}${hex}`, ...named.has(character) ? [named.get(character)] : []]
+  const entities = [
+    `#0{0,5}${code}`,
+    `#[xX]0{0,5}${hex}`,
+    ...namedEntities.has(character) ? [namedEntities.get(character)] : []
+  ]
   // JSON escapes these with a backslash, which may be percent-encoded.
   const backslash = /["\\/]/.test(character) ? "(?:%(?:25)?5[cC]){0,3}" : ""
   const forms = [
     // JSON within JSON has more than one backslash.
-    `\\\\{0,3}${literal(character)}`,
+    `\\\\{0,3}${escapeForPattern(character)}`,
     backslash + percent,
     `\\\\{1,3}u${anyCase(code.toString(16).padStart(4, "0"))}`,
     `&(?:amp;)?(?:${entities.join("|")});`,
-    ...short.has(character) ? [`\\\\{1,3}${short.get(character)}`] : [],
+    ...shortEscapes.has(character) ? [`\\\\{1,3}${shortEscapes.get(character)}`] : [],
     ...character === " " ? ["\\+"] : []
   ]
   return `(?:${forms.join("|")})`
 }
 
-const knownForms = new Map<string, string>()
+const formsCache = new Map<string, string>()
 
-const knownFormsOf = (character: string): string => {
-  const forms = knownForms.get(character) ?? formsOf(character)
+const cachedFormsOf = (character: string): string => {
+  const forms = formsCache.get(character) ?? formsOf(character)
   // Only ASCII is cached: keys have few other characters.
-  if (character <= "\x7f") knownForms.set(character, forms)
+  if (character <= "\x7f") formsCache.set(character, forms)
   return forms
 }
 
 const formsOfText = (text: string): string =>
-  Array.from({ length: text.length }, (_, at) => knownFormsOf(text.charAt(at))).join("")
+  Array.from({ length: text.length }, (_, at) => cachedFormsOf(text.charAt(at))).join("")
 
-/** The base64 forms of a text within other text. They differ by the position of the text modulo 3. */
+/** The base64 forms of a text within other text. They depend on the position of the text modulo 3. */
 const base64Of = (secret: string): ReadonlyArray<string> => {
   const bytes = Array.from(new TextEncoder().encode(secret), (byte) => String.fromCharCode(byte)).join("")
-  const shortestForm = 8
+  const minFormLength = 8
   return [0, 1, 2].flatMap((before) => {
     // The first and the last character also encode the neighbours of the text.
     const start = Math.ceil(before * 8 / 6)
     const end = Math.floor((before + bytes.length) * 8 / 6)
     const form = btoa("\0".repeat(before) + bytes).slice(start, end)
-    return form.length < shortestForm ? [] : [form]
+    return form.length < minFormLength ? [] : [form]
   })
 }
 
@@ -202,7 +212,7 @@ const formsOfBase64 = (form: string): string =>
   formsOfText(form).replaceAll(formsOf("+"), `(?:${formsOf("+")}|-)`).replaceAll(formsOf("/"), `(?:${formsOf("/")}|_)`)
 
 const longestFirst = (texts: ReadonlyArray<string>): ReadonlyArray<string> =>
-  [...texts].sort((one, other) => other.length - one.length)
+  [...texts].sort((a, b) => b.length - a.length)
 
 /** A pattern that finds the secrets in every encoding. A longer one is first, because it may start with a shorter one. */
 const patternOf = (secrets: ReadonlyArray<string>): RegExp =>

@@ -3,27 +3,27 @@
  */
 import type { JsonRecord } from "../json.ts"
 
-/** The longest wait, in milliseconds. Finite, because JSON has no infinity. */
-const longestWait = Number.MAX_SAFE_INTEGER
+/** The maximum wait, in milliseconds. Finite, because JSON has no infinity. */
+const maxWait = Number.MAX_SAFE_INTEGER
 
-/** A wait from now, in whole milliseconds. */
-export const wait = (millis: number): number => Math.min(Math.max(0, Math.ceil(millis)), longestWait)
+/** Rounds milliseconds up to an integer from 0 to the maximum wait. */
+export const toWait = (millis: number): number => Math.min(Math.max(0, Math.ceil(millis)), maxWait)
 
-/** A decimal number of digits only. */
-export const decimal = (text = ""): number | undefined =>
+/** Parses a decimal number without sign or exponent. */
+export const parseDecimal = (text = ""): number | undefined =>
   /^\s*(?:\d+(?:\.\d*)?|\.\d+)\s*$/.test(text) ? Number(text) : undefined
 
-/** The time of a date. The obsolete asctime form and ISO dates without a zone mean GMT. */
-export const dateMillis = (text = ""): number | undefined => {
+/** Parses a date to milliseconds since 1970. The obsolete asctime form and ISO dates without a zone mean GMT. */
+export const parseDateMillis = (text = ""): number | undefined => {
   if (text.length > 64 || !/\d:\d\d/.test(text)) return undefined
   const zoned = /(?:GMT|UTC|Z|[+-]\d{2}:?\d{2})\s*$/i.test(text)
     ? text
-    : `${text.trim()}${isIso.test(text) ? "Z" : " GMT"}`
+    : `${text.trim()}${isoDate.test(text) ? "Z" : " GMT"}`
   const at = Date.parse(zoned)
   return Number.isNaN(at) ? undefined : at
 }
 
-const isIso = /^\s*\d{4}-\d\d-\d\d[T ]/
+const isoDate = /^\s*\d{4}-\d\d-\d\d[T ]/
 
 /** Milliseconds per unit, by the start of the unit's name. */
 const units: ReadonlyArray<readonly [RegExp, number]> = [
@@ -41,28 +41,28 @@ const unitOf = (name: string): number => units.find(([start]) => start.test(name
 export const isDuration = (text: string): boolean =>
   text.length <= 64 && /^\s*(?:\d+(?:\.\d+)?\s*[a-zµμ]+\s*)+$/i.test(text)
 
-/** A duration in milliseconds: a number of seconds, numbers with units such as `6m0s`, or `00:06:00`. */
-export const durationMillis = (text: string): number | undefined => {
-  const seconds = decimal(text)
-  if (seconds !== undefined) return wait(seconds * 1_000)
+/** Parses a duration to milliseconds: a number of seconds, numbers with units such as `6m0s`, or `00:06:00`. */
+export const parseDurationMillis = (text: string): number | undefined => {
+  const seconds = parseDecimal(text)
+  if (seconds !== undefined) return toWait(seconds * 1_000)
   const [, ...clock] = /^\s*(\d{1,4}):([0-5]\d):([0-5]\d)\s*$/.exec(text) ?? []
-  if (clock.length > 0) return wait(clock.reduce((total, part) => total * 60 + Number(part), 0) * 1_000)
+  if (clock.length > 0) return toWait(clock.reduce((total, part) => total * 60 + Number(part), 0) * 1_000)
   const parts = [...text.slice(0, 128).matchAll(/(\d+(?:\.\d+)?)\s*(\p{L}+)/gu)]
   const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * unitOf(unit ?? "s"), 0)
-  // Rounded to the microsecond first: 2.007 * 1000 must not become 2008 by a floating-point tail.
-  return parts.length === 0 ? undefined : wait(Number(total.toFixed(3)))
+  // Rounded to the microsecond first: 2.007 * 1000 is slightly more than 2007, and must not become 2008.
+  return parts.length === 0 ? undefined : toWait(Number(total.toFixed(3)))
 }
 
-/** The smallest number that is an epoch time in each unit, and the milliseconds per unit. */
+/** For each unit of epoch times, the smallest number that is one, and the milliseconds per unit. */
 const epochs = [[1e17, 1e-6], [1e14, 1e-3], [1e11, 1], [1e9, 1_000]] as const
 
 /** The wait in milliseconds until a reset: an epoch in seconds or smaller units, a date, or a duration. */
 export const resetMillis = (text: string, nowMillis: number): number | undefined => {
-  const number = decimal(text)
-  const epoch = number === undefined ? undefined : epochs.find(([least]) => number >= least)
-  if (number !== undefined && epoch !== undefined) return wait(number * epoch[1] - nowMillis)
-  const at = dateMillis(text)
-  return at === undefined ? durationMillis(text) : wait(at - nowMillis)
+  const number = parseDecimal(text)
+  const epoch = number === undefined ? undefined : epochs.find(([min]) => number >= min)
+  if (number !== undefined && epoch !== undefined) return toWait(number * epoch[1] - nowMillis)
+  const at = parseDateMillis(text)
+  return at === undefined ? parseDurationMillis(text) : toWait(at - nowMillis)
 }
 
 /**
@@ -70,10 +70,10 @@ export const resetMillis = (text: string, nowMillis: number): number | undefined
  * every response.
  */
 export const resetsIn = (fields: JsonRecord): ReadonlyArray<string> => {
-  const most = 200
+  const maxFields = 200
   const values = new Map<string, string>()
   for (const name in fields) {
-    if (values.size === most) break
+    if (values.size === maxFields) break
     const value = fields[name]
     const text = typeof value === "number" || typeof value === "string" ? String(value) : ""
     if (text !== "" && text.length <= 400) values.set(name.toLowerCase(), text)
@@ -84,13 +84,13 @@ export const resetsIn = (fields: JsonRecord): ReadonlyArray<string> => {
     if (at === -1) return []
     // `x-ratelimit-reset-after` belongs to `x-ratelimit-remaining`.
     const remaining = values.get(name.replace("reset", "remaining")) ?? values.get(`${name.slice(0, at)}remaining`)
-    const isMillis = /[-_]ms$/.test(name) && decimal(value) !== undefined
+    const isMillis = /[-_]ms$/.test(name) && parseDecimal(value) !== undefined
     return isUsedUp(remaining) ? [isMillis ? `${value}ms` : value] : []
   })
 }
 
-/** Whether nothing remains. Some gateways count below zero. */
-const isUsedUp = (remaining = ""): boolean => /^\s*-\d/.test(remaining) || decimal(remaining) === 0
+/** Whether the remaining amount is zero. Some gateways count below zero. */
+const isUsedUp = (remaining = ""): boolean => /^\s*-\d/.test(remaining) || parseDecimal(remaining) === 0
 
 /** The header of the IETF's drafts: `limit=10, remaining=0, reset=5`, later `"default";r=0;t=5`. */
 const resetOfRateLimit = (value: string): ReadonlyArray<string> =>

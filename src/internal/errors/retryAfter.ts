@@ -5,7 +5,15 @@
  */
 import { asText, first } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
-import { dateMillis, decimal, durationMillis, isDuration, resetMillis, resetsIn, wait } from "./resets.ts"
+import {
+  isDuration,
+  parseDateMillis,
+  parseDecimal,
+  parseDurationMillis,
+  resetMillis,
+  resetsIn,
+  toWait
+} from "./resets.ts"
 
 /** Response headers with lower-case names. */
 export type HeaderFields = Readonly<Record<string, string | undefined>>
@@ -19,14 +27,14 @@ export type HeaderFields = Readonly<Record<string, string | undefined>>
  * @internal
  */
 export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined => {
-  const precise = decimal(headers["retry-after-ms"])
-  if (precise !== undefined && precise > 0) return wait(precise)
+  const precise = parseDecimal(headers["retry-after-ms"])
+  if (precise !== undefined && precise > 0) return toWait(precise)
   const header = headers["retry-after"]
-  const seconds = decimal(header)
+  const seconds = parseDecimal(header)
   if (seconds !== undefined) return resetMillis(header ?? "", nowMillis)
-  const at = dateMillis(header)
-  if (at !== undefined) return wait(at - nowMillis)
-  return header !== undefined && isDuration(header) ? durationMillis(header) : precise
+  const at = parseDateMillis(header)
+  if (at !== undefined) return toWait(at - nowMillis)
+  return header !== undefined && isDuration(header) ? parseDurationMillis(header) : precise
 }
 
 /**
@@ -36,19 +44,19 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
  * @internal
  */
 export const resetAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined =>
-  latest(resetsIn(headers), nowMillis)
+  latestReset(resetsIn(headers), nowMillis)
 
-const latest = (resets: ReadonlyArray<string>, nowMillis: number): number | undefined => {
+const latestReset = (resets: ReadonlyArray<string>, nowMillis: number): number | undefined => {
   // A reset in the past is ignored: some servers send it with every response.
   const millis = Math.max(...resets.map((reset) => resetMillis(reset, nowMillis) ?? 0))
   return millis > 0 ? millis : undefined
 }
 
-const part =
+const durationPart =
   /\d{1,12}(?:\.\d{1,12})? ?(?:ms|milliseconds?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])(?![a-z])/.source
 
-/** Waits in a message. For texts with single spaces. */
-const stated: ReadonlyArray<RegExp> = [
+/** Match the wait in a message, whose white space is reduced to single spaces. */
+const waitPatterns: ReadonlyArray<RegExp> = [
   // OpenAI, Groq: "Please try again in 6m0s"; Azure: "Please retry after 20 seconds"; Gemini: "Please retry in 33.5s";
   // Moonshot: "please try again after 1 seconds"
   /(?:try(?:ing)? again|retry(?:ing)?) (?:in|after) (?:(?:about|approximately) )?/,
@@ -58,7 +66,7 @@ const stated: ReadonlyArray<RegExp> = [
   /\bresets? (?:in|after) /,
   // Google's RetryInfo quoted in a message: "retryDelay": "34s"
   /retryDelay\\?["']? ?: ?\\?["']?/
-].map((before) => new RegExp(`${before.source}((?:${part}[ ,]*(?:and )?)+)`, "i")).concat(
+].map((prefix) => new RegExp(`${prefix.source}((?:${durationPart}[ ,]*(?:and )?)+)`, "i")).concat(
   // Chinese gateways: 请在 10 秒后重试
   /((?<!\d)\d{1,12}(?:\.\d{1,12})? ?(?:毫?秒|分钟|小时)) ?之?后[再重]?试/
 )
@@ -71,13 +79,13 @@ const stated: ReadonlyArray<RegExp> = [
 export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number | undefined =>
   first(layersOf(info), ({ message, resets = [], retryDelay }) => {
     // Errors that echo the request can be megabytes long; the wait is near the start.
-    const maxSearched = 8_000
+    const maxSearchedLength = 8_000
     const field = retryDelay === undefined
       ? undefined
       : resetMillis(retryDelay, nowMillis)
-    const text = message.slice(0, maxSearched).replace(/\s+/g, " ")
-    return field ?? durationMillis(first(stated, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
-      latest(resets, nowMillis)
+    const text = message.slice(0, maxSearchedLength).replace(/\s+/g, " ")
+    return field ?? parseDurationMillis(first(waitPatterns, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
+      latestReset(resets, nowMillis)
   })
 
 /**

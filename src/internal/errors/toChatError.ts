@@ -11,7 +11,7 @@ import { asText, defined } from "../json.ts"
 import type { TimedOut } from "../transport/deadlines.ts"
 import { DecompressionError } from "../transport/decompression.ts"
 import { classify } from "./classify.ts"
-import { type ErrorInfo, fromBody, statusText, wordsOf } from "./errorBody.ts"
+import { displayMessage, type ErrorInfo, fromBody, statusText } from "./errorBody.ts"
 import { scrubAll, scrubAndCut, scrubCause, type Secrets } from "./redaction.ts"
 import { type HeaderFields, requestId, resetAfterMillis, retryAfterFromInfo, retryAfterMillis } from "./retryAfter.ts"
 
@@ -28,24 +28,24 @@ export interface Context {
   readonly partial: ChatResponse | undefined
 }
 
-/** The maximum number of characters that are kept of a message or a body, and of a name such as a code. */
-const kept = 8192
-const keptName = 256
+/** The maximum length of a message or a body in an error, and of a name such as a code, in characters. */
+const maxMessageLength = 8192
+const maxNameLength = 256
 
-const details = (
+const toDetails = (
   { headers, partial, secrets, status }: Context,
   message: string,
   body: string,
-  more?: Partial<ChatError.Details>
+  extra?: Partial<ChatError.Details>
 ): ChatError.Details => {
   const id = requestId(headers)
   return defined({
-    message: scrubAndCut(message, secrets, kept),
+    message: scrubAndCut(message, secrets, maxMessageLength),
     status,
-    requestId: id && scrubAndCut(id, secrets, keptName),
-    body: asText(scrubAndCut(body, secrets, kept)),
+    requestId: id && scrubAndCut(id, secrets, maxNameLength),
+    body: asText(scrubAndCut(body, secrets, maxMessageLength)),
     partial: partial && scrubResponse(partial, secrets),
-    ...more
+    ...extra
   })
 }
 
@@ -54,30 +54,31 @@ const scrubResponse = (response: ChatResponse, secrets: Secrets): ChatResponse =
   return clean === response ? response : ChatResponse.make(Object.assign({}, response, clean))
 }
 
-/** The `x-should-retry` header of each error. It takes precedence over the class of the error. */
-const retryVerdicts = new WeakMap<ChatError.ChatError, boolean>()
+/** The value of the `x-should-retry` header of each error. It takes precedence over the class of the error. */
+const requestedRetries = new WeakMap<ChatError.ChatError, boolean>()
 
 /** Whether the server's `x-should-retry` header allows a retry. Undefined if there is no such header. */
-export const saysToRetry = (error: ChatError.ChatError): boolean | undefined => retryVerdicts.get(error)
+export const isRetryRequested = (error: ChatError.ChatError): boolean | undefined => requestedRetries.get(error)
 
 /** The error of a status and a body. */
 const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
   const { headers, now, secrets, status = 200 } = context
-  const name = (text: string | undefined) => text === undefined ? undefined : scrubAndCut(text, secrets, keptName)
-  // Without a message, an error status is described in words; with a success status the body is the message.
-  const message = wordsOf(info) || (status < 300 ? body.trim() : "") || statusText(status)
-  const mayPass = status === 429 || status >= 500 || status < 300
-  const asked = retryAfterMillis(headers, now) ?? retryAfterFromInfo(info, now)
+  const scrubName = (text: string | undefined) =>
+    text === undefined ? undefined : scrubAndCut(text, secrets, maxNameLength)
+  // An error without a message: with a success status the body is the message, other statuses are described in words.
+  const message = displayMessage(info) || (status < 300 ? body.trim() : "") || statusText(status)
+  const isTemporary = status === 429 || status >= 500 || status < 300
+  const requestedWait = retryAfterMillis(headers, now) ?? retryAfterFromInfo(info, now)
   // A wait of 0 is replaced by the reset of a limit that is used up.
-  const millis = asked || ((mayPass ? resetAfterMillis(headers, now) : undefined) ?? asked)
-  const fields = details(context, message, body, {
-    code: name(info.code),
-    type: name(info.type),
+  const millis = requestedWait || ((isTemporary ? resetAfterMillis(headers, now) : undefined) ?? requestedWait)
+  const fields = toDetails(context, message, body, {
+    code: scrubName(info.code),
+    type: scrubName(info.type),
     retryAfter: millis === undefined ? undefined : Duration.millis(millis)
   })
   const error = new (classify(context.status, info))(fields)
-  const verdict = headers["x-should-retry"]?.trim().toLowerCase()
-  if (verdict === "true" || verdict === "false") retryVerdicts.set(error, verdict === "true")
+  const shouldRetry = headers["x-should-retry"]?.trim().toLowerCase()
+  if (shouldRetry === "true" || shouldRetry === "false") requestedRetries.set(error, shouldRetry === "true")
   return error
 }
 
@@ -89,7 +90,7 @@ export const fromStatus = (context: Context, body: string): ChatError.ChatError 
   return fromInfo(context, fromBody(body, context.headers["content-type"]), body)
 }
 
-/** A redirect that is not followed: to another origin, which must not get the key and the prompt, or one of too many. */
+/** A redirect that is not followed: to another origin, which must not get the key and the prompt, or one too many. */
 export const fromRedirect = (context: Context, target: string, body: string): ChatError.ChatError => {
   const { baseUrl } = context.config
   const url = URL.canParse(target, baseUrl) ? new URL(target, baseUrl) : undefined
@@ -97,31 +98,31 @@ export const fromRedirect = (context: Context, target: string, body: string): Ch
   const message = isLoop
     ? `The server redirects too often, the last time to ${target}`
     : `The server redirects to ${target}: set baseUrl to its new address`
-  return new ChatError.InvalidRequestError(details(context, message, body))
+  return new ChatError.InvalidRequestError(toDetails(context, message, body))
 }
 
 /** In a browser, `fetch` hides the target of a redirect that it does not follow. */
 const fromOpaqueRedirect = (context: Context): ChatError.ChatError => {
   const message = "The server redirects to an address that this platform does not reveal: set baseUrl to that address"
-  return new ChatError.InvalidRequestError(details({ ...context, status: undefined }, message, ""))
+  return new ChatError.InvalidRequestError(toDetails({ ...context, status: undefined }, message, ""))
 }
 
 /** The error of a 200 that is not a complete answer. */
 export const fromProblem = (context: Context, problem: Problem): ChatError.ChatError => {
   if (problem._tag === "ReportedError") return fromInfo(context, problem.info, problem.body)
   const Class = problem._tag === "Truncated" ? ChatError.TruncatedError : ChatError.MalformedResponseError
-  return new Class(details(context, problem.message, problem.body))
+  return new Class(toDetails(context, problem.message, problem.body))
 }
 
 /** The messages of an error and its causes, joined by colons, without duplicates. */
-const chain = (cause: unknown): string => {
-  const seen = new Set([""])
+const causeMessages = (cause: unknown): string => {
+  const messages = new Set([""])
   let next: unknown = cause
   for (let depth = 0; depth < 5 && next instanceof Error; depth++) {
-    seen.add(next.message === "" && "code" in next ? String(next.code) : next.message)
+    messages.add(next.message === "" && "code" in next ? String(next.code) : next.message)
     next = (next instanceof AggregateError ? next.errors[0] : undefined) ?? next.cause
   }
-  return [...seen].join(": ")
+  return [...messages].join(": ")
 }
 
 /** The fields of an error that comes from an error of the HTTP client. */
@@ -131,13 +132,13 @@ const detailsFrom = (
   error: HttpClientError.HttpClientError
 ): ChatError.Details => {
   const cause = error.cause ?? error
-  return details(context, message + chain(cause), "", { cause: scrubCause(cause, context.secrets) })
+  return toDetails(context, message + causeMessages(cause), "", { cause: scrubCause(cause, context.secrets) })
 }
 
-/** The server is unreachable, the connection broke, or the body cannot be decompressed. */
+/** The server is unreachable, the connection broke, or the body cannot be decompressed. The message starts with `prefix`. */
 export const fromTransport = (
   context: Context,
-  what: string,
+  prefix: string,
   error: HttpClientError.HttpClientError
 ): ChatError.ChatError => {
   // `fetch` decompresses by the header alone, and fails without the bytes of a body that is not compressed.
@@ -147,8 +148,8 @@ export const fromTransport = (
     )
   }
   return hasCode(error.cause, /^UND_ERR_(?:HEADERS|BODY)_TIMEOUT$/)
-    ? fromLimitOfFetch(context, error)
-    : new ChatError.TransportError(detailsFrom(context, `${what} ${context.config.baseUrl}`, error))
+    ? fromFetchTimeout(context, error)
+    : new ChatError.TransportError(detailsFrom(context, `${prefix} ${context.config.baseUrl}`, error))
 }
 
 /** Whether an error or one of its causes has a code that matches. */
@@ -157,12 +158,12 @@ const hasCode = (cause: unknown, code: RegExp, depth = 5): boolean =>
   (("code" in cause && code.test(String(cause.code))) || hasCode(cause.cause, code, depth - 1))
 
 /** Node's `fetch` fails by itself after 300 seconds without a byte. */
-const fromLimitOfFetch = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError => {
+const fromFetchTimeout = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError => {
   const limit = Duration.seconds(300)
   const message =
     "fetch gave up after its own limit, 300 seconds without a byte: NodeHttpClient.layerUndici has no such limit"
   return new ChatError.TimeoutError({
-    ...details(context, message, "", { cause: scrubCause(error.cause, context.secrets) }),
+    ...toDetails(context, message, "", { cause: scrubCause(error.cause, context.secrets) }),
     phase: context.partial === undefined ? "firstToken" : "idle",
     limit
   })
@@ -182,7 +183,7 @@ export const fromTimeout = (
   cause?: ChatError.ChatError
 ): ChatError.ChatError =>
   new ChatError.TimeoutError({
-    ...details(context, `The server ${phases[phase]} ${Duration.format(limit)}`, body, { cause }),
+    ...toDetails(context, `The server ${phases[phase]} ${Duration.format(limit)}`, body, { cause }),
     phase,
     limit
   })
@@ -193,11 +194,11 @@ export const fromRequest = (context: Context, error: HttpClientError.HttpClientE
     detailsFrom(context, `The request to ${context.config.baseUrl} cannot be sent`, error)
   )
 
-/** The error with other values in some fields. */
-export const change = <E extends ChatError.ChatError>(error: E, fields: Partial<ChatError.Details>): E => {
-  const isAlike = (copy: unknown): copy is E => copy instanceof error.constructor
+/** A copy of the error with these fields replaced. */
+export const withErrorFields = <E extends ChatError.ChatError>(error: E, fields: Partial<ChatError.Details>): E => {
+  const isSameClass = (copy: unknown): copy is E => copy instanceof error.constructor
   const copy: unknown = Reflect.construct(error.constructor, [
     Object.assign({}, error, { message: error.message, cause: error.cause }, fields)
   ])
-  return isAlike(copy) ? copy : error
+  return isSameClass(copy) ? copy : error
 }

@@ -30,13 +30,13 @@ export const plainWords = (text: string): string =>
   )
 
 /** `~` matches up to 60 characters of the same sentence. Chinese has a pattern of its own: it has no spaces. */
-const words = (wordings: ReadonlyArray<string>, chinese: RegExp): RegExp =>
+const wordsPattern = (wordings: ReadonlyArray<string>, chinese: RegExp): RegExp =>
   new RegExp(`\\b(${stems(wordings.join("|")).replaceAll("~", ".{0,60}")})|${chinese.source}`)
 
 export const contextLength: Rule = {
   names:
     /context(length|window|size)(exceeded|overflow|limit|error)|exceedcontextsize|toomanyprompttokens|(prompt|input)(is)?toolong|prompttokensexceeded|tokenslimitreached|^1261$/,
-  words: words(
+  words: wordsPattern(
     [
       "context ?(length|window|size|limit) (exceeded|overflow)", // generic; llama.cpp while generating; MiniMax
       "maximum (model |input )?context (length|window|size)", // OpenAI, vLLM, DeepSeek, OpenRouter, Mistral, SambaNova
@@ -69,10 +69,10 @@ export const contextLength: Rule = {
 }
 
 /** llama.cpp's server error (500, or within a stream) for a full cache that slots share. */
-export const sharedCacheFull = words(["context size exceeded"], /(?!)/)
+export const sharedCacheFull = wordsPattern(["context size exceeded"], /(?!)/)
 
 /** Server errors (500) of llama.cpp that a retry cannot fix, because the request itself is refused. */
-export const permanentFault = words(
+export const permanentFault = wordsPattern(
   [
     "(image|audio|video|multimodal|media) (input|data|file)?~(not supported|unsupported)",
     "(image|audio|video|multimodal) not supported|unsupported (content part|param)",
@@ -86,7 +86,7 @@ export const permanentFault = words(
 export const quota: Rule = {
   names:
     /insufficient(user)?(quota|balance|credit|funds)|creditbalance|creditserror|rejectnocredit|^billing|billinghardlimit|exceededcurrentquota|(spend|budget|usage|credit)(ing)?limit(exceeded|reached)|budgetexceeded|exceededbudget|usagenotincluded|accountoverdue|arrearage|billoverdue|notenoughbalance|paymentrequired|freetieronly|setlimitexceeded|tokenquotafailed|tokenquotareached|^(1113|1308|1309|1310)$/,
-  words: words(
+  words: wordsPattern(
     [
       "exceeded (current|monthly) (quota|usage|included|credits)", // OpenAI, Hugging Face
       "insufficient (account )?(quota|balance|credits|funds)", // OpenAI, DeepSeek, MiniMax, Z.ai
@@ -108,7 +108,7 @@ export const quota: Rule = {
 export const contentFilter: Rule = {
   names:
     /contentfilter|contentpolicy|usagepolicy|cyberpolicy|contentmoderation|responsibleai|datainspectionfailed|moderationblocked|sensitivecontent|guardrail|safetycheckfailed|unsafecontent|promptblocked|prohibitedcontent|censorship|^1301$/,
-  words: words([
+  words: wordsPattern([
     "content (management polic|filter)|filtered due to", // Azure, Anthropic, SAP
     "(prompt|input|content|request|message) flagged|requires moderation", // OpenAI, OpenRouter
     "violat\\w* (openai )?(\\w+ )?(usage|content|safety|community|use) (guideline|polic)|content violates", // xAI, OpenAI, iFlytek
@@ -118,13 +118,13 @@ export const contentFilter: Rule = {
 }
 
 /** An optional model name, then the problem. Matches the original text, because a name can have any form. */
-export const modelIsNot =
+export const modelNotFoundText =
   /\bmodels?\b( name| id)?[ :=/]{0,3}["'`[]?[\w./:@+-]{0,200}["'`\]]?,? ((is |was |does |do |could |can )?(not? ?(be )?|doesn'?t )(found|exist)|(is|was|has been|are) (deprecated|decommissioned|retired|shut down|no longer|not (available|loaded|deployed|a valid model)))/i // OpenAI, vLLM, Ollama, DeepSeek, Gemini, Groq, LM Studio
 
 export const modelMissing: Rule = {
   names:
     /model(is)?not(found|exist|available|open)|model(not|un)supported$|deploymentnotfound|^notfounderror$|resourcenotfound|modeldecommissioned|^(invalid|unknown|unavailable)model|nosuchmodel|^1211$/,
-  words: words([
+  words: wordsPattern([
     "not valid model|(invalid|unknown|no such|unsupported) model\\b(?! (output|response|param))", // OpenRouter, Mistral, LiteLLM, GitHub
     "model (identifier|id|name) invalid|unexpected endpoint|no route for", // Bedrock, LM Studio, Cloudflare
     "requested model not supported|no models loaded|try pulling it", // GitHub Copilot, LM Studio, Ollama
@@ -135,7 +135,7 @@ export const modelMissing: Rule = {
 export const authentication: Rule = {
   names:
     /(invalid|incorrect|missing|expired|no)(api)?key|apikey(invalid|expired|missing|notfound)|authentication(error|failed|required)|invalidauth|^authfailure|^unauthorized|unauthenticated|invalidtoken|tokenexpired/,
-  words: words(
+  words: wordsPattern(
     [
       "(invalid|incorrect|missing|expired|wrong|revoked|malformed|unknown|no|valid) (\\w+ ){0,2}(api ?key|access token|authentication|bearer|authorization|credentials)\\b", // OpenAI, xAI, Mistral, OpenRouter
       "api ?key~(invalid|not valid|incorrect|expired|missing|required|not found|revoked|disabled|not provided)", // Gemini, DeepSeek, SiliconFlow
@@ -149,7 +149,7 @@ export const authentication: Rule = {
 export const permission: Rule = {
   names:
     /permissiondenied|permissionerror|unsupportedcountry|accessdenied|notauthorized|insufficientpermission|organizationrestricted/,
-  words: words([
+  words: wordsPattern([
     "(country|region|location|territory)\\b~(not supported|unsupported|not available)|unsupported (country|region)|not (available|supported) in (country|region|location)", // OpenAI, Gemini
     "insufficient (permission|scope)|missing scope|(not|\\w+nt) have (sufficient )?(permission|access)|not (allowed|permitted|authorized|authorised) to|permission denied" // OpenAI, Bedrock, Hugging Face
   ], /无权|没有.{0,6}权限|权限不足/) // Z.ai, new-api
@@ -158,14 +158,14 @@ export const permission: Rule = {
 export const rateLimit: Rule = {
   names:
     /ratelimit|toomanyrequests|throttl|(request|token)quotaexceeded|limitrequests|requestlimitexceeded|^resourceexhausted$|concurrencylimit|^10(39|41)$/,
-  words: words(
+  words: wordsPattern(
     ["rate ?limit(ing)?\\b|too many requests|throttl|too many tokens please wait|requests per (second|minute)|limit reached for rpm|request limit reached"], // Bedrock gateways, MiniMax, Baidu
     /限流|请求.{0,6}频繁|速率限制|频率.{0,4}(过高|限制)|并发.{0,8}(过高|超|限制)/ // Z.ai, Volcengine
   )
 }
 
 /** A limit per time. Such texts may also say "too many tokens" and "limit exceeded", like a context overflow. */
-export const throttling = words(
+export const throttling = wordsPattern(
   ["rate ?limit|too many requests|throttl|per (second|min|hour|day)|[trq]p[smd]\\b|please wait|try again (later|in 9)"],
   /限流|频繁|速率|频率|每分钟|每秒|并发/
 )

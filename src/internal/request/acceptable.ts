@@ -8,7 +8,7 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Wire } from "../../Provider.ts"
 import { callsAsText, pair } from "./pairing.ts"
 
-/** The parts of a request that decide how its messages are sent. */
+/** The parts of a request that its messages are converted for. */
 export interface Target {
   readonly config: Pick<LLMConfig, "baseUrl" | "model" | "wire">
   /** The names of the tools that the request offers. */
@@ -21,19 +21,19 @@ export interface Target {
  */
 export const toAcceptable = (
   messages: ReadonlyArray<ChatMessage>,
-  { config: { baseUrl, model, wire: given }, tools }: Target
+  { config: { baseUrl, model, wire: configured }, tools }: Target
 ): ReadonlyArray<ChatMessage> => {
-  const wire = Object.assign({}, given, ofModel(model, given))
+  const wire = Object.assign({}, configured, modelRequirements(model, configured))
   const paired = pair(messages, wire.toolCallIds, tools)
-  const sent = tools.size === 0 && wire.toolHistory === "text" ? callsAsText(paired) : paired
+  const converted = tools.size === 0 && wire.toolHistory === "text" ? callsAsText(paired) : paired
   const { origin } = new URL(baseUrl)
   const isOwn = (opaque: Opaque) => opaque.origin === origin && opaque.model === model
-  const cleaned = sent.flatMap((message) => clean(message, wire, isOwn))
+  const cleaned = converted.flatMap((message) => clean(message, wire, isOwn))
   return merge(wire.systemMessages === "first" ? systemFirst(cleaned) : cleaned, wire)
 }
 
 /** The requirements of some models' chat templates, on any server. */
-const ofModel = (model: string, { toolCallIds }: Wire): Partial<Wire> => {
+const modelRequirements = (model: string, { toolCallIds }: Wire): Partial<Wire> => {
   if (toolCallIds !== "any") return {}
   if (/(mis|magis|minis|codes|devs)tral|mixtral/i.test(model)) return { toolCallIds: "mistral", userAfterTool: false }
   return /claude/i.test(model) ? { toolCallIds: "anthropic" } : {}
@@ -50,10 +50,10 @@ const clean = (
       if (isBlank(message.content)) return []
       return [wire.systemRole === "user" ? { role: "user", content: message.content } : message]
     case "user": {
-      const content = typeof message.content === "string" ? message.content : message.content.filter(saysSomething)
+      const content = typeof message.content === "string" ? message.content : message.content.filter(hasContent)
       if (typeof content === "string" ? isBlank(content) : content.length === 0) return []
       const user = { ...message, content }
-      return [wire.userNames ? user : labelled(user)]
+      return [wire.userNames ? user : withNameLabel(user)]
     }
     case "assistant":
       return cleanAssistant(message, isOwn)
@@ -64,22 +64,22 @@ const clean = (
 
 const isBlank = (text: string | undefined): boolean => text === undefined || text.trim() === ""
 
-const saysSomething = (part: ContentPart): boolean => part.type !== "text" || !isBlank(part.text)
+const hasContent = (part: ContentPart): boolean => part.type !== "text" || !isBlank(part.text)
 
 const cleanAssistant = (
   message: AssistantMessage,
   isOwn: (opaque: Opaque) => boolean
 ): ReadonlyArray<AssistantMessage> => {
   const { content, opaque, reasoning, refusal, toolCalls } = message
-  const own = opaque !== undefined && isOwn(opaque) ? opaque : undefined
+  const ownOpaque = opaque !== undefined && isOwn(opaque) ? opaque : undefined
   const text = [content, refusal].filter((text) => !isBlank(text)).join("\n\n")
-  if (text === "" && !toolCalls?.length && own?.fields["audio"] === undefined) return []
+  if (text === "" && !toolCalls?.length && ownOpaque?.fields["audio"] === undefined) return []
   return [{
     role: "assistant",
     content: text,
     ...(reasoning === undefined ? {} : { reasoning }),
-    ...(toolCalls?.length ? { toolCalls: own === undefined ? toolCalls.map(withoutExtra) : toolCalls } : {}),
-    ...(own === undefined ? {} : { opaque: own })
+    ...(toolCalls?.length ? { toolCalls: ownOpaque === undefined ? toolCalls.map(withoutExtra) : toolCalls } : {}),
+    ...(ownOpaque === undefined ? {} : { opaque: ownOpaque })
   }]
 }
 
@@ -110,8 +110,8 @@ const merge = (messages: ReadonlyArray<ChatMessage>, wire: Wire): ReadonlyArray<
 const acknowledgement: ChatMessage = { role: "assistant", content: "OK." }
 
 /** Whether two messages may be merged. Results belong to one call each, and opaque fields to one answer. */
-const canMerge = (one: ChatMessage, other: ChatMessage): boolean =>
-  one.role === other.role && one.role !== "tool" && !("opaque" in one) && !("opaque" in other)
+const canMerge = (previous: ChatMessage, next: ChatMessage): boolean =>
+  previous.role === next.role && previous.role !== "tool" && !("opaque" in previous) && !("opaque" in next)
 
 const mergeAll = (run: ReadonlyArray<ChatMessage>): ChatMessage => {
   const users = run.filter((message) => message.role === "user")
@@ -125,10 +125,10 @@ const mergeAll = (run: ReadonlyArray<ChatMessage>): ChatMessage => {
 
 const join = (texts: ReadonlyArray<string>): string => texts.filter((text) => text !== "").join("\n\n")
 
-/** If the users have different names, labels in the text separate them. */
+/** Merges user messages. If they have different names, the names become labels in the text. */
 const mergeUsers = (users: ReadonlyArray<UserMessage>): UserMessage => {
   const names = new Set(users.map(({ name }) => name))
-  const contents = (names.size === 1 ? users : users.map(labelled)).map(({ content }) => content)
+  const contents = (names.size === 1 ? users : users.map(withNameLabel)).map(({ content }) => content)
   const texts = contents.filter((content) => typeof content === "string")
   const content = texts.length === contents.length ? join(texts) : contents.flatMap(toParts)
   const [name] = names
@@ -136,7 +136,7 @@ const mergeUsers = (users: ReadonlyArray<UserMessage>): UserMessage => {
 }
 
 /** The message with the speaker's name in its text. */
-const labelled = ({ content, name }: UserMessage): UserMessage => {
+const withNameLabel = ({ content, name }: UserMessage): UserMessage => {
   if (isBlank(name)) return { role: "user", content }
   const label = `${name}: `
   if (typeof content === "string") return { role: "user", content: label + content }

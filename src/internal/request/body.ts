@@ -19,7 +19,7 @@ const jsonNames = optionalFields.map((field) =>
 )
 
 /** Values that have no effect. Some servers refuse them. */
-const neutral: OptionalMembers = { topP: 1, frequencyPenalty: 0, presencePenalty: 0 }
+const neutralValues: OptionalMembers = { topP: 1, frequencyPenalty: 0, presencePenalty: 0 }
 
 /** The members of a request. Undefined ones are not sent. The config already includes the settings of the call. */
 export const toBody = (
@@ -55,9 +55,9 @@ const optionalMembers = (
   const members: Record<string, unknown> = {}
   const { maxTokensField, omit } = config.wire
   for (const [field, name] of jsonNames) {
-    const own = options[field]
-    const value = config[field] ?? own
-    const isUnset = value === null || (own === undefined && value === neutral[field])
+    const callValue = options[field]
+    const value = config[field] ?? callValue
+    const isUnset = value === null || (callValue === undefined && value === neutralValues[field])
     if (isUnset || omit.includes(field)) continue
     members[field === "maxTokens" ? maxTokensField : name] = value
   }

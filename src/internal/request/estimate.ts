@@ -9,14 +9,14 @@ import { type ChatMessage, fromResponse } from "../../ChatMessage.ts"
 import { type ChatResponse, emptyUsage, type Usage } from "../../ChatResponse.ts"
 import { estimate, estimateText } from "../../tokens/TokenCounter.ts"
 
-const ofJson = (value: unknown): number => value === undefined ? 0 : estimateText(JSON.stringify(value))
+const estimateJson = (value: unknown): number => value === undefined ? 0 : estimateText(JSON.stringify(value))
 
 /** The tokens of a request. */
 export const estimateInput = (messages: ReadonlyArray<ChatMessage>, options: CallOptions = {}): number => {
   // Chat formats add these tokens before an answer.
   const priming = 3
-  return messages.reduce((sum, message) => sum + estimate.count(message), priming + ofJson(options.tools)) +
-    ofJson(options.responseFormat)
+  return messages.reduce((sum, message) => sum + estimate.count(message), priming + estimateJson(options.tools)) +
+    estimateJson(options.responseFormat)
 }
 
 const estimateOutput = (response: ChatResponse): number => {

@@ -26,12 +26,12 @@ interface Pair {
   result?: ToolMessage
 }
 
-interface Calling {
+interface CallingMessage {
   readonly message: AssistantMessage
   readonly pairs: ReadonlyArray<Pair>
 }
 
-const isCalling = (item: ChatMessage | Calling): item is Calling => "pairs" in item
+const isCallingMessage = (item: ChatMessage | CallingMessage): item is CallingMessage => "pairs" in item
 
 /**
  * The messages with the results after their calls, in the order of the calls. A call without a result gets the result
@@ -43,33 +43,33 @@ export const pair = (
   form: Wire["toolCallIds"],
   offered: ReadonlySet<string>
 ): ReadonlyArray<ChatMessage> => {
-  const takeId = CallIds.make(form)
-  return match(messages).flatMap((item): ReadonlyArray<ChatMessage> => {
-    if (!isCalling(item)) return [item]
+  const uniqueId = CallIds.make(form)
+  return pairCalls(messages).flatMap((item): ReadonlyArray<ChatMessage> => {
+    if (!isCallingMessage(item)) return [item]
     const results: Array<ToolMessage> = []
     const media: Array<ContentPart> = []
     const toolCalls = item.pairs.map(({ call, result }) => {
-      const id = takeId(call.id)
+      const id = uniqueId(call.id)
       const content = result?.content ?? notRun
       results.push({ role: "tool", toolCallId: id, content: content.trim() === "" ? noOutput : content })
       if (result?.media?.length) media.push(text(`The media of the result of ${call.name} (${id}):`), ...result.media)
-      return { ...call, id, name: legalName(call.name, offered), arguments: toArguments(call.arguments) }
+      return { ...call, id, name: acceptedName(call.name, offered), arguments: toArguments(call.arguments) }
     })
     return [{ ...item.message, toolCalls }, ...results, ...(media.length === 0 ? [] : [user(media)])]
   })
 }
 
 /** The calls of one message that share an id. Their results are in the same order. */
-interface Group {
+interface CallGroup {
   readonly pairs: Array<Pair>
   readonly results: Set<string>
   answered: number
 }
 
-/** Results belong to the last message that has a call with their id: ids may repeat from turn to turn. */
-const match = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage | Calling> => {
-  const items: Array<ChatMessage | Calling> = []
-  const groups = new Map<string, Group>()
+/** Adds results to their calls. A result belongs to the last message that has a call with its id: ids may be used again. */
+const pairCalls = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage | CallingMessage> => {
+  const items: Array<ChatMessage | CallingMessage> = []
+  const groups = new Map<string, CallGroup>()
   for (const message of messages) {
     if (message.role === "assistant" && message.toolCalls?.length) {
       const pairs = message.toolCalls.map((call): Pair => ({ call }))
@@ -81,22 +81,22 @@ const match = (messages: ReadonlyArray<ChatMessage>): ReadonlyArray<ChatMessage 
       }
       items.push({ message, pairs })
     } else if (message.role === "tool") {
-      const result = unmatched(groups.get(message.toolCallId), message)
+      const result = addResult(groups.get(message.toolCallId), message)
       if (result !== undefined) items.push(result)
     } else items.push(message)
   }
   return items
 }
 
-/** Adds a result to the next call without one. A result without a call becomes a message, unless it is a repetition. */
-const unmatched = (group: Group | undefined, message: ToolMessage): ChatMessage | undefined => {
+/** Adds a result to the next call without one. Returns a user message if there is none, unless the result is repeated. */
+const addResult = (group: CallGroup | undefined, message: ToolMessage): ChatMessage | undefined => {
   const { content } = message
-  const open = group?.pairs[group.answered]
-  if (group === undefined || (open === undefined && !group.results.has(content))) {
+  const unanswered = group?.pairs[group.answered]
+  if (group === undefined || (unanswered === undefined && !group.results.has(content))) {
     return { role: "user", content: resultText(group?.pairs[0]?.call.name, content) }
   }
-  if (open !== undefined) {
-    open.result = message
+  if (unanswered !== undefined) {
+    unanswered.result = message
     group.answered++
     group.results.add(content)
   }
@@ -107,7 +107,7 @@ const resultText = (name: string | undefined, content: string): string =>
   `The result of ${name ? `the tool ${name}` : "a tool"}: ${content}`
 
 /** A name that servers accept. Models can call a tool by any name; names of offered tools are kept. */
-const legalName = (name: string, offered: ReadonlySet<string>): string =>
+const acceptedName = (name: string, offered: ReadonlySet<string>): string =>
   offered.has(name) ? name : name.trim().replace(/[^\w-]/g, "_").slice(0, 64) || "unknown"
 
 /** Arguments as a JSON object, because servers parse them. Other values are wrapped in an object. */

@@ -20,35 +20,37 @@ const toTool = (tool: Tool): JsonRecord => ({
   function: {
     name: tool.name,
     description: tool.description,
-    parameters: toParameters(tool.parameters ?? none),
+    parameters: toParameters(tool.parameters ?? noParameters),
     strict: tool.strict
   }
 })
 
-const none = { type: "object", properties: {} }
+const noParameters = { type: "object", properties: {} }
 
 /** The response format. */
 export const toResponseFormat = (format: ResponseFormat): JsonRecord => {
   if (format.type !== "json_schema") return { type: format.type }
-  const { type, ...more } = format
+  const { type, ...rest } = format
   const name = format.name.replace(/[^\w-]/g, "_").slice(0, 64)
-  return { type, json_schema: { ...more, name, schema: withoutDialect(format.schema) } }
+  return { type, json_schema: { ...rest, name, schema: withoutDialect(format.schema) } }
 }
 
-const split = (words: string): ReadonlySet<string> => new Set(words.split(/\s+/))
+const splitWords = (words: string): ReadonlySet<string> => new Set(words.split(/\s+/))
 
 /** Keywords whose value is a schema, or a list of schemas. */
-const inner = split(`items prefixItems additionalItems contains additionalProperties propertyNames anyOf oneOf allOf not
-  if then else unevaluatedItems unevaluatedProperties`)
+const schemaKeywords = splitWords(
+  `items prefixItems additionalItems contains additionalProperties propertyNames anyOf oneOf allOf not
+  if then else unevaluatedItems unevaluatedProperties`
+)
 
-/** Keywords whose members are schemas. */
-const byName = split("properties patternProperties dependentSchemas $defs definitions")
+/** Keywords whose value is an object of schemas. */
+const schemaMapKeywords = splitWords("properties patternProperties dependentSchemas $defs definitions")
 
-/** The keywords of a schema that is only a reference. */
-const isReference = split("$ref $defs definitions")
+/** The keywords that a schema has if it is only a reference. */
+const referenceKeywords = splitWords("$ref $defs definitions")
 
 /** Keywords that servers refuse at the root. */
-const notAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if", "then", "else"]
+const refusedAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if", "then", "else"]
 
 /** The schema without `$schema` and `$id`, at any depth. Properties of these names stay. */
 export const withoutDialect = (schema: JsonRecord): JsonRecord => {
@@ -58,8 +60,8 @@ export const withoutDialect = (schema: JsonRecord): JsonRecord => {
     return withoutDialect(defined({ ...rest, anyOf: undefined, type: "object", properties: {} }))
   }
   return mapEntries(rest, (value, keyword) => {
-    if (byName.has(keyword) && isRecord(value)) return mapEntries(value, clean)
-    return inner.has(keyword) ? clean(value) : value
+    if (schemaMapKeywords.has(keyword) && isRecord(value)) return mapEntries(value, clean)
+    return schemaKeywords.has(keyword) ? clean(value) : value
   })
 }
 
@@ -80,20 +82,20 @@ interface Shape {
   readonly description?: unknown
 }
 
-const known = new WeakMap<JsonSchema, JsonRecord>()
+const parametersCache = new WeakMap<JsonSchema, JsonRecord>()
 
 /** The parameters of a tool. A schema that is not an object becomes the member `value` of one. */
 export const toParameters = (schema: JsonSchema): JsonRecord => {
-  const parameters = known.get(schema) ?? withObjectRoot(withoutDialect(schema))
-  known.set(schema, parameters)
+  const parameters = parametersCache.get(schema) ?? withObjectRoot(withoutDialect(schema))
+  parametersCache.set(schema, parameters)
   return parameters
 }
 
 const withObjectRoot = (root: JsonRecord): JsonRecord => {
   const { $ref } = root
-  if (typeof $ref === "string" && Object.keys(root).every((keyword) => isReference.has(keyword))) {
-    const referred = fieldsOf(resolve(root, $ref))
-    if (isPlainObject(referred)) return withDefinitions(referred, root)
+  if (typeof $ref === "string" && Object.keys(root).every((keyword) => referenceKeywords.has(keyword))) {
+    const target = fieldsOf(resolve(root, $ref))
+    if (isPlainObject(target)) return withDefinitions(target, root)
   }
   if (isPlainObject(root)) return isRecord(root["properties"]) ? root : { ...root, properties: {} }
   const value = { ...root, $defs: undefined, definitions: undefined }
@@ -102,7 +104,7 @@ const withObjectRoot = (root: JsonRecord): JsonRecord => {
 }
 
 const isPlainObject = (schema: JsonRecord): boolean =>
-  schema["type"] === "object" && !notAtRoot.some((keyword) => keyword in schema)
+  schema["type"] === "object" && !refusedAtRoot.some((keyword) => keyword in schema)
 
 /** The object with the definitions of the root, if it refers to any. */
 const withDefinitions = (object: JsonRecord, { $defs, definitions }: JsonRecord): JsonRecord => ({
@@ -112,24 +114,24 @@ const withDefinitions = (object: JsonRecord, { $defs, definitions }: JsonRecord)
 })
 
 /** The shape of the objects that the schema accepts. Undefined if it accepts none. */
-const shapeOf = (schema: unknown, root: JsonRecord, found: Map<JsonRecord, Shape | undefined>): Shape | undefined => {
-  if (!isRecord(schema)) return schema === false ? undefined : open
-  if (found.has(schema)) return found.get(schema)
-  // A schema that refers to itself adds nothing more.
-  found.set(schema, open)
-  const shape = newShape(schema, root, found)
-  found.set(schema, shape)
+const shapeOf = (schema: unknown, root: JsonRecord, visited: Map<JsonRecord, Shape | undefined>): Shape | undefined => {
+  if (!isRecord(schema)) return schema === false ? undefined : anyObject
+  if (visited.has(schema)) return visited.get(schema)
+  // A schema that refers to itself adds no more properties.
+  visited.set(schema, anyObject)
+  const shape = newShape(schema, root, visited)
+  visited.set(schema, shape)
   return shape
 }
 
 const newShape = (
   schema: JsonRecord,
   root: JsonRecord,
-  found: Map<JsonRecord, Shape | undefined>
+  visited: Map<JsonRecord, Shape | undefined>
 ): Shape | undefined => {
   const { $ref, additionalProperties, allOf, anyOf, description, oneOf, properties, required, title, type } = schema
   if (type !== undefined && !(asArray(type) ?? [type]).includes("object")) return undefined
-  const shapes = (schemas: ReadonlyArray<unknown>) => schemas.map((part) => shapeOf(part, root, found))
+  const shapesOf = (schemas: ReadonlyArray<unknown>) => schemas.map((part) => shapeOf(part, root, visited))
   const own: Shape = {
     title,
     description,
@@ -137,24 +139,26 @@ const newShape = (
     required: itemsOf(required),
     additionalProperties
   }
-  const referred = typeof $ref === "string" ? [resolve(root, $ref)] : []
-  const all = [own, ...shapes([...referred, ...itemsOf(allOf)])]
-  for (const union of [anyOf, oneOf]) if (Array.isArray(union)) all.push(either(shapes(union)))
-  return all.every((shape) => shape !== undefined) ? all.reduce(both) : undefined
+  const targets = typeof $ref === "string" ? [resolve(root, $ref)] : []
+  const all = [own, ...shapesOf([...targets, ...itemsOf(allOf)])]
+  for (const alternatives of [anyOf, oneOf]) {
+    if (Array.isArray(alternatives)) all.push(uniteShapes(shapesOf(alternatives)))
+  }
+  return all.every((shape) => shape !== undefined) ? all.reduce(intersectShapes) : undefined
 }
 
-const open: Shape = { properties: {}, required: [], additionalProperties: undefined }
+const anyObject: Shape = { properties: {}, required: [], additionalProperties: undefined }
 
-const both = (one: Shape, other: Shape): Shape => ({
-  properties: { ...other.properties, ...one.properties },
-  required: [...new Set([...one.required, ...other.required])],
-  additionalProperties: one.additionalProperties ?? other.additionalProperties,
-  title: one.title ?? other.title,
-  description: one.description ?? other.description
+const intersectShapes = (first: Shape, second: Shape): Shape => ({
+  properties: { ...second.properties, ...first.properties },
+  required: [...new Set([...first.required, ...second.required])],
+  additionalProperties: first.additionalProperties ?? second.additionalProperties,
+  title: first.title ?? second.title,
+  description: first.description ?? second.description
 })
 
-/** The members of all shapes. Those that every shape requires are required. */
-const either = (members: ReadonlyArray<Shape | undefined>): Shape | undefined => {
+/** The shape with the properties of all shapes. Those that every shape requires are required. */
+const uniteShapes = (members: ReadonlyArray<Shape | undefined>): Shape | undefined => {
   const shapes = members.filter((shape) => shape !== undefined)
   if (shapes.length === 0) return undefined
   const byKey = new Map<string, Array<unknown>>()
@@ -162,14 +166,14 @@ const either = (members: ReadonlyArray<Shape | undefined>): Shape | undefined =>
     for (const [key, schema] of Object.entries(properties)) byKey.set(key, [...(byKey.get(key) ?? []), schema])
   }
   return {
-    properties: Object.fromEntries([...byKey].map(([key, schemas]) => [key, union(schemas)])),
-    required: (shapes[0] ?? open).required.filter((key) => shapes.every(({ required }) => required.includes(key))),
+    properties: Object.fromEntries([...byKey].map(([key, schemas]) => [key, uniteSchemas(schemas)])),
+    required: (shapes[0] ?? anyObject).required.filter((key) => shapes.every(({ required }) => required.includes(key))),
     additionalProperties: shapes.every(({ additionalProperties }) => additionalProperties === false) ? false : undefined
   }
 }
 
-/** A schema that accepts the values of all the schemas. Literals of one type, such as tags, become one list. */
-const union = (schemas: ReadonlyArray<unknown>): unknown => {
+/** A schema that accepts a value if one of the schemas does. Literals of one type, such as tags, become one `enum`. */
+const uniteSchemas = (schemas: ReadonlyArray<unknown>): unknown => {
   const distinct = [...new Map(schemas.map((schema) => [JSON.stringify(schema), schema])).values()]
   const [first] = distinct
   if (distinct.length === 1) return first
@@ -186,10 +190,10 @@ const union = (schemas: ReadonlyArray<unknown>): unknown => {
 /** The target of a reference within the document. */
 const resolve = (root: JsonRecord, reference: string): unknown => {
   if (!reference.startsWith("#")) return {}
-  let found: unknown = root
+  let target: unknown = root
   for (const key of reference.slice(1).split("/").slice(1)) {
     const name = key.replaceAll("~1", "/").replaceAll("~0", "~")
-    found = Object.hasOwn(fieldsOf(found), name) ? fieldsOf(found)[name] : undefined
+    target = Object.hasOwn(fieldsOf(target), name) ? fieldsOf(target)[name] : undefined
   }
-  return found ?? {}
+  return target ?? {}
 }

@@ -2,7 +2,7 @@
  * The error of a turn that failed because of a tool.
  */
 import * as Schema from "effect/Schema"
-import { detailsAnd } from "../errors/details.ts"
+import { withDetails } from "../errors/details.ts"
 
 /**
  * The handler of a tool with `failureMode: "error"` failed. `cause` is the handler's failure.
@@ -14,7 +14,7 @@ export class ToolError extends Schema.TaggedError<ToolError>(
   "effect-chat/ChatError/ToolError"
 )(
   "ToolError",
-  detailsAnd({
+  withDetails({
     tool: Schema.String,
     /** The library's own id of the call. */
     callId: Schema.String

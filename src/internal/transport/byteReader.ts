@@ -18,29 +18,29 @@ export type Take = (result: Read) => boolean
 
 /** An open body. It has one reader, which does one read at a time. */
 export interface Body {
-  /** Passes the next result to `take`, now or later. `take` may read again. A result not taken is kept for the next read. */
+  /** Passes the next result to `take`, now or later. `take` may read again. A result not taken goes to the next read. */
   readonly read: (take: Take) => void
   /** Cancels the body at any point. */
   readonly close: Effect.Effect<void>
 }
 
 /** The body of a response of a known client. Undefined for other clients. */
-export const of = (response: HttpClientResponse.HttpClientResponse): Body | undefined => {
+export const fromResponse = (response: HttpClientResponse.HttpClientResponse): Body | undefined => {
   const source = sourceOf(response)
-  const failed = failedWith(response)
+  const toFailure = failureOf(response)
   if (source instanceof Response) {
-    return source.body === null || source.body.locked ? undefined : ofWeb(source.body.getReader(), failed)
+    return source.body === null || source.body.locked ? undefined : fromWeb(source.body.getReader(), toFailure)
   }
-  return ofReadable(source, failed) ?? ofReadable(fieldsOf(source)["body"], failed)
+  return fromReadable(source, toFailure) ?? fromReadable(fieldsOf(source)["body"], toFailure)
 }
 
-/** Converts an error of a response's body to the result of a read. */
-export const failedWith = (response: HttpClientResponse.HttpClientResponse): Failed => (cause) =>
+/** Returns a function that converts an error of the response's body to the result of a read. */
+export const failureOf = (response: HttpClientResponse.HttpClientResponse): ToFailure => (cause) =>
   Option.some(new HttpClientError.ResponseError({ request: response.request, response, reason: "Decode", cause }))
 
 /** The body of a Node stream of bytes. Undefined for other values. */
-export const ofReadable = (value: unknown, failed: Failed): Body | undefined =>
-  isReadable(value) ? ofNode(value, failed) : undefined
+export const fromReadable = (value: unknown, toFailure: ToFailure): Body | undefined =>
+  isReadable(value) ? fromNode(value, toFailure) : undefined
 
 /** Reads and discards the rest of a body, and calls back at its end. */
 export const discard = (body: Body, onEnd: () => void): void =>
@@ -60,62 +60,62 @@ export const pullOf = (body: Body): Pull<Uint8Array, HttpClientError.HttpClientE
   )
 
 /** Closes the current body. */
-export const closing = (body: () => Body): Effect.Effect<void> => Effect.suspend(() => body().close)
+export const closeCurrent = (body: () => Body): Effect.Effect<void> => Effect.suspend(() => body().close)
 
 /** Closes both bodies. */
-export const closeAll = (one: Body, other: Body): Effect.Effect<void> => Effect.zipRight(one.close, other.close)
+export const closeAll = (first: Body, second: Body): Effect.Effect<void> => Effect.zipRight(first.close, second.close)
 
 /** The client's own response object, unless the program replaced the stream of the response. */
 const sourceOf = (response: HttpClientResponse.HttpClientResponse): unknown =>
   Object.hasOwn(response, "source") && !Object.hasOwn(response, "stream") ? fieldsOf(response)["source"] : undefined
 
 /** Converts an error of a body to the result of a read. */
-export type Failed = (cause: unknown) => Read
+export type ToFailure = (cause: unknown) => Read
 
-const end: Read = Option.none()
+const endOfBody: Read = Option.none()
 
 /** Whether the result is bytes, and not the end or a failure. */
 export const isBytes = (read: Read): read is Uint8Array => ArrayBuffer.isView(read)
 
-/** Passes the result of a read to the reader, or keeps it for the next reader. */
+/** Passes the result of a read to the reader, or buffers it for the next reader. */
 class Handoff {
   #take: Take | undefined
-  #kept: Read | undefined
+  #pending: Read | undefined
 
   /** Whether a reader waits. */
-  get isWanted(): boolean {
+  get hasReader(): boolean {
     return this.#take !== undefined
   }
 
-  /** Registers the reader, and passes it the kept result, if there is one. */
-  wanted(take: Take): void {
-    const kept = this.#kept
-    this.#kept = undefined
+  /** Registers the reader, and passes it the pending result, if there is one. */
+  register(take: Take): void {
+    const pending = this.#pending
+    this.#pending = undefined
     this.#take = take
-    if (kept !== undefined) this.give(kept)
+    if (pending !== undefined) this.deliver(pending)
   }
 
-  give(result: Read): void {
+  deliver(result: Read): void {
     const take = this.#take
     this.#take = undefined
-    if (take?.(result) !== true) this.#kept = result
+    if (take?.(result) !== true) this.#pending = result
   }
 }
 
 /** The body of a web stream. */
-export const ofWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, failed: Failed): Body => {
+export const fromWeb = (reader: ReadableStreamDefaultReader<Uint8Array>, toFailure: ToFailure): Body => {
   const handoff = new Handoff()
   let isReading = false
   const settle = (result: Read): void => {
     isReading = false
-    handoff.give(result)
+    handoff.deliver(result)
   }
-  const onRead = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void => settle(done ? end : value)
-  const onError = (cause: unknown): void => settle(failed(cause))
+  const onRead = ({ done, value }: ReadableStreamReadResult<Uint8Array>): void => settle(done ? endOfBody : value)
+  const onError = (cause: unknown): void => settle(toFailure(cause))
   return {
     read: (take) => {
-      handoff.wanted(take)
-      if (isReading || !handoff.isWanted) return
+      handoff.register(take)
+      if (isReading || !handoff.hasReader) return
       isReading = true
       reader.read().then(onRead, onError)
     },
@@ -135,34 +135,34 @@ const isReadable = (value: unknown): value is Readable =>
   isRecord(value) && value["readable"] === true && typeof value["read"] === "function" &&
   typeof value["on"] === "function" && typeof value["destroy"] === "function"
 
-const ofNode = (readable: Readable, failed: Failed): Body => {
+const fromNode = (readable: Readable, toFailure: ToFailure): Body => {
   const handoff = new Handoff()
-  let over: Read | undefined
+  let endResult: Read | undefined
   let isReading = false
-  /** Reads while a reader waits. A reader that takes a result may start the next read before `give` returns. */
-  const attempt = (): void => {
+  /** Reads while a reader waits. A reader that takes a result may start the next read before `deliver` returns. */
+  const readAvailable = (): void => {
     if (isReading) return
     isReading = true
-    while (handoff.isWanted) {
+    while (handoff.hasReader) {
       const bytes = readable.read()
-      const result = bytes instanceof Uint8Array ? bytes : over
+      const result = bytes instanceof Uint8Array ? bytes : endResult
       if (result === undefined) break
-      handoff.give(result)
+      handoff.deliver(result)
     }
     isReading = false
   }
   const settle = (result: Read): void => {
-    over ??= result
-    attempt()
+    endResult ??= result
+    readAvailable()
   }
-  readable.on("readable", attempt)
-  readable.on("end", () => settle(end))
-  readable.on("close", () => settle(over ?? failed(new Error("The connection was closed"))))
-  readable.on("error", (cause) => settle(failed(cause)))
+  readable.on("readable", readAvailable)
+  readable.on("end", () => settle(endOfBody))
+  readable.on("close", () => settle(endResult ?? toFailure(new Error("The connection was closed"))))
+  readable.on("error", (cause) => settle(toFailure(cause)))
   return {
     read: (take) => {
-      handoff.wanted(take)
-      attempt()
+      handoff.register(take)
+      readAvailable()
     },
     close: Effect.sync(() => void readable.destroy())
   }

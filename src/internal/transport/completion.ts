@@ -95,23 +95,23 @@ class Answer {
   readonly #config: LLMConfig
   readonly #deadlines: Deadlines
   /** Removes the listener of the caller's signal. */
-  readonly #leaveSignal: Cancel
+  readonly #removeAbortListener: Cancel
   readonly #open: Open
   #scope: Scope.CloseableScope | undefined
   #reading: Reading | undefined
-  /** The next step: begin, read or end. Created once per exchange, because every network chunk uses it. */
+  /** The next step: start, read or end. Created once per exchange, because every network chunk uses it. */
   #next: Pull
   #retries = 0
   /** Events before the first delta, buffered because an error before it can still be retried. */
   #buffer: Array<ChatEvent> = []
   #emitted = false
 
-  constructor(config: LLMConfig, deadlines: Deadlines, leaveSignal: Cancel, open: Open) {
+  constructor(config: LLMConfig, deadlines: Deadlines, removeAbortListener: Cancel, open: Open) {
     this.#config = config
     this.#deadlines = deadlines
-    this.#leaveSignal = leaveSignal
+    this.#removeAbortListener = removeAbortListener
     this.#open = open
-    this.#next = this.#begin
+    this.#next = this.#start
   }
 
   readonly pull: Pull = Effect.suspend(() => this.#next)
@@ -130,7 +130,7 @@ class Answer {
 
   /** Ends the call in any state. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.#leaveSignal()
+    this.#removeAbortListener()
     this.#deadlines.end()
     return this.#release
   })
@@ -143,32 +143,32 @@ class Answer {
     return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
   })
 
-  readonly #begin: Pull = Effect.flatMap(Scope.make(), (scope) => {
+  readonly #start: Pull = Effect.flatMap(Scope.make(), (scope) => {
     this.#scope = scope
     this.#deadlines.attempt()
     return Effect.matchEffect(
       this.#open(scope),
       {
-        onFailure: (error) => isEnd(error) ? this.#ended(error) : this.#unreached(error),
-        onSuccess: (exchange) => this.#opened(exchange)
+        onFailure: (error) => isEarlyEnd(error) ? this.#endEarly(error) : this.#requestFailed(error),
+        onSuccess: (exchange) => this.#handleResponse(exchange)
       }
     )
   })
 
-  #unreached(error: HttpClientError.HttpClientError): Pull {
+  #requestFailed(error: HttpClientError.HttpClientError): Pull {
     return error._tag === "RequestError" && error.reason !== "Transport"
       ? failWith(Failure.fromRequest(this.#context(), error))
       : this.#retry(Failure.fromTransport(this.#context(), "Could not reach", error))
   }
 
-  #opened(exchange: Exchange.Exchange): Pull {
+  #handleResponse(exchange: Exchange.Exchange): Pull {
     const { status } = exchange.response
-    const elsewhere = Exchange.redirectedTo(exchange, this.#config.baseUrl)
-    if (elsewhere !== undefined) return failWith(Failure.fromRedirect(this.#context(exchange), elsewhere, ""))
+    const redirectTarget = Exchange.redirectedTo(exchange, this.#config.baseUrl)
+    if (redirectTarget !== undefined) return failWith(Failure.fromRedirect(this.#context(exchange), redirectTarget, ""))
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
-      return Effect.matchEffect(this.#deadlines.waiting.for(body.read), {
-        onFailure: (end) => this.#ended(end, body.text(), exchange),
+      return Effect.matchEffect(this.#deadlines.wait.for(body.read), {
+        onFailure: (end) => this.#endEarly(end, body.text(), exchange),
         onSuccess: () => this.#retry(Failure.fromStatus(this.#context(exchange), body.text()))
       })
     }
@@ -186,14 +186,14 @@ class Answer {
     if (body === undefined) {
       const wait = Effect.suspend(() => {
         deadlines.touch()
-        return deadlines.waiting.for(pull)
+        return deadlines.wait.for(pull)
       })
       return Effect.matchEffect(wait, {
         onFailure: readFailed,
         onSuccess: (bytes) => this.#receive(reading, bytes) ?? this.#next
       })
     }
-    return deadlines.waiting.until((take) => {
+    return deadlines.wait.until((take) => {
       deadlines.touch()
       const onRead = (read: Body.Read): boolean =>
         take(() => {
@@ -214,7 +214,7 @@ class Answer {
       problem = decoder.push(chunk, this.#buffer)
       if (problem !== undefined || decoder.isDone) break
     }
-    // A document emits nothing before its end, but the answer begins with its first byte.
+    // A document emits nothing before its end, but the answer starts with its first byte.
     this.#deadlines.touch(decoder.isDocument || this.#hasOutput)
     return problem !== undefined || decoder.isDone || this.#hasOutput
       // The reader may never run this: only if it does, the events count as emitted and the exchange is released.
@@ -237,14 +237,14 @@ class Answer {
         error._tag === "TimedOut"
       )
     }
-    return isEnd(error)
-      ? this.#ended(error, "", exchange)
+    return isEarlyEnd(error)
+      ? this.#endEarly(error, "", exchange)
       : failWith(Failure.fromTransport(this.#context(exchange), "Lost the connection to", error.value))
   }
 
-  #ended(end: TimedOut | Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
+  #endEarly(end: TimedOut | Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
     return end._tag === "Stopped"
-      ? Pulls.over
+      ? Pulls.ended
       : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
@@ -257,39 +257,39 @@ class Answer {
   #emit({ decoder, exchange }: Reading, problem: Problem | undefined, timedOut = false): Pull {
     const events = this.#buffer
     this.#emitted ||= events.some(isProgress)
-    const emitted: Pull = Effect.succeed(events)
+    const emitEvents: Pull = Effect.succeed(events)
     this.#buffer = []
     if (problem !== undefined) {
       const error = Failure.fromProblem(this.#context(exchange), problem)
       if (!this.#emitted) return this.#retry(error)
       this.#next = failWith(error)
-      return events.length === 0 ? this.#next : emitted
+      return events.length === 0 ? this.#next : emitEvents
     }
     if (decoder.isDone) {
-      this.#next = Pulls.over
+      this.#next = Pulls.ended
       // Reads the rest of the body, so that the connection can be reused, unless the server stopped sending.
-      if (timedOut) return Effect.zipRight(this.#release, emitted)
+      if (timedOut) return Effect.zipRight(this.#release, emitEvents)
       if (this.#scope !== undefined) {
         this.#scope = undefined
         Exchange.drain(exchange, this.#deadlines)
       }
     }
-    return emitted
+    return emitEvents
   }
 
   /** Retries, if the error is transient. */
   #retry(error: ChatError): Pull {
-    return Effect.matchEffect(delay(this.#config, error, this.#retries), {
+    return Effect.matchEffect(retryDelay(this.#config, error, this.#retries), {
       onFailure: failWith,
-      onSuccess: (delay) => {
+      onSuccess: (wait) => {
         this.#retries++
-        this.#next = this.#begin
+        this.#next = this.#start
         this.#deadlines.pause()
         return this.#release.pipe(
-          Effect.zipRight(this.#deadlines.waiting.for(Effect.sleep(delay))),
+          Effect.zipRight(this.#deadlines.wait.for(Effect.sleep(wait))),
           Effect.matchEffect({
-            onFailure: (end) => this.#ended(end, "", undefined, error),
-            onSuccess: () => this.#begin
+            onFailure: (end) => this.#endEarly(end, "", undefined, error),
+            onSuccess: () => this.#start
           })
         )
       }
@@ -310,7 +310,7 @@ class Answer {
 
 const failWith = (error: ChatError): Pull => Effect.fail(Option.some(error))
 
-const isEnd = (error: { readonly _tag: string }): error is TimedOut | Stopped =>
+const isEarlyEnd = (error: { readonly _tag: string }): error is TimedOut | Stopped =>
   error._tag === "TimedOut" || error._tag === "Stopped"
 
 const isProgress = (event: ChatEvent): boolean => event._tag !== "UsageUpdate"
@@ -322,24 +322,24 @@ const isTransient = ({ _tag }: ChatError): boolean =>
 /**
  * The wait before the next attempt. Fails with the error if there is no further attempt.
  *
- * The library's own wait doubles from `retryBaseDelay` with every attempt, varies by 20 % in both directions, and is capped
- * by `retryMaxDelay`. A server's wait is never shortened; if it exceeds `maxRetryAfter`, the call fails.
+ * The library's own wait starts at `retryBaseDelay`, doubles with every attempt, varies by up to 20 % in both directions,
+ * and is at most `retryMaxDelay`. A server's wait is never shortened; if it exceeds `maxRetryAfter`, the call fails.
  */
-const delay = (
+const retryDelay = (
   config: LLMConfig,
   error: ChatError,
   retries: number
 ): Effect.Effect<Duration.Duration, ChatError> => {
-  const asked = error.retryAfter ?? Duration.zero
+  const requestedWait = error.retryAfter ?? Duration.zero
   if (
-    !(Failure.saysToRetry(error) ?? isTransient(error)) || retries >= config.maxRetries ||
-    Duration.greaterThan(asked, config.maxRetryAfter)
+    !(Failure.isRetryRequested(error) ?? isTransient(error)) || retries >= config.maxRetries ||
+    Duration.greaterThan(requestedWait, config.maxRetryAfter)
   ) {
     return Effect.fail(error)
   }
-  return Effect.map(Random.nextRange(0.8, 1.2), (spread) => {
-    const own = Duration.times(config.retryBaseDelay, 2 ** retries * spread)
-    return Duration.max(asked, Duration.min(config.retryMaxDelay, own))
+  return Effect.map(Random.nextRange(0.8, 1.2), (jitter) => {
+    const backoff = Duration.times(config.retryBaseDelay, 2 ** retries * jitter)
+    return Duration.max(requestedWait, Duration.min(config.retryMaxDelay, backoff))
   })
 }
 
@@ -355,7 +355,7 @@ const withOverrides = (
   return Effect.mapError(override(config, overrides), ({ message }) => new InvalidRequestError({ message }))
 }
 
-/** A server's own refusal comes late, and often does not say what to do. */
+/** Refuses too many tools. The server's own error would come later, and often does not say what to do. */
 const checkTools = ({ wire: { maxTools = Infinity } }: LLMConfig, { tools = [] }: CallOptions) =>
   tools.length <= maxTools ? Effect.void : Effect.fail(
     new InvalidRequestError({

@@ -64,18 +64,18 @@ const authorization = ({ apiKey, wire: { authHeader } }: LLMConfig): Readonly<Re
   return key === "" ? {} : { [authHeader]: authHeader === "authorization" ? `Bearer ${key}` : key }
 }
 
-const isRefusal = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
+const isStatusError = (error: HttpClientError.HttpClientError): error is HttpClientError.ResponseError =>
   error._tag === "ResponseError" && error.reason === "StatusCode"
 
 /** The program's client. */
 export type Client = HttpClient.HttpClient
 
 /** `node:http` throws if a header is not valid in HTTP. */
-const isRefusedHeader = (defect: unknown): boolean =>
+const isInvalidHeader = (defect: unknown): boolean =>
   defect instanceof TypeError && "code" in defect && /^ERR_INVALID_(?:HTTP_TOKEN|CHAR)$/.test(String(defect.code))
 
 /** The maximum number of redirects per request. */
-const mostRedirects = 5
+const maxRedirects = 5
 
 /**
  * The request to the target of a redirect. Undefined if the response is not a redirect that is followed.
@@ -96,8 +96,8 @@ const redirected = (
   const target = new URL(location, sentTo)
   // undici would send the fragment.
   target.hash = ""
-  const isSame = target.origin === sentTo.origin && urlIn(request.url)?.origin === sentTo.origin
-  return isSame && target.username === "" && target.password === ""
+  const isSameOrigin = target.origin === sentTo.origin && urlIn(request.url)?.origin === sentTo.origin
+  return isSameOrigin && target.username === "" && target.password === ""
     ? HttpClientRequest.setUrl(request, target)
     : undefined
 }
@@ -106,13 +106,13 @@ const redirected = (
 const send = (
   client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>,
   request: HttpClientRequest.HttpClientRequest,
-  redirects = mostRedirects
+  redirects = maxRedirects
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, Scope.Scope> =>
   client.execute(request).pipe(
     // If the program's client fails on error statuses, its error has the response.
-    Effect.catchIf(isRefusal, (error) => Effect.succeed(error.response)),
+    Effect.catchIf(isStatusError, (error) => Effect.succeed(error.response)),
     Effect.catchSomeDefect((cause) =>
-      isRefusedHeader(cause)
+      isInvalidHeader(cause)
         ? Option.some(new HttpClientError.RequestError({ request, reason: "Encode", cause }))
         : Option.none()
     ),
@@ -120,7 +120,7 @@ const send = (
       const next = redirects === 0 ? undefined : redirected(request, response)
       return next === undefined
         ? Effect.succeed(response)
-        : Effect.zipRight(Body.of(response)?.close ?? Effect.void, send(client, next, redirects - 1))
+        : Effect.zipRight(Body.fromResponse(response)?.close ?? Effect.void, send(client, next, redirects - 1))
     })
   )
 
@@ -138,11 +138,11 @@ export const open = (
     withoutSecretsInSpans(config),
     Effect.flatMap((response): Effect.Effect<Exchange> => {
       const coding = response.headers["content-encoding"] ?? ""
-      const failed = Body.failedWith(response)
-      const source = Body.of(response)
-      const body = source && pacedBody(decompressed(source, coding, isFetch(response), failed))
+      const toFailure = Body.failureOf(response)
+      const source = Body.fromResponse(response)
+      const body = source && pacedBody(decompressed(source, coding, isFetch(response), toFailure))
       const pull = body === undefined
-        ? pacedPull(decompressedPull(toPull(response.stream, scope, undefined), coding, failed, scope))
+        ? pacedPull(decompressedPull(toPull(response.stream, scope, undefined), coding, toFailure, scope))
         : Body.pullOf(body)
       return Effect.as(Scope.addFinalizer(scope, body?.close ?? Effect.void), {
         response,
@@ -169,7 +169,7 @@ export const redirectedTo = ({ response }: Exchange, baseUrl: string): string | 
  * read to its end lets the client reuse the connection.
  */
 export const drain = ({ body, pull, scope }: Exchange, deadlines: Deadlines): void => {
-  const { fork } = deadlines.waiting
+  const { fork } = deadlines.wait
   const close = Scope.close(scope, Exit.void)
   if (body === undefined) {
     fork(Effect.forever(pull).pipe(Effect.timeout(drainTime), Effect.ignore, Effect.ensuring(close)))
@@ -186,15 +186,15 @@ export interface ErrorBody {
 /** The body of an exchange with an error status. */
 export const errorBody = (exchange: Exchange): ErrorBody => {
   // In characters.
-  const longest = 2 ** 16
+  const maxLength = 2 ** 16
   const utf8 = new TextDecoder()
   let text = ""
   const read: Effect.Effect<void> = Effect.matchEffect(exchange.pull, {
     onFailure: () => Effect.sync(() => void (text += utf8.decode())),
     onSuccess: (bytes) => {
       for (const chunk of bytes) text += utf8.decode(chunk, { stream: true })
-      return text.length < longest ? read : Effect.void
+      return text.length < maxLength ? read : Effect.void
     }
   })
-  return { read, text: () => text.slice(0, longest) }
+  return { read, text: () => text.slice(0, maxLength) }
 }

@@ -37,18 +37,18 @@ export class Deadlines {
   readonly #limits: TimeLimits
   readonly #clock: Clock.Clock
   /** The wait that an exceeded limit ends. */
-  readonly waiting: CallWait
+  readonly wait: CallWait
   readonly #start: number
   #attemptStart: number | undefined
   #answered = false
-  /** When the server last sent data or the reader began to wait. */
+  /** When the server last sent data or the reader started to wait. */
   #silentSince = 0
   #cancel: Cancel | undefined
 
-  constructor(limits: TimeLimits, clock: Clock.Clock, waiting: CallWait) {
+  constructor(limits: TimeLimits, clock: Clock.Clock, wait: CallWait) {
     this.#limits = limits
     this.#clock = clock
-    this.waiting = waiting
+    this.wait = wait
     this.#start = this.#now
   }
 
@@ -70,7 +70,7 @@ export class Deadlines {
   /** Starts an attempt: the time to its first token counts from now. */
   attempt(): void {
     this.#attemptStart = this.#now
-    if (this.#cancel === undefined) this.#cancel = this.waiting.fork(this.#check)
+    if (this.#cancel === undefined) this.#cancel = this.wait.fork(this.#check)
   }
 
   /** Ends a failed attempt: until the next one, only the total limit applies. */
@@ -80,8 +80,8 @@ export class Deadlines {
   }
 
   /**
-   * Restarts the idle time: the server sent data (also a comment), or the reader begins to wait. `isAnswer` says that the
-   * answer has begun, after which the idle limit applies instead of the limit to the first token.
+   * Restarts the idle time: the server sent data (also a comment), or the reader starts to wait. `isAnswer` means that the
+   * answer has started. From then on, the idle limit applies instead of the limit to the first token.
    */
   touch(isAnswer = false): void {
     this.#silentSince = this.#now
@@ -90,7 +90,7 @@ export class Deadlines {
 
   /** Runs the task after `millis` milliseconds of the Clock, or after 24 days if that is sooner, unless it is cancelled. */
   schedule(millis: number, task: () => void): Cancel {
-    return this.waiting.fork(Effect.map(this.#clock.sleep(Duration.millis(timerMillis(millis))), task))
+    return this.wait.fork(Effect.map(this.#clock.sleep(Duration.millis(timerMillis(millis))), task))
   }
 
   /** Ends the wait if a limit is exceeded. Otherwise sleeps until one can be exceeded. */
@@ -98,15 +98,15 @@ export class Deadlines {
     const now = this.#now
     const { firstTokenTimeout, idleTimeout, totalTimeout } = this.#limits
     const total = deadline("total", totalTimeout, this.#start)
-    const other = this.#answered
+    const attemptDeadline = this.#answered
       // Only the time spent waiting counts, so a busy consumer does not look like a silent server.
-      ? deadline("idle", idleTimeout, this.waiting.isWaiting ? this.#silentSince : now)
+      ? deadline("idle", idleTimeout, this.wait.isWaiting ? this.#silentSince : now)
       : deadline("firstToken", firstTokenTimeout, this.#attemptStart ?? now)
-    const next = other.at < total.at ? other : total
-    if (next.at <= now) return Effect.sync(() => this.waiting.end(next))
+    const next = attemptDeadline.at < total.at ? attemptDeadline : total
+    if (next.at <= now) return Effect.sync(() => this.wait.end(next))
     // The idle time can start at any moment from now, and can exceed its limit after `idleTimeout` at the earliest.
-    const ahead = timerMillis(Math.min(Duration.toMillis(idleTimeout), next.at - now))
-    return Effect.zipRight(this.#clock.sleep(Duration.millis(ahead)), this.#check)
+    const sleepMillis = timerMillis(Math.min(Duration.toMillis(idleTimeout), next.at - now))
+    return Effect.zipRight(this.#clock.sleep(Duration.millis(sleepMillis)), this.#check)
   })
 }
 

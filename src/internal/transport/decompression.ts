@@ -22,7 +22,7 @@ type Format = "gzip" | "br" | "deflate" | "deflate-raw" | "zstd"
 /** A decoder of one format. */
 export interface Decoder {
   readonly body: Body.Body
-  /** Decodes more bytes, and calls back when it can take others. */
+  /** Decodes bytes, and calls back when it can take more. */
   readonly write: (bytes: Uint8Array, next: () => void) => void
   readonly end: () => void
 }
@@ -48,7 +48,7 @@ const formatOf = (bytes: Uint8Array, coding: string, isFetch: boolean): Format |
 }
 
 /** The names of the functions of `node:zlib`. */
-const functions: Readonly<Record<Format, string>> = {
+const zlibFunctions: Readonly<Record<Format, string>> = {
   gzip: "createGunzip",
   br: "createBrotliDecompress",
   deflate: "createInflate",
@@ -64,28 +64,28 @@ const builtin = (name: string): Readonly<Record<string, unknown>> => {
   return typeof get === "function" ? fieldsOf(Reflect.apply(get, process, [name])) : {}
 }
 
-const call = (target: unknown, name: string, ...args: ReadonlyArray<unknown>): unknown => {
+const callMethod = (target: unknown, name: string, ...args: ReadonlyArray<unknown>): unknown => {
   const method = isRecord(target) ? target[name] : undefined
   return typeof method === "function" ? Reflect.apply(method, target, args) : undefined
 }
 
-const byZlib = (format: Format, failed: Body.Failed): Decoder | undefined => {
+const zlibDecoder = (format: Format, toFailure: Body.ToFailure): Decoder | undefined => {
   const zlib = builtin("node:zlib")
   const constants = fieldsOf(zlib["constants"])
   const flush = { br: "BROTLI_OPERATION_FLUSH", zstd: "ZSTD_e_flush" }[String(format)] ?? "Z_SYNC_FLUSH"
   // With this flush, truncated bytes are no error: the body just ends early, which the answer's decoder handles.
-  const transform = call(zlib, functions[format], { finishFlush: constants[flush] })
-  const body = Body.ofReadable(transform, failed)
+  const transform = callMethod(zlib, zlibFunctions[format], { finishFlush: constants[flush] })
+  const body = Body.fromReadable(transform, toFailure)
   return body && {
     body,
     // The reader of `body` receives the failure.
-    write: (bytes, next) => void call(transform, "write", bytes, (error?: unknown) => error ? undefined : next()),
-    end: () => void call(transform, "end")
+    write: (bytes, next) => void callMethod(transform, "write", bytes, (error?: unknown) => error ? undefined : next()),
+    end: () => void callMethod(transform, "end")
   }
 }
 
 /** For browsers, where a program's own `fetch` or a service worker may not decompress. */
-const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined => {
+const platformDecoder = (format: Format, toFailure: Body.ToFailure): Decoder | undefined => {
   if (format === "br" || format === "zstd" || typeof DecompressionStream === "undefined") return undefined
   const { readable, writable } = new DecompressionStream(format)
   const writer = writable.getWriter()
@@ -95,14 +95,14 @@ const byPlatform = (format: Format, failed: Body.Failed): Decoder | undefined =>
   }
   const ignore = (): void => {}
   return {
-    body: Body.ofWeb(readable.getReader(), failed),
+    body: Body.fromWeb(readable.getReader(), toFailure),
     write: (bytes, next) => void writeAll(bytes, next).catch(ignore),
     end: () => void writer.close().catch(ignore)
   }
 }
 
 /** The decoded bytes of a body. If the body fails, the bytes before that are emitted first. */
-const decoded = (source: Body.Body, { body, end, write }: Decoder): Body.Body => {
+const decodeBody = (source: Body.Body, { body, end, write }: Decoder): Body.Body => {
   let failure: Body.Read | undefined
   const pump = (): void =>
     source.read((read) => {
@@ -120,26 +120,26 @@ const decoded = (source: Body.Body, { body, end, write }: Decoder): Body.Body =>
   }
 }
 
-/** A body that starts with bytes that were already read from it. */
-const startingWith = (bytes: Uint8Array, rest: Body.Body): Body.Body => {
-  let kept: Uint8Array | undefined = bytes.length === 0 ? undefined : bytes
+/** The body of bytes that were already read, followed by the rest. */
+const prepend = (bytes: Uint8Array, rest: Body.Body): Body.Body => {
+  let pending: Uint8Array | undefined = bytes.length === 0 ? undefined : bytes
   return {
     read: (take) => {
-      if (kept === undefined) return rest.read(take)
-      const start = kept
-      kept = undefined
-      if (!take(start)) kept = start
+      if (pending === undefined) return rest.read(take)
+      const start = pending
+      pending = undefined
+      if (!take(start)) pending = start
     },
     close: rest.close
   }
 }
 
-const concat = (one: Uint8Array, other: Uint8Array): Uint8Array => {
-  if (one.length === 0) return other
-  const both = new Uint8Array(one.length + other.length)
-  both.set(one)
-  both.set(other, one.length)
-  return both
+const concat = (first: Uint8Array, second: Uint8Array): Uint8Array => {
+  if (first.length === 0) return second
+  const joined = new Uint8Array(first.length + second.length)
+  joined.set(first)
+  joined.set(second, first.length)
+  return joined
 }
 
 /** The decoder for a body that starts with these bytes: undefined if it is not compressed, a failure if there is none. */
@@ -147,13 +147,14 @@ export const decoderFor = (
   start: Uint8Array,
   coding: string,
   isFetch: boolean,
-  failed: Body.Failed
+  toFailure: Body.ToFailure
 ): Decoder | Body.Read | undefined => {
   const format = formatOf(start, coding, isFetch)
   if (format === undefined) return undefined
-  const broke: Body.Failed = (cause) => failed(new DecompressionError(`The answer is not valid ${format}`, { cause }))
-  return byZlib(format, broke) ?? byPlatform(format, broke) ??
-    failed(new DecompressionError(`The answer is compressed (${format}), which cannot be decoded here`))
+  const toDecodeFailure: Body.ToFailure = (cause) =>
+    toFailure(new DecompressionError(`The answer is not valid ${format}`, { cause }))
+  return zlibDecoder(format, toDecodeFailure) ?? platformDecoder(format, toDecodeFailure) ??
+    toFailure(new DecompressionError(`The answer is compressed (${format}), which cannot be decoded here`))
 }
 
 export const isDecoder = (value: Decoder | Body.Read): value is Decoder => "write" in value
@@ -163,26 +164,26 @@ export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): bo
   length < signatureLength && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
 
 /** The body, decoded if it is compressed. */
-const opened = (
+const decompressFrom = (
   start: Uint8Array,
   rest: Body.Body,
   coding: string,
   isFetch: boolean,
-  failed: Body.Failed
+  toFailure: Body.ToFailure
 ): Body.Body => {
-  const body = startingWith(start, rest)
-  const decoder = decoderFor(start, coding, isFetch, failed)
+  const body = prepend(start, rest)
+  const decoder = decoderFor(start, coding, isFetch, toFailure)
   if (decoder === undefined) return body
-  return isDecoder(decoder) ? decoded(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
+  return isDecoder(decoder) ? decodeBody(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
 }
 
 /** The codings of a header in the order in which they were applied. A proxy can compress a compressed body again. */
 export const codingsOf = (header: string): ReadonlyArray<string> => {
-  const most = 4
+  const maxCodings = 4
   const codings = header.toLowerCase().split(",").map((coding) => coding.trim()).filter((coding) =>
     coding !== "" && coding !== "identity"
   )
-  return codings.length === 0 ? [""] : codings.slice(-most)
+  return codings.length === 0 ? [""] : codings.slice(-maxCodings)
 }
 
 /** The body, decoded if it is compressed. `header` is its `content-encoding`. */
@@ -190,63 +191,64 @@ export const decompressed = (
   source: Body.Body,
   header: string,
   isFetch: boolean,
-  failed: Body.Failed
-): Body.Body => codingsOf(header).reduceRight((body, coding) => decompressedOnce(body, coding, isFetch, failed), source)
+  toFailure: Body.ToFailure
+): Body.Body =>
+  codingsOf(header).reduceRight((body, coding) => decompressedOnce(body, coding, isFetch, toFailure), source)
 
 const decompressedOnce = (
   source: Body.Body,
   coding: string,
   isFetch: boolean,
-  failed: Body.Failed
+  toFailure: Body.ToFailure
 ): Body.Body => {
   let start: Uint8Array = new Uint8Array()
   let body: Body.Body | undefined
-  let wanted: Body.Take | undefined
-  const look = (read: Body.Read): boolean => {
+  let reader: Body.Take | undefined
+  const onRead = (read: Body.Read): boolean => {
     if (Body.isBytes(read)) {
       start = concat(start, read)
       if (isTooShort(start, coding)) {
-        source.read(look)
+        source.read(onRead)
         return true
       }
     }
-    // If the body ends or fails before its format is known, that result follows the bytes so far.
+    // If the body ends or fails before its format is known, the bytes so far are read first, and then that result.
     const rest = Body.isBytes(read) ? source : { read: (take: Body.Take) => void take(read), close: source.close }
-    body = opened(start, rest, coding, isFetch, failed)
-    const take = wanted
-    wanted = undefined
+    body = decompressFrom(start, rest, coding, isFetch, toFailure)
+    const take = reader
+    reader = undefined
     if (take !== undefined) body.read(take)
     return true
   }
   return {
     read: (take) => {
       if (body !== undefined) return body.read(take)
-      wanted = take
-      source.read(look)
+      reader = take
+      source.read(onRead)
     },
-    close: Body.closing(() => body ?? source)
+    close: Body.closeCurrent(() => body ?? source)
   }
 }
 
-type Bytes = Pull<Uint8Array, HttpClientError.HttpClientError>
+type BytePull = Pull<Uint8Array, HttpClientError.HttpClientError>
 
-const bytesOf = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0))
+const joinChunks = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const joined = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0))
   let at = 0
-  for (const piece of pieces) {
-    whole.set(piece, at)
-    at += piece.length
+  for (const chunk of chunks) {
+    joined.set(chunk, at)
+    at += chunk.length
   }
-  return whole
+  return joined
 }
 
 /** Writes what is pulled into the decoder, in a fiber of the scope. Returns the pull of the decoded bytes. */
-const decode = (
+const decodePull = (
   start: ReadonlyArray<Uint8Array>,
-  pull: Bytes,
+  pull: BytePull,
   { body, end, write }: Decoder,
   scope: Scope.Scope
-): Effect.Effect<Bytes> => {
+): Effect.Effect<BytePull> => {
   let failure: Body.Read | undefined
   const writeAll = (chunk: ReadonlyArray<Uint8Array>): Effect.Effect<void> =>
     Effect.forEach(chunk, (bytes) => Effect.async<void>((resume) => write(bytes, () => resume(Effect.void))), {
@@ -260,45 +262,49 @@ const decode = (
       }),
     onSuccess: (chunk) => Effect.zipRight(writeAll(chunk), pump)
   })
-  const decoded: Body.Body = {
+  const decodedBody: Body.Body = {
     read: (take) => body.read((read) => take(Body.isBytes(read) ? read : failure ?? read)),
     close: body.close
   }
   return Scope.addFinalizer(scope, body.close).pipe(
     Effect.zipRight(Effect.forkIn(Effect.interruptible(Effect.zipRight(writeAll(start), pump)), scope)),
-    Effect.as(Body.pullOf(decoded))
+    Effect.as(Body.pullOf(decodedBody))
   )
 }
 
 /**
  * Like {@link decompressed}, for clients whose bodies can only be read as a stream.
  */
-export const decompressedPull = (pull: Bytes, header: string, failed: Body.Failed, scope: Scope.Scope): Bytes =>
-  codingsOf(header).reduceRight((bytes, coding) => pullDecompressed(bytes, coding, failed, scope), pull)
+export const decompressedPull = (
+  pull: BytePull,
+  header: string,
+  toFailure: Body.ToFailure,
+  scope: Scope.Scope
+): BytePull => codingsOf(header).reduceRight((bytes, coding) => pullDecompressed(bytes, coding, toFailure, scope), pull)
 
-const pullDecompressed = (pull: Bytes, coding: string, failed: Body.Failed, scope: Scope.Scope): Bytes => {
+const pullDecompressed = (pull: BytePull, coding: string, toFailure: Body.ToFailure, scope: Scope.Scope): BytePull => {
   let start: ReadonlyArray<Uint8Array> = []
-  let begun: Bytes | undefined
-  const first: Bytes = Effect.matchEffect(pull, {
-    onFailure: (reason): Bytes => {
-      begun = Effect.fail(reason)
-      return start.length === 0 ? begun : Effect.succeed(start)
+  let started: BytePull | undefined
+  const firstPull: BytePull = Effect.matchEffect(pull, {
+    onFailure: (reason): BytePull => {
+      started = Effect.fail(reason)
+      return start.length === 0 ? started : Effect.succeed(start)
     },
-    onSuccess: (chunk): Bytes => {
+    onSuccess: (chunk): BytePull => {
       start = [...start, ...chunk]
-      const bytes = bytesOf(start)
-      if (isTooShort(bytes, coding)) return first
-      const decoder = decoderFor(bytes, coding, false, failed)
+      const bytes = joinChunks(start)
+      if (isTooShort(bytes, coding)) return firstPull
+      const decoder = decoderFor(bytes, coding, false, toFailure)
       if (decoder === undefined) {
-        begun = pull
+        started = pull
         return Effect.succeed(start)
       }
-      if (!isDecoder(decoder)) return Body.isBytes(decoder) ? first : Effect.fail(decoder)
-      return Effect.flatMap(decode(start, pull, decoder, scope), (next) => {
-        begun = next
+      if (!isDecoder(decoder)) return Body.isBytes(decoder) ? firstPull : Effect.fail(decoder)
+      return Effect.flatMap(decodePull(start, pull, decoder, scope), (next) => {
+        started = next
         return next
       })
     }
   })
-  return Effect.suspend(() => begun ?? first)
+  return Effect.suspend(() => started ?? firstPull)
 }

@@ -15,7 +15,7 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, first, isRecord } from "../json.ts"
 
 /** After this time without a byte, the `fetch` of Node and Bun fails by itself. */
-const limitOfFetch = Duration.seconds(300)
+const fetchTimeout = Duration.seconds(300)
 
 /** The method of a dispatcher (undici) that sends a request of Node's `fetch`. */
 type Dispatch = (options: object, handler: unknown) => unknown
@@ -36,9 +36,9 @@ const globalDispatch = (): Dispatch | undefined =>
     ? first([2, 1], (version) => dispatchOf(Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))))
     : undefined
 
-/** Options that remove the limits of `fetch`, so that only those of the config apply. */
-const withoutLimits = (own: unknown): object => {
-  const dispatch = dispatchOf(own) ?? globalDispatch()
+/** Options that remove the time limits of `fetch`, so that only those of the config apply. */
+const withoutTimeouts = (programDispatcher: unknown): object => {
+  const dispatch = dispatchOf(programDispatcher) ?? globalDispatch()
   return {
     // For Bun.
     timeout: false,
@@ -54,38 +54,39 @@ const withoutLimits = (own: unknown): object => {
 /** In a page, `fetch` hides the target of a redirect, so it may follow redirects if Authorization is the only secret. */
 const isPage = "document" in globalThis
 
-const initOf = (config: LLMConfig, own: RequestInit): RequestInit => {
-  const isLong = Duration.greaterThanOrEqualTo(config.firstTokenTimeout, limitOfFetch) ||
-    Duration.greaterThanOrEqualTo(config.idleTimeout, limitOfFetch)
-  const follows = isPage && config.wire.authHeader === "authorization" && Object.keys(config.headers).length === 0
+const initOf = (config: LLMConfig, programInit: RequestInit): RequestInit => {
+  const exceedsFetchTimeout = Duration.greaterThanOrEqualTo(config.firstTokenTimeout, fetchTimeout) ||
+    Duration.greaterThanOrEqualTo(config.idleTimeout, fetchTimeout)
+  const followsRedirects = isPage && config.wire.authHeader === "authorization" &&
+    Object.keys(config.headers).length === 0
   return {
-    ...own,
-    ...isLong ? withoutLimits(fieldsOf(own)["dispatcher"]) : {},
-    ...follows ? {} : { redirect: "manual" }
+    ...programInit,
+    ...exceedsFetchTimeout ? withoutTimeouts(fieldsOf(programInit)["dispatcher"]) : {},
+    ...followsRedirects ? {} : { redirect: "manual" }
   }
 }
 
 type Requests = Effect.Effect<HttpClientRequest.HttpClientRequest, HttpClientError.HttpClientError>
 
 /** The two parts of the platform's clients: one creates the final request, the other sends it. */
-interface Halves {
+interface SplitClient {
   readonly preprocess: (request: HttpClientRequest.HttpClientRequest) => Requests
   readonly postprocess: (
     request: Requests
   ) => Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>
 }
 
-const hasHalves = (client: object): client is Halves =>
+const isSplitClient = (client: object): client is SplitClient =>
   "preprocess" in client && typeof client.preprocess === "function" &&
   "postprocess" in client && typeof client.postprocess === "function"
 
 /** Sets the options of `fetch` for the rest of the fiber. */
 const setInit = (config: LLMConfig): Effect.Effect<void> =>
   Effect.flatMap(FiberRef.get(FiberRef.currentContext), (context) => {
-    const own = Option.getOrElse(Context.getOption(context, FetchHttpClient.RequestInit), () => ({}))
+    const programInit = Option.getOrElse(Context.getOption(context, FetchHttpClient.RequestInit), () => ({}))
     return FiberRef.set(
       FiberRef.currentContext,
-      Context.add(context, FetchHttpClient.RequestInit, initOf(config, own))
+      Context.add(context, FetchHttpClient.RequestInit, initOf(config, programInit))
     )
   })
 
@@ -97,7 +98,7 @@ const setInit = (config: LLMConfig): Effect.Effect<void> =>
  */
 export const withFetchInit = (client: HttpClient.HttpClient, config: LLMConfig): HttpClient.HttpClient => {
   const set = setInit(config)
-  return hasHalves(client)
+  return isSplitClient(client)
     ? HttpClient.makeWith((request: Requests) => client.postprocess(Effect.zipLeft(request, set)), client.preprocess)
     : HttpClient.mapRequestEffect(client, (request) => Effect.as(set, request))
 }

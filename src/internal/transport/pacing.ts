@@ -1,5 +1,5 @@
 /**
- * Yields to the event loop after every 64 KiB of a body. Otherwise a body that is already available would be decoded without
+ * Yields to the event loop after every 64 KiB of a body. Otherwise a body that has already arrived would be decoded without
  * a pause, and timers and other connections would wait.
  */
 import * as Effect from "effect/Effect"
@@ -20,39 +20,39 @@ const nextTurn = (callback: () => void): void =>
 /** Suspends until the next turn of the event loop. */
 export const yieldToEventLoop: Effect.Effect<void> = Effect.async((resume) => nextTurn(() => resume(Effect.void)))
 
-/** The body in pieces of at most {@link batchSize} bytes, with a turn of the event loop after so many. */
+/** The body in chunks of at most {@link batchSize} bytes, which yields to the event loop after as many bytes. */
 export const pacedBody = (body: Body): Body => {
-  let left = batchSize
+  let remaining = batchSize
   /** Bytes that were read and not taken. */
-  let kept: Uint8Array | undefined
-  let wanted: Take | undefined
-  let isResting = false
+  let pending: Uint8Array | undefined
+  let reader: Take | undefined
+  let isPaused = false
   const onRead = (read: Read): boolean => {
-    const take = wanted
+    const take = reader
     if (take === undefined || !isBytes(read)) return take?.(read) === true
-    left -= read.length
+    remaining -= read.length
     if (read.length <= batchSize) return take(read)
     // `take` may start the next read before it returns.
-    kept = read.subarray(batchSize)
-    if (!take(read.subarray(0, batchSize))) kept = read
+    pending = read.subarray(batchSize)
+    if (!take(read.subarray(0, batchSize))) pending = read
     return true
   }
-  const readOn = (): void => {
-    const bytes = kept
-    kept = undefined
+  const readNext = (): void => {
+    const bytes = pending
+    pending = undefined
     if (bytes === undefined) body.read(onRead)
-    else if (!onRead(bytes)) kept = bytes
+    else if (!onRead(bytes)) pending = bytes
   }
   return {
     read: (take) => {
-      wanted = take
-      if (isResting) return
-      if (left > 0) return readOn()
-      isResting = true
+      reader = take
+      if (isPaused) return
+      if (remaining > 0) return readNext()
+      isPaused = true
       nextTurn(() => {
-        isResting = false
-        left = batchSize
-        readOn()
+        isPaused = false
+        remaining = batchSize
+        readNext()
       })
     },
     close: body.close
@@ -61,17 +61,20 @@ export const pacedBody = (body: Body): Body => {
 
 /** Like {@link pacedBody}, for a body that is pulled. */
 export const pacedPull = <E>(pull: Pull<Uint8Array, E>): Pull<Uint8Array, E> => {
-  let left = batchSize
-  let kept: ReadonlyArray<Uint8Array> = []
-  const next = Effect.map(Effect.suspend(() => kept.length > 0 ? Effect.succeed(kept) : pull), ([bytes, ...rest]) => {
-    const piece = bytes?.subarray(0, batchSize) ?? new Uint8Array()
-    left -= piece.length
-    kept = bytes === undefined || bytes.length <= batchSize ? rest : [bytes.subarray(batchSize), ...rest]
-    return [piece]
-  })
+  let remaining = batchSize
+  let pending: ReadonlyArray<Uint8Array> = []
+  const next = Effect.map(
+    Effect.suspend(() => pending.length > 0 ? Effect.succeed(pending) : pull),
+    ([bytes, ...rest]) => {
+      const chunk = bytes?.subarray(0, batchSize) ?? new Uint8Array()
+      remaining -= chunk.length
+      pending = bytes === undefined || bytes.length <= batchSize ? rest : [bytes.subarray(batchSize), ...rest]
+      return [chunk]
+    }
+  )
   return Effect.suspend(() => {
-    if (left > 0) return next
-    left = batchSize
+    if (remaining > 0) return next
+    remaining = batchSize
     return Effect.zipRight(yieldToEventLoop, next)
   })
 }

@@ -11,20 +11,20 @@ import { scrub, scrubAll, scrubCause, type Secrets, secretsOf } from "../errors/
 import { isRecord } from "../json.ts"
 
 /** The exit without errors of HTTP clients, which contain the request with its key. */
-const plainExit = (exit: Exit.Exit<unknown, unknown>, secrets: Secrets): Exit.Exit<unknown, unknown> => {
+const scrubExit = (exit: Exit.Exit<unknown, unknown>, secrets: Secrets): Exit.Exit<unknown, unknown> => {
   if (Exit.isSuccess(exit)) return exit
   return Exit.failCause(Cause.map(exit.cause, (error) => {
     if (!(error instanceof Error) || !isRecord(error) || !("request" in error)) return scrubCause(error, secrets)
-    const plain = new Error(scrub(error.message, secrets), { cause: scrubCause(error.cause, secrets) })
-    plain.name = error.name
-    return plain
+    const clean = new Error(scrub(error.message, secrets), { cause: scrubCause(error.cause, secrets) })
+    clean.name = error.name
+    return clean
   }))
 }
 
 /** A span that removes secrets from its attributes, events and exit. */
-const withoutSecrets = (span: Tracer.Span, secrets: Secrets): Tracer.Span => {
+const scrubSpan = (span: Tracer.Span, secrets: Secrets): Tracer.Span => {
   const clean = (value: unknown): unknown => scrubAll(value, secrets)
-  const own: Pick<Tracer.Span, "attribute" | "event" | "end"> = {
+  const overrides: Pick<Tracer.Span, "attribute" | "event" | "end"> = {
     attribute: (key, value) => span.attribute(key, clean(value)),
     event: (name, time, attributes = {}) =>
       span.event(
@@ -32,20 +32,20 @@ const withoutSecrets = (span: Tracer.Span, secrets: Secrets): Tracer.Span => {
         time,
         Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, clean(value)]))
       ),
-    end: (time, exit) => span.end(time, plainExit(exit, secrets))
+    end: (time, exit) => span.end(time, scrubExit(exit, secrets))
   }
   return new Proxy(span, {
     get: (target, key) => {
-      if (Object.hasOwn(own, key)) return Reflect.get(own, key)
+      if (Object.hasOwn(overrides, key)) return Reflect.get(overrides, key)
       const value: unknown = Reflect.get(target, key, target)
       return typeof value === "function" ? value.bind(target) : value
     }
   })
 }
 
-const tracerWithout = (tracer: Tracer.Tracer, secrets: Secrets): Tracer.Tracer =>
+const scrubTracer = (tracer: Tracer.Tracer, secrets: Secrets): Tracer.Tracer =>
   Tracer.make({
-    span: (...args) => withoutSecrets(tracer.span(...args), secrets),
+    span: (...args) => scrubSpan(tracer.span(...args), secrets),
     context: (f, fiber) => tracer.context(f, fiber)
   })
 
@@ -54,12 +54,12 @@ export const withoutSecretsInSpans = (config: LLMConfig) => {
   const secrets = secretsOf(config)
   const names = [...Object.keys(config.headers).map((name) => name.toLowerCase()), config.wire.authHeader]
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    secrets.longest === 0 && Object.keys(config.headers).length === 0 ? effect : Effect.flatMap(
+    secrets.maxEncodedLength === 0 && Object.keys(config.headers).length === 0 ? effect : Effect.flatMap(
       Effect.tracer,
       (tracer) =>
         effect.pipe(
           Effect.locallyWith(Headers.currentRedactedNames, (redacted) => [...redacted, ...names]),
-          Effect.withTracer(tracerWithout(tracer, secrets))
+          Effect.withTracer(scrubTracer(tracer, secrets))
         )
     )
 }

@@ -20,21 +20,22 @@ import { interruptible, onAbort } from "./wait.ts"
 export type Pull<A, E> = Effect.Effect<ReadonlyArray<A>, Option.Option<E>>
 
 /** Starts a stream whose resources belong to the scope. */
-export type Begin<A, E> = (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>
+export type Start<A, E> = (scope: Scope.Scope) => Effect.Effect<Pull<A, E>, E>
 
 /** The pull at the end of a stream. */
-export const over: Pull<never, never> = Effect.fail(Option.none())
+export const ended: Pull<never, never> = Effect.fail(Option.none())
 
-/** How a stream of this module starts, and the signal that ends it. */
-interface Own<A, E> {
-  readonly begin: Begin<A, E>
+/** How a stream of {@link toStream} starts, and the signal that ends it. */
+interface Origin<A, E> {
+  readonly start: Start<A, E>
   readonly signal: AbortSignal | undefined
 }
 
-const own = new WeakMap<object, unknown>()
+const origins = new WeakMap<object, unknown>()
 
 /** Safe, because only `toStream` writes the map, with the types of the stream. */
-const ownOf = <A, E>(stream: Stream.Stream<A, E>): Own<A, E> | undefined => own.get(stream) as Own<A, E> | undefined
+const originOf = <A, E>(stream: Stream.Stream<A, E>): Origin<A, E> | undefined =>
+  origins.get(stream) as Origin<A, E> | undefined
 
 /**
  * A stream that starts with its first pull, which can fail and be interrupted like later ones. The scope closes at the end
@@ -42,15 +43,15 @@ const ownOf = <A, E>(stream: Stream.Stream<A, E>): Own<A, E> | undefined => own.
  *
  * Like `Stream.fromPull`, but without its nested channel, which costs time for each chunk.
  */
-export const toStream = <A, E>(begin: Begin<A, E>, signal?: AbortSignal): Stream.Stream<A, E> => {
+export const toStream = <A, E>(start: Start<A, E>, signal?: AbortSignal): Stream.Stream<A, E> => {
   const stream = Stream.fromChannel(
     Channel.acquireUseRelease(
       Scope.make(),
-      (scope) => Channel.flatMap(Channel.fromEffect(begin(scope)), toChannel),
+      (scope) => Channel.flatMap(Channel.fromEffect(start(scope)), toChannel),
       Scope.close
     )
   )
-  own.set(stream, { begin, signal } satisfies Own<A, E>)
+  origins.set(stream, { start, signal } satisfies Origin<A, E>)
   return stream
 }
 
@@ -77,17 +78,17 @@ export const toPull = <A, E>(
   scope: Scope.Scope,
   signal: AbortSignal | undefined
 ): Pull<A, E> => {
-  const known = ownOf(stream)
+  const origin = originOf(stream)
   // A stream with another signal does not end when this one is aborted.
-  const begin = known !== undefined && known.signal === signal
-    ? Effect.mapError(known.begin(scope), Option.some)
+  const start = origin !== undefined && origin.signal === signal
+    ? Effect.mapError(origin.start(scope), Option.some)
     : pullInFiber(stream, scope, signal)
-  let begun: Pull<A, E> | undefined
-  const first = Effect.flatMap(begin, (pull) => {
-    begun = pull
+  let started: Pull<A, E> | undefined
+  const first = Effect.flatMap(start, (pull) => {
+    started = pull
     return pull
   })
-  return Effect.suspend(() => begun ?? first)
+  return Effect.suspend(() => started ?? first)
 }
 
 const pullInFiber = <A, E>(
@@ -120,8 +121,8 @@ class Puller<A, E> {
     this.#run = Effect.exit(Effect.scoped(Effect.flatMap(Stream.toPull(stream), (pull) => {
       const step: Effect.Effect<never, Option.Option<E>> = Effect.flatMap(pull, (chunk) => {
         if (Chunk.isEmpty(chunk)) return step
-        this.#give(Effect.succeed(Chunk.toReadonlyArray(chunk)))
-        return Effect.zipRight(this.#wanted, step)
+        this.#deliver(Effect.succeed(Chunk.toReadonlyArray(chunk)))
+        return Effect.zipRight(this.#untilRequested, step)
       })
       return step
     })))
@@ -132,14 +133,14 @@ class Puller<A, E> {
       this.#resume = resume
       const wake = this.#wake
       this.#wake = undefined
-      if (this.#fiber === undefined) this.#begin()
+      if (this.#fiber === undefined) this.#start()
       else wake?.()
     })
   )
 
   /** Interrupts the fiber. Does not wait for a pull that cannot be interrupted. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.#finish(over)
+    this.#finish(ended)
     const fiber = this.#fiber
     if (fiber === undefined) return Effect.void
     if (this.#wake !== undefined) return Fiber.interrupt(fiber)
@@ -148,13 +149,13 @@ class Puller<A, E> {
     return Effect.yieldNow()
   })
 
-  readonly #wanted: Effect.Effect<void> = Effect.async((resume) => {
+  readonly #untilRequested: Effect.Effect<void> = Effect.async((resume) => {
     if (this.#resume !== undefined) resume(Effect.void)
     else this.#wake = () => resume(Effect.void)
   })
 
-  #begin(): void {
-    this.#cancel = onAbort(this.#signal, () => this.#finish(over))
+  #start(): void {
+    this.#cancel = onAbort(this.#signal, () => this.#finish(ended))
     if (this.#end !== undefined) return
     const fiber = Runtime.runFork(this.#runtime, this.#run)
     this.#fiber = fiber
@@ -164,10 +165,10 @@ class Puller<A, E> {
   #finish(result: Pull<A, E>): void {
     this.#cancel?.()
     this.#end ??= result
-    this.#give(this.#end)
+    this.#deliver(this.#end)
   }
 
-  #give(result: Pull<A, E>): void {
+  #deliver(result: Pull<A, E>): void {
     const resume = this.#resume
     this.#resume = undefined
     resume?.(result)

@@ -1,5 +1,5 @@
 /**
- * Waits for an effect or a callback until something else ends the wait: a time limit or an `AbortSignal`.
+ * Waits for an effect or a callback, unless something else ends the wait: a time limit or an `AbortSignal`.
  */
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -33,7 +33,7 @@ export type Cancel = () => void
 export class Wait<Reason> {
   readonly #runtime: Runtime.Runtime<never>
   #reason: Reason | undefined
-  #leave: ((reason: Reason) => void) | undefined
+  #endWait: ((reason: Reason) => void) | undefined
   #reader: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
   constructor(runtime: Runtime.Runtime<never>) {
@@ -42,7 +42,7 @@ export class Wait<Reason> {
 
   /** Whether the reader waits. A reader that was interrupted does not. */
   get isWaiting(): boolean {
-    return this.#leave !== undefined && this.#reader?.unsafePoll() === null
+    return this.#endWait !== undefined && this.#reader?.unsafePoll() === null
   }
 
   /**
@@ -80,26 +80,26 @@ export class Wait<Reason> {
    * its effect runs in the reader's fiber.
    */
   until<A, E>(
-    begin: (take: Take<A, E>) => void,
-    left: (reason: Reason) => Effect.Effect<A, E>
+    start: (take: Take<A, E>) => void,
+    onEnd: (reason: Reason) => Effect.Effect<A, E>
   ): Effect.Effect<A, E> {
     return Effect.withFiberRuntime((reader) =>
       // `isWaiting` reads from the fiber whether it was interrupted: a finalizer would be the largest cost here.
       Effect.async((resume) => {
-        const leave = (reason: Reason): void => {
-          this.#leave = undefined
-          resume(left(reason))
+        const endWait = (reason: Reason): void => {
+          this.#endWait = undefined
+          resume(onEnd(reason))
         }
         this.#reader = reader
-        this.#leave = leave
-        if (this.#reason !== undefined) return leave(this.#reason)
-        begin((result) => {
-          if (this.#leave !== leave || !this.isWaiting) return false
+        this.#endWait = endWait
+        if (this.#reason !== undefined) return endWait(this.#reason)
+        start((result) => {
+          if (this.#endWait !== endWait || !this.isWaiting) return false
           const effect = evaluate(result)
           if (effect !== undefined) {
-            this.#leave = undefined
+            this.#endWait = undefined
             // The wait can be ended between its result and the reader's next step.
-            resume(Effect.suspend(() => this.#reason === undefined ? effect : left(this.#reason)))
+            resume(Effect.suspend(() => this.#reason === undefined ? effect : onEnd(this.#reason)))
           }
           return true
         })
@@ -110,7 +110,7 @@ export class Wait<Reason> {
   /** Ends the wait, and every later one, with this reason. */
   end(reason: Reason): void {
     this.#reason = reason
-    this.#leave?.(reason)
+    this.#endWait?.(reason)
   }
 
   /** Runs an effect in the background. */
@@ -163,31 +163,31 @@ export const detach = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Fiber.R
   )
 
 /** The maximum number of tasks of a fiber that run at once. */
-const eagerSteps = 256
+const maxEagerTasks = 256
 
 /** Runs the first tasks of a fiber at once, and passes the others to another scheduler. */
 class EagerScheduler implements Scheduler.Scheduler {
-  readonly #other: Scheduler.Scheduler
+  readonly #fallback: Scheduler.Scheduler
   #tasks: Array<Scheduler.Task> | undefined = []
 
-  constructor(other: Scheduler.Scheduler) {
-    this.#other = other
+  constructor(fallback: Scheduler.Scheduler) {
+    this.#fallback = fallback
   }
 
   shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {
-    return this.#other.shouldYield(fiber)
+    return this.#fallback.shouldYield(fiber)
   }
 
   scheduleTask(task: Scheduler.Task, priority: number): void {
-    if (this.#tasks === undefined) this.#other.scheduleTask(task, priority)
+    if (this.#tasks === undefined) this.#fallback.scheduleTask(task, priority)
     else this.#tasks.push(task)
   }
 
   flush(): void {
     const tasks = this.#tasks ?? []
-    for (let n = 0; n < eagerSteps; n++) tasks.shift()?.()
+    for (let n = 0; n < maxEagerTasks; n++) tasks.shift()?.()
     this.#tasks = undefined
-    for (const task of tasks) this.#other.scheduleTask(task, 0)
+    for (const task of tasks) this.#fallback.scheduleTask(task, 0)
   }
 }
 

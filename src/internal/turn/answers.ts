@@ -4,7 +4,7 @@
 import { TruncatedError } from "../../ChatError.ts"
 import type { AssistantMessage } from "../../ChatMessage.ts"
 import type { ChatResponse, ToolCall } from "../../ChatResponse.ts"
-import { change } from "../decode/response.ts"
+import { withFields } from "../decode/response.ts"
 import { asText, defined, parseJson } from "../json.ts"
 import * as CallIds from "../request/callIds.ts"
 
@@ -45,7 +45,7 @@ export const isCutOff = ({ finishReason, toolCalls, usage }: ChatResponse, maxTo
 
 /** Replaces incomplete arguments of the last call by an empty object, because stored arguments must be JSON. */
 export const withoutCutArguments = (response: ChatResponse): ChatResponse =>
-  change(response, {
+  withFields(response, {
     toolCalls: response.toolCalls.map((call, index) =>
       index < response.toolCalls.length - 1 || isComplete(call) ? call : { ...call, arguments: "{}" }
     )
@@ -56,5 +56,7 @@ export const withCallIds = (response: ChatResponse): ChatResponse => {
   const takeId = CallIds.make("any")
   const ids = response.toolCalls.map((call, index) => takeId(call.id || `call_${index}`))
   if (response.toolCalls.every((call, index) => call.id === ids[index])) return response
-  return change(response, { toolCalls: response.toolCalls.map((call, index) => ({ ...call, id: ids[index] ?? "" })) })
+  return withFields(response, {
+    toolCalls: response.toolCalls.map((call, index) => ({ ...call, id: ids[index] ?? "" }))
+  })
 }

@@ -14,7 +14,7 @@ import type { ChatResponse } from "../../ChatResponse.ts"
 import { type Changes, type ChatSettings, names as settingNames } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
-import { change } from "../decode/response.ts"
+import { withFields } from "../decode/response.ts"
 import { turnIdOf } from "../tools/callId.ts"
 import { mapElements, toStream } from "../transport/stream.ts"
 import type { TurnSpec } from "./beginTurn.ts"
@@ -127,7 +127,7 @@ const questionMethods = (completions: ChatCompletions.Service, lender: Lender) =
 }
 
 /** Removes the turn id, because a single question is not a turn of the conversation. */
-const withoutTurnId = (response: ChatResponse): ChatResponse => change(response, { turnId: undefined })
+const withoutTurnId = (response: ChatResponse): ChatResponse => withFields(response, { turnId: undefined })
 
 const withoutTurnIds: MapEvents<ChatEvent> = (events) =>
   events.map((event) => event._tag === "Finish" ? { ...event, response: withoutTurnId(event.response) } : event)

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import type { ChatError } from "../../ChatError.ts"
 import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import type { NumberedEvent } from "../../Turn.ts"
-import { over, type Pull } from "../transport/stream.ts"
+import { ended, type Pull } from "../transport/stream.ts"
 
 /** The log of one turn. Mutable. */
 export class TurnLog {
@@ -32,7 +32,7 @@ export class TurnLog {
   end(exit: Exit.Exit<unknown, ChatError>): void {
     this.#end = Exit.match(exit, {
       onFailure: (cause) => Effect.failCause(Cause.map(cause, Option.some)),
-      onSuccess: () => over
+      onSuccess: () => ended
     })
     this.#wake()
   }
@@ -96,7 +96,7 @@ export const replay = (events: ReadonlyArray<ChatEvent>, after: number): Pull<Nu
   const finish = events.filter(isFinish)
   let isRead = false
   return Effect.suspend((): Pull<NumberedEvent, ChatError> => {
-    if (isRead) return over
+    if (isRead) return ended
     isRead = true
     return Effect.succeed(finish.map((event) => ({ seq: after + 1, event })))
   })

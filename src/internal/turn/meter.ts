@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { ChatError } from "../../ChatError.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, type ChatResponse, type Usage } from "../../ChatResponse.ts"
-import { saysNothing } from "../decode/response.ts"
+import { isEmpty } from "../decode/response.ts"
 import { estimateUsage } from "../request/estimate.ts"
 
 type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
@@ -38,7 +38,7 @@ export class Meter {
    */
   partial(part: ChatResponse | undefined): Usage | undefined {
     const answer = this.#answer ?? part
-    if (answer === undefined || (answer.usage === undefined && saysNothing(answer))) return this.#earlierUsage
+    if (answer === undefined || (answer.usage === undefined && isEmpty(answer))) return this.#earlierUsage
     return sumKnownUsage(this.#earlierUsage, this.usageOf(answer))
   }
 

@@ -15,9 +15,9 @@ import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Input } from "../../HistorySelection.ts"
 import * as HistoryWindow from "../../HistoryWindow.ts"
-import { finishOf } from "../decode/response.ts"
+import { finishEvent } from "../decode/response.ts"
 import { estimateUsage } from "../request/estimate.ts"
-import { over, type Pull } from "../transport/stream.ts"
+import { ended, type Pull } from "../transport/stream.ts"
 import { type Stopped, stopped } from "../transport/wait.ts"
 import { type Batch, EventQueue } from "./eventQueue.ts"
 import type { Restore, Turn } from "./turn.ts"
@@ -184,7 +184,7 @@ class TurnEvents<A> {
     if (Exit.isSuccess(exit)) {
       const response = exit.value
       if (response !== undefined) {
-        return this.#finish(lastEvents, response === event?.response ? event : finishOf(response))
+        return this.#finish(lastEvents, response === event?.response ? event : finishEvent(response))
       }
       this.#answer = undefined
       return lastEvents.length === 0 ? restore(this.pull) : emit
@@ -198,7 +198,7 @@ class TurnEvents<A> {
   }
 
   #finish(lastEvents: ReadonlyArray<ChatEvent>, event: Finish): Pull<A, ChatError> {
-    this.#end = over
+    this.#end = ended
     return Effect.succeed(this.#mapEvents([...lastEvents, ...this.#turn.finalEvents, event]))
   }
 
@@ -212,7 +212,7 @@ class TurnEvents<A> {
   }
 
   #interrupt(lastEvents: ReadonlyArray<ChatEvent>): Pull<A, ChatError> {
-    return Effect.flatMap(this.#turn.interruptedResponse, (response) => this.#finish(lastEvents, finishOf(response)))
+    return Effect.flatMap(this.#turn.interruptedResponse, (response) => this.#finish(lastEvents, finishEvent(response)))
   }
 }
 

@@ -4,7 +4,7 @@
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { AssistantMessage } from "../../ChatMessage.ts"
 import { ChatResponse } from "../../ChatResponse.ts"
-import { finishOf } from "../decode/response.ts"
+import { finishEvent } from "../decode/response.ts"
 import { type FoundTurn, inputOf, isSame, type TurnInput } from "./content.ts"
 
 /** The last answer of the turn. */
@@ -52,7 +52,7 @@ export const responseOf = (turn: FoundTurn): ChatResponse => {
 /** The events of a stream with this response, with one delta per field. */
 export const eventsOf = (
   response: ChatResponse
-): ReadonlyArray<ChatEvent> => [...eventsBeforeFinish(response), finishOf(response)]
+): ReadonlyArray<ChatEvent> => [...eventsBeforeFinish(response), finishEvent(response)]
 
 /** The events of a stream with this response, without `Finish`. */
 export const eventsBeforeFinish = (response: ChatResponse): ReadonlyArray<ChatEvent> => {

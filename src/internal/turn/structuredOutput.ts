@@ -11,7 +11,7 @@ import type * as ChatCompletions from "../../ChatCompletions.ts"
 import { type ChatError, InvalidRequestError, MalformedResponseError } from "../../ChatError.ts"
 import { assistant, type ChatMessage, system, user } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { scan, valuesIn, withEscapes } from "../decode/jsonScanner.ts"
+import { escapeLineBreaks, scan, valuesIn } from "../decode/jsonScanner.ts"
 import { type Issue, issueOf } from "../issue.ts"
 import { asText, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { yieldToEventLoop } from "../transport/pacing.ts"
@@ -188,9 +188,9 @@ function* candidates(text: string): Generator<string> {
   const start = answer.search(/[{[]/)
   const end = Math.max(answer.lastIndexOf("}"), answer.lastIndexOf("]")) + 1
   yield start === -1 || end <= start ? "" : answer.slice(start, end)
-  const { open, values } = valuesIn(answer)
+  const { unclosed, values } = valuesIn(answer)
   yield* values.slice(-maxValues).reverse()
-  yield open
+  yield unclosed
   yield* values.slice(0, maxValues)
 }
 
@@ -323,7 +323,7 @@ const decodeText = <A, I>(
       ? Either.left(issueOfExcess(excess))
       : undefined
   }
-  const parsed = parseJson(text) ?? parseJson(withEscapes(text))
+  const parsed = parseJson(text) ?? parseJson(escapeLineBreaks(text))
   if (parsed === undefined) return undefined
   const decoded = decodeValue(schema, isWrapped, parsed.value)
   const inner = Either.isLeft(decoded) ? unwrap(parsed.value, limit) : undefined

@@ -17,8 +17,8 @@ import type { ChatEvent, ToolEvent } from "../../ChatEvent.ts"
 import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMessage.ts"
 import type { ChatResponse, FinishReason, Usage } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { change, PartialResponse, saysNothing } from "../decode/response.ts"
-import { change as changeError } from "../errors/toChatError.ts"
+import { isEmpty, PartialResponse, withFields } from "../decode/response.ts"
+import { withErrorFields } from "../errors/toChatError.ts"
 import type { StepResult, TurnTools } from "../tools/turnTools.ts"
 import { type Stopped, stopped, untilAborted } from "../transport/wait.ts"
 import { emptyAnswer, truncatedCallError, withCallIds } from "./answers.ts"
@@ -144,7 +144,7 @@ export class Turn implements Holder {
     if (error !== undefined) return this.fail(error, restore)
     const calls = this.#steps.begin(response, this.options.maxTokens ?? this.#maxTokens)
     if (calls !== undefined) return this.#runCalls(calls, restore)
-    const answer = this.tools === undefined ? withCallIds(response) : change(response, { toolCalls: [] })
+    const answer = this.tools === undefined ? withCallIds(response) : withFields(response, { toolCalls: [] })
     return this.#complete(answer, restore)
   }
 
@@ -181,7 +181,7 @@ export class Turn implements Holder {
   ): Effect.Effect<ChatResponse | undefined, ChatError | Stopped> {
     const events = this.#steps.end(answer, result)
     if (result.isOpen) {
-      return this.#complete(change(answer, { toolCalls: result.toolCalls }), restore, result.messages, events)
+      return this.#complete(withFields(answer, { toolCalls: result.toolCalls }), restore, result.messages, events)
     }
     this.#partial = new PartialResponse()
     return Effect.as(Effect.forEach(events, (event) => this.emit(event), { discard: true }), undefined)
@@ -205,14 +205,14 @@ export class Turn implements Holder {
       const usage = this.meter.partial(error.partial)
       const partial = error.partial ?? this.#partial.response("error")
       const write = this.#onFailure === "keep"
-        ? this.#commit(change(partial, { usage, toolCalls: [], finishReason: "error" }), false)
+        ? this.#commit(withFields(partial, { usage, toolCalls: [], finishReason: "error" }), false)
         : this.#rollback(usage)
       const commit = Effect.catchAll(
         write,
         (error) => Effect.logWarning("A failed turn could not be stored", error)
       )
       const { report } = this.#steps
-      const reported = report?.steps?.length ? changeError(error, { partial: change(partial, report) }) : error
+      const reported = report?.steps?.length ? withErrorFields(error, { partial: withFields(partial, report) }) : error
       const end = this.#end(commit)
       const close = Scope.close(this.scope, Exit.fail(error))
       return Effect.flatMap(
@@ -228,7 +228,7 @@ export class Turn implements Holder {
     const partial = this.#partialResponse("error")
     return new TruncatedError({
       message: "The stream of the answer ended without Finish",
-      partial: saysNothing(partial) && partial.usage === undefined ? undefined : partial
+      partial: isEmpty(partial) && partial.usage === undefined ? undefined : partial
     })
   }
 
@@ -299,15 +299,15 @@ export class Turn implements Holder {
   ): Effect.Effect<ChatResponse, ChatError | Stopped> {
     const ended = events ?? this.#steps.addToReport(response, { messages: results, toolCalls: [] })
     const usage = this.meter.total(response)
-    const answer = change(response, {
+    const answer = withFields(response, {
       usage: sumKnownUsage(this.#earlierUsage, usage),
       turnId: this.id,
       ...this.#steps.report
     })
     let isWaitInterrupted = false
-    const commit = this.#commit(change(response, { usage }), true, results).pipe(
+    const commit = this.#commit(withFields(response, { usage }), true, results).pipe(
       // The program gets the answer from the error if the store fails.
-      Effect.mapError((error) => changeError(error, { partial: answer })),
+      Effect.mapError((error) => withErrorFields(error, { partial: answer })),
       Effect.tapErrorCause((cause) =>
         isWaitInterrupted ? Effect.logWarning("A turn could not be stored", cause) : Effect.void
       )
@@ -329,7 +329,7 @@ export class Turn implements Holder {
   #partialResponse(reason: FinishReason): ChatResponse {
     const response = this.#partial.response(reason)
     const usage = this.meter.partial(response)
-    return change(response, { usage, turnId: this.id, ...this.#steps.report })
+    return withFields(response, { usage, turnId: this.id, ...this.#steps.report })
   }
 
   get #isCleared(): boolean {
@@ -356,7 +356,7 @@ export class Turn implements Holder {
       ? isComplete || this.#steps.hasClaimedCalls
       : isComplete || position.keepTurns === undefined
     if (this.#isCleared || !isStored) return this.conversation.recordUsage(usage)
-    const total = change(response, { usage: sumKnownUsage(this.#earlierUsage, usage) })
+    const total = withFields(response, { usage: sumKnownUsage(this.#earlierUsage, usage) })
     const answer = fromResponse(total) ?? emptyAnswer(total)
     const messages = [...input, ...this.steps, answer, ...results]
     const onSettled = (events: ReadonlyArray<ToolEvent>): void => {

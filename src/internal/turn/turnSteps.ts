@@ -7,7 +7,7 @@ import type { TimeoutError } from "../../ChatError.ts"
 import type { ToolEvent } from "../../ChatEvent.ts"
 import { type ChatMessage, fromResponse, type ToolMessage } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
-import { change } from "../decode/response.ts"
+import { withFields } from "../decode/response.ts"
 import type { ToolError } from "../tools/toolError.ts"
 import type { StepResult, TurnTools } from "../tools/turnTools.ts"
 import { isCutOff, withCallIds, withoutCutArguments } from "./answers.ts"
@@ -124,7 +124,7 @@ export class TurnSteps {
   }
 
   #toMessages(answer: ChatResponse, { messages, toolCalls }: CallResults): ReadonlyArray<ChatMessage> {
-    const message = fromResponse(change(answer, { toolCalls, usage: answer.usage ?? this.#turn.question.usage }))
+    const message = fromResponse(withFields(answer, { toolCalls, usage: answer.usage ?? this.#turn.question.usage }))
     return message === undefined ? messages : [message, ...messages]
   }
 

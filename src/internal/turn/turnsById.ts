@@ -10,8 +10,8 @@ import { type ChatEvent, isFinish } from "../../ChatEvent.ts"
 import { fromPrompt } from "../../ChatMessage.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { Input, NumberedEvent } from "../../Turn.ts"
-import { finishOf } from "../decode/response.ts"
-import { over, type Pull } from "../transport/stream.ts"
+import { finishEvent } from "../decode/response.ts"
+import { ended, type Pull } from "../transport/stream.ts"
 import type { TurnSpec } from "./beginTurn.ts"
 import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
@@ -49,7 +49,7 @@ export const complete = <A>(runner: Runner, spec: TurnSpecWithId, ask: Ask<A>): 
     log,
     Effect.map(
       adoptingRunner(runner, running).complete(spec, logged, check),
-      ({ response }) => log.add([...turn?.finalEvents ?? [], finishOf(response)])
+      ({ response }) => log.add([...turn?.finalEvents ?? [], finishEvent(response)])
     )
   )
 }
@@ -154,10 +154,10 @@ export const attach = (
     const { runningTurns } = conversation
     const live = yield* runningTurns.listen(turnId, toSeq(after), scope)
     if (live !== undefined) return live
-    if (turnId === undefined) return over
+    if (turnId === undefined) return ended
     const found = yield* conversation.find(turnId)
     const failure = found !== undefined && isComplete(found) ? undefined : runningTurns.failure(turnId)
-    if (failure !== undefined) return yield* Effect.as(failure, over)
+    if (failure !== undefined) return yield* Effect.as(failure, ended)
     if (found !== undefined) return replay(eventsOf(responseOf(found)), toSeq(after))
     return yield* new InvalidRequestError({
       message: `The conversation has no turn with the id ${JSON.stringify(turnId)}`
@@ -219,7 +219,7 @@ const withStoredAnswer = (
           return Effect.map(
             eventsIfSamePrompt(found, spec),
             () =>
-              log.add(log.last === 0 ? eventsOf(responseOf(found)) : [finishOf(responseOf(found))])
+              log.add(log.last === 0 ? eventsOf(responseOf(found)) : [finishEvent(responseOf(found))])
           )
         })
       ))

@@ -2,7 +2,7 @@
  * Validates and parses the requests of a `LocalServer` as OpenAI does.
  */
 import type { ChatRequest, Tool } from "../LocalRequest.ts"
-import { json } from "./requestBody.ts"
+import { parseJson } from "./requestBody.ts"
 
 /** The status and the `error` in the body of a refusal, as OpenAI sends them. */
 export interface Refusal {
@@ -18,7 +18,7 @@ export const isRefusal = (value: ChatRequest | Refusal): value is Refusal => "st
 
 /** Parses the body of a completions request. Returns a refusal for the first error. */
 export const parse = (text: string): ChatRequest | Refusal => {
-  const body = json(text)
+  const body = parseJson(text)
   if (!isRecord(body)) return refuse(null, null, "We could not parse the JSON body of your request.")
   if (typeof body.model !== "string" || body.model === "") {
     return refuse(null, null, "you must provide a model parameter")
@@ -41,7 +41,7 @@ export const parse = (text: string): ChatRequest | Refusal => {
     })),
     stream: body.stream === true,
     includeUsage: isRecord(body.stream_options) && body.stream_options.include_usage === true,
-    maxTokens: numberOr(body.max_completion_tokens) ?? numberOr(body.max_tokens),
+    maxTokens: asNumber(body.max_completion_tokens) ?? asNumber(body.max_tokens),
     stop: typeof body.stop === "string" ? [body.stop] : strings(body.stop),
     tools,
     toolChoice,
@@ -97,24 +97,24 @@ const checkMessage = (message: unknown, at: string): Refusal | undefined => {
 
 /** Checks that every tool call has its result before the next message, and every result its call. */
 const checkToolCalls = (messages: ReadonlyArray<Json>): Refusal | undefined => {
-  let waiting: ReadonlyArray<string> = []
+  let unansweredIds: ReadonlyArray<string> = []
   for (const [index, message] of messages.entries()) {
     if (message.role === "tool") {
-      if (!waiting.includes(textOf(message.tool_call_id))) {
+      if (!unansweredIds.includes(textOf(message.tool_call_id))) {
         const text = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
         return refuse(`messages[${index}].role`, null, `Invalid parameter: ${text}`)
       }
-      waiting = waiting.filter((id) => id !== textOf(message.tool_call_id))
-    } else if (waiting.length > 0) {
-      return unanswered(waiting, index)
+      unansweredIds = unansweredIds.filter((id) => id !== textOf(message.tool_call_id))
+    } else if (unansweredIds.length > 0) {
+      return missingResults(unansweredIds, index)
     } else {
-      waiting = listOf(message.tool_calls).map((call) => textOf(call.id))
+      unansweredIds = listOf(message.tool_calls).map((call) => textOf(call.id))
     }
   }
-  return waiting.length > 0 ? unanswered(waiting, messages.length) : undefined
+  return unansweredIds.length > 0 ? missingResults(unansweredIds, messages.length) : undefined
 }
 
-const unanswered = (ids: ReadonlyArray<string>, index: number): Refusal =>
+const missingResults = (ids: ReadonlyArray<string>, index: number): Refusal =>
   refuse(
     `messages[${index}].role`,
     null,
@@ -157,7 +157,7 @@ const checkNumber = (name: string, value: unknown, low: number, high: number, ki
 }
 
 const checkShapes = (body: Json): Refusal | undefined => {
-  const wrong = (name: string, expected: string, ok: (value: unknown) => boolean) => {
+  const checkType = (name: string, expected: string, ok: (value: unknown) => boolean) => {
     const value = body[name]
     return value === undefined || value === null || ok(value) ? undefined : invalidType(name, expected, value)
   }
@@ -165,12 +165,12 @@ const checkShapes = (body: Json): Refusal | undefined => {
     isRecord(value) && value.type === "function" && isRecord(value.function) && typeof value.function.name === "string"
   const isStop = (value: unknown) =>
     typeof value === "string" || (Array.isArray(value) && value.length <= 4 && strings(value).length === value.length)
-  const problem = wrong("stream", "a boolean", (value) => typeof value === "boolean") ??
-    wrong("stop", "a string or an array of at most 4 strings", isStop) ??
-    wrong("tools", "an array of functions", (value) => Array.isArray(value) && value.every(isTool)) ??
-    wrong("tool_choice", "one of a string or object", (value) => typeof value === "string" || isRecord(value)) ??
-    wrong("response_format", "an object", isRecord) ??
-    wrong("stream_options", "an object", isRecord)
+  const problem = checkType("stream", "a boolean", (value) => typeof value === "boolean") ??
+    checkType("stop", "a string or an array of at most 4 strings", isStop) ??
+    checkType("tools", "an array of functions", (value) => Array.isArray(value) && value.every(isTool)) ??
+    checkType("tool_choice", "one of a string or object", (value) => typeof value === "string" || isRecord(value)) ??
+    checkType("response_format", "an object", isRecord) ??
+    checkType("stream_options", "an object", isRecord)
   if (problem !== undefined) return problem
   return isRecord(body.stream_options) && body.stream !== true
     ? refuse("stream_options", null, "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
@@ -209,7 +209,7 @@ const listOf = (value: unknown): ReadonlyArray<Json> => Array.isArray(value) ? v
 const strings = (value: unknown): ReadonlyArray<string> =>
   Array.isArray(value) ? value.filter((item) => typeof item === "string") : []
 
-const numberOr = (value: unknown): number | undefined => typeof value === "number" ? value : undefined
+const asNumber = (value: unknown): number | undefined => typeof value === "number" ? value : undefined
 
 /** A text, number or boolean as text. Other values as the name of their type. */
 const textOf = (value: unknown): string =>

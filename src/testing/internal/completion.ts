@@ -10,8 +10,8 @@ export interface Completion {
   readonly content: string
   readonly toolCalls: ReadonlyArray<{ readonly id: string; readonly name: string; readonly arguments: string }>
   readonly finishReason: "stop" | "length" | "tool_calls"
-  /** The content, or the arguments of the last tool call, split into the pieces that are streamed. */
-  readonly pieces: ReadonlyArray<string>
+  /** The tokens of the content, or of the arguments of the last tool call. Each one is streamed in its own chunk. */
+  readonly tokens: ReadonlyArray<string>
   readonly promptTokens: number
 }
 
@@ -23,45 +23,49 @@ export interface Envelope {
 }
 
 const unspaced = "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Hangul}"
-const token = new RegExp(`\\s*(?:[${unspaced}]|[^\\s${unspaced}]{1,12})|\\s+$`, "gu")
+const tokenPattern = new RegExp(`\\s*(?:[${unspaced}]|[^\\s${unspaced}]{1,12})|\\s+$`, "gu")
 
 /**
  * The tokens of a text, which joined are the text. A token is a word of at most 12 characters with the space before it, or
  * one character of a script without spaces.
  */
-export const tokenize = (text: string): ReadonlyArray<string> => text.match(token) ?? []
+export const tokenize = (text: string): ReadonlyArray<string> => text.match(tokenPattern) ?? []
 
-/** The answer to a request: of the program's `answer` function, else a tool call, else the one of {@link recall}. */
+/** The answer to a request: that of the program's `answer` function, else a tool call, else that of {@link recall}. */
 export const complete = (
   request: ChatRequest,
   answer: ((request: ChatRequest) => Answer) | undefined
 ): Completion | ErrorAnswer => {
-  const given = answer?.(request)
-  if (typeof given === "object") return "error" in given ? given : calling(request, given.toolCalls)
+  const programAnswer = answer?.(request)
+  if (typeof programAnswer === "object") {
+    return "error" in programAnswer
+      ? programAnswer
+      : toolCallCompletion(request, programAnswer.toolCalls)
+  }
   const called = calledTool(request)
   if (called !== undefined) {
     const { name, parameters } = called
-    return calling(request, [{ name, arguments: sampleJson(parameters ?? { type: "object" }) }])
+    return toolCallCompletion(request, [{ name, arguments: sampleJson(parameters ?? { type: "object" }) }])
   }
-  const text = untilStop(contentOf(request, () => given ?? recall(request)), request.stop)
-  const tokens = tokenize(text)
-  const pieces = tokens.slice(0, request.maxTokens)
-  const finishReason = pieces.length < tokens.length ? "length" : "stop"
-  return { content: pieces.join(""), toolCalls: [], finishReason, pieces, promptTokens: promptTokens(request) }
+  const text = untilStop(contentOf(request, () => programAnswer ?? recall(request)), request.stop)
+  const allTokens = tokenize(text)
+  const tokens = allTokens.slice(0, request.maxTokens)
+  const finishReason = tokens.length < allTokens.length ? "length" : "stop"
+  return { content: tokens.join(""), toolCalls: [], finishReason, tokens, promptTokens: promptTokens(request) }
 }
 
 const promptTokens = ({ messages }: ChatRequest): number =>
   messages.reduce((total, message) => total + tokenize(message.content).length, 0)
 
-const calling = (request: ChatRequest, calls: ToolCallsAnswer["toolCalls"]): Completion => {
-  const first = request.messages.length
+const toolCallCompletion = (request: ChatRequest, calls: ToolCallsAnswer["toolCalls"]): Completion => {
+  const messageCount = request.messages.length
   const toolCalls = calls.map(({ arguments: value = {}, name }, index) => ({
-    id: `call_${index === 0 ? first : `${first}_${index}`}`,
+    id: `call_${index === 0 ? messageCount : `${messageCount}_${index}`}`,
     name,
     arguments: typeof value === "string" ? value : JSON.stringify(value)
   }))
-  const pieces = (toolCalls.at(-1)?.arguments ?? "").match(/.{1,8}/gsu) ?? []
-  return { content: "", toolCalls, finishReason: "tool_calls", pieces, promptTokens: promptTokens(request) }
+  const tokens = (toolCalls.at(-1)?.arguments ?? "").match(/.{1,8}/gsu) ?? []
+  return { content: "", toolCalls, finishReason: "tool_calls", tokens, promptTokens: promptTokens(request) }
 }
 
 /** The tool to call: one that the request requires, or with `auto` one that the last user message names. */
@@ -82,14 +86,14 @@ const contentOf = (request: ChatRequest, answer: () => string): string => {
 }
 
 const untilStop = (text: string, stop: ReadonlyArray<string>): string => {
-  const found = stop.map((sequence) => sequence === "" ? -1 : text.indexOf(sequence)).filter((index) => index >= 0)
-  return found.length === 0 ? text : text.slice(0, Math.min(...found))
+  const indexes = stop.map((sequence) => sequence === "" ? -1 : text.indexOf(sequence)).filter((index) => index >= 0)
+  return indexes.length === 0 ? text : text.slice(0, Math.min(...indexes))
 }
 
-const usage = ({ pieces, promptTokens }: Completion) => ({
+const usage = ({ promptTokens, tokens }: Completion) => ({
   prompt_tokens: promptTokens,
-  completion_tokens: pieces.length,
-  total_tokens: promptTokens + pieces.length
+  completion_tokens: tokens.length,
+  total_tokens: promptTokens + tokens.length
 })
 
 /** The body of an answer without a stream. */
@@ -116,10 +120,10 @@ export const toJson = (completion: Completion, { created, id, model }: Envelope)
   })
 }
 
-/** The events of a streamed answer: before the pieces, for one piece, and after the pieces. */
+/** The events of a streamed answer: before the tokens, for one token, and after the tokens. */
 export interface Events {
   readonly head: string
-  readonly piece: (text: string) => string
+  readonly token: (text: string) => string
   readonly tail: string
 }
 
@@ -147,7 +151,7 @@ export const toEvents = (completion: Completion, { created, id, model }: Envelop
         { role: "assistant", content: "", refusal: null } :
         { role: "assistant", content: null, tool_calls: calls }
     )),
-    piece: isText
+    token: isText
       ? (text) => chunk(`{"content":${JSON.stringify(text)}}`)
       : (text) => chunk(`{"tool_calls":[{"index":${lastCall},"function":{"arguments":${JSON.stringify(text)}}}]}`),
     tail: `${finish}${last}data: [DONE]\n\n`

@@ -11,8 +11,8 @@ type Json = Readonly<Record<string, unknown>>
  * large.
  */
 export const sample = (schema: unknown): unknown => {
-  const most = 1_000_000
-  return build(schema, "text", { root: schema, depth: 0, size: { left: most } })
+  const maxSize = 1_000_000
+  return build(schema, "text", { root: schema, depth: 0, size: { remaining: maxSize } })
 }
 
 /** The JSON of {@link sample}. Throws a {@link SampleError} if there is no value for the schema. */
@@ -29,38 +29,38 @@ export class SampleError extends Error {
   override readonly name = "SampleError"
 }
 
-interface Place {
+interface SampleContext {
   readonly root: unknown
   readonly depth: number
   /** How many more characters the value may have, roughly. */
-  readonly size: { left: number }
+  readonly size: { remaining: number }
 }
 
-/** Adds the size of a part of the value before it is made. */
-const grow = ({ size }: Place, characters: number): void => {
-  size.left -= characters
-  if (!(size.left > 0)) throw new SampleError("the smallest value that this schema accepts is too large")
+/** Counts the size of a part of the value before the part is made. */
+const grow = ({ size }: SampleContext, characters: number): void => {
+  size.remaining -= characters
+  if (!(size.remaining > 0)) throw new SampleError("the smallest value that this schema accepts is too large")
 }
 
-const build = (schema: unknown, name: string, place: Place): unknown => {
+const build = (schema: unknown, name: string, context: SampleContext): unknown => {
   const perValue = 50
-  grow(place, perValue)
-  if (!isRecord(schema) || place.depth > 32) return null
-  const deeper = { ...place, depth: place.depth + 1 }
-  if (typeof schema.$ref === "string") return build(resolve(schema.$ref, place.root), name, deeper)
+  grow(context, perValue)
+  if (!isRecord(schema) || context.depth > 32) return null
+  const nested = { ...context, depth: context.depth + 1 }
+  if (typeof schema.$ref === "string") return build(resolve(schema.$ref, context.root), name, nested)
   if ("const" in schema) return schema.const
   if (Array.isArray(schema.enum)) return schema.enum[0]
   const union = schema.anyOf ?? schema.oneOf
   // At a large depth a recursive union must end: generators of schemas put the member that does not recur last.
-  if (Array.isArray(union)) return build(union.at(place.depth < 8 ? 0 : -1), name, deeper)
-  if (Array.isArray(schema.allOf)) return build(merge(schema, place), name, deeper)
+  if (Array.isArray(union)) return build(union.at(context.depth < 8 ? 0 : -1), name, nested)
+  if (Array.isArray(schema.allOf)) return build(merge(schema, context), name, nested)
   switch (typeOf(schema)) {
     case "object":
-      return object(schema, deeper)
+      return object(schema, nested)
     case "array":
-      return array(schema, name, deeper)
+      return array(schema, name, nested)
     case "string":
-      return string(schema, name, place)
+      return string(schema, name, context)
     case "number":
     case "integer":
       return number(schema)
@@ -93,12 +93,15 @@ const decode = (key: string): string => {
   }
 }
 
-const merge = ({ allOf, ...own }: Json, place: Place): Json => {
+const merge = ({ allOf, ...own }: Json, context: SampleContext): Json => {
   let merged = own
   for (const part of Array.isArray(allOf) ? allOf.filter(isRecord) : []) {
     // Each part copies the members that were merged before it.
-    grow(place, Object.keys(merged).length + (isRecord(merged.properties) ? Object.keys(merged.properties).length : 0))
-    grow(place, Array.isArray(merged.required) ? merged.required.length : 0)
+    grow(
+      context,
+      Object.keys(merged).length + (isRecord(merged.properties) ? Object.keys(merged.properties).length : 0)
+    )
+    grow(context, Array.isArray(merged.required) ? merged.required.length : 0)
     merged = {
       ...merged,
       ...part,
@@ -113,20 +116,20 @@ const merge = ({ allOf, ...own }: Json, place: Place): Json => {
   return merged
 }
 
-const object = (schema: Json, place: Place): unknown => {
+const object = (schema: Json, context: SampleContext): unknown => {
   const properties = isRecord(schema.properties) ? schema.properties : {}
   const required = Array.isArray(schema.required) ? schema.required.filter((key) => typeof key === "string") : []
   return Object.fromEntries(required.map((key) => [
     key,
-    build(Object.hasOwn(properties, key) ? properties[key] : undefined, key, place)
+    build(Object.hasOwn(properties, key) ? properties[key] : undefined, key, context)
   ]))
 }
 
-const array = (schema: Json, name: string, place: Place): unknown => {
+const array = (schema: Json, name: string, context: SampleContext): unknown => {
   const first: ReadonlyArray<unknown> = Array.isArray(schema.prefixItems) ? schema.prefixItems : []
-  const length = Math.max(count(schema.minItems, 0), first.length)
-  grow(place, length)
-  return Array.from({ length }, (_, index) => build(first[index] ?? schema.items, name, place))
+  const length = Math.max(numberOr(schema.minItems, 0), first.length)
+  grow(context, length)
+  return Array.from({ length }, (_, index) => build(first[index] ?? schema.items, name, context))
 }
 
 const formats = new Map(Object.entries({
@@ -142,20 +145,20 @@ const formats = new Map(Object.entries({
   uuid: "00000000-0000-4000-8000-000000000000"
 }))
 
-const string = (schema: Json, name: string, place: Place): string => {
+const string = (schema: Json, name: string, context: SampleContext): string => {
   const text = typeof schema.format === "string" ? formats.get(schema.format) : undefined
   if (text !== undefined) return text
-  const length = count(schema.minLength, 0)
-  grow(place, Math.max(0, length) + name.length)
-  return name.padEnd(length, "x").slice(0, count(schema.maxLength, Infinity))
+  const length = numberOr(schema.minLength, 0)
+  grow(context, Math.max(0, length) + name.length)
+  return name.padEnd(length, "x").slice(0, numberOr(schema.maxLength, Infinity))
 }
 
 const number = (schema: Json): number => {
-  const step = count(schema.multipleOf, typeOf(schema) === "integer" ? 1 : 0)
-  const above = count(schema.exclusiveMinimum, -Infinity)
-  const below = count(schema.exclusiveMaximum, Infinity)
-  const low = Math.max(count(schema.minimum, -Infinity), above)
-  const high = Math.min(count(schema.maximum, Infinity), below)
+  const step = numberOr(schema.multipleOf, typeOf(schema) === "integer" ? 1 : 0)
+  const above = numberOr(schema.exclusiveMinimum, -Infinity)
+  const below = numberOr(schema.exclusiveMaximum, Infinity)
+  const low = Math.max(numberOr(schema.minimum, -Infinity), above)
+  const high = Math.min(numberOr(schema.maximum, Infinity), below)
   if (fits(0, low, high, above, below)) return 0
   if (step === 0) {
     if (!Number.isFinite(low)) return high - 1
@@ -173,4 +176,4 @@ const number = (schema: Json): number => {
 const fits = (value: number, low: number, high: number, above: number, below: number): boolean =>
   value >= low && value <= high && value !== above && value !== below
 
-const count = (value: unknown, otherwise: number): number => typeof value === "number" ? value : otherwise
+const numberOr = (value: unknown, otherwise: number): number => typeof value === "number" ? value : otherwise

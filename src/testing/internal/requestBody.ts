@@ -18,8 +18,8 @@ export const text = (body: HttpBody.HttpBody): Effect.Effect<string, unknown> =>
       return Effect.tryPromise({ try: () => new Response(body.formData).text(), catch: (cause) => cause })
     case "Stream": {
       const decoder = new TextDecoder()
-      return Stream.runFold(body.stream, "", (all, bytes) => all + decoder.decode(bytes, { stream: true })).pipe(
-        Effect.map((all) => all + decoder.decode())
+      return Stream.runFold(body.stream, "", (text, bytes) => text + decoder.decode(bytes, { stream: true })).pipe(
+        Effect.map((text) => text + decoder.decode())
       )
     }
   }
@@ -31,7 +31,7 @@ const rawText = (body: unknown): string => {
 }
 
 /** The parsed JSON. Undefined if the text is not JSON. */
-export const json = (text: string): unknown => {
+export const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {

@@ -35,7 +35,7 @@ export const make = (script: Script, options?: Options): Service & { readonly cl
           method: request.method,
           url: url.toString(),
           headers: { ...request.headers },
-          body: RequestBody.json(text),
+          body: RequestBody.parseJson(text),
           text
         }
         requests.push(captured)
@@ -113,20 +113,20 @@ const body = (
 ): Stream.Stream<Uint8Array, unknown> => {
   if (steps.length === 0) return Stream.empty
   let unread = true
-  const take = () => {
+  const markRead = () => {
     if (unread) counters.unread--
     unread = false
   }
   counters.unread++
-  signal.addEventListener("abort", take, { once: true })
-  const reading = Effect.acquireRelease(
+  signal.addEventListener("abort", markRead, { once: true })
+  const openBody = Effect.acquireRelease(
     Effect.sync(() => {
-      take()
+      markRead()
       counters.open++
     }),
     () => Effect.sync(() => void counters.open--)
   )
-  return Stream.fromPull(Effect.map(reading, () => pull(steps, signal)))
+  return Stream.fromPull(Effect.map(openBody, () => pull(steps, signal)))
 }
 
 /** Pulls one step at a time, so each step of the script is one read for the program. */

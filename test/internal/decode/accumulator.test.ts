@@ -9,40 +9,40 @@ const make = (options: Partial<Options> = {}) =>
 
 describe("accumulator", () => {
   it("turns chunks into events and a response", () => {
-    const fold = make()
+    const accumulator = make()
     const out: Array<ChatEvent.ChatEvent> = []
-    fold.add({ ...delta("a"), id: "c1", model: "m1" }, false, out)
-    fold.add(delta("b"), false, out)
+    accumulator.add({ ...delta("a"), id: "c1", model: "m1" }, false, out)
+    accumulator.add(delta("b"), false, out)
     assert.deepStrictEqual(out, [
       { _tag: "Begin", id: "c1", model: "m1" },
       { _tag: "TextDelta", text: "a" },
       { _tag: "TextDelta", text: "b" }
     ])
-    const response = fold.response("interrupted")
+    const response = accumulator.response("interrupted")
     assert.strictEqual(response.text, "ab")
     assert.strictEqual(response.id, "c1")
     assert.strictEqual(response.model, "m1")
     assert.strictEqual(response.finishReason, "interrupted")
   })
 
-  it("holds back a high surrogate at the end of a call's arguments", () => {
-    const fold = make()
+  it("buffers a high surrogate at the end of a call's arguments", () => {
+    const accumulator = make()
     const out: Array<ChatEvent.ChatEvent> = []
-    const piece = (text: string) => ({
+    const callDelta = (text: string) => ({
       choices: [{ delta: { tool_calls: [{ index: 0, id: "c", function: { name: "f", arguments: text } }] } }]
     })
-    fold.add(piece("{\"a\":\"\ud83d"), false, out)
-    fold.add(piece("\ude00\"}\ud83d"), false, out)
-    fold.flush(out)
+    accumulator.add(callDelta("{\"a\":\"\ud83d"), false, out)
+    accumulator.add(callDelta("\ude00\"}\ud83d"), false, out)
+    accumulator.flush(out)
     const deltas = out.flatMap((event) => event._tag === "ToolCallDelta" ? [event.arguments] : [])
     assert.deepStrictEqual(deltas, ["{\"a\":\"", "\ud83d\ude00\"}", "\ud83d"])
-    assert.strictEqual(fold.response().toolCalls[0]?.arguments, "{\"a\":\"\ud83d\ude00\"}\ud83d")
+    assert.strictEqual(accumulator.response().toolCalls[0]?.arguments, "{\"a\":\"\ud83d\ude00\"}\ud83d")
   })
 
   it("has no partial answer before anything arrived", () => {
-    const fold = make()
-    fold.add({ id: "c1", choices: [{ delta: { role: "assistant", content: "" } }] }, false, [])
-    assert.isUndefined(fold.partial())
+    const accumulator = make()
+    accumulator.add({ id: "c1", choices: [{ delta: { role: "assistant", content: "" } }] }, false, [])
+    assert.isUndefined(accumulator.partial())
   })
 
   it("has a partial answer after usage or a function call", () => {
@@ -55,20 +55,20 @@ describe("accumulator", () => {
   })
 
   it("keeps the first failure and the last reason", () => {
-    const fold = make()
-    for (const finish_reason of ["abort", "error", "stop"]) fold.add({ choices: [{ finish_reason }] }, false, [])
-    assert.strictEqual(fold.failure, "abort")
-    assert.strictEqual(fold.response().rawFinishReason, "stop")
+    const accumulator = make()
+    for (const finish_reason of ["abort", "error", "stop"]) accumulator.add({ choices: [{ finish_reason }] }, false, [])
+    assert.strictEqual(accumulator.failure, "abort")
+    assert.strictEqual(accumulator.response().rawFinishReason, "stop")
   })
 
-  it("emits held-back text at the end", () => {
-    const fold = make({ thinkTags: true })
+  it("emits buffered text at the end", () => {
+    const accumulator = make({ thinkTags: true })
     const out: Array<ChatEvent.ChatEvent> = []
-    fold.add(delta("<thi"), false, out)
+    accumulator.add(delta("<thi"), false, out)
     assert.lengthOf(out, 0)
-    fold.flush(out)
+    accumulator.flush(out)
     assert.deepStrictEqual(out, [{ _tag: "Begin", id: "", model: "" }, { _tag: "TextDelta", text: "<thi" }])
-    assert.strictEqual(fold.response().text, "<thi")
+    assert.strictEqual(accumulator.response().text, "<thi")
   })
 
   const events = (...chunks: ReadonlyArray<Record<string, unknown>>) => {

@@ -5,7 +5,7 @@ import {
   contentOf,
   finishReasonOf,
   firstChoice,
-  laterUsage,
+  mergeUsage,
   reasoningOf,
   textOf,
   toFinishReason,
@@ -34,9 +34,9 @@ describe("the readers of a chunk", () => {
   })
 
   it("prefer the delta in a stream, and the message in a document", () => {
-    const both = { delta: { content: "d" }, message: { content: "m" } }
-    assert.deepStrictEqual(contentOf(both, false, false), { content: "d" })
-    assert.deepStrictEqual(contentOf(both, true, false), { content: "m" })
+    const deltaAndMessage = { delta: { content: "d" }, message: { content: "m" } }
+    assert.deepStrictEqual(contentOf(deltaAndMessage, false, false), { content: "d" })
+    assert.deepStrictEqual(contentOf(deltaAndMessage, true, false), { content: "m" })
     assert.deepStrictEqual(contentOf({ message: { content: "m" } }, false, false), { content: "m" })
     assert.isUndefined(contentOf({ message: { content: "m" } }, false, true))
     assert.deepStrictEqual(contentOf({ text: "t" }, false, false), { content: "t" })
@@ -140,15 +140,15 @@ describe("the readers of a chunk", () => {
   it("keep earlier counts that a later usage lacks", () => {
     const read = (...usages: ReadonlyArray<object>) => {
       const [first, ...rest] = usages.flatMap((usage) => usageOf({ usage }, undefined) ?? [])
-      const usage = first && rest.reduce(laterUsage, first)
+      const usage = first && rest.reduce(mergeUsage, first)
       return [usage?.inputTokens, usage?.outputTokens, usage?.totalTokens]
     }
     const zeros = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
-    const whole = { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 }
-    assert.deepStrictEqual(read(whole, zeros), [100, 10, 110])
-    assert.deepStrictEqual(read(zeros, whole), [100, 10, 110])
+    const counts = { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 }
+    assert.deepStrictEqual(read(counts, zeros), [100, 10, 110])
+    assert.deepStrictEqual(read(zeros, counts), [100, 10, 110])
     assert.deepStrictEqual(read({ prompt_tokens: 100 }, { completion_tokens: 10 }), [100, 10, 110])
-    assert.deepStrictEqual(read({ ...whole, completion_tokens: 1, total_tokens: 101 }, whole), [100, 10, 110])
+    assert.deepStrictEqual(read({ ...counts, completion_tokens: 1, total_tokens: 101 }, counts), [100, 10, 110])
   })
 
   it("read usage in the delta, and cached tokens under two names", () => {

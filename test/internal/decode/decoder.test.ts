@@ -66,12 +66,12 @@ describe("decoder", () => {
 
   it("has no partial answer before the first data", () => {
     const decoder = make()
-    const nothing = decoder.partial
+    const initial = decoder.partial
     decoder.push(bytes(says("a")), [])
-    const something = decoder.partial
-    assert.isUndefined(nothing)
-    assert.strictEqual(something?.text, "a")
-    assert.strictEqual(something?.finishReason, "error")
+    const partial = decoder.partial
+    assert.isUndefined(initial)
+    assert.strictEqual(partial?.text, "a")
+    assert.strictEqual(partial?.finishReason, "error")
   })
 
   it("distinguishes a field name from other text as soon as possible", () => {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck as fc } from "effect"
-import { JsonScanner, scan, valuesIn, withEscapes } from "../../../src/internal/decode/jsonScanner.ts"
+import { escapeLineBreaks, JsonScanner, scan, valuesIn } from "../../../src/internal/decode/jsonScanner.ts"
 
 const stateOf = ({ count, deepest, depth, hasValue, isClosed }: JsonScanner) => ({
   count,
@@ -10,22 +10,22 @@ const stateOf = ({ count, deepest, depth, hasValue, isClosed }: JsonScanner) => 
   isClosed
 })
 
-const long = (text: string): string => text + "x".repeat(200)
+const withLongEnd = (text: string): string => text + "x".repeat(200)
 
 describe("JsonScanner", () => {
   it.prop(
     "has the same result for any split of JSON",
     [fc.json(), fc.array(fc.nat({ max: 300 }))],
-    ([json, cuts]) => {
-      const text = JSON.stringify([JSON.parse(json), long("\\\""), long("[{"), { a: "}\\" }])
-      const pieces = new JsonScanner()
+    ([json, sizes]) => {
+      const text = JSON.stringify([JSON.parse(json), withLongEnd("\\\""), withLongEnd("[{"), { a: "}\\" }])
+      const scanner = new JsonScanner()
       let at = 0
-      for (const cut of [...cuts, text.length]) {
-        pieces.read(text.slice(at, at + cut))
-        at += cut
+      for (const size of [...sizes, text.length]) {
+        scanner.read(text.slice(at, at + size))
+        at += size
       }
-      assert.deepStrictEqual(stateOf(pieces), stateOf(scan(text, Infinity)))
-      assert.isTrue(pieces.isClosed)
+      assert.deepStrictEqual(stateOf(scanner), stateOf(scan(text, Infinity)))
+      assert.isTrue(scanner.isClosed)
     }
   )
 
@@ -53,16 +53,16 @@ describe("JsonScanner", () => {
 
 describe("valuesIn", () => {
   it("finds a limited number of values", () => {
-    const { open, values } = valuesIn("{} ".repeat(20_000))
+    const { unclosed, values } = valuesIn("{} ".repeat(20_000))
     assert.isBelow(values.length, 20_000)
-    assert.strictEqual(open, "{} ".repeat(20_000 - values.length))
+    assert.strictEqual(unclosed, "{} ".repeat(20_000 - values.length))
   })
 })
 
 describe("withEscapes", () => {
   it("escapes line breaks and tabs only within strings", () => {
     const text = "{\n\t\"a\": \"b\r\n\tc \\\" \\\\\",\n\"d\": \"\\\\\n\"\n}"
-    assert.deepStrictEqual(JSON.parse(withEscapes(text)), { a: "b\r\n\tc \" \\", d: "\\\n" })
-    assert.isTrue(withEscapes(text).endsWith("\"\n}"))
+    assert.deepStrictEqual(JSON.parse(escapeLineBreaks(text)), { a: "b\r\n\tc \" \\", d: "\\\n" })
+    assert.isTrue(escapeLineBreaks(text).endsWith("\"\n}"))
   })
 })

@@ -11,9 +11,9 @@ const streamed = (...deltas: ReadonlyArray<object>) => {
   return answer.response()
 }
 
-const document = (message: object, more: object = {}) => {
+const document = (message: object, members: object = {}) => {
   const answer = make()
-  answer.add({ choices: [{ index: 0, message, finish_reason: "stop" }], ...more }, true, [])
+  answer.add({ choices: [{ index: 0, message, finish_reason: "stop" }], ...members }, true, [])
   return answer.response()
 }
 
@@ -66,29 +66,29 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, { reasoning_details: [block] })
   })
 
-  it("appends equal pieces of audio", () => {
+  it("appends equal deltas of audio", () => {
     const { extra } = streamed({ audio: { id: "a1", data: "AAAA" } }, { audio: { data: "AAAA" } })
     assert.deepStrictEqual(extra, { audio: { id: "a1", data: "AAAAAAAA" } })
   })
 
   for (const name of ["thoughtSignature", "reasoning_encrypted_content", "reasoning_opaque", "thought_signatures"]) {
-    it(`keeps ${name}, which is marked as signed or encrypted, in pieces or repeated`, () => {
-      const of = (...values: ReadonlyArray<string>) =>
+    it(`keeps ${name}, which is marked as signed or encrypted, in several deltas or repeated`, () => {
+      const fieldsAfter = (...values: ReadonlyArray<string>) =>
         streamed({ content: "a" }, ...values.map((value) => ({ [name]: value }))).opaque?.fields
-      assert.deepStrictEqual(of("QUJD", "REVG", ""), { [name]: "QUJDREVG" })
-      assert.deepStrictEqual(of("QUJD", "QUJD"), { [name]: "QUJD" })
+      assert.deepStrictEqual(fieldsAfter("QUJD", "REVG", ""), { [name]: "QUJDREVG" })
+      assert.deepStrictEqual(fieldsAfter("QUJD", "QUJD"), { [name]: "QUJD" })
     })
   }
 
   it("merges further members of several deltas, and keeps them if a later one is empty", () => {
     const google = (value: object) => ({ extra_content: { google: value } })
-    const call = (more: object) => ({ tool_calls: [{ index: 0, id: "c", function: { name: "f" }, ...more }] })
-    const pieces = [{ thought: true }, { thought_signature: "QUJD" }, { thought_signature: "REVG" }, {
+    const call = (members: object) => ({ tool_calls: [{ index: 0, id: "c", function: { name: "f" }, ...members }] })
+    const deltas = [{ thought: true }, { thought_signature: "QUJD" }, { thought_signature: "REVG" }, {
       thought_signature: ""
     }].map(google)
     const expected = google({ thought: true, thought_signature: "QUJDREVG" })
-    assert.deepStrictEqual(streamed({ content: "a" }, ...pieces).opaque?.fields, expected)
-    assert.deepStrictEqual(streamed(...pieces.map(call)).toolCalls[0]?.extra, expected)
+    assert.deepStrictEqual(streamed({ content: "a" }, ...deltas).opaque?.fields, expected)
+    assert.deepStrictEqual(streamed(...deltas.map(call)).toolCalls[0]?.extra, expected)
   })
 
   it("joins the deltas of thinking blocks up to a signature", () => {
@@ -125,7 +125,7 @@ describe("members of an answer", () => {
     assert.deepStrictEqual(opaque?.fields, {})
   })
 
-  it("keeps the pieces of audio, and sends its id back", () => {
+  it("joins the deltas of audio, and sends its id back", () => {
     const { extra, opaque } = streamed(
       { audio: { id: "audio_1", data: "AAA" } },
       { audio: { data: "BBB", transcript: "Hel" } },

@@ -54,12 +54,12 @@ describe("sse", () => {
     assert.deepStrictEqual(parse("{\"a\":1}\n", "data: b\n\n", "{\"c\":3}"), data("{\"a\":1}", "b", "{\"c\":3}"))
   })
 
-  it("lines that are not fields are kept separately, up to a limit", () => {
+  it("lines that are not fields are collected separately, up to a limit", () => {
     const parser = make(100_000)
     parser.push("upstream: resting\nwell\n: a comment\nid: 1\ndata: x\n\n")
-    assert.strictEqual(parser.stray(), "upstream: resting\nwell\n")
+    assert.strictEqual(parser.unparsedText(), "upstream: resting\nwell\n")
     for (let i = 0; i < 100; i++) parser.push(`${"x".repeat(1000)}\n`)
-    assert.isBelow(parser.stray().length, 40_000)
+    assert.isBelow(parser.unparsedText().length, 40_000)
   })
 
   it("an event that is too long is reported, and nothing after it is read", () => {

@@ -8,30 +8,30 @@ import { cases, isPresent } from "../../support/corpus.ts"
 import { choose, mutate } from "../../support/mutate.ts"
 import { generator } from "../../support/playback.ts"
 
-const event = (content: unknown, more: object = {}, choice: object = {}): string =>
+const event = (content: unknown, members: object = {}, choice: object = {}): string =>
   `data: ${
-    JSON.stringify({ id: "c", model: "m", ...more, choices: [{ index: 0, delta: { content }, ...choice }] })
+    JSON.stringify({ id: "c", model: "m", ...members, choices: [{ index: 0, delta: { content }, ...choice }] })
   }\n\n`
 
-const texts = (learned: ReadonlyArray<string>, text: string, maxEventSize = 1000) => {
+const texts = (patterns: ReadonlyArray<string>, text: string, maxEventSize = 1000) => {
   const template = Template.make(maxEventSize, plainTextOf)
-  const told: Array<string> = []
-  for (const event of learned) template.learn(event)
-  const end = template.read(text, 0, (piece) => told.push(piece))
-  return { told, rest: text.slice(end) }
+  const emitted: Array<string> = []
+  for (const event of patterns) template.learn(event)
+  const end = template.read(text, 0, (content) => emitted.push(content))
+  return { emitted, rest: text.slice(end) }
 }
 
 describe("template", () => {
   it("returns the text of every event that repeats the pattern", () => {
-    const said = ["a", " b", "", "line\n\ttab", "中文 😀", "a \\ that is long enough to be copied"]
-    assert.deepStrictEqual(texts([event("first")], said.map((text) => event(text)).join("")), {
-      told: said.filter((text) => text !== ""),
+    const contents = ["a", " b", "", "line\n\ttab", "中文 😀", "a \\ that is long enough to be copied"]
+    assert.deepStrictEqual(texts([event("first")], contents.map((text) => event(text)).join("")), {
+      emitted: contents.filter((text) => text !== ""),
       rest: ""
     })
   })
 
   it("stops at an event that has more members, another form, or is cut off", () => {
-    const others = [
+    const differentEvents = [
       event("b", { model: "n" }),
       event("b", {}, { finish_reason: "stop" }),
       event("b").replace("data: ", "data:"),
@@ -42,13 +42,13 @@ describe("template", () => {
       event(null),
       ": comment\n\n"
     ]
-    for (const other of others) {
-      assert.deepStrictEqual(texts([event("a")], event("a") + other), { told: ["a"], rest: other })
+    for (const different of differentEvents) {
+      assert.deepStrictEqual(texts([event("a")], event("a") + different), { emitted: ["a"], rest: different })
     }
   })
 
   it("does not use an event with other data as a pattern", () => {
-    const others = [
+    const differentEvents = [
       event("a", { usage: { prompt_tokens: 1 } }),
       event("a", {}, { finish_reason: "stop" }),
       event("a", {}, { index: 1 }),
@@ -61,14 +61,14 @@ describe("template", () => {
       event("effect-chat"),
       event("a", { meta: { content: "b" } }).replace("{\"id\"", "{\"meta\":{\"content\":\"c\"},\"id\"")
     ]
-    for (const other of others) {
-      assert.deepStrictEqual(texts([other], other), { told: [], rest: other })
+    for (const different of differentEvents) {
+      assert.deepStrictEqual(texts([different], different), { emitted: [], rest: different })
     }
   })
 
   it("leaves an event that is too long to the decoder", () => {
-    const long = event("b".repeat(1000))
-    assert.deepStrictEqual(texts([event("a")], event("a") + long), { told: ["a"], rest: long })
+    const longEvent = event("b".repeat(1000))
+    assert.deepStrictEqual(texts([event("a")], event("a") + longEvent), { emitted: ["a"], rest: longEvent })
   })
 
   it("is not learned again from an event that matches it", () => {
@@ -79,13 +79,13 @@ describe("template", () => {
   })
 
   it("is learned less and less often if no event matches", () => {
-    let tried = 0
+    let attempts = 0
     const template = Template.make(1000, (chunk) => {
-      tried++
+      attempts++
       return plainTextOf(chunk)
     })
     for (let n = 0; n < 1000; n++) template.learn(event("a", { nonce: n }))
-    assert.isBelow(tried, 15)
+    assert.isBelow(attempts, 15)
   })
 })
 
@@ -100,43 +100,43 @@ const config = LLMConfig.make({ baseUrl })
 const withTags = LLMConfig.make({ baseUrl, wire: { thinkTags: true } })
 const withShortEvents = LLMConfig.make({ baseUrl, maxEventSize: 300 })
 
-const decode = (pieces: ReadonlyArray<Uint8Array>, settings: LLMConfig.LLMConfig): Decoded => {
+const decode = (chunks: ReadonlyArray<Uint8Array>, settings: LLMConfig.LLMConfig): Decoded => {
   const decoder = new Decoder(settings, () => "text/event-stream")
   const events: Array<ChatEvent.ChatEvent> = []
-  const problem = pieces.reduce<Problem | undefined>(
-    (problem, piece) => problem ?? decoder.push(piece, events),
+  const problem = chunks.reduce<Problem | undefined>(
+    (problem, chunk) => problem ?? decoder.push(chunk, events),
     undefined
   )
   return { events, problem: problem ?? decoder.end(events), partial: decoder.partial }
 }
 
-/** Pieces without the end of an event, for which the template is never used. */
+/** Chunks without the end of an event, for which the template is never used. */
 const lines = (body: Uint8Array): ReadonlyArray<Uint8Array> => {
-  const pieces: Array<Uint8Array> = []
+  const chunks: Array<Uint8Array> = []
   for (let at = 0; at < body.length;) {
     const end = body.indexOf(10, at)
     const next = end === -1 ? body.length : end + 1
-    pieces.push(body.subarray(at, next))
+    chunks.push(body.subarray(at, next))
     at = next
   }
-  return pieces
+  return chunks
 }
 
 const agree = (body: Uint8Array, settings = config): void =>
   assert.deepStrictEqual(decode([body], settings), decode(lines(body), settings))
 
-const said = fc.oneof(
+const contents = fc.oneof(
   fc.string({ unit: "grapheme", maxLength: 30 }),
   fc.string({ unit: "binary", maxLength: 4 }),
   fc.constantFrom("", "effect-chat", "<think>", "</think>", "\n", "\"", "\\")
 )
 
-const piece = fc.oneof(
-  { weight: 12, arbitrary: said.map((text) => event(text)) },
-  { weight: 2, arbitrary: said.map((text) => event(text, { created: 1 })) },
+const eventText = fc.oneof(
+  { weight: 12, arbitrary: contents.map((text) => event(text)) },
+  { weight: 2, arbitrary: contents.map((text) => event(text, { created: 1 })) },
   { weight: 1, arbitrary: fc.nat(9).map((n) => event("x", { obfuscation: "a".repeat(n) })) },
-  { weight: 1, arbitrary: said.map((text) => event(text, {}, { delta: { content: "", reasoning: text } })) },
-  { weight: 1, arbitrary: said.map((text) => event(text, {}, { message: { content: text } })) },
+  { weight: 1, arbitrary: contents.map((text) => event(text, {}, { delta: { content: "", reasoning: text } })) },
+  { weight: 1, arbitrary: contents.map((text) => event(text, {}, { message: { content: text } })) },
   {
     weight: 1,
     arbitrary: fc.constantFrom(
@@ -155,9 +155,14 @@ const piece = fc.oneof(
 )
 
 describe("the template and the decoder", () => {
-  it.prop("agree on events of all kinds", [fc.array(piece, { maxLength: 40 }), fc.boolean()], ([pieces, thinkTags]) => {
-    agree(new TextEncoder().encode(pieces.join("")), thinkTags ? withTags : config)
-  }, { fastCheck: { numRuns: 1000 } })
+  it.prop(
+    "agree on events of all kinds",
+    [fc.array(eventText, { maxLength: 40 }), fc.boolean()],
+    ([events, thinkTags]) => {
+      agree(new TextEncoder().encode(events.join("")), thinkTags ? withTags : config)
+    },
+    { fastCheck: { numRuns: 1000 } }
+  )
 
   describe.skipIf(!isPresent)("agree on recordings", () => {
     const bodies = cases.filter((recorded) => recorded.stream && recorded.status === 200).map(({ body }) => body)

@@ -4,12 +4,12 @@ import { make } from "../../../src/internal/decode/thinkTags.ts"
 
 const split = (chunks: ReadonlyArray<string>) => {
   const splitter = make()
-  const said = { reasoning: "", text: "" }
+  const result = { reasoning: "", text: "" }
   for (const { isReasoning, text } of [...chunks.flatMap((chunk) => splitter.push(chunk)), ...splitter.end()]) {
-    assert.notStrictEqual(text, "", "no piece is empty")
-    said[isReasoning ? "reasoning" : "text"] += text
+    assert.notStrictEqual(text, "", "no segment is empty")
+    result[isReasoning ? "reasoning" : "text"] += text
   }
-  return said
+  return result
 }
 
 describe("thinkTags", () => {
@@ -44,10 +44,10 @@ describe("thinkTags", () => {
     ["an incomplete closing tag with white space is reasoning", "<think>hm</think ", "hm</think ", ""],
     ["an empty text has no reasoning and no text", "", "", ""]
   ]
-  for (const [title, whole, reasoning, text] of rows) {
+  for (const [title, answer, reasoning, text] of rows) {
     it(title, () => {
-      assert.deepStrictEqual(split([whole]), { reasoning, text })
-      assert.deepStrictEqual(split(whole.split("")), { reasoning, text }, "letter by letter")
+      assert.deepStrictEqual(split([answer]), { reasoning, text })
+      assert.deepStrictEqual(split(answer.split("")), { reasoning, text }, "letter by letter")
     })
   }
 
@@ -64,26 +64,26 @@ describe("thinkTags", () => {
     assert.deepStrictEqual(splitter.push("b"), [{ isReasoning: true, text: "</b" }])
   })
 
-  const pieces = fc.array(
+  const texts = fc.array(
     fc.constantFrom("<think>", "</think>", "<thinking>", "</thinking>", "<", "</", "th", "ink>", " ", "\n", "a", "é😀"),
     { maxLength: 12 }
   )
 
   it.prop(
     "any split gives the same reasoning and text",
-    [pieces, fc.array(fc.nat(), { maxLength: 8 })],
-    ([parts, places]) => {
-      const whole = parts.join("")
-      const at = places.map((place) => place % (whole.length + 1)).sort((a, b) => a - b)
-      const chunks = [...at, whole.length].map((end, i) => whole.slice(i === 0 ? 0 : at[i - 1], end))
-      assert.deepStrictEqual(split(chunks), split([whole]))
+    [texts, fc.array(fc.nat(), { maxLength: 8 })],
+    ([fragments, positions]) => {
+      const text = fragments.join("")
+      const at = positions.map((position) => position % (text.length + 1)).sort((a, b) => a - b)
+      const chunks = [...at, text.length].map((end, i) => text.slice(i === 0 ? 0 : at[i - 1], end))
+      assert.deepStrictEqual(split(chunks), split([text]))
     },
     { fastCheck: { numRuns: 500 } }
   )
 
   /** The reasoning and the text, by a simple parser of the complete text. */
-  const expected = (whole: string) => {
-    let rest = whole
+  const expected = (text: string) => {
+    let rest = text
     let reasoning = ""
     for (
       let found = /^\s*<(\/?)(think|thinking)>/.exec(rest);
@@ -99,11 +99,11 @@ describe("thinkTags", () => {
       }
       if (!/^\s*</.test(rest)) rest = rest.trimStart()
     }
-    return { reasoning, text: /^\s*<\/?think(?:ing)?>/.test(whole) ? rest.trimStart() : rest }
+    return { reasoning, text: /^\s*<\/?think(?:ing)?>/.test(text) ? rest.trimStart() : rest }
   }
 
-  it.prop("only the tags at the start and the white space after them are dropped", [pieces], ([parts]) => {
-    const whole = parts.join("")
-    assert.deepStrictEqual(split([whole]), expected(whole))
+  it.prop("only the tags at the start and the white space after them are dropped", [texts], ([fragments]) => {
+    const text = fragments.join("")
+    assert.deepStrictEqual(split([text]), expected(text))
   }, { fastCheck: { numRuns: 500 } })
 })

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, FastCheck as fc, Order } from "effect"
-import type { ToolCallPiece } from "../../../src/internal/decode/chunk.ts"
+import type { ToolCallDelta } from "../../../src/internal/decode/chunk.ts"
 import { ToolCalls } from "../../../src/internal/decode/toolCalls.ts"
 
-const fold = (pieces: ReadonlyArray<ToolCallPiece>) => {
+const join = (deltas: ReadonlyArray<ToolCallDelta>) => {
   const calls = new ToolCalls()
-  for (const piece of pieces) calls.add(piece, false)
+  for (const delta of deltas) calls.add(delta, false)
   return calls.complete
 }
 
@@ -14,36 +14,36 @@ const call = fc.record({
   args: fc.json({ maxDepth: 2 }).map((json) => `{"a":${json}}`)
 })
 
-interface Cut {
+interface SplitCalls {
   readonly calls: ReadonlyArray<{ readonly name: string; readonly args: string }>
   readonly turns: ReadonlyArray<number>
 }
 
-const cutCalls: fc.Arbitrary<Cut> = fc.record({
+const splitCalls: fc.Arbitrary<SplitCalls> = fc.record({
   calls: fc.array(call, { minLength: 1, maxLength: 4 }),
   turns: fc.array(fc.nat(), { minLength: 1, maxLength: 30 })
 })
 
-/** The arguments of several calls in pieces of a few letters, interleaved. */
-const deal = (
-  { calls, turns }: Cut,
-  piece: (place: number, first: boolean, text: string) => ToolCallPiece,
+/** The arguments of several calls in deltas of a few letters, interleaved. */
+const interleave = (
+  { calls, turns }: SplitCalls,
+  toDelta: (position: number, first: boolean, text: string) => ToolCallDelta,
   mixed: boolean
-): ReadonlyArray<ToolCallPiece> => {
+): ReadonlyArray<ToolCallDelta> => {
   const rest = calls.map(({ args }) => args)
-  const begun = calls.map(() => false)
-  const pieces: Array<ToolCallPiece> = []
+  const started = calls.map(() => false)
+  const deltas: Array<ToolCallDelta> = []
   for (let turn = 0; rest.some((text) => text !== ""); turn++) {
     const random = turns[turn % turns.length] ?? 0
-    const open = rest.flatMap((text, place) => text === "" ? [] : [place])
-    const place = (mixed ? open[(random + turn) % open.length] : open[0]) ?? 0
+    const open = rest.flatMap((text, position) => text === "" ? [] : [position])
+    const position = (mixed ? open[(random + turn) % open.length] : open[0]) ?? 0
     const size = 1 + (random % 5)
-    const text = rest[place] ?? ""
-    pieces.push(piece(place, begun[place] === false, text.slice(0, size)))
-    begun[place] = true
-    rest[place] = text.slice(size)
+    const text = rest[position] ?? ""
+    deltas.push(toDelta(position, started[position] === false, text.slice(0, size)))
+    started[position] = true
+    rest[position] = text.slice(size)
   }
-  return pieces
+  return deltas
 }
 
 const sorted = (texts: ReadonlyArray<string>): string => Arr.sort(texts, Order.string).join("\n")
@@ -51,62 +51,62 @@ const sorted = (texts: ReadonlyArray<string>): string => Arr.sort(texts, Order.s
 const names = (calls: ReadonlyArray<{ readonly name: string; readonly args: string }>) =>
   sorted(calls.map(({ args, name }) => `${name} ${args}`))
 
-const folded = (pieces: ReadonlyArray<ToolCallPiece>) =>
-  sorted(fold(pieces).map((made) => `${made.name} ${made.arguments}`))
+const joined = (deltas: ReadonlyArray<ToolCallDelta>) =>
+  sorted(join(deltas).map((call) => `${call.name} ${call.arguments}`))
 
 describe("toolCalls", () => {
-  it.prop("pieces with an index join to the calls, in any order of the calls", [cutCalls], ([cut]) => {
-    const pieces = deal(cut, (place, first, text) => ({
-      index: place + 1,
-      id: first ? `t${place}` : undefined,
-      name: first ? cut.calls[place]?.name : undefined,
+  it.prop("deltas with an index join to the calls, in any order of the calls", [splitCalls], ([split]) => {
+    const deltas = interleave(split, (position, first, text) => ({
+      index: position + 1,
+      id: first ? `t${position}` : undefined,
+      name: first ? split.calls[position]?.name : undefined,
       arguments: text
     }), true)
-    assert.strictEqual(folded(pieces), names(cut.calls))
+    assert.strictEqual(joined(deltas), names(split.calls))
   })
 
-  it.prop("pieces with an id join to the calls, in any order of the calls", [cutCalls], ([cut]) => {
-    const pieces = deal(cut, (place, first, text) => ({
+  it.prop("deltas with an id join to the calls, in any order of the calls", [splitCalls], ([split]) => {
+    const deltas = interleave(split, (position, first, text) => ({
       index: undefined,
-      id: `t${place}`,
-      name: first ? cut.calls[place]?.name : undefined,
+      id: `t${position}`,
+      name: first ? split.calls[position]?.name : undefined,
       arguments: text
     }), true)
-    assert.strictEqual(folded(pieces), names(cut.calls))
+    assert.strictEqual(joined(deltas), names(split.calls))
   })
 
-  it.prop("pieces with neither join to the calls if the calls arrive one after another", [cutCalls], ([cut]) => {
-    const pieces = deal(cut, (place, first, text) => ({
+  it.prop("deltas with neither join to the calls if the calls arrive one after another", [splitCalls], ([split]) => {
+    const deltas = interleave(split, (position, first, text) => ({
       index: undefined,
       id: undefined,
-      name: first ? cut.calls[place]?.name : undefined,
+      name: first ? split.calls[position]?.name : undefined,
       arguments: text
     }), false)
-    assert.strictEqual(folded(pieces), names(cut.calls))
+    assert.strictEqual(joined(deltas), names(split.calls))
   })
 
   it.prop(
-    "pieces with the index 0 join to the calls if the first piece of each call has its id",
-    [cutCalls],
-    ([cut]) => {
-      const pieces = deal(cut, (place, first, text) => ({
+    "deltas with the index 0 join to the calls if the first delta of each call has its id",
+    [splitCalls],
+    ([split]) => {
+      const deltas = interleave(split, (position, first, text) => ({
         index: 0,
-        id: first ? `t${place}` : undefined,
-        name: first ? cut.calls[place]?.name : undefined,
+        id: first ? `t${position}` : undefined,
+        name: first ? split.calls[position]?.name : undefined,
         arguments: text
       }), false)
-      assert.strictEqual(folded(pieces), names(cut.calls))
+      assert.strictEqual(joined(deltas), names(split.calls))
     }
   )
 
-  it.prop("pieces that all have the name join to the calls", [cutCalls], ([cut]) => {
-    const pieces = deal(cut, (place, _first, text) => ({
-      index: place,
-      id: `t${place}`,
-      name: cut.calls[place]?.name,
+  it.prop("deltas that all have the name join to the calls", [splitCalls], ([split]) => {
+    const deltas = interleave(split, (position, _first, text) => ({
+      index: position,
+      id: `t${position}`,
+      name: split.calls[position]?.name,
       arguments: text
     }), true)
-    assert.strictEqual(folded(pieces), names(cut.calls))
+    assert.strictEqual(joined(deltas), names(split.calls))
   })
 
   it.prop("keeps every character of the arguments until the end, for any deltas", [
@@ -119,48 +119,48 @@ describe("toolCalls", () => {
       }),
       { maxLength: 12 }
     )
-  ], ([pieces]) => {
+  ], ([deltas]) => {
     const letters = (texts: ReadonlyArray<string>) => sorted(texts.join("").split(""))
     const calls = new ToolCalls()
-    const open = new Set(pieces.map((piece) => calls.add(piece, false)))
+    const open = new Set(deltas.map((delta) => calls.add(delta, false)))
     assert.strictEqual(
-      letters([...open].flatMap((call) => call?.pieces ?? [])),
-      letters(pieces.map((piece) => piece.arguments))
+      letters([...open].flatMap((call) => call?.fragments ?? [])),
+      letters(deltas.map((delta) => delta.arguments))
     )
   })
 
-  const piece = (text: string, more: Partial<ToolCallPiece> = {}): ToolCallPiece => ({
+  const delta = (text: string, members: Partial<ToolCallDelta> = {}): ToolCallDelta => ({
     index: 0,
     id: undefined,
     name: undefined,
     arguments: text,
-    ...more
+    ...members
   })
   const first = { id: "a", name: "f" }
-  const texts = (pieces: ReadonlyArray<ToolCallPiece>) => fold(pieces).map((call) => call.arguments)
+  const texts = (deltas: ReadonlyArray<ToolCallDelta>) => join(deltas).map((call) => call.arguments)
 
   it("uses the last of cumulative arguments", () => {
     assert.deepStrictEqual(
-      texts([piece("", first), piece("{\"a\":"), piece("{\"a\":\"x\","), piece("{\"a\":\"x\",\"b\":1}")]),
+      texts([delta("", first), delta("{\"a\":"), delta("{\"a\":\"x\","), delta("{\"a\":\"x\",\"b\":1}")]),
       ["{\"a\":\"x\",\"b\":1}"]
     )
-    assert.deepStrictEqual(texts([piece("{\"a\":\"x\"}", first), piece("{\"a\":\"xy\"}", first)]), ["{\"a\":\"xy\"}"])
-    assert.deepStrictEqual(texts([piece("{}", first), piece("{\"a\":1}")]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([delta("{\"a\":\"x\"}", first), delta("{\"a\":\"xy\"}", first)]), ["{\"a\":\"xy\"}"])
+    assert.deepStrictEqual(texts([delta("{}", first), delta("{\"a\":1}")]), ["{\"a\":1}"])
   })
 
   it("uses arguments once if they are repeated at the end", () => {
-    assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1}"), piece("{\"a\":1}", first)]), ["{\"a\":1}"])
-    assert.deepStrictEqual(texts([piece("{\"a\":1}", first), piece("{\"a\":1}", { name: "f" })]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([delta("{\"a\"", first), delta(":1}"), delta("{\"a\":1}", first)]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([delta("{\"a\":1}", first), delta("{\"a\":1}", { name: "f" })]), ["{\"a\":1}"])
   })
 
   it("keeps an object within an object of the same shape", () => {
-    assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("{\"a\":1}"), piece("}")]), ["{\"a\":{\"a\":1}}"])
+    assert.deepStrictEqual(texts([delta("{\"a\":", first), delta("{\"a\":1}"), delta("}")]), ["{\"a\":{\"a\":1}}"])
   })
 
   it("separates two calls with one id and different arguments, and gives the second a new id", () => {
     for (const index of [0, 1]) {
       assert.deepStrictEqual(
-        fold([piece("{\"a\":1}", first), piece("{\"a\":2}", { ...first, index })]).map((
+        join([delta("{\"a\":1}", first), delta("{\"a\":2}", { ...first, index })]).map((
           { arguments: text, id }
         ) => [id, text]),
         [["a", "{\"a\":1}"], ["a_1", "{\"a\":2}"]]
@@ -169,22 +169,22 @@ describe("toolCalls", () => {
   })
 
   it("merges one call with two indexes", () => {
-    assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("1}", { index: 1 })]), ["{\"a\":1}"])
-    assert.deepStrictEqual(texts([piece("{\"a\":", first), piece("1}", { ...first, index: 1 })]), ["{\"a\":1}"])
-    assert.deepStrictEqual(texts([piece("", first), piece("{\"a\":1}", { ...first, index: 1 })]), ["{\"a\":1}"])
-    assert.deepStrictEqual(texts([piece("{\"a\":1}", first), piece("{ \"a\": 1 }", { ...first, index: 1 })]), [
+    assert.deepStrictEqual(texts([delta("{\"a\":", first), delta("1}", { index: 1 })]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([delta("{\"a\":", first), delta("1}", { ...first, index: 1 })]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([delta("", first), delta("{\"a\":1}", { ...first, index: 1 })]), ["{\"a\":1}"])
+    assert.deepStrictEqual(texts([delta("{\"a\":1}", first), delta("{ \"a\": 1 }", { ...first, index: 1 })]), [
       "{ \"a\": 1 }"
     ])
   })
 
   it("keeps arguments that are cut off or not JSON unchanged", () => {
-    assert.deepStrictEqual(texts([piece("{\"a\"", first), piece(":1")]), ["{\"a\":1"])
-    assert.deepStrictEqual(texts([piece("call ", first), piece("{\"a\":1} now")]), ["call {\"a\":1} now"])
+    assert.deepStrictEqual(texts([delta("{\"a\"", first), delta(":1")]), ["{\"a\":1"])
+    assert.deepStrictEqual(texts([delta("call ", first), delta("{\"a\":1} now")]), ["call {\"a\":1} now"])
   })
 
   it("keeps further members of a call", () => {
     const extra = { extra_content: { google: { thought_signature: "s" } } }
-    assert.deepStrictEqual(fold([piece("{}", { ...first, extra }), piece("")]), [
+    assert.deepStrictEqual(join([delta("{}", { ...first, extra }), delta("")]), [
       { id: "a", name: "f", arguments: "{}", extra }
     ])
   })

@@ -4,15 +4,18 @@ import { Utf8 } from "../../../src/internal/decode/sse.ts"
 
 const encode = (text: string) => new TextEncoder().encode(text)
 
-/** Splits bytes into chunks at these places. */
-const chunks = (bytes: Uint8Array, cuts: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
-  const ends = [...new Set([...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length])].sort((a, b) => a - b)
+/** Splits bytes into chunks at these positions. */
+const chunks = (bytes: Uint8Array, positions: ReadonlyArray<number>): ReadonlyArray<Uint8Array> => {
+  const ends = [...new Set([...positions.map((at) => at % (bytes.length + 1)), bytes.length])].sort((
+    a,
+    b
+  ) => a - b)
   return ends.map((end, index) => bytes.subarray(ends[index - 1] ?? 0, end))
 }
 
-const read = (pieces: ReadonlyArray<Uint8Array>): string => {
+const read = (chunks: ReadonlyArray<Uint8Array>): string => {
   const utf8 = new Utf8()
-  return pieces.map((piece) => utf8.decode(piece)).join("") + utf8.end()
+  return chunks.map((chunk) => utf8.decode(chunk)).join("") + utf8.end()
 }
 
 /** Characters of all lengths, byte order marks, and invalid bytes. */
@@ -22,13 +25,13 @@ const bytes = FastCheck.array(
     FastCheck.uint8Array({ minLength: 1, maxLength: 3 })
   ),
   { maxLength: 12 }
-).map((pieces) => Uint8Array.from(pieces.flatMap((piece) => [...piece])))
+).map((chunks) => Uint8Array.from(chunks.flatMap((chunk) => [...chunk])))
 
 describe("utf8", () => {
   it("is decoded to the same text for any split", () => {
     FastCheck.assert(
-      FastCheck.property(bytes, FastCheck.array(FastCheck.nat(40), { maxLength: 6 }), (bytes, cuts) => {
-        assert.strictEqual(read(chunks(bytes, cuts)), new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes))
+      FastCheck.property(bytes, FastCheck.array(FastCheck.nat(40), { maxLength: 6 }), (bytes, positions) => {
+        assert.strictEqual(read(chunks(bytes, positions)), new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes))
       }),
       { seed: 20261122, numRuns: 2000 }
     )

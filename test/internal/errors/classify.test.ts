@@ -7,17 +7,18 @@ import { plainWords } from "../../../src/internal/errors/wordings.ts"
 
 const nothing: ErrorInfo = { message: "", code: undefined, type: undefined }
 
-const kindIn = (status: number | undefined, info: ErrorInfo): string =>
+const classOf = (status: number | undefined, info: ErrorInfo): string =>
   classify(status, info)._tag.replace(/Error$/, "")
 
-const kindOf = (status: number | undefined, error: unknown): string => kindIn(status, fromJson({ error }) ?? nothing)
+const classOfError = (status: number | undefined, error: unknown): string =>
+  classOf(status, fromJson({ error }) ?? nothing)
 
 type Row = readonly [status: number | undefined, error: unknown]
 
-const rows = (kind: string, table: ReadonlyArray<Row>) => {
+const testRows = (kind: string, table: ReadonlyArray<Row>) => {
   for (const [status, error] of table) {
     it(`is ${kind}: ${status ?? "no status"} ${JSON.stringify(error)}`, () => {
-      assert.strictEqual(kindOf(status, error), kind)
+      assert.strictEqual(classOfError(status, error), kind)
     })
   }
 }
@@ -32,17 +33,17 @@ describe("plain words", () => {
 })
 
 describe("messages in other words than those of known servers", () => {
-  rows("ContextLength", [
+  testRows("ContextLength", [
     [400, "The model's context windows were exceeded."],
     [422, "MAXIMUM-CONTEXT_LENGTH: 4096"],
     [400, "Your prompts are too long"]
   ])
-  rows("Quota", [[403, "Your account's balance has been exhausted"]])
-  rows("Permission", [[400, "Your key doesn't have permissions"]])
+  testRows("Quota", [[403, "Your account's balance has been exhausted"]])
+  testRows("Permission", [[400, "Your key doesn't have permissions"]])
 })
 
 describe("an overflow of the context", () => {
-  rows("ContextLength", [
+  testRows("ContextLength", [
     // OpenAI
     [400, {
       message: "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
@@ -151,19 +152,19 @@ describe("an overflow of the context", () => {
         "Rate limit exceeded: token limit exceeded for this minute, too many tokens"
       ]
     ) {
-      assert.strictEqual(kindOf(429, text), "RateLimit", text)
-      assert.notStrictEqual(kindOf(400, text), "ContextLength", text)
+      assert.strictEqual(classOfError(429, text), "RateLimit", text)
+      assert.notStrictEqual(classOfError(400, text), "ContextLength", text)
     }
-    assert.strictEqual(kindOf(400, "Too many tokens, please wait before trying again."), "RateLimit")
+    assert.strictEqual(classOfError(400, "Too many tokens, please wait before trying again."), "RateLimit")
   })
 
-  rows("ContextLength", [
+  testRows("ContextLength", [
     [500, { message: "Context size has been exceeded.", code: 500, type: "exceed_context_size_error" }],
     [400, "Context size has been exceeded."]
   ])
 
   // llama.cpp's 500 that a retry cannot fix
-  rows("InvalidRequest", [
+  testRows("InvalidRequest", [
     [500, {
       message: "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
       code: 500,
@@ -178,7 +179,7 @@ describe("an overflow of the context", () => {
     [500, "input is too large to process. increase the physical batch size"]
   ])
 
-  rows("InvalidRequest", [
+  testRows("InvalidRequest", [
     [413, ""],
     [413, "Failed to buffer the request body: length limit exceeded"],
     [413, { message: "Payload too large", code: "rate_limit_exceeded" }],
@@ -193,7 +194,7 @@ describe("an overflow of the context", () => {
 })
 
 describe("an exhausted quota", () => {
-  rows("Quota", [
+  testRows("Quota", [
     [402, ""],
     [402, "Prompt tokens limit exceeded: 12000 > 5000. To increase, upgrade to a paid account"],
     [403, "You requested up to 65536 tokens, but can only afford 1234."],
@@ -244,7 +245,7 @@ describe("an exhausted quota", () => {
     [429, "you have used up your daily free allocation of 10,000 neurons, please upgrade to the paid plan"]
   ])
 
-  rows("RateLimit", [
+  testRows("RateLimit", [
     [429, ""],
     [429, "Requests per second limit exceeded - too many requests sent."],
     [429, {
@@ -299,7 +300,7 @@ describe("an exhausted quota", () => {
 })
 
 describe("refused content", () => {
-  rows("ContentFilter", [
+  testRows("ContentFilter", [
     [400, {
       message: "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
       code: "content_filter"
@@ -331,7 +332,7 @@ describe("refused content", () => {
 })
 
 describe("a model that does not exist", () => {
-  rows("NotFound", [
+  testRows("NotFound", [
     [404, ""],
     [404, "404 page not found"],
     [410, ""],
@@ -362,7 +363,7 @@ describe("a model that does not exist", () => {
     [200, { message: "No route for that URI", code: 7000 }]
   ])
 
-  rows("InvalidRequest", [
+  testRows("InvalidRequest", [
     [400, "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."],
     [400, "Unsupported value: 'none' is not supported with the 'o3-2025-04-16' model."],
     [400, "registry.ollama.ai/library/x:latest does not support tools"],
@@ -379,7 +380,7 @@ describe("a model that does not exist", () => {
 })
 
 describe("authentication and permission", () => {
-  rows("Authentication", [
+  testRows("Authentication", [
     [401, ""],
     [401, "Unauthorized"],
     [401, {
@@ -405,7 +406,7 @@ describe("authentication and permission", () => {
     [400, "Missing or invalid Authorization header."]
   ])
 
-  rows("Permission", [
+  testRows("Permission", [
     [403, ""],
     [403, { message: "Forbidden", code: "forbidden", type: "invalid_request_error" }],
     [403, { message: "Country, region, or territory not supported", code: "unsupported_country_region_territory" }],
@@ -423,7 +424,7 @@ describe("authentication and permission", () => {
 })
 
 describe("a failing server", () => {
-  rows("Server", [
+  testRows("Server", [
     [500, ""],
     // llama.cpp's full cache, which slots share: the same request can succeed later
     [500, { message: "Context size has been exceeded.", code: 500, type: "server_error" }],
@@ -452,32 +453,35 @@ describe("a failing server", () => {
 
 describe("an error inside a 200", () => {
   it("is classified by its status", () => {
-    assert.strictEqual(kindOf(200, { message: "x", code: "tool_use_failed", status_code: 400 }), "InvalidRequest")
-    assert.strictEqual(kindOf(200, { message: "x", code: 401 }), "Authentication")
-    assert.strictEqual(kindOf(200, { message: "x", code: "503" }), "Server")
-    assert.strictEqual(kindOf(200, { message: "x", http_status_code: 422 }), "InvalidRequest")
-    assert.strictEqual(kindOf(200, { message: "x", httpCode: 401 }), "Authentication")
+    assert.strictEqual(classOfError(200, { message: "x", code: "tool_use_failed", status_code: 400 }), "InvalidRequest")
+    assert.strictEqual(classOfError(200, { message: "x", code: 401 }), "Authentication")
+    assert.strictEqual(classOfError(200, { message: "x", code: "503" }), "Server")
+    assert.strictEqual(classOfError(200, { message: "x", http_status_code: 422 }), "InvalidRequest")
+    assert.strictEqual(classOfError(200, { message: "x", httpCode: 401 }), "Authentication")
   })
 
   it("is classified by its type if it has no status", () => {
-    assert.strictEqual(kindOf(200, { message: "x", type: "invalid_request_error" }), "InvalidRequest")
-    assert.strictEqual(kindOf(200, { message: "x", type: "not_found_error" }), "NotFound")
+    assert.strictEqual(classOfError(200, { message: "x", type: "invalid_request_error" }), "InvalidRequest")
+    assert.strictEqual(classOfError(200, { message: "x", type: "not_found_error" }), "NotFound")
   })
 
   it("is classified by its words if it has neither", () => {
-    assert.strictEqual(kindOf(200, "invalid params, chat content is empty (2013)"), "InvalidRequest")
-    assert.strictEqual(kindOf(200, "Input validation error: `temperature` must be strictly positive"), "InvalidRequest")
+    assert.strictEqual(classOfError(200, "invalid params, chat content is empty (2013)"), "InvalidRequest")
+    assert.strictEqual(
+      classOfError(200, "Input validation error: `temperature` must be strictly positive"),
+      "InvalidRequest"
+    )
   })
 
   it("is classified by the HTTP status if that is an error and the body has another one", () => {
-    assert.strictEqual(kindOf(429, { message: "x", code: 400 }), "RateLimit")
+    assert.strictEqual(classOfError(429, { message: "x", code: 400 }), "RateLimit")
   })
 })
 
 it("classifies megabytes of text quickly", () => {
   const info = { ...nothing, message: "model ".repeat(400_000) + "not found ".repeat(400_000) }
 
-  assert.strictEqual(kindIn(400, info), "InvalidRequest")
+  assert.strictEqual(classOf(400, info), "InvalidRequest")
 }, 1_000)
 
 const corpus = new URL("../../../../shared/corpus/", import.meta.url)
@@ -524,7 +528,7 @@ describe.skipIf(!hasCorpus)(`recorded errors${hasCorpus ? "" : " (skipped: the r
         const body = Fs.readFileSync(new URL(`${id}/${bodyFile}`, corpus), "utf8")
         const last = body.trim().split("\n\n").at(-1) ?? ""
 
-        const kind = kindIn(status, fromBody(sse ? last : body, undefined))
+        const kind = classOf(status, fromBody(sse ? last : body, undefined))
 
         assert.strictEqual(kind, recorded[prefix])
       })

@@ -2,12 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import { classify } from "../../../src/internal/errors/classify.ts"
 import {
+  displayMessage,
   fromBody,
   fromJson,
   fromStreamData,
   isReport,
-  statusText,
-  wordsOf
+  statusText
 } from "../../../src/internal/errors/errorBody.ts"
 import { retryAfterFromInfo } from "../../../src/internal/errors/retryAfter.ts"
 
@@ -183,7 +183,7 @@ describe("fromJson reads every shape of an error body", () => {
     ])
   })
 
-  const spoken: ReadonlyArray<readonly [string, unknown, string]> = [
+  const messages: ReadonlyArray<readonly [string, unknown, string]> = [
     ["Portkey's status and message", { status: "failure", message: "no provider" }, "no provider"],
     ["Portkey's HTML page of its upstream", {
       "html-message": "<html><head><title>502 Bad Gateway</title></head></html>"
@@ -207,11 +207,11 @@ describe("fromJson reads every shape of an error body", () => {
     }, "524: A timeout occurred"],
     ["words that are no JSON although they begin so", { error: { message: "[input] is empty" } }, "[input] is empty"]
   ]
-  for (const [name, body, words] of spoken) {
+  for (const [name, body, expected] of messages) {
     it(`reads the message of ${name}`, () => {
       const info = fromJson(body)
 
-      assert.strictEqual(info && wordsOf(info), words)
+      assert.strictEqual(info && displayMessage(info), expected)
     })
   }
 
@@ -220,7 +220,7 @@ describe("fromJson reads every shape of an error body", () => {
       "litellm.RateLimitError: OpenAIException - {\"error\":{\"message\":\"slow\",\"code\":\"rate_limit_exceeded\"}}"
     const info = fromJson({ error: { message } })
 
-    assert.strictEqual(info && wordsOf(info), message)
+    assert.strictEqual(info && displayMessage(info), message)
     assert.strictEqual(info?.upstream?.code, "rate_limit_exceeded")
   })
 
@@ -416,24 +416,24 @@ describe("events with a name", () => {
 })
 
 describe("a hostile body", () => {
-  const million = (piece: string) => piece.repeat(1_000_000 / piece.length)
+  const aMillion = (text: string) => text.repeat(1_000_000 / text.length)
   const bodies: ReadonlyArray<readonly [string, string]> = [
-    ["a list of empty objects", `{"error":[${million("{},")}{}]}`],
-    ["lists of lists", `{"error":${`[${million("[[],[]],")}[]]`}}`],
+    ["a list of empty objects", `{"error":[${aMillion("{},")}{}]}`],
+    ["lists of lists", `{"error":${`[${aMillion("[[],[]],")}[]]`}}`],
     ["an object of many members", `{"error":{${Array.from({ length: 50_000 }, (_, at) => `"k${at}":1`).join()}}}`],
-    ["errors that hold JSON", `{"errors":[${million(`"{\\"error\\":{}}",`)}1]}`],
+    ["errors that hold JSON", `{"errors":[${aMillion(`"{\\"error\\":{}}",`)}1]}`],
     ["nesting without end", `${"{\"error\":".repeat(100_000)}1${"}".repeat(100_000)}`],
     ["lists without end", `${"[".repeat(500_000)}${"]".repeat(500_000)}`],
     ["details of many kinds", `{"detail":${"{\"errors\":[{\"detail\":".repeat(2_000)}1${"}]}".repeat(2_000)}}`],
-    ["open elements of a page", `<html>${million("<title>")}`],
-    ["open scripts of a page", `<html>${million("<script>")}`],
-    ["open comments", million("<!--")],
-    ["angle brackets", `<html>${million("<")}`],
-    ["models and colons", million("model::::::::")],
-    ["digits", million("1")],
-    ["waits without a unit", million("wait 1111111111 ")],
-    ["white space", `x${million(" ")}x`],
-    ["event fields", million("data: {\n")]
+    ["open elements of a page", `<html>${aMillion("<title>")}`],
+    ["open scripts of a page", `<html>${aMillion("<script>")}`],
+    ["open comments", aMillion("<!--")],
+    ["angle brackets", `<html>${aMillion("<")}`],
+    ["models and colons", aMillion("model::::::::")],
+    ["digits", aMillion("1")],
+    ["waits without a unit", aMillion("wait 1111111111 ")],
+    ["white space", `x${aMillion(" ")}x`],
+    ["event fields", aMillion("data: {\n")]
   ]
   for (const [name, body] of bodies) {
     it(`takes little time: ${name}`, () => {

@@ -15,8 +15,8 @@ const secrets = secretsFrom([key])
 
 describe("scrub", () => {
   it("replaces every secret at any place", () => {
-    const both = secretsFrom([key, "other"])
-    assert.strictEqual(scrub(`a ${key} b ${key}, other`, both), "a <redacted> b <redacted>, <redacted>")
+    const twoSecrets = secretsFrom([key, "other"])
+    assert.strictEqual(scrub(`a ${key} b ${key}, other`, twoSecrets), "a <redacted> b <redacted>, <redacted>")
   })
 
   it("treats the special characters of patterns in a secret as text", () => {
@@ -30,12 +30,12 @@ describe("scrub", () => {
   })
 
   it("replaces a longer secret before the shorter one that it begins with or contains", () => {
-    const one = secretsFrom(["acme", "acme-prod-9f8e", "prod"])
-    assert.strictEqual(scrub("acme-prod-9f8e acme prod", one), "<redacted> <redacted> <redacted>")
+    const nestedSecrets = secretsFrom(["acme", "acme-prod-9f8e", "prod"])
+    assert.strictEqual(scrub("acme-prod-9f8e acme prod", nestedSecrets), "<redacted> <redacted> <redacted>")
   })
 
   const special = `k"e/y&+<=>'\\1`
-  const of = (text: string) => scrub(`a ${text} b`, secretsFrom([special]))
+  const scrubbed = (text: string) => scrub(`a ${text} b`, secretsFrom([special]))
   const forms: ReadonlyArray<readonly [string, string]> = [
     ["JSON", JSON.stringify(special).slice(1, -1)],
     ["JSON within JSON", JSON.stringify(JSON.stringify(special)).slice(3, -3)],
@@ -57,7 +57,7 @@ describe("scrub", () => {
   ]
   for (const [name, form] of forms) {
     it(`finds a secret that is escaped as ${name}`, () => {
-      assert.strictEqual(of(form), "a <redacted> b")
+      assert.strictEqual(scrubbed(form), "a <redacted> b")
     })
   }
 
@@ -91,7 +91,7 @@ describe("scrub", () => {
 })
 
 describe("scrubAndCut", () => {
-  it("replaces secrets before it cuts, so that no part of one is kept", () => {
+  it("replaces secrets before it cuts, so that no part of one remains", () => {
     for (let before = 0; before < 60; before++) {
       const text = "x".repeat(before) + `\n${key}`.repeat(20_000)
       assert.notInclude(scrubAndCut(text, secrets, 8192).replaceAll("<redacted>", ""), "sk-")
@@ -179,17 +179,17 @@ describe("the secrets of a config", () => {
 
   it("are the key, and tokens with and without their scheme", () => {
     const { baseUrl } = config({})
-    const own = LLMConfig.make({
+    const custom = LLMConfig.make({
       baseUrl,
       apiKey: key,
       headers: { "proxy-authorization": Redacted.make("Bearer ab-cd-ef") }
     })
-    for (const text of [key, "Bearer ab-cd-ef", "ab-cd-ef"]) assert.isTrue(isHidden(own, text), text)
+    for (const text of [key, "Bearer ab-cd-ef", "ab-cd-ef"]) assert.isTrue(isHidden(custom, text), text)
   })
 
-  const named =
+  const secretNames =
     "Authorization Proxy-Authorization X-API-Key api-key Cookie X-Token x-gateway-key x-client-secret X-Auth x-access-token Ocp-Apim-Subscription-Key x-password cf-access-client-secret x-goog-api-key idempotency_key"
-  for (const name of named.split(" ")) {
+  for (const name of secretNames.split(" ")) {
     it(`include the value of the header ${name}`, () => {
       assert.isTrue(isHidden(config({ [name]: "value-of-it" }), "value-of-it"))
     })
@@ -219,15 +219,15 @@ describe("the secrets of a config", () => {
 
   it("include the token behind a scheme, and the values of cookies that are not short", () => {
     const basic = btoa("ada:hunter22")
-    const own = config({ authorization: `Basic ${basic}`, cookie: "session=abcdefgh1; theme=dark" })
-    for (const text of [basic, "abcdefgh1"]) assert.isTrue(isHidden(own, text), text)
-    assert.isFalse(isHidden(own, "dark"))
+    const custom = config({ authorization: `Basic ${basic}`, cookie: "session=abcdefgh1; theme=dark" })
+    for (const text of [basic, "abcdefgh1"]) assert.isTrue(isHidden(custom, text), text)
+    assert.isFalse(isHidden(custom, "dark"))
   })
 
   it("include a key in the query of the address", () => {
-    const own = config({}, { "api-version": "2024-10-21", key: "query-key-1" })
-    assert.isTrue(isHidden(own, "query-key-1"))
-    assert.isFalse(isHidden(own, "2024-10-21"))
+    const custom = config({}, { "api-version": "2024-10-21", key: "query-key-1" })
+    assert.isTrue(isHidden(custom, "query-key-1"))
+    assert.isFalse(isHidden(custom, "2024-10-21"))
     assert.isTrue(isHidden(config({}, { sig: "signature-1" }), "signature-1"))
   })
 })

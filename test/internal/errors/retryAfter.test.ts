@@ -9,7 +9,7 @@ import {
 } from "../../../src/internal/errors/retryAfter.ts"
 
 const now = Date.UTC(2025, 0, 1, 12, 0, 0)
-const said = (message: string): ErrorInfo => ({ message, code: undefined, type: undefined })
+const withMessage = (message: string): ErrorInfo => ({ message, code: undefined, type: undefined })
 
 describe("retryAfterMillis", () => {
   const table: ReadonlyArray<readonly [string, Record<string, string>, number | undefined]> = [
@@ -18,7 +18,7 @@ describe("retryAfterMillis", () => {
     ["no wait", { "retry-after": "0" }, 0],
     ["milliseconds", { "retry-after-ms": "660" }, 660],
     ["milliseconds before seconds", { "retry-after-ms": "1500", "retry-after": "2" }, 1_500],
-    ["part of a millisecond as a whole one", { "retry-after-ms": "0.4" }, 1],
+    ["a part of a millisecond as one millisecond", { "retry-after-ms": "0.4" }, 1],
     ["seconds where the milliseconds are 0", { "retry-after-ms": "0", "retry-after": "1" }, 1_000],
     ["0 milliseconds on their own", { "retry-after-ms": "0" }, 0],
     ["seconds where the milliseconds are garbage", { "retry-after-ms": "soon", "retry-after": "3" }, 3_000],
@@ -68,7 +68,7 @@ describe("retryAfterFromInfo", () => {
   ]
   for (const [message, expected] of table) {
     it(`reads "${message}"`, () => {
-      assert.strictEqual(retryAfterFromInfo(said(message), now), expected)
+      assert.strictEqual(retryAfterFromInfo(withMessage(message), now), expected)
     })
   }
 
@@ -216,10 +216,10 @@ describe("resets of used-up limits", () => {
   }
 
   it("never give a wait that JSON cannot represent", () => {
-    const most = Number.MAX_SAFE_INTEGER
-    assert.strictEqual(retryAfterMillis({ "retry-after": "9".repeat(400) }, now), most)
-    assert.strictEqual(retryAfterMillis({ "retry-after-ms": "9".repeat(400) }, now), most)
-    assert.strictEqual(retryAfterFromInfo(said(`try again in ${"9".repeat(12)} days`), now), most)
+    const maxWait = Number.MAX_SAFE_INTEGER
+    assert.strictEqual(retryAfterMillis({ "retry-after": "9".repeat(400) }, now), maxWait)
+    assert.strictEqual(retryAfterMillis({ "retry-after-ms": "9".repeat(400) }, now), maxWait)
+    assert.strictEqual(retryAfterFromInfo(withMessage(`try again in ${"9".repeat(12)} days`), now), maxWait)
   })
 
   it("take little time for a number with a long text after it", () => {

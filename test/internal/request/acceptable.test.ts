@@ -28,7 +28,7 @@ const wires: Readonly<Record<string, Provider.Wire>> = {
 
 const tools: CallOptions.CallOptions = { tools: [{ name: "f" }, { name: "mcp.tool/x" }] }
 
-const requestOf = (
+const toRequest = (
   wire: Provider.Wire,
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
   options: CallOptions.CallOptions
@@ -55,9 +55,9 @@ const callsOf = (messages: ReadonlyArray<Sent>) => messages.flatMap((message) =>
 
 const forms = { any: /^[^]+$/, openai: /^[^]{1,40}$/, anthropic: /^[\w-]{1,64}$/, mistral: /^[A-Za-z0-9]{9}$/ }
 
-/** Assertions for each request, by their titles. */
+/** The properties of each request, by their titles. */
 const laws: Readonly<
-  Record<string, (sent: ReturnType<typeof requestOf>, wire: Provider.Wire, hasTools: boolean) => void>
+  Record<string, (sent: ReturnType<typeof toRequest>, wire: Provider.Wire, hasTools: boolean) => void>
 > = {
   "has the result of each call after it, and a call for each result": ({ messages }) => {
     const awaited: Array<string | undefined> = []
@@ -139,16 +139,16 @@ const laws: Readonly<
 
 const signatures = (value: unknown) => textsIn(value).filter((text) => text.endsWith("-signature")).length
 
-const often = { fastCheck: { numRuns: runs(15, 40) } }
+const moreRuns = { fastCheck: { numRuns: runs(15, 40) } }
 
 describe("A request, for any history and every preset,", () => {
   for (const [title, law] of Object.entries(laws)) {
     it.prop(title, [history], ([messages]) => {
       for (const wire of Object.values(wires)) {
-        law(requestOf(wire, messages, tools), wire, true)
-        law(requestOf(wire, messages, {}), wire, false)
+        law(toRequest(wire, messages, tools), wire, true)
+        law(toRequest(wire, messages, {}), wire, false)
       }
-    }, often)
+    }, moreRuns)
   }
 
   it.prop("is not changed if it is converted again", [history], ([messages]) => {
@@ -159,20 +159,20 @@ describe("A request, for any history and every preset,", () => {
         assert.deepStrictEqual(toAcceptable(once, target), once)
       }
     }
-  }, often)
+  }, moreRuns)
 
   it.prop("has only the opaque fields of its server and model", [history], ([messages]) => {
     const wire = Provider.Wire.make({})
     const isOwn = (message: ChatMessage.ChatMessage) =>
       message.role === "assistant" && message.opaque?.origin === origin && message.opaque.model === model
     assert.strictEqual(
-      signatures(requestOf(wire, messages.filter(isOwn), tools).messages),
-      signatures(requestOf(wire, messages, tools).messages)
+      signatures(toRequest(wire, messages.filter(isOwn), tools).messages),
+      signatures(toRequest(wire, messages, tools).messages)
     )
-    assert.strictEqual(signatures(requestOf(wire, messages.filter((message) => !isOwn(message)), tools)), 0)
+    assert.strictEqual(signatures(toRequest(wire, messages.filter((message) => !isOwn(message)), tools)), 0)
   })
 
-  /** The history with a different text at each place. */
+  /** The history with a different text in each message. */
   const marked = (messages: ReadonlyArray<ChatMessage.ChatMessage>): ReadonlyArray<ChatMessage.ChatMessage> =>
     messages.map((message, index) => {
       // Long enough not to occur in arbitrary arguments by chance.
@@ -191,35 +191,35 @@ describe("A request, for any history and every preset,", () => {
   it.prop("has every text of the history once", [history], ([messages]) => {
     for (const wire of Object.values(wires)) {
       for (const options of [tools, {}]) {
-        const said = marked(messages)
-        const text = JSON.stringify(requestOf(wire, said, options).messages)
-        for (const [index, { role }] of said.entries()) {
+        const markedHistory = marked(messages)
+        const text = JSON.stringify(toRequest(wire, markedHistory, options).messages)
+        for (const [index, { role }] of markedHistory.entries()) {
           assert.lengthOf(text.split(`<said ${index}>`), 2, text)
           if (role === "assistant") assert.lengthOf(text.split(`<refusal ${index}>`), 2, text)
         }
       }
     }
-  }, often)
+  }, moreRuns)
 
   it.prop("keeps the order of questions and answers", [history], ([messages]) => {
     for (const wire of Object.values(wires)) {
-      const said = marked(messages.filter(({ role }) => role === "user" || role === "assistant"))
-      const text = JSON.stringify(requestOf(wire, said, tools).messages)
-      const places = said.map((_, index) => text.indexOf(`<said ${index}>`))
-      assert.deepStrictEqual(places, [...places].sort((one, other) => one - other))
+      const markedHistory = marked(messages.filter(({ role }) => role === "user" || role === "assistant"))
+      const text = JSON.stringify(toRequest(wire, markedHistory, tools).messages)
+      const positions = markedHistory.map((_, index) => text.indexOf(`<said ${index}>`))
+      assert.deepStrictEqual(positions, [...positions].sort((a, b) => a - b))
     }
-  }, often)
+  }, moreRuns)
 
   it.prop("starts with the messages of the request before it, for the server's cache", [history], ([messages]) => {
-    const said = messages.filter(({ role }) => role !== "system")
+    const conversation = messages.filter(({ role }) => role !== "system")
     for (const wire of Object.values(wires)) {
-      const before = requestOf(wire, said, tools).messages.map((message) => JSON.stringify(message))
-      const after = requestOf(wire, [...said, { role: "user", content: "more" }], tools).messages
+      const before = toRequest(wire, conversation, tools).messages.map((message) => JSON.stringify(message))
+      const after = toRequest(wire, [...conversation, { role: "user", content: "more" }], tools).messages
       // The last message may be merged with the new one.
       assert.deepStrictEqual(
         after.slice(0, before.length - 1).map((message) => JSON.stringify(message)),
         before.slice(0, -1)
       )
     }
-  }, often)
+  }, moreRuns)
 })

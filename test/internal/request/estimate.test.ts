@@ -57,8 +57,8 @@ describe("the estimate of a request", () => {
 
 describe("the usage of an answer", () => {
   it("is the server's if the server sent it with a complete answer", () => {
-    const told = usage(20, 5)
-    assert.deepStrictEqual(estimateUsage(messages, response({ usage: told })), told)
+    const serverUsage = usage(20, 5)
+    assert.deepStrictEqual(estimateUsage(messages, response({ usage: serverUsage })), serverUsage)
   })
 
   it("is an estimate with `estimated: true` if the server sent none", () => {
@@ -84,11 +84,11 @@ describe("the usage of an answer", () => {
   for (const finishReason of ["interrupted", "error"] as const) {
     it(`uses the higher of the count so far and the estimate for a truncated answer (${finishReason})`, () => {
       const text = "word ".repeat(100)
-      const begun = estimateUsage(messages, response({ finishReason, text, usage: usage(20, 1) }))
-      assert.strictEqual(begun.inputTokens, 20)
-      assert.isAtLeast(begun.outputTokens, estimateText(text))
-      assert.isTrue(begun.estimated)
-      assert.deepStrictEqual(begun.raw, { prompt_tokens: 20, completion_tokens: 1 })
+      const partial = estimateUsage(messages, response({ finishReason, text, usage: usage(20, 1) }))
+      assert.strictEqual(partial.inputTokens, 20)
+      assert.isAtLeast(partial.outputTokens, estimateText(text))
+      assert.isTrue(partial.estimated)
+      assert.deepStrictEqual(partial.raw, { prompt_tokens: 20, completion_tokens: 1 })
 
       const counted = usage(20, 5000)
       assert.deepStrictEqual(estimateUsage(messages, response({ finishReason, text, usage: counted })), counted)

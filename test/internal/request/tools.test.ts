@@ -3,7 +3,7 @@ import { FastCheck as fc, Schema } from "effect"
 import { CallOptions } from "effect-chat"
 import { toParameters } from "../../../src/internal/request/tools.ts"
 
-const parametersOf = <A, I>(schema: Schema.Schema<A, I>) =>
+const toolParameters = <A, I>(schema: Schema.Schema<A, I>) =>
   toParameters(CallOptions.tool({ name: "f", parameters: schema }).parameters ?? {})
 
 class Order extends Schema.Class<Order>("Order")({ dish: Schema.String, count: Schema.Int }) {}
@@ -29,24 +29,24 @@ const closed = (properties: object, required: ReadonlyArray<string> = Object.key
 
 describe("The parameters of a tool", () => {
   it("are an object without properties for an empty struct", () => {
-    assert.deepStrictEqual(parametersOf(Schema.Struct({})), { type: "object", properties: {} })
+    assert.deepStrictEqual(toolParameters(Schema.Struct({})), { type: "object", properties: {} })
     assert.deepStrictEqual(
-      parametersOf(Schema.Struct({ a: Schema.Struct({}) })),
+      toolParameters(Schema.Struct({ a: Schema.Struct({}) })),
       closed({ a: { type: "object", properties: {} } })
     )
   })
 
   it("are the object itself for a schema with a name and for a class", () => {
-    const named = Schema.Struct({ a: Schema.String }).annotations({ identifier: "Named", title: "t" })
-    assert.deepStrictEqual(parametersOf(named), { ...closed({ a: text }), title: "t" })
-    assert.deepNestedInclude(parametersOf(Order), { type: "object", required: ["dish", "count"] })
-    assert.sameMembers(Object.keys(Object(parametersOf(Order)["properties"])), ["dish", "count"])
+    const namedSchema = Schema.Struct({ a: Schema.String }).annotations({ identifier: "Named", title: "t" })
+    assert.deepStrictEqual(toolParameters(namedSchema), { ...closed({ a: text }), title: "t" })
+    assert.deepNestedInclude(toolParameters(Order), { type: "object", required: ["dish", "count"] })
+    assert.sameMembers(Object.keys(Object(toolParameters(Order)["properties"])), ["dish", "count"])
   })
 
   it("keep the definitions that a recursive schema refers to, under names that need an escape", () => {
     const properties = { name: text, children: { type: "array", items: { $ref: "#/$defs/a~1b~0c" } } }
     const category = { ...closed(properties), description: "a category" }
-    assert.deepStrictEqual(parametersOf(Category), { ...category, $defs: { "a/b~c": category } })
+    assert.deepStrictEqual(toolParameters(Category), { ...category, $defs: { "a/b~c": category } })
   })
 
   it("have the properties of all members of a union, and require those that each member requires", () => {
@@ -55,7 +55,7 @@ describe("The parameters of a tool", () => {
       Schema.Union(Schema.TaggedStruct("B", { x: Schema.Number }), Schema.Null),
       Schema.TaggedStruct("C", { x: Schema.String })
     ).annotations({ identifier: "AnyOf", description: "d" })
-    assert.deepStrictEqual(parametersOf(union), {
+    assert.deepStrictEqual(toolParameters(union), {
       ...closed({
         _tag: { type: "string", enum: ["A", "B", "C"] },
         x: { anyOf: [text, { type: "number" }] },
@@ -67,8 +67,11 @@ describe("The parameters of a tool", () => {
 
   it("allow additional properties if a member of a union does", () => {
     const record = Schema.Record({ key: Schema.String, value: Schema.Number })
-    assert.notProperty(parametersOf(Schema.Union(Schema.Struct({ a: Schema.String }), record)), "additionalProperties")
-    assert.deepNestedInclude(parametersOf(record), { type: "object", additionalProperties: { type: "number" } })
+    assert.notProperty(
+      toolParameters(Schema.Union(Schema.Struct({ a: Schema.String }), record)),
+      "additionalProperties"
+    )
+    assert.deepNestedInclude(toolParameters(record), { type: "object", additionalProperties: { type: "number" } })
   })
 
   it("have no $schema and $id keywords, but keep properties with these names", () => {
@@ -99,7 +102,7 @@ describe("The parameters of a tool", () => {
   })
 
   it("wrap a value that is not an object in a property", () => {
-    assert.deepStrictEqual(parametersOf(Schema.String), {
+    assert.deepStrictEqual(toolParameters(Schema.String), {
       type: "object",
       properties: { value: text },
       required: ["value"]
@@ -141,8 +144,8 @@ describe("The parameters of a tool", () => {
     )
   }))
 
-  it.prop("are a plain object at the root, whatever the schema", [schema], ([any]) => {
-    const root = typeof any === "object" && any !== null ? any : {}
+  it.prop("are a plain object at the root, whatever the schema", [schema], ([schema]) => {
+    const root = typeof schema === "object" && schema !== null ? schema : {}
     const parameters = toParameters({ ...root })
     assert.strictEqual(parameters["type"], "object")
     assert.isObject(parameters["properties"])

@@ -45,29 +45,29 @@ const next = (body: Body.Body, isTaken = true): Promise<string> =>
     })
   )
 
-const ofResponse = (response: HttpClientResponse.HttpClientResponse): Body.Body =>
-  Body.of(response) ?? assert.fail("not known")
+const bodyOf = (response: HttpClientResponse.HttpClientResponse): Body.Body =>
+  Body.fromResponse(response) ?? assert.fail("not known")
 
 describe("a body", () => {
   for (const [name, make] of Object.entries(makers)) {
     it(`${name} is read as it arrives, to its end`, async () => {
       const { end, response, write } = make()
-      const body = ofResponse(response)
+      const body = bodyOf(response)
       void write("a")
       assert.strictEqual(await next(body), "a")
-      const later = next(body)
+      const nextRead = next(body)
       void write("b")
-      assert.strictEqual(await later, "b")
+      assert.strictEqual(await nextRead, "b")
       void end()
       assert.strictEqual(await next(body), "end")
     })
 
     it(`${name} keeps unread data for the next read`, async () => {
       const { end, response, write } = make()
-      const body = ofResponse(response)
-      const left = next(body, false)
+      const body = bodyOf(response)
+      const unread = next(body, false)
       void write("a")
-      assert.strictEqual(await left, "a")
+      assert.strictEqual(await unread, "a")
       assert.strictEqual(await next(body), "a")
       void end()
       assert.strictEqual(await next(body), "end")
@@ -75,12 +75,12 @@ describe("a body", () => {
 
     it(`${name} can be read by another reader, also after unread data`, async () => {
       const { end, response, write } = make()
-      const body = ofResponse(response)
-      const kept = next(body, false)
+      const body = bodyOf(response)
+      const unread = next(body, false)
       void write("a")
-      await kept
+      await unread
       const texts: Array<string> = []
-      const all = new Promise<void>((resolve) => {
+      const allRead = new Promise<void>((resolve) => {
         const take = (read: Body.Read): boolean => {
           if (!Body.isBytes(read)) {
             resolve()
@@ -94,35 +94,37 @@ describe("a body", () => {
       })
       await write("b")
       void end()
-      await all
+      await allRead
       assert.strictEqual(texts.join(""), "ab")
     })
 
     it(`${name} fails with the error that broke it`, async () => {
       const { fail, response } = make()
-      const body = ofResponse(response)
-      const later = next(body)
+      const body = bodyOf(response)
+      const nextRead = next(body)
       fail(new Error("reset")).catch(() => {})
-      assert.strictEqual(await later, "Error: reset")
+      assert.strictEqual(await nextRead, "Error: reset")
     })
 
     it(`${name} ends for a waiting reader when it is closed`, async () => {
       const { response } = make()
-      const body = ofResponse(response)
-      const later = next(body)
+      const body = bodyOf(response)
+      const nextRead = next(body)
       await Effect.runPromise(body.close)
-      assert.include(["end", "Error: The connection was closed"], await later)
+      assert.include(["end", "Error: The connection was closed"], await nextRead)
     })
   }
 
   it("is unknown if the program replaced the stream of the response, or already reads it", () => {
     const response = HttpClientResponse.fromWeb(request, new Response("a"))
-    assert.isUndefined(Body.of(Object.create(response, { stream: { value: Stream.empty } })))
-    assert.isUndefined(Body.of(Object.defineProperty(sourced(new Response("a")), "stream", { value: Stream.empty })))
+    assert.isUndefined(Body.fromResponse(Object.create(response, { stream: { value: Stream.empty } })))
+    assert.isUndefined(
+      Body.fromResponse(Object.defineProperty(sourced(new Response("a")), "stream", { value: Stream.empty }))
+    )
     const read = new Response("a")
     read.body?.getReader()
-    assert.isUndefined(Body.of(HttpClientResponse.fromWeb(request, read)))
-    assert.isUndefined(Body.of(HttpClientResponse.fromWeb(request, new Response(null))))
-    assert.isUndefined(Body.of(sourced({ body: { read: () => null } })))
+    assert.isUndefined(Body.fromResponse(HttpClientResponse.fromWeb(request, read)))
+    assert.isUndefined(Body.fromResponse(HttpClientResponse.fromWeb(request, new Response(null))))
+    assert.isUndefined(Body.fromResponse(sourced({ body: { read: () => null } })))
   })
 })

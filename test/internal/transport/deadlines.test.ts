@@ -17,10 +17,10 @@ const make = Effect.flatMap(
 const waitFor = <A, E>(deadlines: Deadlines, effect: Effect.Effect<A, E>) =>
   Effect.suspend(() => {
     deadlines.touch()
-    return deadlines.waiting.for(effect)
+    return deadlines.wait.for(effect)
   })
 
-const passes = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
+const failsAfter = (effect: Effect.Effect<unknown, unknown>, millis: number) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(Effect.flip(effect))
     yield* TestClock.adjust(millis - 1)
@@ -34,7 +34,7 @@ describe("deadlines", () => {
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
-      const timedOut = yield* passes(waitFor(deadlines, Effect.never), 5000)
+      const timedOut = yield* failsAfter(waitFor(deadlines, Effect.never), 5000)
       assert.deepInclude(timedOut, { _tag: "TimedOut", phase: "firstToken", limit: limits.firstTokenTimeout })
     }))
 
@@ -43,7 +43,7 @@ describe("deadlines", () => {
       const deadlines = yield* make
       deadlines.attempt()
       yield* Effect.fork(Effect.repeatN(Effect.delay(Effect.sync(() => deadlines.touch()), "1 seconds"), 9))
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("after the first token, any data restarts the idle time", () =>
@@ -52,7 +52,7 @@ describe("deadlines", () => {
       deadlines.attempt()
       deadlines.touch(true)
       yield* Effect.fork(Effect.delay(Effect.sync(() => deadlines.touch()), "1500 millis"))
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 3500), { phase: "idle" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 3500), { phase: "idle" })
     }))
 
   it.effect("time between waits does not count as idle time", () =>
@@ -61,7 +61,7 @@ describe("deadlines", () => {
       deadlines.attempt()
       deadlines.touch(true)
       yield* TestClock.adjust("15 seconds")
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 2000), { phase: "idle" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 2000), { phase: "idle" })
     }))
 
   it.effect("between two attempts, only the total limit applies", () =>
@@ -69,19 +69,19 @@ describe("deadlines", () => {
       const deadlines = yield* make
       deadlines.attempt()
       deadlines.pause()
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.effect("between two attempts, no idle time counts, even if an answer had begun", () =>
+  it.effect("between two attempts, no idle time counts, even if an answer had started", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
       deadlines.touch(true)
       deadlines.pause()
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 20_000), { phase: "total" })
     }))
 
-  it.effect("the next attempt has the full time to its first token, even if an answer had begun", () =>
+  it.effect("the next attempt has the full time to its first token, even if an answer had started", () =>
     Effect.gen(function*() {
       const deadlines = yield* make
       deadlines.attempt()
@@ -89,7 +89,7 @@ describe("deadlines", () => {
       deadlines.pause()
       yield* TestClock.adjust("4 seconds")
       deadlines.attempt()
-      assert.deepInclude(yield* passes(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, Effect.never), 5000), { phase: "firstToken" })
     }))
 
   it.effect("a limit that expired between two waits ends the next one at once", () =>
@@ -105,11 +105,11 @@ describe("deadlines", () => {
       let interrupted = false
       const deadlines = yield* make
       deadlines.attempt()
-      const stubborn = Effect.never.pipe(Effect.onInterrupt(() => {
+      const hangsOnInterrupt = Effect.never.pipe(Effect.onInterrupt(() => {
         interrupted = true
         return Effect.never
       }))
-      assert.deepInclude(yield* passes(waitFor(deadlines, stubborn), 5000), { phase: "firstToken" })
+      assert.deepInclude(yield* failsAfter(waitFor(deadlines, hangsOnInterrupt), 5000), { phase: "firstToken" })
       yield* Effect.yieldNow()
       assert.isTrue(interrupted)
     }))
@@ -136,13 +136,13 @@ describe("the timer of deadlines", () => {
     return { clock, sleeps, state, timers, wake }
   }
 
-  const ofClock = (clock: Clock.Clock) =>
+  const withClock = (clock: Clock.Clock) =>
     Effect.map(Effect.runtime<never>(), (runtime) => new Deadlines(limits, clock, new Wait(runtime)))
 
   it.effect("ignores a jump of the date", () =>
     Effect.gen(function*() {
       const { clock, state, wake } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       const reader = yield* Effect.fork(Effect.flip(waitFor(deadlines, Effect.never)))
       state.date += 3_600_000
@@ -157,7 +157,7 @@ describe("the timer of deadlines", () => {
   it.effect("is set again for at least a millisecond if it fires early", () =>
     Effect.gen(function*() {
       const { clock, sleeps, state, wake } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       const reader = yield* Effect.fork(Effect.flip(waitFor(deadlines, Effect.never)))
       yield* wake
@@ -172,7 +172,7 @@ describe("the timer of deadlines", () => {
   it.effect("is set once, however often the server sends data", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       for (let n = 0; n < 100; n++) deadlines.touch(true)
       yield* Effect.yieldNow()
@@ -182,7 +182,7 @@ describe("the timer of deadlines", () => {
   it.effect("is never longer than the maximum of the platform", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.schedule(Infinity, () => {})
       yield* Effect.yieldNow()
       assert.deepStrictEqual(sleeps, [2 ** 31 - 1])
@@ -191,7 +191,7 @@ describe("the timer of deadlines", () => {
   it.effect("is cancelled when the call ends", () =>
     Effect.gen(function*() {
       const { clock, timers } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.attempt()
       yield* Effect.yieldNow()
       assert.strictEqual(timers.size, 1)
@@ -203,7 +203,7 @@ describe("the timer of deadlines", () => {
   it.effect("is not set if the call ended before its first attempt", () =>
     Effect.gen(function*() {
       const { clock, sleeps } = makeClock()
-      const deadlines = yield* ofClock(clock)
+      const deadlines = yield* withClock(clock)
       deadlines.end()
       deadlines.attempt()
       yield* Effect.yieldNow()

@@ -4,7 +4,7 @@ import * as Zlib from "node:zlib"
 import * as Body from "../../../src/internal/transport/byteReader.ts"
 import { decompressed } from "../../../src/internal/transport/decompression.ts"
 
-const failed: Body.Failed = (cause) => Option.some(cause as never)
+const toFailure: Body.ToFailure = (cause) => Option.some(cause as never)
 
 /** The complete text of a body, or the message of its failure. */
 const read = (body: Body.Body): Effect.Effect<string> =>
@@ -26,31 +26,31 @@ const read = (body: Body.Body): Effect.Effect<string> =>
     next()
   })
 
-const bodyOf = (...pieces: ReadonlyArray<Uint8Array>): Body.Body =>
-  Body.ofWeb(
+const bodyOf = (...chunks: ReadonlyArray<Uint8Array>): Body.Body =>
+  Body.fromWeb(
     new ReadableStream<Uint8Array>({
       start: (controller) => {
-        for (const piece of pieces) controller.enqueue(piece)
+        for (const chunk of chunks) controller.enqueue(chunk)
         controller.close()
       }
     }).getReader(),
-    failed
+    toFailure
   )
 
 /** Runs an effect without Node's modules, as in a browser. */
 const withoutNode = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
-      const own = Object.getOwnPropertyDescriptor(process, "getBuiltinModule")
+      const descriptor = Object.getOwnPropertyDescriptor(process, "getBuiltinModule")
       Object.defineProperty(process, "getBuiltinModule", { value: undefined, configurable: true, writable: true })
-      return own
+      return descriptor
     }),
     () => effect,
-    (own) => Effect.sync(() => own && Object.defineProperty(process, "getBuiltinModule", own))
+    (descriptor) => Effect.sync(() => descriptor && Object.defineProperty(process, "getBuiltinModule", descriptor))
   )
 
 describe("without zlib", () => {
-  const long = "data: hello\n\n".repeat(10_000)
+  const longBody = "data: hello\n\n".repeat(10_000)
 
   for (
     const [name, encode] of [["gzip", Zlib.gzipSync], ["deflate", Zlib.deflateSync], [
@@ -60,15 +60,15 @@ describe("without zlib", () => {
   ) {
     it.live(`the platform decodes ${encode.name}`, () =>
       withoutNode(
-        Effect.map(read(decompressed(bodyOf(encode(long)), name, false, failed)), (text) =>
-          assert.strictEqual(text, long))
+        Effect.map(read(decompressed(bodyOf(encode(longBody)), name, false, toFailure)), (text) =>
+          assert.strictEqual(text, longBody))
       ))
   }
 
   it.live("brotli is a failure that names the format", () =>
     withoutNode(
       Effect.map(
-        read(decompressed(bodyOf(Zlib.brotliCompressSync(long)), "br", false, failed)),
+        read(decompressed(bodyOf(Zlib.brotliCompressSync(longBody)), "br", false, toFailure)),
         (text) => assert.include(text, "compressed (br)")
       )
     ))
@@ -76,7 +76,7 @@ describe("without zlib", () => {
   it.live("bytes that are not valid gzip are a failure", () =>
     withoutNode(
       Effect.map(
-        read(decompressed(bodyOf(Uint8Array.of(0x1f, 0x8b, 1, 2, 3, 4)), "", false, failed)),
+        read(decompressed(bodyOf(Uint8Array.of(0x1f, 0x8b, 1, 2, 3, 4)), "", false, toFailure)),
         (text) => assert.include(text, "not valid gzip")
       )
     ))
@@ -94,13 +94,16 @@ describe("a body that is compressed more than once", () => {
     ] as const
   ) {
     it.live(`is decoded in the order of ${header}`, () =>
-      Effect.map(read(decompressed(bodyOf(bytes), header, false, failed)), (got) => assert.strictEqual(got, text)))
+      Effect.map(
+        read(decompressed(bodyOf(bytes), header, false, toFailure)),
+        (actual) => assert.strictEqual(actual, text)
+      ))
   }
 
   it.live("is read unchanged if fetch decoded it", () =>
     Effect.map(
-      read(decompressed(bodyOf(new TextEncoder().encode(text)), "br, gzip", true, failed)),
-      (got) => assert.strictEqual(got, text)
+      read(decompressed(bodyOf(new TextEncoder().encode(text)), "br, gzip", true, toFailure)),
+      (actual) => assert.strictEqual(actual, text)
     ))
 })
 
@@ -113,9 +116,9 @@ describe("zstd", () => {
   )
 
   it.live("is decoded if Node supports it, and otherwise fails with its name", () =>
-    Effect.map(read(decompressed(bodyOf(bytes), "zstd", false, failed)), (got) => {
-      if ("createZstdDecompress" in Zlib) assert.strictEqual(got, text)
-      else assert.include(got, "compressed (zstd)")
+    Effect.map(read(decompressed(bodyOf(bytes), "zstd", false, toFailure)), (actual) => {
+      if ("createZstdDecompress" in Zlib) assert.strictEqual(actual, text)
+      else assert.include(actual, "compressed (zstd)")
     }))
 })
 
@@ -123,13 +126,13 @@ describe("a body that is not compressed", () => {
   it.live("is read unchanged, even if it is shorter than the signature", () =>
     Effect.forEach(["", "{", "{}", "(", "\u001f"], (text) =>
       Effect.map(
-        read(decompressed(bodyOf(...text === "" ? [] : [new TextEncoder().encode(text)]), "", false, failed)),
-        (got) => assert.strictEqual(got, text)
+        read(decompressed(bodyOf(...text === "" ? [] : [new TextEncoder().encode(text)]), "", false, toFailure)),
+        (actual) => assert.strictEqual(actual, text)
       )))
 
   it.live("keeps unread data", () =>
     Effect.gen(function*() {
-      const body = decompressed(bodyOf(new TextEncoder().encode("data: hello")), "", false, failed)
+      const body = decompressed(bodyOf(new TextEncoder().encode("data: hello")), "", false, toFailure)
       yield* Effect.async<void>((resume) =>
         body.read(() => {
           resume(Effect.void)

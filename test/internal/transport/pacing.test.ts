@@ -7,13 +7,13 @@ const batchSize = 2 ** 16
 
 /** A body whose bytes are all available at once. */
 const bodyOf = (...sizes: ReadonlyArray<number>): Body.Body => {
-  const left = sizes.map((size, index) => new Uint8Array(size).fill(index))
-  let kept: Uint8Array | undefined
+  const rest = sizes.map((size, index) => new Uint8Array(size).fill(index))
+  let pending: Uint8Array | undefined
   return {
     read: (take) => {
-      const next = kept ?? left.shift() ?? Option.none()
-      kept = undefined
-      if (!take(next) && next instanceof Uint8Array) kept = next
+      const next = pending ?? rest.shift() ?? Option.none()
+      pending = undefined
+      if (!take(next) && next instanceof Uint8Array) pending = next
     },
     close: Effect.void
   }
@@ -45,7 +45,7 @@ const readAll = (body: Body.Body): Promise<ReadonlyArray<string>> =>
   })
 
 describe("a paced body", () => {
-  it("yields to the event loop after each batch, and splits longer pieces", async () => {
+  it("yields to the event loop after each batch, and splits longer chunks", async () => {
     const log = await readAll(pacedBody(bodyOf(10, 20, batchSize, 2 * batchSize + 1)))
     assert.deepStrictEqual(log, [
       "10 of 0",
@@ -61,12 +61,12 @@ describe("a paced body", () => {
     ])
   })
 
-  it("keeps unread data, for long and short pieces", async () => {
+  it("keeps unread data, for long and short chunks", async () => {
     for (const size of [10, 3 * batchSize]) {
       const body = pacedBody(bodyOf(size))
       body.read(() => false)
-      const pieces = (await readAll(body)).filter((entry) => entry.endsWith("of 0"))
-      assert.strictEqual(pieces.reduce((sum, piece) => sum + parseInt(piece, 10), 0), size)
+      const reads = (await readAll(body)).filter((entry) => entry.endsWith("of 0"))
+      assert.strictEqual(reads.reduce((sum, read) => sum + parseInt(read, 10), 0), size)
     }
   })
 

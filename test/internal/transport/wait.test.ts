@@ -109,19 +109,19 @@ describe("wait", () => {
       const wait = yield* make
       const leaks: Array<number> = []
       // Effect yields to other fibers after 2048 operations.
-      for (let before = 2020; before < 2060; before++) {
-        let begun = false
+      for (let operationCount = 2020; operationCount < 2060; operationCount++) {
+        let started = false
         let interrupted = false
         const effect = Effect.suspend(() => {
-          begun = true
+          started = true
           return Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true))
         })
-        const operations = Effect.forEach(Array.from({ length: before }), () => Effect.void, { discard: true })
+        const operations = Effect.forEach(Array.from({ length: operationCount }), () => Effect.void, { discard: true })
         const reader = yield* Effect.fork(Effect.zipRight(operations, wait.for(effect)))
-        while (!begun) yield* Effect.yieldNow()
+        while (!started) yield* Effect.yieldNow()
         yield* Fiber.interrupt(reader)
         yield* Effect.yieldNow()
-        if (!interrupted) leaks.push(before)
+        if (!interrupted) leaks.push(operationCount)
       }
       assert.deepStrictEqual(leaks, [])
     }))

@@ -8,7 +8,7 @@ const user = (content: string) => ({ role: "user", content })
 const assistant = (content: string) => ({ role: "assistant", content })
 const system = (content: string) => ({ role: "system", content })
 
-/** The answer to the last of the prompts, the earlier ones answered with "ok". */
+/** The answer to the last of the prompts. The earlier ones have the answer "ok". */
 const ask = (...prompts: ReadonlyArray<string>) =>
   recall({
     messages: prompts.flatMap((prompt, index) => index === 0 ? [user(prompt)] : [assistant("ok"), user(prompt)])

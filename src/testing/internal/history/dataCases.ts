@@ -5,7 +5,18 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { assistant, type ChatMessage, toolResult, user } from "../../../ChatMessage.ts"
 import { HistoryStore, type Service } from "../../../HistoryStore.ts"
-import { type Case, equal, type Failure, freshId, listed, loaded, onOne, turn, turnOf, usageOf } from "./expect.ts"
+import {
+  type Case,
+  countListed,
+  equal,
+  type Failure,
+  freshId,
+  loadData,
+  messagesOf,
+  testOne,
+  turn,
+  usageOf
+} from "./expect.ts"
 
 const loneSurrogates = "high \ud83d low \ude00 end \ud83d"
 
@@ -23,43 +34,56 @@ const texts: Readonly<Record<string, string>> = {
 const allTexts = Object.values(texts)
 
 /** Ids with a special meaning in a file system, JavaScript or a database. */
-const odd = ["", " ", ".", "..", "../../x", "/etc/passwd", "C:\\x", "a/b", "__proto__", "constructor", "CON", "nul.txt"]
+const specialIds = [
+  "",
+  " ",
+  ".",
+  "..",
+  "../../x",
+  "/etc/passwd",
+  "C:\\x",
+  "a/b",
+  "__proto__",
+  "constructor",
+  "CON",
+  "nul.txt"
+]
 
 /** Different ids that a store may treat as equal. */
-const alike = [
+const similarIds = [
   ["a", "A", "ä", "Ä", "a\u0308", "ß", "SS", "ı", "i", "İ"],
   ["x", "x ", " x", "x.", "x\0", "x\0y", "x/", "x%", "x%00", "x\\0", "x\\", "x\\\\", "x_", "x*"],
   ["\ud83d", "\ude00", "\ud83d\ude00", "\ufffd", "\\ud83d", "id-x", "sha-x", "1", "01", "1.0"]
 ].flat()
 
-const long = (end: string): string => "0123456789".repeat(1_000) + end
+const longId = (end: string): string => "0123456789".repeat(1_000) + end
 
 /** Asserts that each of these ids is written, read, listed and removed without any effect on the others. */
 const areSeparate = (store: Service, ids: ReadonlyArray<string>): Effect.Effect<void, Failure> =>
   Effect.gen(function*() {
-    for (const [index, id] of ids.entries()) yield* store.append(turn(id, 0, { messages: turnOf(`${index}`) }))
+    for (const [index, id] of ids.entries()) yield* store.append(turn(id, 0, { messages: messagesOf(`${index}`) }))
     for (const [index, id] of ids.entries()) {
-      const stored = yield* loaded(store, id)
+      const stored = yield* loadData(store, id)
       yield* equal("The id", stored.id, id)
-      yield* equal("The messages", stored.messages, turnOf(`${index}`))
+      yield* equal("The messages", stored.messages, messagesOf(`${index}`))
     }
-    yield* equal("How often each is listed", yield* listed(store, ids), ids.map(() => 1))
+    yield* equal("How often each is listed", yield* countListed(store, ids), ids.map(() => 1))
     for (const [index, id] of ids.entries()) {
       yield* equal("Removing one", yield* store.remove(id), true)
       const next = ids[index + 1]
-      if (next !== undefined) yield* equal("The next one's version", (yield* loaded(store, next)).version, 1)
+      if (next !== undefined) yield* equal("The next one's version", (yield* loadData(store, next)).version, 1)
     }
   })
 
 /** A case with these ids. Removes conversations of an earlier run first. */
-const onThese = (name: string, idsOf: (fresh: string) => ReadonlyArray<string>): Case => ({
+const testIds = (name: string, idsOf: (fresh: string) => ReadonlyArray<string>): Case => ({
   name,
   test: Effect.gen(function*() {
     const store = yield* HistoryStore
     const ids = idsOf(yield* freshId)
-    const removed = Effect.forEach(ids, store.remove, { discard: true })
-    yield* removed
-    yield* Effect.ensuring(areSeparate(store, ids), Effect.ignore(removed))
+    const removeAll = Effect.forEach(ids, store.remove, { discard: true })
+    yield* removeAll
+    yield* Effect.ensuring(areSeparate(store, ids), Effect.ignore(removeAll))
   })
 })
 
@@ -88,43 +112,43 @@ const toolTurn: ReadonlyArray<ChatMessage> = [
 ]
 
 export const dataCases: ReadonlyArray<Case> = [
-  onThese("ids with a special meaning elsewhere are ordinary ids", () => odd),
+  testIds("ids with a special meaning elsewhere are ordinary ids", () => specialIds),
 
-  onThese("similar ids are different conversations", (fresh) => alike.map((id) => `${fresh}${id}`)),
+  testIds("similar ids are different conversations", (fresh) => similarIds.map((id) => `${fresh}${id}`)),
 
-  onThese("ids can have any text", (fresh) => allTexts.map((id) => `${fresh}${id}`)),
+  testIds("ids can have any text", (fresh) => allTexts.map((id) => `${fresh}${id}`)),
 
-  onThese("ids of ten thousand characters are different even if only the last one differs", (fresh) => [
-    ...["a", "b", "A", "\0", "\ud83d", "👍"].map((end) => fresh + long(end)),
-    fresh + long("").slice(0, 300),
-    fresh + long("").slice(0, 301)
+  testIds("ids of ten thousand characters are different even if only the last one differs", (fresh) => [
+    ...["a", "b", "A", "\0", "\ud83d", "👍"].map((end) => fresh + longId(end)),
+    fresh + longId("").slice(0, 300),
+    fresh + longId("").slice(0, 301)
   ]),
 
   ...Object.entries(texts).map(([name, text]) =>
-    onOne(`messages, system prompt and settings can have ${name}`, (store, id) =>
+    testOne(`messages, system prompt and settings can have ${name}`, (store, id) =>
       Effect.gen(function*() {
         const messages = [user(text), assistant(text), user([{ type: "text", text }]), toolResult(text, text)]
         yield* store.append(turn(id, 0, { messages, systemPrompt: text, settings: { [`key ${text}`]: text } }))
-        const stored = yield* loaded(store, id)
+        const stored = yield* loadData(store, id)
         yield* equal("The messages", stored.messages, messages)
         yield* equal("The system prompt", stored.systemPrompt, text)
         yield* equal("The settings", stored.settings, { [`key ${text}`]: text })
         yield* store.setSystemPrompt({ id, expectedVersion: 1, systemPrompt: `${text}.`, settings: {} })
-        yield* equal("The new system prompt", (yield* loaded(store, id)).systemPrompt, `${text}.`)
+        yield* equal("The new system prompt", (yield* loadData(store, id)).systemPrompt, `${text}.`)
       }))
   ),
 
-  onOne(
+  testOne(
     "tool calls, their results and all parts of messages are stored unchanged",
     (store, id) =>
       Effect.gen(function*() {
         yield* store.append(turn(id, 0, { messages: toolTurn }))
         yield* store.append(turn(id, 1))
-        yield* equal("The messages", (yield* loaded(store, id)).messages, [...toolTurn, ...turnOf("turn 2")])
+        yield* equal("The messages", (yield* loadData(store, id)).messages, [...toolTurn, ...messagesOf("turn 2")])
       })
   ),
 
-  onOne("the server's raw usage is stored unchanged", (store, id) =>
+  testOne("the server's raw usage is stored unchanged", (store, id) =>
     Effect.gen(function*() {
       const usage = {
         ...usageOf(1e15),
@@ -132,16 +156,16 @@ export const dataCases: ReadonlyArray<Case> = [
         raw: { a: [{ b: "\0" }], "__proto__ ": 1, cost: 0.000_001, big: 9_007_199_254_740_991 }
       }
       yield* store.append(turn(id, 0, { usage }))
-      yield* equal("The usage", (yield* loaded(store, id)).usage, usage)
+      yield* equal("The usage", (yield* loadData(store, id)).usage, usage)
     })),
 
-  onOne("messages of a million characters are stored completely", (store, id) =>
+  testOne("messages of a million characters are stored completely", (store, id) =>
     Effect.gen(function*() {
       const messages = [user("é".repeat(1_000_000)), assistant("long \"answer\"\n".repeat(80_000))]
       yield* store.append(turn(id, 0, { messages, systemPrompt: "p".repeat(100_000) }))
       yield* store.append(turn(id, 1))
-      const stored = yield* loaded(store, id)
-      yield* equal("The messages", stored.messages, [...messages, ...turnOf("turn 2")])
+      const stored = yield* loadData(store, id)
+      yield* equal("The messages", stored.messages, [...messages, ...messagesOf("turn 2")])
       yield* equal(
         "What is loaded after removing it",
         yield* Effect.zipRight(store.remove(id), store.load(id)),
@@ -149,10 +173,10 @@ export const dataCases: ReadonlyArray<Case> = [
       )
     })),
 
-  onOne("a turn of three thousand messages keeps their order", (store, id) =>
+  testOne("a turn of three thousand messages keeps their order", (store, id) =>
     Effect.gen(function*() {
-      const messages = Array.from({ length: 1_500 }, (_, index) => turnOf(`${index}`)).flat()
+      const messages = Array.from({ length: 1_500 }, (_, index) => messagesOf(`${index}`)).flat()
       yield* store.append(turn(id, 0, { messages }))
-      yield* equal("The messages", (yield* loaded(store, id)).messages, messages)
+      yield* equal("The messages", (yield* loadData(store, id)).messages, messages)
     }))
 ]

@@ -27,22 +27,28 @@ export class Mismatch extends Data.TaggedError("HistoryStoreMismatch")<{
 /** The errors of a case. */
 export type Failure = Mismatch | HistoryStoreError | ConflictError
 
-export const equal = (what: string, actual: unknown, expected: unknown): Effect.Effect<void, Mismatch> =>
+export const equal = (subject: string, actual: unknown, expected: unknown): Effect.Effect<void, Mismatch> =>
   Effect.suspend(() => {
-    const [is, shall] = [canonical(actual), canonical(expected)]
-    if (is === shall) return Effect.void
-    const message = `${what} differs from the expected value`
-    if (is.length + shall.length < longest) return Effect.fail(new Mismatch({ message, actual, expected }))
+    const [actualJson, expectedJson] = [canonical(actual), canonical(expected)]
+    if (actualJson === expectedJson) return Effect.void
+    const message = `${subject} differs from the expected value`
+    if (actualJson.length + expectedJson.length < maxShownLength) {
+      return Effect.fail(new Mismatch({ message, actual, expected }))
+    }
     let at = 0
-    while (is[at] === shall[at]) at++
-    const around = (text: string): string => text.slice(Math.max(0, at - 100), at + 100)
+    while (actualJson[at] === expectedJson[at]) at++
+    const excerpt = (text: string): string => text.slice(Math.max(0, at - 100), at + 100)
     return Effect.fail(
-      new Mismatch({ message: `${message}, from character ${at} on`, actual: around(is), expected: around(shall) })
+      new Mismatch({
+        message: `${message}, from character ${at} on`,
+        actual: excerpt(actualJson),
+        expected: excerpt(expectedJson)
+      })
     )
   })
 
 /** Longer JSON is shown only around the first difference: test frameworks take minutes to compare megabytes. */
-const longest = 50_000
+const maxShownLength = 50_000
 
 /** JSON with sorted keys and without undefined members, to compare values. */
 const canonical = (value: unknown): string =>
@@ -51,7 +57,7 @@ const canonical = (value: unknown): string =>
       ? Object.entries(part).filter(([, value]) => value !== undefined).sort(([a], [b]) => a < b ? -1 : 1)
       : part) ?? "undefined"
 
-/** An id that no other case and no other run uses. */
+/** An id that is used in no other case and in no other run. */
 export const freshId: Effect.Effect<string> = Effect.map(
   Effect.replicateEffect(Random.nextIntBetween(0, 2 ** 31), 4),
   (parts) => `suite-${parts.map((part) => part.toString(36).padStart(6, "0")).join("")}`
@@ -68,21 +74,23 @@ export const usageOf = (tokens: number): Usage => ({
 })
 
 /** The messages of a turn with this prompt. */
-export const turnOf = (said: string): ReadonlyArray<ChatMessage> => [user(said), assistant(`You said: ${said}`)]
+export const messagesOf = (
+  prompt: string
+): ReadonlyArray<ChatMessage> => [user(prompt), assistant(`You said: ${prompt}`)]
 
 /** A turn to append, with defaults for everything except its id and version. */
 export const turn = (
   id: string,
   expectedVersion: number,
-  more?: Partial<Append>
+  overrides?: Partial<Append>
 ): Append => ({
   id,
   expectedVersion,
-  messages: turnOf(`turn ${expectedVersion + 1}`),
+  messages: messagesOf(`turn ${expectedVersion + 1}`),
   usage: usageOf(expectedVersion + 1),
   systemPrompt: "Be brief.",
   settings: { model: "m" },
-  ...more
+  ...overrides
 })
 
 /** The conversation. Fails if it does not exist. */
@@ -103,14 +111,14 @@ export const loadExisting = (store: Service, id: string): Effect.Effect<StoredCo
   )
 
 /** The conversation without the values that the store chooses: times, ids of turns and the incarnation. */
-export const loaded = (store: Service, id: string) =>
+export const loadData = (store: Service, id: string) =>
   Effect.map(
     loadExisting(store, id),
-    ({ createdAt: _created, incarnation: _incarnation, turns: _turns, updatedAt: _updated, ...given }) => given
+    ({ createdAt: _created, incarnation: _incarnation, turns: _turns, updatedAt: _updated, ...rest }) => rest
   )
 
 /** Asserts that a write fails with a `ConflictError` with these versions. */
-export const conflicts = <A>(
+export const expectConflict = <A>(
   write: Effect.Effect<A, HistoryStoreError | ConflictError>,
   expected: { readonly conversationId: string; readonly expectedVersion: number; readonly actualVersion: number }
 ): Effect.Effect<void, Failure> =>
@@ -130,15 +138,15 @@ const defect = (cause: Cause.Cause<never>): Mismatch =>
   new Mismatch({ message: "A write died", actual: Cause.pretty(cause), expected: "a failure" })
 
 /** How often each of these ids is listed. */
-export const listed = (
+export const countListed = (
   store: Service,
   ids: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<number>, HistoryStoreError> => {
-  const wanted = new Set(ids)
+  const idSet = new Set(ids)
   return store.list.pipe(
-    Stream.filter((id) => wanted.has(id)),
+    Stream.filter((id) => idSet.has(id)),
     Stream.runCollect,
-    Effect.map((found) => ids.map((id) => Array.from(found).filter((other) => other === id).length))
+    Effect.map((listedIds) => ids.map((id) => Array.from(listedIds).filter((other) => other === id).length))
   )
 }
 
@@ -149,7 +157,7 @@ export interface Case {
 }
 
 /** A case with its own conversation, which is removed afterwards. */
-export const onOne = (
+export const testOne = (
   name: string,
   test: (store: Service, id: string) => Effect.Effect<void, Failure>
 ): Case => ({
@@ -162,12 +170,12 @@ export const onOne = (
 })
 
 /** A case with its own conversations, which are removed afterwards. */
-export const onMany = (
+export const testMany = (
   name: string,
   count: number,
   test: (store: Service, ids: ReadonlyArray<string>) => Effect.Effect<void, Failure>
 ): Case =>
-  onOne(name, (store, prefix) => {
+  testOne(name, (store, prefix) => {
     const ids = Array.from({ length: count }, (_, index) => `${prefix}-${index}`)
     return Effect.ensuring(test(store, ids), Effect.ignore(Effect.forEach(ids, store.remove, { concurrency: 10 })))
   })

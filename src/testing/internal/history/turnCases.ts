@@ -4,15 +4,15 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Service } from "../../../HistoryStore.ts"
-import { conflicts, equal, loadExisting, onMany, onOne, turn, turnOf, usageOf } from "./expect.ts"
+import { equal, expectConflict, loadExisting, messagesOf, testMany, testOne, turn, usageOf } from "./expect.ts"
 
 /** Creates a conversation with these turns. Each text is the prompt and the id of its turn. */
-const begin = (store: Service, id: string, said: ReadonlyArray<string>) =>
+const create = (store: Service, id: string, prompts: ReadonlyArray<string>) =>
   store.commit({
     id,
     expected: { version: 0 },
-    turns: said.map((text) => ({ turnId: text, messages: turnOf(text) })),
-    usage: usageOf(said.length),
+    turns: prompts.map((text) => ({ turnId: text, messages: messagesOf(text) })),
+    usage: usageOf(prompts.length),
     systemPrompt: "Be brief.",
     settings: { model: "m" },
     title: "A title",
@@ -26,15 +26,15 @@ const turnsOf = (store: Service, id: string) =>
     turns: turns.map(({ index, start, turnId }) => ({ index, turnId, start }))
   }))
 
-const expected = (said: ReadonlyArray<string>) => ({
-  messages: said.flatMap(turnOf),
-  turns: said.map((turnId, index) => ({ index, turnId, start: 2 * index }))
+const expected = (prompts: ReadonlyArray<string>) => ({
+  messages: prompts.flatMap(messagesOf),
+  turns: prompts.map((turnId, index) => ({ index, turnId, start: 2 * index }))
 })
 
 export const turnCases = [
-  onOne("a commit stores its turns with their index and id", (store, id) =>
+  testOne("a commit stores its turns with their index and id", (store, id) =>
     Effect.gen(function*() {
-      const first = yield* begin(store, id, ["a", "b"])
+      const first = yield* create(store, id, ["a", "b"])
       yield* equal("The version", first.version, 1)
       yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "b"]))
       yield* equal("The stored version", yield* store.version(id), first)
@@ -43,30 +43,30 @@ export const turnCases = [
       yield* equal("The owner", stored.owner, `owner of ${id}`)
     })),
 
-  onOne("a commit with keepTurns replaces the turns after the kept ones", (store, id) =>
+  testOne("a commit with keepTurns replaces the turns after the kept ones", (store, id) =>
     Effect.gen(function*() {
-      const first = yield* begin(store, id, ["a", "b", "c"])
+      const first = yield* create(store, id, ["a", "b", "c"])
       const second = yield* store.commit({
         id,
         expected: first,
         keepTurns: 1,
-        turns: [{ turnId: "d", messages: turnOf("d") }]
+        turns: [{ turnId: "d", messages: messagesOf("d") }]
       })
       yield* equal("The version", second, { ...first, version: 2 })
       yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d"]))
-      yield* store.append(turn(id, 2, { turnId: "e", messages: turnOf("e") }))
+      yield* store.append(turn(id, 2, { turnId: "e", messages: messagesOf("e") }))
       yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d", "e"]))
       yield* store.commit({ id, expected: { version: 3 }, keepTurns: 9, turns: [] })
       yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "d", "e"]))
       yield* equal("The usage", (yield* loadExisting(store, id)).usage, usageOf(3))
     })),
 
-  onOne(
+  testOne(
     "a commit with keepTurns can add removed turns again",
     (store, id) =>
       Effect.gen(function*() {
-        yield* begin(store, id, ["a", "b", "c"])
-        const turns = ["c", "b"].map((turnId) => ({ turnId, createdAt: 1000, messages: turnOf(turnId) }))
+        yield* create(store, id, ["a", "b", "c"])
+        const turns = ["c", "b"].map((turnId) => ({ turnId, createdAt: 1000, messages: messagesOf(turnId) }))
         yield* store.commit({ id, expected: { version: 1 }, keepTurns: 1, turns })
         yield* equal("The turns", yield* turnsOf(store, id), expected(["a", "c", "b"]))
         const found = Option.getOrUndefined(yield* store.findTurn(id, "b"))
@@ -74,13 +74,13 @@ export const turnCases = [
       })
   ),
 
-  onOne("a commit for another incarnation is a conflict", (store, id) =>
+  testOne("a commit for another incarnation is a conflict", (store, id) =>
     Effect.gen(function*() {
-      const first = yield* begin(store, id, ["a"])
+      const first = yield* create(store, id, ["a"])
       yield* store.remove(id)
-      const second = yield* begin(store, id, ["b"])
+      const second = yield* create(store, id, ["b"])
       yield* equal("Whether the incarnations are the same", first.incarnation === second.incarnation, false)
-      yield* conflicts(store.commit({ id, expected: first, turns: [] }), {
+      yield* expectConflict(store.commit({ id, expected: first, turns: [] }), {
         conversationId: id,
         expectedVersion: 1,
         actualVersion: 1
@@ -88,43 +88,43 @@ export const turnCases = [
       yield* equal("The turns", yield* turnsOf(store, id), expected(["b"]))
     })),
 
-  onOne("loadTail returns the last turns with their index", (store, id) =>
+  testOne("loadTail returns the last turns with their index", (store, id) =>
     Effect.gen(function*() {
       yield* equal(
         "The tail of a conversation that does not exist",
         yield* store.loadTail(id, { turns: 1 }),
         Option.none()
       )
-      yield* begin(store, id, ["a", "b", "c"])
+      yield* create(store, id, ["a", "b", "c"])
       const tail = Option.getOrUndefined(yield* store.loadTail(id, { turns: 2 }))
-      yield* equal("The messages", tail?.messages, ["b", "c"].flatMap(turnOf))
+      yield* equal("The messages", tail?.messages, ["b", "c"].flatMap(messagesOf))
       yield* equal("The turns", tail?.turns.map(({ index, start }) => [index, start]), [[1, 0], [2, 2]])
       yield* equal("The first turn and the number of turns", [tail?.firstTurn, tail?.turnCount], [1, 3])
     })),
 
-  onOne("a turn is found by its id", (store, id) =>
+  testOne("a turn is found by its id", (store, id) =>
     Effect.gen(function*() {
-      yield* begin(store, id, ["a", "b \0\ud800\\", "c"])
+      yield* create(store, id, ["a", "b \0\ud800\\", "c"])
       const found = Option.getOrUndefined(yield* store.findTurn(id, "b \0\ud800\\"))
-      yield* equal("The turn", [found?.index, found?.messages], [1, turnOf("b \0\ud800\\")])
+      yield* equal("The turn", [found?.index, found?.messages], [1, messagesOf("b \0\ud800\\")])
       yield* equal("A turn that does not exist", yield* store.findTurn(id, "d"), Option.none())
     })),
 
-  onMany("a copy has the first turns, and never replaces a conversation", 3, (store, ids) =>
+  testMany("a copy has the first turns, and never replaces a conversation", 3, (store, ids) =>
     Effect.gen(function*() {
-      const [from = "", to = "", part = ""] = ids
-      yield* begin(store, from, ["a", "b"])
+      const [from = "", to = "", shorter = ""] = ids
+      yield* create(store, from, ["a", "b"])
       const copy = yield* store.copy(from, to)
       yield* equal("The version", copy.version, 1)
       yield* equal("The turns", yield* turnsOf(store, to), expected(["a", "b"]))
-      yield* store.copy(from, part, { keepTurns: 1 })
-      yield* equal("The turns", yield* turnsOf(store, part), expected(["a"]))
-      yield* conflicts(store.copy(from, to), { conversationId: to, expectedVersion: 0, actualVersion: 1 })
-      const found = Option.getOrUndefined(yield* store.findTurn(part, "a"))
-      yield* equal("The turn of the copy", [found?.index, found?.messages], [0, turnOf("a")])
+      yield* store.copy(from, shorter, { keepTurns: 1 })
+      yield* equal("The turns", yield* turnsOf(store, shorter), expected(["a"]))
+      yield* expectConflict(store.copy(from, to), { conversationId: to, expectedVersion: 0, actualVersion: 1 })
+      const found = Option.getOrUndefined(yield* store.findTurn(shorter, "a"))
+      yield* equal("The turn of the copy", [found?.index, found?.messages], [0, messagesOf("a")])
     })),
 
-  onOne(
+  testOne(
     "a turn is stored even if JSON cannot represent its usage",
     (store, id) =>
       Effect.gen(function*() {
@@ -134,11 +134,11 @@ export const turnCases = [
       })
   ),
 
-  onMany("conversations of an owner are listed in pages", 5, (store, ids) =>
+  testMany("conversations of an owner are listed in pages", 5, (store, ids) =>
     Effect.gen(function*() {
       const owner = `owner ${ids[0] ?? ""}`
       for (const id of ids) {
-        const turns = [{ messages: turnOf(id) }]
+        const turns = [{ messages: messagesOf(id) }]
         yield* store.commit({ id, expected: { version: 0 }, turns, owner, title: id })
       }
       const first = yield* store.conversations({ owner, limit: 3 })
