@@ -279,7 +279,7 @@ class Answer {
 
   /** Retries, if the error is transient. */
   #retry(error: ChatError): Pull {
-    return Effect.matchEffect(retryDelay(this.#config, error, this.#retries), {
+    return Effect.matchEffect(waitBeforeRetry(this.#config, error, this.#retries), {
       onFailure: failWith,
       onSuccess: (wait) => {
         this.#retries++
@@ -325,7 +325,7 @@ const isTransient = ({ _tag }: ChatError): boolean =>
  * The library's own wait starts at `retryBaseDelay`, doubles with every attempt, varies by up to 20 % in both directions,
  * and is at most `retryMaxDelay`. A server's wait is never shortened; if it exceeds `maxRetryAfter`, the call fails.
  */
-const retryDelay = (
+const waitBeforeRetry = (
   config: LLMConfig,
   error: ChatError,
   retries: number
