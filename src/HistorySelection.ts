@@ -23,7 +23,7 @@ export interface Input {
   /** The history without the system message: all of it, or for a window with `atMost` its last turns. */
   readonly messages: ReadonlyArray<ChatMessage>
   /** The messages of the new turn so far: those that it starts with, and the calls and results of its steps. */
-  readonly opening: ReadonlyArray<ChatMessage>
+  readonly newMessages: ReadonlyArray<ChatMessage>
   /** The summary that is stored with the history, if there is one. */
   readonly summary?: Summary | undefined
   /**

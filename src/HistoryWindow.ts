@@ -53,7 +53,7 @@ export const Tokens: Schema.Schema<number> = Settings.Tokens
  * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("one"), assistant("1")]
- * const sent = HistoryWindow.assemble(HistoryWindow.all, { system: undefined, messages, opening: [user("two")] })
+ * const sent = HistoryWindow.assemble(HistoryWindow.all, { system: undefined, messages, newMessages: [user("two")] })
  *
  * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["one", "1", "two"])
  *
@@ -86,7 +86,7 @@ export interface StepOptions {
  * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("one"), assistant("1"), user("two"), assistant("2")]
- * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), { system: undefined, messages, opening: [user("three")] })
+ * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), { system: undefined, messages, newMessages: [user("three")] })
  *
  * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["two", "2", "three"])
  *
@@ -126,7 +126,7 @@ export interface TokensOptions extends StepOptions {
  * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("long ago ".repeat(1000)), assistant("yes"), user("two"), assistant("2")]
- * const sent = HistoryWindow.assemble(HistoryWindow.tokens(1000), { system: undefined, messages, opening: [user("three")] })
+ * const sent = HistoryWindow.assemble(HistoryWindow.tokens(1000), { system: undefined, messages, newMessages: [user("three")] })
  *
  * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["two", "2", "three"])
  *
@@ -157,7 +157,7 @@ export const tokens = (budget: number, options: TokenCounter | TokensOptions = {
  * const sent = HistoryWindow.assemble(HistoryWindow.withoutOldMedia(1, HistoryWindow.tokens(8000)), {
  *   system: undefined,
  *   messages: [look, assistant("A cat.")],
- *   opening: [user("Which color?")]
+ *   newMessages: [user("Which color?")]
  * })
  *
  * assert.deepStrictEqual(Effect.runSync(sent), [
@@ -229,7 +229,7 @@ still open. Write in the language of the conversation, and give the summary alon
  *   system: undefined,
  *   messages: [user("I am Ada."), assistant("Hello!"), user("Bye"), assistant("Bye!")],
  *   summary: { text: "The user is Ada.", replaces: 2 },
- *   opening: [user("Who am I?")]
+ *   newMessages: [user("Who am I?")]
  * })
  *
  * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), [
@@ -291,7 +291,7 @@ export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(se
  * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), {
  *   system: system("Be brief."),
  *   messages: [user("one"), assistant("1"), user("two"), assistant("2")],
- *   opening: [user("three")]
+ *   newMessages: [user("three")]
  * })
  *
  * assert.deepStrictEqual(Effect.runSync(sent).map(({ content }) => content), ["Be brief.", "two", "2", "three"])
@@ -303,5 +303,5 @@ export const assemble = (self: HistoryWindow, input: Input): Effect.Effect<Reado
   Effect.map(self.select(input), ({ messages, start, summary }) => [
     ...systemAndSummary(input.system, summary),
     ...(messages ?? input.messages.slice(Math.max(0, start))),
-    ...input.opening
+    ...input.newMessages
   ])

@@ -105,7 +105,7 @@ export interface Service {
   readonly chatObject: <A, I>(
     input: Turn.Input,
     schema: Schema.Schema<A, I>,
-    options?: Turn.OptionsOfObject
+    options?: Turn.ObjectOptions
   ) => Effect.Effect<A, ChatError>
   /**
    * The calls without a result at the end of the history, such as those that wait for an approval: see `Turn.respond`. A new

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import type { CallOptions, ObjectOptions } from "./CallOptions.ts"
+import type { CallOptions, ObjectOptions as CallObjectOptions } from "./CallOptions.ts"
 import type { ChatEvent } from "./ChatEvent.ts"
 import type { Prompt } from "./ChatMessage.ts"
 import type { Answer } from "./internal/tools/answer.ts"
@@ -119,7 +119,7 @@ export interface AskOptions extends CallOptions, ToolOptions {}
  * @since 0.1.0
  * @category models
  */
-export interface AskObjectOptions extends ObjectOptions, ToolOptions {}
+export interface AskObjectOptions extends CallObjectOptions, ToolOptions {}
 
 /**
  * The options of a turn.
@@ -145,7 +145,7 @@ export interface Options extends CallOptions, ToolOptions {
  * @since 0.1.0
  * @category models
  */
-export interface OptionsOfObject extends ObjectOptions, ToolOptions, Pick<Options, "context" | "turnId"> {}
+export interface ObjectOptions extends CallObjectOptions, ToolOptions, Pick<Options, "context" | "turnId"> {}
 
 /**
  * An event of a turn with its number. The first event has the number 1.

@@ -54,12 +54,12 @@ const input: FastCheck.Arbitrary<HistoryWindow.Input> = FastCheck.record({
   more: FastCheck.boolean()
 }).map(({ greeting, more, questions, system, turns, waiting }) => {
   const messages = [...(greeting === undefined ? [] : [greeting]), ...turns.flat()]
-  if (waiting === undefined) return { system, messages, opening: questions }
+  if (waiting === undefined) return { system, messages, newMessages: questions }
   const [question, ids, content] = waiting
   return {
     system,
     messages: [...messages, user(question), calling(...ids)],
-    opening: [...results(ids, content), ...(more ? questions : [])]
+    newMessages: [...results(ids, content), ...(more ? questions : [])]
   }
 })
 
@@ -92,9 +92,9 @@ const isPaired = (messages: ReadonlyArray<ChatMessage.ChatMessage>): boolean => 
 }
 
 /** Every index at which the sent messages can start, by the rules alone. */
-const places = ({ messages, opening }: HistoryWindow.Input): ReadonlyArray<number> =>
+const places = ({ messages, newMessages }: HistoryWindow.Input): ReadonlyArray<number> =>
   Array.from({ length: messages.length + 1 }, (_, start) => start).filter((start) => {
-    const sent = [...messages.slice(start), ...opening]
+    const sent = [...messages.slice(start), ...newMessages]
     const isStart = start === 0 || start === messages.length || messages[start]?.role === "user"
     return isStart && isPaired(sent) && sent.some((message) => message.role === "user")
   })
@@ -102,8 +102,8 @@ const places = ({ messages, opening }: HistoryWindow.Input): ReadonlyArray<numbe
 /** The start of the most that fits into the budget, or of the least that must be sent. */
 const reach = (input: HistoryWindow.Input, budget: number): number | undefined => {
   const all = places(input)
-  const { messages, opening, system } = input
-  const always = total(system === undefined ? opening : [system, ...opening])
+  const { messages, newMessages, system } = input
+  const always = total(system === undefined ? newMessages : [system, ...newMessages])
   return all.find((start) => always + total(messages.slice(start)) <= budget) ?? all.at(-1)
 }
 
@@ -132,14 +132,14 @@ describe("HistoryWindow", () => {
       input
     ]) => {
       freeze(input)
-      const { messages, opening, system } = input
+      const { messages, newMessages, system } = input
 
       const sent = Effect.runSync(HistoryWindow.assemble(window, input))
 
       const front = system === undefined ? [] : [system]
-      const chosen = sent.slice(front.length, sent.length - opening.length)
+      const chosen = sent.slice(front.length, sent.length - newMessages.length)
       const start = messages.length - chosen.length
-      assert.deepStrictEqual(sent, [...front, ...messages.slice(start), ...opening])
+      assert.deepStrictEqual(sent, [...front, ...messages.slice(start), ...newMessages])
       assert.include(places(input), start)
     })
 
@@ -149,7 +149,7 @@ describe("HistoryWindow", () => {
 
     it.prop("sends the newest user message", [windows, input], ([window, input]) => {
       const isUser = (message: ChatMessage.ChatMessage) => message.role === "user"
-      const newest = [...input.messages, ...input.opening].filter(isUser).at(-1)
+      const newest = [...input.messages, ...input.newMessages].filter(isUser).at(-1)
 
       const sent = Effect.runSync(HistoryWindow.assemble(window, input))
 
@@ -214,7 +214,7 @@ describe("HistoryWindow", () => {
 
       const window = HistoryWindow.lastTurns(10, exact)
 
-      const first = start(window, { system: undefined, messages, opening: [user("now")] })
+      const first = start(window, { system: undefined, messages, newMessages: [user("now")] })
 
       assert.strictEqual(first, 100_000 - 20)
       assert.isAtMost(reads, 30)
@@ -253,40 +253,40 @@ describe("HistoryWindow", () => {
       }), { fastCheck: { numRuns: 20 } })
 
     it("sends a message that alone exceeds the budget", () => {
-      const opening = [user("x".repeat(1000))]
+      const newMessages = [user("x".repeat(1000))]
       const messages = [user("a"), assistant("b")]
 
       const sent = Effect.runSync(
-        HistoryWindow.assemble(HistoryWindow.tokens(10), { system: system("S"), messages, opening })
+        HistoryWindow.assemble(HistoryWindow.tokens(10), { system: system("S"), messages, newMessages })
       )
 
-      assert.deepStrictEqual(sent, [system("S"), ...opening])
+      assert.deepStrictEqual(sent, [system("S"), ...newMessages])
     })
 
     it("sends the turn that tool results continue, even if it exceeds the budget", () => {
       const waiting = [user("x".repeat(1000)), calling("a", "b")]
       const messages = [user("a"), assistant("b"), ...waiting]
-      const opening = [toolResult("a", "1"), toolResult("b", "2")]
+      const newMessages = [toolResult("a", "1"), toolResult("b", "2")]
 
       const sent = Effect.runSync(
-        HistoryWindow.assemble(HistoryWindow.tokens(10), { system: undefined, messages, opening })
+        HistoryWindow.assemble(HistoryWindow.tokens(10), { system: undefined, messages, newMessages })
       )
 
-      assert.deepStrictEqual(sent, [...waiting, ...opening])
+      assert.deepStrictEqual(sent, [...waiting, ...newMessages])
     })
 
     it("sends the newest turn if there are no new messages", () => {
       const messages = [user("a"), assistant("b"), user("x".repeat(1000)), assistant("d")]
 
-      assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, opening: [] }), 2)
-      assert.strictEqual(start(HistoryWindow.lastTurns(1), { system: undefined, messages, opening: [] }), 0)
+      assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, newMessages: [] }), 2)
+      assert.strictEqual(start(HistoryWindow.lastTurns(1), { system: undefined, messages, newMessages: [] }), 0)
     })
 
     it("sends everything if the call of a tool result is missing", () => {
       const messages = [user("a"), assistant("b"), user("c"), assistant("d")]
-      const opening = [toolResult("unknown", "1")]
+      const newMessages = [toolResult("unknown", "1")]
 
-      assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, opening }), 0)
+      assert.strictEqual(start(HistoryWindow.tokens(10), { system: undefined, messages, newMessages }), 0)
     })
 
     it("counts the messages that fit, and one more", () => {
@@ -296,7 +296,7 @@ describe("HistoryWindow", () => {
 
       const window = HistoryWindow.tokens(21, counter)
 
-      const first = start(window, { system: undefined, messages, opening: [user("now")] })
+      const first = start(window, { system: undefined, messages, newMessages: [user("now")] })
 
       assert.isAtLeast(first, 100_000 - 20)
       assert.strictEqual(counted, 22)
@@ -310,7 +310,7 @@ describe("HistoryWindow", () => {
         const selection = yield* HistoryWindow.tokens(1e9, counter).select({
           system: undefined,
           messages,
-          opening: [user("now")]
+          newMessages: [user("now")]
         })
 
         assert.strictEqual(selection.start, 0)
@@ -320,7 +320,11 @@ describe("HistoryWindow", () => {
       const counter: TokenCounter.TokenCounter = { count: () => Number.NaN }
       const messages = [user("a"), assistant("b")]
 
-      const first = start(HistoryWindow.tokens(1000, counter), { system: undefined, messages, opening: [user("c")] })
+      const first = start(HistoryWindow.tokens(1000, counter), {
+        system: undefined,
+        messages,
+        newMessages: [user("c")]
+      })
 
       assert.strictEqual(first, 2)
     })
@@ -338,7 +342,7 @@ describe("HistoryWindow", () => {
       const { shrink } = HistoryWindow.withShrink(HistoryWindow.lastTurns(4, exact))
       assert.isDefined(shrink)
 
-      const first = start(shrink, { system: system("S"), messages, opening: [user("now")] })
+      const first = start(shrink, { system: system("S"), messages, newMessages: [user("now")] })
 
       assert.strictEqual(first, messages.length - 4)
     })
@@ -362,7 +366,12 @@ describe("HistoryWindow", () => {
     it("leaves the summary out when no turn is left to leave out", () => {
       const messages = [user("a"), assistant("b"), user("c"), assistant("d")]
       const window = HistoryWindow.withShrink(HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 }))
-      const input = { system: undefined, messages, summary: { text: "so far", replaces: 2 }, opening: [user("now")] }
+      const input = {
+        system: undefined,
+        messages,
+        summary: { text: "so far", replaces: 2 },
+        newMessages: [user("now")]
+      }
 
       const halves = [window.shrink, window.shrink?.shrink].flatMap((smaller) =>
         smaller === undefined ? [] : [Effect.runSync(HistoryWindow.assemble(smaller, input))]
@@ -398,7 +407,9 @@ describe("HistoryWindow", () => {
       }
       const messages = [user("a"), assistant("b")]
 
-      const sent = Effect.runSync(HistoryWindow.assemble(window, { system: undefined, messages, opening: [user("c")] }))
+      const sent = Effect.runSync(
+        HistoryWindow.assemble(window, { system: undefined, messages, newMessages: [user("c")] })
+      )
 
       assert.deepStrictEqual(sent, [...messages, user("c")])
     })

@@ -86,7 +86,7 @@ describe("A conversation with a window that uses only the end of the history", (
       const whole = yield* HistoryWindow.assemble(window, {
         system: undefined,
         messages: messages.slice(0, 400),
-        opening: [ChatMessage.user("one")]
+        newMessages: [ChatMessage.user("one")]
       })
 
       assert.deepStrictEqual(yield* lastSent, lines(whole))

@@ -24,24 +24,27 @@ const omitted = (turn: number): ReadonlyArray<ChatMessage.ChatMessage> => [
 const sent = (
   window: HistoryWindow.HistoryWindow,
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
-  opening: HistoryWindow.Input["opening"] = [user("now")]
-) => Effect.runSync(HistoryWindow.assemble(window, { system: undefined, messages, opening }))
+  newMessages: HistoryWindow.Input["newMessages"] = [user("now")]
+) => Effect.runSync(HistoryWindow.assemble(window, { system: undefined, messages, newMessages }))
 
 describe("HistoryWindow.withoutOldMedia", () => {
   it("sends media in the last turns only, of which the new one is the first", () => {
-    const opening = [user([text("and this?"), picture])]
+    const newMessages = [user([text("and this?"), picture])]
 
-    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(1), looks(1, 2), opening), [
+    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(1), looks(1, 2), newMessages), [
       ...omitted(1),
       ...omitted(2),
-      ...opening
+      ...newMessages
     ])
-    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(2), looks(1, 2), opening), [
+    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(2), looks(1, 2), newMessages), [
       ...omitted(1),
       ...look(2),
-      ...opening
+      ...newMessages
     ])
-    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(3), looks(1, 2), opening), [...looks(1, 2), ...opening])
+    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(3), looks(1, 2), newMessages), [
+      ...looks(1, 2),
+      ...newMessages
+    ])
   })
 
   it("says what kind of media was there", () => {
@@ -67,12 +70,12 @@ describe("HistoryWindow.withoutOldMedia", () => {
       user([text("what is it?"), picture]),
       { role: "assistant", content: "", toolCalls }
     ]
-    const opening = [toolResult("c", "larger")]
+    const newMessages = [toolResult("c", "larger")]
 
-    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(1), [...look(1), ...waiting], opening), [
+    assert.deepStrictEqual(sent(HistoryWindow.withoutOldMedia(1), [...look(1), ...waiting], newMessages), [
       ...omitted(1),
       ...waiting,
-      ...opening
+      ...newMessages
     ])
   })
 
@@ -111,7 +114,7 @@ describe("HistoryWindow.withoutOldMedia", () => {
   it.effect("leaves old media out of what is summarized, and sends the summary", () =>
     Effect.gen(function*() {
       const window = HistoryWindow.withoutOldMedia(1, HistoryWindow.summarize({ when: { turns: 2 }, keep: 1 }))
-      const input = { system: undefined, messages: looks(1, 3), opening: [user("now")] }
+      const input = { system: undefined, messages: looks(1, 3), newMessages: [user("now")] }
       const asked: Array<ChatMessage.ChatMessage> = []
 
       yield* window.compact?.(input, ({ messages }) => {

@@ -42,12 +42,12 @@ const anyTurns = FastCheck.array(
   )
 )
 
-const opening = [user("now")]
+const newMessages = [user("now")]
 
 const inputOf = (turns: ReadonlyArray<Turn>, offset?: number): HistoryWindow.Input => ({
   system: undefined,
   messages: turns.flat(),
-  opening,
+  newMessages,
   offset
 })
 
@@ -134,11 +134,11 @@ describe("HistoryWindow.tokens", () => {
     turns
   ]) => {
     const sent = Effect.runSync(HistoryWindow.assemble(HistoryWindow.tokens(budget), inputOf(turns)))
-    assert.isAtMost(tokensOf(sent), Math.max(budget, tokensOf(opening)))
+    assert.isAtMost(tokensOf(sent), Math.max(budget, tokensOf(newMessages)))
   })
 
   it.prop("sends everything until its budget is used", [budget, anyTurns], ([budget, turns]) => {
-    const isFull = tokensOf([...turns.flat(), ...opening]) > budget
+    const isFull = tokensOf([...turns.flat(), ...newMessages]) > budget
     if (!isFull) assert.strictEqual(startOf(HistoryWindow.tokens(budget), inputOf(turns)), 0)
   })
 
@@ -147,7 +147,7 @@ describe("HistoryWindow.tokens", () => {
     const most = startOf(HistoryWindow.tokens(budget, { exact: true }), input)
     const start = startOf(HistoryWindow.tokens(budget), input)
 
-    const room = budget - tokensOf(opening)
+    const room = budget - tokensOf(newMessages)
     const dropped = input.messages.slice(most, start).filter(({ role }) => role === "user").length
 
     assert.isAtLeast(start, most)
@@ -184,6 +184,6 @@ describe("Every window that steps", () => {
   ]) => {
     const input = inputOf(turns)
     const start = startOf(window, input)
-    if (start > 0) assert.strictEqual([...input.messages, ...opening][start]?.role, "user")
+    if (start > 0) assert.strictEqual([...input.messages, ...newMessages][start]?.role, "user")
   })
 })

@@ -45,7 +45,7 @@ const refusal = answer("", {
 const input = (
   messages: ReadonlyArray<ChatMessage.ChatMessage>,
   summary?: HistoryWindow.Summary
-): HistoryWindow.Input => ({ system: system("S"), messages, opening: [user("now")], summary })
+): HistoryWindow.Input => ({ system: system("S"), messages, newMessages: [user("now")], summary })
 
 const compact = (window: HistoryWindow.HistoryWindow, input: HistoryWindow.Input) =>
   Effect.map(
@@ -144,7 +144,7 @@ describe("HistoryWindow.summarize", () => {
       const waiting: ChatMessage.ChatMessage = { role: "assistant", content: "", toolCalls }
       const messages = [...turns(1, 3), user("q4"), waiting]
 
-      const made = yield* compact(window, { system: undefined, messages, opening: [toolResult("c", "found")] })
+      const made = yield* compact(window, { system: undefined, messages, newMessages: [toolResult("c", "found")] })
 
       assert.deepStrictEqual(made, { text: "S1", replaces: 4 })
     }).pipe(Effect.provide(numbered)))
@@ -232,7 +232,7 @@ describe("HistoryWindow.summarize", () => {
         ...turns(3, 3)
       ]
 
-      yield* compact(window, { system: undefined, messages, opening: [user("now")] })
+      yield* compact(window, { system: undefined, messages, newMessages: [user("now")] })
 
       const [request] = yield* requests
       assert.deepStrictEqual(sent(request), [

@@ -57,7 +57,7 @@ describe("fromTokenizer", () => {
       const messages = yield* HistoryWindow.assemble(window, {
         system: undefined,
         messages: turns,
-        opening: [ChatMessage.user("now")]
+        newMessages: [ChatMessage.user("now")]
       })
       assert.deepStrictEqual(messages, [...turns.slice(-2), ChatMessage.user("now")])
     }))

@@ -151,7 +151,7 @@ describe("GptTokenizer", () => {
       const selection = yield* HistoryWindow.tokens(20, counter).select({
         system: undefined,
         messages,
-        opening: [user("Bye")]
+        newMessages: [user("Bye")]
       })
 
       assert.strictEqual(selection.start, 2)

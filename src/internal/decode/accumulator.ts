@@ -26,7 +26,7 @@ import { Members, sizeOf } from "./members.ts"
 import { finishEvent, isEmpty } from "./response.ts"
 import { splitSurrogate } from "./sse.ts"
 import { make as makeThinkTags, type Segment } from "./thinkTags.ts"
-import { type OpenCall, ToolCalls } from "./toolCalls.ts"
+import { type PartialCall, ToolCalls } from "./toolCalls.ts"
 
 /** The server and the model of the request, and how the answer is read. */
 export interface Options {
@@ -315,7 +315,7 @@ export class Accumulator {
     this.#emit({ _tag: tags[kind], text }, out)
   }
 
-  #emitCall({ id, name, position }: OpenCall, text: string, out: Array<ChatEvent>): void {
+  #emitCall({ id, name, position }: PartialCall, text: string, out: Array<ChatEvent>): void {
     this.#emit({ _tag: "ToolCallDelta", index: position, id, name, arguments: text }, out)
   }
 

@@ -19,7 +19,7 @@ import { splitSurrogate } from "./sse.ts"
 const comparisonLimit = 2 ** 22
 
 /** A call that is still arriving. `position` counts the calls of the answer from 0; `index` is the server's own number. */
-export class OpenCall {
+export class PartialCall {
   readonly position: number
   readonly index: number | undefined
   readonly #fragments: Array<string> = []
@@ -87,10 +87,10 @@ export class OpenCall {
 
 /** The calls of one answer. Mutable: one answer has one reader. */
 export class ToolCalls {
-  readonly #calls: Array<OpenCall> = []
-  readonly #byIndex = new Map<number, OpenCall>()
+  readonly #calls: Array<PartialCall> = []
+  readonly #byIndex = new Map<number, PartialCall>()
   /** The last call with an id, and the last one with an id and an index. */
-  readonly #byId = new Map<string, OpenCall>()
+  readonly #byId = new Map<string, PartialCall>()
   /** The sum of the sizes of all calls, in characters. */
   contentSize = 0
 
@@ -99,7 +99,7 @@ export class ToolCalls {
   }
 
   /** The calls that are still arriving, in order. */
-  get open(): ReadonlyArray<OpenCall> {
+  get open(): ReadonlyArray<PartialCall> {
     return this.#calls
   }
 
@@ -107,7 +107,7 @@ export class ToolCalls {
    * Adds a delta and returns the call that it belongs to, or undefined if the delta is empty. In a document every entry
    * is a call.
    */
-  add(delta: ToolCallDelta, isDocument: boolean): OpenCall | undefined {
+  add(delta: ToolCallDelta, isDocument: boolean): PartialCall | undefined {
     const found = isDocument ? undefined : this.#find(delta)
     const { arguments: text, extra, id, index, name } = delta
     if (found === undefined && id === undefined && name === undefined && text === "") return undefined
@@ -127,19 +127,19 @@ export class ToolCalls {
     return withUniqueIds(withoutDuplicates(this.#calls.flatMap(toToolCalls)))
   }
 
-  #open(index: number | undefined): OpenCall {
-    const call = new OpenCall(this.#calls.length, index)
+  #open(index: number | undefined): PartialCall {
+    const call = new PartialCall(this.#calls.length, index)
     this.#calls.push(call)
     if (index !== undefined) this.#byIndex.set(index, call)
     return call
   }
 
-  #registerId(call: OpenCall): void {
+  #registerId(call: PartialCall): void {
     this.#byId.set(call.id, call)
     this.#byId.set(keyOf(call.id, call.index), call)
   }
 
-  #find(delta: ToolCallDelta): OpenCall | undefined {
+  #find(delta: ToolCallDelta): PartialCall | undefined {
     const call = delta.id === undefined
       ? this.#findWithoutId(delta)
       : this.#findById(delta.id, delta) ?? this.#findByNewId(delta)
@@ -147,18 +147,18 @@ export class ToolCalls {
   }
 
   /** The last call with the index, or the last one of all if there is no index. */
-  #callAt(index: number | undefined): OpenCall | undefined {
+  #callAt(index: number | undefined): PartialCall | undefined {
     return index === undefined ? this.#calls.at(-1) : this.#byIndex.get(index)
   }
 
-  #findById(id: string, { index, name }: ToolCallDelta): OpenCall | undefined {
+  #findById(id: string, { index, name }: ToolCallDelta): PartialCall | undefined {
     if (name === undefined || index === undefined) return this.#byId.get(id)
     const numbered = this.#byId.get(keyOf(id, index))
     const unnumbered = this.#byId.get(keyOf(id, undefined))
     return (numbered?.position ?? -1) > (unnumbered?.position ?? -1) ? numbered : unnumbered
   }
 
-  #findWithoutId({ index, name }: ToolCallDelta): OpenCall | undefined {
+  #findWithoutId({ index, name }: ToolCallDelta): PartialCall | undefined {
     const call = this.#callAt(index)
     if (call !== undefined) return index === undefined && name !== undefined && call.isClosed ? undefined : call
     // The last delta of a call can have the next index, and neither id nor name (Nebius).
@@ -167,7 +167,7 @@ export class ToolCalls {
   }
 
   /** The call that a delta with a new id continues: its id arrives late or changes (Poolside, with every delta). */
-  #findByNewId({ index, name }: ToolCallDelta): OpenCall | undefined {
+  #findByNewId({ index, name }: ToolCallDelta): PartialCall | undefined {
     const call = this.#callAt(index)
     if (call === undefined) return undefined
     if (call.id === "") return name === undefined || index !== undefined ? call : undefined
@@ -178,14 +178,14 @@ export class ToolCalls {
 const keyOf = (id: string, index: number | undefined): string => JSON.stringify([id, index ?? null])
 
 /** Whether a delta continues the name, which can arrive in fragments before the arguments (Gemini). */
-const continuesName = (call: OpenCall, { arguments: text, id, index }: ToolCallDelta): boolean =>
+const continuesName = (call: PartialCall, { arguments: text, id, index }: ToolCallDelta): boolean =>
   index !== undefined && call.fragments.length === 0 && (id === undefined ? text === "" : id === call.id)
 
 /**
  * Whether a delta starts another call, although it has the index or id of this one: it has another name, or the same name
  * and new arguments after complete ones.
  */
-const startsNewCall = (call: OpenCall, delta: ToolCallDelta): boolean => {
+const startsNewCall = (call: PartialCall, delta: ToolCallDelta): boolean => {
   const { arguments: text, id, name } = delta
   return name !== undefined && call.name !== "" && !continuesName(call, delta) &&
     (name !== call.name ||
@@ -193,19 +193,19 @@ const startsNewCall = (call: OpenCall, delta: ToolCallDelta): boolean => {
 }
 
 /** Whether a fragment of the arguments repeats the last fragment or all arguments so far. */
-const isRepetition = (call: OpenCall, fragment: string): boolean => {
+const isRepetition = (call: PartialCall, fragment: string): boolean => {
   const last = call.fragments.at(-1) ?? ""
   return fragment === last || (call.fragments.length > 1 && fragment === call.fragments.join(""))
 }
 
 /** The name after another delta. A name that is repeated, even if longer each time, is one name. */
-const mergedName = (call: OpenCall, name: string): string => {
+const mergedName = (call: PartialCall, name: string): string => {
   if (call.name === "" || (call.fragments.length === 0 && name.startsWith(call.name))) return name
   return call.fragments.length === 0 ? (call.name + name).slice(0, maxNameLength) : call.name
 }
 
 /** The call, or several calls if they have the same id. */
-const toToolCalls = ({ extra, fragments, id, isTooLarge, name }: OpenCall): ReadonlyArray<ToolCall> =>
+const toToolCalls = ({ extra, fragments, id, isTooLarge, name }: PartialCall): ReadonlyArray<ToolCall> =>
   (isTooLarge ? [fragments.join("")] : splitArguments(fragments)).map((text) => ({
     id,
     name,

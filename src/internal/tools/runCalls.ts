@@ -13,7 +13,7 @@ import type { ToolCall, ToolOutcome } from "../../ChatResponse.ts"
 import { canonicalCall, parseArguments } from "./arguments.ts"
 import type { HandlerFailure, Prepared, Provided } from "./model.ts"
 import { truncateResult } from "./result.ts"
-import type { CallResult, Decision, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
+import type { CallResult, CallToRun, Decision, RunOptions, RunResult } from "./runOptions.ts"
 import { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
 
@@ -39,7 +39,7 @@ export const runCalls = (options: RunOptions): Effect.Effect<RunResult, ToolErro
   Effect.suspend(() => {
     const run = new CallRunner(options)
     options.onStart?.(() => run.aborted())
-    return Effect.forEach(options.calls, (open, index) => run.runCall(open, index), {
+    return Effect.forEach(options.calls, (entry, index) => run.runCall(entry, index), {
       concurrency: "unbounded",
       discard: true
     }).pipe(
@@ -63,20 +63,20 @@ class CallRunner {
 
   result(): RunResult {
     const results = this.#states.flatMap((state) => state._tag === "Done" ? [state.result] : [])
-    const pending = this.#options.calls.flatMap((open, index) => {
+    const pending = this.#options.calls.flatMap((entry, index) => {
       const state = this.#states[index]
-      return state?._tag === "Pending" ? [{ open, request: state.request }] : []
+      return state?._tag === "Pending" ? [{ call: entry, request: state.request }] : []
     })
     return { results, pending }
   }
 
   /** A result for each call of a run that is interrupted or fails. */
   aborted(): ReadonlyArray<CallResult> {
-    return this.#options.calls.map((open, index) => {
+    return this.#options.calls.map((entry, index) => {
       const state = this.#states[index]
       if (state?._tag === "Done") return state.result
       return this.#toResult(
-        open,
+        entry,
         state?._tag === "Running"
           ? { outcome: "unknown", text: wording.unknown }
           : { outcome: "notStarted", text: wording.notStarted }
@@ -84,46 +84,46 @@ class CallRunner {
     })
   }
 
-  runCall(open: OpenCall, index: number): Effect.Effect<void, ToolError> {
+  runCall(entry: CallToRun, index: number): Effect.Effect<void, ToolError> {
     const { calls, isCutOff = false, previous, tools, context } = this.#options
-    const tool = tools.find(({ name }) => name === open.call.name)
+    const tool = tools.find(({ name }) => name === entry.call.name)
     if (isCutOff && index === calls.length - 1) {
-      return this.#recordResult(open, index, { outcome: "cutOff", text: wording.cutOff })
+      return this.#recordResult(entry, index, { outcome: "cutOff", text: wording.cutOff })
     }
-    const denial = open.decision === undefined ? undefined : denialOf(open.call, open.decision)
-    if (denial !== undefined) return this.#recordResult(open, index, denial)
+    const denial = entry.decision === undefined ? undefined : denialOf(entry.call, entry.decision)
+    if (denial !== undefined) return this.#recordResult(entry, index, denial)
     if (tool === undefined) {
-      return this.#recordResult(open, index, {
+      return this.#recordResult(entry, index, {
         outcome: "unknownTool",
-        text: wording.unknownTool(open.call.name, tools)
+        text: wording.unknownTool(entry.call.name, tools)
       })
     }
-    const args = parseArguments(open.call.arguments)
+    const args = parseArguments(entry.call.arguments)
     if (args === undefined) {
-      return this.#recordResult(open, index, {
+      return this.#recordResult(entry, index, {
         outcome: "invalidArguments",
         text: wording.invalidArguments("They are not JSON")
       })
     }
-    const refused = refusalOfEqualCall(open.call, previous, context.step)
-    if (refused !== undefined) return this.#recordResult(open, index, refused)
+    const refused = refusalOfEqualCall(entry.call, previous, context.step)
+    if (refused !== undefined) return this.#recordResult(entry, index, refused)
     return Effect.flatMap(Effect.either(tool.prepare(args.value)), (prepared) =>
       prepared._tag === "Left"
-        ? this.#recordResult(open, index, {
+        ? this.#recordResult(entry, index, {
           outcome: "invalidArguments",
           text: wording.invalidArguments(prepared.left.message)
         })
-        : this.#runOrRequestApproval(open, index, tool, prepared.right))
+        : this.#runOrRequestApproval(entry, index, tool, prepared.right))
   }
 
   readonly #runOrRequestApproval = Effect.fnUntraced(
-    function*(this: CallRunner, open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>) {
+    function*(this: CallRunner, entry: CallToRun, index: number, tool: Provided, prepared: Prepared<never>) {
       const { approvalTimeout = "10 minutes", approve, context, emit, isFinal = false } = this.#options
-      const { call, callId, decision } = open
+      const { call, callId, decision } = entry
       if (decision === undefined && !(yield* prepared.needsApproval)) {
-        return yield* this.#runHandler(open, index, tool, prepared)
+        return yield* this.#runHandler(entry, index, tool, prepared)
       }
-      if (decision !== undefined) return yield* this.#applyDecision(open, index, tool, prepared, decision)
+      if (decision !== undefined) return yield* this.#applyDecision(entry, index, tool, prepared, decision)
       const request: ApprovalRequest = {
         _tag: "ApprovalRequest",
         callId,
@@ -132,7 +132,7 @@ class CallRunner {
         arguments: call.arguments
       }
       if (approve === undefined && isFinal) {
-        return yield* this.#applyDecision(open, index, tool, prepared, { approved: false, reason: wording.noApprover })
+        return yield* this.#applyDecision(entry, index, tool, prepared, { approved: false, reason: wording.noApprover })
       }
       if (approve === undefined) {
         this.#states[index] = { _tag: "Pending", request }
@@ -141,27 +141,27 @@ class CallRunner {
       yield* emit(request)
       const answer = yield* Effect.timeoutOption(approve(request), approvalTimeout)
       return yield* Option.isNone(answer)
-        ? this.#recordResult(open, index, { outcome: "approvalTimeout", text: wording.approvalTimeout })
-        : this.#applyDecision(open, index, tool, prepared, answer.value)
+        ? this.#recordResult(entry, index, { outcome: "approvalTimeout", text: wording.approvalTimeout })
+        : this.#applyDecision(entry, index, tool, prepared, answer.value)
     }
   ).bind(this)
 
-  #applyDecision(open: OpenCall, index: number, tool: Provided, prepared: Prepared<never>, decision: Decision) {
-    const denial = denialOf(open.call, decision)
+  #applyDecision(entry: CallToRun, index: number, tool: Provided, prepared: Prepared<never>, decision: Decision) {
+    const denial = denialOf(entry.call, decision)
     return denial === undefined
-      ? this.#runHandler(open, index, tool, prepared)
-      : this.#recordResult(open, index, denial)
+      ? this.#runHandler(entry, index, tool, prepared)
+      : this.#recordResult(entry, index, denial)
   }
 
   /** Runs a handler and records its outcome, in one uninterruptible region, so that a stop cannot lose the outcome. */
   #runHandler(
-    open: OpenCall,
+    entry: CallToRun,
     index: number,
     tool: Provided,
     prepared: Prepared<never>
   ): Effect.Effect<void, ToolError> {
     const { context, emit } = this.#options
-    const { call, callId } = open
+    const { call, callId } = entry
     const start = emit({ _tag: "ToolStart", callId, step: context.step, name: call.name, arguments: call.arguments })
     const handler = prepared.run({ ...context, callId })
     const limited = tool.timeout === undefined
@@ -172,14 +172,14 @@ class CallRunner {
         this.#states[index] = { _tag: "Running" }
         return Effect.exit(restore(limited))
       }).pipe(
-        Effect.flatMap((exit) => this.#recordExit(open, index, tool, exit))
+        Effect.flatMap((exit) => this.#recordExit(entry, index, tool, exit))
       )
     )
     return this.#permits.withPermits(1)(Effect.zipRight(start, recorded))
   }
 
   #recordExit(
-    open: OpenCall,
+    entry: CallToRun,
     index: number,
     tool: Provided,
     exit: Exit.Exit<
@@ -189,7 +189,7 @@ class CallRunner {
   ): Effect.Effect<void, ToolError> {
     if (Exit.isSuccess(exit)) {
       return this.#recordResult(
-        open,
+        entry,
         index,
         Option.match(exit.value, {
           onNone: (): CallEnd => ({ outcome: "timeout", text: wording.timeout(tool.timeout) }),
@@ -201,22 +201,22 @@ class CallRunner {
     const failure = Cause.failureOrCause(exit.cause)
     if (failure._tag === "Right") return Effect.failCause(failure.right)
     const { cause, text } = failure.left
-    const ended = this.#recordResult(open, index, { outcome: "failure", text }, tool.maxResultLength)
+    const ended = this.#recordResult(entry, index, { outcome: "failure", text }, tool.maxResultLength)
     if (tool.failureMode === "report") return ended
     const message = `The tool ${tool.name} failed`
-    return Effect.zipRight(ended, Effect.fail(new ToolError({ message, tool: tool.name, callId: open.callId, cause })))
+    return Effect.zipRight(ended, Effect.fail(new ToolError({ message, tool: tool.name, callId: entry.callId, cause })))
   }
 
-  #recordResult(open: OpenCall, index: number, ended: CallEnd, max?: number): Effect.Effect<void> {
+  #recordResult(entry: CallToRun, index: number, ended: CallEnd, max?: number): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const result = this.#toResult(open, ended, max)
+      const result = this.#toResult(entry, ended, max)
       this.#states[index] = { _tag: "Done", result }
       const { callId, content, media, outcome, step } = result
-      return this.#options.emit({ _tag: "ToolResult", callId, step, name: open.call.name, outcome, content, media })
+      return this.#options.emit({ _tag: "ToolResult", callId, step, name: entry.call.name, outcome, content, media })
     })
   }
 
-  #toResult({ call, callId }: OpenCall, { media = [], outcome, text }: CallEnd, max?: number): CallResult {
+  #toResult({ call, callId }: CallToRun, { media = [], outcome, text }: CallEnd, max?: number): CallResult {
     return { callId, call, step: this.#options.context.step, outcome, content: truncateResult(text, max), media }
   }
 }

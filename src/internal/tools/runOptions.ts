@@ -32,7 +32,7 @@ export type Approve = (request: ApprovalRequest) => Effect.Effect<Decision>
  * @since 0.1.0
  * @category models
  */
-export interface OpenCall {
+export interface CallToRun {
   readonly callId: string
   readonly call: ToolCall
   /** The decision about an approval, if it was already made. */
@@ -62,7 +62,7 @@ export interface CallResult {
  * @category models
  */
 export interface RunOptions {
-  readonly calls: ReadonlyArray<OpenCall>
+  readonly calls: ReadonlyArray<CallToRun>
   /** The tools of this step. */
   readonly tools: ReadonlyArray<Provided>
   readonly context: Omit<Context, "callId">
@@ -97,5 +97,5 @@ export interface RunResult {
   /** In the order of the calls, without the pending ones. */
   readonly results: ReadonlyArray<CallResult>
   /** The calls that wait for an approval, in order. */
-  readonly pending: ReadonlyArray<{ readonly open: OpenCall; readonly request: ApprovalRequest }>
+  readonly pending: ReadonlyArray<{ readonly call: CallToRun; readonly request: ApprovalRequest }>
 }

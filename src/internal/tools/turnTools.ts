@@ -16,7 +16,7 @@ import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
 import { resultOf, truncateResult } from "./result.ts"
 import { denialOf, finalizerTimeout } from "./runCalls.ts"
-import type { Approve, CallResult, OpenCall, RunOptions, RunResult } from "./runOptions.ts"
+import type { Approve, CallResult, CallToRun, RunOptions, RunResult } from "./runOptions.ts"
 import { stepsOf, type StoredCall, type StoredStep } from "./storedStep.ts"
 import type { ToolError } from "./toolError.ts"
 import * as wording from "./wording.ts"
@@ -66,7 +66,7 @@ type Emit = (event: ToolEvent) => Effect.Effect<void>
 /** The current run of calls. */
 interface CurrentRun {
   /** All calls of the answer, including calls without a handler. */
-  readonly calls: ReadonlyArray<OpenCall>
+  readonly calls: ReadonlyArray<CallToRun>
   /** Returns the current results. */
   snapshot: () => ReadonlyArray<CallResult>
   hasBegun: boolean
@@ -133,20 +133,20 @@ export class TurnTools {
   /** Runs the calls of an answer. */
   run(answer: ChatResponse, isCutOff: boolean, owner: Owner, emit: Emit): Effect.Effect<StepResult, ToolError> {
     const { options = {}, tools = [] } = this.#offered ?? {}
-    const calls = answer.toolCalls.map((call, index): OpenCall => ({
+    const calls = answer.toolCalls.map((call, index): CallToRun => ({
       callId: callIdOf(owner.turnId, this.#step, index),
       call
     }))
     // The program provides the results for tools without a handler, but not for a call whose arguments are incomplete.
-    const isRunByTurn = (open: OpenCall): boolean =>
-      tools.some(({ name }) => name === open.call.name) ||
-      !options.tools?.some(({ name }) => name === open.call.name) ||
-      (isCutOff && open === calls.at(-1))
+    const isRunByTurn = (entry: CallToRun): boolean =>
+      tools.some(({ name }) => name === entry.call.name) ||
+      !options.tools?.some(({ name }) => name === entry.call.name) ||
+      (isCutOff && entry === calls.at(-1))
     const run = calls.filter(isRunByTurn)
     return Effect.map(
       this.#runCalls(calls, run, tools, isCutOff, owner, emit),
       ({ pending, results }) => {
-        const waiting = new Set(pending.map(({ open }) => open.callId))
+        const waiting = new Set(pending.map(({ call }) => call.callId))
         return {
           toolCalls: calls.map(({ call, callId }) => waiting.has(callId) ? { ...call, needsApproval: true } : call),
           messages: results.map(toMessage),
@@ -187,13 +187,13 @@ export class TurnTools {
         const answer = byId.get(call.callId)
         return answer !== undefined && "result" in answer ? [this.#toAnswerResult(call, answer.result)] : []
       })
-      const decided = stored.calls.flatMap(({ call, callId }): ReadonlyArray<OpenCall> => {
+      const decided = stored.calls.flatMap(({ call, callId }): ReadonlyArray<CallToRun> => {
         const answer = byId.get(callId)
         return answer !== undefined && "approved" in answer ? [{ call, callId, decision: answer }] : []
       })
       const settled = [...stored.calls.flatMap((call) => storedResult(call, this.#step)), ...provided]
       if (answers.length > 0) {
-        yield* claim(this.#toStepResult(stored, [...settled, ...decided.map((open) => this.#toClaimResult(open))]))
+        yield* claim(this.#toStepResult(stored, [...settled, ...decided.map((entry) => this.#toClaimResult(entry))]))
       }
       yield* Effect.forEach(provided, (result) => emit(toEvent(result)), { discard: true })
       const run = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
@@ -206,7 +206,7 @@ export class TurnTools {
     return { callId, call, step: this.#step, outcome: "success", content: truncateResult(text), media }
   }
 
-  #toClaimResult({ call, callId, decision }: OpenCall): CallResult {
+  #toClaimResult({ call, callId, decision }: CallToRun): CallResult {
     const { outcome, text } = (decision === undefined ? undefined : denialOf(call, decision)) ??
       { outcome: "unknown", text: wording.unknown }
     return { callId, call, step: this.#step, outcome, content: text, media: [] }
@@ -224,8 +224,8 @@ export class TurnTools {
   }
 
   #runCalls(
-    all: ReadonlyArray<OpenCall>,
-    calls: ReadonlyArray<OpenCall>,
+    all: ReadonlyArray<CallToRun>,
+    calls: ReadonlyArray<CallToRun>,
     tools: ReadonlyArray<Provided>,
     isCutOff: boolean,
     owner: Owner,
@@ -256,7 +256,7 @@ export class TurnTools {
   }
 
   /** Begins a run. Until it starts, only the settled calls have a result. */
-  #begin(calls: ReadonlyArray<OpenCall>, settled: ReadonlyArray<CallResult>): CurrentRun {
+  #begin(calls: ReadonlyArray<CallToRun>, settled: ReadonlyArray<CallResult>): CurrentRun {
     const running: CurrentRun = {
       calls,
       snapshot: () => settled,
@@ -268,7 +268,7 @@ export class TurnTools {
     return running
   }
 
-  #toNotStartedResult({ call, callId }: OpenCall): CallResult {
+  #toNotStartedResult({ call, callId }: CallToRun): CallResult {
     return { callId, call, step: this.#step, outcome: "notStarted", content: wording.notStarted, media: [] }
   }
 
@@ -286,8 +286,8 @@ export class TurnTools {
         : Effect.succeed(Option.none())
       return Effect.map(ended, () => {
         const known = running.snapshot()
-        const results = running.calls.map((open) =>
-          known.find(({ callId }) => callId === open.callId) ?? this.#toNotStartedResult(open)
+        const results = running.calls.map((entry) =>
+          known.find(({ callId }) => callId === entry.callId) ?? this.#toNotStartedResult(entry)
         )
         const unfinished = results.filter(({ outcome }) => outcome === "unknown" || outcome === "notStarted")
         return { messages: results.map(toMessage), events: unfinished.map(toEvent) }

@@ -13,7 +13,7 @@ import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { type Changes, type ChatSettings, names as settingNames } from "../../ChatSettings.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import type { AskObjectOptions, AskOptions, Input, Options as TurnOptions, OptionsOfObject } from "../../Turn.ts"
+import type { AskObjectOptions, AskOptions, Input, ObjectOptions, Options as TurnOptions } from "../../Turn.ts"
 import { withFields } from "../decode/response.ts"
 import { turnIdOf } from "../tools/callId.ts"
 import { mapElements, toStream } from "../transport/stream.ts"
@@ -179,7 +179,7 @@ const turnMethods = (runner: Pick<Runner, "complete" | "stream">, isFinal = fals
     chatObject: <A, I>(
       input: Input,
       schema: Schema.Schema<A, I>,
-      { name, repair, ...options }: OptionsOfObject = {}
+      { name, repair, ...options }: ObjectOptions = {}
     ) => {
       const objectOptions = { name, repair, runsCalls: options.toolSet !== undefined }
       return runner.complete<A>(

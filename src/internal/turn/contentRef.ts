@@ -109,20 +109,20 @@ export class ContentRef {
     )
   }
 
-  /** The content with as many turns as the window needs before the messages in `opening`. */
+  /** The content with as many turns as the window needs before the messages in `newMessages`. */
   readForWindow(
-    opening: ReadonlyArray<ChatMessage>,
+    newMessages: ReadonlyArray<ChatMessage>,
     turnCount: TurnCount = initialTurnCount(this.window)
   ): Effect.Effect<Content, HistoryStoreError> {
     return Effect.flatMap(this.read(true, turnCount), (content) => {
       const { firstTurn: offset, messages, turns } = content
       const { atMost } = this.window
-      if (offset === 0 || atMost !== undefined && isTailEnough(atMost, { messages, opening, offset })) {
+      if (offset === 0 || atMost !== undefined && isTailEnough(atMost, { messages, newMessages, offset })) {
         return Effect.succeed(content)
       }
       // A store that has lost turns can return fewer turns than requested. Then the whole history is read.
       const isShort = turnCount !== "all" && turns.length < turnCount
-      return this.readForWindow(opening, atMost === undefined || isShort ? "all" : turns.length * 2)
+      return this.readForWindow(newMessages, atMost === undefined || isShort ? "all" : turns.length * 2)
     })
   }
 

@@ -155,12 +155,12 @@ export class Conversation {
   draftRequest(
     { context = [], input, keepTurns, movedTurns }: Question
   ): Effect.Effect<RequestDraft, HistoryStoreError> {
-    const opening = [...context, ...input]
+    const newMessages = [...context, ...input]
     const confirmed = Effect.zipRight(
       this.background.settled,
       Effect.suspend(() => this.#unsaved.isUnconfirmed ? this.#content.invalidate : Effect.void)
     )
-    const content = keepTurns === undefined ? this.#content.readForWindow(opening) : this.#content.read(true, "all")
+    const content = keepTurns === undefined ? this.#content.readForWindow(newMessages) : this.#content.read(true, "all")
     return Effect.map(Effect.zipRight(confirmed, content), (content) => {
       const { config, firstTurn, messages, summary, systemPrompt, turns } = addTurns(
         firstTurns(content, keepTurns),
@@ -170,7 +170,7 @@ export class Conversation {
         input: {
           system: systemPrompt === "" ? undefined : system(systemPrompt),
           messages,
-          opening,
+          newMessages,
           // `replaces` counts from the first message of the whole history. A window that uses the summary loads all of it.
           summary: firstTurn > 0 ? undefined : summary,
           offset: firstTurn,

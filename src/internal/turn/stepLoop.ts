@@ -299,7 +299,7 @@ const makeRequest = (
 
 /** Adds the messages of completed steps to those of the new turn, which every window sends. */
 const withSteps = (input: Input, steps: ReadonlyArray<ChatMessage>): Input =>
-  steps.length === 0 ? input : { ...input, opening: [...input.opening, ...steps] }
+  steps.length === 0 ? input : { ...input, newMessages: [...input.newMessages, ...steps] }
 
 const haveSameContent = (some: ReadonlyArray<ChatMessage>, others: ReadonlyArray<ChatMessage>): boolean =>
   some.length === others.length &&

@@ -32,8 +32,8 @@ export const startWithin = (
   input: Input
 ): Effect.Effect<number> =>
   Effect.gen(function*() {
-    const { opening, system } = input
-    const room = budget - (yield* sum(counter, system === undefined ? opening : [system, ...opening]))
+    const { newMessages, system } = input
+    const room = budget - (yield* sum(counter, system === undefined ? newMessages : [system, ...newMessages]))
     const { required, starts } = yield* fittingStarts(room, counter, input)
     return (isExact ? starts.at(-1)?.index : chooseStart(input, starts, room)) ?? required
   })

@@ -5,7 +5,7 @@ import type { ChatMessage } from "../../ChatMessage.ts"
 import type { Input } from "../../HistorySelection.ts"
 
 /** A history, or the end of a history, and the new messages after it. */
-export type History = Pick<Input, "messages" | "opening" | "offset" | "turnStarts">
+export type History = Pick<Input, "messages" | "newMessages" | "offset" | "turnStarts">
 
 /**
  * Finds the messages at which a request can start. These are the first message of the conversation, and each user message
@@ -29,13 +29,13 @@ export class TurnScanner {
   readonly #openResults = new Set<string>()
 
   /** `floor` is the index of the oldest message to read. */
-  constructor({ messages, offset = 0, opening }: History, floor = 0) {
+  constructor({ messages, offset = 0, newMessages }: History, floor = 0) {
     this.#messages = messages
     this.#floor = floor
     this.#isTail = offset > 0
     this.#index = this.start = this.required = messages.length
-    for (const message of [...opening].reverse()) this.#pair(message)
-    this.isIncomplete = this.#openResults.size > 0 || !opening.some((message) => message.role === "user")
+    for (const message of [...newMessages].reverse()) this.#pair(message)
+    this.isIncomplete = this.#openResults.size > 0 || !newMessages.some((message) => message.role === "user")
   }
 
   /** Reads the next older message. Undefined if there is none. */

@@ -4,14 +4,14 @@ import { ChatEvent, ChatMessage, Tool, ToolSet } from "effect-chat"
 
 type Overrides = Partial<ToolSet.RunOptions>
 
-const call = (name: string, args = "{}", callId = name): ToolSet.OpenCall => ({
+const call = (name: string, args = "{}", callId = name): ToolSet.CallToRun => ({
   callId,
   call: { id: `server-${callId}`, name, arguments: args }
 })
 
 const run = <R>(
   tools: ReadonlyArray<Tool.Tool<never, unknown, unknown, R>>,
-  calls: ReadonlyArray<ToolSet.OpenCall>,
+  calls: ReadonlyArray<ToolSet.CallToRun>,
   overrides: Overrides = {}
 ) =>
   Effect.flatMap(ToolSet.make(tools), (set) =>

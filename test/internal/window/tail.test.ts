@@ -34,9 +34,9 @@ const history = FastCheck.tuple(FastCheck.array(turn, { minLength: 1, maxLength:
           content: "",
           toolCalls: [{ id: "call_0", name: "look", arguments: "{}" }]
         }]],
-        opening: [toolResult("call_0", "found")]
+        newMessages: [toolResult("call_0", "found")]
       }
-      : { turns, opening: [user("now")] }
+      : { turns, newMessages: [user("now")] }
 )
 
 const limit = FastCheck.integer({ min: 1, max: 30 })
@@ -56,15 +56,15 @@ const windows: FastCheck.Arbitrary<HistoryWindow.HistoryWindow> = FastCheck.oneo
 
 /** The last `count` turns, with the index of the first of them. */
 const tailOf = (
-  { opening, turns }: {
+  { newMessages, turns }: {
     readonly turns: ReadonlyArray<ReadonlyArray<ChatMessage.ChatMessage>>
-    readonly opening: HistoryWindow.Input["opening"]
+    readonly newMessages: HistoryWindow.Input["newMessages"]
   },
   count: number
 ): HistoryWindow.Input => ({
   system: undefined,
   messages: turns.slice(turns.length - count).flat(),
-  opening,
+  newMessages,
   offset: turns.length - count
 })
 
@@ -88,7 +88,7 @@ describe("isTailEnough", () => {
     limit,
     history
   ], ([limit, history]) => {
-    const needed = limit + (history.opening[0]?.role === "tool" ? 1 : 0)
+    const needed = limit + (history.newMessages[0]?.role === "tool" ? 1 : 0)
 
     assert.strictEqual(
       isTailEnough({ turns: limit }, tailOf(history, history.turns.length)),
@@ -102,14 +102,14 @@ describe("isTailEnough", () => {
     const { atMost } = HistoryWindow.tokens(1000)
     assert.isDefined(atMost)
 
-    assert.isFalse(isTailEnough(atMost, tailOf({ turns, opening: [user("now")] }, 8)))
-    assert.isTrue(isTailEnough(atMost, tailOf({ turns, opening: [user("now")] }, 10)))
+    assert.isFalse(isTailEnough(atMost, tailOf({ turns, newMessages: [user("now")] }, 8)))
+    assert.isTrue(isTailEnough(atMost, tailOf({ turns, newMessages: [user("now")] }, 10)))
   })
 
   it("is false for a tail that starts within a turn", () => {
     const messages = [toolResult("call_0", "found"), assistant("done")]
 
-    assert.isFalse(isTailEnough({ turns: 1 }, { messages, opening: [user("now")], offset: 3 }))
+    assert.isFalse(isTailEnough({ turns: 1 }, { messages, newMessages: [user("now")], offset: 3 }))
   })
 
   it("is false for a tail without the start of the turn that the new messages continue", () => {
@@ -118,10 +118,12 @@ describe("isTailEnough", () => {
       toolResult("call_0", words(40)),
       { role: "assistant", content: "", toolCalls }
     ]
-    const opening = [toolResult("call_1", "found")]
+    const newMessages = [toolResult("call_1", "found")]
 
-    assert.isFalse(isTailEnough({ tokens: 10 }, { messages, opening, offset: 3 }))
-    assert.isTrue(isTailEnough({ tokens: 10 }, { messages: [user("look"), ...messages.slice(1)], opening, offset: 3 }))
+    assert.isFalse(isTailEnough({ tokens: 10 }, { messages, newMessages, offset: 3 }))
+    assert.isTrue(
+      isTailEnough({ tokens: 10 }, { messages: [user("look"), ...messages.slice(1)], newMessages, offset: 3 })
+    )
   })
 })
 
@@ -129,7 +131,7 @@ describe("A window on the end of a history", () => {
   it("never starts within a turn", () => {
     const messages = [assistant("done"), user("two"), assistant("2")]
 
-    const all = sent(HistoryWindow.lastTurns(9), { system: undefined, messages, opening: [user("now")], offset: 3 })
+    const all = sent(HistoryWindow.lastTurns(9), { system: undefined, messages, newMessages: [user("now")], offset: 3 })
 
     assert.deepStrictEqual(all, [user("two"), assistant("2"), user("now")])
   })
