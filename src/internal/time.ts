@@ -2,6 +2,7 @@
  * Reads the Clock: monotonic time for durations, and wall-clock time for dates. Monotonic time never jumps.
  */
 import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 const nanosPerMilli = 1e6
@@ -25,3 +26,6 @@ export const dateMillis = (clock: Clock.Clock): number => clock.unsafeCurrentTim
  * most 24 days, because timers support no more.
  */
 export const timerMillis = (millis: number): number => Math.min(Math.max(Math.ceil(millis), 1), 2 ** 31 - 1)
+
+/** After this time without a byte, the `fetch` of Node and Bun fails by itself. */
+export const fetchTimeout = Duration.seconds(300)

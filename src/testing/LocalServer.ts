@@ -101,10 +101,10 @@ export interface Options {
   /** The delay before each token of a stream. Default zero: tokens are written in batches. */
   readonly tokenDelay?: Duration.DurationInput | undefined
   /**
-   * The answer: a text, tool calls, or an error. Default: see the module. With `response_format: json_object`, a text is
-   * the property `answer` of the JSON. If the function throws, the status is 500.
+   * The answer: a text, tool calls, or an error. A text is sent unchanged, also to requests for JSON or with tools. Default,
+   * and if the function returns undefined: see the module. If the function throws, the status is 500.
    */
-  readonly answer?: ((request: ChatRequest) => Answer) | undefined
+  readonly answer?: ((request: ChatRequest) => Answer | undefined) | undefined
 }
 
 /** The maximum number of recorded requests, and of characters in their bodies together. */
@@ -225,7 +225,7 @@ interface Server {
   readonly apiKey: Redacted.Redacted | undefined
   readonly models: ReadonlyArray<string> | undefined
   readonly delay: Duration.Duration
-  readonly answer: ((request: ChatRequest) => Answer) | undefined
+  readonly answer: ((request: ChatRequest) => Answer | undefined) | undefined
   readonly stop: EventStream.Stop
   readonly requests: Array<RecordedRequest>
   /** The lengths of the bodies of `requests`. */

@@ -236,15 +236,23 @@ describe("A call of an MCP tool", () => {
       assert.include(textOf(yield* resultOf(toolSet, "a")), "did not answer in time")
     }))
 
-  it.scopedLive("on a closed connection without reconnect reports the lost connection", () =>
-    Effect.gen(function*() {
-      const { client, toolSet } = yield* make([tool("a")], { reconnect: undefined })
-      yield* Effect.promise(() => client.close())
+  for (
+    const [name, reconnect] of [
+      ["without reconnect", undefined],
+      ["if reconnect fails", Effect.fail("refused")],
+      ["if the new connection is lost", Effect.fail(new Error("Not connected"))]
+    ] as const
+  ) {
+    it.scopedLive(`on a closed connection was not run, and the model is told so: ${name}`, () =>
+      Effect.gen(function*() {
+        const { client, fake, toolSet } = yield* make([tool("a")], { reconnect })
+        yield* Effect.promise(() => client.close())
 
-      const told = textOf(yield* resultOf(toolSet, "a"))
-      assert.include(told, "lost")
-      assert.notInclude(told, "renewed")
-    }))
+        const text = textOf(yield* resultOf(toolSet, "a"))
+        assert.include(text, "could not be reached. The call was not run.")
+        assert.deepStrictEqual(fake.calls, [])
+      }))
+  }
 })
 
 describe("Closing the scope of an MCP tool set", () => {

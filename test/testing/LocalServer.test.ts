@@ -192,6 +192,28 @@ layer(base, { excludeTestServices: true })("LocalServer", (it) => {
       }))
   })
 
+  it.effect("answers with the text of the program, whatever the request asks for, or by itself without one", () =>
+    Effect.gen(function*() {
+      const schema = { type: "object", properties: { city: { type: "string" } }, required: ["city"] }
+      const typed = { response_format: { type: "json_schema" as const, json_schema: { name: "Weather", schema } } }
+      const requests = [
+        typed,
+        { response_format: { type: "json_object" as const } },
+        { tools: [{ type: "function" as const, function: { name: "f" } }], tool_choice: "required" as const }
+      ]
+      for (const request of requests) {
+        const { choices: [choice] } = yield* create({ ...request, model: "text" })
+        assert.strictEqual(choice?.message.content, "{\"city\":\"Oslo\"}")
+      }
+      const { choices: [own] } = yield* create({ ...typed, model: "own" })
+      assert.strictEqual(own?.message.content, "{\"city\":\"city\"}")
+    }).pipe(
+      Effect.provide(Layer.merge(
+        serve({ answer: ({ model }) => model === "text" ? "{\"city\":\"Oslo\"}" : undefined }),
+        FetchHttpClient.layer
+      ))
+    ))
+
   it.effect("answers with the calls and errors that the program gives", () =>
     Effect.gen(function*() {
       const all = yield* chunks({ tools: [{ type: "function", function: { name: "f" } }] })

@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import type { AssistantMessage, ChatMessage, ContentPart, ToolMessage } from "../../ChatMessage.ts"
 import type { ToolCall } from "../../ChatResponse.ts"
+import { audioFormats } from "../audioFormats.ts"
 import { asText, defined } from "../json.ts"
 import { type Call, module } from "./errors.ts"
 import { type Echo, echoIn, type EchoMemory, metadataKey } from "./metadata.ts"
@@ -95,14 +96,6 @@ const toAudio = (
     format
   })
 }
-
-const audioFormats: ReadonlyMap<string, "wav" | "mp3"> = new Map([
-  ["audio/wav", "wav"],
-  ["audio/wave", "wav"],
-  ["audio/x-wav", "wav"],
-  ["audio/mp3", "mp3"],
-  ["audio/mpeg", "mp3"]
-])
 
 /** The URL of the data. A text that is not an `http:`, `https:` or `data:` URL is base64. */
 const urlOf = (data: Prompt.FilePart["data"], mediaType: string): string => {

@@ -246,7 +246,7 @@ export class Block {
   }
 
   get value(): JsonRecord {
-    return Object.fromEntries(Array.from(this.#members, ([name, value]) => [name, plainValue(value)]))
+    return toRecord(this.#members)
   }
 }
 

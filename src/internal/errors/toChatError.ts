@@ -8,6 +8,7 @@ import { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Problem } from "../decode/decoder.ts"
 import { asText, defined } from "../json.ts"
+import { fetchTimeout } from "../time.ts"
 import type { TimedOut } from "../transport/deadlines.ts"
 import { DecompressionError } from "../transport/decompression.ts"
 import { classify } from "./classify.ts"
@@ -157,15 +158,13 @@ const hasCode = (cause: unknown, code: RegExp, depth = 5): boolean =>
   cause instanceof Error && depth > 0 &&
   (("code" in cause && code.test(String(cause.code))) || hasCode(cause.cause, code, depth - 1))
 
-/** Node's `fetch` fails by itself after 300 seconds without a byte. */
 const fromFetchTimeout = (context: Context, error: HttpClientError.HttpClientError): ChatError.ChatError => {
-  const limit = Duration.seconds(300)
   const message =
     "fetch gave up after its own limit, 300 seconds without a byte: NodeHttpClient.layerUndici has no such limit"
   return new ChatError.TimeoutError({
     ...toDetails(context, message, "", { cause: scrubCause(error.cause, context.secrets) }),
     phase: context.partial === undefined ? "firstToken" : "idle",
-    limit
+    limit: fetchTimeout
   })
 }
 

@@ -21,25 +21,25 @@ export interface Entry {
 
 /** The amounts of the last minute. Times are milliseconds of monotonic time. */
 export class SlidingWindow {
-  private readonly limit: number
-  private entries: Array<Entry> = []
+  readonly #limit: number
+  #entries: Array<Entry> = []
   /** The index of the oldest entry that counts. */
-  private oldest = 0
-  private sum = 0
+  #oldest = 0
+  #sum = 0
 
   /** An infinite limit is no limit. */
   constructor(limit: number) {
-    this.limit = limit
+    this.#limit = limit
   }
 
   /** The time until the amount fits. An amount above the limit fits if there are no other amounts. */
   wait(amount: number, now: number): number {
-    if (this.limit === Infinity) return 0
-    this.forget(now)
-    let excess = this.sum + Math.min(toAmount(amount), this.limit) - this.limit
+    if (this.#limit === Infinity) return 0
+    this.#removeExpired(now)
+    let excess = this.#sum + Math.min(toAmount(amount), this.#limit) - this.#limit
     let last: Entry | undefined
-    for (let i = this.oldest; excess > 0 && i < this.entries.length; i++) {
-      last = this.entries[i]
+    for (let i = this.#oldest; excess > 0 && i < this.#entries.length; i++) {
+      last = this.#entries[i]
       excess -= last?.amount ?? 0
     }
     return last === undefined ? 0 : last.at + minute - now
@@ -48,9 +48,9 @@ export class SlidingWindow {
   /** Adds the amount, even if it does not fit. */
   take(amount: number, now: number): Entry {
     const entry = { at: now, amount: toAmount(amount) }
-    if (this.limit !== Infinity && entry.amount > 0) {
-      this.entries.push(entry)
-      this.sum += entry.amount
+    if (this.#limit !== Infinity && entry.amount > 0) {
+      this.#entries.push(entry)
+      this.#sum += entry.amount
     }
     return entry
   }
@@ -61,21 +61,21 @@ export class SlidingWindow {
     if (amount > entry.amount) {
       this.take(amount - entry.amount, now)
     } else {
-      this.forget(now)
-      if (this.limit !== Infinity && entry.at + minute > now) this.sum -= entry.amount - amount
+      this.#removeExpired(now)
+      if (this.#limit !== Infinity && entry.at + minute > now) this.#sum -= entry.amount - amount
       entry.amount = amount
     }
   }
 
-  private forget(now: number): void {
-    for (let entry = this.entries[this.oldest]; entry !== undefined; entry = this.entries[this.oldest]) {
+  #removeExpired(now: number): void {
+    for (let entry = this.#entries[this.#oldest]; entry !== undefined; entry = this.#entries[this.#oldest]) {
       if (entry.at + minute > now) break
-      this.sum -= entry.amount
-      this.oldest++
+      this.#sum -= entry.amount
+      this.#oldest++
     }
-    if (this.oldest > 64 && this.oldest * 2 > this.entries.length) {
-      this.entries = this.entries.slice(this.oldest)
-      this.oldest = 0
+    if (this.#oldest > 64 && this.#oldest * 2 > this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#oldest)
+      this.#oldest = 0
     }
   }
 }

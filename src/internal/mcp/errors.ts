@@ -28,12 +28,22 @@ const connectionClosed = -32000
 const methodNotFound = -32601
 const requestTimeout = -32001
 
-/** Describes the error for the model. Contains no details of the connection, which can be secret. */
+/** Describes a failure to connect for the model. The call was not sent. */
+export const describeNotConnected = (error: unknown): string =>
+  isUnauthorized(error) ? unauthorized : "The server of this tool could not be reached. The call was not run."
+
+const isUnauthorized = (error: unknown): boolean => {
+  const { code, name } = fieldsOf(error)
+  return code === 401 || name === "UnauthorizedError"
+}
+
+const unauthorized =
+  "The server of this tool requires an authorization that the program does not have. The call was not run."
+
+/** Describes the error of a call for the model. Contains no details of the connection, which can be secret. */
 export const describe = (error: unknown): string => {
-  const { code, message, name } = fieldsOf(error)
-  if (code === 401 || name === "UnauthorizedError") {
-    return "The server of this tool requires an authorization that the program does not have. The call was not run."
-  }
+  const { code, message } = fieldsOf(error)
+  if (isUnauthorized(error)) return unauthorized
   if (isConnectionLost(error)) {
     return "The connection to the server of this tool was lost during the call. Its effects may have happened: check before you repeat the call."
   }

@@ -6,6 +6,7 @@
  */
 import { type CallToolResult, ContentBlockSchema } from "@modelcontextprotocol/sdk/types.js"
 import type { ContentPart } from "../../ChatMessage.ts"
+import { audioFormats } from "../audioFormats.ts"
 import { isRecord, itemsOf, type JsonRecord } from "../json.ts"
 
 type Block = CallToolResult["content"][number]
@@ -35,13 +36,6 @@ const toPart = (block: Block): ContentPart => {
     }
   }
 }
-
-const audioFormats = new Map<string, "mp3" | "wav">([
-  ["audio/mpeg", "mp3"],
-  ["audio/mp3", "mp3"],
-  ["audio/wav", "wav"],
-  ["audio/x-wav", "wav"]
-])
 
 /** Reads a block. A block of an unknown kind becomes a text with its JSON. */
 const readBlock = (block: unknown): ContentPart => {

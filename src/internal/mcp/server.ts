@@ -12,7 +12,7 @@ import {
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { asText, fieldsOf, itemsOf, type JsonRecord } from "../json.ts"
-import { describe, hasNoTools, isConnectionLost, NotConnected, TooSlow } from "./errors.ts"
+import { describe, describeNotConnected, hasNoTools, isConnectionLost, NotConnected, TooSlow } from "./errors.ts"
 import { readTool } from "./listing.ts"
 
 export interface Options {
@@ -129,7 +129,7 @@ export class Server {
         onTimeout: () => new TooSlow({ message: "The call took too long" })
       })
     )
-    return Effect.catchAll(Effect.zipRight(this.#connect, request), (error) => {
+    const called = Effect.catchAll(request, (error) => {
       if (!isConnectionLost(error)) return Effect.fail(describe(error))
       this.#isLost = true
       return Effect.flatMap(
@@ -137,6 +137,7 @@ export class Server {
         (isConnected) => Effect.fail(isConnected ? `${describe(error)} The connection was renewed.` : describe(error))
       )
     })
+    return Effect.zipRight(Effect.mapError(this.#connect, describeNotConnected), called)
   }
 
   /** Reconnects if the connection was lost. Concurrent calls reconnect only once. */

@@ -22,27 +22,27 @@ export interface Session {
 
 /** All sessions of a manager. */
 export class Sessions {
-  private readonly byId: Map<string, Session> = new Map()
-  private oldest: Session | undefined
-  private newest: Session | undefined
+  readonly #byId: Map<string, Session> = new Map()
+  #oldest: Session | undefined
+  #newest: Session | undefined
 
   get size(): number {
-    return this.byId.size
+    return this.#byId.size
   }
 
   /** The ids, in the order in which the sessions were created. */
   get ids(): ReadonlyArray<string> {
-    return Array.from(this.byId.keys())
+    return Array.from(this.#byId.keys())
   }
 
   get(id: string): Session | undefined {
-    return this.byId.get(id)
+    return this.#byId.get(id)
   }
 
   /** The sessions that are in use or have an unsaved turn. */
   get busy(): ReadonlyArray<Session> {
     const busy: Array<Session> = []
-    for (const session of this.byId.values()) if (!session.isIdle) busy.push(session)
+    for (const session of this.#byId.values()) if (!session.isIdle) busy.push(session)
     return busy
   }
 
@@ -57,15 +57,15 @@ export class Sessions {
       newer: undefined,
       isIdle: false
     }
-    this.byId.set(id, session)
-    this.append(session)
+    this.#byId.set(id, session)
+    this.#append(session)
     return session
   }
 
   /** Marks the session as used by one more call. */
   use(session: Session): void {
     session.users++
-    this.unlink(session)
+    this.#unlink(session)
   }
 
   /** Marks the session as used by one call less. It becomes idle after the last call, unless it has an unsaved turn. */
@@ -73,32 +73,32 @@ export class Sessions {
     session.users--
     session.lastActivity = now
     if (session.users > 0 || session.conversation.hasUnsavedTurn) return
-    if (this.byId.get(session.id) === session) this.append(session)
+    if (this.#byId.get(session.id) === session) this.#append(session)
   }
 
   delete(session: Session): void {
-    this.byId.delete(session.id)
-    this.unlink(session)
+    this.#byId.delete(session.id)
+    this.#unlink(session)
   }
 
   /** The session that has been idle for the longest time. */
   get longestIdle(): Session | undefined {
-    return this.oldest
+    return this.#oldest
   }
 
-  private append(session: Session): void {
+  #append(session: Session): void {
     session.isIdle = true
-    session.older = this.newest
-    if (this.newest === undefined) this.oldest = session
-    else this.newest.newer = session
-    this.newest = session
+    session.older = this.#newest
+    if (this.#newest === undefined) this.#oldest = session
+    else this.#newest.newer = session
+    this.#newest = session
   }
 
-  private unlink(session: Session): void {
+  #unlink(session: Session): void {
     if (!session.isIdle) return
-    if (session.older === undefined) this.oldest = session.newer
+    if (session.older === undefined) this.#oldest = session.newer
     else session.older.newer = session.newer
-    if (session.newer === undefined) this.newest = session.older
+    if (session.newer === undefined) this.#newest = session.older
     else session.newer.older = session.older
     session.isIdle = false
     session.older = undefined

@@ -13,9 +13,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { fieldsOf, first, isRecord } from "../json.ts"
-
-/** After this time without a byte, the `fetch` of Node and Bun fails by itself. */
-const fetchTimeout = Duration.seconds(300)
+import { fetchTimeout } from "../time.ts"
 
 /** The method of a dispatcher (undici) that sends a request of Node's `fetch`. */
 type Dispatch = (options: object, handler: unknown) => unknown

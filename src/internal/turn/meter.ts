@@ -2,13 +2,14 @@
  * Counts the tokens of a turn. Uses the counts of the server, or an estimate if it sends none.
  */
 import * as Effect from "effect/Effect"
-import type { ChatError } from "../../ChatError.ts"
+import type * as ChatCompletions from "../../ChatCompletions.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { addUsage, type ChatResponse, type Usage } from "../../ChatResponse.ts"
 import { isEmpty } from "../decode/response.ts"
 import { estimateUsage } from "../request/estimate.ts"
 
-type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
+/** Sends a request to a model. */
+export type Complete = ChatCompletions.Service["complete"]
 
 /** The meter of one turn. Mutable, because the requests of a turn run one after another. */
 export class Meter {

@@ -12,6 +12,7 @@ import { type Pull, toPull } from "../transport/stream.ts"
 import { beginTurn, type TurnSpec } from "./beginTurn.ts"
 import type { TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
+import type { Complete } from "./meter.ts"
 import * as StepLoop from "./stepLoop.ts"
 import type * as StructuredOutput from "./structuredOutput.ts"
 import type { Turn } from "./turn.ts"
@@ -28,8 +29,6 @@ export interface Lender {
 export interface TurnLender {
   readonly acquire: (scope: Scope.Scope) => Effect.Effect<Conversation, HistoryStoreError>
 }
-
-export type Complete = ChatCompletions.Service["complete"]
 
 /** Sends the request of one step. */
 export type Ask<A> = (complete: Complete, request: ChatRequest) => Effect.Effect<StructuredOutput.Answer<A>, ChatError>

@@ -20,6 +20,7 @@ import { estimateUsage } from "../request/estimate.ts"
 import { ended, type Pull } from "../transport/stream.ts"
 import { type Stopped, stopped } from "../transport/wait.ts"
 import { type Batch, EventQueue } from "./eventQueue.ts"
+import type { Complete } from "./meter.ts"
 import type { Restore, Turn } from "./turn.ts"
 
 /** Builds the request of the next step, and sends it with `f`. */
@@ -224,8 +225,6 @@ const interruptAtEnd = ({ scope, signal }: Turn, fiber: Fiber.RuntimeFiber<unkno
     scope,
     Effect.fiberIdWith((id) => signal.aborted || Equal.equals(id, fiber.id()) ? Effect.void : Fiber.interrupt(fiber))
   )
-
-type Complete = (request: ChatRequest) => Effect.Effect<ChatResponse, ChatError>
 
 /**
  * Builds the request of the next step, and sends it with `f`. If the server rejects the context as too long, sends the

@@ -34,7 +34,7 @@ export const tokenize = (text: string): ReadonlyArray<string> => text.match(toke
 /** The answer to a request: that of the program's `answer` function, else a tool call, else that of {@link recall}. */
 export const complete = (
   request: ChatRequest,
-  answer: ((request: ChatRequest) => Answer) | undefined
+  answer: ((request: ChatRequest) => Answer | undefined) | undefined
 ): Completion | ErrorAnswer => {
   const programAnswer = answer?.(request)
   if (typeof programAnswer === "object") {
@@ -42,12 +42,12 @@ export const complete = (
       ? programAnswer
       : toolCallCompletion(request, programAnswer.toolCalls)
   }
-  const called = calledTool(request)
+  const called = programAnswer === undefined ? calledTool(request) : undefined
   if (called !== undefined) {
     const { name, parameters } = called
     return toolCallCompletion(request, [{ name, arguments: sampleJson(parameters ?? { type: "object" }) }])
   }
-  const text = untilStop(contentOf(request, () => programAnswer ?? recall(request)), request.stop)
+  const text = untilStop(programAnswer ?? defaultText(request), request.stop)
   const allTokens = tokenize(text)
   const tokens = allTokens.slice(0, request.maxTokens)
   const finishReason = tokens.length < allTokens.length ? "length" : "stop"
@@ -78,10 +78,10 @@ const calledTool = ({ messages, toolChoice, tools }: ChatRequest) => {
     : undefined
 }
 
-const contentOf = (request: ChatRequest, answer: () => string): string => {
-  if (request.responseFormat === "text") return answer()
+const defaultText = (request: ChatRequest): string => {
+  if (request.responseFormat === "text") return recall(request)
   return request.responseFormat === "json_object"
-    ? JSON.stringify({ answer: answer() })
+    ? JSON.stringify({ answer: recall(request) })
     : sampleJson(request.responseFormat.schema)
 }
 
