@@ -240,7 +240,7 @@ describe("A call of an MCP tool", () => {
     const [name, reconnect] of [
       ["without reconnect", undefined],
       ["if reconnect fails", Effect.fail("refused")],
-      ["if the new connection is lost", Effect.fail(new Error("Not connected"))]
+      ["if the new connection is lost", Effect.fail({ message: "Not connected" })]
     ] as const
   ) {
     it.scopedLive(`on a closed connection was not run, and the model is told so: ${name}`, () =>
