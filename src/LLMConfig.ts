@@ -11,10 +11,8 @@
  */
 import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
-import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Rec from "effect/Record"
 import * as Redacted from "effect/Redacted"
@@ -32,7 +30,6 @@ import {
   oneOf,
   Timeout,
   unnamedProvider,
-  urlIn,
   withDefault
 } from "./internal/settings.ts"
 import * as Variables from "./internal/variables.ts"
@@ -332,30 +329,21 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
   return json
 }
 
-/** The errors of variables, by the issues of their settings. */
-const toConfigError = (
-  input: Readonly<Record<string, unknown>>,
-  error: ParseResult.ParseError
-): ConfigError.ConfigError =>
-  Arr.map(issuesOf(error), ({ message, path: [field = "config"] }) => {
-    const name = String(field)
-    const path = [Variables.nameOf(name)]
-    return input[name] === undefined ? ConfigError.MissingData(path, message) : ConfigError.InvalidData(path, message)
-  }).reduce((left, right) => ConfigError.And(left, right))
-
 /**
  * Reads the settings from the environment.
  *
  * - The server: `LLM_BASE_URL`, or `LLM_PROVIDER` with the name of a preset of `Provider`; `LLM_API_KEY`.
  * - The request: `LLM_MODEL`, `LLM_SYSTEM_PROMPT`, `LLM_TEMPERATURE`, `LLM_TOP_P`, `LLM_MAX_TOKENS`,
  *   `LLM_FREQUENCY_PENALTY`, `LLM_PRESENCE_PENALTY`. A number that is `null` is not sent.
- * - Retries and time limits: `LLM_MAX_RETRIES`, `LLM_FIRST_TOKEN_TIMEOUT`, `LLM_IDLE_TIMEOUT`, `LLM_TOTAL_TIMEOUT` (such as
- *   `30 seconds`).
+ * - Time limits, such as `30 seconds`: `LLM_FIRST_TOKEN_TIMEOUT`, `LLM_IDLE_TIMEOUT`, `LLM_TOTAL_TIMEOUT`.
+ * - Retries: `LLM_MAX_RETRIES`, `LLM_RETRY_BASE_DELAY`, `LLM_RETRY_MAX_DELAY`, `LLM_MAX_RETRY_AFTER`.
+ * - Policies: `LLM_ON_INTERRUPT`, `LLM_ON_FAILURE`, `LLM_TURN_POLICY`.
  *
  * Without an address, `OPENAI_BASE_URL` is used. Without a key, `OPENAI_API_KEY` is used, but only for the address of
  * `OPENAI_BASE_URL` or of OpenAI, so that no other server receives it.
  *
- * A misspelled variable such as `LLM_MODLE` is refused with the correct name, if that one is not set.
+ * Fails with all variables that are misspelled, invalid or missing. A misspelled variable such as `LLM_MODLE` is refused with
+ * the correct name, if that one is not set.
  *
  * @example
  * import { ConfigProvider, Effect } from "effect"
@@ -371,27 +359,8 @@ const toConfigError = (
  * @since 0.1.0
  * @category config
  */
-export const config: Config.Config<LLMConfig> = Config.mapOrFail(
-  Variables.environment,
-  ({ setVariables, numbers, openai, own, texts }) => {
-    const mistake = Variables.misspelled(setVariables)
-    if (mistake !== undefined) return Either.left(mistake)
-    const { provider } = own
-    const preset = Option.getOrUndefined(Rec.get(Provider.presets, provider ?? ""))
-    if (provider !== undefined && preset === undefined) return Either.left(Variables.unknownPreset(provider))
-    const ownUrl = own.baseUrl ?? preset?.baseUrl
-    const baseUrl = ownUrl ?? openai.baseUrl
-    if (baseUrl === undefined) {
-      return Either.left(
-        ConfigError.MissingData(
-          ["LLM_BASE_URL"],
-          "Set LLM_BASE_URL to the address of a server, such as http://localhost:11434/v1, or LLM_PROVIDER to a preset, such as ollama"
-        )
-      )
-    }
-    const openaiKeyFits = baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com"
-    const apiKey = own.apiKey ?? (openaiKeyFits ? openai.apiKey : undefined)
-    const input = defined({ ...preset, ...texts, ...Rec.map(numbers, Variables.toNumber), apiKey, baseUrl })
-    return Either.mapLeft(decodeUnknown(input), (error) => toConfigError(input, error))
-  }
-)
+export const config: Config.Config<LLMConfig> = Config.mapOrFail(Variables.settings, ({ errors, input }) => {
+  const decoded = decodeUnknown(input)
+  if (Either.isRight(decoded) && errors.length === 0) return Either.right(decoded.right)
+  return Either.left(Variables.toConfigError(input, errors, Either.isLeft(decoded) ? issuesOf(decoded.left) : []))
+})

@@ -650,6 +650,46 @@ describe("LLMConfig.config", () => {
       }))
   }
 
+  it.effect("reads policies and delays of retries", () =>
+    Effect.gen(function*() {
+      const config = yield* read({
+        LLM_BASE_URL: baseUrl,
+        LLM_ON_INTERRUPT: "rollback",
+        LLM_ON_FAILURE: "keep",
+        LLM_TURN_POLICY: "replace",
+        LLM_RETRY_BASE_DELAY: "1 second",
+        LLM_RETRY_MAX_DELAY: "3 seconds",
+        LLM_MAX_RETRY_AFTER: "Infinity"
+      })
+
+      assert.deepStrictEqual(
+        config,
+        LLMConfig.make({
+          baseUrl,
+          onInterrupt: "rollback",
+          onFailure: "keep",
+          turnPolicy: "replace",
+          retryBaseDelay: "1 second",
+          retryMaxDelay: "3 seconds",
+          maxRetryAfter: Infinity
+        })
+      )
+    }))
+
+  it.effect("names misspelled, unknown and invalid values together, and missing ones if nothing is misspelled", () =>
+    Effect.gen(function*() {
+      const variables = { LLM_PROVIDER: "olama", LLM_MODLE: "m", LLM_TEMPERATURE: "9" }
+      assert.strictEqual(
+        shown(yield* Effect.flip(read(variables))),
+        "(Invalid data at LLM_MODLE: \"There is no such setting. Did you mean LLM_MODEL?\") and " +
+          "(Invalid data at LLM_PROVIDER: \"There is no preset \"olama\". Did you mean ollama?\") and " +
+          "(Invalid data at LLM_TEMPERATURE: \"Expected a number between 0 and 2, or null, actual 9\")"
+      )
+      const error = shown(yield* Effect.flip(read({ LLM_TEMPERATURE: "9" })))
+      assert.include(error, "Invalid data at LLM_TEMPERATURE")
+      assert.include(error, "Missing data at LLM_BASE_URL")
+    }))
+
   it.effect("names all variables that are invalid or misspelled", () =>
     Effect.gen(function*() {
       const server = { LLM_BASE_URL: baseUrl }

@@ -1,18 +1,23 @@
 /**
  * Reads settings from environment variables, and finds misspelled variables.
  */
+import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
+import * as Option from "effect/Option"
+import * as Rec from "effect/Record"
 import { presets } from "../Provider.ts"
-import { asText } from "./json.ts"
+import type { Issue } from "./issue.ts"
+import { asText, defined } from "./json.ts"
 import { nearest, unknownSetting } from "./nearest.ts"
+import { urlIn } from "./settings.ts"
 
 /** A variable that is set and not blank. */
 const variable = (name: string) =>
   Config.string(name).pipe(Config.withDefault(""), Config.map((value) => asText(value.trim())))
 
 /** The name of the environment variable of a setting. */
-export const nameOf = (field: string, prefix = "LLM"): string =>
+const nameOf = (field: string, prefix = "LLM"): string =>
   `${prefix}_${field.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 
 /** Reads the variables of settings. */
@@ -20,7 +25,15 @@ const variables = (fields: ReadonlyArray<string>, prefix?: string) =>
   Config.all(Object.fromEntries(fields.map((field) => [field, variable(nameOf(field, prefix))])))
 
 const server = ["provider", "baseUrl", "apiKey"]
-const texts = ["model", "systemPrompt", "firstTokenTimeout", "idleTimeout", "totalTimeout"]
+const timeouts = [
+  "firstTokenTimeout",
+  "idleTimeout",
+  "totalTimeout",
+  "retryBaseDelay",
+  "retryMaxDelay",
+  "maxRetryAfter"
+]
+const texts = ["model", "systemPrompt", "onInterrupt", "onFailure", "turnPolicy", ...timeouts]
 const numbers = ["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"]
 
 /** Lists the names of all variables, or the rest of each name after a prefix. A ConfigProvider splits names at `_`. */
@@ -39,8 +52,8 @@ const namesOfSetVariables = Config.all([names(1), Config.nested(names(4), "LLM")
   Config.orElse(() => Config.succeed([]))
 )
 
-/** The values of all settings, and the names of all variables that are set. */
-export const environment = Config.all({
+/** The values of all variables, and the names of those that are set. */
+const environment = Config.all({
   setVariables: namesOfSetVariables,
   own: variables(server),
   openai: variables(["baseUrl", "apiKey"], "OPENAI"),
@@ -48,25 +61,38 @@ export const environment = Config.all({
   numbers: variables(numbers)
 })
 
+/** The settings of all variables, and the errors of variables that are not settings. */
+export const settings = Config.map(environment, ({ numbers, openai, own, setVariables, texts }) => {
+  const { provider = "" } = own
+  const preset = Option.getOrUndefined(Rec.get(presets, provider))
+  const baseUrl = own.baseUrl ?? preset?.baseUrl ?? openai.baseUrl
+  const isOpenai = baseUrl !== undefined &&
+    (baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com")
+  const apiKey = own.apiKey ?? (isOpenai ? openai.apiKey : undefined)
+  return {
+    errors: [
+      ...misspelled(setVariables),
+      ...(provider === "" || preset !== undefined ? [] : [unknownPreset(provider)])
+    ],
+    input: defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl })
+  }
+})
+
 /**
- * The error for misspelled variables. A variable is misspelled if its name is unknown, a known name is similar, and the
- * variable with the known name is not set. Other unknown variables may belong to other programs.
+ * Finds misspelled variables. A variable is misspelled if its name is unknown, a known name is similar, and the variable
+ * with the known name is not set. Other unknown variables may belong to other programs.
  */
-export const misspelled = (setVariables: ReadonlyArray<string>): ConfigError.ConfigError | undefined => {
+const misspelled = (setVariables: ReadonlyArray<string>): ReadonlyArray<ConfigError.ConfigError> => {
   const known = [...server, ...texts, ...numbers].map((field) => nameOf(field))
-  return setVariables.flatMap((name): ReadonlyArray<ConfigError.ConfigError> => {
+  return setVariables.flatMap((name) => {
     const suggestion = known.includes(name) ? undefined : nearest(name, known)
     return suggestion === undefined || setVariables.includes(suggestion)
       ? []
       : [ConfigError.InvalidData([name], unknownSetting(name, known))]
-  }).reduce<ConfigError.ConfigError | undefined>(
-    (left, right) => left === undefined ? right : ConfigError.And(left, right),
-    undefined
-  )
+  })
 }
 
-/** The error for an unknown preset. */
-export const unknownPreset = (name: string): ConfigError.ConfigError => {
+const unknownPreset = (name: string): ConfigError.ConfigError => {
   const known = Object.keys(presets)
   const suggestion = nearest(name, known)
   const rule = suggestion === undefined ? `Expected one of ${known.join(", ")}` : `Did you mean ${suggestion}?`
@@ -74,9 +100,34 @@ export const unknownPreset = (name: string): ConfigError.ConfigError => {
 }
 
 /**
+ * Combines the errors of variables with the issues of their settings. Missing settings are left out if there are errors,
+ * because a misspelled variable can be the missing one.
+ */
+export const toConfigError = (
+  input: Readonly<Record<string, unknown>>,
+  errors: ReadonlyArray<ConfigError.ConfigError>,
+  issues: ReadonlyArray<Issue>
+): ConfigError.ConfigError => {
+  const [missing, invalid] = Arr.partition(issues, ({ path: [field = ""] }) => input[String(field)] !== undefined)
+  const found = [
+    ...errors,
+    ...invalid.map((issue) => ConfigError.InvalidData(pathOf(issue), issue.message)),
+    ...(errors.length > 0 ? [] : missing.map((issue) => ConfigError.MissingData(pathOf(issue), missingMessage(issue))))
+  ]
+  return found.reduce((left, right) => ConfigError.And(left, right))
+}
+
+const pathOf = ({ path: [field = "config"] }: Issue): Array<string> => [nameOf(String(field))]
+
+const missingMessage = ({ message, path: [field] }: Issue): string =>
+  field === "baseUrl"
+    ? "Set LLM_BASE_URL to the address of a server, such as http://localhost:11434/v1, or LLM_PROVIDER to a preset, such as ollama"
+    : message
+
+/**
  * Converts the text of a variable. "null" and "none" become `null`, which omits the setting. Other text stays unchanged.
  */
-export const toNumber = (text: string | undefined): number | string | null | undefined => {
+const toNumber = (text: string | undefined): number | string | null | undefined => {
   if (text === "null" || text === "none") return null
   const number = Number(text)
   return Number.isNaN(number) ? text : number
