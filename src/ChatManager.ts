@@ -353,7 +353,8 @@ export const layer = (
   )
 
 /**
- * A manager with the settings of the environment for its conversations. `LLMConfig.config` lists the variables.
+ * A manager whose conversations have the settings of the environment, except those in `config`. `LLMConfig.config` lists the
+ * variables.
  *
  * @example
  * import { ConfigProvider, Effect, Layer } from "effect"
@@ -370,7 +371,7 @@ export const layer = (
  * // In a program, these are variables of the environment.
  * const variables = new Map([["LLM_PROVIDER", "ollama"], ["LLM_MODEL", "qwen3"]])
  *
- * const Manager = ChatManager.layerConfig({ timeout: "30 minutes" }).pipe(
+ * const Manager = ChatManager.layerConfig({ config: { turnPolicy: "replace" }, timeout: "30 minutes" }).pipe(
  *   Layer.provide(ScriptedHttpClient.layer([])),
  *   Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(variables)))
  * )
@@ -381,9 +382,14 @@ export const layer = (
  * @category layers
  */
 export const layerConfig = (
-  options?: Omit<Options, "config">
+  { config = {}, ...options }: Omit<Options, "config"> & { readonly config?: LLMConfig.Overrides | undefined } = {}
 ): Layer.Layer<
   ChatManager | LocalSessions.LocalSessions,
   ConfigError.ConfigError | ParseResult.ParseError,
   HttpClient.HttpClient
-> => Layer.unwrapEffect(Effect.map(LLMConfig.config, (config) => layer({ ...options, config })))
+> =>
+  LLMConfig.config.pipe(
+    Effect.flatMap((environment) => LLMConfig.override(environment, config)),
+    Effect.map((config) => layer({ ...options, config })),
+    Layer.unwrapEffect
+  )

@@ -1,3 +1,5 @@
+import { FileSystem } from "@effect/platform"
+import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import {
   Chunk,
@@ -530,8 +532,27 @@ describe("the eviction", () => {
     }).pipe(withScript([])))
 })
 
+describe("docs/methods.md", () => {
+  it.scoped("lists every member of a conversation and of a manager", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const page = yield* fs.readFileString("docs/methods.md")
+      const manager = yield* ChatManager.make({ config })
+      const chat = yield* manager.getChat("ada")
+      const membersIn = (section: string) =>
+        (page.split(`## ${section}`)[1]?.split("\n## ")[0] ?? "")
+          .split("The options of a manager")[0]
+          ?.split("\n")
+          .filter((line) => line.startsWith("| `"))
+          .flatMap((line) => Array.from((line.split(" |")[0] ?? "").matchAll(/`(\w+)/g), ([, name]) => name))
+
+      assert.sameMembers(membersIn("A conversation") ?? [], Object.keys(chat))
+      assert.sameMembers(membersIn("A manager") ?? [], Object.keys(manager))
+    }).pipe(withScript([]), Effect.provide(NodeFileSystem.layer)))
+})
+
 describe("ChatManager.layerConfig", () => {
-  const fromVariables = (variables: Record<string, string>, more?: Omit<ChatManager.Options, "config">) =>
+  const fromVariables = (variables: Record<string, string>, more?: Parameters<typeof ChatManager.layerConfig>[0]) =>
     Layer.provide(
       ChatManager.layerConfig(more),
       Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(variables))))
@@ -548,6 +569,27 @@ describe("ChatManager.layerConfig", () => {
       assert.strictEqual(yield* sessions.size, 1)
     }).pipe(
       Effect.provide(fromVariables({ LLM_BASE_URL: "http://test/v1", LLM_TEMPERATURE: "0.25" }, { capacity: 1 })),
+      withScript([])
+    ))
+
+  it.effect("replaces the settings of the environment by those of the program, and checks both", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.ChatManager
+      const { config } = yield* manager.getChat("ada")
+      assert.strictEqual(config.turnPolicy, "replace")
+      assert.strictEqual(config.temperature, 0.5)
+      assert.strictEqual(config.topP, 0.25)
+
+      const failed = Layer.launch(fromVariables({ LLM_BASE_URL: "http://test/v1" }, { config: { topP: 7 } }))
+      assert.strictEqual(
+        yield* Effect.map(Effect.flip(failed), String),
+        "topP: Expected a number between 0 and 1, or null, actual 7"
+      )
+    }).pipe(
+      Effect.provide(fromVariables(
+        { LLM_BASE_URL: "http://test/v1", LLM_TEMPERATURE: "0.25", LLM_TOP_P: "0.25" },
+        { config: { temperature: 0.5, turnPolicy: "replace" } }
+      )),
       withScript([])
     ))
 

@@ -66,9 +66,11 @@ export const wrongConversation = (conversationId: string): HistoryStoreError =>
 
 export const conflict = (conversationId: string, expectedVersion: number, actualVersion: number): ConflictError =>
   new ConflictError({
-    message: `The conversation ${
-      quote(conversationId)
-    } was changed by another writer: the write expected version ${expectedVersion}, but version ${actualVersion} is stored`,
+    message: expectedVersion === 0
+      ? `The conversation ${quote(conversationId)} already exists`
+      : `The conversation ${
+        quote(conversationId)
+      } was changed by another writer: the write expected version ${expectedVersion}, but version ${actualVersion} is stored`,
     conversationId,
     expectedVersion,
     actualVersion
