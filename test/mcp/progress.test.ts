@@ -95,23 +95,40 @@ describe("The progress of a call", () => {
       yield* settle
       assert.deepStrictEqual(fake.cancelled, ["The call was stopped"])
     }))
+})
 
-  it.scopedLive("is not required for maxTotalTimeout", () =>
+describe("A call without progress", () => {
+  it.scopedLive("is cancelled after maxTotalTimeout, even before its timeout", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("work")], { timeout: "10 seconds", maxTotalTimeout: "100 millis" })
       fake.answer = () => new Promise(() => {})
 
       assert.include(textOf(yield* resultOf(toolSet, "work")), "did not answer in time")
+      yield* settle
+      assert.deepStrictEqual(fake.cancelled, ["The call was stopped"])
     }))
 
-  it.scopedLive("is not required if the timeouts are infinite", () =>
+  it.scopedLive("is not limited by infinite timeouts", () =>
     Effect.gen(function*() {
-      const { toolSet } = yield* working(1, 50, {
+      const { fake, toolSet } = yield* make([tool("work")], {
         timeout: Duration.infinity,
         maxTotalTimeout: Duration.infinity,
         listTimeout: Duration.infinity
       })
+      fake.answer = () => wait(50).then(() => done)
 
       assert.strictEqual(textOf(yield* resultOf(toolSet, "work")), "done")
+      assert.deepStrictEqual(fake.cancelled, [])
+    }))
+
+  it.scopedLive("completes, and onProgress receives nothing", () =>
+    Effect.gen(function*() {
+      const received: Array<McpToolSet.Progress> = []
+      const { toolSet } = yield* make([tool("work")], {
+        onProgress: (progress) => Effect.sync(() => void received.push(progress))
+      })
+
+      assert.strictEqual(textOf(yield* resultOf(toolSet, "work")), "work is done")
+      assert.deepStrictEqual(received, [])
     }))
 })
