@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Duration, Effect, Fiber, Logger, LogLevel, Stream } from "effect"
+import { Chunk, Duration, Effect, Fiber, Logger, Stream } from "effect"
 import { LLMChat } from "effect-chat"
 import type { McpToolSet } from "effect-chat/mcp"
 import { ScriptedHttpClient } from "effect-chat/testing"
@@ -51,6 +51,8 @@ describe("The progress of a call", () => {
   it.scopedLive("is received after a defect of onProgress, which is logged and does not fail the call", () =>
     Effect.gen(function*() {
       const received: Array<number> = []
+      const logged: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => logged.push(`${logLevel.label} ${String(message)}`))
       const { toolSet } = yield* working(2, 0, {
         onProgress: ({ progress }) => {
           received.push(progress)
@@ -58,9 +60,17 @@ describe("The progress of a call", () => {
         }
       })
 
-      assert.strictEqual(textOf(yield* resultOf(toolSet, "work")), "done")
+      const text = textOf(
+        yield* Effect.provide(resultOf(toolSet, "work"), Logger.replace(Logger.defaultLogger, logger))
+      )
+
+      assert.strictEqual(text, "done")
       assert.deepStrictEqual(received, [1, 2])
-    }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+      assert.deepStrictEqual(
+        logged,
+        Array.from({ length: 2 }, () => "WARN onProgress of an MCP tool set failed,Error: broken")
+      )
+    }))
 
   it.scopedLive("ends when the turn is stopped, even during onProgress", () =>
     Effect.gen(function*() {
