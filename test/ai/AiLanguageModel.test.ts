@@ -335,6 +335,7 @@ describe("an error", () => {
   it.effect("never contains the key", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "?" }))
+      assert.include(error.message, "bad key <redacted>")
       assert.notInclude(Cause.pretty(Cause.fail(error)) + JSON.stringify(error), "sk-secret-0123456789")
     }).pipe(withModel(
       failing(ScriptedHttpClient.json({ error: { message: "bad key sk-secret-0123456789" } }, { status: 401 })),
