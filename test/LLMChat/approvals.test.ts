@@ -506,7 +506,14 @@ describe("open calls are settled", () => {
       const toolSet = yield* setOf(pay(), echo())
       yield* chat.chat("Go", { toolSet })
       yield* chat.chat("Never mind", { toolSet })
-      assert.isTrue(isPaired(yield* chat.history))
+      const history = yield* chat.history
+      assert.isTrue(isPaired(history))
+      assert.deepStrictEqual(outcomes(history), ["superseded", "success"])
+      assert.deepStrictEqual(sent((yield* requests)[2]).slice(-3), [
+        "user: Never mind",
+        "assistant: null",
+        "tool: echo "
+      ])
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), calls({ name: "echo" }), says("fine")])))
 
   it.effect("with events before Finish, but not if the new turn fails (B9)", () =>
