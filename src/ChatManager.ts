@@ -75,9 +75,9 @@ export interface Options {
    */
   readonly grace?: Duration.DurationInput | undefined
   /**
-   * How long a read or a write of the `HistoryStore` may take before it fails with `HistoryStoreError`. A turn that is
-   * interrupted or stopped does not wait for its write, which continues. The conversation's next turn waits for it, and so
-   * does the end of the manager's scope. Default 10 seconds.
+   * How long a read or a write of the `HistoryStore` may take before it fails with `HistoryStoreError`. An interruption and
+   * `stop` do not wait for the write of their turn, which continues. The end of a stopped turn waits for it, and so do the
+   * conversation's next turn and the end of the manager's scope. Default 10 seconds.
    */
   readonly storeTimeout?: Duration.DurationInput | undefined
   /** Limits of the calls of all conversations together. Calls that wait are served fairly by conversation. Default none. */

@@ -374,6 +374,11 @@ describe("tool calls in a document", () => {
           callDelta({ name: "f", args: "{}" })
         ]
       }))),
-      (received) => assert.lengthOf(answer(received).toolCalls, 3)
+      (received) =>
+        assert.deepStrictEqual(answer(received).toolCalls.map((call) => [call.name, call.arguments]), [
+          ["f", ""],
+          ["f", "{}"],
+          ["f", "{}"]
+        ])
     ))
 })

@@ -17,6 +17,10 @@ const make = (more?: Partial<LLMConfig.Options>) =>
 
 const tagsOf = (events: Iterable<Turn.NumberedEvent>) => Array.from(events, ({ event }) => event._tag)
 
+/** The text of numbered events. */
+const textOf = (events: Iterable<Turn.NumberedEvent>): string =>
+  Array.from(events, ({ event }) => event._tag === "TextDelta" ? event.text : "").join("")
+
 describe("start", () => {
   it.scoped("joins the running turn with its id, even if the policy is reject", () =>
     Effect.gen(function*() {
@@ -40,7 +44,10 @@ describe("start", () => {
       const error = yield* Effect.flip(chat.start(Turn.regenerate("m2"), { turnId: "again" }))
 
       assert.strictEqual(error._tag, "InvalidRequestError")
+      assert.include(error.message, "\"again\"")
       yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* transcript(chat), ["user: a", "assistant: re a"])
+      assert.lengthOf(yield* requests, 3)
     }).pipe(slowly))
 
   it.scoped("starts a turn that can be attached to after its conversation is removed, while it waits and while it runs", () =>
@@ -76,6 +83,8 @@ describe("attach", () => {
 
       const last = Option.getOrThrow(Chunk.last(events)).event
       assert.strictEqual(last._tag === "Finish" ? last.reason : "", "interrupted")
+      assert.strictEqual(textOf(events), "re ")
+      assert.strictEqual(last._tag === "Finish" ? last.response.text : "", "re ")
     }).pipe(slowly))
 
   it.scoped("fails for a turn that was not stored", () =>
@@ -96,7 +105,9 @@ describe("attach", () => {
       yield* Effect.flip(one.chat("a", { turnId: "m1" }))
       yield* other.chat("a", { turnId: "m1" })
 
-      assert.deepStrictEqual(tagsOf(yield* Stream.runCollect(one.attach("m1"))), ["Begin", "TextDelta", "Finish"])
+      const events = yield* Stream.runCollect(one.attach("m1"))
+      assert.deepStrictEqual(tagsOf(events), ["Begin", "TextDelta", "Finish"])
+      assert.strictEqual(textOf(events), "yes")
     }).pipe(scripted([ScriptedHttpClient.text("no", { status: 500 }), answer("yes")])))
 
   it.scoped("starts at the first event for NaN and negative numbers, and rounds fractions down", () =>

@@ -33,6 +33,7 @@ describe("Closing the scope of a manager", () => {
       const finish = yield* closing("none")
 
       assert.strictEqual(finish?.reason, "interrupted")
+      assert.strictEqual(finish?.response.text, "one ")
     }).pipe(Effect.provide(slow)))
 
   it.effect("lets running turns complete within the grace", () =>

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Layer, Option, Ref, Scope, TestClock } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Option, Ref, Scope, Stream, TestClock } from "effect"
 import { ChatManager, HistoryStore, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { requests, transcript } from "../support/chats.ts"
+import { held, nothing, requests, transcript } from "../support/chats.ts"
 
 const config = LLMConfig.make({ baseUrl: "http://server/v1", systemPrompt: "" })
 
@@ -12,7 +12,9 @@ const TestLayer = Layer.merge(
 )
 
 /** A manager with a store that waits for `delay` before its operations. */
-const slow = (options: { readonly storeTimeout?: Duration.DurationInput; readonly uninterruptible?: boolean } = {}) =>
+const slow = (
+  options: { readonly storeTimeout?: Duration.DurationInput | undefined; readonly uninterruptible?: boolean } = {}
+) =>
   Effect.gen(function*() {
     const store = yield* HistoryStore.HistoryStore
     const delay = yield* Ref.make<Duration.DurationInput>(0)
@@ -90,21 +92,33 @@ describe("A slow store", () => {
       ])
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("does not delay stop", () =>
+  it.scoped("does not delay stop, which ends the request at once, and delays the end of the stopped turn", () =>
     Effect.gen(function*() {
-      const { delay, manager } = yield* slow()
+      const { delay, manager, store } = yield* slow()
       const chat = yield* manager.getChat("ada")
       yield* chat.history
       yield* Ref.set(delay, "8 seconds")
-      yield* Effect.fork(chat.chat("one"))
+      const turn = yield* Effect.fork(Stream.runLast(chat.chatEvents("one")))
       yield* TestClock.adjust("1 second")
+      const before = yield* held
 
       const stop = yield* Effect.fork(chat.stop)
       yield* TestClock.adjust(0)
 
       assert.isTrue(Option.isSome(yield* Fiber.poll(stop)))
-      yield* TestClock.adjust("8 seconds")
-    }).pipe(Effect.provide(TestLayer)))
+      assert.deepStrictEqual([before, yield* held], [{ ...nothing, open: 1 }, nothing])
+      yield* TestClock.adjust("7 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(turn)))
+      assert.isTrue(Option.isNone(yield* store.load("ada")))
+      yield* TestClock.adjust("1 second")
+      const finish = Option.getOrThrow(yield* Fiber.join(turn))
+      assert.strictEqual(finish._tag === "Finish" ? finish.reason : "", "interrupted")
+      assert.lengthOf(Option.getOrThrow(yield* store.load("ada")).messages, 2)
+      assert.deepStrictEqual(yield* transcript(chat), ["user: one", "assistant: Hello [interrupted]"])
+    }).pipe(Effect.provide(Layer.merge(
+      HistoryStore.layerMemory,
+      ScriptedHttpClient.layer([ScriptedHttpClient.tokens(["Hello"], { ending: ScriptedHttpClient.never })])
+    ))))
 
   it.scoped("does not fail later reads after a read was interrupted", () =>
     Effect.gen(function*() {
@@ -216,27 +230,36 @@ describe("A store that does not answer", () => {
       yield* Fiber.interrupt(turn)
 
       const close = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* TestClock.adjust("8 seconds")
+      yield* TestClock.adjust("8999 millis")
       assert.isTrue(Option.isNone(yield* Fiber.poll(close)))
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1 millis")
 
       assert.isTrue(Option.isSome(yield* Fiber.poll(close)))
     }).pipe(Effect.provide(TestLayer)))
 
-  it.scoped("fails other operations of a chat and of the manager with HistoryStoreError", () =>
-    Effect.gen(function*() {
-      const { delay, manager } = yield* slow({ storeTimeout: "2 seconds" })
-      const chat = yield* manager.getChat("ada")
-      yield* chat.chat("one")
-      yield* Ref.set(delay, Duration.infinity)
+  for (
+    const [storeTimeout, limit, seconds] of [
+      ["of ten seconds by default", undefined, 10],
+      ["of storeTimeout", "2 seconds", 2]
+    ] as const
+  ) {
+    it.scoped(`fails other operations of a chat and of the manager after the limit ${storeTimeout}`, () =>
+      Effect.gen(function*() {
+        const { delay, manager } = yield* slow({ storeTimeout: limit })
+        const chat = yield* manager.getChat("ada")
+        yield* chat.chat("one")
+        yield* Ref.set(delay, Duration.infinity)
 
-      for (const operation of [chat.clearHistory, chat.rewind(), manager.removeChat("ada")]) {
-        const failed = yield* Effect.fork(Effect.flip(operation))
-        yield* TestClock.adjust("20 seconds")
+        for (const operation of [chat.clearHistory, chat.rewind(), manager.removeChat("ada")]) {
+          const failed = yield* Effect.fork(Effect.flip(operation))
+          yield* TestClock.adjust(Duration.seconds(seconds - 0.001))
+          assert.isTrue(Option.isNone(yield* Fiber.poll(failed)))
+          yield* TestClock.adjust("1 millis")
 
-        assert.strictEqual((yield* Fiber.join(failed))._tag, "HistoryStoreError")
-      }
-    }).pipe(Effect.provide(TestLayer)))
+          assert.strictEqual((yield* Fiber.join(failed))._tag, "HistoryStoreError")
+        }
+      }).pipe(Effect.provide(TestLayer)))
+  }
 
   it.effect("cannot have a storeTimeout that is not a number", () =>
     Effect.gen(function*() {

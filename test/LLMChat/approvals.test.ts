@@ -16,7 +16,7 @@ import {
 } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { lines, options, requests, sent, withScript } from "../support/chats.ts"
-import { calls, echo, eventsOf, isPaired, makeChat, pay, respond, says, setOf, tags } from "../support/tools.ts"
+import { calls, echo, eventsOf, isPaired, makeChat, member, pay, respond, says, setOf, tags } from "../support/tools.ts"
 
 const forms = ["complete", "streamed"] as const
 
@@ -415,10 +415,48 @@ describe("a turn with open calls", () => {
       const done = yield* chat.chat(Turn.respond([{ callId: open?.callId ?? "", approved: false }]), { toolSet })
       assert.strictEqual(done.text, "done")
       assert.deepStrictEqual(done.steps?.map(({ toolCalls }) => toolCalls[0]?.outcome), ["denied", "denied", undefined])
+      assert.include(done.steps?.[1]?.toolCalls[0]?.result, "an equal call was denied in this turn")
+      assert.deepStrictEqual([paid, yield* chat.openCalls], [[], []])
+    }).pipe(withScript([
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      calls({ name: "pay", arguments: "{ \"amount\": 1 }" }),
+      says("done")
+    ])))
+
+  it.effect("ends the steps at the third equal call in a row, even if each continuation ran one of them", () =>
+    Effect.gen(function*() {
+      const chat = yield* makeChat()
+      const paid: Array<string> = []
+      const toolSet = yield* setOf(pay(paid))
+      const approve = Effect.flatMap(
+        chat.openCalls,
+        (open) => chat.chat(Turn.respond(open.map(({ callId }) => ({ callId, approved: true }))), { toolSet })
+      )
+      yield* chat.chat("Go", { toolSet })
+
+      const second = yield* approve
+      const done = yield* approve
+
+      assert.strictEqual(second.stepLimit, undefined)
+      assert.deepStrictEqual([done.text, done.stepLimit], ["I am stuck", "repeatedCall"])
+      assert.deepStrictEqual(done.steps?.map(({ toolCalls }) => toolCalls[0]?.outcome), [
+        "success",
+        "success",
+        "repeated",
+        undefined
+      ])
+      assert.lengthOf(paid, 2)
+      assert.deepStrictEqual((yield* requests).map((request) => member(request, "tool_choice")), [
+        undefined,
+        undefined,
+        undefined,
+        "none"
+      ])
     }).pipe(withScript([
       calls({ name: "pay", arguments: { amount: 1 } }),
       calls({ name: "pay", arguments: { amount: 1 } }),
-      says("done")
+      calls({ name: "pay", arguments: { amount: 1 } }),
+      says("I am stuck")
     ])))
 })
 
@@ -468,7 +506,14 @@ describe("open calls are settled", () => {
       const toolSet = yield* setOf(pay(), echo())
       yield* chat.chat("Go", { toolSet })
       yield* chat.chat("Never mind", { toolSet })
-      assert.isTrue(isPaired(yield* chat.history))
+      const history = yield* chat.history
+      assert.isTrue(isPaired(history))
+      assert.deepStrictEqual(outcomes(history), ["superseded", "success"])
+      assert.deepStrictEqual(sent((yield* requests)[2]).slice(-3), [
+        "user: Never mind",
+        "assistant: null",
+        "tool: echo "
+      ])
     }).pipe(withScript([calls({ name: "pay", arguments: { amount: 1 } }), calls({ name: "echo" }), says("fine")])))
 
   it.effect("with events before Finish, but not if the new turn fails (B9)", () =>

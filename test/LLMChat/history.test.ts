@@ -186,6 +186,7 @@ describe("a blank prompt", () => {
       const chat = yield* LLMChat.make(options())
       yield* chat.chat(ChatMessage.toolResult("c", ""))
       assert.lengthOf(yield* requests, 1)
+      assert.deepStrictEqual((yield* chat.history).map(({ role }) => role), ["system", "tool", "assistant"])
     }).pipe(withScript(echo())))
 })
 

@@ -2,12 +2,12 @@
  * Properties of a conversation under any interleaving of turns, stops, interruptions and failures.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, FastCheck, type Fiber, FiberId, Stream } from "effect"
-import { type ChatError, type ChatResponse, LLMChat, LLMConfig } from "effect-chat"
+import { Cause, Effect, Exit, FastCheck, type Fiber, FiberId, Option, Stream } from "effect"
+import { type ChatError, type ChatMessage, type ChatResponse, LLMChat, LLMConfig } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
-import { answer, held, lines, nothing, options, sent, streams, withScript } from "../support/chats.ts"
+import { answer, held, nothing, options, sent, streams, withScript } from "../support/chats.ts"
 import { runs } from "../support/runs.ts"
-import { makeStage } from "../support/stage.ts"
+import { ended, makeStage } from "../support/stage.ts"
 
 const { delay, delayed, json, never, reset, sse, tokens } = ScriptedHttpClient
 
@@ -78,16 +78,35 @@ const begin = (chat: LLMChat.Service, act: Act, prompt: string): Effect.Effect<R
   return Effect.as(Stream.runDrain(Stream.take(chat.chatStream(prompt), 2)), undefined)
 }
 
-/** Runs the acts. Returns the history and the exit of each turn. */
+/** A turn that has ended. */
+interface Turn {
+  readonly act: Act
+  /** The index of the act, which is the prompt. */
+  readonly prompt: number
+  readonly exit: Exit.Exit<Returned, ChatError.ChatError>
+  readonly isInterrupted: boolean
+}
+
+/** Runs the acts. Returns the history and the turns. */
 const play = (config: LLMConfig.LLMConfig, all: ReadonlyArray<Act>) =>
   Effect.gen(function*() {
     const stage = yield* makeStage
     const chat = yield* LLMChat.make(config)
-    const turns: Array<Fiber.RuntimeFiber<Returned, ChatError.ChatError>> = []
-    all.forEach((act, n) => {
+    const turns: Array<
+      Omit<Turn, "exit" | "isInterrupted"> & {
+        readonly fiber: Fiber.RuntimeFiber<Returned, ChatError.ChatError>
+        isInterrupted: boolean
+      }
+    > = []
+    all.forEach((act, prompt) => {
+      const target = turns[act.which % turns.length]
       if (act.what === "stop") stage.fork(chat.stop)
-      else if (act.what === "interrupt") turns[act.which % turns.length]?.unsafeInterruptAsFork(FiberId.none)
-      else turns.push(stage.fork(begin(chat, act, `${n}`)))
+      else if (act.what !== "interrupt") {
+        turns.push({ act, prompt, fiber: stage.fork(begin(chat, act, `${prompt}`)), isInterrupted: false })
+      } else if (target !== undefined) {
+        target.isInterrupted = true
+        target.fiber.unsafeInterruptAsFork(FiberId.none)
+      }
       stage.pass(`${act.wait} seconds`)
     })
     stage.pass("1 hour")
@@ -96,7 +115,7 @@ const play = (config: LLMConfig.LLMConfig, all: ReadonlyArray<Act>) =>
     const history = reading.unsafePoll()
     return {
       history: history !== null && Exit.isSuccess(history) ? history.value : assert.fail("the history hangs"),
-      exits: turns.map((turn) => turn.unsafePoll() ?? assert.fail("a turn hangs")),
+      turns: turns.map(({ fiber, ...turn }): Turn => ({ ...turn, exit: ended(fiber, `turn ${turn.prompt}`) })),
       held: yield* held
     }
   })
@@ -112,23 +131,25 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
   for (const turnPolicy of ["queue", "reject", "replace"] as const) {
     for (const onInterrupt of ["keep", "rollback"] as const) {
       it.effect.prop(
-        `leaves a history of complete turns only (${turnPolicy}, ${onInterrupt})`,
+        `leaves a history of complete turns with the answers that they returned (${turnPolicy}, ${onInterrupt})`,
         [acts],
         ([all]) =>
           Effect.gen(function*() {
             const config = LLMConfig.make(options({ turnPolicy, onInterrupt, idleTimeout: "30 seconds" }))
 
-            const { exits, held, history } = yield* play(config, all)
+            const { held, history, turns } = yield* play(config, all)
 
             const [system, ...messages] = history
             assert.strictEqual(system?.role, "system")
             assert.deepStrictEqual(held, nothing)
             assert.strictEqual(messages.length % 2, 0)
             const asked: Array<number> = []
+            const answers = new Map<number, ChatMessage.AssistantMessage>()
             messages.forEach((message, index) => {
               assert.strictEqual(message.role, index % 2 === 0 ? "user" : "assistant")
               if (message.role === "user") asked.push(Number(message.content))
               if (message.role !== "assistant") return
+              answers.set(asked.at(-1) ?? -1, message)
               const isBlank = all[asked.at(-1) ?? -1]?.ending === "blank"
               const whole = isBlank ? "" : words(`${asked.at(-1)}`).join("")
               const isCut = message.finishReason === "interrupted"
@@ -138,7 +159,11 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
             })
             assert.strictEqual(new Set(asked).size, asked.length)
             if (turnPolicy === "queue") assert.deepStrictEqual(asked, [...asked].sort((a, b) => a - b))
-            assertReturned(exits, lines(history))
+            const canBeStopped = turnPolicy === "replace" || all.some(({ what }) => what === "stop")
+            for (const turn of turns) {
+              if (Exit.isFailure(turn.exit)) assertFailed(turn, turn.exit.cause, asked, { onInterrupt, turnPolicy })
+              else assertReturned(turn, turn.exit.value, answers, { canBeStopped, onInterrupt })
+            }
           }).pipe(withScript(script(all))),
         { timeout: 60_000, fastCheck: { numRuns: runs(8, 20) } }
       )
@@ -146,16 +171,42 @@ describe("any interleaving of turns, interruptions, stops and failures", () => {
   }
 })
 
-/** Asserts that the history contains every complete answer that a turn returned. */
-const assertReturned = (
-  exits: ReadonlyArray<Exit.Exit<Returned, ChatError.ChatError>>,
-  history: ReadonlyArray<string>
+/** The errors of the turns whose answers end so. The other answers never fail a turn. */
+const errorOf: Readonly<Partial<Record<Act["ending"], ChatError.ChatError["_tag"]>>> = {
+  refused: "InvalidRequestError",
+  reset: "TransportError",
+  truncated: "TruncatedError",
+  silent: "TimeoutError"
+}
+
+/** Asserts that a failed turn was interrupted, rejected, or failed as its answer did, which leaves it out of the history. */
+const assertFailed = (
+  { act, isInterrupted, prompt }: Turn,
+  cause: Cause.Cause<ChatError.ChatError>,
+  asked: ReadonlyArray<number>,
+  { onInterrupt, turnPolicy }: Pick<LLMConfig.LLMConfig, "onInterrupt" | "turnPolicy">
 ) => {
-  for (const exit of exits) {
-    if (Exit.isFailure(exit) || exit.value === undefined || exit.value.text.trim() === "") continue
-    const { finishReason, text } = exit.value
-    const mark = finishReason === "interrupted" ? " [interrupted]" : ""
-    assert.include(["stop", "interrupted"], finishReason)
-    if (finishReason === "stop") assert.include(history, `assistant: ${text}${mark}`)
-  }
+  const failure = Cause.failureOption(cause)
+  assert.isTrue(Option.isSome(failure) || Cause.isInterruptedOnly(cause), Cause.pretty(cause))
+  if (Option.isNone(failure)) assert.isTrue(isInterrupted, "a turn that nobody interrupted is interrupted")
+  else assert.include([errorOf[act.ending], turnPolicy === "reject" ? "BusyError" : ""], failure.value._tag)
+  if (Option.isSome(failure) || onInterrupt === "rollback") assert.notInclude(asked, prompt)
+}
+
+/** Asserts that the history contains exactly the answer that a turn returned. */
+const assertReturned = (
+  { act, prompt }: Turn,
+  response: Returned,
+  answers: ReadonlyMap<number, ChatMessage.AssistantMessage>,
+  { canBeStopped, onInterrupt }: Pick<LLMConfig.LLMConfig, "onInterrupt"> & { readonly canBeStopped: boolean }
+) => {
+  if (act.what === "leave") return assert.strictEqual(response, undefined)
+  const reason = response?.finishReason
+  const answer = answers.get(prompt)
+  assert.include(["stop", "tool-calls", canBeStopped ? "interrupted" : "stop"], reason)
+  if (reason === "tool-calls") assert.strictEqual(act.ending, "tools")
+  if (reason === "interrupted" && onInterrupt === "rollback") return assert.strictEqual(answer, undefined)
+  // The history keeps a blank text as an empty one.
+  const text = response?.text.trim() === "" ? "" : response?.text
+  assert.deepStrictEqual([answer?.content, answer?.finishReason], [text, reason])
 }

@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, FastCheck, type Fiber, FiberId, Layer, Option, Schema, Stream } from "effect"
-import { ChatManager, HistoryStore, type LLMChat, LLMConfig, Tool, ToolSet, Turn } from "effect-chat"
+import { ChatManager, type ChatMessage, HistoryStore, type LLMChat, LLMConfig, Tool, ToolSet, Turn } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { options, withScript } from "../support/chats.ts"
 import { runs } from "../support/runs.ts"
@@ -108,6 +108,22 @@ const toolsOf = (ran: Map<string, number>) => {
   ])
 }
 
+/** The results of a turn, with the library's own ids of their calls. */
+const outcomesOf = (turnId: string, messages: ReadonlyArray<ChatMessage.ChatMessage>) => {
+  const steps = messages.flatMap((message) =>
+    message.role === "assistant" && message.toolCalls !== undefined ? [message.toolCalls] : []
+  )
+  const callIds = new Map(
+    steps.flatMap((calls, step) => calls.map(({ id }, index) => [`${step} ${id}`, `${turnId}_${step}_${index}`]))
+  )
+  let step = -1
+  return messages.flatMap((message) => {
+    if (message.role === "assistant" && message.toolCalls !== undefined) step++
+    if (message.role !== "tool") return []
+    return [{ callId: callIds.get(`${step} ${message.toolCallId}`) ?? "", outcome: message.outcome ?? "success" }]
+  })
+}
+
 const Shared = Layer.effect(
   HistoryStore.HistoryStore,
   Effect.map(HistoryStore.HistoryStore, (store) => ({ ...store, isShared: true }))
@@ -148,7 +164,7 @@ describe("any interleaving of turns, handler failures, approvals, stops, interru
   for (const onInterrupt of ["keep", "rollback"] as const) {
     for (const onFailure of ["keep", "rollback"] as const) {
       it.effect.prop(
-        `stores complete turns, runs each call at most once, and sends valid requests (${onInterrupt}, ${onFailure})`,
+        `stores complete turns with the outcomes of their calls, runs each call at most once, and sends valid requests (${onInterrupt}, ${onFailure})`,
         [acts],
         ([all]) => {
           const refused: Array<unknown> = []
@@ -167,9 +183,14 @@ describe("any interleaving of turns, handler failures, approvals, stops, interru
             const exit = next.unsafePoll()
             assert.isTrue(exit !== null && Exit.isSuccess(exit), String(exit))
             const stored = Option.getOrThrow(yield* store.load("c"))
-            for (const [index, { start }] of stored.turns.entries()) {
+            for (const [index, { start, turnId }] of stored.turns.entries()) {
               const messages = stored.messages.slice(start, stored.turns[index + 1]?.start)
               assert.isTrue(isPaired(messages), JSON.stringify(messages))
+              for (const { callId, outcome } of outcomesOf(turnId, messages)) {
+                if (outcome === "unknown") continue
+                const isRun = outcome === "success" || outcome === "failure"
+                assert.strictEqual(ran.has(callId), isRun, `${callId} ${outcome}`)
+              }
             }
             assert.deepStrictEqual(refused, [])
           }).pipe(Effect.scoped, Effect.provide(Shared), withScript(script(all, refused)))

@@ -7,6 +7,7 @@ import {
   CallOptions,
   ChatCompletions,
   ChatEvent,
+  ChatManager,
   ChatMessage,
   Fallback,
   HistoryWindow,
@@ -86,19 +87,23 @@ describe("a turn with tools", () => {
         tokens(["done"], { usage: usage(18, 2) })
       ])))
 
-    it.effect(`passes the conversation, turn, step and call to each handler (${form})`, () =>
+    it.scoped(`passes the conversation, turn, step and call to each handler (${form})`, () =>
       Effect.gen(function*() {
-        const chat = yield* makeChat()
         const seen: Array<Tool.Context> = []
         const toolSet = yield* setOf(Tool.make({
           name: "f",
           parameters: {},
           handler: (_input, context) => Effect.sync(() => seen.push(context))
         }))
-        const { turnId } = yield* respond(chat, form, "Go", { toolSet })
-        assert.deepStrictEqual(seen.map(({ step }) => step), [0, 0, 1])
-        assert.strictEqual(new Set(seen.map(({ callId }) => callId)).size, 3)
-        assert.deepStrictEqual(new Set(seen.map((context) => context.turnId)), new Set([turnId]))
+        const conversation = "ada"
+        const manager = yield* ChatManager.make({ config: options({ wire: { toolHistory: "calls" } }) })
+        const chat = yield* manager.getChat(conversation)
+        const { turnId = "" } = yield* respond(chat, form, "Go", { toolSet })
+        assert.deepStrictEqual(seen, [
+          { conversation, turnId, step: 0, callId: `${turnId}_0_0` },
+          { conversation, turnId, step: 0, callId: `${turnId}_0_1` },
+          { conversation, turnId, step: 1, callId: `${turnId}_1_0` }
+        ])
       }).pipe(withScript([calls({ name: "f" }, { name: "f" }), calls({ name: "f" }), says("done")])))
   }
 
@@ -137,8 +142,27 @@ describe("a turn with tools", () => {
       const chat = yield* makeChat()
       const toolSet = yield* setOf(echo())
       const texts = yield* Stream.runCollect(chat.chatStream("Go", { toolSet }))
-      assert.deepStrictEqual(Array.from(texts), ["done"])
-    }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+      assert.deepStrictEqual(Array.from(texts), ["Let me ", "look.", "do", "ne"])
+      assert.deepStrictEqual(lines(yield* chat.history).slice(2), [
+        "assistant: Let me look.",
+        "tool: echo hi",
+        "assistant: done"
+      ])
+    }).pipe(withScript([
+      ScriptedHttpClient.sse([
+        { choices: [{ index: 0, delta: { content: "Let me " } }] },
+        { choices: [{ index: 0, delta: { content: "look." } }] },
+        {
+          choices: [{
+            index: 0,
+            delta: { tool_calls: [{ index: 0, id: "c", function: { name: "echo", arguments: "{\"text\":\"hi\"}" } }] },
+            finish_reason: "tool_calls"
+          }]
+        },
+        "[DONE]"
+      ]),
+      tokens(["do", "ne"])
+    ])))
 
   it.effect("sends the results in the order of the calls, each with the id of its call (A5)", () =>
     Effect.gen(function*() {
@@ -425,10 +449,10 @@ describe("the results of a turn's tools", () => {
       const { steps } = yield* chat.chat("Go", { toolSet })
       assert.deepStrictEqual(steps?.[0]?.toolCalls.map(({ outcome }) => outcome), ["success", "cutOff"])
       assert.lengthOf(runs, 1)
-      for (const message of yield* chat.history) {
-        if (message.role !== "assistant") continue
-        for (const call of message.toolCalls ?? []) assert.doesNotThrow(() => JSON.parse(call.arguments))
-      }
+      const stored = (yield* chat.history).flatMap((message) =>
+        message.role === "assistant" ? message.toolCalls ?? [] : []
+      )
+      assert.deepStrictEqual(stored.map((call): unknown => JSON.parse(call.arguments)), [{}, {}])
     }).pipe(withScript([
       toolCalls([{ name: "echo" }, { name: "echo", arguments: "{\"text\":\"rm -rf /tmp" }], { finishReason: "length" }),
       says("done")
@@ -497,7 +521,44 @@ describe("the results of a turn's tools", () => {
         ["failure", "The tool failed."],
         ["success", "echo "]
       ])
+      assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: The tool failed.", "tool: echo "])
     }).pipe(withScript([calls({ name: "bad" }, { name: "echo" }), says("done")])))
+
+  it.effect("report the failure of a handler as the tool's Schema encodes it, without its other members (A4)", () =>
+    Effect.gen(function*() {
+      class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { days: Schema.NumberFromString }) {}
+      const chat = yield* makeChat()
+      const failure = Object.assign(new NotFound({ days: 3 }), { path: "/etc/passwd" })
+      const plain = Schema.Struct({ city: Schema.String })
+      const toolSet = yield* setOf(
+        Tool.make({ name: "tagged", parameters: {}, failure: NotFound, handler: () => Effect.fail(failure) }),
+        Tool.make({
+          name: "plain",
+          parameters: {},
+          failure: plain,
+          handler: () => Effect.fail({ city: "Paris", path: "/etc/passwd" })
+        }),
+        Tool.make({
+          name: "wrong",
+          parameters: {},
+          failure: Schema.String.pipe(Schema.maxLength(3)),
+          handler: () => Effect.fail("/etc/passwd")
+        })
+      )
+
+      const { steps } = yield* chat.chat("Go", { toolSet })
+
+      const reported = [
+        "The tool failed with NotFound: {\"days\":\"3\",\"_tag\":\"NotFound\"}",
+        "The tool failed with {\"city\":\"Paris\"}",
+        "The tool failed."
+      ]
+      assert.deepStrictEqual(
+        steps?.[0]?.toolCalls.map(({ outcome, result }) => [outcome, result]),
+        reported.map((text) => ["failure", text])
+      )
+      assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), reported.map((text) => `tool: ${text}`))
+    }).pipe(withScript([calls({ name: "tagged" }, { name: "plain" }, { name: "wrong" }), says("done")])))
 })
 
 describe("the timeout of a tool", () => {
@@ -829,16 +890,31 @@ describe("a turn with tools and a turnId", () => {
 })
 
 describe("a custom ChatCompletions service", () => {
-  it.effect("can run the steps of a turn with tools", () =>
-    Effect.gen(function*() {
-      const completions = yield* ChatCompletions.make
-      const chat = yield* LLMChat.fromCompletions(
-        {
-          complete: completions.complete,
-          stream: (request) => Stream.map(completions.stream(request), (event) => event)
-        },
-        options()
-      )
-      assert.strictEqual((yield* respond(chat, "streamed", "Go", { toolSet: yield* setOf(echo()) })).text, "done")
-    }).pipe(withScript([calls({ name: "echo" }), says("done")])))
+  for (const form of forms) {
+    it.effect(`receives the request of each step of a turn, with the results so far (${form})`, () =>
+      Effect.gen(function*() {
+        const completions = yield* ChatCompletions.make
+        const received: Array<readonly [form: string, roles: ReadonlyArray<string>]> = []
+        const record = (form: string, { messages }: ChatCompletions.ChatRequest) =>
+          received.push([form, messages.map(({ role }) => role)])
+        const chat = yield* LLMChat.fromCompletions(
+          {
+            complete: (request) => Effect.suspend(() => (record("complete", request), completions.complete(request))),
+            stream: (request) => Stream.suspend(() => (record("streamed", request), completions.stream(request)))
+          },
+          options({ wire: { toolHistory: "calls" } })
+        )
+        const runs: Array<string> = []
+
+        const response = yield* respond(chat, form, "Go", { toolSet: yield* setOf(echo(runs)) })
+
+        assert.strictEqual(response.text, "done")
+        assert.lengthOf(runs, 1)
+        assert.deepStrictEqual(received, [
+          [form, ["system", "user"]],
+          [form, ["system", "user", "assistant", "tool"]]
+        ])
+        assert.deepStrictEqual(sent((yield* requests)[1]).slice(3), ["tool: echo hi"])
+      }).pipe(withScript([calls({ name: "echo", arguments: { text: "hi" } }), says("done")])))
+  }
 })

@@ -41,9 +41,11 @@ describe("A turn with a turnId", () => {
       const chat = yield* make()
       yield* chat.chat("a", { turnId: "m1" })
 
-      const events = yield* Stream.runCollect(chat.chatEvents("a", { turnId: "m1" }))
+      const events = Chunk.toReadonlyArray(yield* Stream.runCollect(chat.chatEvents("a", { turnId: "m1" })))
 
-      assert.deepStrictEqual(Chunk.toReadonlyArray(events).map(({ _tag }) => _tag), ["Begin", "TextDelta", "Finish"])
+      assert.deepStrictEqual(events.map(({ _tag }) => _tag), ["Begin", "TextDelta", "Finish"])
+      assert.deepStrictEqual(events.flatMap((event) => event._tag === "TextDelta" ? [event.text] : []), ["re a"])
+      assert.lengthOf(yield* requests, 1)
     }).pipe(withScript(echo())))
 
   it.effect("returns its stored value when it is called again", () =>
@@ -67,8 +69,10 @@ describe("A turn with a turnId", () => {
       yield* TestClock.adjust("500 millis")
 
       assert.strictEqual((yield* chat.chat("a", { turnId: "m1" })).text, "re a")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(second)))
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(second)
+      assert.lengthOf(yield* requests, 2)
     }).pipe(withScript(slowly)))
 
   it.effect("sends one request for two callers, and both receive the complete answer", () =>

@@ -156,7 +156,13 @@ describe("a turn with the policy reject", () => {
       yield* chat.chat("a")
       yield* chat.chat("b")
 
-      assert.lengthOf(yield* transcript(chat), 5)
+      assert.deepStrictEqual(yield* transcript(chat), [
+        "system: S",
+        "user: a",
+        "assistant: re a",
+        "user: b",
+        "assistant: re b"
+      ])
     }).pipe(withScript(echo())))
 })
 

@@ -1,6 +1,6 @@
 import { type AiError, LanguageModel, Model, type Prompt, Tool, Toolkit } from "@effect/ai"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Chunk, ConfigProvider, Effect, Fiber, Layer, Option, Schema, Stream } from "effect"
+import { Cause, Chunk, ConfigProvider, Effect, Fiber, Layer, Option, Schema, Stream, TestClock } from "effect"
 import {
   ChatCompletions,
   ChatError,
@@ -204,7 +204,8 @@ describe("streamText", () => {
   it.effect("closes the connection when its fiber is interrupted", () =>
     Effect.gen(function*() {
       const fiber = yield* Effect.fork(parts({ prompt: "?" }))
-      yield* Effect.yieldNow().pipe(Effect.repeatN(50))
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(yield* held, { ...nothing, open: 1 })
       yield* Fiber.interrupt(fiber)
       assert.deepStrictEqual(yield* held, nothing)
     }).pipe(withModel([ScriptedHttpClient.tokens(["a"], { ending: ScriptedHttpClient.never })])))
@@ -335,6 +336,7 @@ describe("an error", () => {
   it.effect("never contains the key", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(LanguageModel.generateText({ prompt: "?" }))
+      assert.include(error.message, "bad key <redacted>")
       assert.notInclude(Cause.pretty(Cause.fail(error)) + JSON.stringify(error), "sk-secret-0123456789")
     }).pipe(withModel(
       failing(ScriptedHttpClient.json({ error: { message: "bad key sk-secret-0123456789" } }, { status: 401 })),
@@ -546,10 +548,13 @@ describe("other constructors", () => {
     Effect.gen(function*() {
       const { text } = yield* LanguageModel.generateText({ prompt: "?" })
       assert.strictEqual(text, "yes")
+      const [request] = yield* requests
+      assert.strictEqual(request?.url, "http://environment.test/v1/chat/completions")
+      assert.deepInclude(request?.body, { model: "m-env" })
     }).pipe(
-      Effect.provide(Layer.provide(AiLanguageModel.layerConfig, script)),
+      Effect.provide(Layer.provideMerge(AiLanguageModel.layerConfig, script)),
       Effect.withConfigProvider(ConfigProvider.fromMap(
-        new Map([["LLM_BASE_URL", "http://scripted.test/v1"], ["LLM_MODEL", "m"]])
+        new Map([["LLM_BASE_URL", "http://environment.test/v1"], ["LLM_MODEL", "m-env"]])
       ))
     ))
 

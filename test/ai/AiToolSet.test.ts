@@ -54,6 +54,7 @@ describe("fromToolkit", () => {
   it.effect("reports a failure to the model if the failure mode is return", () =>
     Effect.gen(function*() {
       const { results } = yield* run(yield* make, "Times", "{\"number\":\"0\"}")
+      assert.strictEqual(results[0]?.outcome, "failure")
       assert.include(results[0]?.content, "{\"why\":\"zero\"}")
     }))
 
@@ -66,8 +67,12 @@ describe("fromToolkit", () => {
 
   it.effect("reports parameters that do not decode to the model, with any failure mode", () =>
     Effect.gen(function*() {
-      const { results } = yield* run(yield* make, "Times", "{\"number\":\"many\"}")
-      assert.include(results[0]?.content, "number")
+      const set = yield* make
+      for (const [name, args] of [["Times", "{\"number\":\"many\"}"], ["Fails", "[]"]] as const) {
+        const { results } = yield* run(set, name, args)
+        assert.strictEqual(results[0]?.outcome, "invalidArguments", name)
+        assert.include(results[0]?.content, name === "Times" ? "number" : "Expected")
+      }
     }))
 
   it.effect("defines tools like the LanguageModel", () =>

@@ -163,6 +163,7 @@ describe("Chat", () => {
       const chat = yield* Chat.fromPrompt("I am Ada.")
       const { value } = yield* chat.generateObject({ prompt: "Who?", schema: Schema.Struct({ name: Schema.String }) })
       assert.deepStrictEqual(value, { name: "Ada" })
+      assert.deepStrictEqual(sent((yield* requests)[0]).slice(-1), ["user: I am Ada.\n\nWho?"])
     }).pipe(withModel([answer("{\"name\":\"Ada\"}")])))
 
   it.effect("keeps its history if a turn fails", () =>

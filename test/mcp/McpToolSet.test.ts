@@ -1,5 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Stream } from "effect"
+import { UnauthorizedError } from "@modelcontextprotocol/sdk/client/auth.js"
+import { SseError } from "@modelcontextprotocol/sdk/client/sse.js"
+import { StreamableHTTPError } from "@modelcontextprotocol/sdk/client/streamableHttp.js"
+import { ListToolsRequestSchema, McpError } from "@modelcontextprotocol/sdk/types.js"
+import { Effect, Fiber, Layer, Logger, LogLevel, Stream } from "effect"
 import { LLMChat, ToolSet } from "effect-chat"
 import { ScriptedHttpClient } from "effect-chat/testing"
 import { call, make, names, resultOf, settle, textOf, tool } from "../support/mcp/fakeServer.ts"
@@ -12,14 +16,19 @@ describe("The tools of an MCP server", () => {
       assert.deepStrictEqual(yield* names(toolSet), ["a", "b", "c", "d", "e"])
     }))
 
-  it.scopedLive("are listed once if the cursor of the server repeats", () =>
+  it.scopedLive("are listed until the cursor of the server repeats", () =>
     Effect.gen(function*() {
-      const { fake, server, toolSet } = yield* make([tool("a"), tool("b"), tool("c")])
-      fake.pageSize = 0
+      const { server, toolSet } = yield* make([])
+      const cursors: Array<string | undefined> = []
+      server.setRequestHandler(ListToolsRequestSchema, ({ params }) => {
+        cursors.push(params?.cursor)
+        return { tools: [tool(`page_${cursors.length}`)], nextCursor: "again" }
+      })
       yield* Effect.promise(() => server.sendToolListChanged())
       yield* settle
 
-      assert.deepStrictEqual(yield* names(toolSet), [])
+      assert.deepStrictEqual(yield* names(toolSet), ["page_1", "page_2"])
+      assert.deepStrictEqual(cursors, [undefined, "again"])
     }))
 
   it.scopedLive("run in a turn, and the model receives their results", () =>
@@ -45,18 +54,20 @@ describe("The tools of an MCP server", () => {
       assert.deepStrictEqual(one.fake.calls, ["read.file"])
     }))
 
-  it.scopedLive("of several servers can be merged, and a server that cannot list affects only its own tools", () =>
+  it.scopedLive("of several servers can be merged, and stay the same while their server cannot list them", () =>
     Effect.gen(function*() {
       const [one, other] = yield* Effect.all([
         make([tool("a")], { prefix: "one" }),
-        make([tool("a")], { prefix: "two" })
+        make([tool("a")], { prefix: "two", reconnect: Effect.fail("refused") })
       ])
+      yield* Effect.promise(() => other.server.sendToolListChanged())
+      yield* settle
       yield* Effect.promise(() => other.client.close())
-      other.fake.tools = []
       const set = yield* ToolSet.merge(one.toolSet, other.toolSet)
 
-      assert.include(yield* names(set), "one_a")
-    }))
+      assert.deepStrictEqual(yield* names(set), ["one_a", "two_a"])
+      assert.deepStrictEqual(yield* Effect.all([one.toolSet.failure, other.toolSet.failure]), [undefined, "refused"])
+    }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
 
   it.scopedLive("are only the included ones", () =>
     Effect.gen(function*() {
@@ -73,7 +84,7 @@ describe("The tools of an MCP server", () => {
       yield* settle
 
       assert.deepStrictEqual(yield* names(toolSet), ["b", "c", "d"])
-      assert.include(textOf(yield* resultOf(toolSet, "a")), "a")
+      assert.include(textOf(yield* resultOf(toolSet, "a")), "The tool \"a\" does not exist. The tools are: b, c, d.")
       assert.deepStrictEqual(fake.calls, [])
     }))
 
@@ -251,6 +262,59 @@ describe("A call of an MCP tool", () => {
         const text = textOf(yield* resultOf(toolSet, "a"))
         assert.include(text, "could not be reached. The call was not run.")
         assert.deepStrictEqual(fake.calls, [])
+      }))
+  }
+})
+
+describe("A call that the transport cannot send", () => {
+  const details = "POST https://ada:pw-1@10.0.0.7:8443/mcp?key=k-1 Authorization: Bearer token-1"
+  const cause = Object.assign(new Error(`connect ECONNREFUSED ${details}`), {
+    code: "ECONNREFUSED",
+    address: "10.0.0.7"
+  })
+  const errors: Readonly<Record<string, unknown>> = {
+    "a connection that is refused": new TypeError(`fetch failed: ${details}`, { cause }),
+    "an error of the system": cause,
+    "an HTTP error": new StreamableHTTPError(500, `Error POSTing to endpoint: ${details}`),
+    "an unknown session": new StreamableHTTPError(404, `Session not found: ${details}`),
+    "another content type": new StreamableHTTPError(-1, `Unexpected content type: ${details}`),
+    "an error of an event stream": new SseError(undefined, details, new Event("error")),
+    "a missing authorization": new UnauthorizedError(`Authentication failed for ${details}`),
+    "a text": details,
+    "an object": { headers: { authorization: "Bearer token-1" }, message: details, url: "https://10.0.0.7:8443" }
+  }
+
+  for (const [title, error] of Object.entries(errors)) {
+    it.scopedLive(`reports nothing of the connection to the model: ${title}`, () =>
+      Effect.gen(function*() {
+        const { client, fake, toolSet } = yield* make([tool("a")], { reconnect: Effect.fail(error) })
+        if (client.transport !== undefined) client.transport.send = () => Promise.reject(error)
+
+        const sending = textOf(yield* resultOf(toolSet, "a"))
+        yield* Effect.promise(() => client.close())
+        const connecting = textOf(yield* resultOf(toolSet, "a"))
+
+        for (const text of [sending, connecting]) {
+          assert.match(text, /^The tool failed with The (?:connection to the )?server of this tool /)
+          assert.notMatch(text, /10\.0\.0\.7|8443|https?:|pw-1|k-1|token-1|Bearer|ECONNREFUSED|\bat .*:\d+|Error/)
+        }
+        assert.include(connecting, "The call was not run.")
+        assert.deepStrictEqual(fake.calls, [])
+      }))
+  }
+})
+
+describe("An error of the protocol as the answer to a call", () => {
+  for (const code of [-32602, -1, 42, 404]) {
+    it.scopedLive(`is reported to the model with the message of the server, and keeps the connection (${code})`, () =>
+      Effect.gen(function*() {
+        let reconnects = 0
+        const reconnect = Effect.suspend(() => Effect.fail(reconnects++))
+        const { fake, toolSet } = yield* make([tool("a")], { reconnect })
+        fake.answer = () => Promise.reject(new McpError(code, "No city named X"))
+
+        assert.include(textOf(yield* resultOf(toolSet, "a")), "No city named X")
+        assert.strictEqual(reconnects, 0)
       }))
   }
 })

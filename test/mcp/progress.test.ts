@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Duration, Effect, Fiber, Logger, LogLevel, Stream } from "effect"
+import { Chunk, Duration, Effect, Fiber, Logger, Stream } from "effect"
 import { LLMChat } from "effect-chat"
 import type { McpToolSet } from "effect-chat/mcp"
 import { ScriptedHttpClient } from "effect-chat/testing"
@@ -51,6 +51,8 @@ describe("The progress of a call", () => {
   it.scopedLive("is received after a defect of onProgress, which is logged and does not fail the call", () =>
     Effect.gen(function*() {
       const received: Array<number> = []
+      const logged: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => logged.push(`${logLevel.label} ${String(message)}`))
       const { toolSet } = yield* working(2, 0, {
         onProgress: ({ progress }) => {
           received.push(progress)
@@ -58,9 +60,17 @@ describe("The progress of a call", () => {
         }
       })
 
-      assert.strictEqual(textOf(yield* resultOf(toolSet, "work")), "done")
+      const text = textOf(
+        yield* Effect.provide(resultOf(toolSet, "work"), Logger.replace(Logger.defaultLogger, logger))
+      )
+
+      assert.strictEqual(text, "done")
       assert.deepStrictEqual(received, [1, 2])
-    }).pipe(Logger.withMinimumLogLevel(LogLevel.None)))
+      assert.deepStrictEqual(
+        logged,
+        Array.from({ length: 2 }, () => "WARN onProgress of an MCP tool set failed,Error: broken")
+      )
+    }))
 
   it.scopedLive("ends when the turn is stopped, even during onProgress", () =>
     Effect.gen(function*() {
@@ -95,23 +105,40 @@ describe("The progress of a call", () => {
       yield* settle
       assert.deepStrictEqual(fake.cancelled, ["The call was stopped"])
     }))
+})
 
-  it.scopedLive("is not required for maxTotalTimeout", () =>
+describe("A call without progress", () => {
+  it.scopedLive("is cancelled after maxTotalTimeout, even before its timeout", () =>
     Effect.gen(function*() {
       const { fake, toolSet } = yield* make([tool("work")], { timeout: "10 seconds", maxTotalTimeout: "100 millis" })
       fake.answer = () => new Promise(() => {})
 
       assert.include(textOf(yield* resultOf(toolSet, "work")), "did not answer in time")
+      yield* settle
+      assert.deepStrictEqual(fake.cancelled, ["The call was stopped"])
     }))
 
-  it.scopedLive("is not required if the timeouts are infinite", () =>
+  it.scopedLive("is not limited by infinite timeouts", () =>
     Effect.gen(function*() {
-      const { toolSet } = yield* working(1, 50, {
+      const { fake, toolSet } = yield* make([tool("work")], {
         timeout: Duration.infinity,
         maxTotalTimeout: Duration.infinity,
         listTimeout: Duration.infinity
       })
+      fake.answer = () => wait(50).then(() => done)
 
       assert.strictEqual(textOf(yield* resultOf(toolSet, "work")), "done")
+      assert.deepStrictEqual(fake.cancelled, [])
+    }))
+
+  it.scopedLive("completes, and onProgress receives nothing", () =>
+    Effect.gen(function*() {
+      const received: Array<McpToolSet.Progress> = []
+      const { toolSet } = yield* make([tool("work")], {
+        onProgress: (progress) => Effect.sync(() => void received.push(progress))
+      })
+
+      assert.strictEqual(textOf(yield* resultOf(toolSet, "work")), "work is done")
+      assert.deepStrictEqual(received, [])
     }))
 })

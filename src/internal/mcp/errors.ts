@@ -14,12 +14,16 @@ export class TooSlow extends Data.TaggedError("TooSlow")<{ readonly message: str
 /** Whether the connection or its session no longer exists. */
 export const isConnectionLost = (error: unknown): boolean => {
   const { code, message } = fieldsOf(error)
-  return code === 404 || code === connectionClosed || message === "Not connected" || isSessionError(code, message)
+  return (code === 404 && !isProtocolError(error)) || code === connectionClosed || message === "Not connected" ||
+    isSessionError(code, message)
 }
 
 /** The protocol requires 404 for an unknown session, but many servers send 400, and some 503. */
 const isSessionError = (code: unknown, message: unknown): boolean =>
   typeof code === "number" && code >= 400 && code !== 401 && code !== 403 && /session/i.test(String(message))
+
+/** Whether the error is an answer of the server. Its code is not an HTTP status, and its message is for the caller. */
+const isProtocolError = (error: unknown): boolean => fieldsOf(error)["name"] === "McpError"
 
 /** Whether the server does not support tools. Servers can support only prompts and resources. */
 export const hasNoTools = (error: unknown): boolean => fieldsOf(error)["code"] === methodNotFound
@@ -50,8 +54,7 @@ export const describe = (error: unknown): string => {
   if (code === requestTimeout || error instanceof TooSlow) {
     return "The server of this tool did not answer in time. The effects of the call may have happened: check before you repeat it."
   }
-  // Negative codes are JSON-RPC errors: the server refused the call, and the message is for its caller.
-  return typeof code === "number" && code < 0 && typeof message === "string"
+  return isProtocolError(error) && typeof message === "string"
     ? message
     : "The server of this tool could not be reached."
 }

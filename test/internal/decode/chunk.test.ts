@@ -170,13 +170,34 @@ describe("the readers of a chunk", () => {
     assert.strictEqual(toFinishReason("hasOwnProperty"), "other")
   })
 
-  it.prop("never throw, for any JSON", [fc.json()], ([json]) => {
-    const value: unknown = JSON.parse(json)
-    const record = isRecord(value) ? value : { content: value, choices: value, tool_calls: value, usage: value }
-    textOf(record)
-    reasoningOf(record)
-    toolCallsOf(record)
-    usageOf(record, record)
-    firstChoice(record)
-  })
+  /** Any JSON, or objects with members that the functions read, whose values are of any kind. */
+  const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { depthSize: "small" },
+      fc.jsonValue(),
+      fc.array(tie("value"), { maxLength: 3 }),
+      fc.dictionary(
+        fc.constantFrom("type", "text", "thinking", "index", "id", "function", "name", "arguments", "delta", "summary"),
+        tie("value"),
+        { maxKeys: 4 }
+      )
+    )
+  }))
+  const members = ["content", "reasoning", "reasoning_content", "reasoning_details", "tool_calls", "choices", "usage"]
+
+  it.prop("give a value of their own type or nothing, for any JSON", [
+    fc.dictionary(fc.constantFrom(...members), anyValue, { minKeys: 1 })
+  ], ([record]) => {
+    for (const text of [textOf(record), reasoningOf(record)]) {
+      if (text !== undefined) assert.isString(text)
+    }
+    for (const call of toolCallsOf(record)) {
+      for (const text of [call.id, call.name, call.arguments]) if (text !== undefined) assert.isString(text)
+    }
+    const choice = firstChoice(record)
+    if (choice !== undefined) assert.isTrue(isRecord(choice))
+    for (const count of Object.values(usageOf(record, record) ?? {})) {
+      if (typeof count === "number") assert.isAtLeast(count, 0)
+    }
+  }, { fastCheck: { numRuns: 500 } })
 })

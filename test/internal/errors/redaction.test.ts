@@ -94,13 +94,17 @@ describe("scrubAndCut", () => {
   it("replaces secrets before it cuts, so that no part of one remains", () => {
     for (let before = 0; before < 60; before++) {
       const text = "x".repeat(before) + `\n${key}`.repeat(20_000)
-      assert.notInclude(scrubAndCut(text, secrets, 8192).replaceAll("<redacted>", ""), "sk-")
+      const cut = scrubAndCut(text, secrets, 8192)
+      assert.strictEqual(cut, ("x".repeat(before) + "\n<redacted>".repeat(20_000)).slice(0, cut.length))
+      assert.isAbove(cut.length, 8000)
     }
   })
 
   it("drops the end of a cut text if a secret may begin there", () => {
     const text = `${"x".repeat(2 ** 16 - 5)}${key.slice(0, 5)}`
-    assert.notInclude(scrubAndCut(text, secrets, 2 ** 16), "sk-12")
+    const cut = scrubAndCut(text, secrets, 2 ** 16)
+    assert.match(cut, /^x+$/)
+    assert.isAbove(cut.length, 2 ** 16 - 1000)
   })
 
   it("does not change a short text", () => {
