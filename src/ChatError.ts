@@ -38,7 +38,7 @@ export interface Details {
   readonly type?: string | undefined
   /** The provider's id of the request, for its support. */
   readonly requestId?: string | undefined
-  /** The answer's body as it came, capped at 8 192 characters. */
+  /** The body of the answer, at most 8192 characters. */
   readonly body?: string | undefined
   /** How long the server asks to wait before the next attempt. */
   readonly retryAfter?: Duration.Duration | undefined

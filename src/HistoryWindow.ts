@@ -63,7 +63,7 @@ export const Tokens: Schema.Schema<number> = Settings.Tokens
 export const all: HistoryWindow = { select: () => Effect.succeed({ start: 0 }) }
 
 /**
- * How a full window moves.
+ * How a full window drops turns.
  *
  * @since 0.1.0
  * @category models
@@ -137,7 +137,7 @@ export const tokens = (budget: number, options: TokenCounter | TokensOptions = {
   Settings.checkTokens({ budget })
   const { counter = estimate, exact = false }: TokensOptions = "count" in options ? { counter: options } : options
   return {
-    // Another counter can find half of the tokens that are estimated.
+    // Another counter may count half as many tokens as the estimate, so twice as many turns may fit.
     atMost: { tokens: counter === estimate ? budget : budget * 2 },
     select: (input) => Effect.map(Budget.startWithin(budget, counter, exact, input), (start) => ({ start }))
   }
@@ -183,7 +183,7 @@ export const withoutOldMedia = (turns: number, window: HistoryWindow = all): His
       }))
     },
     compact: compact && ((input, complete) => compact(prepare(input), complete)),
-    // Read when it is needed: a window can have smaller ones without end.
+    // A getter, because the chain of smaller windows can be infinite.
     get shrink() {
       return window.shrink && withoutOldMedia(turns, window.shrink)
     }
@@ -256,8 +256,8 @@ export const summarize = (options: SummarizeOptions): HistoryWindow => {
 
 /**
  * Adds a smaller window, to use after a `ContextLengthError`. By default, that one sends the newer half of the history that
- * the window sends, in estimated tokens and whole turns, and has a smaller window of its own: each try sends half of the
- * one before, down to the new messages alone.
+ * the window sends, in estimated tokens and complete turns, and has a smaller window of its own: each attempt sends half of
+ * the one before, until only the new messages are left.
  *
  * @example
  * import * as HistoryWindow from "effect-chat/HistoryWindow"
@@ -281,7 +281,7 @@ export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(se
  * window selected, and the new messages.
  *
  * The summary is sent as a turn of its own, a request for it and the answer. Servers that want the roles to alternate
- * accept that, and what users said does not gain the weight of the system prompt.
+ * accept that, and the words of users do not get the authority of the system prompt.
  *
  * @example
  * import { Effect } from "effect"
