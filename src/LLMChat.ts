@@ -258,7 +258,7 @@ export const fromCompletions = (
   Effect.gen(function*() {
     const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
     const withFallback = fallback === undefined ? completions : yield* fallback.over(completions)
-    const conversation = new Conversation({ id: "", owner: {}, store: noopStore, defaults: settings, window })
+    const conversation = new Conversation({ id: "", fairnessKey: {}, store: noopStore, defaults: settings, window })
     return Chat.make(withFallback, settings, {
       with: (f) => Effect.suspend(() => f(conversation)),
       acquire: () => Effect.succeed(conversation)

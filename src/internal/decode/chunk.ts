@@ -8,7 +8,7 @@ import type { FinishReason, Usage } from "../../ChatResponse.ts"
 import { asCount, asRecord, asString, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
 
 /** A delta of a tool call, with the server's index and id. */
-export interface ToolCallDelta {
+export interface ServerToolCallDelta {
   readonly index: number | undefined
   readonly id: string | undefined
   readonly name: string | undefined
@@ -130,7 +130,7 @@ const toArgumentsText = (value: unknown): string => {
 
 const callMembers = new Set(["index", "id", "type", "function", "custom", "name", "arguments", "parameters", "input"])
 
-const toToolCallDelta = (call: JsonRecord): ToolCallDelta => {
+const toToolCallDelta = (call: JsonRecord): ServerToolCallDelta => {
   const fn = asRecord(call["function"]) ?? asRecord(call["custom"]) ?? call
   const extra = Object.entries(call).filter(([name, value]) => !callMembers.has(name) && hasContent(value))
   return {
@@ -152,13 +152,13 @@ export const hasContent = (value: unknown): boolean =>
     : value !== null && value !== undefined && value !== ""
 
 /** The tool calls in a delta: a list, or a single one. */
-export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallDelta> => {
+export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ServerToolCallDelta> => {
   const calls = delta["tool_calls"]
   return (isRecord(calls) ? [calls] : itemsOf(calls)).filter(isRecord).map(toToolCallDelta)
 }
 
 /** The deprecated `function_call` in a delta. */
-export const functionCallOf = (content: JsonRecord): ToolCallDelta | undefined => {
+export const functionCallOf = (content: JsonRecord): ServerToolCallDelta | undefined => {
   const call = asRecord(content["function_call"])
   if (call === undefined) return undefined
   const delta = toToolCallDelta(call)

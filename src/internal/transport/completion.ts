@@ -53,7 +53,7 @@ export const make = (client: HttpClient.HttpClient) => ({
     Effect.useSpan("ChatCompletions.complete", { captureStackTrace: false }, (span) =>
       Effect.flatMap(
         open(client, request, false, span),
-        (answer) => Effect.ensuring(answer.complete, answer.close)
+        (call) => Effect.ensuring(call.complete, call.close)
       )),
   stream: (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> =>
     Pulls.toStream(
@@ -61,7 +61,7 @@ export const make = (client: HttpClient.HttpClient) => ({
         Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }).pipe(
           Scope.extend(scope),
           Effect.flatMap((span) => open(client, request, true, span)),
-          Effect.flatMap((answer) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull))
+          Effect.flatMap((call) => Effect.as(Scope.addFinalizer(scope, call.close), call.pull))
         ),
       request.signal
     )
@@ -73,7 +73,7 @@ const open = (
   { config, messages, options = {}, signal }: ChatRequest,
   stream: boolean,
   span: Tracer.Span
-): Effect.Effect<Answer, ChatError> =>
+): Effect.Effect<CompletionCall, ChatError> =>
   Effect.gen(function*() {
     const settings = yield* withOverrides(config, options)
     yield* checkTools(settings, options)
@@ -83,15 +83,15 @@ const open = (
     const deadlines = new Deadlines(config, yield* Effect.clock, wait)
     // Provided for each request and not around the whole call, which would cost more CPU time.
     const services = Context.add(runtime.context, Tracer.ParentSpan, span)
-    return new Answer(settings, deadlines, onAbort(signal, () => wait.end(stopped)), (scope) =>
+    return new CompletionCall(settings, deadlines, onAbort(signal, () => wait.end(stopped)), (scope) =>
       wait.forWith(
         Context.add(services, Scope.Scope, scope),
         Exchange.open(client, settings, request, scope)
       ))
   })
 
-/** An answer, pulled by one reader. */
-class Answer {
+/** One call: its attempts and its answer, which one reader pulls. */
+class CompletionCall {
   readonly #config: LLMConfig
   readonly #deadlines: Deadlines
   /** Removes the listener of the caller's signal. */

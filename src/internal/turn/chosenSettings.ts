@@ -148,7 +148,7 @@ export class ChosenSettings {
   trackWrite<A, E>(write: Effect.Effect<A, E>, isPersistent: boolean): Effect.Effect<A, E> {
     return Effect.suspend(() => {
       const update = this.#update
-      const columns = this.#titleAndOwner
+      const titleAndOwner = this.#titleAndOwner
       const flag = this.#storedFlag
       this.#update = ConversationSettings.noUpdate
       this.#titleAndOwner = noTitleAndOwner
@@ -162,7 +162,7 @@ export class ChosenSettings {
             return
           }
           this.#update = ConversationSettings.combine(update, this.#update)
-          this.#titleAndOwner = { ...columns, ...this.#titleAndOwner }
+          this.#titleAndOwner = { ...titleAndOwner, ...this.#titleAndOwner }
           this.#storedFlag = flag ?? this.#storedFlag
           this.#applied = undefined
         }))

@@ -53,7 +53,7 @@ export interface ConversationOptions {
   readonly id: string
   readonly store: Service
   /** The fairness key for `Limits`. Default: the id. */
-  readonly owner?: string | object | undefined
+  readonly fairnessKey?: string | object | undefined
   /** The removal of an earlier conversation with the same id. Reads wait for it. */
   readonly previousRemoval?: Effect.Effect<void> | undefined
   /** The config without the conversation's own settings. */

@@ -39,7 +39,7 @@ import { Writes } from "./writes.ts"
  */
 export class Conversation {
   readonly lock: TurnLock = new TurnLock()
-  readonly owner: string | object
+  readonly fairnessKey: string | object
   readonly #options: ConversationOptions
   readonly #chosenSettings: ChosenSettings
   readonly #content: ContentRef
@@ -51,7 +51,7 @@ export class Conversation {
   #clearCount = 0
 
   constructor(options: ConversationOptions) {
-    this.owner = options.owner ?? options.id
+    this.fairnessKey = options.fairnessKey ?? options.id
     this.#options = options
     this.#chosenSettings = new ChosenSettings(options.id, options.defaults)
     this.#writes = new Writes(options, this.#chosenSettings, this.#unsaved)
@@ -176,7 +176,7 @@ export class Conversation {
           offset: firstTurn,
           turnStarts: turns.map(({ start }) => start)
         },
-        request: { config, conversation: this.owner }
+        request: { config, conversation: this.fairnessKey }
       }
     })
   }

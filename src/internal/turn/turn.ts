@@ -283,8 +283,8 @@ export class Turn implements Holder {
    * calls that can be "unknown", so the actual results replace them.
    */
   #rollback(usage: Usage | undefined): Effect.Effect<void, StoreError> {
-    const storeClaimed = this.#isCleared ? Effect.void : this.#steps.storeClaimed
-    return Effect.zipRight(this.conversation.recordUsage(usage), storeClaimed)
+    const storeActualResults = this.#isCleared ? Effect.void : this.#steps.storeActualResults
+    return Effect.zipRight(this.conversation.recordUsage(usage), storeActualResults)
   }
 
   /**

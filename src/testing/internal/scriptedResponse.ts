@@ -25,7 +25,7 @@ export interface Parts {
  * reader is interrupted. Like the body of a fetch response, it can be read only once; `text`, `json`, `arrayBuffer`,
  * `formData` and `urlParamsBody` share one read.
  */
-export class ScriptedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+export class ScriptedHttpResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
   readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly request: HttpClientRequest.HttpClientRequest
