@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { details, withDetails } from "./internal/errors/details.ts"
 import { otherSentence, publicSentences } from "./internal/errors/publicSentences.ts"
-import { FiniteMillis } from "./internal/settings.ts"
+import { FiniteMillis } from "./internal/settingSchemas.ts"
 import { ToolError } from "./internal/tools/toolError.ts"
 
 /**

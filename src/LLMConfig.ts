@@ -34,7 +34,7 @@ import {
   unnamedProvider,
   urlIn,
   withDefault
-} from "./internal/settings.ts"
+} from "./internal/settingSchemas.ts"
 import * as Variables from "./internal/variables.ts"
 import * as Provider from "./Provider.ts"
 

@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { oneOf, optionalFields, withDefault } from "./internal/settings.ts"
+import { oneOf, optionalFields, withDefault } from "./internal/settingSchemas.ts"
 
 /**
  * A request field that a server may refuse, by its name in this library.

@@ -15,11 +15,11 @@ import type { Answer } from "./answer.ts"
 import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
 import { resultOf, truncateResult } from "./result.ts"
+import * as ResultTexts from "./resultTexts.ts"
 import { denialOf, finalizerTimeout } from "./runCalls.ts"
 import type { Approve, CallResult, CallToRun, RunOptions, RunResult } from "./runOptions.ts"
 import { stepsOf, type StoredCall, type StoredStep } from "./storedStep.ts"
 import type { ToolError } from "./toolError.ts"
-import * as wording from "./wording.ts"
 
 /** The tool options of a turn. */
 export interface Options {
@@ -208,7 +208,7 @@ export class TurnTools {
 
   #toClaimResult({ call, callId, decision }: CallToRun): CallResult {
     const { outcome, text } = (decision === undefined ? undefined : denialOf(call, decision)) ??
-      { outcome: "unknown", text: wording.unknown }
+      { outcome: "unknown", text: ResultTexts.unknown }
     return { callId, call, step: this.#step, outcome, content: text, media: [] }
   }
 
@@ -269,7 +269,7 @@ export class TurnTools {
   }
 
   #toNotStartedResult({ call, callId }: CallToRun): CallResult {
-    return { callId, call, step: this.#step, outcome: "notStarted", content: wording.notStarted, media: [] }
+    return { callId, call, step: this.#step, outcome: "notStarted", content: ResultTexts.notStarted, media: [] }
   }
 
   /**

@@ -8,7 +8,7 @@ import type { HistoryStoreError } from "../../ChatError.ts"
 import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import * as LLMConfig from "../../LLMConfig.ts"
 import type { Commit, Settings } from "../../StoredConversation.ts"
-import * as ConversationSettings from "../history/settings.ts"
+import * as ConversationSettings from "../history/conversationSettings.ts"
 import type { Content } from "./content.ts"
 
 /** The settings that one `getChat` chooses. */
@@ -118,7 +118,7 @@ export class ChosenSettings {
   /** Applies the chosen settings to the content. */
   apply(content: Content): Either.Either<Content, HistoryStoreError> {
     if (this.#applied?.to === content) return this.#applied.content
-    const choices = ConversationSettings.update(this.#update, content)
+    const choices = ConversationSettings.applyUpdate(this.#update, content)
     const configs = { base: this.#base, defaults: this.#defaults }
     const applied = Either.map(
       ConversationSettings.resolve(this.#id, choices, configs),

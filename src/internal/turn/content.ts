@@ -13,8 +13,8 @@ import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Version } from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
+import { fromStored as choicesFromStored } from "../history/conversationSettings.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
-import { fromStored as choicesFromStored } from "../history/settings.ts"
 import { sortedJson } from "../json.ts"
 
 /** The messages that a turn begins with. */

@@ -9,7 +9,7 @@ import type { Usage } from "../../ChatResponse.ts"
 import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import * as Settings from "../history/settings.ts"
+import * as ConversationSettings from "../history/conversationSettings.ts"
 import { Background } from "./background.ts"
 import { ChosenSettings, type SettingsChoice, type StoredFlag } from "./chosenSettings.ts"
 import {
@@ -91,7 +91,7 @@ export class Conversation {
 
   /** The current settings, without secrets. */
   get settings(): Effect.Effect<ChatSettings, HistoryStoreError> {
-    return Effect.map(this.#content.current(), Settings.toSettings)
+    return Effect.map(this.#content.current(), ConversationSettings.toSettings)
   }
 
   /** The system message, if there is one, and the messages of the turns. */
@@ -205,7 +205,7 @@ export class Conversation {
 
   updateSettings(changes: Changes): Effect.Effect<void, StoreError | InvalidRequestError> {
     return Effect.zipRight(
-      Settings.validate(changes, this.#options.defaults),
+      ConversationSettings.validate(changes, this.#options.defaults),
       this.#setSettings(() => this.#chosenSettings.change(changes))
     )
   }
@@ -222,7 +222,7 @@ export class Conversation {
         Effect.flatMap(this.#chosenSettings.apply(content), (chosen) => {
           const { incarnation, version } = content
           const { applyInMemory, update } = change()
-          const next: Content = { ...chosen, ...Settings.update(update, chosen) }
+          const next: Content = { ...chosen, ...ConversationSettings.applyUpdate(update, chosen) }
           const { prompt: systemPrompt, settings } = next
           const commit = this.#chosenSettings.isPromptOnly(update)
             ? this.#options.store.setSystemPrompt({

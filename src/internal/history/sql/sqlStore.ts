@@ -27,10 +27,10 @@ import type {
   Tail,
   Version
 } from "../../../StoredConversation.ts"
-import { pageSize, previewOf, toCopy, toTurn } from "../change.ts"
 import * as Commits from "../commits.ts"
 import type { CommitContext } from "../commits.ts"
 import { conflict, listFailed, notDecodable, notStored, notVersion, storeFailed } from "../errors.ts"
+import { pageSize, previewOf, toCopy, toTurn } from "../storedConversation.ts"
 import { catchSqlDefects, retryWhileInUse } from "./faults.ts"
 import { type Columns, type MessageRow, type Row, Statements } from "./statements.ts"
 import { escape, fromKey, type Key, toKey, unescape } from "./text.ts"

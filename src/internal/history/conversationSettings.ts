@@ -120,7 +120,7 @@ export const combine = (first: Update, second: Update): Update => ({
 })
 
 /** Applies an update to the chosen settings. */
-export const update = ({ changes, isReset }: Update, previous: StoredSettings): StoredSettings => {
+export const applyUpdate = ({ changes, isReset }: Update, previous: StoredSettings): StoredSettings => {
   const { systemPrompt, ...rest } = changes
   const settings = defined({ ...(isReset ? omitFields(previous.settings) : previous.settings), ...rest })
   if (!("systemPrompt" in changes)) return { settings, prompt: previous.prompt }
