@@ -335,7 +335,7 @@ export type ChatError =
   | BusyError
   | ToolError
 
-/** A function for the same reason. */
+/** A function, so that bundlers can drop the errors that a program does not use. */
 const union = () =>
   Schema.Union(
     AuthenticationError,

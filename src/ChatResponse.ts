@@ -296,6 +296,7 @@ export interface Opaque {
   readonly origin: string
   /** The model of the request. */
   readonly model: string
+  /** The members by their names in the server's JSON. */
   readonly fields: Readonly<Record<string, unknown>>
 }
 

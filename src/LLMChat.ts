@@ -193,8 +193,7 @@ export interface Options {
 /**
  * Makes a conversation. Fails with the field, the value and the rule if a setting is invalid.
  *
- * The default `maxTokens` of plain settings is 2048 here; that of an `LLMConfig` is 8192. The Python module has the same two
- * defaults.
+ * The default `maxTokens` of plain settings is 2048 here; that of an `LLMConfig` is 8192.
  *
  * @example
  * import { Effect } from "effect"

@@ -117,9 +117,9 @@ const fields = {
    */
   maxEventSize: withDefault(Positive, 2 ** 23),
   /**
-   * The longest answer: of one that is no stream the bytes, with keys and values as in `maxEventSize`; of a stream about
-   * what is kept of it, in characters, where a tool call counts for 2,048 characters and four times its arguments. At the
-   * defaults, no answer keeps the event loop busy for 50 ms at a time. Default 16 Mi.
+   * The maximum size of an answer. Without a stream: the bytes of the body, with keys and values as in `maxEventSize`. With
+   * a stream: about the characters of the response, where a tool call counts as 2,048 characters plus four times its
+   * arguments. At the defaults, no answer keeps the event loop busy for 50 ms at a time. Default 16 Mi.
    */
   maxBodySize: withDefault(Positive, 2 ** 24)
 }

@@ -23,7 +23,7 @@ const server = ["provider", "baseUrl", "apiKey"]
 const texts = ["model", "systemPrompt", "firstTokenTimeout", "idleTimeout", "totalTimeout"]
 const numbers = ["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"]
 
-/** Lists the names of all variables, or the rest of each name after a prefix. A ConfigProvider splits names at `_`. */
+/** The names of all variables with at most this many words. A ConfigProvider splits names at `_`, and nests the words. */
 const names = (words: number): Config.Config<ReadonlyArray<string>> =>
   words === 0 ? Config.succeed([]) : Config.map(
     Config.hashMap(names(words - 1)),

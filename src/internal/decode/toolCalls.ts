@@ -99,7 +99,7 @@ export class ToolCalls {
   }
 
   /** The calls that are still arriving, in order. */
-  get open(): ReadonlyArray<PartialCall> {
+  get partial(): ReadonlyArray<PartialCall> {
     return this.#calls
   }
 
@@ -112,7 +112,7 @@ export class ToolCalls {
     const { arguments: text, extra, id, index, name } = delta
     if (found === undefined && id === undefined && name === undefined && text === "") return undefined
     const before = found?.size ?? 0
-    const call = found ?? this.#open(index)
+    const call = found ?? this.#addCall(index)
     if (id !== undefined && call.id === "") call.id = id
     if (call.id !== "") this.#registerId(call)
     if (name !== undefined) call.name = mergedName(call, name)
@@ -127,7 +127,7 @@ export class ToolCalls {
     return withUniqueIds(withoutDuplicates(this.#calls.flatMap(toToolCalls)))
   }
 
-  #open(index: number | undefined): PartialCall {
+  #addCall(index: number | undefined): PartialCall {
     const call = new PartialCall(this.#calls.length, index)
     this.#calls.push(call)
     if (index !== undefined) this.#byIndex.set(index, call)

@@ -6,11 +6,13 @@ import { fieldsOf, first, itemsOf, type JsonRecord } from "../json.ts"
 /** The maximum number of characters that are read of a text. */
 export const maxTextLength = 2 ** 16
 
+/** A text that is not blank, with its length limited. Undefined for other values. */
 export const nonEmpty = (value: unknown): string | undefined => {
   const text = typeof value === "string" ? value.slice(0, maxTextLength) : ""
   return text.trim() === "" ? undefined : text
 }
 
+/** A finite number as text, or a text that is not blank. Servers send codes and statuses as either. */
 export const label = (value: unknown): string | undefined => Number.isFinite(value) ? String(value) : nonEmpty(value)
 
 /** The result of reading the first of these fields that has one. */

@@ -1,7 +1,5 @@
 /**
  * Reads how long a server asks to wait, and the id that it gave to a request.
- *
- * @internal
  */
 import { asText, first } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
@@ -23,8 +21,6 @@ export type HeaderFields = Readonly<Record<string, string | undefined>>
  *
  * `retry-after-ms` is more precise and takes precedence over `retry-after`, unless it is 0: Azure sends
  * `retry-after-ms: 0` with `retry-after: 1`.
- *
- * @internal
  */
 export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined => {
   const precise = parseDecimal(headers["retry-after-ms"])
@@ -40,8 +36,6 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
 /**
  * The wait in milliseconds until all used-up limits in the response headers have reset. A wait that the server asks for
  * takes precedence, because some limits admit a request before they have reset completely.
- *
- * @internal
  */
 export const resetAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined =>
   latestReset(resetsIn(headers), nowMillis)
@@ -71,11 +65,7 @@ const waitPatterns: ReadonlyArray<RegExp> = [
   /((?<!\d)\d{1,12}(?:\.\d{1,12})? ?(?:毫?秒|分钟|小时)) ?之?后[再重]?试/
 )
 
-/**
- * The wait in milliseconds in the body of an error, as a field or in words. Headers take precedence.
- *
- * @internal
- */
+/** The wait in milliseconds in the body of an error, as a field or in words. Headers take precedence. */
 export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number | undefined =>
   first(layersOf(info), ({ message, resets = [], retryDelay }) => {
     // Errors that echo the request can be megabytes long; the wait is near the start.
@@ -103,11 +93,7 @@ const requestIdNames: ReadonlyArray<RegExp> = [
   /^cf-ray$/ // Cloudflare
 ]
 
-/**
- * The server's id of the request, from response headers with lower-case names.
- *
- * @internal
- */
+/** The server's id of the request, from response headers with lower-case names. */
 export const requestId = (headers: HeaderFields): string | undefined =>
   first(
     requestIdNames,

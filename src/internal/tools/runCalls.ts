@@ -22,7 +22,7 @@ export const finalizerTimeout = "5 seconds"
 
 /** The state of one call. */
 type State =
-  | { readonly _tag: "Open" }
+  | { readonly _tag: "NotStarted" }
   | { readonly _tag: "Running" }
   | { readonly _tag: "Pending"; readonly request: ApprovalRequest }
   | { readonly _tag: "Done"; readonly result: CallResult }
@@ -57,7 +57,7 @@ class CallRunner {
 
   constructor(options: RunOptions) {
     this.#options = options
-    this.#states = options.calls.map(() => ({ _tag: "Open" }))
+    this.#states = options.calls.map(() => ({ _tag: "NotStarted" }))
     this.#permits = Effect.unsafeMakeSemaphore(Math.max(1, options.concurrency))
   }
 

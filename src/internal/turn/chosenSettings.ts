@@ -169,6 +169,7 @@ export class ChosenSettings {
     })
   }
 
+  /** Whether the config of the conversation names another server than the manager's config. */
   get #isForeign(): boolean {
     return ConversationSettings.isForeign({ base: this.#base, defaults: this.#defaults })
   }

@@ -142,7 +142,7 @@ export class TurnSteps {
    * Ends the current step if its calls are running, and adds it to the messages with a result for each call. Returns the
    * events to emit, or undefined if no calls are running.
    */
-  get endOpenStep(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
+  get endUnfinishedStep(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
     return Effect.suspend(() => {
       const answer = this.#unfinishedAnswer
       const { tools } = this.#turn
