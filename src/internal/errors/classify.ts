@@ -3,7 +3,7 @@
  * overflow as 400, 413, 422 or 500, and an empty account as 402, 403 or 429.
  */
 import * as ChatError from "../../ChatError.ts"
-import { first } from "../json.ts"
+import { firstDefined } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
 import { retryAfterFromInfo } from "./retryAfter.ts"
 import {
@@ -70,7 +70,10 @@ const matchesRule = (facts: Facts, rule: Rule): boolean => matchesName(facts, ru
 const effectiveStatus = (status: number | undefined, info: ErrorInfo): number | undefined =>
   status !== undefined && status >= 300
     ? status
-    : first(layersOf(info), ({ code = "", status }) => status ?? (/^[45]\d\d$/.test(code) ? Number(code) : undefined))
+    : firstDefined(
+      layersOf(info),
+      ({ code = "", status }) => status ?? (/^[45]\d\d$/.test(code) ? Number(code) : undefined)
+    )
 
 const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boolean => {
   if (status === 402) return true

@@ -4,7 +4,7 @@
  * A body can be of any size and nesting, so the number of values and characters that are read is limited.
  */
 import * as Sse from "../decode/sse.ts"
-import { asArray, fieldsOf, first, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
+import { asArray, fieldsOf, firstDefined, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { firstField, label, maxTextLength, nonEmpty, recordsOf } from "./fields.ts"
 import { textOfPage } from "./markup.ts"
 import { datesIn, retryDelayIn } from "./waitFields.ts"
@@ -138,7 +138,7 @@ const upstreamIn = (fields: JsonRecord, budget: ReadBudget): ErrorInfo | undefin
   const message = nonEmpty(fields.message) ?? nonEmpty(fields.error_message)
   if (message !== undefined) return fromText(message, budget)
   // Serialized errors of HTTP clients contain the server's response.
-  return first([fields.data, fields.response], (answer) => fromJson(answer, nested(budget)))
+  return firstDefined([fields.data, fields.response], (answer) => fromJson(answer, nested(budget)))
 }
 
 /** Reads an object with a message, code or type. */
@@ -229,7 +229,7 @@ const fromServerSentEvents = (text: string, budget: ReadBudget): ErrorInfo | und
   const data = parser.push(text).concat(parser.end()).map((event) => event.data)
   // Text that starts with "error:" need not be an event stream.
   const message = text.startsWith("error:") ? "" : data.join("\n").trim()
-  return first(data, (text) => fromText(text, budget)) ??
+  return firstDefined(data, (text) => fromText(text, budget)) ??
     (message === "" || message === "[DONE]" ? undefined : { message })
 }
 
@@ -310,7 +310,7 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
   const isFilled = choices === undefined || !isRecord(error) || hasTruthyField(error)
   if ((error && isFilled) || object === "error" || type === "error") return fromJson(value) ?? emptyInfo
   // OpenRouter may put the error into the failed choice. Groq reports in `x_groq` why it ended a stream early.
-  const failed = first((choices ?? []).slice(0, 100), (choice) => {
+  const failed = firstDefined((choices ?? []).slice(0, 100), (choice) => {
     const { error } = fieldsOf(choice)
     return isRecord(error) ? error : undefined
   }) ?? nonEmpty(fieldsOf(value.x_groq).error)

@@ -1,7 +1,7 @@
 /**
  * Reads the fields of an error, with limits for the length of texts and lists.
  */
-import { fieldsOf, first, itemsOf, type JsonRecord } from "../json.ts"
+import { fieldsOf, firstDefined, itemsOf, type JsonRecord } from "../json.ts"
 
 /** The maximum number of characters that are read of a text. */
 export const maxTextLength = 2 ** 16
@@ -20,7 +20,7 @@ export const firstField = <A>(
   fields: JsonRecord,
   keys: ReadonlyArray<string>,
   read: (value: unknown) => A | undefined
-): A | undefined => first(keys, (key) => read(fields[key]))
+): A | undefined => firstDefined(keys, (key) => read(fields[key]))
 
 /** The first records of a list. Real errors have only a few details. */
 export const recordsOf = (list: unknown): ReadonlyArray<JsonRecord> => itemsOf(list).slice(0, 20).map(fieldsOf)

@@ -1,7 +1,7 @@
 /**
  * Reads how long a server asks to wait, and the id that it gave to a request.
  */
-import { asText, first } from "../json.ts"
+import { asText, firstDefined } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
 import {
   isDuration,
@@ -67,14 +67,14 @@ const waitPatterns: ReadonlyArray<RegExp> = [
 
 /** The wait in milliseconds in the body of an error, as a field or in words. Headers take precedence. */
 export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number | undefined =>
-  first(layersOf(info), ({ message, resets = [], retryDelay }) => {
+  firstDefined(layersOf(info), ({ message, resets = [], retryDelay }) => {
     // Errors that echo the request can be megabytes long; the wait is near the start.
     const maxSearchedLength = 8_000
     const field = retryDelay === undefined
       ? undefined
       : resetMillis(retryDelay, nowMillis)
     const text = message.slice(0, maxSearchedLength).replace(/\s+/g, " ")
-    return field ?? parseDurationMillis(first(waitPatterns, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
+    return field ?? parseDurationMillis(firstDefined(waitPatterns, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
       latestReset(resets, nowMillis)
   })
 
@@ -95,7 +95,8 @@ const requestIdNames: ReadonlyArray<RegExp> = [
 
 /** The server's id of the request, from response headers with lower-case names. */
 export const requestId = (headers: HeaderFields): string | undefined =>
-  first(
+  firstDefined(
     requestIdNames,
-    (pattern) => first(Object.keys(headers), (name) => pattern.test(name) ? asText(headers[name]?.trim()) : undefined)
+    (pattern) =>
+      firstDefined(Object.keys(headers), (name) => pattern.test(name) ? asText(headers[name]?.trim()) : undefined)
   )

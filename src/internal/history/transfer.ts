@@ -146,7 +146,7 @@ export const importData = (
       id,
       expected: { version: 0 },
       turns: turns.filter(({ messages }) => messages.length > 0),
-      systemPrompt: choices.prompt,
+      systemPrompt: choices.ownPrompt,
       settings: choices.settings
     })
   })
@@ -158,14 +158,14 @@ export const exportData = (store: Service, id: string): Effect.Effect<Conversati
   Effect.flatMap(store.load(id), (found) => {
     if (Option.isNone(found)) return Effect.fail(notStored(id))
     const { owner, summary, title, turns, usage, ...stored } = found.value
-    const { prompt, settings: { systemPrompt, ...settings } } = ConversationSettings.fromStored(stored)
+    const { ownPrompt, settings: { systemPrompt, ...settings } } = ConversationSettings.fromStored(stored)
     return Effect.succeed(defined<ConversationData>({
       turns: turns.map(({ createdAt, turnId, start }, index) => ({
         turnId,
         createdAt,
         messages: stored.messages.slice(start, turns[index + 1]?.start)
       })),
-      systemPrompt: prompt !== "" || systemPrompt === "" ? prompt : undefined,
+      systemPrompt: ownPrompt !== "" || systemPrompt === "" ? ownPrompt : undefined,
       settings,
       summary,
       usage,

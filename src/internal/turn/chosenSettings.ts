@@ -130,9 +130,9 @@ export class ChosenSettings {
 
   /** The fields of a commit that store the chosen settings. */
   commitFields(
-    { prompt, settings }: Content
+    { ownPrompt, settings }: Content
   ): TitleAndOwner & { readonly settings: Settings; readonly systemPrompt: string } {
-    return { ...this.#titleAndOwner, settings, systemPrompt: prompt }
+    return { ...this.#titleAndOwner, settings, systemPrompt: ownPrompt }
   }
 
   /** Whether an update only sets a prompt that is not empty, and no chosen settings are pending. */

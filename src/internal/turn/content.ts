@@ -90,7 +90,7 @@ export interface Content extends Omit<Version, "incarnation"> {
   /** The conversation's own settings. */
   readonly settings: Settings
   /** The conversation's own system prompt. Empty if there is none. */
-  readonly prompt: string
+  readonly ownPrompt: string
   /** The messages of complete turns in order, without the system message. Can be only the last turns. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly turns: ReadonlyArray<TurnStart>
@@ -132,7 +132,7 @@ export const emptyContent = (config: LLMConfig, incarnation: string): Content =>
   systemPrompt: config.systemPrompt,
   limits: undefined,
   settings: {},
-  prompt: "",
+  ownPrompt: "",
   messages: [],
   turns: [],
   firstTurn: 0,

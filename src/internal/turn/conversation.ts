@@ -223,7 +223,7 @@ export class Conversation {
           const { incarnation, version } = content
           const { applyInMemory, update } = change()
           const next: Content = { ...chosen, ...ConversationSettings.applyUpdate(update, chosen) }
-          const { prompt: systemPrompt, settings } = next
+          const { ownPrompt: systemPrompt, settings } = next
           const commit = this.#chosenSettings.isPromptOnly(update)
             ? this.#options.store.setSystemPrompt({
               id: this.#options.id,

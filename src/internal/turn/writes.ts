@@ -64,7 +64,7 @@ export class Writes {
           incarnation,
           messages: turn.messages,
           usage,
-          systemPrompt: chosen.prompt,
+          systemPrompt: chosen.ownPrompt,
           settings: chosen.settings
         }))
       return Effect.map(this.#unsaved.trackWrite(usage, write), (version) => {
