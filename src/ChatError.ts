@@ -1,5 +1,5 @@
 /**
- * The errors of a chat: one class for each way to react. All have the same fields; see {@link Details}.
+ * The errors of this library, one class for each way to handle them. All have the fields of {@link Details}.
  *
  * No field contains the API key or the value of a header whose name marks it as a secret: they are replaced by
  * `<redacted>`, even if a server sends them back encoded. {@link toPublic} returns a sentence for users.

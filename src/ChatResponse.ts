@@ -128,7 +128,9 @@ export const addUsage = (self: Usage, that: Usage): Usage => ({
  * @category models
  */
 export interface Prices {
+  /** For input tokens. */
   readonly input: number
+  /** For output tokens, including reasoning. */
   readonly output: number
   /** For input tokens that the server had in its cache. Default: the price of input. */
   readonly cached?: number | undefined

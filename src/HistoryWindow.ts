@@ -49,8 +49,8 @@ export const Tokens: Schema.Schema<number> = Settings.Tokens
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("one"), assistant("1")]
  * const sent = HistoryWindow.assemble(HistoryWindow.all, { system: undefined, messages, newMessages: [user("two")] })
@@ -82,8 +82,8 @@ export interface StepOptions {
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("one"), assistant("1"), user("two"), assistant("2")]
  * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), { system: undefined, messages, newMessages: [user("three")] })
@@ -122,8 +122,8 @@ export interface TokensOptions extends StepOptions {
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("long ago ".repeat(1000)), assistant("yes"), user("two"), assistant("2")]
  * const sent = HistoryWindow.assemble(HistoryWindow.tokens(1000), { system: undefined, messages, newMessages: [user("three")] })
@@ -150,8 +150,8 @@ export const tokens = (budget: number, options: TokenCounter | TokensOptions = {
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, imageUrl, text, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const look = user([text("Look!"), imageUrl("https://example.com/cat.png")])
  * const sent = HistoryWindow.assemble(HistoryWindow.withoutOldMedia(1, HistoryWindow.tokens(8000)), {
@@ -194,7 +194,7 @@ export const withoutOldMedia = (turns: number, window: HistoryWindow = all): His
  * The default instruction of {@link summarize}.
  *
  * @example
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ * import { HistoryWindow } from "effect-chat"
  *
  * const instruction = `${HistoryWindow.defaultInstruction} Use at most 200 words.`
  * const window = HistoryWindow.summarize({ when: { turns: 30 }, keep: 10, instruction })
@@ -221,8 +221,8 @@ still open. Write in the language of the conversation, and give the summary alon
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const window = HistoryWindow.summarize({ when: { turns: 30 }, keep: 10, model: "a-small-model" })
  * const sent = HistoryWindow.assemble(window, {
@@ -260,7 +260,7 @@ export const summarize = (options: SummarizeOptions): HistoryWindow => {
  * the one before, until only the new messages are left.
  *
  * @example
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ * import { HistoryWindow } from "effect-chat"
  *
  * const few = HistoryWindow.lastTurns(3)
  * const window = HistoryWindow.withShrink(HistoryWindow.tokens(100_000), few)
@@ -285,8 +285,8 @@ export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(se
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, system, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), {
  *   system: system("Be brief."),

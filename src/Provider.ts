@@ -179,6 +179,14 @@ export const openaiReasoning: Preset = preset("openai", "https://api.openai.com/
  * A deployment on Azure OpenAI, by the names of its resource and deployment. Newer models refuse
  * `max_tokens` ({@link https://learn.microsoft.com/en-us/answers/questions/5840554/sudden-openai-errors-on-gpt-4o | Microsoft}).
  *
+ * @example
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const preset = Provider.azure({ resource: "my-resource", deployment: "my-gpt" })
+ * const config = LLMConfig.make({ ...preset, model: "gpt-4o", apiKey: "key" })
+ *
+ * assert.strictEqual(config.baseUrl, "https://my-resource.openai.azure.com/openai/deployments/my-gpt")
+ *
  * @since 0.1.0
  * @category presets
  */
@@ -340,6 +348,11 @@ export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.g
 
 /**
  * The presets with a fixed address, by the name that `LLM_PROVIDER` accepts.
+ *
+ * @example
+ * import { Provider } from "effect-chat"
+ *
+ * assert.strictEqual(Provider.presets["ollama"], Provider.ollama)
  *
  * @since 0.1.0
  * @category presets

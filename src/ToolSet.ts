@@ -40,6 +40,7 @@ export class ToolSetError extends Schema.TaggedError<ToolSetError>("effect-chat/
  * @category models
  */
 export interface ToolSet {
+  /** The name from the options. A merged set has the names of its sets, joined by `+`. */
   readonly name: string | undefined
   readonly current: Effect.Effect<ReadonlyArray<Tool.Provided>>
   readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
@@ -54,6 +55,7 @@ export interface ToolSet {
  * @category models
  */
 export interface Options {
+  /** A name for the program's own use, such as in logs. The model does not see it. Default: none. */
   readonly name?: string | undefined
 }
 
