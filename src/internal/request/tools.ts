@@ -53,7 +53,7 @@ const referenceKeywords = splitWords("$ref $defs definitions")
 const refusedAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if", "then", "else"]
 
 /** The schema without `$schema` and `$id`, at any depth. Properties of these names stay. */
-export const withoutDialect = (schema: JsonRecord): JsonRecord => {
+const withoutDialect = (schema: JsonRecord): JsonRecord => {
   const { $id, $schema: _dialect, ...rest } = schema
   // Effect's schema of an empty struct accepts everything that TypeScript's `{}` accepts.
   if ($id === "/schemas/%7B%7D" && "anyOf" in rest) {

@@ -348,7 +348,7 @@ const toMessage = ({ call, content, media, outcome }: CallResult): ToolMessage =
   })
 
 /** The event of a result. */
-export const toEvent = ({ call, callId, content, media, outcome, step }: CallResult): ToolEvent => ({
+const toEvent = ({ call, callId, content, media, outcome, step }: CallResult): ToolEvent => ({
   _tag: "ToolResult",
   callId,
   step,

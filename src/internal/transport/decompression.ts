@@ -143,7 +143,7 @@ const concat = (first: Uint8Array, second: Uint8Array): Uint8Array => {
 }
 
 /** The decompressor for a body that starts with these bytes: undefined if it is not compressed, a failure if there is none. */
-export const decompressorFor = (
+const decompressorFor = (
   start: Uint8Array,
   coding: string,
   isFetch: boolean,
@@ -157,10 +157,10 @@ export const decompressorFor = (
     toFailure(new DecompressionError(`The answer is compressed (${format}), which cannot be decoded here`))
 }
 
-export const isDecompressor = (value: Decompressor | Body.Read): value is Decompressor => "write" in value
+const isDecompressor = (value: Decompressor | Body.Read): value is Decompressor => "write" in value
 
 /** Whether there are too few bytes to know if the body is compressed. */
-export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
+const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
   length < signatureLength && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
 
 /** The body, decoded if it is compressed. */
@@ -180,7 +180,7 @@ const decompressFrom = (
 }
 
 /** The codings of a header in the order in which they were applied. A proxy can compress a compressed body again. */
-export const codingsOf = (header: string): ReadonlyArray<string> => {
+const codingsOf = (header: string): ReadonlyArray<string> => {
   const maxCodings = 4
   const codings = header.toLowerCase().split(",").map((coding) => coding.trim()).filter((coding) =>
     coding !== "" && coding !== "identity"

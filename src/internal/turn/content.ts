@@ -127,7 +127,7 @@ export interface UnconfirmedWrite {
 }
 
 /** The content of a conversation that is not stored. */
-export const emptyContent = (config: LLMConfig, incarnation: string): Content => ({
+const emptyContent = (config: LLMConfig, incarnation: string): Content => ({
   config,
   systemPrompt: config.systemPrompt,
   limits: undefined,

@@ -17,7 +17,7 @@ import { lastStep, type StoredCall, type StoredStep } from "../tools/storedStep.
 import { type Content, type FinishedTurn, inputOf } from "./content.ts"
 
 /** The last step of the history, if the history ends with calls. */
-export const lastStepOf = ({ messages, turns }: Content): StoredStep | undefined => {
+const lastStepOf = ({ messages, turns }: Content): StoredStep | undefined => {
   const last = turns.at(-1)
   return last === undefined ? undefined : lastStep(last.turnId, messages.slice(last.start))
 }
