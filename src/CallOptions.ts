@@ -68,10 +68,13 @@ export interface CallOptions {
   readonly stop?: string | ReadonlyArray<string> | undefined
   /** An integer that makes sampling repeatable if the server supports it. */
   readonly seed?: number | undefined
+  /** Default: text. */
   readonly responseFormat?: ResponseFormat | undefined
+  /** Functions that the model may call. They have no handler: the program sends the results. See `ToolSet` for others. */
   readonly tools?: ReadonlyArray<Tool> | undefined
   /** Whether the model may, must not or must call tools, or the name of the tool that it must call. */
   readonly toolChoice?: "auto" | "none" | "required" | { readonly name: string } | undefined
+  /** Whether one answer may contain several tool calls. Default: that of the server. */
   readonly parallelToolCalls?: boolean | undefined
   /** The id of the end user, for the provider's abuse detection. */
   readonly user?: string | undefined

@@ -28,9 +28,9 @@ export type ChatRequest = Request.ChatRequest
 /**
  * The completions service.
  *
- * Both methods retry failed connections, 408, 409, 429, 5xx and error events before the first delta, at most `maxRetries`
- * times and never sooner than the server allows. They do not retry after the first event reached the caller. Both apply the
- * time limits of the config. Their errors contain the part of the answer that arrived.
+ * Both methods retry failed connections, 408, 409, 429, 5xx and error events, at most `maxRetries` times and never sooner
+ * than the server allows. They do not retry after the first event reached the caller. Both apply the time limits of the
+ * config. Their errors contain the part of the answer that arrived.
  *
  * Both end when `ChatRequest.signal` is aborted. This is not a failure: `complete` is interrupted, and `stream` ends without
  * `Finish`. A service that ignores the signal works too: a turn that is stopped no longer reads its stream.

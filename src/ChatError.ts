@@ -1,5 +1,5 @@
 /**
- * The errors of a chat: one class for each way to react. All have the same fields; see {@link Details}.
+ * The errors of this library, one class for each way to handle them. All have the fields of {@link Details}.
  *
  * No field contains the API key or the value of a header whose name marks it as a secret: they are replaced by
  * `<redacted>`, even if a server sends them back encoded. {@link toPublic} returns a sentence for users.
@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import type { ChatResponse } from "./ChatResponse.ts"
 import { details, withDetails } from "./internal/errors/details.ts"
 import { otherSentence, publicSentences } from "./internal/errors/publicSentences.ts"
-import { FiniteMillis } from "./internal/settings.ts"
+import { FiniteMillis } from "./internal/settingSchemas.ts"
 import { ToolError } from "./internal/tools/toolError.ts"
 
 /**
@@ -38,7 +38,7 @@ export interface Details {
   readonly type?: string | undefined
   /** The provider's id of the request, for its support. */
   readonly requestId?: string | undefined
-  /** The answer's body as it came, capped at 8 192 characters. */
+  /** The body of the answer, at most 8192 characters. */
   readonly body?: string | undefined
   /** How long the server asks to wait before the next attempt. */
   readonly retryAfter?: Duration.Duration | undefined
@@ -335,7 +335,7 @@ export type ChatError =
   | BusyError
   | ToolError
 
-/** A function for the same reason. */
+/** A function, so that bundlers can drop the errors that a program does not use. */
 const union = () =>
   Schema.Union(
     AuthenticationError,

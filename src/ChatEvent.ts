@@ -28,7 +28,7 @@ export interface Begin {
 }
 
 /**
- * The next piece of the answer's text. Never empty.
+ * The next part of the answer's text. Never empty.
  *
  * @since 0.1.0
  * @category models
@@ -39,7 +39,7 @@ export interface TextDelta {
 }
 
 /**
- * The next piece of the model's reasoning. Never empty.
+ * The next part of the model's reasoning. Never empty.
  *
  * @since 0.1.0
  * @category models
@@ -50,7 +50,7 @@ export interface ReasoningDelta {
 }
 
 /**
- * The next piece of the model's refusal to answer. Never empty.
+ * The next part of the model's refusal to answer. Never empty.
  *
  * @since 0.1.0
  * @category models
@@ -61,7 +61,7 @@ export interface RefusalDelta {
 }
 
 /**
- * The next piece of a tool call.
+ * The next part of a tool call.
  *
  * `index` counts the calls of this answer from 0, whatever numbers the server uses. `id` and `name` contain all that has
  * arrived so far, and are empty until the server sends them. `arguments` contains only the text of this delta.
@@ -110,8 +110,9 @@ export interface Finish {
  */
 export interface ToolStart {
   readonly _tag: "ToolStart"
-  /** The library's own id of the call, which no other call shares. */
+  /** The library's own id of the call, which no other call shares. All events of the call have it. */
   readonly callId: string
+  /** The step of the call, counted from 0. */
   readonly step: number
   readonly name: string
   /** The arguments as JSON, as the model wrote them. */
@@ -152,7 +153,7 @@ export interface ApprovalRequest {
 }
 
 /**
- * One request of a turn and the handlers that it led to are complete.
+ * One request of a turn and the handlers of its calls are complete.
  *
  * @since 0.1.0
  * @category models
@@ -275,7 +276,7 @@ export const ChatEvent: Schema.Schema<ChatEvent, Exclude<ChatEvent, Finish> | Fi
 export const isFinish = (event: ChatEvent): event is Finish => event._tag === "Finish"
 
 /**
- * Whether an event is a piece of the answer's text.
+ * Whether an event is a part of the answer's text.
  *
  * @example
  * import { ChatEvent } from "effect-chat"

@@ -119,8 +119,8 @@ export interface ManagedChat extends LLMChat.Service {
   /**
    * Starts a turn and returns its id at once. The turn continues without readers. It ends by `stop`, or after the `grace` when
    * the manager's scope closes. A turn with this `turnId` that runs or is stored is not started again. Fails with
-   * `InvalidRequestError` for a blank prompt or for another prompt under the same `turnId`, and with `BusyError` by the
-   * `turnPolicy`. `attach` reports later errors.
+   * `InvalidRequestError` for a blank prompt or for another prompt under the same `turnId`, and with `BusyError` as the
+   * `turnPolicy` decides. `attach` reports later errors.
    */
   readonly start: (input: Turn.Input, options?: Turn.Options) => Effect.Effect<string, ChatError>
   /** The running turn, if it was started or has a `turnId` of the program. */
@@ -273,11 +273,11 @@ export const fromCompletions = (
   Effect.gen(function*() {
     const defaults = yield* LLMConfig.decode(options.config)
     const { window = HistoryWindow.all } = options
-    const kept = yield* Effect.serviceOption(HistoryStore.HistoryStore)
+    const provided = yield* Effect.serviceOption(HistoryStore.HistoryStore)
     const lifetime = yield* decodeLifetime(options)
-    const store = Option.match(kept, {
+    const store = Option.match(provided, {
       onNone: () => noopStore,
-      onSome: (kept) => withTimeout(kept, lifetime.storeTimeout)
+      onSome: (store) => withTimeout(store, lifetime.storeTimeout)
     })
     const shared = yield* limitedCompletions(completions, options)
     const total = yield* Ref.make(emptyUsage)
@@ -299,7 +299,7 @@ export const fromCompletions = (
       has: (id) => registry.has(id),
       size: registry.size,
       ids: registry.ids,
-      list: Option.isSome(kept) ? store.list : Stream.unwrap(Effect.map(registry.ids, Stream.fromIterable)),
+      list: Option.isSome(provided) ? store.list : Stream.unwrap(Effect.map(registry.ids, Stream.fromIterable)),
       usage: Ref.get(total),
       events: registry.events
     }

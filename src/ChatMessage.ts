@@ -56,7 +56,7 @@ export interface AssistantMessage {
   readonly reasoning?: string | undefined
   readonly refusal?: string | undefined
   readonly toolCalls?: ReadonlyArray<ToolCall> | undefined
-  /** Members that must be sent back unchanged. They are sent to that server and model only. */
+  /** Members that must be sent back unchanged, but only to the server and the model that sent them. */
   readonly opaque?: Opaque | undefined
   /** Why the answer ended. `interrupted` marks an answer that is incomplete because its turn was interrupted. */
   readonly finishReason?: FinishReason | undefined
@@ -286,7 +286,7 @@ export const fromPrompt = (prompt: Prompt): ReadonlyArray<UserMessage | ToolMess
 export const fromResponse = (response: ChatResponse): AssistantMessage | undefined => {
   const { opaque, refusal, toolCalls } = response
   const isBlank = response.text.trim() === "" && refusal.trim() === "" && toolCalls.length === 0
-  // A spoken answer may have no text: the server finds it by its id.
+  // An audio answer may have no text: in later requests the server finds it by its id.
   if (isBlank && opaque?.fields["audio"] === undefined) return undefined
   return defined<AssistantMessage>({
     role: "assistant",

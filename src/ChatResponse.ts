@@ -128,7 +128,9 @@ export const addUsage = (self: Usage, that: Usage): Usage => ({
  * @category models
  */
 export interface Prices {
+  /** For input tokens. */
   readonly input: number
+  /** For output tokens, including reasoning. */
   readonly output: number
   /** For input tokens that the server had in its cache. Default: the price of input. */
   readonly cached?: number | undefined
@@ -238,7 +240,7 @@ export const ToolOutcome = Schema.Literal(
 )
 
 /**
- * A call of a turn's step, with what came of it.
+ * A call of a turn's step, with its result.
  *
  * @since 0.1.0
  * @category models
@@ -262,7 +264,7 @@ export interface StepCall {
  */
 export interface Step {
   readonly finishReason: FinishReason
-  /** The tokens of this request alone. Those of the last step's input show how full the context is. */
+  /** The tokens of this request alone. The `inputTokens` of the last step show how full the context is. */
   readonly usage: Usage | undefined
   readonly toolCalls: ReadonlyArray<StepCall>
 }
@@ -296,6 +298,7 @@ export interface Opaque {
   readonly origin: string
   /** The model of the request. */
   readonly model: string
+  /** The members by their names in the server's JSON. */
   readonly fields: Readonly<Record<string, unknown>>
 }
 
@@ -323,7 +326,7 @@ export const Opaque: Schema.Schema<Opaque> = Schema.Struct({
 export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatResponse")({
   /** The text of the answer. Empty if it has none. */
   text: Schema.String,
-  /** The reasoning of the model, without its text. Empty if the server sends none. */
+  /** The reasoning of the model. `text` does not contain it. Empty if the server sends none. */
   reasoning: Schema.String,
   /** The refusal of the model in its own words. Empty if it did not refuse. */
   refusal: Schema.String,
@@ -343,10 +346,10 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   rawFinishReason: Schema.UndefinedOr(Schema.String),
   /** Undefined if the server sent no usage. */
   usage: Schema.UndefinedOr(Usage),
-  /** The requests of a turn with tools, this answer's last. Absent from other answers. */
+  /** The requests of a turn with tools. The last one is that of this answer. Absent from other answers. */
   steps: Schema.optional(Schema.Array(Step)),
   /**
-   * Why the model had to answer without further tools: `maxSteps` was reached, or it repeated a call that kept its result.
+   * Why the model had to answer without further tools: `maxSteps` was reached, or it repeated a call that returned the same result each time.
    * Absent if it ended by itself.
    */
   stepLimit: Schema.optional(Schema.Literal("maxSteps", "repeatedCall")),

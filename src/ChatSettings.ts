@@ -34,7 +34,8 @@ export const WindowLimits: Schema.Schema<WindowLimits> = Schema.Struct({
 })
 
 /**
- * The current settings of a conversation. They contain no secrets. A sampling field that is `null` is not sent.
+ * The current settings of a conversation, with the ranges of `LLMConfig`. They contain no secrets. A sampling field that is
+ * `null` is not sent.
  *
  * @since 0.1.0
  * @category models

@@ -1,5 +1,5 @@
 /**
- * The parts of a user message: texts, images, recordings and files. `ChatMessage` exports all of this module.
+ * The parts of a user message: texts, images, audio recordings and files. `ChatMessage` exports all of this module.
  *
  * @since 0.1.0
  */
@@ -25,14 +25,14 @@ export interface TextPart {
  */
 export interface ImagePart {
   readonly type: "image"
-  /** An `https:` address or a `data:` URL; see {@link imageData}. */
+  /** An `https:` or `data:` URL; see {@link imageData}. */
   readonly url: string
   /** The detail with which the model sees the image. Default: that of the server. */
   readonly detail?: "auto" | "low" | "high" | undefined
 }
 
 /**
- * A recording.
+ * An audio recording.
  *
  * @since 0.1.0
  * @category models

@@ -28,7 +28,7 @@ import type { ChatResponse } from "./ChatResponse.ts"
 import { isEmpty } from "./internal/decode/response.ts"
 import { withErrorFields } from "./internal/errors/toChatError.ts"
 import { inOneLine } from "./internal/issue.ts"
-import { serverName } from "./internal/settings.ts"
+import { serverName } from "./internal/settingSchemas.ts"
 import { ended, type Pull, toPull, toStream } from "./internal/transport/stream.ts"
 import { type Stopped, stopped, untilAborted } from "./internal/transport/wait.ts"
 import * as LLMConfig from "./LLMConfig.ts"
@@ -42,8 +42,8 @@ import * as LLMConfig from "./LLMConfig.ts"
 export interface Options {
   /**
    * The servers that are tried after the request's own config, in this order: the same for all requests, or by the
-   * request. Each has its own settings, with the defaults of `LLMConfig`: nothing is taken from the first one, and never
-   * its key.
+   * request. Each has its own settings, with the defaults of `LLMConfig`. None receives the settings or the key of the
+   * request's own config.
    */
   readonly configs:
     | ReadonlyArray<LLMConfig.LLMConfig | LLMConfig.Options>
@@ -157,7 +157,7 @@ const decode = (
 ): Either.Either<LLMConfig.LLMConfig, ParseResult.ParseError> =>
   Either.mapLeft(
     LLMConfig.decode(config),
-    // Without what was given: it can have a key.
+    // The issue is made without the input, which can contain a key.
     ({ issue }) => inOneLine(ParseResult.parseError(new ParseResult.Pointer(["configs", index], undefined, issue)))
   )
 
@@ -166,14 +166,14 @@ const over = (
   configs: (request: ChatRequest) => ReadonlyArray<LLMConfig.LLMConfig>,
   options: Omit<Options, "configs">
 ): ChatCompletions.Service => {
-  const next = nextTrial(options)
-  const firstOf = (request: ChatRequest): Trial => ({ request, rest: configs(request), earlier: [] })
+  const next = nextAttempt(options)
+  const firstOf = (request: ChatRequest): Attempt => ({ request, rest: configs(request), earlier: [] })
 
-  const complete = (trial: Trial): Effect.Effect<ChatResponse, ChatError> =>
+  const complete = (current: Attempt): Effect.Effect<ChatResponse, ChatError> =>
     Effect.catchAll(
-      completions.complete(trial.request),
+      completions.complete(current.request),
       (error) =>
-        Effect.matchEffect(next(trial, error), {
+        Effect.matchEffect(next(current, error), {
           onFailure: (error) => error._tag === "Stopped" ? Effect.interrupt : Effect.fail(error),
           onSuccess: complete
         })
@@ -181,19 +181,19 @@ const over = (
 
   return {
     complete: (request) => Effect.suspend(() => complete(firstOf(request))),
-    // Not an ExecutionPlan: a step after the first is a retry, which begins anew when it fails after its first event.
+    // Not an ExecutionPlan: its steps after the first are retries, which restart a stream that failed after its first event.
     stream: (request) =>
       toStream((scope) => Effect.sync(() => begin(completions, next, firstOf(request), scope)), request.signal)
   }
 }
 
 /** The attempt that follows the error, or the end: an error, or `Stopped` if the call was stopped. */
-type NextTrial = (trial: Trial, error: ChatError) => Effect.Effect<Trial, ChatError | Stopped>
+type NextAttempt = (current: Attempt, error: ChatError) => Effect.Effect<Attempt, ChatError | Stopped>
 
-const nextTrial =
-  ({ onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Omit<Options, "configs">): NextTrial =>
+const nextAttempt =
+  ({ onFallback = () => Effect.void, shouldFallback = isWorthAnother }: Omit<Options, "configs">): NextAttempt =>
   ({ earlier, request, rest }, error) =>
-    Effect.suspend((): ReturnType<NextTrial> => {
+    Effect.suspend((): ReturnType<NextAttempt> => {
       const { config, signal } = request
       if (signal?.aborted === true) return Effect.fail(stopped)
       const [next, ...others] = rest
@@ -208,31 +208,31 @@ const nextTrial =
 /** Begins the stream of the first attempt that emits an event. */
 const begin = (
   completions: ChatCompletions.Service,
-  next: NextTrial,
-  first: Trial,
+  next: NextAttempt,
+  first: Attempt,
   scope: Scope.Scope
 ): Pull<ChatEvent, ChatError> => {
   /** The pull of the attempt that answers. */
   let answer: Pull<ChatEvent, ChatError> | undefined
   // Each attempt has a scope of its own: one that failed holds nothing while the next one runs.
-  const attempt = (trial: Trial): Pull<ChatEvent, ChatError> =>
+  const attempt = (current: Attempt): Pull<ChatEvent, ChatError> =>
     Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (scope) => {
-      const pull = toPull(completions.stream(trial.request), scope, trial.request.signal)
+      const pull = toPull(completions.stream(current.request), scope, current.request.signal)
       return Effect.matchEffect(pull, {
         onSuccess: (events) => {
-          answer = trial.earlier.length === 0
+          answer = current.earlier.length === 0
             ? pull
-            : Effect.mapError(pull, Option.map((error) => withEarlier(error, trial.earlier)))
+            : Effect.mapError(pull, Option.map((error) => withEarlier(error, current.earlier)))
           return Effect.succeed(events)
         },
         onFailure: (error) =>
           Option.isNone(error)
             ? Effect.fail(error)
-            : Effect.zipRight(Scope.close(scope, Exit.void), after(trial, error.value))
+            : Effect.zipRight(Scope.close(scope, Exit.void), after(current, error.value))
       })
     })
-  const after = (trial: Trial, error: ChatError): Pull<ChatEvent, ChatError> =>
-    Effect.matchEffect(next(trial, error), {
+  const after = (current: Attempt, error: ChatError): Pull<ChatEvent, ChatError> =>
+    Effect.matchEffect(next(current, error), {
       onFailure: (error) => error._tag === "Stopped" ? ended : Effect.fail(Option.some(error)),
       onSuccess: attempt
     })
@@ -240,7 +240,7 @@ const begin = (
 }
 
 /** One attempt, what was tried before it, and what can be tried after it. */
-interface Trial {
+interface Attempt {
   readonly request: ChatRequest
   readonly rest: ReadonlyArray<LLMConfig.LLMConfig>
   readonly earlier: ReadonlyArray<Omit<FailedAttempt, "next">>
@@ -276,7 +276,7 @@ export class EarlierAttempts extends AggregateError {
   declare readonly errors: Array<ChatError>
 }
 
-const withEarlier = (error: ChatError, earlier: Trial["earlier"]): ChatError => {
+const withEarlier = (error: ChatError, earlier: Attempt["earlier"]): ChatError => {
   if (earlier.length === 0) return error
   const list = earlier.map(({ config, error }) =>
     `${serverName(config)} (${config.model}): ${error._tag}: ${error.message}`

@@ -27,7 +27,7 @@ export interface Input {
   /** The summary that is stored with the history, if there is one. */
   readonly summary?: Summary | undefined
   /**
-   * The index of the first turn in `messages`, that is the number of turns that come before it in the history. Default 0.
+   * The number of turns of the history that come before `messages`. Default 0.
    */
   readonly offset?: number | undefined
   /**
@@ -66,7 +66,7 @@ export const Summary: Schema.Schema<Summary> = Schema.Struct({ text: Schema.Stri
 export interface Selection {
   /** The index of the first message that is sent, which starts a turn. The history's length if none is sent. */
   readonly start: number
-  /** A summary to send before it. */
+  /** A summary to send before these messages. */
   readonly summary?: string | undefined
   /** The messages to send from `start` on, if they differ from those of the history. */
   readonly messages?: ReadonlyArray<ChatMessage> | undefined

@@ -49,8 +49,8 @@ export const Tokens: Schema.Schema<number> = Settings.Tokens
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("one"), assistant("1")]
  * const sent = HistoryWindow.assemble(HistoryWindow.all, { system: undefined, messages, newMessages: [user("two")] })
@@ -63,7 +63,7 @@ export const Tokens: Schema.Schema<number> = Settings.Tokens
 export const all: HistoryWindow = { select: () => Effect.succeed({ start: 0 }) }
 
 /**
- * How a full window moves.
+ * How a full window drops turns.
  *
  * @since 0.1.0
  * @category models
@@ -82,8 +82,8 @@ export interface StepOptions {
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("one"), assistant("1"), user("two"), assistant("2")]
  * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), { system: undefined, messages, newMessages: [user("three")] })
@@ -122,8 +122,8 @@ export interface TokensOptions extends StepOptions {
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const messages = [user("long ago ".repeat(1000)), assistant("yes"), user("two"), assistant("2")]
  * const sent = HistoryWindow.assemble(HistoryWindow.tokens(1000), { system: undefined, messages, newMessages: [user("three")] })
@@ -137,7 +137,7 @@ export const tokens = (budget: number, options: TokenCounter | TokensOptions = {
   Settings.checkTokens({ budget })
   const { counter = estimate, exact = false }: TokensOptions = "count" in options ? { counter: options } : options
   return {
-    // Another counter can find half of the tokens that are estimated.
+    // Another counter may count half as many tokens as the estimate, so twice as many turns may fit.
     atMost: { tokens: counter === estimate ? budget : budget * 2 },
     select: (input) => Effect.map(Budget.startWithin(budget, counter, exact, input), (start) => ({ start }))
   }
@@ -150,8 +150,8 @@ export const tokens = (budget: number, options: TokenCounter | TokensOptions = {
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, imageUrl, text, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const look = user([text("Look!"), imageUrl("https://example.com/cat.png")])
  * const sent = HistoryWindow.assemble(HistoryWindow.withoutOldMedia(1, HistoryWindow.tokens(8000)), {
@@ -183,7 +183,7 @@ export const withoutOldMedia = (turns: number, window: HistoryWindow = all): His
       }))
     },
     compact: compact && ((input, complete) => compact(prepare(input), complete)),
-    // Read when it is needed: a window can have smaller ones without end.
+    // A getter, because the chain of smaller windows can be infinite.
     get shrink() {
       return window.shrink && withoutOldMedia(turns, window.shrink)
     }
@@ -194,7 +194,7 @@ export const withoutOldMedia = (turns: number, window: HistoryWindow = all): His
  * The default instruction of {@link summarize}.
  *
  * @example
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ * import { HistoryWindow } from "effect-chat"
  *
  * const instruction = `${HistoryWindow.defaultInstruction} Use at most 200 words.`
  * const window = HistoryWindow.summarize({ when: { turns: 30 }, keep: 10, instruction })
@@ -221,8 +221,8 @@ still open. Write in the language of the conversation, and give the summary alon
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const window = HistoryWindow.summarize({ when: { turns: 30 }, keep: 10, model: "a-small-model" })
  * const sent = HistoryWindow.assemble(window, {
@@ -256,11 +256,11 @@ export const summarize = (options: SummarizeOptions): HistoryWindow => {
 
 /**
  * Adds a smaller window, to use after a `ContextLengthError`. By default, that one sends the newer half of the history that
- * the window sends, in estimated tokens and whole turns, and has a smaller window of its own: each try sends half of the
- * one before, down to the new messages alone.
+ * the window sends, in estimated tokens and complete turns, and has a smaller window of its own: each attempt sends half of
+ * the one before, until only the new messages are left.
  *
  * @example
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
+ * import { HistoryWindow } from "effect-chat"
  *
  * const few = HistoryWindow.lastTurns(3)
  * const window = HistoryWindow.withShrink(HistoryWindow.tokens(100_000), few)
@@ -281,12 +281,12 @@ export const withShrink = (self: HistoryWindow, smaller: HistoryWindow = half(se
  * window selected, and the new messages.
  *
  * The summary is sent as a turn of its own, a request for it and the answer. Servers that want the roles to alternate
- * accept that, and what users said does not gain the weight of the system prompt.
+ * accept that, and the words of users do not get the authority of the system prompt.
  *
  * @example
  * import { Effect } from "effect"
+ * import { HistoryWindow } from "effect-chat"
  * import { assistant, system, user } from "effect-chat/ChatMessage"
- * import * as HistoryWindow from "effect-chat/HistoryWindow"
  *
  * const sent = HistoryWindow.assemble(HistoryWindow.lastTurns(1), {
  *   system: system("Be brief."),

@@ -57,11 +57,10 @@ import type * as Turn from "./Turn.ts"
  * A conversation.
  *
  * The `ask` methods send the system prompt and the question. They do not read or change the history. The `chat` methods are
- * turns: they send the history and add to it. A turn waits for the one before it, or follows the config's `turnPolicy`. A
+ * turns: they send the history and add to it. The config's `turnPolicy` decides what a turn does while another one runs; by default it waits. A
  * blank prompt fails with `InvalidRequestError`.
  *
- * `ask`, `askObject`, `chat` and `chatObject` do not stream: the server sends the answer when it is complete, so an answer
- * that is stopped or fails has no part that arrived. The methods that return a Stream do stream.
+ * `ask`, `askObject`, `chat` and `chatObject` do not stream: the server sends the answer when it is complete, so a stopped or failed call has no partial answer. The methods that return a Stream do stream.
  *
  * A turn is interrupted if its fiber is, if the consumer of its stream stops reading, or by `stop`. Then the config's
  * `onInterrupt` decides: `keep` stores the question and the part of the answer that arrived, which can be empty, with the
@@ -74,6 +73,7 @@ import type * as Turn from "./Turn.ts"
  * @category models
  */
 export interface Service {
+  /** The config that it was made with. Settings that the program changed later are in `settings`. */
   readonly config: LLMConfig.LLMConfig
   /** Asks a single question and returns the complete answer, without streaming. */
   readonly ask: (prompt: Prompt, options?: Turn.AskOptions) => Effect.Effect<ChatResponse, ChatError>
@@ -83,7 +83,7 @@ export interface Service {
   readonly askEvents: (prompt: Prompt, options?: Turn.AskOptions) => Stream.Stream<ChatEvent, ChatError>
   /**
    * Asks a single question whose answer is a value of the Schema. The Schema is sent to the server. An answer that does not
-   * decode fails with `MalformedResponseError`, which has the raw text (`body`) and the place (`path`).
+   * decode fails with `MalformedResponseError`, which has the raw text (`body`) and the member that is wrong (`path`).
    */
   readonly askObject: <A, I>(
     prompt: Prompt,
@@ -118,7 +118,7 @@ export interface Service {
    * The tokens of all turns so far, including failed and interrupted turns and the summaries of a window, without single
    * questions. If the server sent no usage, or an answer was cut off, they are estimated from the characters of the request
    * and the answer, and marked as an estimate. A turn that ended before its answer began counts 0 tokens. The tokens of a
-   * turn without messages are stored with the next turn or summary, and are lost if the conversation leaves memory before.
+   * turn without messages are stored with the next turn or summary, and are lost if the conversation leaves memory before that.
    */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** The current settings, without secrets. */
@@ -193,8 +193,7 @@ export interface Options {
 /**
  * Makes a conversation. Fails with the field, the value and the rule if a setting is invalid.
  *
- * The default `maxTokens` of plain settings is 2048 here; that of an `LLMConfig` is 8192. The Python module has the same two
- * defaults.
+ * The default `maxTokens` of plain settings is 2048 here; that of an `LLMConfig` is 8192.
  *
  * @example
  * import { Effect } from "effect"
@@ -230,15 +229,15 @@ export const make = (
  *
  * const program = Effect.gen(function*() {
  *   const completions = yield* ChatCompletions.ChatCompletions
- *   const tasks: Array<string> = []
+ *   const models: Array<string> = []
  *   const logged: ChatCompletions.Service = {
  *     complete: (request) =>
- *       Effect.zipRight(Effect.sync(() => tasks.push(request.config.model)), completions.complete(request)),
+ *       Effect.zipRight(Effect.sync(() => models.push(request.config.model)), completions.complete(request)),
  *     stream: completions.stream
  *   }
  *   const chat = yield* LLMChat.fromCompletions(logged, { baseUrl: "http://localhost/v1", model: "qwen3" })
  *   yield* chat.ask("Hi")
- *   assert.deepStrictEqual(tasks, ["qwen3"])
+ *   assert.deepStrictEqual(models, ["qwen3"])
  * })
  *
  * const Completions = ChatCompletions.layer.pipe(
@@ -258,7 +257,7 @@ export const fromCompletions = (
   Effect.gen(function*() {
     const settings = yield* LLMConfig.decode(config instanceof LLMConfig.LLMConfig ? config : withPlainDefaults(config))
     const withFallback = fallback === undefined ? completions : yield* fallback.over(completions)
-    const conversation = new Conversation({ id: "", owner: {}, store: noopStore, defaults: settings, window })
+    const conversation = new Conversation({ id: "", fairnessKey: {}, store: noopStore, defaults: settings, window })
     return Chat.make(withFallback, settings, {
       with: (f) => Effect.suspend(() => f(conversation)),
       acquire: () => Effect.succeed(conversation)

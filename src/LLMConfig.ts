@@ -31,7 +31,7 @@ import {
   Timeout,
   unnamedProvider,
   withDefault
-} from "./internal/settings.ts"
+} from "./internal/settingSchemas.ts"
 import * as Variables from "./internal/variables.ts"
 import * as Provider from "./Provider.ts"
 
@@ -108,15 +108,15 @@ const fields = {
   /** What a turn does if another one is running: wait, fail with `BusyError`, or stop the other one. Default `queue`. */
   turnPolicy: withDefault(oneOf("queue", "reject", "replace"), "queue"),
   /**
-   * The longest server-sent event, in characters. A key or a value within it counts as at least 100 characters, because
-   * parsers take as long for it, and a member of a chunk, choice or message as 800. A few thousand are always allowed.
-   * Default 8 Mi.
+   * The maximum size of a server-sent event, in characters. Each key or value counts as at least 100 characters, and each
+   * member of a chunk, choice or message as 800, because they take as long to parse. A few thousand of them are always
+   * allowed. Default 8 Mi.
    */
   maxEventSize: withDefault(Positive, 2 ** 23),
   /**
-   * The longest answer: of one that is no stream the bytes, with keys and values as in `maxEventSize`; of a stream about
-   * what is kept of it, in characters, where a tool call counts for 2,048 characters and four times its arguments. At the
-   * defaults, no answer keeps the event loop busy for 50 ms at a time. Default 16 Mi.
+   * The maximum size of an answer. Without a stream: the bytes of the body, with keys and values as in `maxEventSize`. With
+   * a stream: about the characters of the response, where a tool call counts as 2,048 characters plus four times its
+   * arguments. At the defaults, no answer keeps the event loop busy for 50 ms at a time. Default 16 Mi.
    */
   maxBodySize: withDefault(Positive, 2 ** 24)
 }
@@ -164,7 +164,7 @@ type Props = Schema.Struct.Constructor<typeof fields>
 /** Settings whose defaults depend on other settings. */
 const dependent = ["model", "temperature"] as const
 
-/** Those of them that the program did not choose, for each config. */
+/** The `dependent` settings that the program did not choose, for each config. */
 const unset = new WeakMap<LLMConfig, ReadonlyArray<(typeof dependent)[number]>>()
 
 const defaults = ({ model, temperature, topP, wire }: Props): Pick<Props, "model" | "temperature"> => {
@@ -232,7 +232,7 @@ const toJson = (value: unknown): unknown =>
 
 /**
  * Decodes settings and adds the defaults. The error is one line with each invalid field, its value and the values that are
- * allowed. A name that is not a setting is refused, with the nearest one. The error never contains the key.
+ * allowed. An unknown name fails, with the nearest known one. The error never contains the key.
  *
  * @example
  * import { Either } from "effect"
@@ -342,8 +342,8 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
  * Without an address, `OPENAI_BASE_URL` is used. Without a key, `OPENAI_API_KEY` is used, but only for the address of
  * `OPENAI_BASE_URL` or of OpenAI, so that no other server receives it.
  *
- * Fails with all variables that are misspelled, invalid or missing. A misspelled variable such as `LLM_MODLE` is refused with
- * the correct name, if that one is not set.
+ * Fails with all variables that are misspelled, invalid or missing. A misspelled variable such as `LLM_MODLE` fails with the
+ * correct name, unless the correct variable is set too.
  *
  * @example
  * import { ConfigProvider, Effect } from "effect"

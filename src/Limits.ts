@@ -8,7 +8,7 @@
  *
  * **Gotchas**
  *
- * A call reserves its `maxTokens` until it ends: lower them if answers are short. Use separate limits for servers with
+ * A call reserves its `maxTokens` until it ends: lower `maxTokens` if answers are short. Use separate limits for servers with
  * separate quotas.
  *
  * @since 0.1.0
@@ -30,7 +30,7 @@ import * as Admission from "./internal/limits/admission.ts"
 import { GroupLimits } from "./internal/limits/groupLimits.ts"
 import { TokenUse } from "./internal/limits/tokenUse.ts"
 import { estimateInput } from "./internal/request/estimate.ts"
-import { WholeOrInfinite } from "./internal/settings.ts"
+import { WholeOrInfinite } from "./internal/settingSchemas.ts"
 import { monotonicMillis } from "./internal/time.ts"
 import { ended, type Start, toPull, toStream } from "./internal/transport/stream.ts"
 import { type Stopped, untilAborted } from "./internal/transport/wait.ts"
@@ -54,7 +54,7 @@ export interface Options {
    */
   readonly tokensPerMinute?: number | undefined
   /**
-   * The same limits for each conversation, so that one user cannot use up all. They do not apply to calls without a
+   * The same limits for each conversation, so that one user cannot use up the shared ones. They do not apply to calls without a
    * conversation.
    */
   readonly perConversation?: {
@@ -75,7 +75,7 @@ export interface Options {
  */
 export interface Limits {
   /**
-   * The service with the limits. Each result counts separately: conversations that share limits must share one service. Fails
+   * The service with the limits. Each call of `over` counts anew: conversations that share limits must share one service. Fails
    * with the field, the value and the rule if a limit is invalid.
    */
   readonly over: (
@@ -218,7 +218,7 @@ interface Admitted {
   readonly permit: Admission.Permit
   /** The request, with the time that is left for it. */
   readonly request: ChatRequest
-  /** Makes an error one of the whole call, its wait included. */
+  /** Adds the time in the queue to an error of the `totalTimeout`. */
   readonly mapError: (error: ChatError) => ChatError
 }
 

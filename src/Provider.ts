@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { oneOf, optionalFields, withDefault } from "./internal/settings.ts"
+import { oneOf, optionalFields, withDefault } from "./internal/settingSchemas.ts"
 
 /**
  * A request field that a server may refuse, by its name in this library.
@@ -33,7 +33,7 @@ export type OptionalField =
  * @category schemas
  */
 export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
-  /** The JSON name of `maxTokens`. OpenAI's newer models accept only the second. Default `max_tokens`. */
+  /** The JSON name of `maxTokens`. OpenAI's newer models accept only `max_completion_tokens`. Default `max_tokens`. */
   maxTokensField: withDefault(oneOf("max_tokens", "max_completion_tokens"), "max_tokens"),
   /**
    * The role of the system message. With `user`, it is sent within the first user message, for servers without a system role.
@@ -60,13 +60,13 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
   userNames: withDefault(Schema.Boolean, true),
   /**
    * Whether a user message may follow a tool result. Otherwise an assistant message is sent between them. Default true,
-   * except for models with names of Mistral's models.
+   * except for models whose name is that of a Mistral model.
    */
   userAfterTool: withDefault(Schema.Boolean, true),
   /**
    * The ids of tool calls that are accepted: any, those of OpenAI (at most 40 characters), those of Anthropic (letters,
    * digits, `_` and `-`), or those of Mistral (nine letters or digits). Other ids are replaced. Default `any`, except for
-   * models with names of Claude's or Mistral's models.
+   * models whose name is that of a Claude or Mistral model.
    */
   toolCallIds: withDefault(oneOf("any", "openai", "anthropic", "mistral"), "any"),
   /** Whether a tool's result names its tool, which Gemini demands and others refuse. Default false. */
@@ -86,9 +86,9 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
    * Default `none`.
    */
   reasoningEcho: withDefault(oneOf("none", "reasoning_content", "reasoning"), "none"),
-  /** The most tools of a request. More fail with `InvalidRequestError` before the request is sent. Default no limit. */
+  /** The maximum number of tools in a request. With more, the call fails with `InvalidRequestError`. Default no limit. */
   maxTools: Schema.optional(Schema.Int.pipe(Schema.positive())),
-  /** What `askObject` requests: an answer by a JSON Schema, any JSON, or no format at all. Default `json_schema`. */
+  /** The response format of `askObject` and `chatObject`: a JSON Schema, any JSON, or none. Default `json_schema`. */
   structuredOutput: withDefault(oneOf("json_schema", "json_object", "none"), "json_schema"),
   /**
    * Whether a request can have tools and a response format, which Groq and Gemini refuse. Otherwise a turn with both sends
@@ -178,6 +178,14 @@ export const openaiReasoning: Preset = preset("openai", "https://api.openai.com/
 /**
  * A deployment on Azure OpenAI, by the names of its resource and deployment. Newer models refuse
  * `max_tokens` ({@link https://learn.microsoft.com/en-us/answers/questions/5840554/sudden-openai-errors-on-gpt-4o | Microsoft}).
+ *
+ * @example
+ * import { LLMConfig, Provider } from "effect-chat"
+ *
+ * const preset = Provider.azure({ resource: "my-resource", deployment: "my-gpt" })
+ * const config = LLMConfig.make({ ...preset, model: "gpt-4o", apiKey: "key" })
+ *
+ * assert.strictEqual(config.baseUrl, "https://my-resource.openai.azure.com/openai/deployments/my-gpt")
  *
  * @since 0.1.0
  * @category presets
@@ -340,6 +348,11 @@ export const gemini: Preset = preset("gcp.gemini", "https://generativelanguage.g
 
 /**
  * The presets with a fixed address, by the name that `LLM_PROVIDER` accepts.
+ *
+ * @example
+ * import { Provider } from "effect-chat"
+ *
+ * assert.strictEqual(Provider.presets["ollama"], Provider.ollama)
  *
  * @since 0.1.0
  * @category presets

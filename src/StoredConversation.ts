@@ -54,6 +54,7 @@ export interface StoredTurn {
   /** 0 for the first turn. */
   readonly index: number
   readonly turnId: string
+  /** Milliseconds since 1970, or 0 if an older release stored the turn. */
   readonly createdAt: number
   /** The index of its first message. The turn ends where the next one begins. */
   readonly start: number
@@ -250,6 +251,7 @@ export interface ConversationInfo {
   readonly id: string
   readonly title: string | undefined
   readonly owner: string | undefined
+  /** Times as in {@link StoredConversation}. */
   readonly createdAt: number
   readonly updatedAt: number
   readonly turnCount: number

@@ -17,14 +17,14 @@ import * as prepare from "./internal/tools/prepare.ts"
 import { defaultMaxLength } from "./internal/tools/result.ts"
 
 /**
- * What tools are made of.
+ * The models of tools.
  *
  * @since 0.1.0
  */
 export * from "./internal/tools/model.ts"
 
 /**
- * How a tool with Schemas is made.
+ * The options of {@link make} for a tool with Schemas.
  *
  * @since 0.1.0
  * @category models
@@ -34,13 +34,13 @@ export interface Options<A, I, RP, S, SI, RS, F, FI, RF, R, RA> extends Settings
   readonly parameters: Schema.Schema<A, I, RP>
   /** Encodes the result. Without it the result is sent as text or JSON. */
   readonly success?: Schema.Schema<S, SI, RS> | undefined
-  /** Encodes a failure for the model. Without it the model is only told that the tool failed. */
+  /** Encodes a failure for the model. Without it, the model receives only the fact that the tool failed. */
   readonly failure?: Schema.Schema<F, FI, RF> | undefined
   readonly handler: (input: A, context: Context) => Effect.Effect<S | Content, F, R>
 }
 
 /**
- * How a tool with the fields of a struct is made.
+ * The options of {@link make} for a tool with the fields of a struct.
  *
  * @since 0.1.0
  * @category models
@@ -132,7 +132,7 @@ const fromSchema = <A, I, RP, S, SI, RS, F, FI, RF, R, RA>(
 })
 
 /**
- * How a tool with a JSON Schema is made.
+ * The options of {@link fromJsonSchema}.
  *
  * @since 0.1.0
  * @category models
@@ -146,7 +146,7 @@ export interface JsonSchemaOptions<S, SI, RS, F, FI, RF, R, RA>
 /**
  * A tool whose arguments are described by a JSON Schema from elsewhere, such as an MCP server.
  *
- * The handler gets the arguments that the model sent. The tool checks only that they are an object.
+ * The handler receives the arguments that the model sent. The tool checks only that they are an object.
  *
  * @example
  * import { Effect } from "effect"

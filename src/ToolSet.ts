@@ -12,7 +12,7 @@ import type { RunOptions, RunResult } from "./internal/tools/runOptions.ts"
 import * as TurnTools from "./internal/tools/turnTools.ts"
 
 /**
- * What running calls needs, and what comes of it.
+ * The options and the result of `runCalls`.
  *
  * @since 0.1.0
  */
@@ -40,20 +40,22 @@ export class ToolSetError extends Schema.TaggedError<ToolSetError>("effect-chat/
  * @category models
  */
 export interface ToolSet {
+  /** The name from the options. A merged set has the names of its sets, joined by `+`. */
   readonly name: string | undefined
   readonly current: Effect.Effect<ReadonlyArray<Tool.Provided>>
   readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
-  /** The state of one turn, for conversations alone. */
+  /** Makes the state of one turn. Only conversations use it. */
   readonly forTurn: (options: TurnTools.Options) => TurnTools.TurnTools
 }
 
 /**
- * How a set is made.
+ * The options of a set.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /** A name for the program's own use, such as in logs. The model does not see it. Default: none. */
   readonly name?: string | undefined
 }
 
@@ -92,7 +94,7 @@ export const make = <R = never>(
 /**
  * A set whose tools may change from one step to the next, such as those of an MCP server.
  *
- * A step cannot fail for a name: a tool whose name is taken or not valid is left out, with a warning in the log.
+ * A tool whose name is taken or not valid does not fail the step. It is left out, with a warning in the log.
  *
  * @example
  * import { Effect, Ref } from "effect"

@@ -1,6 +1,6 @@
 /**
  * The input of a turn: a prompt, an earlier turn that is answered again, a new prompt for an earlier turn, or answers to
- * calls that wait.
+ * open calls.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import type { Answer } from "./internal/tools/answer.ts"
 import type { Approve, ToolSet } from "./ToolSet.ts"
 
 /**
- * Answers to calls that wait.
+ * Answers to open calls.
  *
  * @since 0.1.0
  */
@@ -51,7 +51,7 @@ export interface Replace {
 }
 
 /**
- * Answers calls that wait, and goes on with their turn.
+ * Answers open calls and continues their turn.
  *
  * @since 0.1.0
  * @category models
@@ -128,7 +128,7 @@ export interface AskObjectOptions extends CallObjectOptions, ToolOptions {}
  * @category models
  */
 export interface Options extends CallOptions, ToolOptions {
-  /** Messages sent before the prompt in this turn only, and not stored: found documents, the time, the speaker's name. */
+  /** Messages sent before the prompt in this turn only, and not stored: retrieved documents, the time, the speaker's name. */
   readonly context?: Prompt | undefined
   /**
    * The id of the turn, such as the id of a user's message, so that a repeated call is recognized. Not empty. If a turn with
@@ -172,7 +172,7 @@ export interface Running {
 
 /**
  * Answers a turn again. When the new answer is complete, it replaces the turn and those after it in one write. Until then,
- * and if it fails or is stopped, the old turns stay. Turns that are stored meanwhile stay before it. Fails with
+ * and if it fails or is stopped, the old turns stay. Turns that are stored in the meantime stay, before it. Fails with
  * `InvalidRequestError` if the turn does not exist, or has no prompt, such as a greeting.
  *
  * @example
@@ -191,7 +191,7 @@ export interface Running {
 export const regenerate = (turnId?: string): Regenerate => ({ _tag: "Regenerate", turnId })
 
 /**
- * Answers another prompt in place of a turn and those after it, as {@link regenerate} does. This edits a message.
+ * Answers another prompt in place of a turn and those after it, as {@link regenerate} does. Use it to edit a message.
  *
  * @example
  * import { Effect } from "effect"
@@ -215,14 +215,14 @@ export const regenerate = (turnId?: string): Regenerate => ({ _tag: "Regenerate"
 export const replace = (turnId: string, prompt: Prompt): Replace => ({ _tag: "Replace", turnId, prompt })
 
 /**
- * Answers calls that wait, and goes on with their turn, in another process as well: see `chat.openCalls`.
+ * Answers open calls (`chat.openCalls`) and continues their turn. This can happen in another process.
  *
- * The options need the `toolSet` whose tools were called. Approved calls run with their stored arguments, once. Answers may
- * come in any order and in parts: the model is asked when the last call is settled, and the turn ends with the calls that
- * are left open otherwise. The turn fails with `InvalidRequestError` and the code `call_settled` or `call_unknown` for a
+ * The options need the `toolSet` whose tools were called. Approved calls run once, with their stored arguments. Answers may
+ * come in any order and in parts: while calls are still open, the turn ends without a request. When all have results, the
+ * model is asked. The turn fails with `InvalidRequestError` and the code `call_settled` or `call_unknown` for a
  * call that is not open, and with `ConflictError` if another process answered first.
  *
- * Without answers, a turn goes on whose calls are settled and whose answer failed.
+ * An empty list continues a turn whose calls all have results, but whose answer failed.
  *
  * @example
  * import { Effect } from "effect"

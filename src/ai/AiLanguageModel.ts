@@ -41,9 +41,9 @@ export * from "./AiSettings.ts"
  * Makes a model for the server of a config. Fails if a setting is invalid: the error names the field, the value and the rule.
  *
  * @example
+ * import { Effect } from "effect"
  * import { AiLanguageModel } from "effect-chat/ai"
  * import { ScriptedHttpClient } from "effect-chat/testing"
- * import * as Effect from "effect/Effect"
  *
  * const bad = AiLanguageModel.make({ baseUrl: "ftp://127.0.0.1", model: "qwen3" })
  *
@@ -62,18 +62,15 @@ export const make = (
  * Like {@link make}, with a completions service of the program, for example one with limits or fallbacks.
  *
  * @example
- * import { Limits } from "effect-chat"
+ * import { Effect } from "effect"
+ * import { ChatCompletions, Limits } from "effect-chat"
  * import { AiLanguageModel } from "effect-chat/ai"
- * import * as ChatCompletions from "effect-chat/ChatCompletions"
- * import * as Effect from "effect/Effect"
  *
- * const model = Effect.gen(function*() {
+ * export const model = Effect.gen(function*() {
  *   const completions = yield* ChatCompletions.make
  *   const limited = yield* Limits.make({ concurrency: 4 }).over(completions)
  *   return yield* AiLanguageModel.fromCompletions(limited, { baseUrl: "http://127.0.0.1:11434/v1", model: "qwen3" })
  * })
- *
- * assert.ok(Effect.isEffect(model))
  *
  * @since 0.1.0
  * @category constructors
@@ -88,11 +85,10 @@ export const fromCompletions = (
  * {@link make} as a layer.
  *
  * @example
+ * import { LanguageModel } from "@effect/ai"
+ * import { Effect, Layer } from "effect"
  * import { AiLanguageModel } from "effect-chat/ai"
  * import { ScriptedHttpClient } from "effect-chat/testing"
- * import * as LanguageModel from "@effect/ai/LanguageModel"
- * import * as Effect from "effect/Effect"
- * import * as Layer from "effect/Layer"
  *
  * const program = LanguageModel.generateText({ prompt: "Hello!" })
  *
@@ -113,7 +109,17 @@ export const layer = (
   Layer.effect(LanguageModel.LanguageModel, make(config))
 
 /**
- * A layer with the settings of the environment. `LLMConfig.config` documents their names.
+ * A layer with the settings of the environment. `LLMConfig.config` lists the variables.
+ *
+ * @example
+ * import { LanguageModel } from "@effect/ai"
+ * import { FetchHttpClient } from "@effect/platform"
+ * import { Effect, Layer } from "effect"
+ * import { AiLanguageModel } from "effect-chat/ai"
+ *
+ * const Model = AiLanguageModel.layerConfig.pipe(Layer.provide(FetchHttpClient.layer))
+ *
+ * export const program = Effect.provide(LanguageModel.generateText({ prompt: "Hello!" }), Model)
  *
  * @since 0.1.0
  * @category layers
@@ -151,7 +157,7 @@ export const model = (
  * this data in memory.
  *
  * @example
- * import * as Response from "@effect/ai/Response"
+ * import { Response } from "@effect/ai"
  * import { AiLanguageModel } from "effect-chat/ai"
  *
  * const prompt = AiLanguageModel.fromResponseParts([Response.makePart("text", { text: "Hi!" })])

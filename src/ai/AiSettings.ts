@@ -37,8 +37,8 @@ export class Config extends Context.Tag("effect-chat/ai/AiSettings/Config")<Conf
  * Runs calls with other settings. Absent settings come from an outer `withSettings`.
  *
  * @example
+ * import { Effect } from "effect"
  * import { AiLanguageModel } from "effect-chat/ai"
- * import * as Effect from "effect/Effect"
  *
  * const temperature = Effect.map(AiLanguageModel.Config, (settings) => settings.temperature)
  *

@@ -15,10 +15,10 @@ import * as TokenCounter from "../tokens/TokenCounter.ts"
  * recordings and files. If the tokenizer fails, the count is the one of `TokenCounter.estimate`.
  *
  * @example
+ * import { Tokenizer } from "@effect/ai"
+ * import { Effect } from "effect"
  * import { ChatMessage, HistoryWindow } from "effect-chat"
  * import { AiTokenCounter } from "effect-chat/ai"
- * import * as Tokenizer from "@effect/ai/Tokenizer"
- * import * as Effect from "effect/Effect"
  *
  * const tokenizer = Tokenizer.make({ tokenize: () => Effect.succeed([1, 2, 3]) })
  * const counter = AiTokenCounter.fromTokenizer(tokenizer)

@@ -33,11 +33,9 @@ export interface Options extends ToolSet.Options {
  * the same time.
  *
  * @example
- * import * as Tool from "@effect/ai/Tool"
- * import * as Toolkit from "@effect/ai/Toolkit"
+ * import { Tool, Toolkit } from "@effect/ai"
+ * import { Effect, Schema } from "effect"
  * import { AiToolSet } from "effect-chat/ai"
- * import * as Effect from "effect/Effect"
- * import * as Schema from "effect/Schema"
  *
  * const toolkit = Toolkit.make(Tool.make("now", { success: Schema.String }))
  * const handlers = toolkit.toLayer({ now: () => Effect.succeed("noon") })

@@ -28,7 +28,7 @@ export const itemsOf = (value: unknown): ReadonlyArray<unknown> => Array.isArray
 const none: ReadonlyArray<unknown> = []
 
 /** The first value that the reader returns for one of the items. */
-export const first = <A, B>(items: ReadonlyArray<A>, read: (item: A) => B | undefined): B | undefined => {
+export const firstDefined = <A, B>(items: ReadonlyArray<A>, read: (item: A) => B | undefined): B | undefined => {
   for (const item of items) {
     const found = read(item)
     if (found !== undefined) return found

@@ -10,7 +10,7 @@ import { presets } from "../Provider.ts"
 import type { Issue } from "./issue.ts"
 import { asText, defined } from "./json.ts"
 import { nearest, unknownSetting } from "./nearest.ts"
-import { urlIn } from "./settings.ts"
+import { urlIn } from "./settingSchemas.ts"
 
 /** A variable that is set and not blank. */
 const variable = (name: string) =>
@@ -36,7 +36,7 @@ const timeouts = [
 const texts = ["model", "systemPrompt", "onInterrupt", "onFailure", "turnPolicy", ...timeouts]
 const numbers = ["temperature", "topP", "maxTokens", "frequencyPenalty", "presencePenalty", "maxRetries"]
 
-/** Lists the names of all variables, or the rest of each name after a prefix. A ConfigProvider splits names at `_`. */
+/** The names of all variables with at most this many words. A ConfigProvider splits names at `_`, and nests the words. */
 const names = (words: number): Config.Config<ReadonlyArray<string>> =>
   words === 0 ? Config.succeed([]) : Config.map(
     Config.hashMap(names(words - 1)),

@@ -52,8 +52,8 @@ export interface Options {
  * takes 1500 tokens, or one for every 32 characters of its `data:` URL if that is more.
  *
  * @example
+ * import { TokenCounter } from "effect-chat"
  * import { user } from "effect-chat/ChatMessage"
- * import * as TokenCounter from "effect-chat/tokens/TokenCounter"
  *
  * const words = TokenCounter.make({ text: (text) => text.split(" ").length })
  *
@@ -103,7 +103,7 @@ export const make = (options: Options): Synchronous => {
  * languages. Random characters, such as base64, take about twice the estimate.
  *
  * @example
- * import * as TokenCounter from "effect-chat/tokens/TokenCounter"
+ * import { TokenCounter } from "effect-chat"
  *
  * assert.strictEqual(TokenCounter.estimateText("Hello world!"), 4)
  * assert.strictEqual(TokenCounter.estimateText("你好"), 2)
@@ -130,8 +130,8 @@ const quartersOf = (code: number): number => {
  * The counter that needs no tokenizer: {@link make} over {@link estimateText}.
  *
  * @example
+ * import { TokenCounter } from "effect-chat"
  * import { user } from "effect-chat/ChatMessage"
- * import * as TokenCounter from "effect-chat/tokens/TokenCounter"
  *
  * assert.strictEqual(TokenCounter.estimate.count(user("Hello world!")), 8)
  *

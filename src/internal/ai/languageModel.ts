@@ -18,7 +18,7 @@ import type { ChatMessage } from "../../ChatMessage.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { decodeResponse, formatOf, shapeOf, withInstruction } from "../turn/structuredOutput.ts"
+import { decodeResponse, responseFormatOf, toAnswerSchema, withInstruction } from "../turn/structuredOutput.ts"
 import { type Call, toAiError } from "./errors.ts"
 import { toMessages } from "./messages.ts"
 import { EchoMemory } from "./metadata.ts"
@@ -103,12 +103,12 @@ const toFormat = (
   if (responseFormat.type === "text") return Either.right({ messages })
   return Either.map(
     Either.try({
-      try: () => shapeOf(responseFormat.schema),
+      try: () => toAnswerSchema(responseFormat.schema),
       catch: (cause) =>
         new InvalidRequestError({ message: "The Schema of the answer cannot be converted to JSON Schema", cause })
     }),
     ({ schema }) => {
-      const format = formatOf(config.wire.structuredOutput, responseFormat.objectName, schema)
+      const format = responseFormatOf(config.wire.structuredOutput, responseFormat.objectName, schema)
       return {
         messages: format?.type === "json_schema" ? messages : withInstruction(messages, schema),
         options: { responseFormat: format }

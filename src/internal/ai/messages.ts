@@ -53,10 +53,12 @@ const toContent = (
   return parts.length === 1 && first?.type === "text"
     ? Either.right(first.text)
     : Either.all(parts.map((part) => part.type === "text" ? Either.right<ContentPart>(part) : toFile(part, method)))
-      .pipe(Either.map((contents) => contents.map((content) => content.type === "text" ? textOf(content) : content)))
+      .pipe(
+        Either.map((contents) => contents.map((content) => content.type === "text" ? toTextPart(content) : content))
+      )
 }
 
-const textOf = ({ text }: { readonly text: string }): ContentPart => ({ type: "text", text })
+const toTextPart = ({ text }: { readonly text: string }): ContentPart => ({ type: "text", text })
 
 const toFile = (
   { data, fileName, mediaType, options }: Prompt.FilePart,

@@ -54,7 +54,7 @@ export class EchoMemory {
     this.#capacity = capacity
   }
 
-  remember(answer: Answer, echo: Echo): void {
+  remember(answer: AnswerKey, echo: Echo): void {
     const key = keyOf(answer)
     this.#echoes.delete(key)
     this.#echoes.set(key, echo)
@@ -64,7 +64,7 @@ export class EchoMemory {
     }
   }
 
-  recall(answer: Answer): Echo | undefined {
+  recall(answer: AnswerKey): Echo | undefined {
     const key = keyOf(answer)
     const echo = this.#echoes.get(key)
     if (echo !== undefined) this.remember(answer, echo)
@@ -73,10 +73,10 @@ export class EchoMemory {
 }
 
 /** What identifies an answer in a prompt. */
-export interface Answer {
+export interface AnswerKey {
   readonly text: string
   readonly reasoning: string
   readonly callIds: ReadonlyArray<string>
 }
 
-const keyOf = ({ callIds, reasoning, text }: Answer): string => JSON.stringify([callIds, text, reasoning])
+const keyOf = ({ callIds, reasoning, text }: AnswerKey): string => JSON.stringify([callIds, text, reasoning])

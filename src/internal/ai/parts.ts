@@ -32,7 +32,7 @@ export const fromResponse = (
   options: Options,
   text: string = response.text
 ): Either.Either<Array<Response.PartEncoded>, AiError.MalformedOutput> =>
-  Either.map(callsOf(response, options, new CallIds(options.id)), (calls) => [
+  Either.map(callsOf(response, options, new AnswerCallIds(options.id)), (calls) => [
     toMetadataPart(response, options.timestamp),
     ...(response.reasoning === "" ? [] : [{ type: "reasoning", text: response.reasoning } as const]),
     ...(text === "" ? [] : [{ type: "text", text } as const]),
@@ -62,7 +62,7 @@ export interface IdentifiedCall extends ToolCall {
 }
 
 /** Makes ids for the calls of one answer that have none from the server. */
-export class CallIds {
+export class AnswerCallIds {
   readonly #prefix: string
   readonly #byIndex = new Map<number, string>()
 
@@ -87,7 +87,7 @@ export class CallIds {
 export const callsOf = (
   { finishReason, toolCalls }: ChatResponse,
   options: Options,
-  ids: CallIds
+  ids: AnswerCallIds
 ): Either.Either<ReadonlyArray<IdentifiedCall>, AiError.MalformedOutput> => {
   if (finishReason === "length" || finishReason === "content-filter" || finishReason === "error") {
     return Either.right([])

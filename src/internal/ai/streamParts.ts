@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import type { ChatEvent, Finish, ToolCallDelta } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import {
-  CallIds,
+  AnswerCallIds,
   callsOf,
   type Options,
   refusalMetadata,
@@ -47,7 +47,7 @@ class StreamParts {
   /** The text or reasoning part to which deltas are added. */
   #openPart: { readonly kind: Kind; readonly id: string } | undefined
   #partCount = 0
-  readonly #callIds: CallIds
+  readonly #callIds: AnswerCallIds
   /** The ids of the calls with a `tool-params-start`, by index. */
   readonly #startedCalls = new Map<number, string>()
   /** The parameters of calls without a name so far, by index. */
@@ -56,7 +56,7 @@ class StreamParts {
   constructor(options: Options, onResponse: (response: ChatResponse) => void) {
     this.#options = options
     this.#onResponse = onResponse
-    this.#callIds = new CallIds(options.id)
+    this.#callIds = new AnswerCallIds(options.id)
   }
 
   /** The `finish` part, after all events were added. */

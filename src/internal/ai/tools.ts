@@ -69,11 +69,11 @@ export const encodeParams = (tools: ReadonlyArray<Tool.Any>) => (name: string, p
 const toSchema = ({ ast }: Tool.AnyParametersSchema): Schema.Schema<unknown> => Schema.make(ast)
 
 /** The call of a parameters object. `handle` of a toolkit receives the parameters, but no id. */
-const calls = new WeakMap<object, ToolCall>()
+const callsByParams = new WeakMap<object, ToolCall>()
 
 /** Records the call to which these parameters belong. */
 export const setToolCall = (params: unknown, call: ToolCall): void => {
-  if (typeof params === "object" && params !== null) calls.set(params, call)
+  if (typeof params === "object" && params !== null) callsByParams.set(params, call)
 }
 
 /** The original of each tolerant tool. */
@@ -106,7 +106,7 @@ interface Handled {
 const toTolerant = (toolkit: AnyToolkit): AnyToolkit => ({
   tools: Object.fromEntries(Object.entries(toolkit.tools).map(([name, tool]) => [name, toTolerantTool(tool)])),
   handle: (name, params) => {
-    const call = isRecord(params) ? calls.get(params) : undefined
+    const call = isRecord(params) ? callsByParams.get(params) : undefined
     const handled = toolkit.handle(name, params)
     const identified = call === undefined ? handled : Effect.provideService(handled, CurrentToolCall, call)
     const tool = toolkit.tools[name]

@@ -143,7 +143,7 @@ export class Accumulator {
       this.#surrogates[kind] = ""
       if (surrogate !== "") this.#appendText(kind, surrogate, out)
     }
-    for (const call of this.#calls.open) {
+    for (const call of this.#calls.partial) {
       const surrogate = call.takeSurrogate()
       if (surrogate !== "") this.#emitCall(call, surrogate, out)
     }

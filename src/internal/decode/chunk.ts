@@ -5,10 +5,20 @@
  * No field is required: one that is absent, null, empty or of a wrong type is ignored.
  */
 import type { FinishReason, Usage } from "../../ChatResponse.ts"
-import { asCount, asRecord, asString, asText, fieldsOf, first, isRecord, itemsOf, type JsonRecord } from "../json.ts"
+import {
+  asCount,
+  asRecord,
+  asString,
+  asText,
+  fieldsOf,
+  firstDefined,
+  isRecord,
+  itemsOf,
+  type JsonRecord
+} from "../json.ts"
 
 /** A delta of a tool call, with the server's index and id. */
-export interface ToolCallDelta {
+export interface ServerToolCallDelta {
   readonly index: number | undefined
   readonly id: string | undefined
   readonly name: string | undefined
@@ -20,11 +30,12 @@ export interface ToolCallDelta {
 const isFirst = (choice: JsonRecord): boolean => (asCount(choice["index"]) ?? 0) === 0
 
 /** The first choice of a chunk, whatever its index. */
-export const anyChoice = (chunk: JsonRecord): JsonRecord | undefined => first(itemsOf(chunk["choices"]), asRecord)
+export const anyChoice = (chunk: JsonRecord): JsonRecord | undefined =>
+  firstDefined(itemsOf(chunk["choices"]), asRecord)
 
 /** The choice with the index 0. Other indexes are alternative answers (`n` above 1). */
 export const firstChoice = (chunk: JsonRecord): JsonRecord | undefined =>
-  first(itemsOf(chunk["choices"]), (choice) => isRecord(choice) && isFirst(choice) ? choice : undefined)
+  firstDefined(itemsOf(chunk["choices"]), (choice) => isRecord(choice) && isFirst(choice) ? choice : undefined)
 
 /**
  * A second choice of a document with the tool calls of the same answer: Copilot splits Claude's answers this way. An
@@ -85,7 +96,7 @@ const reasoningTextNames = ["text", "thinking", "content", "summary", "reasoning
 const reasoningText = (value: unknown, depth = 4): string | undefined => {
   if (typeof value === "string") return asText(value)
   if (depth === 0) return undefined
-  if (isRecord(value)) return first(reasoningTextNames, (name) => reasoningText(value[name], depth - 1))
+  if (isRecord(value)) return firstDefined(reasoningTextNames, (name) => reasoningText(value[name], depth - 1))
   return asText(itemsOf(value).map((item) => reasoningText(item, depth - 1) ?? "").join(""))
 }
 
@@ -112,7 +123,7 @@ export const reasoningNames: ReadonlyArray<string> = [
 
 /** The reasoning in a delta. Some servers repeat it under a second name, so only the first non-empty member is read. */
 export const reasoningOf = (delta: JsonRecord): string | undefined =>
-  first(reasoningNames, (name) => reasoningText(delta[name])) ??
+  firstDefined(reasoningNames, (name) => reasoningText(delta[name])) ??
     joinParts(delta["content"], partReasoning) ??
     joinParts(delta["reasoning_details"], detailText) ??
     joinParts(delta["thinking_blocks"], (block) => asText(block["thinking"]))
@@ -130,7 +141,7 @@ const toArgumentsText = (value: unknown): string => {
 
 const callMembers = new Set(["index", "id", "type", "function", "custom", "name", "arguments", "parameters", "input"])
 
-const toToolCallDelta = (call: JsonRecord): ToolCallDelta => {
+const toToolCallDelta = (call: JsonRecord): ServerToolCallDelta => {
   const fn = asRecord(call["function"]) ?? asRecord(call["custom"]) ?? call
   const extra = Object.entries(call).filter(([name, value]) => !callMembers.has(name) && hasContent(value))
   return {
@@ -152,13 +163,13 @@ export const hasContent = (value: unknown): boolean =>
     : value !== null && value !== undefined && value !== ""
 
 /** The tool calls in a delta: a list, or a single one. */
-export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ToolCallDelta> => {
+export const toolCallsOf = (delta: JsonRecord): ReadonlyArray<ServerToolCallDelta> => {
   const calls = delta["tool_calls"]
   return (isRecord(calls) ? [calls] : itemsOf(calls)).filter(isRecord).map(toToolCallDelta)
 }
 
 /** The deprecated `function_call` in a delta. */
-export const functionCallOf = (content: JsonRecord): ToolCallDelta | undefined => {
+export const functionCallOf = (content: JsonRecord): ServerToolCallDelta | undefined => {
   const call = asRecord(content["function_call"])
   if (call === undefined) return undefined
   const delta = toToolCallDelta(call)
@@ -170,7 +181,7 @@ export const usageNames: ReadonlyArray<string> = ["usage", "usageMetadata", "usa
 
 /** The usage in a chunk, wherever the server puts it: Moonshot on the choice, Groq under `x_groq`. */
 export const usageOf = (chunk: JsonRecord, choice: JsonRecord | undefined): Usage | undefined => {
-  const usage = first(usageNames, (name) => asRecord(chunk[name])) ?? asRecord(choice?.["usage"]) ??
+  const usage = firstDefined(usageNames, (name) => asRecord(chunk[name])) ?? asRecord(choice?.["usage"]) ??
     asRecord(fieldsOf(chunk["x_groq"])["usage"]) ?? asRecord(fieldsOf(choice?.["delta"])["usage"])
   return usage === undefined || Object.keys(usage).length === 0 ? undefined : toUsage(usage)
 }
@@ -214,7 +225,7 @@ export const plainTextOf = (chunk: JsonRecord): string | undefined => {
 }
 
 const countOf = (fields: unknown, ...names: ReadonlyArray<string>): number | undefined =>
-  first(names, (name) => asCount(fieldsOf(fields)[name]))
+  firstDefined(names, (name) => asCount(fieldsOf(fields)[name]))
 
 const toUsage = (raw: JsonRecord): Usage => {
   const input = countOf(raw, "prompt_tokens", "input_tokens", "promptTokenCount") ?? 0

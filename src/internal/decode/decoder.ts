@@ -1,15 +1,16 @@
 /**
  * Decodes the body of a response with status 200 into ChatEvents, one network chunk at a time.
  *
- * The body itself decides whether it is a stream or a document. Its label is unreliable: servers answer a request for a
- * stream with plain JSON, label a stream as JSON, and send an error or a page of HTML with status 200.
+ * The text of the body decides whether it is a stream or a document, because its `Content-Type` is unreliable: servers
+ * answer a request for a stream with plain JSON, declare a stream as JSON, and send an error or a page of HTML with status
+ * 200.
  */
 import type { ChatEvent } from "../../ChatEvent.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import { type ErrorInfo, fromBody, fromStreamData, isReport } from "../errors/errorBody.ts"
 import { asString, fieldsOf, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
-import { serverName } from "../settings.ts"
+import { serverName } from "../settingSchemas.ts"
 import { Accumulator } from "./accumulator.ts"
 import { completionOf, plainTextOf } from "./chunk.ts"
 import { JsonScanner, scan } from "./jsonScanner.ts"
@@ -158,7 +159,7 @@ export class Decoder {
   }
 
   #decide(text: string, atEnd: boolean): Mode {
-    // Enough characters to tell a field's name from other text.
+    // Enough characters to distinguish a field's name from other text.
     const maxFieldLength = 6
     const start = text.slice(0, maxFieldLength)
     if (start === "") return "undecided"

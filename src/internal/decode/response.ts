@@ -1,5 +1,5 @@
 /**
- * Makes responses: of the part of an answer that has arrived, and with changed fields. Makes the `Finish` event.
+ * Makes the response of an answer that has arrived in part, copies of responses with other fields, and the `Finish` event.
  */
 import type { ChatEvent, Finish } from "../../ChatEvent.ts"
 import { ChatResponse, type FinishReason, type Usage } from "../../ChatResponse.ts"
@@ -30,7 +30,7 @@ export class PartialResponse {
   }
 
   /**
-   * The part as a response. Tool calls are left out: one that was cut cannot be run, and one without a result makes
+   * The part as a response. Tool calls are left out: an incomplete call cannot be run, and a call without a result makes
    * servers refuse every later turn.
    */
   response(finishReason: FinishReason): ChatResponse {

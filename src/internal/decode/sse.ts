@@ -1,5 +1,5 @@
 /**
- * Decodes UTF-8 and parses server-sent events, one network chunk at a time, by the rules of the WHATWG. In addition:
+ * Decodes UTF-8 and parses server-sent events, one network chunk at a time, as the WHATWG specifies. In addition:
  *
  * - The last event needs no blank line after it (llama.cpp omits it).
  * - A field named `error` is an error event (older llama.cpp builds).

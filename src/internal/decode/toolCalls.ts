@@ -10,7 +10,7 @@
  */
 import type { ToolCall } from "../../ChatResponse.ts"
 import { isRecord, type JsonRecord, parseJson } from "../json.ts"
-import { maxNameLength, type ToolCallDelta } from "./chunk.ts"
+import { maxNameLength, type ServerToolCallDelta } from "./chunk.ts"
 import { JsonScanner, scan, valuesIn } from "./jsonScanner.ts"
 import { Block, entrySize } from "./members.ts"
 import { splitSurrogate } from "./sse.ts"
@@ -99,7 +99,7 @@ export class ToolCalls {
   }
 
   /** The calls that are still arriving, in order. */
-  get open(): ReadonlyArray<PartialCall> {
+  get partial(): ReadonlyArray<PartialCall> {
     return this.#calls
   }
 
@@ -107,12 +107,12 @@ export class ToolCalls {
    * Adds a delta and returns the call that it belongs to, or undefined if the delta is empty. In a document every entry
    * is a call.
    */
-  add(delta: ToolCallDelta, isDocument: boolean): PartialCall | undefined {
+  add(delta: ServerToolCallDelta, isDocument: boolean): PartialCall | undefined {
     const found = isDocument ? undefined : this.#find(delta)
     const { arguments: text, extra, id, index, name } = delta
     if (found === undefined && id === undefined && name === undefined && text === "") return undefined
     const before = found?.size ?? 0
-    const call = found ?? this.#open(index)
+    const call = found ?? this.#addCall(index)
     if (id !== undefined && call.id === "") call.id = id
     if (call.id !== "") this.#registerId(call)
     if (name !== undefined) call.name = mergedName(call, name)
@@ -127,7 +127,7 @@ export class ToolCalls {
     return withUniqueIds(withoutDuplicates(this.#calls.flatMap(toToolCalls)))
   }
 
-  #open(index: number | undefined): PartialCall {
+  #addCall(index: number | undefined): PartialCall {
     const call = new PartialCall(this.#calls.length, index)
     this.#calls.push(call)
     if (index !== undefined) this.#byIndex.set(index, call)
@@ -139,7 +139,7 @@ export class ToolCalls {
     this.#byId.set(keyOf(call.id, call.index), call)
   }
 
-  #find(delta: ToolCallDelta): PartialCall | undefined {
+  #find(delta: ServerToolCallDelta): PartialCall | undefined {
     const call = delta.id === undefined
       ? this.#findWithoutId(delta)
       : this.#findById(delta.id, delta) ?? this.#findByNewId(delta)
@@ -151,14 +151,14 @@ export class ToolCalls {
     return index === undefined ? this.#calls.at(-1) : this.#byIndex.get(index)
   }
 
-  #findById(id: string, { index, name }: ToolCallDelta): PartialCall | undefined {
+  #findById(id: string, { index, name }: ServerToolCallDelta): PartialCall | undefined {
     if (name === undefined || index === undefined) return this.#byId.get(id)
     const numbered = this.#byId.get(keyOf(id, index))
     const unnumbered = this.#byId.get(keyOf(id, undefined))
     return (numbered?.position ?? -1) > (unnumbered?.position ?? -1) ? numbered : unnumbered
   }
 
-  #findWithoutId({ index, name }: ToolCallDelta): PartialCall | undefined {
+  #findWithoutId({ index, name }: ServerToolCallDelta): PartialCall | undefined {
     const call = this.#callAt(index)
     if (call !== undefined) return index === undefined && name !== undefined && call.isClosed ? undefined : call
     // The last delta of a call can have the next index, and neither id nor name (Nebius).
@@ -167,7 +167,7 @@ export class ToolCalls {
   }
 
   /** The call that a delta with a new id continues: its id arrives late or changes (Poolside, with every delta). */
-  #findByNewId({ index, name }: ToolCallDelta): PartialCall | undefined {
+  #findByNewId({ index, name }: ServerToolCallDelta): PartialCall | undefined {
     const call = this.#callAt(index)
     if (call === undefined) return undefined
     if (call.id === "") return name === undefined || index !== undefined ? call : undefined
@@ -178,14 +178,14 @@ export class ToolCalls {
 const keyOf = (id: string, index: number | undefined): string => JSON.stringify([id, index ?? null])
 
 /** Whether a delta continues the name, which can arrive in fragments before the arguments (Gemini). */
-const continuesName = (call: PartialCall, { arguments: text, id, index }: ToolCallDelta): boolean =>
+const continuesName = (call: PartialCall, { arguments: text, id, index }: ServerToolCallDelta): boolean =>
   index !== undefined && call.fragments.length === 0 && (id === undefined ? text === "" : id === call.id)
 
 /**
  * Whether a delta starts another call, although it has the index or id of this one: it has another name, or the same name
  * and new arguments after complete ones.
  */
-const startsNewCall = (call: PartialCall, delta: ToolCallDelta): boolean => {
+const startsNewCall = (call: PartialCall, delta: ServerToolCallDelta): boolean => {
   const { arguments: text, id, name } = delta
   return name !== undefined && call.name !== "" && !continuesName(call, delta) &&
     (name !== call.name ||

@@ -1,11 +1,9 @@
 /**
  * Chooses the class of a server's error by its status and body together. Neither is enough: servers send a context
  * overflow as 400, 413, 422 or 500, and an empty account as 402, 403 or 429.
- *
- * @internal
  */
 import * as ChatError from "../../ChatError.ts"
-import { first } from "../json.ts"
+import { firstDefined } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
 import { retryAfterFromInfo } from "./retryAfter.ts"
 import {
@@ -27,7 +25,6 @@ import {
   throttling
 } from "./wordings.ts"
 
-/** @internal */
 export type ErrorClass =
   | typeof ChatError.AuthenticationError
   | typeof ChatError.PermissionError
@@ -73,7 +70,10 @@ const matchesRule = (facts: Facts, rule: Rule): boolean => matchesName(facts, ru
 const effectiveStatus = (status: number | undefined, info: ErrorInfo): number | undefined =>
   status !== undefined && status >= 300
     ? status
-    : first(layersOf(info), ({ code = "", status }) => status ?? (/^[45]\d\d$/.test(code) ? Number(code) : undefined))
+    : firstDefined(
+      layersOf(info),
+      ({ code = "", status }) => status ?? (/^[45]\d\d$/.test(code) ? Number(code) : undefined)
+    )
 
 const isQuota = (facts: Facts, info: ErrorInfo, status: number | undefined): boolean => {
   if (status === 402) return true
@@ -113,11 +113,7 @@ const classOfStatus = (status: number | undefined, facts: Facts): ErrorClass => 
   return matchesName(facts, overloaded) ? ChatError.ServerError : ChatError.InvalidRequestError
 }
 
-/**
- * The class of an error. For errors inside a 200, such as those in a stream, the status in the body counts.
- *
- * @internal
- */
+/** The class of an error. For errors inside a 200, such as those in a stream, the status in the body counts. */
 export const classify = (httpStatus: number | undefined, info: ErrorInfo): ErrorClass => {
   const status = effectiveStatus(httpStatus, info)
   const facts = factsOf(info)

@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { ChatResponse } from "../../ChatResponse.ts"
-import { FiniteMillis } from "../settings.ts"
+import { FiniteMillis } from "../settingSchemas.ts"
 
 export const details = {
   message: Schema.String,

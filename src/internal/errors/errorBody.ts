@@ -2,16 +2,13 @@
  * Reads an error from the many shapes in which servers send one. `classify.ts` chooses its class.
  *
  * A body can be of any size and nesting, so the number of values and characters that are read is limited.
- *
- * @internal
  */
 import * as Sse from "../decode/sse.ts"
-import { asArray, fieldsOf, first, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
+import { asArray, fieldsOf, firstDefined, isRecord, itemsOf, type JsonRecord, parseJson } from "../json.ts"
 import { firstField, label, maxTextLength, nonEmpty, recordsOf } from "./fields.ts"
 import { textOfPage } from "./markup.ts"
 import { datesIn, retryDelayIn } from "./waitFields.ts"
 
-/** @internal */
 export interface ErrorInfo {
   /** The server's message, unchanged. Empty if there is none. */
   readonly message: string
@@ -141,7 +138,7 @@ const upstreamIn = (fields: JsonRecord, budget: ReadBudget): ErrorInfo | undefin
   const message = nonEmpty(fields.message) ?? nonEmpty(fields.error_message)
   if (message !== undefined) return fromText(message, budget)
   // Serialized errors of HTTP clients contain the server's response.
-  return first([fields.data, fields.response], (answer) => fromJson(answer, nested(budget)))
+  return firstDefined([fields.data, fields.response], (answer) => fromJson(answer, nested(budget)))
 }
 
 /** Reads an object with a message, code or type. */
@@ -207,11 +204,7 @@ const fromEnvelope = (fields: JsonRecord, budget: ReadBudget = newBudget()): Err
   return info && { ...info, code: info.code ?? codeIn(fieldsOf(wrapped.detail)) }
 }
 
-/**
- * The error in a parsed body. Undefined if there is none.
- *
- * @internal
- */
+/** The error in a parsed body. Undefined if there is none. */
 export const fromJson = (value: unknown, budget: ReadBudget = newBudget()): ErrorInfo | undefined => {
   if (isExhausted(budget)) return undefined
   if (Array.isArray(value)) return firstItem(value, budget, fromJson)
@@ -236,15 +229,13 @@ const fromServerSentEvents = (text: string, budget: ReadBudget): ErrorInfo | und
   const data = parser.push(text).concat(parser.end()).map((event) => event.data)
   // Text that starts with "error:" need not be an event stream.
   const message = text.startsWith("error:") ? "" : data.join("\n").trim()
-  return first(data, (text) => fromText(text, budget)) ??
+  return firstDefined(data, (text) => fromText(text, budget)) ??
     (message === "" || message === "[DONE]" ? undefined : { message })
 }
 
 /**
  * The error in a body of any kind. Its text shows the kind, because content types are often wrong. If the body has no
  * message, the message of the error is empty, and the caller describes the HTTP status in words.
- *
- * @internal
  */
 export const fromBody = (body: string, contentType = "", budget: ReadBudget = newBudget()): ErrorInfo => {
   const text = body.trim()
@@ -261,8 +252,6 @@ const emptyInfo: ErrorInfo = { message: "" }
 
 /**
  * The message to show: that of the upstream error if the message is JSON, the title if it is a page, else the message.
- *
- * @internal
  */
 export const displayMessage = ({ message, upstream }: ErrorInfo): string =>
   upstream !== undefined && upstream.message !== "" && /^\s*[[{"]/.test(message)
@@ -279,8 +268,6 @@ const answerName = /error|exception|fail|^(?:message|data|chunk|delta|chat|compl
 /**
  * Whether a named event is a gateway's report and not part of the answer. An event with an unknown name is a report
  * unless its data is a chunk or an error. An error in a progress report is the error of a tool.
- *
- * @internal
  */
 export const isReport = (event: string | undefined, data: unknown): boolean => {
   if (event === undefined || answerName.test(event)) return false
@@ -313,11 +300,7 @@ const withoutAmbiguous = (fields: JsonRecord): JsonRecord => ({
   messages: undefined
 })
 
-/**
- * The error in a parsed `data:` of a stream, or in the JSON body of a 200. Undefined for a regular chunk.
- *
- * @internal
- */
+/** The error in a parsed `data:` of a stream, or in the JSON body of a 200. Undefined for a regular chunk. */
 export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
   let value = data
   while (Array.isArray(value)) value = value[0]
@@ -327,7 +310,7 @@ export const fromStreamData = (data: unknown): ErrorInfo | undefined => {
   const isFilled = choices === undefined || !isRecord(error) || hasTruthyField(error)
   if ((error && isFilled) || object === "error" || type === "error") return fromJson(value) ?? emptyInfo
   // OpenRouter may put the error into the failed choice. Groq reports in `x_groq` why it ended a stream early.
-  const failed = first((choices ?? []).slice(0, 100), (choice) => {
+  const failed = firstDefined((choices ?? []).slice(0, 100), (choice) => {
     const { error } = fieldsOf(choice)
     return isRecord(error) ? error : undefined
   }) ?? nonEmpty(fieldsOf(value.x_groq).error)
@@ -367,11 +350,7 @@ const phrases = new Set(Object.values(reasonPhrases).map((phrase) => phrase.toLo
 const isReasonPhrase = (text: string): boolean =>
   text.length < 40 && phrases.has(text.toLowerCase().replace(/^(?:http )?\d{3}:? /, ""))
 
-/**
- * Describes an HTTP status in words, for errors without a message.
- *
- * @internal
- */
+/** Describes an HTTP status in words, for errors without a message. */
 export const statusText = (status: number): string => {
   const phrase = reasonPhrases[status]
   return phrase === undefined ? `HTTP status ${status}` : `${phrase} (HTTP ${status})`

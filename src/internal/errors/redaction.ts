@@ -99,7 +99,8 @@ export const scrubCause = (cause: unknown, secrets: Secrets): unknown => {
   return cause instanceof Error ? new Error(`${cause.name}: ${scrub(cause.message, secrets)}`) : clean
 }
 
-/** Words that mark the name of a secret anywhere in it, and those that do only at its end: `x-api-key`, not `x-key-id`. */
+// A name is that of a secret if one of its words matches `secretWord`, or if its last word matches `secretEnd`: `x-api-key`
+// is one, `x-key-id` is not.
 const secretWord = /^(?:authorization|cookies?|credentials?|passwd|.*(?:secret|password))$/
 const secretEnd =
   /^(?:auth|authentication|jwt|bearer|pass|pwd|sig|signature|keys?|(?:api|access|auth|private|subscription|master)key|.*token)$/

@@ -1,9 +1,7 @@
 /**
  * Reads how long a server asks to wait, and the id that it gave to a request.
- *
- * @internal
  */
-import { asText, first } from "../json.ts"
+import { asText, firstDefined } from "../json.ts"
 import { type ErrorInfo, layersOf } from "./errorBody.ts"
 import {
   isDuration,
@@ -23,8 +21,6 @@ export type HeaderFields = Readonly<Record<string, string | undefined>>
  *
  * `retry-after-ms` is more precise and takes precedence over `retry-after`, unless it is 0: Azure sends
  * `retry-after-ms: 0` with `retry-after: 1`.
- *
- * @internal
  */
 export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined => {
   const precise = parseDecimal(headers["retry-after-ms"])
@@ -40,8 +36,6 @@ export const retryAfterMillis = (headers: HeaderFields, nowMillis: number): numb
 /**
  * The wait in milliseconds until all used-up limits in the response headers have reset. A wait that the server asks for
  * takes precedence, because some limits admit a request before they have reset completely.
- *
- * @internal
  */
 export const resetAfterMillis = (headers: HeaderFields, nowMillis: number): number | undefined =>
   latestReset(resetsIn(headers), nowMillis)
@@ -71,20 +65,16 @@ const waitPatterns: ReadonlyArray<RegExp> = [
   /((?<!\d)\d{1,12}(?:\.\d{1,12})? ?(?:毫?秒|分钟|小时)) ?之?后[再重]?试/
 )
 
-/**
- * The wait in milliseconds in the body of an error, as a field or in words. Headers take precedence.
- *
- * @internal
- */
+/** The wait in milliseconds in the body of an error, as a field or in words. Headers take precedence. */
 export const retryAfterFromInfo = (info: ErrorInfo, nowMillis: number): number | undefined =>
-  first(layersOf(info), ({ message, resets = [], retryDelay }) => {
+  firstDefined(layersOf(info), ({ message, resets = [], retryDelay }) => {
     // Errors that echo the request can be megabytes long; the wait is near the start.
     const maxSearchedLength = 8_000
     const field = retryDelay === undefined
       ? undefined
       : resetMillis(retryDelay, nowMillis)
     const text = message.slice(0, maxSearchedLength).replace(/\s+/g, " ")
-    return field ?? parseDurationMillis(first(waitPatterns, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
+    return field ?? parseDurationMillis(firstDefined(waitPatterns, (pattern) => pattern.exec(text)?.[1]) ?? "") ??
       latestReset(resets, nowMillis)
   })
 
@@ -103,13 +93,10 @@ const requestIdNames: ReadonlyArray<RegExp> = [
   /^cf-ray$/ // Cloudflare
 ]
 
-/**
- * The server's id of the request, from response headers with lower-case names.
- *
- * @internal
- */
+/** The server's id of the request, from response headers with lower-case names. */
 export const requestId = (headers: HeaderFields): string | undefined =>
-  first(
+  firstDefined(
     requestIdNames,
-    (pattern) => first(Object.keys(headers), (name) => pattern.test(name) ? asText(headers[name]?.trim()) : undefined)
+    (pattern) =>
+      firstDefined(Object.keys(headers), (name) => pattern.test(name) ? asText(headers[name]?.trim()) : undefined)
   )

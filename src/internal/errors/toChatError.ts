@@ -31,7 +31,7 @@ export interface Context {
 
 /** The maximum length of a message or a body in an error, and of a name such as a code, in characters. */
 const maxMessageLength = 8192
-const maxNameLength = 256
+const maxCodeLength = 256
 
 const toDetails = (
   { headers, partial, secrets, status }: Context,
@@ -43,7 +43,7 @@ const toDetails = (
   return defined({
     message: scrubAndCut(message, secrets, maxMessageLength),
     status,
-    requestId: id && scrubAndCut(id, secrets, maxNameLength),
+    requestId: id && scrubAndCut(id, secrets, maxCodeLength),
     body: asText(scrubAndCut(body, secrets, maxMessageLength)),
     partial: partial && scrubResponse(partial, secrets),
     ...extra
@@ -65,7 +65,7 @@ export const isRetryRequested = (error: ChatError.ChatError): boolean | undefine
 const fromInfo = (context: Context, info: ErrorInfo, body: string): ChatError.ChatError => {
   const { headers, now, secrets, status = 200 } = context
   const scrubName = (text: string | undefined) =>
-    text === undefined ? undefined : scrubAndCut(text, secrets, maxNameLength)
+    text === undefined ? undefined : scrubAndCut(text, secrets, maxCodeLength)
   // An error without a message: with a success status the body is the message, other statuses are described in words.
   const message = displayMessage(info) || (status < 300 ? body.trim() : "") || statusText(status)
   const isTemporary = status === 429 || status >= 500 || status < 300

@@ -1,7 +1,7 @@
 /**
  * Reads waits and reset dates from the fields of an error's body.
  */
-import { asCount, fieldsOf, first, isRecord, type JsonRecord } from "../json.ts"
+import { asCount, fieldsOf, firstDefined, isRecord, type JsonRecord } from "../json.ts"
 import { firstField, label, nonEmpty, recordsOf } from "./fields.ts"
 import { resetsIn } from "./resets.ts"
 
@@ -28,7 +28,7 @@ const secondsOf = ({ nanos, seconds }: JsonRecord): string | undefined => {
 
 /** The wait as a duration: `34s`, `1200ms`. */
 export const retryDelayIn = (fields: JsonRecord): string | undefined =>
-  first(
+  firstDefined(
     [fields, ...[fields.metadata, fields.retryInfo, fields.retry_info].map(fieldsOf), ...recordsOf(fields.details)],
     (source) => firstField(source, millisKeys, timeReader("ms")) ?? firstField(source, secondsKeys, timeReader("s"))
   )
@@ -36,7 +36,7 @@ export const retryDelayIn = (fields: JsonRecord): string | undefined =>
 /** The dates from which a request can succeed, and the resets of limits that are used up. */
 export const datesIn = (fields: JsonRecord): ReadonlyArray<string> => {
   const metadata = fieldsOf(fields.metadata)
-  const date = first([fields, metadata], (source) => firstField(source, dateKeys, label))
+  const date = firstDefined([fields, metadata], (source) => firstField(source, dateKeys, label))
   const sources = [metadata, metadata.headers, fields.headers, fields.rate_limit, fields.rateLimit]
   return [...date === undefined ? [] : [date], ...sources.flatMap((source) => resetsIn(fieldsOf(source)))]
 }

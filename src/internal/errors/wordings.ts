@@ -3,8 +3,6 @@
  *
  * Messages are matched as plain words: without capitals, punctuation, articles, forms of "to be", and the endings of
  * plurals and participles. A comment after each pattern names the servers that use it.
- *
- * @internal
  */
 
 /** Recognizes a class of errors by its names and by its words. */

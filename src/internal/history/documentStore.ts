@@ -16,10 +16,10 @@ import type {
   StoredConversation,
   Version
 } from "../../StoredConversation.ts"
-import * as Change from "./change.ts"
 import * as Commits from "./commits.ts"
 import { fromName, toName } from "./documentName.ts"
 import { listFailed, notDecodable, notStored, storeFailed, wrongConversation } from "./errors.ts"
+import * as Stored from "./storedConversation.ts"
 
 /** A storage of documents by name. Names are short, lower case and safe as file names. */
 export interface Documents {
@@ -46,10 +46,10 @@ export const make = (
     return Commits.toService({
       isShared: documents.exclusive !== undefined,
       load: (id) => store.load(id),
-      version: (id) => Effect.map(store.load(id), (stored) => Change.versionOf(Option.getOrUndefined(stored))),
+      version: (id) => Effect.map(store.load(id), (stored) => Stored.versionOf(Option.getOrUndefined(stored))),
       loadTail: (id, options) =>
-        Effect.map(store.load(id), Option.map((stored) => Change.tail(stored, options?.turns))),
-      findTurn: (id, turnId) => Effect.map(store.load(id), Option.flatMap((stored) => Change.findTurn(stored, turnId))),
+        Effect.map(store.load(id), Option.map((stored) => Stored.tail(stored, options?.turns))),
+      findTurn: (id, turnId) => Effect.map(store.load(id), Option.flatMap((stored) => Stored.findTurn(stored, turnId))),
       commit: (commit, context) => store.commit(commit, context),
       copy: (from, to, options) => store.copy(from, to, options?.keepTurns),
       conversations: (query) => store.conversations(query ?? {}),
@@ -80,7 +80,7 @@ class DocumentStore {
       Effect.gen(this, function*() {
         const stored = Option.getOrUndefined(yield* this.#read(commit.id, name))
         return yield* this.#writeDocument(
-          yield* Change.applyCommit(stored, commit, context),
+          yield* Stored.applyCommit(stored, commit, context),
           name,
           stored === undefined
         )
@@ -95,7 +95,7 @@ class DocumentStore {
     return Effect.gen(this, function*() {
       const stored = yield* this.load(from)
       if (Option.isNone(stored)) return yield* notStored(from)
-      return yield* this.commit(Change.toCopy(stored.value, to, keepTurns), yield* Commits.makeContext)
+      return yield* this.commit(Stored.toCopy(stored.value, to, keepTurns), yield* Commits.makeContext)
     })
   }
 
@@ -104,7 +104,7 @@ class DocumentStore {
       Stream.mapEffect((id) => this.#infoOf(id)),
       Stream.flattenIterables,
       Stream.runCollect,
-      Effect.map((all) => Change.pageOf(Array.from(all), query))
+      Effect.map((all) => Stored.pageOf(Array.from(all), query))
     )
   }
 
@@ -162,7 +162,7 @@ class DocumentStore {
       Effect.flatMap((text) => this.#documents.write(name, text, isNew)),
       Effect.mapBoth({
         onFailure: (cause) => storeFailed(next.id, "written", cause),
-        onSuccess: () => Change.versionOf(next)
+        onSuccess: () => Stored.versionOf(next)
       })
     )
   }
@@ -170,7 +170,7 @@ class DocumentStore {
   /** Logs a conversation that cannot be read, so that the others are still listed. */
   #infoOf(id: string): Effect.Effect<ReadonlyArray<ConversationInfo>> {
     return this.load(id).pipe(
-      Effect.map((stored) => Option.toArray(Option.map(stored, Change.toInfo))),
+      Effect.map((stored) => Option.toArray(Option.map(stored, Stored.toInfo))),
       Effect.catchAll((error) => Effect.as(Effect.logWarning(error.message), []))
     )
   }

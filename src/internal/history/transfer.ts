@@ -12,8 +12,8 @@ import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Service } from "../../StoredConversation.ts"
 import { issueOf } from "../issue.ts"
 import { asString, defined, fieldsOf, isRecord, type JsonRecord } from "../json.ts"
+import * as ConversationSettings from "./conversationSettings.ts"
 import { notStored } from "./errors.ts"
-import * as Settings from "./settings.ts"
 import { fromMessages } from "./turns.ts"
 
 const decodeData = Schema.decodeUnknown(ConversationData)
@@ -133,9 +133,12 @@ export const importData = (
       return yield* notImported(`turns: ${JSON.stringify(duplicate)} is the id of more than one turn`, undefined)
     }
     const isEmpty = systemPrompt === "" && data.systemPrompt !== undefined
-    const choices = Settings.fromStored({ settings: isEmpty ? { ...imported, systemPrompt } : imported, systemPrompt })
+    const choices = ConversationSettings.fromStored({
+      settings: isEmpty ? { ...imported, systemPrompt } : imported,
+      systemPrompt
+    })
     yield* Either.mapLeft(
-      Settings.resolve(id, choices, { base: defaults, defaults }),
+      ConversationSettings.resolve(id, choices, { base: defaults, defaults }),
       (cause) => notImported("the settings are invalid", cause)
     )
     yield* store.commit({
@@ -143,7 +146,7 @@ export const importData = (
       id,
       expected: { version: 0 },
       turns: turns.filter(({ messages }) => messages.length > 0),
-      systemPrompt: choices.prompt,
+      systemPrompt: choices.ownPrompt,
       settings: choices.settings
     })
   })
@@ -155,14 +158,14 @@ export const exportData = (store: Service, id: string): Effect.Effect<Conversati
   Effect.flatMap(store.load(id), (found) => {
     if (Option.isNone(found)) return Effect.fail(notStored(id))
     const { owner, summary, title, turns, usage, ...stored } = found.value
-    const { prompt, settings: { systemPrompt, ...settings } } = Settings.fromStored(stored)
+    const { ownPrompt, settings: { systemPrompt, ...settings } } = ConversationSettings.fromStored(stored)
     return Effect.succeed(defined<ConversationData>({
       turns: turns.map(({ createdAt, turnId, start }, index) => ({
         turnId,
         createdAt,
         messages: stored.messages.slice(start, turns[index + 1]?.start)
       })),
-      systemPrompt: prompt !== "" || systemPrompt === "" ? prompt : undefined,
+      systemPrompt: ownPrompt !== "" || systemPrompt === "" ? ownPrompt : undefined,
       settings,
       summary,
       usage,

@@ -20,7 +20,7 @@ export const fromMessages = (messages: ReadonlyArray<{ readonly role: string }>)
   ).map((start, index) => ({ index, turnId: migratedId(index), createdAt: 0, start }))
 
 /** The id of a turn that an older release stored. */
-export const migratedId = (index: number): string => `turn-${index}`
+const migratedId = (index: number): string => `turn-${index}`
 
 /** The messages of the first `count` turns. */
 export const messagesOf = <A>(

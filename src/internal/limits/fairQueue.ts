@@ -1,5 +1,5 @@
 /**
- * A queue that is fair between groups. It serves the groups in rotation, one member at a time.
+ * A queue that is fair between groups (conversations in `Limits`). It serves the groups in rotation, one member at a time.
  */
 import { LinkedSet } from "../linkedSet.ts"
 

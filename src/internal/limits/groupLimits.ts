@@ -1,6 +1,6 @@
 /**
- * Rate limits for each group of calls. A call beyond the limits of its group waits in the queue of the group, before it
- * joins the queue of all groups.
+ * Rate limits for each group of calls, which is a conversation in `Limits`. A call beyond the limits of its group waits in
+ * the queue of the group, before it joins the queue of all groups.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"

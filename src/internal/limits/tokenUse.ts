@@ -41,7 +41,7 @@ export class TokenUse {
     return this.#settle(() => _tag === "TimeoutError" || status < 400 ? estimateInput(messages, options) : 0)
   }
 
-  /** Called when the call has ended. Without any event, the reserved tokens stay counted, because the usage is unknown. */
+  /** Settles a call that ended early. Without any event, the reserved tokens stay counted, because the usage is unknown. */
   readonly end: Effect.Effect<void> = Effect.suspend(() =>
     this.#partial !== undefined && this.#hasEvents
       ? this.onResponse(this.#partial.response("interrupted"))

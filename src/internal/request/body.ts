@@ -7,7 +7,7 @@ import type { ToolCall } from "../../ChatResponse.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { OptionalField, Wire } from "../../Provider.ts"
 import { asString, fieldsOf, itemsOf, type JsonRecord } from "../json.ts"
-import { optionalFields } from "../settings.ts"
+import { optionalFields } from "../settingSchemas.ts"
 import { toAcceptable } from "./acceptable.ts"
 import { toolMembers, toResponseFormat } from "./tools.ts"
 

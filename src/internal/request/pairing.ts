@@ -15,7 +15,7 @@ import { isRecord, parseJson, toJsonText, wellFormed } from "../json.ts"
 import * as CallIds from "./callIds.ts"
 
 /** The result for a call without one. */
-export const notRun = "This tool call was not run."
+const notRun = "This tool call was not run."
 
 /** Replaces a blank result, which servers refuse. */
 const noOutput = "(no output)"

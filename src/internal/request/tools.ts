@@ -53,7 +53,7 @@ const referenceKeywords = splitWords("$ref $defs definitions")
 const refusedAtRoot = ["$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if", "then", "else"]
 
 /** The schema without `$schema` and `$id`, at any depth. Properties of these names stay. */
-export const withoutDialect = (schema: JsonRecord): JsonRecord => {
+const withoutDialect = (schema: JsonRecord): JsonRecord => {
   const { $id, $schema: _dialect, ...rest } = schema
   // Effect's schema of an empty struct accepts everything that TypeScript's `{}` accepts.
   if ($id === "/schemas/%7B%7D" && "anyOf" in rest) {
@@ -74,7 +74,7 @@ const mapEntries = (record: JsonRecord, f: (value: unknown, key: string) => unkn
   Object.fromEntries(Object.entries(record).map(([key, value]) => [key, f(value, key)]))
 
 /** The shape of the objects that a schema accepts. */
-interface Shape {
+interface ObjectShape {
   readonly properties: JsonRecord
   readonly required: ReadonlyArray<unknown>
   readonly additionalProperties: unknown
@@ -99,7 +99,7 @@ const withObjectRoot = (root: JsonRecord): JsonRecord => {
   }
   if (isPlainObject(root)) return isRecord(root["properties"]) ? root : { ...root, properties: {} }
   const value = { ...root, $defs: undefined, definitions: undefined }
-  const shape = shapeOf(root, root, new Map()) ?? { properties: { value: defined(value) }, required: ["value"] }
+  const shape = objectShapeOf(root, root, new Map()) ?? { properties: { value: defined(value) }, required: ["value"] }
   return withDefinitions(defined({ type: "object", ...shape }), root)
 }
 
@@ -114,7 +114,11 @@ const withDefinitions = (object: JsonRecord, { $defs, definitions }: JsonRecord)
 })
 
 /** The shape of the objects that the schema accepts. Undefined if it accepts none. */
-const shapeOf = (schema: unknown, root: JsonRecord, visited: Map<JsonRecord, Shape | undefined>): Shape | undefined => {
+const objectShapeOf = (
+  schema: unknown,
+  root: JsonRecord,
+  visited: Map<JsonRecord, ObjectShape | undefined>
+): ObjectShape | undefined => {
   if (!isRecord(schema)) return schema === false ? undefined : anyObject
   if (visited.has(schema)) return visited.get(schema)
   // A schema that refers to itself adds no more properties.
@@ -127,12 +131,12 @@ const shapeOf = (schema: unknown, root: JsonRecord, visited: Map<JsonRecord, Sha
 const newShape = (
   schema: JsonRecord,
   root: JsonRecord,
-  visited: Map<JsonRecord, Shape | undefined>
-): Shape | undefined => {
+  visited: Map<JsonRecord, ObjectShape | undefined>
+): ObjectShape | undefined => {
   const { $ref, additionalProperties, allOf, anyOf, description, oneOf, properties, required, title, type } = schema
   if (type !== undefined && !(asArray(type) ?? [type]).includes("object")) return undefined
-  const shapesOf = (schemas: ReadonlyArray<unknown>) => schemas.map((part) => shapeOf(part, root, visited))
-  const own: Shape = {
+  const shapesOf = (schemas: ReadonlyArray<unknown>) => schemas.map((part) => objectShapeOf(part, root, visited))
+  const own: ObjectShape = {
     title,
     description,
     properties: fieldsOf(properties),
@@ -147,9 +151,9 @@ const newShape = (
   return all.every((shape) => shape !== undefined) ? all.reduce(intersectShapes) : undefined
 }
 
-const anyObject: Shape = { properties: {}, required: [], additionalProperties: undefined }
+const anyObject: ObjectShape = { properties: {}, required: [], additionalProperties: undefined }
 
-const intersectShapes = (first: Shape, second: Shape): Shape => ({
+const intersectShapes = (first: ObjectShape, second: ObjectShape): ObjectShape => ({
   properties: { ...second.properties, ...first.properties },
   required: [...new Set([...first.required, ...second.required])],
   additionalProperties: first.additionalProperties ?? second.additionalProperties,
@@ -158,7 +162,7 @@ const intersectShapes = (first: Shape, second: Shape): Shape => ({
 })
 
 /** The shape with the properties of all shapes. Those that every shape requires are required. */
-const uniteShapes = (members: ReadonlyArray<Shape | undefined>): Shape | undefined => {
+const uniteShapes = (members: ReadonlyArray<ObjectShape | undefined>): ObjectShape | undefined => {
   const shapes = members.filter((shape) => shape !== undefined)
   if (shapes.length === 0) return undefined
   const byKey = new Map<string, Array<unknown>>()

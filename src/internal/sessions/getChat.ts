@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import type * as ChatCompletions from "../../ChatCompletions.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { validate } from "../history/settings.ts"
+import { validate } from "../history/conversationSettings.ts"
 import * as Chat from "../turn/chat.ts"
 import type { SettingsChoice, StoredFlag } from "../turn/chosenSettings.ts"
 import type { Conversation } from "../turn/conversation.ts"

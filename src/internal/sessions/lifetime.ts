@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { inOneLine } from "../issue.ts"
-import { encodeDuration, expected, Timeout, WholeOrInfinite } from "../settings.ts"
+import { encodeDuration, expected, Timeout, WholeOrInfinite } from "../settingSchemas.ts"
 
 const Lifetime = Schema.Struct({
   timeout: Timeout,

@@ -24,7 +24,7 @@ export interface Context {
 }
 
 /**
- * A result made of parts. The model gets images, audio and files as parts, never as text.
+ * A result made of parts. The model receives images, audio and files as parts, never as text.
  *
  * @since 0.1.0
  * @category models
@@ -80,10 +80,14 @@ export class HandlerFailure
 export interface Tool<in Input, out Success, out Failure, out R> {
   readonly name: string
   readonly description?: string | undefined
+  /** The JSON Schema of the arguments. */
   readonly parameters: JsonSchema
   readonly strict?: boolean | undefined
+  /** How long the handler may run. Undefined for no limit. */
   readonly timeout: Duration.Duration | undefined
+  /** The maximum number of characters of a result. */
   readonly maxResultLength: number
+  /** Whether a failure of the handler is sent to the model, or fails the turn. */
   readonly failureMode: "report" | "error"
   readonly handler: (input: Input, context: Context) => Effect.Effect<Success, Failure, R>
   /** Decodes the arguments of a call. */

@@ -13,16 +13,16 @@ import type { ToolCall, ToolOutcome } from "../../ChatResponse.ts"
 import { canonicalCall, parseArguments } from "./arguments.ts"
 import type { HandlerFailure, Prepared, Provided } from "./model.ts"
 import { truncateResult } from "./result.ts"
+import * as ResultTexts from "./resultTexts.ts"
 import type { CallResult, CallToRun, Decision, RunOptions, RunResult } from "./runOptions.ts"
 import { ToolError } from "./toolError.ts"
-import * as wording from "./wording.ts"
 
 /** How long a turn that ends, or a handler that times out, waits for the finalizers of interrupted handlers. */
 export const finalizerTimeout = "5 seconds"
 
 /** The state of one call. */
 type State =
-  | { readonly _tag: "Open" }
+  | { readonly _tag: "NotStarted" }
   | { readonly _tag: "Running" }
   | { readonly _tag: "Pending"; readonly request: ApprovalRequest }
   | { readonly _tag: "Done"; readonly result: CallResult }
@@ -57,7 +57,7 @@ class CallRunner {
 
   constructor(options: RunOptions) {
     this.#options = options
-    this.#states = options.calls.map(() => ({ _tag: "Open" }))
+    this.#states = options.calls.map(() => ({ _tag: "NotStarted" }))
     this.#permits = Effect.unsafeMakeSemaphore(Math.max(1, options.concurrency))
   }
 
@@ -78,8 +78,8 @@ class CallRunner {
       return this.#toResult(
         entry,
         state?._tag === "Running"
-          ? { outcome: "unknown", text: wording.unknown }
-          : { outcome: "notStarted", text: wording.notStarted }
+          ? { outcome: "unknown", text: ResultTexts.unknown }
+          : { outcome: "notStarted", text: ResultTexts.notStarted }
       )
     })
   }
@@ -88,21 +88,21 @@ class CallRunner {
     const { calls, isCutOff = false, previous, tools, context } = this.#options
     const tool = tools.find(({ name }) => name === entry.call.name)
     if (isCutOff && index === calls.length - 1) {
-      return this.#recordResult(entry, index, { outcome: "cutOff", text: wording.cutOff })
+      return this.#recordResult(entry, index, { outcome: "cutOff", text: ResultTexts.cutOff })
     }
     const denial = entry.decision === undefined ? undefined : denialOf(entry.call, entry.decision)
     if (denial !== undefined) return this.#recordResult(entry, index, denial)
     if (tool === undefined) {
       return this.#recordResult(entry, index, {
         outcome: "unknownTool",
-        text: wording.unknownTool(entry.call.name, tools)
+        text: ResultTexts.unknownTool(entry.call.name, tools)
       })
     }
     const args = parseArguments(entry.call.arguments)
     if (args === undefined) {
       return this.#recordResult(entry, index, {
         outcome: "invalidArguments",
-        text: wording.invalidArguments("They are not JSON")
+        text: ResultTexts.invalidArguments("They are not JSON")
       })
     }
     const refused = refusalOfEqualCall(entry.call, previous, context.step)
@@ -111,7 +111,7 @@ class CallRunner {
       prepared._tag === "Left"
         ? this.#recordResult(entry, index, {
           outcome: "invalidArguments",
-          text: wording.invalidArguments(prepared.left.message)
+          text: ResultTexts.invalidArguments(prepared.left.message)
         })
         : this.#runOrRequestApproval(entry, index, tool, prepared.right))
   }
@@ -132,7 +132,10 @@ class CallRunner {
         arguments: call.arguments
       }
       if (approve === undefined && isFinal) {
-        return yield* this.#applyDecision(entry, index, tool, prepared, { approved: false, reason: wording.noApprover })
+        return yield* this.#applyDecision(entry, index, tool, prepared, {
+          approved: false,
+          reason: ResultTexts.noApprover
+        })
       }
       if (approve === undefined) {
         this.#states[index] = { _tag: "Pending", request }
@@ -141,7 +144,7 @@ class CallRunner {
       yield* emit(request)
       const answer = yield* Effect.timeoutOption(approve(request), approvalTimeout)
       return yield* Option.isNone(answer)
-        ? this.#recordResult(entry, index, { outcome: "approvalTimeout", text: wording.approvalTimeout })
+        ? this.#recordResult(entry, index, { outcome: "approvalTimeout", text: ResultTexts.approvalTimeout })
         : this.#applyDecision(entry, index, tool, prepared, answer.value)
     }
   ).bind(this)
@@ -192,7 +195,7 @@ class CallRunner {
         entry,
         index,
         Option.match(exit.value, {
-          onNone: (): CallEnd => ({ outcome: "timeout", text: wording.timeout(tool.timeout) }),
+          onNone: (): CallEnd => ({ outcome: "timeout", text: ResultTexts.timeout(tool.timeout) }),
           onSome: (result): CallEnd => ({ outcome: "success", ...result })
         }),
         tool.maxResultLength
@@ -246,18 +249,18 @@ const refusalOfEqualCall = (call: ToolCall, previous: ReadonlyArray<CallResult>,
   const last = equal.at(-1)
   if (last === undefined) return undefined
   if (equal.some(({ outcome }) => outcome === "denied")) {
-    return { outcome: "denied", text: wording.denied(call.name, "an equal call was denied in this turn") }
+    return { outcome: "denied", text: ResultTexts.denied(call.name, "an equal call was denied in this turn") }
   }
   if (last.step < step - 1) return undefined
-  if (last.outcome === "repeated") return { outcome: "repeated", text: wording.repeated }
+  if (last.outcome === "repeated") return { outcome: "repeated", text: ResultTexts.repeated }
   const before = equal.at(-2)
   const isRepeated = before !== undefined && before.step >= last.step - 1 && before.outcome === last.outcome &&
     before.content === last.content && JSON.stringify(before.media) === JSON.stringify(last.media)
-  return isRepeated ? { outcome: "repeated", text: wording.repeated } : undefined
+  return isRepeated ? { outcome: "repeated", text: ResultTexts.repeated } : undefined
 }
 
 /** The end of a call that was not approved. */
 export const denialOf = ({ name }: ToolCall, decision: Decision): CallEnd | undefined => {
   const { approved, reason } = typeof decision === "boolean" ? { approved: decision, reason: undefined } : decision
-  return approved ? undefined : { outcome: "denied", text: wording.denied(name, reason) }
+  return approved ? undefined : { outcome: "denied", text: ResultTexts.denied(name, reason) }
 }

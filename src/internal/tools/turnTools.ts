@@ -15,11 +15,11 @@ import type { Answer } from "./answer.ts"
 import { callIdOf } from "./callId.ts"
 import { Content, type Provided } from "./model.ts"
 import { resultOf, truncateResult } from "./result.ts"
+import * as ResultTexts from "./resultTexts.ts"
 import { denialOf, finalizerTimeout } from "./runCalls.ts"
 import type { Approve, CallResult, CallToRun, RunOptions, RunResult } from "./runOptions.ts"
 import { stepsOf, type StoredCall, type StoredStep } from "./storedStep.ts"
 import type { ToolError } from "./toolError.ts"
-import * as wording from "./wording.ts"
 
 /** The tool options of a turn. */
 export interface Options {
@@ -37,8 +37,8 @@ export interface ToolRunner {
   readonly runCalls: (options: RunOptions) => Effect.Effect<RunResult, ToolError>
 }
 
-/** The turn that the calls belong to. */
-export interface Owner {
+/** The turn that calls belong to, and its conversation, by their ids. */
+export interface TurnRef {
   readonly conversation: string
   readonly turnId: string
 }
@@ -131,10 +131,10 @@ export class TurnTools {
   }
 
   /** Runs the calls of an answer. */
-  run(answer: ChatResponse, isCutOff: boolean, owner: Owner, emit: Emit): Effect.Effect<StepResult, ToolError> {
+  run(answer: ChatResponse, isCutOff: boolean, turnRef: TurnRef, emit: Emit): Effect.Effect<StepResult, ToolError> {
     const { options = {}, tools = [] } = this.#offered ?? {}
     const calls = answer.toolCalls.map((call, index): CallToRun => ({
-      callId: callIdOf(owner.turnId, this.#step, index),
+      callId: callIdOf(turnRef.turnId, this.#step, index),
       call
     }))
     // The program provides the results for tools without a handler, but not for a call whose arguments are incomplete.
@@ -144,7 +144,7 @@ export class TurnTools {
       (isCutOff && entry === calls.at(-1))
     const run = calls.filter(isRunByTurn)
     return Effect.map(
-      this.#runCalls(calls, run, tools, isCutOff, owner, emit),
+      this.#runCalls(calls, run, tools, isCutOff, turnRef, emit),
       ({ pending, results }) => {
         const waiting = new Set(pending.map(({ call }) => call.callId))
         return {
@@ -177,7 +177,7 @@ export class TurnTools {
   resume<E>(
     stored: StoredStep,
     answers: ReadonlyArray<Answer>,
-    owner: Owner,
+    turnRef: TurnRef,
     { claim, emit }: { readonly emit: Emit; readonly claim: (result: StepResult) => Effect.Effect<void, E> }
   ): Effect.Effect<StepResult, ToolError | E> {
     return Effect.gen(this, function*() {
@@ -196,7 +196,7 @@ export class TurnTools {
         yield* claim(this.#toStepResult(stored, [...settled, ...decided.map((entry) => this.#toClaimResult(entry))]))
       }
       yield* Effect.forEach(provided, (result) => emit(toEvent(result)), { discard: true })
-      const run = yield* this.#runCalls(stored.calls, decided, tools, false, owner, emit, settled)
+      const run = yield* this.#runCalls(stored.calls, decided, tools, false, turnRef, emit, settled)
       return this.#toStepResult(stored, [...settled, ...run.results])
     })
   }
@@ -208,7 +208,7 @@ export class TurnTools {
 
   #toClaimResult({ call, callId, decision }: CallToRun): CallResult {
     const { outcome, text } = (decision === undefined ? undefined : denialOf(call, decision)) ??
-      { outcome: "unknown", text: wording.unknown }
+      { outcome: "unknown", text: ResultTexts.unknown }
     return { callId, call, step: this.#step, outcome, content: text, media: [] }
   }
 
@@ -228,7 +228,7 @@ export class TurnTools {
     calls: ReadonlyArray<CallToRun>,
     tools: ReadonlyArray<Provided>,
     isCutOff: boolean,
-    owner: Owner,
+    turnRef: TurnRef,
     emit: Emit,
     settled: ReadonlyArray<CallResult> = []
   ): Effect.Effect<RunResult, ToolError> {
@@ -240,7 +240,7 @@ export class TurnTools {
       return this.#runner.runCalls({
         calls,
         tools,
-        context: { ...owner, step: this.#step },
+        context: { ...turnRef, step: this.#step },
         concurrency: toolConcurrency,
         approve: approve && ((request) => this.runApproval(approve(request))),
         approvalTimeout,
@@ -269,7 +269,7 @@ export class TurnTools {
   }
 
   #toNotStartedResult({ call, callId }: CallToRun): CallResult {
-    return { callId, call, step: this.#step, outcome: "notStarted", content: wording.notStarted, media: [] }
+    return { callId, call, step: this.#step, outcome: "notStarted", content: ResultTexts.notStarted, media: [] }
   }
 
   /**
@@ -299,7 +299,7 @@ export class TurnTools {
   addStep(
     step: Pick<Step, "finishReason" | "usage">,
     calls: ReadonlyArray<ToolCall>,
-    { turnId }: Owner,
+    { turnId }: TurnRef,
     results: ReadonlyArray<ToolMessage>
   ): number {
     const stored = calls.map((call, index): StoredCall => ({
@@ -348,7 +348,7 @@ const toMessage = ({ call, content, media, outcome }: CallResult): ToolMessage =
   })
 
 /** The event of a result. */
-export const toEvent = ({ call, callId, content, media, outcome, step }: CallResult): ToolEvent => ({
+const toEvent = ({ call, callId, content, media, outcome, step }: CallResult): ToolEvent => ({
   _tag: "ToolResult",
   callId,
   step,

@@ -21,12 +21,12 @@ import type { ChatRequest } from "../../ChatRequest.ts"
 import type { ChatResponse } from "../../ChatResponse.ts"
 import { type LLMConfig, override } from "../../LLMConfig.ts"
 import { Decoder, type Problem } from "../decode/decoder.ts"
-import * as Failure from "../errors/toChatError.ts"
+import * as ToChatError from "../errors/toChatError.ts"
 import { defined } from "../json.ts"
 import { toBody } from "../request/body.ts"
 import * as Body from "./byteReader.ts"
-import * as Exchange from "./connection.ts"
 import { type CallWait, Deadlines, type TimedOut } from "./deadlines.ts"
+import * as Exchange from "./exchange.ts"
 import * as Pulls from "./stream.ts"
 import { type Cancel, onAbort, type Stopped, stopped, Wait } from "./wait.ts"
 
@@ -53,7 +53,7 @@ export const make = (client: HttpClient.HttpClient) => ({
     Effect.useSpan("ChatCompletions.complete", { captureStackTrace: false }, (span) =>
       Effect.flatMap(
         open(client, request, false, span),
-        (answer) => Effect.ensuring(answer.complete, answer.close)
+        (call) => Effect.ensuring(call.complete, call.close)
       )),
   stream: (request: ChatRequest): Stream.Stream<ChatEvent, ChatError> =>
     Pulls.toStream(
@@ -61,7 +61,7 @@ export const make = (client: HttpClient.HttpClient) => ({
         Effect.makeSpanScoped("ChatCompletions.stream", { captureStackTrace: false }).pipe(
           Scope.extend(scope),
           Effect.flatMap((span) => open(client, request, true, span)),
-          Effect.flatMap((answer) => Effect.as(Scope.addFinalizer(scope, answer.close), answer.pull))
+          Effect.flatMap((call) => Effect.as(Scope.addFinalizer(scope, call.close), call.pull))
         ),
       request.signal
     )
@@ -73,7 +73,7 @@ const open = (
   { config, messages, options = {}, signal }: ChatRequest,
   stream: boolean,
   span: Tracer.Span
-): Effect.Effect<Answer, ChatError> =>
+): Effect.Effect<CompletionCall, ChatError> =>
   Effect.gen(function*() {
     const settings = yield* withOverrides(config, options)
     yield* checkTools(settings, options)
@@ -83,15 +83,15 @@ const open = (
     const deadlines = new Deadlines(config, yield* Effect.clock, wait)
     // Provided for each request and not around the whole call, which would cost more CPU time.
     const services = Context.add(runtime.context, Tracer.ParentSpan, span)
-    return new Answer(settings, deadlines, onAbort(signal, () => wait.end(stopped)), (scope) =>
+    return new CompletionCall(settings, deadlines, onAbort(signal, () => wait.end(stopped)), (scope) =>
       wait.forWith(
         Context.add(services, Scope.Scope, scope),
         Exchange.open(client, settings, request, scope)
       ))
   })
 
-/** An answer, pulled by one reader. */
-class Answer {
+/** One call: its attempts and its answer, which one reader pulls. */
+class CompletionCall {
   readonly #config: LLMConfig
   readonly #deadlines: Deadlines
   /** Removes the listener of the caller's signal. */
@@ -157,19 +157,21 @@ class Answer {
 
   #requestFailed(error: HttpClientError.HttpClientError): Pull {
     return error._tag === "RequestError" && error.reason !== "Transport"
-      ? failWith(Failure.fromRequest(this.#context(), error))
-      : this.#retry(Failure.fromTransport(this.#context(), "Could not reach", error))
+      ? failWith(ToChatError.fromRequest(this.#context(), error))
+      : this.#retry(ToChatError.fromTransport(this.#context(), "Could not reach", error))
   }
 
   #handleResponse(exchange: Exchange.Exchange): Pull {
     const { status } = exchange.response
     const redirectTarget = Exchange.redirectedTo(exchange, this.#config.baseUrl)
-    if (redirectTarget !== undefined) return failWith(Failure.fromRedirect(this.#context(exchange), redirectTarget, ""))
+    if (redirectTarget !== undefined) {
+      return failWith(ToChatError.fromRedirect(this.#context(exchange), redirectTarget, ""))
+    }
     if (status < 200 || status >= 300) {
       const body = Exchange.errorBody(exchange)
       return Effect.matchEffect(this.#deadlines.wait.for(body.read), {
         onFailure: (end) => this.#endEarly(end, body.text(), exchange),
-        onSuccess: () => this.#retry(Failure.fromStatus(this.#context(exchange), body.text()))
+        onSuccess: () => this.#retry(ToChatError.fromStatus(this.#context(exchange), body.text()))
       })
     }
     // Clients create the headers of a response with every access.
@@ -239,13 +241,13 @@ class Answer {
     }
     return isEarlyEnd(error)
       ? this.#endEarly(error, "", exchange)
-      : failWith(Failure.fromTransport(this.#context(exchange), "Lost the connection to", error.value))
+      : failWith(ToChatError.fromTransport(this.#context(exchange), "Lost the connection to", error.value))
   }
 
   #endEarly(end: TimedOut | Stopped, body = "", exchange?: Exchange.Exchange, cause?: ChatError): Pull {
     return end._tag === "Stopped"
       ? Pulls.ended
-      : failWith(Failure.fromTimeout(this.#context(exchange), end, body, cause))
+      : failWith(ToChatError.fromTimeout(this.#context(exchange), end, body, cause))
   }
 
   /** Whether the buffer can be emitted. */
@@ -260,7 +262,7 @@ class Answer {
     const emitEvents: Pull = Effect.succeed(events)
     this.#buffer = []
     if (problem !== undefined) {
-      const error = Failure.fromProblem(this.#context(exchange), problem)
+      const error = ToChatError.fromProblem(this.#context(exchange), problem)
       if (!this.#emitted) return this.#retry(error)
       this.#next = failWith(error)
       return events.length === 0 ? this.#next : emitEvents
@@ -296,10 +298,10 @@ class Answer {
     })
   }
 
-  #context(exchange?: Exchange.Exchange): Failure.Context {
+  #context(exchange?: Exchange.Exchange): ToChatError.Context {
     return {
       config: this.#config,
-      secrets: Failure.secretsOf(this.#config),
+      secrets: ToChatError.secretsOf(this.#config),
       status: exchange?.response.status,
       headers: exchange?.response.headers ?? {},
       now: this.#deadlines.date,
@@ -332,7 +334,7 @@ const waitBeforeRetry = (
 ): Effect.Effect<Duration.Duration, ChatError> => {
   const requestedWait = error.retryAfter ?? Duration.zero
   if (
-    !(Failure.isRetryRequested(error) ?? isTransient(error)) || retries >= config.maxRetries ||
+    !(ToChatError.isRetryRequested(error) ?? isTransient(error)) || retries >= config.maxRetries ||
     Duration.greaterThan(requestedWait, config.maxRetryAfter)
   ) {
     return Effect.fail(error)

@@ -12,15 +12,15 @@ import { fieldsOf, isRecord } from "../json.ts"
 import * as Body from "./byteReader.ts"
 import type { Pull } from "./stream.ts"
 
-/** The bytes do not have the declared format, or no decoder is available for it. */
+/** The bytes do not have the declared format, or no decompressor is available for it. */
 export class DecompressionError extends Error {
   override readonly name = "DecompressionError"
 }
 
 type Format = "gzip" | "br" | "deflate" | "deflate-raw" | "zstd"
 
-/** A decoder of one format. */
-export interface Decoder {
+/** A decompressor of one format. */
+export interface Decompressor {
   readonly body: Body.Body
   /** Decodes bytes, and calls back when it can take more. */
   readonly write: (bytes: Uint8Array, next: () => void) => void
@@ -69,7 +69,7 @@ const callMethod = (target: unknown, name: string, ...args: ReadonlyArray<unknow
   return typeof method === "function" ? Reflect.apply(method, target, args) : undefined
 }
 
-const zlibDecoder = (format: Format, toFailure: Body.ToFailure): Decoder | undefined => {
+const zlibDecompressor = (format: Format, toFailure: Body.ToFailure): Decompressor | undefined => {
   const zlib = builtin("node:zlib")
   const constants = fieldsOf(zlib["constants"])
   const flush = { br: "BROTLI_OPERATION_FLUSH", zstd: "ZSTD_e_flush" }[String(format)] ?? "Z_SYNC_FLUSH"
@@ -85,7 +85,7 @@ const zlibDecoder = (format: Format, toFailure: Body.ToFailure): Decoder | undef
 }
 
 /** For browsers, where a program's own `fetch` or a service worker may not decompress. */
-const platformDecoder = (format: Format, toFailure: Body.ToFailure): Decoder | undefined => {
+const platformDecompressor = (format: Format, toFailure: Body.ToFailure): Decompressor | undefined => {
   if (format === "br" || format === "zstd" || typeof DecompressionStream === "undefined") return undefined
   const { readable, writable } = new DecompressionStream(format)
   const writer = writable.getWriter()
@@ -102,7 +102,7 @@ const platformDecoder = (format: Format, toFailure: Body.ToFailure): Decoder | u
 }
 
 /** The decoded bytes of a body. If the body fails, the bytes before that are emitted first. */
-const decodeBody = (source: Body.Body, { body, end, write }: Decoder): Body.Body => {
+const decodeBody = (source: Body.Body, { body, end, write }: Decompressor): Body.Body => {
   let failure: Body.Read | undefined
   const pump = (): void =>
     source.read((read) => {
@@ -142,25 +142,25 @@ const concat = (first: Uint8Array, second: Uint8Array): Uint8Array => {
   return joined
 }
 
-/** The decoder for a body that starts with these bytes: undefined if it is not compressed, a failure if there is none. */
-export const decoderFor = (
+/** The decompressor for a body that starts with these bytes: undefined if it is not compressed, a failure if there is none. */
+const decompressorFor = (
   start: Uint8Array,
   coding: string,
   isFetch: boolean,
   toFailure: Body.ToFailure
-): Decoder | Body.Read | undefined => {
+): Decompressor | Body.Read | undefined => {
   const format = formatOf(start, coding, isFetch)
   if (format === undefined) return undefined
   const toDecodeFailure: Body.ToFailure = (cause) =>
     toFailure(new DecompressionError(`The answer is not valid ${format}`, { cause }))
-  return zlibDecoder(format, toDecodeFailure) ?? platformDecoder(format, toDecodeFailure) ??
+  return zlibDecompressor(format, toDecodeFailure) ?? platformDecompressor(format, toDecodeFailure) ??
     toFailure(new DecompressionError(`The answer is compressed (${format}), which cannot be decoded here`))
 }
 
-export const isDecoder = (value: Decoder | Body.Read): value is Decoder => "write" in value
+const isDecompressor = (value: Decompressor | Body.Read): value is Decompressor => "write" in value
 
 /** Whether there are too few bytes to know if the body is compressed. */
-export const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
+const isTooShort = ({ 0: first, length }: Uint8Array, coding: string): boolean =>
   length < signatureLength && (coding !== "" || first === undefined || first === 0x1f || first === 0x28)
 
 /** The body, decoded if it is compressed. */
@@ -172,13 +172,15 @@ const decompressFrom = (
   toFailure: Body.ToFailure
 ): Body.Body => {
   const body = prepend(start, rest)
-  const decoder = decoderFor(start, coding, isFetch, toFailure)
-  if (decoder === undefined) return body
-  return isDecoder(decoder) ? decodeBody(body, decoder) : { read: (take) => void take(decoder), close: rest.close }
+  const decompressor = decompressorFor(start, coding, isFetch, toFailure)
+  if (decompressor === undefined) return body
+  return isDecompressor(decompressor)
+    ? decodeBody(body, decompressor)
+    : { read: (take) => void take(decompressor), close: rest.close }
 }
 
 /** The codings of a header in the order in which they were applied. A proxy can compress a compressed body again. */
-export const codingsOf = (header: string): ReadonlyArray<string> => {
+const codingsOf = (header: string): ReadonlyArray<string> => {
   const maxCodings = 4
   const codings = header.toLowerCase().split(",").map((coding) => coding.trim()).filter((coding) =>
     coding !== "" && coding !== "identity"
@@ -242,11 +244,11 @@ const joinChunks = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   return joined
 }
 
-/** Writes what is pulled into the decoder, in a fiber of the scope. Returns the pull of the decoded bytes. */
+/** Writes what is pulled into the decompressor, in a fiber of the scope. Returns the pull of the decoded bytes. */
 const decodePull = (
   start: ReadonlyArray<Uint8Array>,
   pull: BytePull,
-  { body, end, write }: Decoder,
+  { body, end, write }: Decompressor,
   scope: Scope.Scope
 ): Effect.Effect<BytePull> => {
   let failure: Body.Read | undefined
@@ -294,13 +296,13 @@ const pullDecompressed = (pull: BytePull, coding: string, toFailure: Body.ToFail
       start = [...start, ...chunk]
       const bytes = joinChunks(start)
       if (isTooShort(bytes, coding)) return firstPull
-      const decoder = decoderFor(bytes, coding, false, toFailure)
-      if (decoder === undefined) {
+      const decompressor = decompressorFor(bytes, coding, false, toFailure)
+      if (decompressor === undefined) {
         started = pull
         return Effect.succeed(start)
       }
-      if (!isDecoder(decoder)) return Body.isBytes(decoder) ? firstPull : Effect.fail(decoder)
-      return Effect.flatMap(decodePull(start, pull, decoder, scope), (next) => {
+      if (!isDecompressor(decompressor)) return Body.isBytes(decompressor) ? firstPull : Effect.fail(decompressor)
+      return Effect.flatMap(decodePull(start, pull, decompressor, scope), (next) => {
         started = next
         return next
       })

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import { fieldsOf, first, isRecord } from "../json.ts"
+import { fieldsOf, firstDefined, isRecord } from "../json.ts"
 import { fetchTimeout } from "../time.ts"
 
 /** The method of a dispatcher (undici) that sends a request of Node's `fetch`. */
@@ -31,7 +31,8 @@ const dispatchOf = (dispatcher: unknown): Dispatch | undefined => {
  */
 const globalDispatch = (): Dispatch | undefined =>
   typeof globalThis.Response === "function"
-    ? first([2, 1], (version) => dispatchOf(Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))))
+    ? firstDefined([2, 1], (version) =>
+      dispatchOf(Reflect.get(globalThis, Symbol.for(`undici.globalDispatcher.${version}`))))
     : undefined
 
 /** Options that remove the time limits of `fetch`, so that only those of the config apply. */

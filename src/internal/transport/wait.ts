@@ -1,5 +1,6 @@
 /**
- * Waits for an effect or a callback, unless something else ends the wait: a time limit or an `AbortSignal`.
+ * Waits for an effect or a callback, unless a time limit or an `AbortSignal` ends the wait. Also starts effects that outlive
+ * their caller.
  */
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"

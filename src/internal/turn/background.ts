@@ -1,5 +1,5 @@
 /**
- * Reads and writes of a store that continue if their caller is interrupted.
+ * Operations, such as the reads and writes of a store, that continue if their caller is interrupted.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -7,17 +7,17 @@ import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { detach } from "../transport/wait.ts"
 
-/** The writes in progress of one conversation or of one manager. Mutable. */
+/** The operations in progress of one conversation or of one manager, such as writes. Mutable. */
 export class Background {
-  /** Undefined without writes, to save memory. */
+  /** Undefined without operations, to save memory. */
   #running: Set<Deferred.Deferred<void>> | undefined
 
-  /** Whether no write is in progress. */
+  /** Whether no operation is in progress. */
   get isIdle(): boolean {
     return this.#running === undefined
   }
 
-  /** Waits until the writes in progress have succeeded or failed. */
+  /** Waits until the operations in progress have succeeded or failed. */
   get settled(): Effect.Effect<void> {
     return Effect.suspend(() =>
       this.#running === undefined
@@ -27,9 +27,10 @@ export class Background {
   }
 
   /**
-   * Starts a write. Returns an effect that waits for its result. An interruption of this wait does not interrupt the write.
+   * Starts an operation. Returns an effect that waits for its result. An interruption of this wait does not interrupt the
+   * operation.
    */
-  start<A, E>(write: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>> {
+  start<A, E>(operation: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>> {
     return Effect.uninterruptible(Effect.flatMap(Deferred.make<void>(), (ended) => {
       const running = this.#running ??= new Set()
       running.add(ended)
@@ -38,13 +39,13 @@ export class Background {
         if (running.size === 0) this.#running = undefined
         return Deferred.succeed(ended, undefined)
       })
-      return Effect.map(detach(Effect.exit(Effect.ensuring(write, end))), waitFor)
+      return Effect.map(detach(Effect.exit(Effect.ensuring(operation, end))), waitFor)
     }))
   }
 
-  /** Starts a write and waits for its result. */
-  run<A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E> {
-    return Effect.flatten(this.start(write))
+  /** Starts an operation and waits for its result. */
+  run<A, E>(operation: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.flatten(this.start(operation))
   }
 }
 

@@ -13,7 +13,7 @@ import type { Conversation } from "./conversation.ts"
 import type { Closed } from "./lock.ts"
 import * as Questions from "./questions.ts"
 import { Turn } from "./turn.ts"
-import { makeId } from "./turnId.ts"
+import { makeTurnId } from "./turnId.ts"
 
 /** The specification of a turn: its input and options. */
 export interface TurnSpec {
@@ -39,7 +39,7 @@ export const beginTurn = (
   Effect.gen(function*() {
     const config = yield* conversation.config
     const turn = new Turn({
-      id: turnId ?? (yield* makeId),
+      id: turnId ?? (yield* makeTurnId),
       conversation,
       question: isPrompt(input)
         ? { input: fromPrompt(input), mayBeStored: turnId !== undefined }

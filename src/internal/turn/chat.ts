@@ -24,7 +24,7 @@ import { isRespond, type Lender, requireContent, Runner, toTurnSpec, type TurnLe
 import { toRunning } from "./runningTurns.ts"
 import type { MapEvents } from "./stepLoop.ts"
 import * as StructuredOutput from "./structuredOutput.ts"
-import { makeId } from "./turnId.ts"
+import { makeTurnId } from "./turnId.ts"
 import * as TurnsById from "./turnsById.ts"
 
 /** Makes the methods of a chat. Each call acquires the conversation from the lender. */
@@ -46,7 +46,7 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
       ? Effect.fail(new InvalidRequestError({ message: "append needs at least one message" }))
       : lender.with((conversation) =>
         Effect.flatMap(
-          makeId,
+          makeTurnId,
           (turnId) => conversation.background.run(conversation.commit({ turnId, messages, usage: undefined }, true))
         )
       ),
@@ -200,7 +200,7 @@ const hasId = (spec: TurnSpec): spec is TurnsById.TurnSpecWithId => spec.turnId 
 const chooseTurnId = (input: Input, { turnId }: TurnOptions): Effect.Effect<string> => {
   const own = isRespond(input) ? input.answers.map(({ callId }) => turnIdOf(callId))[0] : undefined
   const id = own ?? turnId
-  return id === undefined ? makeId : Effect.succeed(id)
+  return id === undefined ? makeTurnId : Effect.succeed(id)
 }
 
 /** The methods for turns that continue without a consumer. */
@@ -232,7 +232,7 @@ const toTexts = (events: ReadonlyArray<ChatEvent>): ReadonlyArray<string> => {
 
 /** Returns the value of an answer. Fails if the turn was stopped or has open calls. */
 const toValue = <A, I>(
-  answer: StructuredOutput.Answer<A>,
+  answer: StructuredOutput.ObjectAnswer<A>,
   schema: Schema.Schema<A, I>
 ): Effect.Effect<A, ChatError> => {
   if ("value" in answer) return Effect.succeed(answer.value)

@@ -8,7 +8,7 @@ import type { HistoryStoreError } from "../../ChatError.ts"
 import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import * as LLMConfig from "../../LLMConfig.ts"
 import type { Commit, Settings } from "../../StoredConversation.ts"
-import * as ConversationSettings from "../history/settings.ts"
+import * as ConversationSettings from "../history/conversationSettings.ts"
 import type { Content } from "./content.ts"
 
 /** The settings that one `getChat` chooses. */
@@ -118,7 +118,7 @@ export class ChosenSettings {
   /** Applies the chosen settings to the content. */
   apply(content: Content): Either.Either<Content, HistoryStoreError> {
     if (this.#applied?.to === content) return this.#applied.content
-    const choices = ConversationSettings.update(this.#update, content)
+    const choices = ConversationSettings.applyUpdate(this.#update, content)
     const configs = { base: this.#base, defaults: this.#defaults }
     const applied = Either.map(
       ConversationSettings.resolve(this.#id, choices, configs),
@@ -130,9 +130,9 @@ export class ChosenSettings {
 
   /** The fields of a commit that store the chosen settings. */
   commitFields(
-    { prompt, settings }: Content
+    { ownPrompt, settings }: Content
   ): TitleAndOwner & { readonly settings: Settings; readonly systemPrompt: string } {
-    return { ...this.#titleAndOwner, settings, systemPrompt: prompt }
+    return { ...this.#titleAndOwner, settings, systemPrompt: ownPrompt }
   }
 
   /** Whether an update only sets a prompt that is not empty, and no chosen settings are pending. */
@@ -148,7 +148,7 @@ export class ChosenSettings {
   trackWrite<A, E>(write: Effect.Effect<A, E>, isPersistent: boolean): Effect.Effect<A, E> {
     return Effect.suspend(() => {
       const update = this.#update
-      const columns = this.#titleAndOwner
+      const titleAndOwner = this.#titleAndOwner
       const flag = this.#storedFlag
       this.#update = ConversationSettings.noUpdate
       this.#titleAndOwner = noTitleAndOwner
@@ -162,13 +162,14 @@ export class ChosenSettings {
             return
           }
           this.#update = ConversationSettings.combine(update, this.#update)
-          this.#titleAndOwner = { ...columns, ...this.#titleAndOwner }
+          this.#titleAndOwner = { ...titleAndOwner, ...this.#titleAndOwner }
           this.#storedFlag = flag ?? this.#storedFlag
           this.#applied = undefined
         }))
     })
   }
 
+  /** Whether the config of the conversation names another server than the manager's config. */
   get #isForeign(): boolean {
     return ConversationSettings.isForeign({ base: this.#base, defaults: this.#defaults })
   }

@@ -13,8 +13,8 @@ import type { HistoryWindow, Input, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { Service, Settings, StoredConversation, Turn as HistoryTurn, Version } from "../../StoredConversation.ts"
 import type * as TurnModule from "../../Turn.ts"
+import { fromStored as choicesFromStored } from "../history/conversationSettings.ts"
 import { make as makeIncarnation } from "../history/incarnation.ts"
-import { fromStored as choicesFromStored } from "../history/settings.ts"
 import { sortedJson } from "../json.ts"
 
 /** The messages that a turn begins with. */
@@ -53,7 +53,7 @@ export interface ConversationOptions {
   readonly id: string
   readonly store: Service
   /** The fairness key for `Limits`. Default: the id. */
-  readonly owner?: string | object | undefined
+  readonly fairnessKey?: string | object | undefined
   /** The removal of an earlier conversation with the same id. Reads wait for it. */
   readonly previousRemoval?: Effect.Effect<void> | undefined
   /** The config without the conversation's own settings. */
@@ -90,7 +90,7 @@ export interface Content extends Omit<Version, "incarnation"> {
   /** The conversation's own settings. */
   readonly settings: Settings
   /** The conversation's own system prompt. Empty if there is none. */
-  readonly prompt: string
+  readonly ownPrompt: string
   /** The messages of complete turns in order, without the system message. Can be only the last turns. */
   readonly messages: ReadonlyArray<ChatMessage>
   readonly turns: ReadonlyArray<TurnStart>
@@ -127,12 +127,12 @@ export interface UnconfirmedWrite {
 }
 
 /** The content of a conversation that is not stored. */
-export const emptyContent = (config: LLMConfig, incarnation: string): Content => ({
+const emptyContent = (config: LLMConfig, incarnation: string): Content => ({
   config,
   systemPrompt: config.systemPrompt,
   limits: undefined,
   settings: {},
-  prompt: "",
+  ownPrompt: "",
   messages: [],
   turns: [],
   firstTurn: 0,

@@ -10,7 +10,7 @@ import type { HistoryStoreError } from "../../ChatError.ts"
 import type { ChatMessage } from "../../ChatMessage.ts"
 import type { WindowLimits } from "../../ChatSettings.ts"
 import type { AtMost, HistoryWindow } from "../../HistorySelection.ts"
-import * as Settings from "../history/settings.ts"
+import * as ConversationSettings from "../history/conversationSettings.ts"
 import { isTailEnough } from "../window/tail.ts"
 import * as Background from "./background.ts"
 import type { ChosenSettings } from "./chosenSettings.ts"
@@ -61,7 +61,9 @@ export class ContentRef {
 
   /** Selects the messages of the history that turns send. */
   get window(): HistoryWindow {
-    return this.#limits === undefined ? this.#options.window : Settings.toWindow(this.#limits, this.#options.window)
+    return this.#limits === undefined
+      ? this.#options.window
+      : ConversationSettings.toWindow(this.#limits, this.#options.window)
   }
 
   /** The content in memory. Undefined if nothing was read. */

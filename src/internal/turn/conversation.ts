@@ -9,7 +9,7 @@ import type { Usage } from "../../ChatResponse.ts"
 import type { Changes, ChatSettings } from "../../ChatSettings.ts"
 import type { HistoryWindow, Summary } from "../../HistorySelection.ts"
 import type { LLMConfig } from "../../LLMConfig.ts"
-import * as Settings from "../history/settings.ts"
+import * as ConversationSettings from "../history/conversationSettings.ts"
 import { Background } from "./background.ts"
 import { ChosenSettings, type SettingsChoice, type StoredFlag } from "./chosenSettings.ts"
 import {
@@ -39,7 +39,7 @@ import { Writes } from "./writes.ts"
  */
 export class Conversation {
   readonly lock: TurnLock = new TurnLock()
-  readonly owner: string | object
+  readonly fairnessKey: string | object
   readonly #options: ConversationOptions
   readonly #chosenSettings: ChosenSettings
   readonly #content: ContentRef
@@ -51,7 +51,7 @@ export class Conversation {
   #clearCount = 0
 
   constructor(options: ConversationOptions) {
-    this.owner = options.owner ?? options.id
+    this.fairnessKey = options.fairnessKey ?? options.id
     this.#options = options
     this.#chosenSettings = new ChosenSettings(options.id, options.defaults)
     this.#writes = new Writes(options, this.#chosenSettings, this.#unsaved)
@@ -91,7 +91,7 @@ export class Conversation {
 
   /** The current settings, without secrets. */
   get settings(): Effect.Effect<ChatSettings, HistoryStoreError> {
-    return Effect.map(this.#content.current(), Settings.toSettings)
+    return Effect.map(this.#content.current(), ConversationSettings.toSettings)
   }
 
   /** The system message, if there is one, and the messages of the turns. */
@@ -176,7 +176,7 @@ export class Conversation {
           offset: firstTurn,
           turnStarts: turns.map(({ start }) => start)
         },
-        request: { config, conversation: this.owner }
+        request: { config, conversation: this.fairnessKey }
       }
     })
   }
@@ -205,7 +205,7 @@ export class Conversation {
 
   updateSettings(changes: Changes): Effect.Effect<void, StoreError | InvalidRequestError> {
     return Effect.zipRight(
-      Settings.validate(changes, this.#options.defaults),
+      ConversationSettings.validate(changes, this.#options.defaults),
       this.#setSettings(() => this.#chosenSettings.change(changes))
     )
   }
@@ -222,8 +222,8 @@ export class Conversation {
         Effect.flatMap(this.#chosenSettings.apply(content), (chosen) => {
           const { incarnation, version } = content
           const { applyInMemory, update } = change()
-          const next: Content = { ...chosen, ...Settings.update(update, chosen) }
-          const { prompt: systemPrompt, settings } = next
+          const next: Content = { ...chosen, ...ConversationSettings.applyUpdate(update, chosen) }
+          const { ownPrompt: systemPrompt, settings } = next
           const commit = this.#chosenSettings.isPromptOnly(update)
             ? this.#options.store.setSystemPrompt({
               id: this.#options.id,

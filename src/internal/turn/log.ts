@@ -80,7 +80,7 @@ export class TurnLog {
 }
 
 /** A log that has ended with these events. */
-export const ofEvents = (events: ReadonlyArray<ChatEvent>): TurnLog => {
+const ofEvents = (events: ReadonlyArray<ChatEvent>): TurnLog => {
   const log = new TurnLog()
   log.add(events)
   log.end(Exit.void)

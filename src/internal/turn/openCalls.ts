@@ -12,11 +12,12 @@ import { ChatResponse, type ToolOutcome } from "../../ChatResponse.ts"
 import type { Turn as HistoryTurn } from "../../StoredConversation.ts"
 import type { Answer, OpenCall } from "../../Turn.ts"
 import { turnIdOf } from "../tools/callId.ts"
+import * as ResultTexts from "../tools/resultTexts.ts"
 import { lastStep, type StoredCall, type StoredStep } from "../tools/storedStep.ts"
 import { type Content, type FinishedTurn, inputOf } from "./content.ts"
 
 /** The last step of the history, if the history ends with calls. */
-export const lastStepOf = ({ messages, turns }: Content): StoredStep | undefined => {
+const lastStepOf = ({ messages, turns }: Content): StoredStep | undefined => {
   const last = turns.at(-1)
   return last === undefined ? undefined : lastStep(last.turnId, messages.slice(last.start))
 }
@@ -88,7 +89,7 @@ export const settleOpenCalls = (
   const answered = new Set(inputOf(next).flatMap((message) => message.role === "tool" ? [message.toolCallId] : []))
   const open = step.calls.filter((call) => isOpen(call) && call.call.needsApproval && !answered.has(call.call.id))
   if (open.length === 0) return undefined
-  const text = resultTexts[outcome]
+  const text = outcome === "superseded" ? ResultTexts.superseded : ResultTexts.stoppedBeforeApproval
   const results = open.map(({ call }) => ({ ...toolResult(call.id, text), outcome }))
   const turn = { ...last, messages: [...content.messages.slice(last.start), ...results] }
   const events = open.map(({ call, callId }): ToolEvent => ({
@@ -101,11 +102,6 @@ export const settleOpenCalls = (
     media: []
   }))
   return { turn, events }
-}
-
-const resultTexts = {
-  superseded: "The call was not run: nobody approved it before the next question. It is not queued.",
-  notStarted: "The call was not run: it was stopped while it waited for an approval."
 }
 
 /** Fails if a continued turn is no longer the last turn. */

@@ -21,7 +21,7 @@ export const questionRequest = (
   Effect.map(conversation.content, (content) => ({
     config: content.config,
     messages: withSystem(content, input),
-    conversation: conversation.owner
+    conversation: conversation.fairnessKey
   }))
 
 /** A temporary conversation with the same settings and no history, for a single question with tools. */
@@ -29,7 +29,7 @@ export const withoutHistory = (conversation: Conversation): Effect.Effect<Conver
   Effect.map(conversation.content, ({ config, systemPrompt }) =>
     new Conversation({
       id: conversation.id,
-      owner: conversation.owner,
+      fairnessKey: conversation.fairnessKey,
       store: noopStore,
       defaults: Either.getOrElse(override(config, { systemPrompt }), () => config),
       window: conversation.window

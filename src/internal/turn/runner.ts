@@ -31,7 +31,10 @@ export interface TurnLender {
 }
 
 /** Sends the request of one step. */
-export type Ask<A> = (complete: Complete, request: ChatRequest) => Effect.Effect<StructuredOutput.Answer<A>, ChatError>
+export type Ask<A> = (
+  complete: Complete,
+  request: ChatRequest
+) => Effect.Effect<StructuredOutput.ObjectAnswer<A>, ChatError>
 
 /** The errors of a turn before its first request. */
 type BeginError = BusyError | HistoryStoreError | InvalidRequestError
@@ -70,12 +73,12 @@ export class Runner<L extends TurnLender = Lender> {
     spec: TurnSpec,
     ask: Ask<A>,
     check: Check<E> = Effect.succeed
-  ): Effect.Effect<StructuredOutput.Answer<A>, ChatError | E> {
+  ): Effect.Effect<StructuredOutput.ObjectAnswer<A>, ChatError | E> {
     const { complete } = this.#completions
     return Effect.scopedWith((scope) =>
       Effect.flatMap(
         Effect.flatMap(begin(this.lender, spec, scope), check),
-        (turn): Effect.Effect<StructuredOutput.Answer<A>, ChatError> => {
+        (turn): Effect.Effect<StructuredOutput.ObjectAnswer<A>, ChatError> => {
           const metered = turn.meter.metered(complete)
           return StepLoop.complete(turn, (f) => StepLoop.send(turn, complete, f), (request) => ask(metered, request))
         }

@@ -19,9 +19,9 @@ export interface RunningTurn {
   readonly turnId: string
   readonly input: Input
   readonly log: TurnLog
-  /** Whether it was started with `start`, so that it continues without listeners. */
+  /** Whether it was started with `start`, so that it continues without readers. */
   isStarted: boolean
-  listeners: number
+  readers: number
   fiber: Fiber.Fiber<unknown> | undefined
   /** The collection that has this turn. It changes if the turn's conversation is removed while the turn waits. */
   parent: RunningTurns
@@ -33,7 +33,7 @@ export type Run = (turn: RunningTurn) => Effect.Effect<void, ChatError>
 /** The running turns of one conversation. Mutable. */
 export class RunningTurns {
   readonly #turns = new Map<string, RunningTurn>()
-  /** The last turn that failed, so that a listener that attaches later receives the error. */
+  /** The last turn that failed, so that a reader that attaches later receives the error. */
   #lastFailure: { readonly turnId: string; readonly exit: Exit.Exit<void, ChatError> } | undefined
 
   /** The turn with this id. Default: the oldest. */
@@ -51,7 +51,7 @@ export class RunningTurns {
     return this.#lastFailure?.turnId === turnId ? this.#lastFailure.exit : undefined
   }
 
-  /** Starts a turn, unless one with this id is running. The turn continues without listeners. */
+  /** Starts a turn, unless one with this id is running. The turn continues without readers. */
   start(turnId: string, input: Input, run: Run): Effect.Effect<void> {
     return Effect.suspend(() => {
       const turn = this.#turns.get(turnId)
@@ -62,7 +62,7 @@ export class RunningTurns {
   }
 
   /**
-   * Returns the events of the turn with this id, and starts it unless it is running. Counts a listener, as `listen` does.
+   * Returns the events of the turn with this id, and starts it unless it is running. Counts a reader, as `attach` does.
    */
   join(
     turnId: string,
@@ -73,23 +73,23 @@ export class RunningTurns {
     return Effect.suspend(() => {
       const known = this.#turns.get(turnId)
       const turn = known ?? this.#add(turnId, input, false)
-      const pull = this.#listen(turn, 0, scope)
+      const pull = this.#addReader(turn, 0, scope)
       return known === undefined ? Effect.zipRight(this.#begin(turn, run), pull) : pull
     }).pipe(Effect.uninterruptible)
   }
 
   /**
    * Returns the events after the event `after` of the turn with this id (default: the oldest turn), or undefined if it is
-   * not running. Counts a listener until the scope closes.
+   * not running. Counts a reader until the scope closes.
    */
-  listen(
+  attach(
     turnId: string | undefined,
     after: number,
     scope: Scope.Scope
   ): Effect.Effect<Pull<NumberedEvent, ChatError> | undefined> {
     return Effect.suspend(() => {
       const turn = this.get(turnId)
-      return turn === undefined ? Effect.succeed(turn) : this.#listen(turn, after, scope)
+      return turn === undefined ? Effect.succeed(turn) : this.#addReader(turn, after, scope)
     }).pipe(Effect.uninterruptible)
   }
 
@@ -103,7 +103,7 @@ export class RunningTurns {
 
   #add(turnId: string, input: Input, isStarted: boolean): RunningTurn {
     const log = new TurnLog()
-    const turn: RunningTurn = { turnId, input, log, isStarted, listeners: 0, fiber: undefined, parent: this }
+    const turn: RunningTurn = { turnId, input, log, isStarted, readers: 0, fiber: undefined, parent: this }
     this.#turns.set(turnId, turn)
     return turn
   }
@@ -120,24 +120,24 @@ export class RunningTurns {
     })
   }
 
-  /** Records a failure. Ignores an interruption, because it happens only without listeners or when the manager closes. */
+  /** Records a failure. Ignores an interruption, because it happens only without readers or when the manager closes. */
   #recordEnd(turnId: string, exit: Exit.Exit<void, ChatError>): void {
     if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) this.#lastFailure = { turnId, exit }
     else if (this.#lastFailure?.turnId === turnId && Exit.isSuccess(exit)) this.#lastFailure = undefined
   }
 
-  /** Counts the listener synchronously, so that the turn cannot end before its first pull. */
-  #listen(turn: RunningTurn, after: number, scope: Scope.Scope): Effect.Effect<Pull<NumberedEvent, ChatError>> {
-    turn.listeners++
-    return Effect.as(Scope.addFinalizer(scope, removeListener(turn)), turn.log.pull(after))
+  /** Counts the reader synchronously, so that the turn cannot end before its first pull. */
+  #addReader(turn: RunningTurn, after: number, scope: Scope.Scope): Effect.Effect<Pull<NumberedEvent, ChatError>> {
+    turn.readers++
+    return Effect.as(Scope.addFinalizer(scope, removeReader(turn)), turn.log.pull(after))
   }
 }
 
-/** Removes a listener. Interrupts a turn without listeners, unless it was started with `start`. */
-const removeListener = (turn: RunningTurn): Effect.Effect<unknown> =>
+/** Removes a reader. Interrupts a turn without readers, unless it was started with `start`. */
+const removeReader = (turn: RunningTurn): Effect.Effect<unknown> =>
   Effect.suspend(() => {
-    turn.listeners--
-    if (turn.listeners > 0 || turn.isStarted || turn.fiber === undefined) return Effect.void
+    turn.readers--
+    if (turn.readers > 0 || turn.isStarted || turn.fiber === undefined) return Effect.void
     removeTurn(turn)
     return Fiber.interrupt(turn.fiber)
   })

@@ -29,7 +29,7 @@ const wrapperKey = "value"
 const textSizeDivisor = 4
 
 /** An answer. It has no value if it contains tool calls to run first. */
-export type Answer<A> = Pick<Decoded<A>, "response"> & Partial<Decoded<A>>
+export type ObjectAnswer<A> = Pick<Decoded<A>, "response"> & Partial<Decoded<A>>
 
 /** The options of a request for a value. */
 interface Options extends Pick<ObjectOptions, "name" | "repair"> {
@@ -43,10 +43,10 @@ export const ask = <A, I>(
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
   options: Options
-): Effect.Effect<Answer<A>, ChatError> =>
+): Effect.Effect<ObjectAnswer<A>, ChatError> =>
   Effect.flatMap(
     Effect.try({
-      try: () => shapeOf(schema),
+      try: () => toAnswerSchema(schema),
       catch: (cause) => new InvalidRequestError({ message: "The Schema of the answer has no JSON Schema", cause })
     }),
     (shape) =>
@@ -60,18 +60,18 @@ export const ask = <A, I>(
  * model calls no tool and its answer does not decode.
  */
 const askAfterTools = <A, I>(
-  shape: Shape,
+  shape: AnswerSchema,
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
   options: Options
-): Effect.Effect<Answer<A>, ChatError> => {
+): Effect.Effect<ObjectAnswer<A>, ChatError> => {
   const withoutTools = { ...request, options: { ...request.options, tools: undefined, toolChoice: undefined } }
   const formatted = askWithFormat(shape, complete, withoutTools, schema, options)
   if (request.options?.toolChoice === "none" || !request.options?.tools?.length) return formatted
   return Effect.flatMap(
     complete(request),
-    (response): Effect.Effect<Answer<A>, ChatError> =>
+    (response): Effect.Effect<ObjectAnswer<A>, ChatError> =>
       response.toolCalls.length > 0
         ? Effect.succeed({ response })
         : Effect.catchAll(
@@ -86,20 +86,20 @@ export const decodeResponse = <A, I>(
   schema: Schema.Schema<A, I>,
   response: ChatResponse
 ): Effect.Effect<A, ChatError> =>
-  Effect.map(decode(schema, shapeOf(schema).isWrapped, response, Infinity), ({ value }) => value)
+  Effect.map(decode(schema, toAnswerSchema(schema).isWrapped, response, Infinity), ({ value }) => value)
 
 const askWithFormat = <A, I>(
-  shape: Shape,
+  shape: AnswerSchema,
   complete: ChatCompletions.Service["complete"],
   request: ChatCompletions.ChatRequest,
   schema: Schema.Schema<A, I>,
   { name = "answer", repair = false, runsCalls = false }: Options
-): Effect.Effect<Answer<A>, ChatError> => {
-  const responseFormat = formatOf(request.config.wire.structuredOutput, name, shape.schema)
-  const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<Answer<A>, ChatError> =>
+): Effect.Effect<ObjectAnswer<A>, ChatError> => {
+  const responseFormat = responseFormatOf(request.config.wire.structuredOutput, name, shape.schema)
+  const attempt = (messages: ReadonlyArray<ChatMessage>): Effect.Effect<ObjectAnswer<A>, ChatError> =>
     Effect.flatMap(
       complete({ ...request, messages, options: { ...request.options, responseFormat } }),
-      (response): Effect.Effect<Answer<A>, MalformedResponseError> =>
+      (response): Effect.Effect<ObjectAnswer<A>, MalformedResponseError> =>
         runsCalls && response.toolCalls.length > 0
           ? Effect.succeed({ response })
           : decode(schema, shape.isWrapped, response, request.config.maxBodySize / textSizeDivisor)
@@ -116,14 +116,14 @@ const askWithFormat = <A, I>(
 }
 
 /** The JSON Schema of a request, with an object at its root. */
-export interface Shape {
+export interface AnswerSchema {
   readonly schema: JsonSchema
   /** Whether the value is in a field of the root object. */
   readonly isWrapped: boolean
 }
 
 /** Converts a Schema to a JSON Schema. Throws if it has none. */
-export const shapeOf = <A, I, R>(schema: Schema.Schema<A, I, R>): Shape => {
+export const toAnswerSchema = <A, I, R>(schema: Schema.Schema<A, I, R>): AnswerSchema => {
   const definitions: Record<string, JSONSchema.JsonSchema7> = {}
   const root: JsonRecord = { ...JSONSchema.fromAST(schema.ast, { definitions, topLevelReferenceStrategy: "skip" }) }
   const isWrapped = root["type"] !== "object"
@@ -134,7 +134,7 @@ export const shapeOf = <A, I, R>(schema: Schema.Schema<A, I, R>): Shape => {
 }
 
 /** The response format of a request. Undefined for servers that support none. */
-export const formatOf = (
+export const responseFormatOf = (
   kind: "json_schema" | "json_object" | "none",
   name: string,
   schema: JsonSchema

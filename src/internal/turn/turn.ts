@@ -187,9 +187,9 @@ export class Turn implements Holder {
     return Effect.as(Effect.forEach(events, (event) => this.emit(event), { discard: true }), undefined)
   }
 
-  /** Adds the current step to the messages if its calls run, with a result for each call. */
-  get #endOpenStep(): Effect.Effect<void> {
-    return Effect.map(this.#steps.endOpenStep, (events) => {
+  /** Adds the current step to the messages if its calls are running, with a result for each call. */
+  get #endUnfinishedStep(): Effect.Effect<void> {
+    return Effect.map(this.#steps.endUnfinishedStep, (events) => {
       if (events === undefined) return
       this.#partial = new PartialResponse()
       this.finalEvents = events
@@ -201,7 +201,7 @@ export class Turn implements Holder {
    * with the error, which contains the steps of the turn.
    */
   fail(error: ChatError, restore: Restore): Effect.Effect<never, ChatError | Stopped> {
-    return Effect.flatMap(this.#endOpenStep, () => {
+    return Effect.flatMap(this.#endUnfinishedStep, () => {
       const usage = this.meter.partial(error.partial)
       const partial = error.partial ?? this.#partial.response("error")
       const write = this.#onFailure === "keep"
@@ -270,7 +270,7 @@ export class Turn implements Holder {
 
   /** Commits an interrupted turn or not, as `onInterrupt` says. */
   get #commitInterrupted(): Effect.Effect<void, StoreError> {
-    return Effect.flatMap(this.#endOpenStep, () => {
+    return Effect.flatMap(this.#endUnfinishedStep, () => {
       const response = this.#partialResponse("interrupted")
       return this.#onInterrupt === "rollback"
         ? this.#rollback(response.usage)
@@ -283,8 +283,8 @@ export class Turn implements Holder {
    * calls that can be "unknown", so the actual results replace them.
    */
   #rollback(usage: Usage | undefined): Effect.Effect<void, StoreError> {
-    const storeClaimed = this.#isCleared ? Effect.void : this.#steps.storeClaimed
-    return Effect.zipRight(this.conversation.recordUsage(usage), storeClaimed)
+    const storeActualResults = this.#isCleared ? Effect.void : this.#steps.storeActualResults
+    return Effect.zipRight(this.conversation.recordUsage(usage), storeActualResults)
   }
 
   /**

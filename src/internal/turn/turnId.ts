@@ -10,7 +10,7 @@ const hexDigits = Effect.map(
 )
 
 /** A new random id. */
-export const makeId: Effect.Effect<string> = Effect.zipWith(
+export const makeTurnId: Effect.Effect<string> = Effect.zipWith(
   hexDigits,
   hexDigits,
   (high, low) => `turn_${high}${low}`

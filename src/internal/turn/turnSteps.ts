@@ -81,7 +81,7 @@ export class TurnSteps {
     const answer = withCallIds(isCut ? withoutCutArguments(response) : response)
     meter.setAnswer(answer)
     this.#unfinishedAnswer = answer
-    return { answer, run: this.#withTimeLimit(tools.run(answer, isCut, this.#owner, emit), tools) }
+    return { answer, run: this.#withTimeLimit(tools.run(answer, isCut, this.#turnRef, emit), tools) }
   }
 
   /** Returns the answered calls of a stored turn. Their results are stored before the next step starts. */
@@ -95,7 +95,7 @@ export class TurnSteps {
         this.#claimed = result.messages
         this.#unfinishedAnswer = answer
       })
-    const run = tools.resume(stored, answers, this.#owner, { claim, emit })
+    const run = tools.resume(stored, answers, this.#turnRef, { claim, emit })
     const runAndStore = Effect.tap(run, (result) => result.isOpen ? Effect.void : this.#store(answer, result))
     return { answer, run: this.#withTimeLimit(runAndStore, tools) }
   }
@@ -134,7 +134,7 @@ export class TurnSteps {
     if (tools === undefined) return []
     const usage = meter.usageOf(answer)
     const reason = answer.finishReason
-    const step = tools.addStep({ finishReason: reason, usage }, toolCalls, this.#owner, messages)
+    const step = tools.addStep({ finishReason: reason, usage }, toolCalls, this.#turnRef, messages)
     return [{ _tag: "StepFinish", step, reason, usage }]
   }
 
@@ -142,7 +142,7 @@ export class TurnSteps {
    * Ends the current step if its calls are running, and adds it to the messages with a result for each call. Returns the
    * events to emit, or undefined if no calls are running.
    */
-  get endOpenStep(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
+  get endUnfinishedStep(): Effect.Effect<ReadonlyArray<ToolEvent> | undefined> {
     return Effect.suspend(() => {
       const answer = this.#unfinishedAnswer
       const { tools } = this.#turn
@@ -160,7 +160,7 @@ export class TurnSteps {
   /**
    * Replaces the stored results of resumed calls by their actual results, if the step ended before all of its calls did.
    */
-  get storeClaimed(): Effect.Effect<void, StoreError> {
+  get storeActualResults(): Effect.Effect<void, StoreError> {
     return Effect.suspend(() => {
       const [claimed, step] = [this.#claimed, this.#abortedStep]
       if (claimed === undefined || step === undefined) return Effect.void
@@ -170,7 +170,7 @@ export class TurnSteps {
     })
   }
 
-  get #owner(): { readonly conversation: string; readonly turnId: string } {
+  get #turnRef(): { readonly conversation: string; readonly turnId: string } {
     return { conversation: this.#turn.conversation.id, turnId: this.#turn.id }
   }
 }

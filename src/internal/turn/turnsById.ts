@@ -115,7 +115,7 @@ const requireSamePrompt = <A>(
     return known === undefined || isSameTurnInput(known.input, input) ? effect : promptMismatch(turnId)
   })
 
-/** Starts the turn, unless it is stored or running. It continues without listeners. */
+/** Starts the turn, unless it is stored or running. It continues without readers. */
 export const start = ({ lender }: Runner, spec: TurnSpecWithId, run: Run): Effect.Effect<void, ChatError> =>
   Effect.zipRight(
     validate(spec),
@@ -152,7 +152,7 @@ export const attach = (
   Effect.gen(function*() {
     const conversation = yield* lender.acquire(scope)
     const { runningTurns } = conversation
-    const live = yield* runningTurns.listen(turnId, toSeq(after), scope)
+    const live = yield* runningTurns.attach(turnId, toSeq(after), scope)
     if (live !== undefined) return live
     if (turnId === undefined) return ended
     const found = yield* conversation.find(turnId)

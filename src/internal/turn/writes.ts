@@ -25,10 +25,10 @@ export class Writes {
   readonly #chosenSettings: ChosenSettings
   readonly #unsaved: Unsaved
 
-  constructor(options: ConversationOptions, choices: ChosenSettings, unsettled: Unsaved) {
+  constructor(options: ConversationOptions, chosenSettings: ChosenSettings, unsaved: Unsaved) {
     this.#options = options
-    this.#chosenSettings = choices
-    this.#unsaved = unsettled
+    this.#chosenSettings = chosenSettings
+    this.#unsaved = unsaved
   }
 
   /**
@@ -64,7 +64,7 @@ export class Writes {
           incarnation,
           messages: turn.messages,
           usage,
-          systemPrompt: chosen.prompt,
+          systemPrompt: chosen.ownPrompt,
           settings: chosen.settings
         }))
       return Effect.map(this.#unsaved.trackWrite(usage, write), (version) => {

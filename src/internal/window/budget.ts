@@ -39,7 +39,7 @@ export const startWithin = (
   })
 
 /** The start of the last turns that take at most half of the tokens after `start`. */
-export const startOfNewerHalf = (counter: TokenCounter, input: Input, start: number): Effect.Effect<number> =>
+const startOfNewerHalf = (counter: TokenCounter, input: Input, start: number): Effect.Effect<number> =>
   Effect.gen(function*() {
     const total = yield* sum(counter, input.messages.slice(start))
     const { required, starts } = yield* fittingStarts(total / 2, counter, input)
@@ -83,7 +83,7 @@ const minTurns = 4
  * an index in the conversation that is divisible by the highest power of two. When turns are added to the history, the
  * result stays the same for at least four turns on average. It depends only on the history.
  */
-export const chooseStart = (
+const chooseStart = (
   { messages, offset = 0, turnStarts }: History,
   starts: ReadonlyArray<FittingStart>,
   limit: number

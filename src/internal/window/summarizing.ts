@@ -18,7 +18,7 @@ interface Rules extends Pick<SummarizeOptions, "when" | "keep" | "model"> {
 }
 
 /** The messages that one request summarizes. The request also contains the previous summary. */
-interface SummaryStep {
+interface SummaryRange {
   readonly from: number
   readonly to: number
 }
@@ -33,14 +33,14 @@ interface TurnCost {
 export const currentSummary = ({ messages, summary }: Input): Summary | undefined =>
   summary !== undefined && summary.replaces <= messages.length ? summary : undefined
 
-/** Summarizes turns in steps. Stops and logs a warning if a step returns no usable summary. */
+/** Summarizes turns range by range. Stops and logs a warning if a request returns no usable summary. */
 export const compact = (rules: Rules, input: Input, complete: Complete): Effect.Effect<Option.Option<Summary>> =>
   Effect.gen(function*() {
     const { instruction, model } = rules
     const callOptions = model === undefined ? {} : { options: { model } }
     let summary = currentSummary(input)
     let made: Option.Option<Summary> = Option.none()
-    for (const { from, to } of yield* planSteps(rules, input)) {
+    for (const { from, to } of yield* planRanges(rules, input)) {
       const asked = complete({
         ...callOptions,
         messages: [
@@ -60,8 +60,8 @@ export const compact = (rules: Rules, input: Input, complete: Complete): Effect.
     return made
   })
 
-/** Plans the steps. Empty if the turns since the last summary are within the limits. */
-const planSteps = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<SummaryStep>> =>
+/** Plans the ranges to summarize. Empty if the turns since the last summary are within the limits. */
+const planRanges = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<ReadonlyArray<SummaryRange>> =>
   Effect.suspend(() => {
     const { tokens = Infinity, turns = Infinity } = when
     const scanner = new TurnScanner(input, currentSummary(input)?.replaces ?? 0)
@@ -76,25 +76,25 @@ const planSteps = ({ counter, keep, when }: Rules, input: Input): Effect.Effect<
     }
     return Effect.map(
       tally(when.tokens === undefined ? freeCounter : counter, scanner.read, onRead),
-      (cost) => scanner.turns > turns || cost > tokens ? toSummarySteps(costs.slice(kept - 1).reverse(), tokens) : []
+      (cost) => scanner.turns > turns || cost > tokens ? toSummaryRanges(costs.slice(kept - 1).reverse(), tokens) : []
     )
   })
 
 /** Replaces the counter if there is no token limit, so that nothing is counted. */
 const freeCounter: TokenCounter = { count: () => 0 }
 
-/** Groups turns, from the oldest to the newest, into steps of at most `tokens` tokens and at least one turn. */
-const toSummarySteps = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<SummaryStep> => {
-  const steps: Array<SummaryStep> = []
+/** Groups turns, from the oldest to the newest, into ranges of at most `tokens` tokens and at least one turn. */
+const toSummaryRanges = (costs: ReadonlyArray<TurnCost>, tokens: number): ReadonlyArray<SummaryRange> => {
+  const ranges: Array<SummaryRange> = []
   let [first, ...rest] = costs
-  if (first === undefined) return steps
+  if (first === undefined) return ranges
   for (const [index, next] of rest.entries()) {
     const after = rest[index + 1]
     if (after !== undefined && first.cost - after.cost <= tokens) continue
-    steps.push({ from: first.start, to: next.start })
+    ranges.push({ from: first.start, to: next.start })
     first = next
   }
-  return steps
+  return ranges
 }
 
 const describe = (error: ChatError): string => `${error._tag}: ${error.message}`

@@ -85,7 +85,7 @@ const play = (
   request: HttpClientRequest.HttpClientRequest,
   signal: AbortSignal,
   counters: Counters
-): Effect.Effect<Response.ScriptedResponse, HttpClientError.RequestError> => {
+): Effect.Effect<Response.ScriptedHttpResponse, HttpClientError.RequestError> => {
   switch (response._tag) {
     case "Delayed":
       return Effect.zipRight(
@@ -96,7 +96,7 @@ const play = (
       return Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", cause: response.cause }))
     case "Reply":
       return Effect.sync(() =>
-        new Response.ScriptedResponse(request, {
+        new Response.ScriptedHttpResponse(request, {
           status: response.status,
           headers: Headers.fromInput(response.headers),
           body: body(response.body, signal, counters)

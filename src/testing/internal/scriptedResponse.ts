@@ -25,7 +25,7 @@ export interface Parts {
  * reader is interrupted. Like the body of a fetch response, it can be read only once; `text`, `json`, `arrayBuffer`,
  * `formData` and `urlParamsBody` share one read.
  */
-export class ScriptedResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+export class ScriptedHttpResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
   readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly request: HttpClientRequest.HttpClientRequest
@@ -44,14 +44,14 @@ export class ScriptedResponse extends Inspectable.Class implements HttpClientRes
     this.cookies = Cookies.fromSetCookie(parts.headers["set-cookie"] ?? [])
     let read = false
     this.stream = Stream.suspend(() => {
-      if (read) return Stream.fail(this.decodeError(new TypeError("Body is unusable: Body has already been read")))
+      if (read) return Stream.fail(this.#decodeError(new TypeError("Body is unusable: Body has already been read")))
       read = true
-      return Stream.mapError(parts.body, (cause) => this.decodeError(cause))
+      return Stream.mapError(parts.body, (cause) => this.#decodeError(cause))
     })
     this.arrayBuffer = Stream.runCollect(this.stream).pipe(Effect.map(concat), Effect.cached, Effect.runSync)
   }
 
-  private decodeError(cause: unknown): HttpClientError.ResponseError {
+  #decodeError(cause: unknown): HttpClientError.ResponseError {
     return new HttpClientError.ResponseError({ request: this.request, response: this, reason: "Decode", cause })
   }
 
@@ -62,7 +62,7 @@ export class ScriptedResponse extends Inspectable.Class implements HttpClientRes
   get json(): Effect.Effect<unknown, HttpClientError.ResponseError> {
     return Effect.tryMap(this.text, {
       try: (text): unknown => text === "" ? null : JSON.parse(text),
-      catch: (cause) => this.decodeError(cause)
+      catch: (cause) => this.#decodeError(cause)
     })
   }
 
@@ -74,7 +74,7 @@ export class ScriptedResponse extends Inspectable.Class implements HttpClientRes
     return Effect.flatMap(this.arrayBuffer, (buffer) =>
       Effect.tryPromise({
         try: () => new Response(buffer, { headers: this.headers }).formData(),
-        catch: (cause) => this.decodeError(cause)
+        catch: (cause) => this.#decodeError(cause)
       }))
   }
 

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, FastCheck as fc, Order } from "effect"
-import type { ToolCallDelta } from "../../../src/internal/decode/chunk.ts"
+import type { ServerToolCallDelta } from "../../../src/internal/decode/chunk.ts"
 import { ToolCalls } from "../../../src/internal/decode/toolCalls.ts"
 
-const join = (deltas: ReadonlyArray<ToolCallDelta>) => {
+const join = (deltas: ReadonlyArray<ServerToolCallDelta>) => {
   const calls = new ToolCalls()
   for (const delta of deltas) calls.add(delta, false)
   return calls.complete
@@ -27,12 +27,12 @@ const splitCalls: fc.Arbitrary<SplitCalls> = fc.record({
 /** The arguments of several calls in deltas of a few letters, interleaved. */
 const interleave = (
   { calls, turns }: SplitCalls,
-  toDelta: (position: number, first: boolean, text: string) => ToolCallDelta,
+  toDelta: (position: number, first: boolean, text: string) => ServerToolCallDelta,
   mixed: boolean
-): ReadonlyArray<ToolCallDelta> => {
+): ReadonlyArray<ServerToolCallDelta> => {
   const rest = calls.map(({ args }) => args)
   const started = calls.map(() => false)
-  const deltas: Array<ToolCallDelta> = []
+  const deltas: Array<ServerToolCallDelta> = []
   for (let turn = 0; rest.some((text) => text !== ""); turn++) {
     const random = turns[turn % turns.length] ?? 0
     const open = rest.flatMap((text, position) => text === "" ? [] : [position])
@@ -51,7 +51,7 @@ const sorted = (texts: ReadonlyArray<string>): string => Arr.sort(texts, Order.s
 const names = (calls: ReadonlyArray<{ readonly name: string; readonly args: string }>) =>
   sorted(calls.map(({ args, name }) => `${name} ${args}`))
 
-const joined = (deltas: ReadonlyArray<ToolCallDelta>) =>
+const joined = (deltas: ReadonlyArray<ServerToolCallDelta>) =>
   sorted(join(deltas).map((call) => `${call.name} ${call.arguments}`))
 
 describe("toolCalls", () => {
@@ -129,7 +129,7 @@ describe("toolCalls", () => {
     )
   })
 
-  const delta = (text: string, members: Partial<ToolCallDelta> = {}): ToolCallDelta => ({
+  const delta = (text: string, members: Partial<ServerToolCallDelta> = {}): ServerToolCallDelta => ({
     index: 0,
     id: undefined,
     name: undefined,
@@ -137,7 +137,7 @@ describe("toolCalls", () => {
     ...members
   })
   const first = { id: "a", name: "f" }
-  const texts = (deltas: ReadonlyArray<ToolCallDelta>) => join(deltas).map((call) => call.arguments)
+  const texts = (deltas: ReadonlyArray<ServerToolCallDelta>) => join(deltas).map((call) => call.arguments)
 
   it("uses the last of cumulative arguments", () => {
     assert.deepStrictEqual(

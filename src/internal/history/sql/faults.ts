@@ -18,7 +18,7 @@ const retries = Schedule.exponential("1 millis", 1.5).pipe(
 )
 
 /** Retries while the database is in use. A wait in a driver of SQLite would block the program, because it is synchronous. */
-export const whenFree = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const retryWhileInUse = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.retry(effect, { schedule: retries, while: isInUse })
 
 /** The codes of serialization failures and deadlocks of PostgreSQL, and of BUSY and LOCKED of SQLite with their variants. */
@@ -37,7 +37,7 @@ const codesOf = (cause: unknown): ReadonlyArray<string> => {
 }
 
 /** Converts defects to errors. `@effect/sql` dies if BEGIN, COMMIT, ROLLBACK or a migration fails. */
-export const withFaults = <A, E, R>(
+export const catchSqlDefects = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SqlError | MigrationError, R> =>
   Effect.catchSomeDefect(effect, (defect) =>

@@ -16,7 +16,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import Database from "libsql"
-import { whenFree } from "./faults.ts"
+import { retryWhileInUse } from "./faults.ts"
 
 /** Makes a client. Creates the file if it does not exist. */
 export const make = (
@@ -28,7 +28,7 @@ export const make = (
       attempt(() => new Database(filename)),
       (database) => semaphore.withPermits(1)(Effect.sync(() => close(database)))
     )
-    yield* whenFree(attempt(() => database.exec("PRAGMA journal_mode = WAL")))
+    yield* retryWhileInUse(attempt(() => database.exec("PRAGMA journal_mode = WAL")))
     yield* attempt(() => database.exec("PRAGMA foreign_keys = ON"))
 
     const connection = connectionOf(database)

@@ -5,7 +5,7 @@ import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import { whenFree, withFaults } from "./faults.ts"
+import { catchSqlDefects, retryWhileInUse } from "./faults.ts"
 
 const table = "effect_chat_migrations"
 
@@ -102,7 +102,7 @@ export const migrate: Effect.Effect<void, SqlError | Migrator.MigrationError, Sq
       return yield* new Migrator.MigrationError({ reason: "locked", message: "Another program is migrating" })
     }
   }
-).pipe(withFaults, whenFree)
+).pipe(catchSqlDefects, retryWhileInUse)
 
 const run = Migrator.make({})({ loader: Migrator.fromRecord(migrations), table })
 

@@ -27,11 +27,11 @@ import type {
   Tail,
   Version
 } from "../../../StoredConversation.ts"
-import { pageSize, previewOf, toCopy, toTurn } from "../change.ts"
 import * as Commits from "../commits.ts"
 import type { CommitContext } from "../commits.ts"
 import { conflict, listFailed, notDecodable, notStored, notVersion, storeFailed } from "../errors.ts"
-import { whenFree, withFaults } from "./faults.ts"
+import { pageSize, previewOf, toCopy, toTurn } from "../storedConversation.ts"
+import { catchSqlDefects, retryWhileInUse } from "./faults.ts"
 import { type Columns, type MessageRow, type Row, Statements } from "./statements.ts"
 import { escape, fromKey, type Key, toKey, unescape } from "./text.ts"
 
@@ -55,7 +55,7 @@ const decode = Schema.decodeUnknown(Schema.Struct({
   settings: Settings
 }))
 
-const unescaped = (text: string | null): string | undefined => text === null ? undefined : unescape(text)
+const unescapeNullable = (text: string | null): string | undefined => text === null ? undefined : unescape(text)
 
 /** The columns that a commit changes. */
 const toColumns = (commit: Commit): Effect.Effect<Columns, ParseResult.ParseError> =>
@@ -172,7 +172,7 @@ class SqlStore {
         cursor,
         limit ?? pageSize
       )
-      return (yield* Effect.mapError(whenFree(page), listFailed)).map(toInfo)
+      return (yield* Effect.mapError(retryWhileInUse(page), listFailed)).map(toInfo)
     })
   }
 
@@ -189,7 +189,7 @@ class SqlStore {
     return Stream.paginateChunkEffect(
       undefined as string | undefined,
       (after) =>
-        Effect.mapBoth(whenFree(this.#statements.page(after)), {
+        Effect.mapBoth(retryWhileInUse(this.#statements.page(after)), {
           onFailure: listFailed,
           onSuccess: (rows) => [
             Chunk.map(Chunk.unsafeFromArray(rows), ({ id, long_id }) => fromKey({ key: id, longId: long_id })),
@@ -205,7 +205,7 @@ class SqlStore {
     done: string,
     f: (key: Key) => Effect.Effect<A, Fault | ConflictError | HistoryStoreError>
   ): Effect.Effect<A, HistoryStoreError | ConflictError> {
-    return Effect.flatMap(toKey(id), (key) => whenFree(withFaults(this.#sql.withTransaction(f(key))))).pipe(
+    return Effect.flatMap(toKey(id), (key) => retryWhileInUse(catchSqlDefects(this.#sql.withTransaction(f(key))))).pipe(
       Effect.mapError((error) =>
         error instanceof ConflictError || error instanceof HistoryStoreError ? error : storeFailed(id, done, error)
       )
@@ -213,7 +213,7 @@ class SqlStore {
   }
 
   #read<A>(id: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, HistoryStoreError> {
-    return Effect.mapError(whenFree(effect), (cause) => storeFailed(id, "read", cause))
+    return Effect.mapError(retryWhileInUse(effect), (cause) => storeFailed(id, "read", cause))
   }
 
   /** Writes the commit in the current transaction. */
@@ -286,8 +286,8 @@ const toTail = (id: string, rows: ReadonlyArray<Row>): Effect.Effect<Option.Opti
       summary: stored.summary ?? undefined,
       incarnation: row.incarnation,
       turns,
-      title: unescaped(row.title),
-      owner: unescaped(row.owner),
+      title: unescapeNullable(row.title),
+      owner: unescapeNullable(row.owner),
       createdAt: Number(row.created_millis),
       updatedAt: Number(row.updated_millis),
       firstTurn: turns[0]?.index ?? turnCount,
@@ -297,8 +297,8 @@ const toTail = (id: string, rows: ReadonlyArray<Row>): Effect.Effect<Option.Opti
 
 const toInfo = (row: Row): ConversationInfo => ({
   id: fromKey({ key: row.id, longId: row.long_id }),
-  title: unescaped(row.title),
-  owner: unescaped(row.owner),
+  title: unescapeNullable(row.title),
+  owner: unescapeNullable(row.owner),
   createdAt: Number(row.created_millis),
   updatedAt: Number(row.updated_millis),
   turnCount: Number(row.turns),

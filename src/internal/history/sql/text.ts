@@ -1,10 +1,11 @@
 /**
- * Escapes texts for databases. PostgreSQL refuses NUL and lone surrogates, and drivers of SQLite truncate texts at NUL.
+ * Escapes texts for databases, and converts ids to keys of rows. PostgreSQL refuses NUL and lone surrogates, and drivers of
+ * SQLite truncate texts at NUL.
  */
 import * as Effect from "effect/Effect"
 import { sha256 } from "../documentName.ts"
 
-/** Does not change most texts, so that stored texts can be read and searched. */
+/** Escapes a text. Most texts do not change, so that they can be searched in the database. */
 export const escape = (text: string): string =>
   text.replace(/[\0\\]|\p{Surrogate}/gu, (unit) => {
     if (unit === "\\") return "\\\\"

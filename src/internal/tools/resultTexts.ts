@@ -1,5 +1,5 @@
 /**
- * The texts that the model receives for calls that have no result of a handler.
+ * The texts that the model receives for calls without a result of a handler.
  */
 import * as Duration from "effect/Duration"
 
@@ -15,6 +15,10 @@ export const approvalTimeout =
 
 /** A reason for `denied`. */
 export const noApprover = "nobody can approve it in this question"
+
+export const superseded = "The call was not run: nobody approved it before the next question. It is not queued."
+
+export const stoppedBeforeApproval = "The call was not run: it was stopped while it waited for an approval."
 
 export const repeated =
   "The call was not run: two equal calls in a row had the same result. Use that result or try something else."

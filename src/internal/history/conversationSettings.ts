@@ -13,10 +13,10 @@ import { issueOf } from "../issue.ts"
 import { defined } from "../json.ts"
 import { notDecodable } from "./errors.ts"
 
-/** The chosen settings, as they are stored. An empty `prompt` is chosen only if `settings` has an empty `systemPrompt`. */
+/** The chosen settings, as they are stored. An empty `ownPrompt` is chosen only if `settings` has an empty `systemPrompt`. */
 export interface StoredSettings {
   readonly settings: Settings
-  readonly prompt: string
+  readonly ownPrompt: string
 }
 
 /** The settings that a turn uses. */
@@ -56,10 +56,10 @@ export const fromStored = (
   const chosen = defined({ ...pickFields(settings), window: settings["window"] })
   // Older releases also stored the complete config. A prompt that equals the config's was not chosen.
   if ("baseUrl" in settings) {
-    return { settings: chosen, prompt: systemPrompt === settings["systemPrompt"] ? "" : systemPrompt }
+    return { settings: chosen, ownPrompt: systemPrompt === settings["systemPrompt"] ? "" : systemPrompt }
   }
   const isEmpty = systemPrompt === "" && settings["systemPrompt"] === ""
-  return { settings: isEmpty ? { ...chosen, systemPrompt: "" } : chosen, prompt: systemPrompt }
+  return { settings: isEmpty ? { ...chosen, systemPrompt: "" } : chosen, ownPrompt: systemPrompt }
 }
 
 /** The base config of a conversation for which the program passed `config`. */
@@ -101,8 +101,8 @@ export const fromConfig = (config: LLMConfig.LLMConfig, defaults: LLMConfig.LLMC
   const different = Object.entries(pickFields(LLMConfig.encodeChosen(config)))
     .filter(([key, value]) => value !== defaultValues[key])
   const { systemPrompt } = config
-  const prompt = systemPrompt === defaults.systemPrompt ? {} : { systemPrompt }
-  return { isReset: true, changes: { ...Object.fromEntries(different), ...prompt } }
+  const ownPrompt = systemPrompt === defaults.systemPrompt ? {} : { systemPrompt }
+  return { isReset: true, changes: { ...Object.fromEntries(different), ...ownPrompt } }
 }
 
 export const fromChanges = (changes: Changes): Update => ({ isReset: false, changes: defined({ ...changes }) })
@@ -120,18 +120,18 @@ export const combine = (first: Update, second: Update): Update => ({
 })
 
 /** Applies an update to the chosen settings. */
-export const update = ({ changes, isReset }: Update, previous: StoredSettings): StoredSettings => {
+export const applyUpdate = ({ changes, isReset }: Update, previous: StoredSettings): StoredSettings => {
   const { systemPrompt, ...rest } = changes
   const settings = defined({ ...(isReset ? omitFields(previous.settings) : previous.settings), ...rest })
-  if (!("systemPrompt" in changes)) return { settings, prompt: previous.prompt }
-  const prompt = typeof systemPrompt === "string" ? systemPrompt : ""
-  return { settings: defined({ ...settings, systemPrompt: systemPrompt === "" ? "" : undefined }), prompt }
+  if (!("systemPrompt" in changes)) return { settings, ownPrompt: previous.ownPrompt }
+  const ownPrompt = typeof systemPrompt === "string" ? systemPrompt : ""
+  return { settings: defined({ ...settings, systemPrompt: systemPrompt === "" ? "" : undefined }), ownPrompt }
 }
 
 /** Computes the settings that a turn uses. */
 export const resolve = (
   id: string,
-  { prompt, settings }: StoredSettings,
+  { ownPrompt, settings }: StoredSettings,
   configs: Configs
 ): Either.Either<EffectiveSettings, HistoryStoreError> => {
   const chosen = isForeign(configs) ? {} : pickFields(settings)
@@ -145,7 +145,7 @@ export const resolve = (
       onRight: ({ config, limits }) => ({
         config,
         limits,
-        systemPrompt: prompt === "" && settings["systemPrompt"] !== "" ? systemPrompt : prompt
+        systemPrompt: ownPrompt === "" && settings["systemPrompt"] !== "" ? systemPrompt : ownPrompt
       })
     })
   )

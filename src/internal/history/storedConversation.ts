@@ -125,7 +125,7 @@ export const findTurn = (stored: StoredConversation, turnId: string) =>
   }))
 
 /** The maximum number of characters in a preview. */
-export const previewLength = 200
+const previewLength = 200
 
 export const toInfo = (stored: StoredConversation): ConversationInfo => {
   const last = stored.messages.at(-1)
