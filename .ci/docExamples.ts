@@ -6,7 +6,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 
-const files = ["src", "src/sql", "src/testing", "src/tokens"].flatMap((folder) =>
+const files = ["src", "src/ai", "src/mcp", "src/sql", "src/testing", "src/tokens"].flatMap((folder) =>
   readdirSync(folder).filter((file) => file.endsWith(".ts")).map((file) => `${folder}/${file}`)
 )
 

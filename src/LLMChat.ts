@@ -157,9 +157,11 @@ export interface Service {
   ) => Effect.Effect<void, HistoryStoreError | ConflictError | InvalidRequestError>
   /**
    * Removes the last turns, 1 by default, in one write. Waits for a running turn. Returns how many it removed. Their tokens
-   * still count.
+   * still count. Fails with `InvalidRequestError` if the number is not an integer of 0 or more, or `Infinity`.
    */
-  readonly rewind: (turns?: number) => Effect.Effect<number, HistoryStoreError | ConflictError | BusyError>
+  readonly rewind: (
+    turns?: number
+  ) => Effect.Effect<number, HistoryStoreError | ConflictError | BusyError | InvalidRequestError>
   /**
    * Ends the running turn, if there is one. Its stream ends with `Finish`. This does not wait until the turn is stored:
    * `history` and the next turn do.

@@ -20,7 +20,7 @@ export const oneOf = <const Values extends readonly [string, ...Array<string>]>(
   Schema.Literal(...values).annotations(expected(values.map((value) => JSON.stringify(value)).join(" or ")))
 
 /** The error message for an invalid value, in one line. */
-const expectedMessage = (rule: string, actual: unknown): string =>
+export const expectedMessage = (rule: string, actual: unknown): string =>
   `Expected ${rule}, actual ${
     typeof actual === "string" ? JSON.stringify(actual) : Inspectable.toStringUnknown(actual, 0)
   }`

@@ -22,6 +22,8 @@ const slow = (
     const before = options.uninterruptible === true ? Effect.uninterruptible(wait) : wait
     const service: HistoryStore.Service = {
       ...store,
+      list: Stream.zipRight(Stream.fromEffect(before), store.list),
+      conversations: (query) => Effect.zipRight(before, store.conversations(query)),
       load: (id) => Effect.zipRight(before, store.load(id)),
       append: (turn) => Effect.zipRight(before, store.append(turn)),
       commit: (commit) => Effect.zipRight(before, store.commit(commit)),
@@ -144,6 +146,7 @@ describe("A slow store", () => {
       const turn = yield* Effect.fork(chat.chat("one"))
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(turn)
+      yield* Ref.set(delay, 0)
 
       const removed = yield* manager.removeOlderThan(0)
 
@@ -250,7 +253,14 @@ describe("A store that does not answer", () => {
         yield* chat.chat("one")
         yield* Ref.set(delay, Duration.infinity)
 
-        for (const operation of [chat.clearHistory, chat.rewind(), manager.removeChat("ada")]) {
+        const operations = [
+          chat.clearHistory,
+          chat.rewind(),
+          manager.removeChat("ada"),
+          manager.conversations(),
+          Stream.runDrain(manager.list)
+        ]
+        for (const operation of operations) {
           const failed = yield* Effect.fork(Effect.flip(operation))
           yield* TestClock.adjust(Duration.seconds(seconds - 0.001))
           assert.isTrue(Option.isNone(yield* Fiber.poll(failed)))

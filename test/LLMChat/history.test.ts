@@ -81,6 +81,20 @@ describe.each(Object.entries(kinds))("a conversation %s", (_, make) => {
       assert.strictEqual((yield* chat.chat("a")).text, "re a")
     }).pipe(withScript(echo())))
 
+  it.scoped("refuses a number of turns to rewind that is not an integer of 0 or more", () =>
+    Effect.gen(function*() {
+      const chat = yield* make
+      yield* chat.chat("one")
+      for (const turns of [NaN, -1, 0.5]) {
+        const error = yield* Effect.flip(chat.rewind(turns))
+        assert.deepInclude(error, { _tag: "InvalidRequestError" })
+        assert.match(error.message, /^turns: Expected an integer of 0 or more, or Infinity, actual /)
+      }
+      assert.lengthOf(yield* transcript(chat), 3)
+      assert.strictEqual(yield* chat.rewind(0), 0)
+      assert.strictEqual(yield* chat.rewind(Infinity), 1)
+    }).pipe(withScript(echo())))
+
   it.scoped("removes its last turns with rewind", () =>
     Effect.gen(function*() {
       const chat = yield* make

@@ -37,6 +37,12 @@ export const storeTimedOut = (conversationId: string, timeout: Duration.Duration
     conversationId
   })
 
+export const listTimedOut = (timeout: Duration.Duration): HistoryStoreError =>
+  new HistoryStoreError({
+    message: `The store did not list its conversations within ${Duration.format(timeout)}`,
+    conversationId: ""
+  })
+
 export const listFailed = (cause: unknown): HistoryStoreError =>
   new HistoryStoreError({
     message: `The conversations could not be listed: ${describe(cause)}`,

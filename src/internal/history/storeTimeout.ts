@@ -4,14 +4,15 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import type { HistoryStoreError } from "../../ChatError.ts"
 import type { Service } from "../../StoredConversation.ts"
 import { detach } from "../transport/wait.ts"
-import { storeTimedOut } from "./errors.ts"
+import { listTimedOut, storeTimedOut } from "./errors.ts"
 
 /**
- * Limits reads and writes of one conversation. An operation that exceeds the limit is interrupted, and the caller does not
- * wait for its interruption.
+ * Limits reads and writes. An operation that exceeds the limit is interrupted, and the caller does not wait for its
+ * interruption. The limit of `list` applies to each part of the list.
  */
 export const withTimeout = (store: Service, timeout: Duration.Duration): Service => {
   if (!Duration.isFinite(timeout)) return store
@@ -19,8 +20,8 @@ export const withTimeout = (store: Service, timeout: Duration.Duration): Service
     timeoutFail(operation, timeout, () => storeTimedOut(id, timeout))
   return {
     isShared: store.isShared,
-    list: store.list,
-    conversations: (query) => store.conversations(query),
+    list: Stream.timeoutFail(store.list, () => listTimedOut(timeout), timeout),
+    conversations: (query) => timeoutFail(store.conversations(query), timeout, () => listTimedOut(timeout)),
     load: (id) => withLimit(id, store.load(id)),
     version: (id) => withLimit(id, store.version(id)),
     loadTail: (id, options) => withLimit(id, store.loadTail(id, options)),

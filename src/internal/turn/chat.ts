@@ -15,6 +15,7 @@ import { type Changes, type ChatSettings, names as settingNames } from "../../Ch
 import type { LLMConfig } from "../../LLMConfig.ts"
 import type { AskObjectOptions, AskOptions, Input, ObjectOptions, Options as TurnOptions } from "../../Turn.ts"
 import { withFields } from "../decode/response.ts"
+import { expectedMessage } from "../settingSchemas.ts"
 import { turnIdOf } from "../tools/callId.ts"
 import { mapElements, toStream } from "../transport/stream.ts"
 import type { TurnSpec } from "./beginTurn.ts"
@@ -60,8 +61,15 @@ export const make = (completions: ChatCompletions.Service, config: LLMConfig, le
 export const makeManaged = (completions: ChatCompletions.Service, config: LLMConfig, lender: Lender) =>
   Object.assign(make(completions, config, lender), backgroundMethods(completions, lender))
 
-const rewind = (lender: Lender, turns: number): Effect.Effect<number, StoreError | BusyError> =>
-  Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
+const rewind = (
+  lender: Lender,
+  turns: number
+): Effect.Effect<number, StoreError | BusyError | InvalidRequestError> =>
+  turns === Infinity || (Number.isInteger(turns) && turns >= 0)
+    ? Effect.catchTag(lender.with((conversation) => conversation.rewind(turns)), "Closed", () => rewind(lender, turns))
+    : Effect.fail(
+      new InvalidRequestError({ message: `turns: ${expectedMessage("an integer of 0 or more, or Infinity", turns)}` })
+    )
 
 /**
  * The methods for single questions, which neither read nor write the history. A question with tools is a turn of a

@@ -357,7 +357,7 @@ export class Conversation {
   rewind(count: number): Effect.Effect<number, StoreError | BusyError | Closed> {
     let removed = 0
     const write = this.write(true, ({ turns }) => {
-      removed = Math.min(turns.length, Math.max(0, Math.trunc(count)))
+      removed = Math.min(turns.length, count)
       if (removed === 0) return undefined
       this.#unsaved.discardTurn()
       return { turnId: "", messages: [], usage: undefined, keepTurns: turns.length - removed }

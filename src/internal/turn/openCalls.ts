@@ -149,7 +149,8 @@ export const findAnswered = (
     : Effect.succeed({ stored, answers })
 }
 
-const invalidRequest = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
+/** Fails with an `InvalidRequestError`. */
+export const invalidRequest = (message: string, code?: string): Effect.Effect<never, InvalidRequestError> =>
   Effect.fail(new InvalidRequestError({ message, code }))
 
 const notOpen = (

@@ -4,14 +4,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { type HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
+import type { HistoryStoreError, InvalidRequestError } from "../../ChatError.ts"
 import type { ChatRequest } from "../../ChatRequest.ts"
 import { override } from "../../LLMConfig.ts"
 import type { OpenCall, Regenerate, Replace, Respond } from "../../Turn.ts"
 import { store as noopStore } from "../history/noopStore.ts"
 import { type Question, questionOf, type StoreError, type TurnInput, withSystem } from "./content.ts"
 import { Conversation } from "./conversation.ts"
-import { findAnswered, openCallsOf, type Resumed, settleOpenCalls } from "./openCalls.ts"
+import { findAnswered, invalidRequest, openCallsOf, type Resumed, settleOpenCalls } from "./openCalls.ts"
 
 /** The request of a single question, without the history. */
 export const questionRequest = (
@@ -52,9 +52,6 @@ const findEarlierTurn = (
       ? invalidRequest("The turn has no prompt to answer again")
       : Effect.succeed(question)
   })
-
-const invalidRequest = (message: string): Effect.Effect<never, InvalidRequestError> =>
-  Effect.fail(new InvalidRequestError({ message }))
 
 /** Finds the answered calls and their turn. */
 const findOpenTurn = (
