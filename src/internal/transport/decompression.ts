@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { fieldsOf, isRecord } from "../json.ts"
-import * as Body from "./byteReader.ts"
+import * as Body from "./responseBody.ts"
 import type { Pull } from "./stream.ts"
 
 /** The bytes do not have the declared format, or no decompressor is available for it. */

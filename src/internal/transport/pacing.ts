@@ -3,7 +3,7 @@
  * a pause, and timers and other connections would wait.
  */
 import * as Effect from "effect/Effect"
-import { type Body, isBytes, type Read, type Take } from "./byteReader.ts"
+import { type Body, isBytes, type Read, type Take } from "./responseBody.ts"
 import type { Pull } from "./stream.ts"
 
 /** The maximum number of bytes that are decoded in one turn of the event loop: a few milliseconds at most. */

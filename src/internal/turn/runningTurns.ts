@@ -12,7 +12,7 @@ import type { ChatError } from "../../ChatError.ts"
 import type { Input, NumberedEvent } from "../../Turn.ts"
 import type { Pull } from "../transport/stream.ts"
 import { detach } from "../transport/wait.ts"
-import { TurnLog } from "./log.ts"
+import { TurnLog } from "./turnLog.ts"
 
 /** A turn in its own fiber. Mutable. */
 export interface RunningTurn {

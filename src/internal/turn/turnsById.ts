@@ -15,11 +15,11 @@ import { ended, type Pull } from "../transport/stream.ts"
 import type { TurnSpec } from "./beginTurn.ts"
 import { type FoundTurn, isSame, type TurnInput } from "./content.ts"
 import type { Conversation } from "./conversation.ts"
-import { replay, type TurnLog } from "./log.ts"
 import { type Ask, isRespond, requireContent, type Runner } from "./runner.ts"
 import type { Run, RunningTurn, RunningTurns } from "./runningTurns.ts"
 import { eventsBeforeFinish, eventsOf, hasInput, isComplete, isSameInput, responseOf } from "./storedTurns.ts"
 import type { Turn } from "./turn.ts"
+import { replay, type TurnLog } from "./turnLog.ts"
 
 /** The specification of a turn with an id that the program chose. */
 export interface TurnSpecWithId extends TurnSpec {

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import * as Zlib from "node:zlib"
-import * as Body from "../../../src/internal/transport/byteReader.ts"
 import { decompressed } from "../../../src/internal/transport/decompression.ts"
+import * as Body from "../../../src/internal/transport/responseBody.ts"
 
 const toFailure: Body.ToFailure = (cause) => Option.some(cause as never)
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import type * as Body from "../../../src/internal/transport/byteReader.ts"
 import { pacedBody, pacedPull } from "../../../src/internal/transport/pacing.ts"
+import type * as Body from "../../../src/internal/transport/responseBody.ts"
 
 const batchSize = 2 ** 16
 

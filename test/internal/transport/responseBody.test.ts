@@ -2,7 +2,7 @@ import { HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { Readable } from "node:stream"
-import * as Body from "../../../src/internal/transport/byteReader.ts"
+import * as Body from "../../../src/internal/transport/responseBody.ts"
 
 const request = HttpClientRequest.get("http://127.0.0.1")
 const bytes = (text: string) => new TextEncoder().encode(text)

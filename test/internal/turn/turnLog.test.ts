@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
-import { TurnLog } from "../../../src/internal/turn/log.ts"
+import { TurnLog } from "../../../src/internal/turn/turnLog.ts"
 import { atOperations, value } from "../../support/stage.ts"
 
 describe("A reader of a turn's log", () => {
