@@ -56,6 +56,19 @@ describe("The settings of a conversation", () => {
       assert.strictEqual((yield* stored).systemPrompt, "")
     }).pipe(Effect.provide(TestLayer)))
 
+  it.scoped("are set each time that the effect of getChat runs", () =>
+    Effect.gen(function*() {
+      const manager = yield* ChatManager.make({ config: base })
+      const getChat = manager.getChat("ada", { settings: { temperature: 0 } })
+      const chat = yield* getChat
+      yield* chat.updateSettings({ temperature: 1 })
+      assert.strictEqual((yield* chat.settings).temperature, 1)
+
+      yield* getChat
+
+      assert.strictEqual((yield* chat.settings).temperature, 0)
+    }).pipe(Effect.provide(TestLayer)))
+
   it.effect("come from the current config of the manager after resetSettings", () =>
     Effect.gen(function*() {
       yield* withChat(base, (chat) =>

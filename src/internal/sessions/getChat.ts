@@ -21,10 +21,12 @@ interface Manager {
 export const makeGetChat =
   ({ completions, defaults, make, registry }: Manager) => (id: string, options: SettingsChoice = {}) => {
     const { config = defaults, settings } = options
-    const { applyTo, makeConversation } = withOptions(options, (pendingRemoval) => make(id, pendingRemoval))
-    const chat = Effect.map(registry.create(id, makeConversation), (conversation) => {
-      applyTo(conversation)
-      return Chat.makeManaged(completions, config, registry.lender(id, makeConversation))
+    const chat = Effect.suspend(() => {
+      const { applyTo, makeConversation } = withOptions(options, (pendingRemoval) => make(id, pendingRemoval))
+      return Effect.map(registry.create(id, makeConversation), (conversation) => {
+        applyTo(conversation)
+        return Chat.makeManaged(completions, config, registry.lender(id, makeConversation))
+      })
     })
     return settings === undefined ? chat : Effect.zipRight(validate(settings, config), chat)
   }
