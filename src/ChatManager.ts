@@ -117,8 +117,8 @@ export interface GetOptions {
  */
 export interface ManagedChat extends LLMChat.Service {
   /**
-   * Starts a turn and returns its id at once. The turn continues without readers. It ends by `stop`, or after the `grace` when
-   * the manager's scope closes. A turn with this `turnId` that runs or is stored is not started again. Fails with
+   * Starts a turn and returns its id at once. The turn continues without readers. It ends by `stop`, or after the `grace`
+   * when the manager's scope closes. A turn with this `turnId` that runs or is stored is not started again. Fails with
    * `InvalidRequestError` for a blank prompt or for another prompt under the same `turnId`, and with `BusyError` as the
    * `turnPolicy` decides. `attach` reports later errors.
    */
@@ -288,7 +288,7 @@ export const fromCompletions = (
         registry,
         completions: shared,
         defaults,
-        make: (id, after) => new Conversation({ id, store, previousRemoval: after, defaults, window, onUsage })
+        make: (id, pendingRemoval) => new Conversation({ id, store, pendingRemoval, defaults, window, onUsage })
       }),
       removeChat: (id) => registry.remove(id, store.remove(id)),
       fork: (from, to, options) => registry.write(to, fork(store, from, to, options?.upTo)),
@@ -387,9 +387,4 @@ export const layerConfig = (
   ChatManager | LocalSessions.LocalSessions,
   ConfigError.ConfigError | ParseResult.ParseError,
   HttpClient.HttpClient
-> =>
-  LLMConfig.config.pipe(
-    Effect.flatMap((environment) => LLMConfig.override(environment, config)),
-    Effect.map((config) => layer({ ...options, config })),
-    Layer.unwrapEffect
-  )
+> => Layer.unwrapEffect(Effect.map(LLMConfig.configWith(config), (config) => layer({ ...options, config })))

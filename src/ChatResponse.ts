@@ -349,8 +349,8 @@ export class ChatResponse extends Schema.Class<ChatResponse>("effect-chat/ChatRe
   /** The requests of a turn with tools. The last one is that of this answer. Absent from other answers. */
   steps: Schema.optional(Schema.Array(Step)),
   /**
-   * Why the model had to answer without further tools: `maxSteps` was reached, or it repeated a call that returned the same result each time.
-   * Absent if it ended by itself.
+   * Why the model had to answer without further tools: `maxSteps` was reached, or it repeated a call that returned the same
+   * result each time. Absent if it ended by itself.
    */
   stepLimit: Schema.optional(Schema.Literal("maxSteps", "repeatedCall")),
   /** The id of the turn in its conversation. Absent if the answer belongs to no turn. */

@@ -57,10 +57,11 @@ import type * as Turn from "./Turn.ts"
  * A conversation.
  *
  * The `ask` methods send the system prompt and the question. They do not read or change the history. The `chat` methods are
- * turns: they send the history and add to it. The config's `turnPolicy` decides what a turn does while another one runs; by default it waits. A
- * blank prompt fails with `InvalidRequestError`.
+ * turns: they send the history and add to it. The config's `turnPolicy` decides what a turn does while another one runs; by
+ * default it waits. A blank prompt fails with `InvalidRequestError`.
  *
- * `ask`, `askObject`, `chat` and `chatObject` do not stream: the server sends the answer when it is complete, so a stopped or failed call has no partial answer. The methods that return a Stream do stream.
+ * `ask`, `askObject`, `chat` and `chatObject` do not stream: the server sends the answer when it is complete, so a stopped
+ * or failed call has no partial answer. The methods that return a Stream do stream.
  *
  * A turn is interrupted if its fiber is, if the consumer of its stream stops reading, or by `stop`. Then the config's
  * `onInterrupt` decides: `keep` stores the question and the part of the answer that arrived, which can be empty, with the
@@ -118,7 +119,8 @@ export interface Service {
    * The tokens of all turns so far, including failed and interrupted turns and the summaries of a window, without single
    * questions. If the server sent no usage, or an answer was cut off, they are estimated from the characters of the request
    * and the answer, and marked as an estimate. A turn that ended before its answer began counts 0 tokens. The tokens of a
-   * turn without messages are stored with the next turn or summary, and are lost if the conversation leaves memory before that.
+   * turn without messages are stored with the next turn or summary, and are lost if the conversation leaves memory before
+   * that.
    */
   readonly usage: Effect.Effect<Usage, HistoryStoreError>
   /** The current settings, without secrets. */

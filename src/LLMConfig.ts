@@ -60,8 +60,8 @@ const fields = {
   /** Default `deepseek-chat`. The presets of other servers have no default, so they require a model. */
   model: Schema.optionalWith(Name, { exact: true }),
   /**
-   * Randomness, 0 to 2. Default 0.7, or `null` if the model may refuse it: servers without `Wire.defaultTemperature`, OpenAI's
-   * GPT-5 and o models, and Claude together with `topP`.
+   * Randomness, 0 to 2. Default 0.7, or `null` if the model may refuse it: servers without `Wire.defaultTemperature`,
+   * OpenAI's GPT-5 and o models, and Claude together with `topP`.
    */
   temperature: Schema.optionalWith(within(0, 2), { exact: true }),
   /** Nucleus sampling, 0 to 1. Default 1, which is not sent. */
@@ -359,8 +359,34 @@ export const encodeChosen = (self: LLMConfig): Readonly<Record<string, unknown>>
  * @since 0.1.0
  * @category config
  */
-export const config: Config.Config<LLMConfig> = Config.mapOrFail(Variables.settings, ({ errors, input }) => {
-  const decoded = decodeUnknown(input)
-  if (Either.isRight(decoded) && errors.length === 0) return Either.right(decoded.right)
-  return Either.left(Variables.toConfigError(input, errors, Either.isLeft(decoded) ? issuesOf(decoded.left) : []))
-})
+export const config: Config.Config<LLMConfig> = Config.suspend(() => configWith({}))
+
+/**
+ * Like {@link config}, with settings of the program in place of those of the environment. The address of the program can be
+ * the only one. `undefined` keeps a setting.
+ *
+ * @example
+ * import { ConfigProvider, Effect } from "effect"
+ * import { LLMConfig } from "effect-chat"
+ *
+ * // In a program, these are variables of the environment.
+ * const variables = ConfigProvider.fromMap(new Map([["LLM_PROVIDER", "ollama"], ["LLM_MODEL", "qwen3"]]))
+ *
+ * const config = Effect.runSync(
+ *   Effect.withConfigProvider(LLMConfig.configWith({ onFailure: "keep" }), variables)
+ * )
+ *
+ * assert.deepStrictEqual([config.model, config.onFailure], ["qwen3", "keep"])
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const configWith = (overrides: Overrides): Config.Config<LLMConfig> => {
+  const own = toEncoded(overrides)
+  return Config.mapOrFail(Variables.settings(own), ({ errors, input }) => {
+    const decoded = decodeUnknown(input)
+    if (Either.isRight(decoded) && errors.length === 0) return Either.right(decoded.right)
+    const issues = Either.isLeft(decoded) ? issuesOf(decoded.left) : []
+    return Either.left(Variables.toConfigError(input, own, errors, issues))
+  })
+}

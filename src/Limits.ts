@@ -54,8 +54,8 @@ export interface Options {
    */
   readonly tokensPerMinute?: number | undefined
   /**
-   * The same limits for each conversation, so that one user cannot use up the shared ones. They do not apply to calls without a
-   * conversation.
+   * The same limits for each conversation, so that one user cannot use up the shared ones. They do not apply to calls
+   * without a conversation.
    */
   readonly perConversation?: {
     readonly requestsPerMinute?: number | undefined
@@ -75,8 +75,8 @@ export interface Options {
  */
 export interface Limits {
   /**
-   * The service with the limits. Each call of `over` counts anew: conversations that share limits must share one service. Fails
-   * with the field, the value and the rule if a limit is invalid.
+   * The service with the limits. Each call of `over` counts anew: conversations that share limits must share one service.
+   * Fails with the field, the value and the rule if a limit is invalid.
    */
   readonly over: (
     completions: ChatCompletions.Service

@@ -32,8 +32,8 @@ export interface Service {
   /** The ids of the conversations in memory, oldest first. */
   readonly ids: Effect.Effect<ReadonlyArray<string>>
   /**
-   * The tokens of all turns since the manager was created. Includes conversations that were evicted or removed, and turns that
-   * failed or were not stored. Counts as `LLMChat.Service.usage` does.
+   * The tokens of all turns since the manager was created. Includes conversations that were evicted or removed, and turns
+   * that failed or were not stored. Counts as `LLMChat.Service.usage` does.
    */
   readonly usage: Effect.Effect<Usage>
   /** The events of sessions from now on. */

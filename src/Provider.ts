@@ -77,8 +77,8 @@ export class Wire extends Schema.Class<Wire>("effect-chat/Wire")({
    */
   toolHistory: withDefault(oneOf("calls", "text"), "text"),
   /**
-   * How a request demands one tool: by its `function`, or by `required` with only that tool, for servers that ignore or refuse
-   * the former. Default `function`.
+   * How a request demands one tool: by its `function`, or by `required` with only that tool, for servers that ignore or
+   * refuse the former. Default `function`.
    */
   namedToolChoice: withDefault(oneOf("function", "required"), "function"),
   /**

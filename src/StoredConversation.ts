@@ -296,8 +296,8 @@ export interface Service {
   /** The turn with this id. */
   readonly findTurn: (id: string, turnId: string) => Effect.Effect<Option.Option<FoundTurn>, HistoryStoreError>
   /**
-   * Applies the commit completely or not at all. It MUST fail with `ConflictError` if the stored version or incarnation is not
-   * the expected one, and the comparison MUST be part of the write.
+   * Applies the commit completely or not at all. It MUST fail with `ConflictError` if the stored version or incarnation is
+   * not the expected one, and the comparison MUST be part of the write.
    */
   readonly commit: (commit: Commit) => Effect.Effect<Version, HistoryStoreError | ConflictError>
   /**

@@ -583,7 +583,7 @@ describe("ChatManager.layerConfig", () => {
       const failed = Layer.launch(fromVariables({ LLM_BASE_URL: "http://test/v1" }, { config: { topP: 7 } }))
       assert.strictEqual(
         yield* Effect.map(Effect.flip(failed), String),
-        "topP: Expected a number between 0 and 1, or null, actual 7"
+        "(Invalid data at topP: \"Expected a number between 0 and 1, or null, actual 7\")"
       )
     }).pipe(
       Effect.provide(fromVariables(

@@ -650,6 +650,34 @@ describe("LLMConfig.config", () => {
       }))
   }
 
+  it.effect("has the settings of the program in place of those of the environment", () =>
+    Effect.gen(function*() {
+      const readWith = (variables: Record<string, string>, overrides: LLMConfig.Overrides) =>
+        Effect.withConfigProvider(
+          LLMConfig.configWith(overrides),
+          ConfigProvider.fromMap(new Map(Object.entries(variables)))
+        )
+
+      const config = yield* readWith({ LLM_TEMPERATURE: "9", LLM_TOP_P: "0.5" }, {
+        baseUrl,
+        temperature: 0.25,
+        topP: undefined
+      })
+      assert.deepStrictEqual(config, LLMConfig.make({ baseUrl, temperature: 0.25, topP: 0.5 }))
+
+      const openai = { OPENAI_BASE_URL: "http://openai/v1", OPENAI_API_KEY: secret }
+      assert.strictEqual(keyOf(yield* readWith(openai, {})), secret)
+      assert.isUndefined(keyOf(yield* readWith(openai, { baseUrl })))
+      assert.strictEqual(keyOf(yield* readWith({ LLM_API_KEY: "other" }, { baseUrl, apiKey: secret })), secret)
+
+      const error = shown(yield* Effect.flip(readWith({ LLM_TOP_P: "7" }, { baseUrl, temperature: 9 })))
+      assert.strictEqual(
+        error,
+        "(Invalid data at temperature: \"Expected a number between 0 and 2, or null, actual 9\") and " +
+          "(Invalid data at LLM_TOP_P: \"Expected a number between 0 and 1, or null, actual 7\")"
+      )
+    }))
+
   it.effect("reads policies and delays of retries", () =>
     Effect.gen(function*() {
       const config = yield* read({

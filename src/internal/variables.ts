@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Rec from "effect/Record"
 import { presets } from "../Provider.ts"
 import type { Issue } from "./issue.ts"
-import { asText, defined } from "./json.ts"
+import { asString, asText, defined } from "./json.ts"
 import { nearest, unknownSetting } from "./nearest.ts"
 import { urlIn } from "./settingSchemas.ts"
 
@@ -61,22 +61,26 @@ const environment = Config.all({
   numbers: variables(numbers)
 })
 
-/** The settings of all variables, and the errors of variables that are not settings. */
-export const settings = Config.map(environment, ({ numbers, openai, own, setVariables, texts }) => {
-  const { provider = "" } = own
-  const preset = Option.getOrUndefined(Rec.get(presets, provider))
-  const baseUrl = own.baseUrl ?? preset?.baseUrl ?? openai.baseUrl
-  const isOpenai = baseUrl !== undefined &&
-    (baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com")
-  const apiKey = own.apiKey ?? (isOpenai ? openai.apiKey : undefined)
-  return {
-    errors: [
-      ...misspelled(setVariables),
-      ...(provider === "" || preset !== undefined ? [] : [unknownPreset(provider)])
-    ],
-    input: defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl })
-  }
-})
+/**
+ * Reads the settings of all variables, and the errors of variables that are not settings. The `overrides` of the program
+ * replace settings.
+ */
+export const settings = (overrides: Readonly<Record<string, unknown>>) =>
+  Config.map(environment, ({ numbers, openai, own, setVariables, texts }) => {
+    const { provider = "" } = own
+    const preset = Option.getOrUndefined(Rec.get(presets, provider))
+    const baseUrl = asString(overrides["baseUrl"]) ?? own.baseUrl ?? preset?.baseUrl ?? openai.baseUrl
+    const isOpenai = baseUrl !== undefined &&
+      (baseUrl === openai.baseUrl || urlIn(baseUrl)?.host === "api.openai.com")
+    const apiKey = own.apiKey ?? (isOpenai ? openai.apiKey : undefined)
+    return {
+      errors: [
+        ...misspelled(setVariables),
+        ...(provider === "" || preset !== undefined ? [] : [unknownPreset(provider)])
+      ],
+      input: defined({ ...preset, ...texts, ...Rec.map(numbers, toNumber), apiKey, baseUrl, ...overrides })
+    }
+  })
 
 /**
  * Finds misspelled variables. A variable is misspelled if its name is unknown, a known name is similar, and the variable
@@ -100,14 +104,18 @@ const unknownPreset = (name: string): ConfigError.ConfigError => {
 }
 
 /**
- * Combines the errors of variables with the issues of their settings. Missing settings are left out if there are errors,
- * because a misspelled variable can be the missing one.
+ * Combines the errors of variables with the issues of settings. The error of a setting names its variable, or the setting
+ * itself if it is one of the `overrides`. Missing settings are left out if there are errors, because a misspelled variable
+ * can be the missing one.
  */
 export const toConfigError = (
   input: Readonly<Record<string, unknown>>,
+  overrides: Readonly<Record<string, unknown>>,
   errors: ReadonlyArray<ConfigError.ConfigError>,
   issues: ReadonlyArray<Issue>
 ): ConfigError.ConfigError => {
+  const pathOf = ({ path: [field = "config", ...rest] }: Issue): Array<string> =>
+    String(field) in overrides ? [field, ...rest].map(String) : [nameOf(String(field))]
   const [missing, invalid] = Arr.partition(issues, ({ path: [field = ""] }) => input[String(field)] !== undefined)
   const found = [
     ...errors,
@@ -116,8 +124,6 @@ export const toConfigError = (
   ]
   return found.reduce((left, right) => ConfigError.And(left, right))
 }
-
-const pathOf = ({ path: [field = "config"] }: Issue): Array<string> => [nameOf(String(field))]
 
 const missingMessage = ({ message, path: [field] }: Issue): string =>
   field === "baseUrl"

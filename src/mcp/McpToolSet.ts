@@ -71,8 +71,8 @@ export interface Options {
   /** Makes a new transport after the connection was lost. If absent, all later calls fail. */
   readonly reconnect?: Effect.Effect<Transport, unknown> | undefined
   /**
-   * Receives the progress messages of a call, one after another. The call completes after this has processed the last one. Many
-   * servers send no progress. The SDK loses a message that arrives together with the result
+   * Receives the progress messages of a call, one after another. The call completes after this has processed the last one.
+   * Many servers send no progress. The SDK loses a message that arrives together with the result
    * ({@link https://github.com/modelcontextprotocol/typescript-sdk/issues/2580 | typescript-sdk#2580}).
    */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined

@@ -74,6 +74,7 @@ describe("fork", () => {
         "HistoryStoreError",
         "HistoryStoreError"
       ])
+      assert.strictEqual(taken.message, "The conversation \"bob\" already exists")
       assert.deepStrictEqual(yield* questions(manager, "bob"), ["2"])
       assert.isTrue(Option.isNone(yield* load("copy")))
     }).pipe(Effect.provide(TestLayer)))

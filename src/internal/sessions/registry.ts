@@ -15,6 +15,7 @@ import { makeDeferred } from "../transport/wait.ts"
 import { Background } from "../turn/background.ts"
 import type { Conversation } from "../turn/conversation.ts"
 import type { Lender } from "../turn/runner.ts"
+import type { Lifetime } from "./lifetime.ts"
 import { type Session, Sessions } from "./sessions.ts"
 
 /** The number of sessions that are evicted before the fiber yields. */
@@ -23,27 +24,17 @@ const evictionBatch = 256
 /** Makes the conversation of a new session. The conversation reads the store after `pendingRemoval`. */
 export type MakeConversation = (pendingRemoval: Effect.Effect<void> | undefined) => Conversation
 
-/** When sessions end. */
-export interface Options {
-  /** How long a session stays idle before it is evicted. */
-  readonly timeout: Duration.Duration
-  /** The number of sessions above which idle ones are evicted. */
-  readonly capacity: number
-  /** How long running turns may continue after the scope closes. */
-  readonly grace: Duration.Duration
-}
-
 /** The live Clock never wakes a fiber that sleeps for longer than a timer can run. */
 const maxSleepMillis = 24 * 60 * 60 * 1000
 
 /** Makes a registry. Closing the scope ends its sessions. */
-export const make = (options: Options): Effect.Effect<Registry, never, Scope.Scope> =>
+export const make = (lifetime: Lifetime): Effect.Effect<Registry, never, Scope.Scope> =>
   Effect.gen(function*() {
     const sessions = yield* SynchronizedRef.make(new Sessions())
     const events = yield* PubSub.unbounded<SessionEvent>()
     const idleLatch = yield* Effect.makeLatch(false)
-    const registry = new Registry(options, sessions, events, idleLatch)
-    if (Duration.isFinite(options.timeout)) yield* Effect.forkScoped(registry.evictForever)
+    const registry = new Registry(lifetime, sessions, events, idleLatch)
+    if (Duration.isFinite(lifetime.timeout)) yield* Effect.forkScoped(registry.evictForever)
     yield* Effect.addFinalizer(() => registry.shutdown)
     return registry
   })
@@ -62,7 +53,7 @@ export class Registry {
   #isOpen = true
 
   constructor(
-    { capacity, grace, timeout }: Options,
+    { capacity, grace, timeout }: Lifetime,
     sessions: SynchronizedRef.SynchronizedRef<Sessions>,
     events: PubSub.PubSub<SessionEvent>,
     idleLatch: Effect.Latch

@@ -55,7 +55,7 @@ export interface ConversationOptions {
   /** The fairness key for `Limits`. Default: the id. */
   readonly fairnessKey?: string | object | undefined
   /** The removal of an earlier conversation with the same id. Reads wait for it. */
-  readonly previousRemoval?: Effect.Effect<void> | undefined
+  readonly pendingRemoval?: Effect.Effect<void> | undefined
   /** The config without the conversation's own settings. */
   readonly defaults: LLMConfig
   /** Selects the messages of the history that turns send. */
@@ -162,11 +162,11 @@ export const hasTurns = ({ firstTurn, turns }: Content, turnCount: TurnCount): b
 
 /** Reads the stored content, after the removal of an earlier conversation with the same id. */
 export const load = (
-  { defaults, id, previousRemoval = Effect.void, store }: ConversationOptions,
+  { defaults, id, pendingRemoval = Effect.void, store }: ConversationOptions,
   turnCount: TurnCount
 ): Effect.Effect<Content, HistoryStoreError> =>
   Effect.flatMap(
-    Effect.zipRight(previousRemoval, read(store, id, turnCount)),
+    Effect.zipRight(pendingRemoval, read(store, id, turnCount)),
     Option.match({
       onNone: () => Effect.map(makeIncarnation, (incarnation) => emptyContent(defaults, incarnation)),
       onSome: ({ firstTurn, stored }) => Effect.succeed({ ...fromStored(stored, defaults), firstTurn })

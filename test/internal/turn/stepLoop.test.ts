@@ -156,35 +156,36 @@ describe("a turn of two steps", () => {
           : script(request)
       )))
 
+    /** Starts a turn, and waits until its handler runs. */
+    const runHandler = Effect.gen(function*() {
+      const made = yield* make
+      const interruptions: Array<string> = []
+      const handler = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interruptions.push("handler")))
+      const toolSet = yield* clock(handler)
+      const turn = yield* Effect.fork(
+        mode === "respond" ? made.respond(toolSet) : Stream.runDrain(made.stream(toolSet))
+      )
+      yield* TestClock.adjust(0)
+      return { interruptions, made, turn }
+    })
+
     it.effect(`interrupts the handlers when it is stopped (${mode})`, () =>
       Effect.gen(function*() {
-        const made = yield* make
-        let interrupted = false
-        const waiting = yield* clock(Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true)))
-        const turn = yield* Effect.fork(
-          mode === "respond" ? made.respond(waiting) : Stream.runDrain(made.stream(waiting))
-        )
-        yield* TestClock.adjust(0)
+        const { interruptions, made, turn } = yield* runHandler
 
         yield* made.conversation.stop
         yield* Fiber.await(turn)
 
-        assert.isTrue(interrupted)
+        assert.deepStrictEqual(interruptions, ["handler"])
         assert.lengthOf(made.conversation.commits, 1)
         assert.strictEqual((yield* made.conversation.usage).totalTokens, 11)
       }).pipe(withScript(script)))
 
     it.effect(`interrupts the handlers when its fiber is interrupted (${mode})`, () =>
       Effect.gen(function*() {
-        const made = yield* make
-        let interrupted = false
-        const waiting = yield* clock(Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted = true)))
-        const turn = yield* Effect.fork(
-          mode === "respond" ? made.respond(waiting) : Stream.runDrain(made.stream(waiting))
-        )
-        yield* TestClock.adjust(0)
+        const { interruptions, made, turn } = yield* runHandler
         yield* Fiber.interrupt(turn)
-        assert.isTrue(interrupted)
+        assert.deepStrictEqual(interruptions, ["handler"])
         assert.isTrue(Option.isNone(Option.fromNullable(made.conversation.lock.holder)))
       }).pipe(withScript(script)))
   }
